@@ -1,0 +1,1 @@
+"""handopt fits a rigged 3D hand mesh to depth images."""

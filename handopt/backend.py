@@ -1,0 +1,338 @@
+"""Arrays, argument checks and kernel launches on the CPU and on CUDA. The only file that imports cupy."""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handopt.assets import package_folder
+from handopt.errors import DeviceError, KernelError, ShapeError
+from handopt.signatures import SIGNATURES
+
+# A numpy.ndarray or a cupy.ndarray.
+Array = Any
+
+LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
+CUDA_BLOCK = 128
+CUDA_MAX_BLOCKS = 65535
+_SUFFIX = {"float32": "_f32", "float64": "_f64"}
+_CUDA_REAL = {"float32": "float", "float64": "double"}
+
+
+# ---------------------------------------------------------------------------------------------- devices
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place to compute: kind 'cpu' or 'cuda', and the GPU's index."""
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+@cache
+def cuda_problem() -> str | None:
+    """Why CUDA cannot be used here, or None if it can."""
+    if importlib.util.find_spec("cupy") is None:
+        return "CuPy is not installed; install handopt[cuda12x] or handopt[cuda13x] to match the driver"
+    try:
+        import cupy
+
+        if not cupy.cuda.is_available():
+            return "CuPy is installed but finds no usable NVIDIA GPU or driver"
+    except Exception as error:
+        return f"CuPy is installed but does not work: {error}"
+    return None
+
+
+def resolve_device(name: str = "auto") -> Device:
+    """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a Device. Raises DeviceError where it is not available."""
+    if name == "cpu" or (name == "auto" and cuda_problem() is not None):
+        return Device("cpu")
+    kind, _, index = name.partition(":")
+    if name != "auto" and (kind != "cuda" or (index and not index.isdigit())):
+        raise DeviceError(f"--device {name!r} is not known; use auto, cpu, cuda or cuda:N")
+    problem = cuda_problem()
+    if problem is not None:
+        raise DeviceError(f"--device {name} cannot be used: {problem}. Use --device cpu")
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    if index and int(index) >= count:
+        raise DeviceError(f"--device {name} does not exist: this machine has cuda:0 to cuda:{count - 1}")
+    return Device("cuda", int(index) if index else 0)
+
+
+def device_of(array: Array) -> Device:
+    """The device that holds an array."""
+    return Device("cpu") if isinstance(array, np.ndarray) else Device("cuda", int(array.device.id))
+
+
+def namespace(device: Device) -> Any:
+    """The array module of a device: numpy or cupy."""
+    if device.kind == "cpu":
+        return np
+    import cupy
+
+    return cupy
+
+
+def to_device(values: Any, device: Device, dtype: Any = np.float32) -> Array:
+    """Copy values to a device as a C-contiguous array."""
+    if device.kind == "cpu":
+        return np.ascontiguousarray(to_numpy(values), dtype=dtype)
+    import cupy
+
+    with cupy.cuda.Device(device.index):
+        return cupy.ascontiguousarray(cupy.asarray(values, dtype=dtype))
+
+
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """Copy an array to the host, if it is not there already."""
+    return np.asarray(array.get() if hasattr(array, "get") else array)
+
+
+# ------------------------------------------------------------------------------------ argument checks
+
+
+@dataclass
+class Arguments:
+    """Checks the arrays of one call: dtype, shape, memory layout, and that they share a device and a real type.
+
+    Sizes are bound to names as they are met: `real("rest", rest, ("V", 3))` sets or checks `size["V"]`.
+    """
+
+    size: dict[str, int] = field(default_factory=dict)
+    dtype: np.dtype[Any] | None = None
+    device: Device | None = None
+    _first: str = ""
+
+    def real(self, name: str, array: Array, shape: tuple[int | str, ...]) -> Array:
+        """An array of float32 or float64, the same for all arguments of the call."""
+        self._array(name, array, "float32 or float64")
+        if array.dtype.name not in _SUFFIX:
+            raise ShapeError(f"{name}: expected float32 or float64, got {array.dtype}")
+        if self.dtype is None:
+            self.dtype = array.dtype
+        elif array.dtype != self.dtype:
+            raise ShapeError(f"{name}: expected {self.dtype} as in the other arguments, got {array.dtype}")
+        return self._check(name, array, shape)
+
+    def int(self, name: str, array: Array, shape: tuple[int | str, ...], *, below: str = "", lowest: int = 0) -> Array:
+        """An int32 array; on the CPU its values must lie in lowest..size[below] - 1."""
+        self._array(name, array, "int32")
+        if array.dtype != np.int32:
+            raise ShapeError(f"{name}: expected int32, got {array.dtype}")
+        self._check(name, array, shape)
+        if below and isinstance(array, np.ndarray) and array.size:
+            smallest, largest = int(array.min()), int(array.max())
+            if smallest < lowest or largest >= self.size[below]:
+                raise ShapeError(
+                    f"{name}: expected values in {lowest}..{self.size[below] - 1}, got {smallest}..{largest}"
+                )
+        return array
+
+    def empty(self, *shape: int, dtype: Any = None) -> Array:
+        """An uninitialised array on the call's device, of the call's real type unless told otherwise."""
+        return self._namespace().empty(shape, dtype or self.dtype)
+
+    def zeros(self, *shape: int, dtype: Any = None) -> Array:
+        """An array of zeros on the call's device, of the call's real type unless told otherwise."""
+        return self._namespace().zeros(shape, dtype or self.dtype)
+
+    def _namespace(self) -> Any:
+        assert self.device is not None
+        return namespace(self.device)
+
+    def _array(self, name: str, array: Array, expected: str) -> None:
+        if not (isinstance(array, np.ndarray) or hasattr(array, "__cuda_array_interface__")):
+            raise ShapeError(f"{name}: expected a numpy or cupy array of {expected}, got {type(array).__name__}")
+
+    def _check(self, name: str, array: Array, shape: tuple[Any, ...]) -> Array:
+        fits = len(array.shape) == len(shape)
+        if fits:
+            for wanted, actual in zip(shape, array.shape, strict=True):
+                fits = fits and actual == (self.size.setdefault(wanted, actual) if isinstance(wanted, str) else wanted)
+        if not fits:
+            sizes = ", ".join(f"{w}={self.size[w]}" if w in self.size else str(w) for w in shape)
+            raise ShapeError(f"{name}: expected shape ({sizes}), got {tuple(array.shape)}")
+        if not array.flags.c_contiguous:
+            raise ShapeError(f"{name}: expected a C-contiguous array; pass numpy.ascontiguousarray({name})")
+        if self.device is None:
+            self.device, self._first = device_of(array), name
+        elif not (self.device.kind == "cpu" and isinstance(array, np.ndarray)) and device_of(array) != self.device:
+            raise ShapeError(f"{name}: is on {device_of(array)}, but {self._first} is on {self.device}")
+        return array
+
+
+# ------------------------------------------------------------------------------------------- launching
+
+
+def launch(kernel: str, items: int, *arguments: Any) -> None:
+    """Run a kernel on the device and in the precision of its arrays.
+
+    items: how many threads a GPU is asked for; arguments: arrays and numbers in the order of SIGNATURES[kernel].
+    The caller has checked the arguments.
+    """
+    first = arguments[0]
+    if isinstance(first, np.ndarray):
+        _cpu_function(kernel, first.dtype.name)(
+            *(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments)
+        )
+        return
+    if items > 0:
+        _launch_cuda(kernel, items, arguments)
+
+
+def schedule(array: Array) -> str:
+    """'image' where one thread runs a whole image in order, 'grid' where items of an image run on many threads."""
+    return _library().schedule if isinstance(array, np.ndarray) else "grid"
+
+
+@dataclass(frozen=True)
+class Library:
+    """The compiled CPU kernels."""
+
+    handle: ctypes.CDLL
+    path: Path
+    schedule: str
+    threads: int  # 0 without OpenMP
+
+
+def library_problem() -> str | None:
+    """Why the CPU kernels cannot be used, or None if they can."""
+    try:
+        _library()
+    except KernelError as error:
+        return str(error)
+    return None
+
+
+def cpu_threads() -> int:
+    """How many threads the CPU kernels use; 0 if they were built without OpenMP."""
+    return int(_library().handle.handopt_threads())
+
+
+def set_cpu_threads(count: int) -> None:
+    """Set how many threads the CPU kernels use. Results do not depend on it."""
+    _library().handle.handopt_set_threads(max(1, count))
+
+
+@cache
+def _library() -> Library:
+    override = os.environ.get(LIBRARY_VARIABLE)
+    candidates = [Path(override)] if override else _library_candidates()
+    path = next((p for p in candidates if p.is_file()), None)
+    if path is None:
+        raise KernelError(
+            "the compiled CPU kernels are missing: install handopt with 'pip install .' (a C++17 compiler is needed, "
+            "for example 'apt install g++'); running from a source folder that is not installed does not work"
+        )
+    try:
+        handle = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise KernelError(f"{path} cannot be loaded ({error}); run 'pip install --force-reinstall .'") from error
+    for name in ("handopt_source_hash", "handopt_schedule"):
+        getattr(handle, name).restype = ctypes.c_char_p
+    if handle.handopt_source_hash().decode() != source_hash():
+        raise KernelError(
+            f"{path} was compiled from other kernel sources than those in {kernel_folder()}; "
+            "run 'pip install .' (or 'pip install -e .') again"
+        )
+    return Library(handle, path, handle.handopt_schedule().decode(), handle.handopt_threads())
+
+
+def _library_candidates() -> list[Path]:
+    import handopt
+
+    folders = [Path(folder) for folder in handopt.__path__]
+    spec = importlib.util.find_spec("handopt")
+    if spec is not None and spec.submodule_search_locations:
+        folders += [Path(folder) for folder in spec.submodule_search_locations]
+    names = ("libhandopt_kernels.so", "libhandopt_kernels.dylib", "libhandopt_kernels.dll")
+    return [folder / name for folder in folders for name in names]
+
+
+@cache
+def _cpu_function(kernel: str, real: str) -> Any:
+    function = getattr(_library().handle, kernel + _SUFFIX[real])
+    scalar = ctypes.c_float if real == "float32" else ctypes.c_double
+    types = {"r": scalar, "i": ctypes.c_int}
+    function.argtypes = [types.get(kind, ctypes.c_void_p) for _, kind in SIGNATURES[kernel]]
+    function.restype = None
+    return function
+
+
+# ------------------------------------------------------------------------------------------------ CUDA
+
+
+@cache
+def kernel_folder() -> Path:
+    """The folder of the kernel sources."""
+    return package_folder("kernels")
+
+
+@cache
+def source_hash() -> str:
+    """A hash of all kernel sources, the same as the build bakes into the library."""
+    files = sorted(p for p in kernel_folder().iterdir() if p.suffix in (".cu", ".h", ".cpp"))
+    lines = "".join(f"{p.name}:{hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def cuda_sources() -> dict[str, Path]:
+    """The kernel files by name."""
+    return {path.stem: path for path in sorted(kernel_folder().glob("*.cu"))}
+
+
+def nvrtc_options(real: str) -> tuple[str, ...]:
+    """The options that NVRTC compiles with. real: 'float' or 'double'. The hash keeps CuPy's cache from going stale."""
+    return ("-std=c++17", f"-DREAL={real}", f"-DSOURCE_HASH={source_hash()}", f"-I{kernel_folder()}")
+
+
+def _launch_cuda(kernel: str, items: int, arguments: tuple[Any, ...]) -> None:
+    import cupy
+
+    dtype = arguments[0].dtype
+    scalars = {"r": dtype.type, "i": np.int32}
+    packed = tuple(
+        scalars[kind](argument) if kind in scalars else argument
+        for argument, (_, kind) in zip(arguments, SIGNATURES[kernel], strict=True)
+    )
+    blocks = min(-(-items // CUDA_BLOCK), CUDA_MAX_BLOCKS)
+    with cupy.cuda.Device(arguments[0].device.id):
+        _cuda_function(kernel, dtype.name)((blocks,), (CUDA_BLOCK,), packed)
+
+
+@cache
+def _cuda_kernel_file(kernel: str) -> Path:
+    for path in cuda_sources().values():
+        if f"KERNEL({kernel})" in path.read_text(encoding="utf-8"):
+            return path
+    raise KernelError(f"no file in {kernel_folder()} holds the kernel {kernel}")
+
+
+@cache
+def _cuda_module(path: Path, real: str) -> Any:
+    import cupy
+
+    return cupy.RawModule(
+        code=path.read_text(encoding="utf-8"), options=nvrtc_options(_CUDA_REAL[real]), backend="nvrtc"
+    )
+
+
+@cache
+def _cuda_function(kernel: str, real: str) -> Any:
+    try:
+        return _cuda_module(_cuda_kernel_file(kernel), real).get_function(kernel)
+    except Exception as error:
+        raise KernelError(f"the CUDA kernel {kernel} did not compile: {error}") from error

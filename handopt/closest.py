@@ -1,0 +1,70 @@
+"""From observed points to the nearest visible model vertex, robustly."""
+
+import numpy as np
+
+from handopt.backend import Arguments, Array, launch
+from handopt.errors import ShapeError
+
+
+def closest_points(
+    observed: Array, image_index: Array, posed: Array, normals: Array, sigma: float, plane: float = 0.5
+) -> tuple[Array, Array]:
+    """Mean robust distance from observed points to the model: 1/N sum_n sigma^2 e_n / (sigma^2 + e_n), in mm^2.
+
+    e_n = plane (n.(o - x))^2 + (1 - plane) |o - x|^2 with x, n the nearest vertex that faces the camera and its normal.
+    observed: (I, N, 3) mm; image_index: (B,) int32, the observation of each image; posed: (B, V, 3) mm
+    normals: (B, V, 3) unit; sigma: mm, beyond which a point counts as an outlier; plane: 0..1
+    Returns loss (B,) and nearest (B, N) int32, -1 where no vertex faces the camera (such points count sigma^2).
+    Raises ShapeError. Geman and McClure (1985) for the robust function.
+    """
+    call = _check(observed, image_index, posed, normals, sigma, plane)
+    b, n, v = (call.size[name] for name in "BNV")
+    nearest = call.empty(b, n, dtype=np.int32)
+    launch("closest_search", b * n, observed, image_index, posed, normals, nearest, b, n, v)
+    loss = call.zeros(b)
+    launch(
+        "closest_forward", b * n, observed, image_index, posed, normals, nearest, loss, sigma, plane, b, n, v
+    )  # fmt: skip
+    return loss, nearest
+
+
+def closest_points_backward(
+    grad_loss: Array,
+    observed: Array,
+    image_index: Array,
+    posed: Array,
+    normals: Array,
+    nearest: Array,
+    sigma: float,
+    plane: float = 0.5,
+) -> Array:
+    """Gradient of closest_points with normals and nearest held constant.
+
+    grad_loss: (B,); nearest: (B, N) int32 that closest_points returned; the other arguments as there.
+    Returns grad_posed (B, V, 3). Raises ShapeError.
+    """
+    call = _check(observed, image_index, posed, normals, sigma, plane)
+    call.real("grad_loss", grad_loss, ("B",))
+    call.int("nearest", nearest, ("B", "N"))
+    b, n, v = (call.size[name] for name in "BNV")
+    grad_posed = call.zeros(b, v, 3)
+    launch(
+        "closest_backward", b * n, grad_loss, observed, image_index, posed, normals, nearest, grad_posed, sigma, plane,
+        b, n, v,
+    )  # fmt: skip
+    return grad_posed
+
+
+def _check(
+    observed: Array, image_index: Array, posed: Array, normals: Array, sigma: float, plane: float
+) -> Arguments:
+    call = Arguments()
+    call.real("observed", observed, ("I", "N", 3))
+    call.int("image_index", image_index, ("B",), below="I")
+    call.real("posed", posed, ("B", "V", 3))
+    call.real("normals", normals, ("B", "V", 3))
+    if not sigma > 0:
+        raise ShapeError(f"sigma: expected a positive distance in mm, got {sigma!r}")
+    if not 0 <= plane <= 1:
+        raise ShapeError(f"plane: expected a number from 0 to 1, got {plane!r}")
+    return call

@@ -1,0 +1,225 @@
+"""Read the one skinned mesh of a glTF or GLB file into plain arrays, in the file's own units and order."""
+
+import base64
+import binascii
+import json
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.errors import RigError
+
+MAX_FILE_BYTES: Final = 512 * 1024**2
+_HEADER_BYTES = 12
+_COMPONENTS: Final = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_WIDTHS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+_HARMLESS_EXTENSIONS = ("KHR_materials", "KHR_texture", "EXT_texture", "KHR_lights")
+_TRIANGLES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class SkinnedMesh:
+    """A mesh and its skin as they stand in the file; positions are those of the bind pose."""
+
+    positions: NDArray[np.float64]
+    """(N, 3) file units."""
+    faces: NDArray[np.int64]
+    """(F, 3) indices into the positions."""
+    joints: NDArray[np.int64]
+    """(N, K) indices into joint_names."""
+    weights: NDArray[np.float64]
+    """(N, K) skinning weights, as stored."""
+    joint_names: tuple[str, ...]
+    inverse_binds: NDArray[np.float64]
+    """(J, 4, 4) rig -> joint."""
+    mesh_name: str
+    copyright: str
+
+
+def read_skinned_mesh(path: Path) -> SkinnedMesh:
+    """Read the skinned mesh of a .glb or .gltf file. Raises RigError when it is damaged or has not exactly one skin."""
+    try:
+        return _read(path)
+    except RigError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+        raise RigError(f"{path}: the file is damaged: {error}") from error
+
+
+def _read(path: Path) -> SkinnedMesh:
+    document = _Document(path)
+    nodes = [node for node in document.nodes if node.mesh is not None and node.skin is not None]
+    if not nodes:
+        raise RigError(f"{path}: the model has no skin: it needs a mesh that is bound to the joints of a hand")
+    if len({node.skin for node in nodes}) > 1:
+        raise RigError(f"{path}: the model has several skinned meshes with skins of their own: keep one hand per file")
+    skin = document.item("skins", nodes[0].skin)
+    joint_nodes = [document.item("nodes", index) for index in skin.joints or []]
+    if skin.inverseBindMatrices is None:
+        raise RigError(f"{path}: the skin has no inverse bind matrices")
+    binds = document.accessor(skin.inverseBindMatrices, "MAT4").astype(np.float64)
+    if len(binds) != len(joint_nodes):
+        raise RigError(f"{path}: the skin has {len(joint_nodes)} joints but {len(binds)} inverse bind matrices")
+    meshes = [document.item("meshes", index) for index in dict.fromkeys(node.mesh for node in nodes)]
+    parts = [_primitive(document, primitive) for mesh in meshes for primitive in mesh.primitives or []]
+    if not parts:
+        raise RigError(f"{path}: the skinned mesh is empty")
+    width = max(part[2].shape[1] for part in parts)
+    offsets = np.cumsum([0, *(len(part[0]) for part in parts[:-1])])
+    return SkinnedMesh(
+        positions=np.concatenate([part[0] for part in parts]),
+        faces=np.concatenate([part[1] + offset for part, offset in zip(parts, offsets, strict=True)]),
+        joints=np.concatenate([_widen(part[2], width) for part in parts]),
+        weights=np.concatenate([_widen(part[3], width) for part in parts]),
+        joint_names=tuple(str(node.name or f"unnamed joint {index}") for index, node in enumerate(joint_nodes)),
+        inverse_binds=binds.reshape(-1, 4, 4).transpose(0, 2, 1),
+        mesh_name=str(nodes[0].name or meshes[0].name or ""),
+        copyright=str(document.gltf.asset.copyright or ""),
+    )
+
+
+def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, Any]:
+    """Positions (N, 3), faces (F, 3), joints and weights (N, 4 * sets) of one primitive."""
+    path = document.path
+    if primitive.mode not in (None, _TRIANGLES):
+        raise RigError(f"{path}: the mesh must consist of triangles (its primitive mode is {primitive.mode}, not 4)")
+    attributes = primitive.attributes
+    if attributes.POSITION is None:
+        raise RigError(f"{path}: the mesh has no vertex positions")
+    positions = document.accessor(attributes.POSITION, "VEC3").astype(np.float64)
+    joints, weights = [], []
+    for index in range(8):
+        joint_set = getattr(attributes, f"JOINTS_{index}", None)
+        weight_set = getattr(attributes, f"WEIGHTS_{index}", None)
+        if joint_set is None or weight_set is None:
+            break
+        joints.append(document.accessor(joint_set, "VEC4").astype(np.int64))
+        weights.append(document.accessor(weight_set, "VEC4").astype(np.float64))
+    if not joints:
+        raise RigError(f"{path}: the mesh has no skinning weights (JOINTS_0 and WEIGHTS_0)")
+    if {len(rows) for rows in (*joints, *weights)} != {len(positions)}:
+        raise RigError(f"{path}: positions, joints and weights of the mesh differ in length")
+    if primitive.indices is None:
+        corners = np.arange(len(positions))
+    else:
+        corners = document.accessor(primitive.indices, "SCALAR").astype(np.int64).ravel()
+    if len(corners) % 3:
+        raise RigError(f"{path}: the mesh has {len(corners)} triangle corners, which is not a multiple of 3")
+    if len(corners) and corners.max() >= len(positions):
+        raise RigError(f"{path}: a triangle refers to vertex {corners.max()}, but there are {len(positions)} vertices")
+    return positions, corners.reshape(-1, 3), np.hstack(joints), np.hstack(weights)
+
+
+def _widen(rows: NDArray[Any], width: int) -> NDArray[Any]:
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
+
+
+class _Document:
+    """A parsed file with its buffers, whose lookups raise RigError where the file points nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        """Parse the file at path. Raises RigError when it cannot be read or is no glTF 2.0."""
+        self.path = path
+        self.gltf = _parse(path, _read_bytes(path))
+        self._buffers: dict[int, bytes] = {}
+        blocking = [
+            name for name in self.gltf.extensionsRequired or [] if not str(name).startswith(_HARMLESS_EXTENSIONS)
+        ]
+        if blocking:
+            raise RigError(
+                f"{path}: the model needs the glTF extension {blocking[0]}, which is not read: "
+                "export it without compression or quantisation"
+            )
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The nodes of the file."""
+        return list(self.gltf.nodes or [])
+
+    def item(self, kind: str, index: Any) -> Any:
+        """Entry `index` of one of the file's lists."""
+        items = getattr(self.gltf, kind) or []
+        if not isinstance(index, int) or not 0 <= index < len(items):
+            raise RigError(f"{self.path}: the file is damaged: it refers to {kind}[{index}] of {len(items)}")
+        return items[index]
+
+    def accessor(self, index: int, kind: str) -> NDArray[Any]:
+        """Values (count, width) of an accessor; normalised integers become floats."""
+        accessor = self.item("accessors", index)
+        if accessor.type != kind or accessor.componentType not in _COMPONENTS:
+            raise RigError(f"{self.path}: accessor {index} should be a {kind} of numbers, not {accessor.type}")
+        if accessor.sparse is not None or accessor.bufferView is None:
+            raise RigError(f"{self.path}: accessor {index} is sparse or has no data: export without sparse accessors")
+        view = self.item("bufferViews", accessor.bufferView)
+        dtype = np.dtype(_COMPONENTS[accessor.componentType])
+        width = _WIDTHS[kind]
+        row_bytes = width * dtype.itemsize
+        stride = view.byteStride or row_bytes
+        start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
+        count = accessor.count or 0
+        data = self._buffer(view.buffer)
+        if start < 0 or count < 0 or stride < row_bytes or start + (count - 1) * stride + row_bytes > len(data):
+            raise RigError(f"{self.path}: the file is truncated or damaged: accessor {index} reaches past its data")
+        if count == 0:
+            return np.empty((0, width), dtype)
+        rows = np.ndarray((count, width), dtype, data, start, (stride, dtype.itemsize))
+        if accessor.normalized and dtype.kind in "iu":
+            return np.maximum(rows.astype(np.float64) / np.iinfo(dtype).max, -1.0)
+        return rows.copy()
+
+    def _buffer(self, index: int) -> bytes:
+        if index not in self._buffers:
+            uri = self.item("buffers", index).uri
+            self._buffers[index] = (self.gltf.binary_blob() or b"") if uri is None else self._load_uri(str(uri))
+        return self._buffers[index]
+
+    def _load_uri(self, uri: str) -> bytes:
+        if uri.startswith("data:"):
+            try:
+                return base64.b64decode(uri.partition(",")[2], validate=True)
+            except binascii.Error as error:
+                raise RigError(f"{self.path}: its embedded data is damaged: {error}") from error
+        if "://" in uri:
+            raise RigError(f"{self.path}: its data lies at {uri[:80]}: only files beside the model are read")
+        return _read_bytes(self.path.parent / unquote(uri))
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise RigError(f"{path}: {size} bytes are too many for a model of a hand")
+        return path.read_bytes()
+    except OSError as error:
+        raise RigError(f"{path}: the model cannot be read: {error.strerror}") from error
+
+
+def _parse(path: Path, data: bytes) -> Any:
+    """The file as a pygltflib.GLTF2."""
+    import pygltflib
+
+    if data[:4] == b"glTF":
+        if len(data) < _HEADER_BYTES + 8 or len(data) < (length := struct.unpack("<I", data[8:12])[0]):
+            raise RigError(f"{path}: the file is truncated: it has {len(data)} bytes, fewer than its header announces")
+        if struct.unpack("<I", data[4:8])[0] != 2 or length < _HEADER_BYTES + 8:
+            raise RigError(f"{path}: the file is not glTF version 2")
+    elif not data.lstrip().startswith(b"{"):
+        raise RigError(f"{path}: the file is not a glTF or GLB model")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about chunks of extensions, which glTF tells a reader to skip
+            if data[:4] == b"glTF":
+                gltf = pygltflib.GLTF2.load_from_bytes(data)
+            else:
+                gltf = pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error, json.JSONDecodeError) as error:
+        raise RigError(f"{path}: the file is not a valid glTF or GLB model: {error}") from error
+    if gltf is None or not str(gltf.asset.version or "").startswith("2"):
+        raise RigError(f"{path}: the file is not glTF version 2")
+    return gltf

@@ -1,0 +1,24 @@
+"""A triangle z-buffer: the exact depth image of a mesh, forward only."""
+
+import numpy as np
+
+from handopt.backend import Arguments, Array, launch, namespace
+
+
+def rasterise(points: Array, faces: Array, camera: tuple[float, float, float, float, int, int]) -> Array:
+    """Depth of the nearest surface at every pixel centre.
+
+    points: (B, V, 3) camera frame, mm; faces: (F, 3) int32, either winding; camera: fx, fy, cx, cy, width, height
+    Returns (B, height, width) mm, 0 where there is no surface. Triangles with a corner nearer than 1 mm are left out.
+    Raises ShapeError.
+    """
+    call = Arguments()
+    call.real("points", points, ("B", "V", 3))
+    call.int("faces", faces, ("F", 3), below="V")
+    fx, fy, cx, cy, width, height = camera
+    b, v, f = call.size["B"], call.size["V"], call.size["F"]
+    depth = call.empty(b, int(height), int(width))
+    depth.fill(np.inf)
+    launch("rasterise_forward", b * f, points, faces, depth, fx, fy, cx, cy, b, v, f, int(width), int(height))
+    depth[namespace(call.device).isinf(depth)] = 0  # type: ignore[arg-type]
+    return depth

@@ -1,0 +1,159 @@
+"""What a fit returns, and its JSON form "handopt.result/1"."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handopt.joints import ANGLE_NAMES, KEYPOINT_NAMES
+
+if TYPE_CHECKING:
+    from handopt.camera import Camera
+    from handopt.crop import Crop
+    from handopt.observation import Observation
+    from handopt.rig import Rig
+
+FORMAT = "handopt.result/1"
+
+Floats = npt.NDArray[np.floating]
+_ROW_OF_NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+|null)(?:,\s+(?:[-+.\deE]+|null))*)\n\s+\]")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The pose at every iteration, T of them.
+
+    rotation: (T, 3, 3) rig to camera. translation_mm: (T, 3) wrist in the camera frame. angles_rad: (T, 15, 3).
+    scale: (T,). rest_mm: (T, V, 3) rest mesh where vertices were optimised, else None.
+    """
+
+    rotation: Floats
+    translation_mm: Floats
+    angles_rad: Floats
+    scale: Floats
+    rest_mm: Floats | None = None
+
+
+@dataclass
+class FitResult:
+    """A hand fitted to one depth image. Lengths in mm, camera frame x right, y down, z forward, unless a name says else.
+
+    image: path of the depth file, or None. hand: 'right' or 'left'. status: a sentence. crop: the renderer's window.
+    joints_mm: (21, 3), order of KEYPOINT_NAMES. rotation: (3, 3) rig to camera. translation_mm: (3,) wrist.
+    angles_rad: (15, 3), rows as ANGLE_NAMES, columns twist, abduction, flexion. scale: of the whole hand.
+    shape_kind: 'none', 'scale' or 'vertices'. rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
+    vertices_mm: (V, 3) posed mesh. fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none.
+    residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
+    silhouette_iou: of the mesh and the observed hand, 0 .. 1. terms: value of each loss term at the end.
+    seconds: per stage. history: every term (T,), and 'total', 'radius_px', 'stage', 'step'.
+    renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at the final radius.
+    """
+
+    image: str | None
+    hand: str
+    status: str
+    converged: bool
+    camera: "Camera"
+    rig: "Rig"
+    observation: "Observation"
+    crop: "Crop"
+    joints_mm: Floats
+    rotation: Floats
+    translation_mm: Floats
+    angles_rad: Floats
+    scale: float
+    shape_kind: str
+    rest_mm: Floats
+    vertices_mm: Floats
+    fitted_depth_mm: Floats
+    residual_mm: dict[str, float]
+    silhouette_iou: float
+    terms: dict[str, float]
+    iterations: int
+    seconds: dict[str, float]
+    device: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    assumptions: tuple[str, ...]
+    history: dict[str, npt.NDArray[Any]] = field(repr=False)
+    trace: Trace = field(repr=False)
+    renders: Floats = field(repr=False)
+    target: Floats = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""
+        offsets = np.linalg.norm(np.asarray(self.rest_mm, np.float64) - self.rig.rest_mm, axis=1)
+        document = {
+            "format": FORMAT,
+            "image": self.image,
+            "hand": self.hand,
+            "status": self.status,
+            "converged": self.converged,
+            "camera": self.camera.to_dict(),
+            "keypoints": KEYPOINT_NAMES,
+            "joints_mm": self.joints_mm,
+            "pose": {
+                "rotation": self.rotation,
+                "translation_mm": self.translation_mm,
+                "angles_rad": dict(zip(ANGLE_NAMES, np.asarray(self.angles_rad), strict=True)),
+            },
+            "shape": {
+                "kind": self.shape_kind,
+                "scale": self.scale,
+                "vertices": len(offsets),
+                "vertex_offset_mm": {"mean": offsets.mean(), "max": offsets.max()},
+            },
+            "residual_mm": self.residual_mm,
+            "silhouette_iou": self.silhouette_iou,
+            "terms": self.terms,
+            "iterations": self.iterations,
+            "seconds": self.seconds,
+            "device": self.device,
+            "seed": self.seed,
+            "config": self.config,
+            "versions": self.versions,
+            "assumptions": self.assumptions,
+        }
+        return {name: plain(value) for name, value in document.items()}
+
+    def to_json(self) -> str:
+        """The result as indented JSON text (RFC 8259), rows of numbers on one line each."""
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", text) + "\n"
+
+
+@cache
+def _schema_text() -> str:
+    return (files("handopt") / "schema" / "result-1.json").read_text(encoding="utf-8")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of "handopt.result/1", with a description and a unit for every field."""
+    document: dict[str, Any] = json.loads(_schema_text())
+    return document
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy values, paths, mappings and sequences into JSON values; a number that is not finite becomes None."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(entry) for entry in value]
+    raise TypeError(f"result: expected a value that JSON can hold, got {type(value).__name__}")

@@ -1,0 +1,50 @@
+"""The parameters of every kernel, in order: the one table that the CPU and the GPU launch from.
+
+`r*` and `i*` are arrays of reals and of 32-bit integers, `k*` of 64-bit keys; `r` and `i` are scalars.
+"""
+
+_TABLE = """
+kinematics_forward  angles r* rotation r* translation r* scale r* parents i* articulated i* bind r* transforms r*
+                    side i B i J i A i
+kinematics_backward grad_transforms r* angles r* rotation r* scale r* parents i* articulated i* bind r* grad_angles r*
+                    grad_rotation r* grad_translation r* grad_scale r* side i B i J i A i
+skin_forward        transforms r* rest r* indices i* weights r* posed r* B i J i V i K i
+skin_backward       grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r* grad_rest_images r*
+                    B i J i V i K i
+skin_normals        transforms r* rest_normals r* indices i* weights r* normals r* B i J i V i K i
+sum_over_batch      parts r* total r* B i N i
+project_forward     points r* coefficients r* projected r* perspective i B i V i
+project_backward    grad_projected r* points r* coefficients r* grad_points r* perspective i B i V i
+render_forward      points r* image r* winners i* radius r B i V i S i
+render_splat        points r* keys k* radius r B i V i S i
+render_resolve      points r* keys k* image r* winners i* radius r B i V i S i
+render_backward     grad_image r* points r* winners i* grad_points r* radius r B i V i S i
+collision_forward   joints r* bones i* loss r* radius r B i M i N i
+collision_backward  grad_loss r* joints r* bones i* grad_joints r* radius r fixed_length i B i M i N i
+limits_forward      angles r* lower r* upper r* loss r* B i D i
+limits_backward     grad_loss r* angles r* lower r* upper r* grad_angles r* B i D i
+depth_loss_forward  image r* target r* weight r* index i* loss r* delta r B i S i weighted i
+depth_loss_backward grad_loss r* image r* target r* weight r* index i* grad_image r* delta r B i S i weighted i
+silhouette_forward  points r* field r* index i* mm_per_px r* loss r* B i V i S i
+silhouette_backward grad_loss r* points r* field r* index i* mm_per_px r* grad_points r* B i V i S i
+closest_search      observed r* index i* posed r* normals r* nearest i* B i N i V i
+closest_forward     observed r* index i* posed r* normals r* nearest i* loss r* sigma r plane r B i N i V i
+closest_backward    grad_loss r* observed r* index i* posed r* normals r* nearest i* grad_posed r* sigma r plane r
+                    B i N i V i
+rasterise_forward   points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
+"""
+
+
+def _parse(table: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    signatures: dict[str, tuple[tuple[str, str], ...]] = {}
+    name = ""
+    for line in table.strip().splitlines():
+        words = line.split()
+        if not line.startswith(" "):
+            name, words = words[0], words[1:]
+            signatures[name] = ()
+        signatures[name] += tuple(zip(words[::2], words[1::2], strict=True))
+    return signatures
+
+
+SIGNATURES = _parse(_TABLE)

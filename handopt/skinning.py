@@ -1,0 +1,58 @@
+"""Linear blend skinning (paper, Eq. 1 to 8)."""
+
+from handopt.backend import Arguments, Array, launch
+
+
+def skin(transforms: Array, rest: Array, indices: Array, weights: Array) -> Array:
+    """Pose rest points by linear blend skinning: f_bi = sum_k w_ik M_b,j(i,k) p_i (paper, Eq. 1 and 6).
+
+    transforms: (B, J, 3, 4), rest space -> camera space, mm; rest: (V, 3) mm
+    indices: (V, K) int32 joints and weights: (V, K) of each point, zero weights last
+    Returns (B, V, 3) mm. Raises ShapeError.
+    """
+    call = _check(transforms, rest, indices, weights)
+    b, j, v, k = (call.size[name] for name in "BJVK")
+    posed = call.empty(b, v, 3)
+    launch("skin_forward", b * v, transforms, rest, indices, weights, posed, b, j, v, k)
+    return posed
+
+
+def skin_backward(
+    grad_posed: Array, transforms: Array, rest: Array, indices: Array, weights: Array
+) -> tuple[Array, Array]:
+    """Gradients of skin (paper, Eq. 5 and 8), given grad_posed (B, V, 3); the other arguments as there.
+
+    Returns grad_transforms (B, J, 3, 4) and grad_rest (V, 3), which sums over the batch. Raises ShapeError.
+    """
+    call = _check(transforms, rest, indices, weights)
+    call.real("grad_posed", grad_posed, ("B", "V", 3))
+    b, j, v, k = (call.size[name] for name in "BJVK")
+    grad_transforms, grad_rest_images = call.zeros(b, j, 3, 4), call.empty(b, v, 3)
+    launch(
+        "skin_backward", b * v, grad_posed, transforms, rest, indices, weights, grad_transforms, grad_rest_images,
+        b, j, v, k,
+    )  # fmt: skip
+    grad_rest = call.empty(v, 3)
+    launch("sum_over_batch", v * 3, grad_rest_images, grad_rest, b, v * 3)
+    return grad_transforms, grad_rest
+
+
+def skin_normals(transforms: Array, rest_normals: Array, indices: Array, weights: Array) -> Array:
+    """Turn rest normals (V, 3) with the skin and scale them to unit length; the other arguments as in skin.
+
+    Returns (B, V, 3). Raises ShapeError.
+    """
+    call = _check(transforms, rest_normals, indices, weights, rest_name="rest_normals")
+    b, j, v, k = (call.size[name] for name in "BJVK")
+    normals = call.empty(b, v, 3)
+    launch("skin_normals", b * v, transforms, rest_normals, indices, weights, normals, b, j, v, k)
+    return normals
+
+
+def _check(transforms: Array, rest: Array, indices: Array, weights: Array, rest_name: str = "rest") -> Arguments:
+    call = Arguments()
+    call.real("transforms", transforms, ("B", "J", 3, 4))
+    call.real(rest_name, rest, ("V", 3))
+    call.int("indices", indices, ("V", "K"), below="J")
+    call.real("weights", weights, ("V", "K"))
+    return call

@@ -1,0 +1,75 @@
+// Observed points to the nearest visible model vertex: point-to-plane and point-to-point, robust (Geman-McClure).
+//
+//   v(n) = argmin over vertices with normal_v . x_v < 0 of |o_n - x_v|^2
+//   e = plane (normal_v . (o_n - x_v))^2 + (1 - plane) |o_n - x_v|^2,   rho(e) = sigma^2 e / (sigma^2 + e)
+//   L_b = 1/N sum_n rho(e_n), in mm^2; normals and v(n) are held constant in the gradient
+//
+// observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit | index (B) int: the observation of each image
+#include "linear.h"
+
+// overwrites nearest (B, N) int, -1 where no vertex faces the camera; LANES points at once share a walk over the vertices
+KERNEL(closest_search)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
+    FOR_EACH_IN_IMAGE(b, B, group, (N + LANES - 1) / LANES) {
+        const int first = group * LANES, count = min_int(LANES, N - first);
+        const real* o = observed + 3 * ((long long)index[b] * N + first);
+        const real *x = posed + 3 * (long long)b * V, *n = normals + 3 * (long long)b * V;
+        real ox[LANES], oy[LANES], oz[LANES], best[LANES];
+        int winner[LANES];
+        for (int lane = 0; lane < LANES; ++lane) {
+            const int k = lane < count ? lane : 0;
+            ox[lane] = o[3 * k];
+            oy[lane] = o[3 * k + 1];
+            oz[lane] = o[3 * k + 2];
+            best[lane] = (real)1e30;
+            winner[lane] = -1;
+        }
+        for (int v = 0; v < V; ++v) {
+            const real px = x[3 * v], py = x[3 * v + 1], pz = x[3 * v + 2];
+            if (!(n[3 * v] * px + n[3 * v + 1] * py + n[3 * v + 2] * pz < 0)) continue;
+            for (int lane = 0; lane < LANES; ++lane) {
+                const real dx = ox[lane] - px, dy = oy[lane] - py, dz = oz[lane] - pz;
+                const real d2 = dx * dx + dy * dy + dz * dz;
+                const bool wins = d2 < best[lane];
+                best[lane] = wins ? d2 : best[lane];
+                winner[lane] = wins ? v : winner[lane];
+            }
+        }
+        for (int lane = 0; lane < count; ++lane) nearest[(long long)b * N + first + lane] = winner[lane];
+    }
+}
+
+DEVICE real closest_error(const real* o, const real* x, const real* n, real plane, real* difference, real* along) {
+    for (int c = 0; c < 3; ++c) difference[c] = o[c] - x[c];
+    *along = dot3(n, difference);
+    return plane * *along * *along + (1 - plane) * dot3(difference, difference);
+}
+
+// accumulates loss (B); a point without a vertex counts in full, sigma^2
+KERNEL(closest_forward)(const real* observed, const int* index, const real* posed, const real* normals, const int* nearest, real* loss,
+                        real sigma, real plane, int B, int N, int V) {
+    FOR_EACH_IN_IMAGE(b, B, k, N) {
+        const int v = nearest[(long long)b * N + k];
+        real rho = sigma * sigma;
+        if (v >= 0 && v < V) {
+            real difference[3], along;
+            const long long at = 3 * ((long long)b * V + v);
+            const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane, difference, &along);
+            rho = sigma * sigma * e / (sigma * sigma + e);
+        }
+        ADD(loss + b, rho / N);
+    }
+}
+
+// accumulates grad_posed (B, V, 3)
+KERNEL(closest_backward)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
+                         const int* nearest, real* grad_posed, real sigma, real plane, int B, int N, int V) {
+    FOR_EACH_IN_IMAGE(b, B, k, N) {
+        const int v = nearest[(long long)b * N + k];
+        if (v < 0 || v >= V) continue;
+        real difference[3], along;
+        const long long at = 3 * ((long long)b * V + v);
+        const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane, difference, &along);
+        const real ratio = sigma * sigma / (sigma * sigma + e), upstream = -2 * grad_loss[b] / N * ratio * ratio;
+        for (int c = 0; c < 3; ++c) ADD(grad_posed + at + c, upstream * (plane * along * normals[at + c] + (1 - plane) * difference[c]));
+    }
+}

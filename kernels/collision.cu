@@ -1,0 +1,78 @@
+// Collision of joints with bones (paper, Eq. 14 to 22, corrected: the printed Eq. 20 to 22 climb).
+//
+//   bone with end joints a, b and length h, another joint p, mu = (a + b)/2, s = (b - a)^T (p - mu) / h
+//   dist_h = s^2,  dist_r = |p - mu|^2 - s^2,  f = max(0, min((h/2)^2 - dist_h, r^2 - dist_r))
+//   L = 1/m sum over bones and over joints that are no end of the bone
+//
+// h held constant:  d dist_h = 2/h s {a: a - p, b: p - b, p: b - a},  d dist_r = {a, b: mu - p, p: 2 (p - mu)} - d dist_h
+// h free:           u = (b - a)/h, q = p - mu, q' = q - s u:  ds = {a: -q'/h - u/2, b: q'/h - u/2, p: u},
+//                   and (h/2)^2 adds {a: -(b - a)/2, b: (b - a)/2}
+//
+// joints (B, M, 3) mm | bones (N, 2) int | radius r in mm
+#include "linear.h"
+
+struct Contact {
+    real along[3], q[3];  // b - a, p - mu
+    real h, s, depth;     // depth: f, 0 where there is no contact
+    bool at_end;          // the end face (f1) is nearer than the side (f2)
+};
+
+DEVICE void make_contact(const real* a, const real* b, const real* p, real radius, Contact* contact) {
+    for (int c = 0; c < 3; ++c) {
+        contact->along[c] = b[c] - a[c];
+        contact->q[c] = p[c] - (a[c] + b[c]) / 2;
+    }
+    const real h2 = dot3(contact->along, contact->along);
+    contact->depth = 0;
+    if (!(h2 > 0)) return;
+    contact->h = sqrt(h2);
+    contact->s = dot3(contact->along, contact->q) / contact->h;
+    const real dist_h = contact->s * contact->s, dist_r = dot3(contact->q, contact->q) - dist_h;
+    const real f1 = h2 / 4 - dist_h, f2 = radius * radius - dist_r;
+    contact->at_end = f1 < f2;
+    contact->depth = max_real(0, min_real(f1, f2));
+}
+
+// accumulates loss (B)
+KERNEL(collision_forward)(const real* joints, const int* bones, real* loss, real radius, int B, int M, int N) {
+    FOR_EACH_IN_IMAGE(b, B, n, N) {
+        const real* x = joints + 3 * (long long)b * M;
+        const int first = bones[2 * n], second = bones[2 * n + 1];
+        real sum = 0;
+        for (int k = 0; k < M; ++k) {
+            if (k == first || k == second) continue;
+            Contact contact;
+            make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
+            sum += contact.depth;
+        }
+        if (sum > 0) ADD(loss + b, sum / M);
+    }
+}
+
+// accumulates grad_joints (B, M, 3)
+KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int* bones, real* grad_joints, real radius, int fixed_length, int B,
+                           int M, int N) {
+    FOR_EACH_IN_IMAGE(b, B, n, N) {
+        const real* x = joints + 3 * (long long)b * M;
+        real* grad = grad_joints + 3 * (long long)b * M;
+        const int first = bones[2 * n], second = bones[2 * n + 1];
+        const real upstream = grad_loss[b] / M;
+        for (int k = 0; k < M; ++k) {
+            if (k == first || k == second) continue;
+            Contact contact;
+            make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
+            if (!(contact.depth > 0)) continue;
+            const real h = contact.h, s = contact.s;
+            const real ds = (contact.at_end ? -2 : 2) * s;  // df/ds, from -s^2 or from -(|q|^2 - s^2)
+            const real dq = contact.at_end ? 0 : -1;        // df/d|q|^2
+            const real dh2 = contact.at_end && !fixed_length ? (real)0.25 : 0;
+            for (int c = 0; c < 3; ++c) {
+                const real u = contact.along[c] / h, q = contact.q[c];
+                const real across = (fixed_length ? q : q - s * u) / h;
+                ADD(grad + 3 * first + c, upstream * (ds * (-across - u / 2) - dq * q - 2 * dh2 * contact.along[c]));
+                ADD(grad + 3 * second + c, upstream * (ds * (across - u / 2) - dq * q + 2 * dh2 * contact.along[c]));
+                ADD(grad + 3 * k + c, upstream * (ds * u + 2 * dq * q));
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+// Forward kinematics: pose -> one rest-to-camera transform per joint, inverse bind matrix included (paper, section 2).
+//
+//   local joint rotation   L = R_y(side abd) R_x(-flex) R_z(side twist), in the joint's own frame
+//   about the bind pose    Q = N L N^T, with N the bind rotation and c the bind position of the joint
+//   along the chain        G_j = G_parent o [Q | c - Q c]
+//   into the camera        M_j p = scale R (G_j p - w) + t, with w the bind position of the root joint (the wrist)
+//
+// angles (B, A, 3) rad: twist, abduction, flexion | rotation (B, 3, 3) | translation (B, 3) mm | scale (B)
+// parents (J) int, parents before children, -1 at the root | articulated (A) int: the joint of each row of angles
+// bind (J, 3, 4) mm, joint -> rig | side +1 right, -1 left | transforms (B, J, 3, 4)
+#include "linear.h"
+
+#define MAX_JOINTS 64
+
+struct LocalRotation {
+    real twist[9], abduction[9], flexion[9];  // the three factors of L
+};
+
+DEVICE void rotation_x(real angle, real* m) {
+    const real c = cos(angle), s = sin(angle);
+    const real values[9] = {1, 0, 0, 0, c, -s, 0, s, c};
+    for (int k = 0; k < 9; ++k) m[k] = values[k];
+}
+
+DEVICE void rotation_y(real angle, real* m) {
+    const real c = cos(angle), s = sin(angle);
+    const real values[9] = {c, 0, s, 0, 1, 0, -s, 0, c};
+    for (int k = 0; k < 9; ++k) m[k] = values[k];
+}
+
+DEVICE void rotation_z(real angle, real* m) {
+    const real c = cos(angle), s = sin(angle);
+    const real values[9] = {c, -s, 0, s, c, 0, 0, 0, 1};
+    for (int k = 0; k < 9; ++k) m[k] = values[k];
+}
+
+// A derivative of a rotation about `axis` by its angle: [axis]x R.
+DEVICE void rotation_derivative(int axis, const real* rotation, real* derivative) {
+    const int j = (axis + 1) % 3, k = (axis + 2) % 3;
+    for (int c = 0; c < 3; ++c) {
+        derivative[3 * axis + c] = 0;
+        derivative[3 * j + c] = -rotation[3 * k + c];
+        derivative[3 * k + c] = rotation[3 * j + c];
+    }
+}
+
+DEVICE void local_rotation(const real* angles, int side, LocalRotation* factors, real* local) {
+    rotation_z(side * angles[0], factors->twist);
+    rotation_y(side * angles[1], factors->abduction);
+    rotation_x(-angles[2], factors->flexion);
+    real partial[9];
+    matmul3(factors->abduction, factors->flexion, partial);
+    matmul3(partial, factors->twist, local);
+}
+
+// Q = N L N^T
+DEVICE void about_bind(const real* bind_rotation, const real* local, real* q) {
+    real partial[9];
+    matmul3(bind_rotation, local, partial);
+    matmul3_transposed_right(partial, bind_rotation, q);
+}
+
+DEVICE void bind_parts(const real* bind, int joint, real* rotation, real* position) {
+    linear_part(bind + 12 * joint, rotation);
+    for (int r = 0; r < 3; ++r) position[r] = bind[12 * joint + 4 * r + 3];
+}
+
+// chain (J, 12): rows of [G_R (9), G_t (3)]; row_of (J): the joint's row of angles or -1
+DEVICE void pose_chain(const real* angles, const int* parents, const int* articulated, const real* bind, int side, int J, int A,
+                       int* row_of, real* chain) {
+    for (int j = 0; j < J; ++j) row_of[j] = -1;
+    for (int a = 0; a < A; ++a) row_of[articulated[a]] = a;
+    for (int j = 0; j < J; ++j) {
+        real* g = chain + 12 * j;
+        if (parents[j] < 0) {
+            for (int k = 0; k < 12; ++k) g[k] = (k == 0 || k == 4 || k == 8) ? 1 : 0;
+            continue;
+        }
+        const real* parent = chain + 12 * parents[j];
+        if (row_of[j] < 0) {
+            for (int k = 0; k < 12; ++k) g[k] = parent[k];
+            continue;
+        }
+        real n[9], c[3], local[9], q[9], qc[3], offset[3], moved[3];
+        LocalRotation factors;
+        bind_parts(bind, j, n, c);
+        local_rotation(angles + 3 * row_of[j], side, &factors, local);
+        about_bind(n, local, q);
+        matmul3(parent, q, g);
+        matvec3(q, c, qc);
+        for (int r = 0; r < 3; ++r) offset[r] = c[r] - qc[r];
+        matvec3(parent, offset, moved);
+        for (int r = 0; r < 3; ++r) g[9 + r] = moved[r] + parent[9 + r];
+    }
+}
+
+// overwrites transforms
+KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real* translation, const real* scale, const int* parents,
+                           const int* articulated, const real* bind, real* transforms, int side, int B, int J, int A) {
+    FOR_EACH(b, B) {
+        real chain[12 * MAX_JOINTS];
+        int row_of[MAX_JOINTS];
+        pose_chain(angles + 3 * A * b, parents, articulated, bind, side, J, A, row_of, chain);
+        for (int j = 0; j < J; ++j) {
+            const real* g = chain + 12 * j;
+            real* m = transforms + 12 * (b * J + j);
+            real linear[9], centred[3], moved[3];
+            matmul3(rotation + 9 * b, g, linear);
+            for (int r = 0; r < 3; ++r) centred[r] = g[9 + r] - bind[4 * r + 3];
+            matvec3(rotation + 9 * b, centred, moved);
+            for (int r = 0; r < 3; ++r) {
+                for (int c = 0; c < 3; ++c) m[4 * r + c] = scale[b] * linear[3 * r + c];
+                m[4 * r + 3] = scale[b] * moved[r] + translation[3 * b + r];
+            }
+        }
+    }
+}
+
+// The gradient of R is its tangent: d/dw of exp([w]x) R at w = 0. Overwrites every gradient.
+KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, const real* rotation, const real* scale, const int* parents,
+                            const int* articulated, const real* bind, real* grad_angles, real* grad_rotation, real* grad_translation,
+                            real* grad_scale, int side, int B, int J, int A) {
+    FOR_EACH(b, B) {
+        real chain[12 * MAX_JOINTS], grad_chain[12 * MAX_JOINTS];
+        int row_of[MAX_JOINTS];
+        pose_chain(angles + 3 * A * b, parents, articulated, bind, side, J, A, row_of, chain);
+        const real* r_global = rotation + 9 * b;
+        real grad_linear[9] = {0}, grad_t[3] = {0};  // of R (scale taken out) and of t
+        for (int j = 0; j < J; ++j) {
+            const real *g = chain + 12 * j, *dm = grad_transforms + 12 * (b * J + j);
+            real dm_linear[9], dm_offset[3], centred[3], partial[9];
+            linear_part(dm, dm_linear);
+            for (int r = 0; r < 3; ++r) {
+                dm_offset[r] = dm[4 * r + 3];
+                centred[r] = g[9 + r] - bind[4 * r + 3];
+                grad_t[r] += dm_offset[r];
+            }
+            matmul3_transposed_right(dm_linear, g, partial);
+            add_outer3(partial, dm_offset, centred);
+            for (int k = 0; k < 9; ++k) grad_linear[k] += partial[k];
+            real* dg = grad_chain + 12 * j;
+            matmul3_transposed_left(r_global, dm_linear, dg);
+            matvec3_transposed(r_global, dm_offset, dg + 9);
+            for (int k = 0; k < 12; ++k) dg[k] *= scale[b];
+        }
+        real n_matrix[9];
+        matmul3_transposed_right(grad_linear, r_global, n_matrix);
+        grad_scale[b] = inner3(grad_linear, r_global);
+        grad_rotation[3 * b] = scale[b] * (n_matrix[7] - n_matrix[5]);
+        grad_rotation[3 * b + 1] = scale[b] * (n_matrix[2] - n_matrix[6]);
+        grad_rotation[3 * b + 2] = scale[b] * (n_matrix[3] - n_matrix[1]);
+        for (int r = 0; r < 3; ++r) grad_translation[3 * b + r] = grad_t[r];
+
+        for (int j = J - 1; j >= 0; --j) {
+            if (parents[j] < 0) continue;
+            const real *parent = chain + 12 * parents[j], *dg = grad_chain + 12 * j;
+            real* dparent = grad_chain + 12 * parents[j];
+            if (row_of[j] < 0) {
+                for (int k = 0; k < 12; ++k) dparent[k] += dg[k];
+                continue;
+            }
+            const int row = A * (int)b + row_of[j];
+            real n[9], c[3], local[9], q[9], qc[3], offset[3];
+            LocalRotation factors;
+            bind_parts(bind, j, n, c);
+            local_rotation(angles + 3 * row, side, &factors, local);
+            about_bind(n, local, q);
+            matvec3(q, c, qc);
+            for (int r = 0; r < 3; ++r) offset[r] = c[r] - qc[r];
+
+            real dp[9], dq[9], doffset[3], dlocal[9], partial[9], derivative[9], turned[9];
+            matmul3_transposed_right(dg, q, dp);
+            add_outer3(dp, dg + 9, offset);
+            for (int k = 0; k < 9; ++k) dparent[k] += dp[k];
+            for (int r = 0; r < 3; ++r) dparent[9 + r] += dg[9 + r];
+
+            matmul3_transposed_left(parent, dg, dq);
+            matvec3_transposed(parent, dg + 9, doffset);
+            for (int r = 0; r < 3; ++r) doffset[r] = -doffset[r];
+            add_outer3(dq, doffset, c);
+            matmul3_transposed_left(n, dq, partial);  // dL = N^T dQ N
+            matmul3(partial, n, dlocal);
+
+            rotation_derivative(2, factors.twist, derivative);
+            matmul3(factors.abduction, factors.flexion, partial);
+            matmul3(partial, derivative, turned);
+            grad_angles[3 * row] = side * inner3(dlocal, turned);
+            rotation_derivative(1, factors.abduction, derivative);
+            matmul3(derivative, factors.flexion, partial);
+            matmul3(partial, factors.twist, turned);
+            grad_angles[3 * row + 1] = side * inner3(dlocal, turned);
+            rotation_derivative(0, factors.flexion, derivative);
+            matmul3(factors.abduction, derivative, partial);
+            matmul3(partial, factors.twist, turned);
+            grad_angles[3 * row + 2] = -inner3(dlocal, turned);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+// Image terms: the difference of two closeness images, and the distance of projected points to the allowed region.
+//
+//   depth:       L_b = 1/S^2 sum_ij w_ij rho(f_ij - t_ij),  rho(e) = e^2 / (2 delta) for |e| <= delta, |e| - delta/2 beyond
+//   silhouette:  L_b = 1/V sum_v d(x_v, y_v)^2, d bilinear in a distance field, continued linearly outside the grid
+//
+// image (B, S, S), target, weight, field (I, S, S) | index (B) int: the target of each image | delta 0 is the absolute difference
+#include "linear.h"
+
+// rho(e), and its derivative (0 at e = 0 also where delta is 0)
+DEVICE real huber(real e, real delta) {
+    const real size = e < 0 ? -e : e;
+    return size > delta ? size - delta / 2 : (delta > 0 ? e * e / (2 * delta) : 0);
+}
+
+DEVICE real huber_slope(real e, real delta) {
+    const real size = e < 0 ? -e : e;
+    return size > delta ? (e > 0 ? (real)1 : (real)-1) : (delta > 0 ? e / delta : 0);
+}
+
+// accumulates loss (B), row by row in 8 interleaved sums
+KERNEL(depth_loss_forward)(const real* image, const real* target, const real* weight, const int* index, real* loss, real delta, int B, int S,
+                           int weighted) {
+    FOR_EACH_IN_IMAGE(b, B, row, S) {
+        const real* f = image + ((long long)b * S + row) * S;
+        const real* t = target + ((long long)index[b] * S + row) * S;
+        const real* w = weighted ? weight + ((long long)index[b] * S + row) * S : t;
+        real sums[8] = {0};
+        int c = 0;
+        if (weighted || delta > 0) {
+            for (; c + 8 <= S; c += 8)
+                for (int lane = 0; lane < 8; ++lane)
+                    sums[lane] += (weighted ? w[c + lane] : (real)1) * huber(f[c + lane] - t[c + lane], delta);
+        } else {
+            for (; c + 8 <= S; c += 8)
+                for (int lane = 0; lane < 8; ++lane) sums[lane] += fabs(f[c + lane] - t[c + lane]);
+        }
+        for (; c < S; ++c) sums[0] += (weighted ? w[c] : (real)1) * huber(f[c] - t[c], delta);
+        const real total = ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+        ADD(loss + b, total / ((real)S * S));
+    }
+}
+
+// overwrites grad_image (B, S, S)
+KERNEL(depth_loss_backward)(const real* grad_loss, const real* image, const real* target, const real* weight, const int* index,
+                            real* grad_image, real delta, int B, int S, int weighted) {
+    FOR_EACH_IN_IMAGE(b, B, row, S) {
+        const long long at = ((long long)b * S + row) * S, to = ((long long)index[b] * S + row) * S;
+        const real upstream = grad_loss[b] / ((real)S * S);
+        if (weighted) {
+            for (int c = 0; c < S; ++c) grad_image[at + c] = upstream * weight[to + c] * huber_slope(image[at + c] - target[to + c], delta);
+        } else {
+            for (int c = 0; c < S; ++c) grad_image[at + c] = upstream * huber_slope(image[at + c] - target[to + c], delta);
+        }
+    }
+}
+
+// The distance at a point, and its derivative by x and y. Not finite points count as 0.
+DEVICE real field_distance(const real* field, real x, real y, real mm_per_px, int S, real* dx, real* dy) {
+    *dx = *dy = 0;
+    if (!(x - x == 0) || !(y - y == 0)) return 0;
+    const real edge = S - 1;
+    const real xc = min_real(max_real(x, 0), edge), yc = min_real(max_real(y, 0), edge);
+    const int j = min_int((int)xc, max_int(S - 2, 0)), i = min_int((int)yc, max_int(S - 2, 0));
+    const int right = min_int(j + 1, S - 1), below = min_int(i + 1, S - 1);
+    const real u = xc - j, v = yc - i;
+    const real f00 = field[i * S + j], f01 = field[i * S + right], f10 = field[below * S + j], f11 = field[below * S + right];
+    const real top = f00 + u * (f01 - f00), bottom = f10 + u * (f11 - f10);
+    if (xc == x) *dx = (1 - v) * (f01 - f00) + v * (f11 - f10);
+    if (yc == y) *dy = bottom - top;
+    const real ox = x - xc, oy = y - yc, outside = sqrt(ox * ox + oy * oy);
+    if (outside > 0) {
+        *dx += mm_per_px * ox / outside;
+        *dy += mm_per_px * oy / outside;
+    }
+    return top + v * (bottom - top) + mm_per_px * outside;
+}
+
+// points (B, V, 3) crop coordinates | field (I, S, S) mm | mm_per_px (I); accumulates loss (B)
+KERNEL(silhouette_forward)(const real* points, const real* field, const int* index, const real* mm_per_px, real* loss, int B, int V, int S) {
+    FOR_EACH_IN_IMAGE(b, B, v, V) {
+        const real* p = points + 3 * ((long long)b * V + v);
+        real dx, dy;
+        const real d = field_distance(field + (long long)index[b] * S * S, p[0], p[1], mm_per_px[index[b]], S, &dx, &dy);
+        if (d != 0) ADD(loss + b, d * d / V);
+    }
+}
+
+// overwrites grad_points (B, V, 3)
+KERNEL(silhouette_backward)(const real* grad_loss, const real* points, const real* field, const int* index, const real* mm_per_px,
+                            real* grad_points, int B, int V, int S) {
+    FOR_EACH_IN_IMAGE(b, B, v, V) {
+        const long long at = 3 * ((long long)b * V + v);
+        real dx, dy;
+        const real d = field_distance(field + (long long)index[b] * S * S, points[at], points[at + 1], mm_per_px[index[b]], S, &dx, &dy);
+        const real upstream = 2 * grad_loss[b] * d / V;
+        grad_points[at] = upstream * dx;
+        grad_points[at + 1] = upstream * dy;
+        grad_points[at + 2] = 0;
+    }
+}

@@ -1,0 +1,81 @@
+// Linear blend skinning (paper, Eq. 1 to 8).
+//
+//   f_bi = sum_k w_ik M_b,j(i,k) p_i                              (Eq. 1, 6)
+//   dL/dM_bj = sum_i w_ij g_bi [p_i, 1]^T                         (Eq. 5)
+//   dL/dp_i  = sum_b (sum_k w_ik M_b,j(i,k))^T g_bi               (Eq. 8; the homogeneous coordinate has no gradient)
+//
+// transforms (B, J, 3, 4) | rest (V, 3) | indices (V, K) int, weights (V, K): zero weights stand last | posed (B, V, 3)
+#include "linear.h"
+
+// the blended transform of one vertex, 12 values
+DEVICE void blend(const real* transforms, const int* indices, const real* weights, int K, real* blended) {
+    for (int c = 0; c < 12; ++c) blended[c] = 0;
+    for (int k = 0; k < K; ++k) {
+        const real w = weights[k];
+        if (w == 0) break;
+        const real* m = transforms + 12 * indices[k];
+        for (int c = 0; c < 12; ++c) blended[c] += w * m[c];
+    }
+}
+
+// overwrites posed
+KERNEL(skin_forward)(const real* transforms, const real* rest, const int* indices, const real* weights, real* posed, int B, int J, int V,
+                     int K) {
+    FOR_EACH_IN_IMAGE(b, B, i, V) {
+        real t[12];
+        blend(transforms + 12 * (long long)b * J, indices + (long long)i * K, weights + (long long)i * K, K, t);
+        const real* p = rest + 3 * i;
+        real* out = posed + 3 * ((long long)b * V + i);
+        for (int r = 0; r < 3; ++r) out[r] = t[4 * r] * p[0] + t[4 * r + 1] * p[1] + t[4 * r + 2] * p[2] + t[4 * r + 3];
+    }
+}
+
+// accumulates grad_transforms (B, J, 3, 4); overwrites grad_rest_images (B, V, 3), whose sum over b is Eq. 8
+KERNEL(skin_backward)(const real* grad_posed, const real* transforms, const real* rest, const int* indices, const real* weights,
+                      real* grad_transforms, real* grad_rest_images, int B, int J, int V, int K) {
+    FOR_EACH_IN_IMAGE(b, B, i, V) {
+        const real* g = grad_posed + 3 * ((long long)b * V + i);
+        real* grad_p = grad_rest_images + 3 * ((long long)b * V + i);
+        if (g[0] == 0 && g[1] == 0 && g[2] == 0) {
+            for (int c = 0; c < 3; ++c) grad_p[c] = 0;
+            continue;
+        }
+        const int* joints = indices + (long long)i * K;
+        const real* w = weights + (long long)i * K;
+        const real* p = rest + 3 * i;
+        real t[12], outer[12];
+        blend(transforms + 12 * (long long)b * J, joints, w, K, t);
+        for (int c = 0; c < 3; ++c) grad_p[c] = t[c] * g[0] + t[4 + c] * g[1] + t[8 + c] * g[2];
+        for (int r = 0; r < 3; ++r) {
+            for (int c = 0; c < 3; ++c) outer[4 * r + c] = g[r] * p[c];
+            outer[4 * r + 3] = g[r];
+        }
+        for (int k = 0; k < K; ++k) {
+            if (w[k] == 0) break;
+            real* grad_m = grad_transforms + 12 * ((long long)b * J + joints[k]);
+            for (int c = 0; c < 12; ++c) ADD(grad_m + c, w[k] * outer[c]);
+        }
+    }
+}
+
+// Directions under the linear part of the blended transform, scaled to unit length. overwrites normals (B, V, 3)
+KERNEL(skin_normals)(const real* transforms, const real* rest_normals, const int* indices, const real* weights, real* normals, int B, int J,
+                     int V, int K) {
+    FOR_EACH_IN_IMAGE(b, B, i, V) {
+        real t[12], n[3];
+        blend(transforms + 12 * (long long)b * J, indices + (long long)i * K, weights + (long long)i * K, K, t);
+        const real* p = rest_normals + 3 * i;
+        for (int r = 0; r < 3; ++r) n[r] = t[4 * r] * p[0] + t[4 * r + 1] * p[1] + t[4 * r + 2] * p[2];
+        const real length = sqrt(dot3(n, n));
+        for (int r = 0; r < 3; ++r) normals[3 * ((long long)b * V + i) + r] = length > 0 ? n[r] / length : 0;
+    }
+}
+
+// overwrites total (N): the sum over b of parts (B, N), in the order of b
+KERNEL(sum_over_batch)(const real* parts, real* total, int B, int N) {
+    FOR_EACH(n, N) {
+        real sum = 0;
+        for (int b = 0; b < B; ++b) sum += parts[(long long)b * N + n];
+        total[n] = sum;
+    }
+}

@@ -1,0 +1,103 @@
+// The one place that knows which target the kernels are compiled for.
+//
+// A kernel is written once, in terms of these macros:
+//   REAL                               float or double, chosen by the build; `real` below
+//   DEVICE                             qualifier of a helper function
+//   KERNEL(name)                       an entry point: name on a GPU, name_f32 / name_f64 on the CPU
+//   FOR_EACH(i, n)                     independent items, any order
+//   FOR_EACH_IN_IMAGE(b, B, i, n)      items i of image b; on the CPU the items of one image run in order on one thread,
+//                                      so that sums over them are the same for any number of threads
+//   ADD(address, value)                adds to memory that items of the same image share
+//   ATOMIC_MAX_KEY, ATOMIC_MIN_REAL    for the schedules that share memory between all threads
+//   LANES                              how many items an inner loop should treat at once
+//
+// HANDOPT_EMULATE_CUDA compiles the GPU's schedule for the CPU with a grid of one thread, to test its logic without a GPU.
+#pragma once
+
+#ifndef REAL
+#error "define REAL as float or double"
+#endif
+typedef REAL real;
+typedef unsigned long long key64;
+
+#ifdef __CUDACC__
+
+#define DEVICE static __device__ __forceinline__
+#define KERNEL(name) extern "C" __global__ void name
+#define GRID_START ((long long)blockIdx.x * blockDim.x + threadIdx.x)
+#define GRID_STRIDE ((long long)gridDim.x * blockDim.x)
+#define LANES 1
+#define ADD(address, value) atomicAdd((address), (value))
+DEVICE void atomic_max_key(key64* address, key64 key) { atomicMax(address, key); }
+DEVICE void atomic_min_real(float* address, float value) { atomicMin((int*)address, __float_as_int(value)); }
+DEVICE void atomic_min_real(double* address, double value) { atomicMin((long long*)address, __double_as_longlong(value)); }
+DEVICE key64 bits_of(float value) { return (key64)__float_as_uint(value); }
+DEVICE key64 bits_of(double value) { return (key64)__double_as_longlong(value); }
+
+#else
+
+#include <cmath>
+#include <cstring>
+using std::ceil;
+using std::cos;
+using std::fabs;
+using std::floor;
+using std::sin;
+using std::sqrt;
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define DEVICE static inline __attribute__((always_inline))
+#if defined(HANDOPT_CLONES)
+#define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define CLONES
+#endif
+#define KERNEL(name) extern "C" CLONES void JOIN(name, SUFFIX)
+#define GRID_START 0LL
+#define GRID_STRIDE 1LL
+#define LANES 16
+#define ADD(address, value) (*(address) += (value))
+DEVICE void atomic_max_key(key64* address, key64 key) {
+    if (key > *address) *address = key;
+}
+DEVICE void atomic_min_real(real* address, real value) {
+    if (value < *address) *address = value;
+}
+DEVICE key64 bits_of(float value) {
+    unsigned int bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+DEVICE key64 bits_of(double value) {
+    key64 bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+#endif
+
+#if defined(__CUDACC__) || defined(HANDOPT_EMULATE_CUDA)
+
+#define FOR_EACH(i, n) for (long long i = GRID_START; i < (long long)(n); i += GRID_STRIDE)
+#define FOR_EACH_IN_IMAGE(b, B, i, n)                                                         \
+    for (long long item_ = GRID_START; item_ < (long long)(B) * (n); item_ += GRID_STRIDE)    \
+        for (int b = (int)(item_ / (n)), i = (int)(item_ % (n)), once_ = 1; once_; once_ = 0)
+
+#else
+
+#define PRAGMA(text) _Pragma(#text)
+#define FOR_EACH(i, n)                                   \
+    PRAGMA(omp parallel for schedule(static) if ((n) > 64)) \
+    for (long long i = 0; i < (long long)(n); ++i)
+#define FOR_EACH_IN_IMAGE(b, B, i, n)                      \
+    PRAGMA(omp parallel for schedule(dynamic, 1) if ((B) > 1)) \
+    for (int b = 0; b < (B); ++b)                          \
+        for (int i = 0; i < (n); ++i)
+
+#endif
+
+DEVICE real max_real(real a, real b) { return a > b ? a : b; }
+DEVICE real min_real(real a, real b) { return a < b ? a : b; }
+DEVICE int max_int(int a, int b) { return a > b ? a : b; }
+DEVICE int min_int(int a, int b) { return a < b ? a : b; }
