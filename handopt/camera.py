@@ -2,6 +2,7 @@
 
 import json
 import math
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -170,9 +171,9 @@ def load_camera(spec: str | Path, width: int | None = None, height: int | None =
     if preset is not None:
         note = f"The camera is the preset {preset.name}: {preset.source}."
         camera = replace(preset.camera, assumptions=(note,))
-    elif "," in text and not Path(text).exists():
+    elif "," in text and not _exists(text):
         return _camera_from_numbers(text, width, height)
-    elif text and (text.lower().endswith(".json") or Path(text).exists()):
+    elif text.lower().endswith(".json") or _exists(text):
         camera = _require_camera(Path(text))
     else:
         raise CameraError(
@@ -187,9 +188,7 @@ def unit_of(spec: str | Path) -> float | None:
     preset = _preset(text)
     if preset is not None:
         return preset.unit_mm
-    if ("," in text and not Path(text).exists()) or not text:
-        return None
-    found = _read_sidecar(Path(text))
+    found = _read_sidecar(Path(text)) if _exists(text) else None
     return None if found is None else found.unit_mm
 
 
@@ -235,6 +234,13 @@ def _number(value: Any, key: str) -> float:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _exists(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).exists()
+    except OSError:
+        return False
 
 
 def _preset(text: str) -> Preset | None:
@@ -316,8 +322,9 @@ def _sidecar_hand(data: dict[str, Any]) -> str | None:
 
 def _read_json(path: Path) -> Any:
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise CameraError(f"{path}: too large for a camera file; give another one with --camera")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_JSON_BYTES:
+            raise CameraError(f"{path}: not a JSON file of at most {MAX_JSON_BYTES >> 20} MiB; change --camera")
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise CameraError(f"{path}: cannot be read ({error.strerror or error}); change --camera") from error

@@ -10,7 +10,7 @@
 
 struct Splat {
     real x, y, closeness, inverse_r2;
-    int row_first, row_last;
+    int row_first, row_last, column_first, column_last;
 };
 
 // False where the point renders nothing: z >= 1, not finite, or outside the image.
@@ -23,24 +23,36 @@ DEVICE bool make_splat(const real* p, real radius, int S, Splat* splat) {
     if (!inside || !(splat->closeness > 0) || !(splat->closeness < (real)1e30)) return false;
     splat->row_first = max_int(0, (int)ceil(p[1] - radius));
     splat->row_last = min_int(S - 1, (int)floor(p[1] + radius));
-    return splat->row_first <= splat->row_last;
+    splat->column_first = max_int(0, (int)ceil(p[0] - radius));
+    splat->column_last = min_int(S - 1, (int)floor(p[0] + radius));
+    return splat->row_first <= splat->row_last && splat->column_first <= splat->column_last;
 }
 
-// The columns of one row that the splat can reach, and 1 - dy^2/r^2. False where there are none.
-DEVICE bool row_window(const Splat& splat, int row, real radius, int S, int* first, int* last, real* height) {
-    const real dy = row - splat.y;
-    *height = 1 - dy * dy * splat.inverse_r2;
-    if (!(*height > 0)) return false;
-    const real reach = radius * sqrt(*height);
-    *first = max_int(0, (int)ceil(splat.x - reach));
-    *last = min_int(S - 1, (int)floor(splat.x + reach));
-    return *first <= *last;
+// s = 1 - d^2/r^2 in two steps: across depends on the column alone, so that a column's value serves all rows of a splat.
+DEVICE real falloff_across(real dx, real inverse_r2) { return 1 - dx * dx * inverse_r2; }
+DEVICE real falloff(real across, real dy, real inverse_r2) { return max_real(across - dy * dy * inverse_r2, 0); }
+
+// Keeps the largest value of each pixel, for WIDTH columns from `first`, all of them inside the image.
+template <int WIDTH>
+DEVICE void splat_columns(const Splat& splat, int v, int first, int S, real* image, int* winners) {
+    real across[WIDTH];
+    for (int lane = 0; lane < WIDTH; ++lane) across[lane] = falloff_across(first + lane - splat.x, splat.inverse_r2);
+    for (int row = splat.row_first; row <= splat.row_last; ++row) {
+        real* f = image + (long long)row * S + first;
+        int* w = winners + (long long)row * S + first;
+        const real dy = row - splat.y;
+        for (int lane = 0; lane < WIDTH; ++lane) {
+            const real s = falloff(across[lane], dy, splat.inverse_r2);
+            const real value = splat.closeness * s * s;
+            const bool wins = value > f[lane];
+            f[lane] = wins ? value : f[lane];
+            w[lane] = wins ? v : w[lane];
+        }
+    }
 }
 
-DEVICE real splat_falloff(real height, real dx, real inverse_r2) { return height - dx * dx * inverse_r2; }
-
-// One image per thread: overwrites image and winners. Windows are widened to whole groups of 8 columns inside the image,
-// where the falloff is negative beyond the window, so that rows run in fixed-width lanes.
+// One image per thread: overwrites image and winners. Windows are widened to 8 or 16 columns inside the image, where the falloff is 0
+// beyond the window, so that rows run in lanes of fixed width; wider windows go 8 columns at a time.
 KERNEL(render_forward)(const real* points, real* image, int* winners, real radius, int B, int V, int S) {
     FOR_EACH_IN_IMAGE(b, B, once, 1) {
         real* f = image + (long long)b * S * S;
@@ -52,36 +64,15 @@ KERNEL(render_forward)(const real* points, real* image, int* winners, real radiu
         for (int v = 0; v < V; ++v) {
             Splat splat;
             if (!make_splat(points + 3 * ((long long)b * V + v), radius, S, &splat)) continue;
-            for (int row = splat.row_first; row <= splat.row_last; ++row) {
-                int first, last;
-                real height;
-                if (!row_window(splat, row, radius, S, &first, &last, &height)) continue;
-                const int groups = (last - first + 8) / 8;
-                const bool wide = 8 * groups <= S;
-                if (wide) first = min_int(first, S - 8 * groups);
-                real* f_row = f + (long long)row * S + first;
-                int* w_row = w + (long long)row * S + first;
-                const real offset = first - splat.x;
-                if (wide) {
-                    for (int group = 0; group < groups; ++group)
-                        for (int lane = 0; lane < 8; ++lane) {
-                            const int c = 8 * group + lane;
-                            const real s = max_real(splat_falloff(height, offset + c, splat.inverse_r2), 0);
-                            const real value = splat.closeness * s * s;
-                            const bool wins = value > f_row[c];
-                            f_row[c] = wins ? value : f_row[c];
-                            w_row[c] = wins ? v : w_row[c];
-                        }
-                } else {
-                    for (int c = 0; c <= last - first; ++c) {
-                        const real s = max_real(splat_falloff(height, offset + c, splat.inverse_r2), 0);
-                        const real value = splat.closeness * s * s;
-                        if (value > f_row[c]) {
-                            f_row[c] = value;
-                            w_row[c] = v;
-                        }
-                    }
-                }
+            const int width = splat.column_last - splat.column_first + 1;
+            if (width <= 8 && S >= 8) {
+                splat_columns<8>(splat, v, min_int(splat.column_first, S - 8), S, f, w);
+            } else if (width <= 16 && S >= 16) {
+                splat_columns<16>(splat, v, min_int(splat.column_first, S - 16), S, f, w);
+            } else {
+                int column = splat.column_first;
+                for (; column + 8 <= splat.column_last + 1; column += 8) splat_columns<8>(splat, v, column, S, f, w);
+                for (; column <= splat.column_last; ++column) splat_columns<1>(splat, v, column, S, f, w);
             }
         }
     }
@@ -104,13 +95,10 @@ KERNEL(render_splat)(const real* points, key64* keys, real radius, int B, int V,
         Splat splat;
         if (!make_splat(points + 3 * ((long long)b * V + v), radius, S, &splat)) continue;
         for (int row = splat.row_first; row <= splat.row_last; ++row) {
-            int first, last;
-            real height;
-            if (!row_window(splat, row, radius, S, &first, &last, &height)) continue;
-            for (int column = first; column <= last; ++column) {
-                const real s = splat_falloff(height, column - splat.x, splat.inverse_r2);
+            for (int column = splat.column_first; column <= splat.column_last; ++column) {
+                const real s = falloff(falloff_across(column - splat.x, splat.inverse_r2), row - splat.y, splat.inverse_r2);
                 const real value = splat.closeness * s * s;
-                if (!(s > 0) || !(value > 0)) continue;
+                if (!(value > 0)) continue;
                 key64* slot = keys + ((long long)b * S + row) * S + column;
                 const key64 key = splat_key(value, v);
                 if (key > *slot) atomic_max_key(slot, key);
@@ -129,7 +117,7 @@ KERNEL(render_resolve)(const real* points, const key64* keys, real* image, int* 
         const int v = key_winner(keys[at]);
         const real* p = points + 3 * ((long long)b * V + v);
         const real dx = pixel % S - p[0], dy = pixel / S - p[1], inverse_r2 = 1 / (radius * radius);
-        const real s = splat_falloff(1 - dy * dy * inverse_r2, dx, inverse_r2);
+        const real s = falloff(falloff_across(dx, inverse_r2), dy, inverse_r2);
         image[at] = (1 - p[2]) * s * s;
         winners[at] = v;
     }
@@ -145,7 +133,7 @@ KERNEL(render_backward)(const real* grad_image, const real* points, const int* w
         const real* p = points + 3 * ((long long)b * V + v);
         real* out = grad_points + 3 * ((long long)b * V + v);
         const real dx = pixel % S - p[0], dy = pixel / S - p[1], inverse_r2 = 1 / (radius * radius);
-        const real s = splat_falloff(1 - dy * dy * inverse_r2, dx, inverse_r2);
+        const real s = falloff(falloff_across(dx, inverse_r2), dy, inverse_r2);
         const real lateral = 4 * (1 - p[2]) * inverse_r2 * s * g;
         ADD(out, lateral * dx);
         ADD(out + 1, lateral * dy);
