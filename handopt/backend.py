@@ -96,6 +96,20 @@ def to_device(values: Any, device: Device, dtype: Any = np.float32) -> Array:
         return cupy.ascontiguousarray(cupy.asarray(values, dtype=dtype))
 
 
+def sparse_to_device(matrix: Any, device: Device, dtype: Any = np.float32) -> Any:
+    """Copy a SciPy sparse matrix to a device, in CSR form."""
+    from scipy.sparse import csr_matrix
+
+    host = csr_matrix(matrix, dtype=dtype)
+    if device.kind == "cpu":
+        return host
+    import cupy
+    from cupyx.scipy.sparse import csr_matrix as device_matrix
+
+    with cupy.cuda.Device(device.index):
+        return device_matrix(host)
+
+
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:
     """Copy an array to the host, if it is not there already."""
     return np.asarray(array.get() if hasattr(array, "get") else array)

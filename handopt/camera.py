@@ -84,7 +84,7 @@ class Camera:
         return replace(self, cx=self.cx - x0, cy=self.cy - y0, width=width, height=height)
 
     def sized(self, width: int, height: int) -> "Camera":
-        """Return the camera for an image of width x height pixels: itself, or scaled where the aspect ratio is the same.
+        """Return the camera for an image of this size: itself, or scaled where the aspect ratio is the same.
 
         Raises CameraError where it is not, for a crop cannot be told from its size.
         """

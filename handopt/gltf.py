@@ -201,7 +201,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _parse(path: Path, data: bytes) -> Any:
-    """The file as a pygltflib.GLTF2."""
+    """Parse the file into a pygltflib.GLTF2."""
     import pygltflib
 
     if data[:4] == b"glTF":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handopt.joints import ANGLE_NAMES, KEYPOINT_NAMES
+from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES
 
 if TYPE_CHECKING:
     from handopt.camera import Camera
@@ -44,7 +44,7 @@ class Trace:
 
 @dataclass
 class FitResult:
-    """A hand fitted to one depth image. Lengths in mm, camera frame x right, y down, z forward, unless a name says else.
+    """A hand fitted to one depth image; lengths in mm, in the camera frame (x right, y down, z forward) unless said.
 
     image: path of the depth file, or None. hand: 'right' or 'left'. status: a sentence. crop: the renderer's window.
     joints_mm: (21, 3), order of KEYPOINT_NAMES. rotation: (3, 3) rig to camera. translation_mm: (3,) wrist.

@@ -1,0 +1,169 @@
+"""Every setting of a fit in one place: weights of the objective, starts, stages, solver. Settable from a TOML file."""
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from handopt.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each term of the objective. Every term is scaled to about 1 for a fit that is one unit off."""
+
+    depth: float = 4.0  # rendered against observed closeness, mean over the hand's pixels; 1 = the crop's depth
+    silhouette: float = 3.0  # squared distance of projected vertices to the hand's region, in (10 mm)^2
+    points: float = 1.0  # observed points to the nearest visible vertex, robust: 0 on the surface, 1 far away
+    collision: float = 1.0  # joints inside the cylinders of bones, in (10 mm)^2 (paper, Eq. 14 to 22, corrected)
+    limits: float = 1.0  # squared overshoot of joint limits, rad^2 (paper, Table 1)
+    prior: float = 0.004  # squared deviation from a relaxed hand, in standard deviations, summed over the angles
+    size: float = 1.0  # squared deviation of the logarithm of the scale from 0, in standard deviations of 8 %
+    shape: float = 1.0  # squared Laplacian of the vertex offsets, mean over vertices, in mm^2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the descent: coarse to fine."""
+
+    iterations: int
+    radius_px: float  # of a splat
+    sigma_mm: float  # where an observed point starts to count as an outlier
+    step: float  # factor of the solver's step sizes
+    keep: int  # hypotheses that go on after this stage
+    scale: bool = False  # free the hand's size
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Step sizes per iteration at stage.step = 1: Adam's, or the largest of momentum descent."""
+
+    rotation_rad: float = 0.06
+    translation_mm: float = 4.0
+    angles_rad: float = 0.08
+    scale: float = 0.01
+    vertices_mm: float = 0.15
+
+
+@dataclass(frozen=True)
+class VertexStage:
+    """The last stage of --shape vertices: rest vertices move along with the pose."""
+
+    iterations: int = 60
+    radius_px: float = 3.0
+    sigma_mm: float = 6.0
+    step: float = 0.1
+
+
+_STAGES = (
+    Stage(iterations=20, radius_px=8.0, sigma_mm=40.0, step=1.0, keep=16),
+    Stage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, keep=6),
+    Stage(iterations=35, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, scale=True),
+    Stage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, keep=1, scale=True),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a fit; see README for their meaning. Raises ConfigError on values that make no sense."""
+
+    weights: Weights = field(default_factory=Weights)
+    steps: Steps = field(default_factory=Steps)
+    stages: tuple[Stage, ...] = _STAGES
+    vertices: VertexStage = field(default_factory=VertexStage)
+    solver: str = "adam"  # or "momentum"
+    starts: int = 48  # hypotheses that enter the first stage, the best of all fixed starts
+    crop_px: int = 120  # side of the renderer's image
+    crop_half_mm: float = 125.0  # half the side of the cube around the hand
+    points: int = 320  # observed points drawn for the points term
+    plane: float = 0.6  # share of point-to-plane against point-to-point distance
+    collision_radius_mm: float = 9.0
+    huber: float = 0.02  # where the depth term turns from squared to absolute, in closeness
+    free_weight: float = 0.3  # weight of the depth term where the hand is proven not to be
+    tolerance: float = 1e-4  # relative decrease of the objective over 10 iterations below which a stage has converged
+
+    def __post_init__(self) -> None:
+        """Check the ranges of all values."""
+        if self.solver not in SOLVERS:
+            raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {self.solver!r}")
+        if not self.stages:
+            raise ConfigError("stages: at least one stage is needed")
+        for path, value in _numbers("", self.to_dict()):
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"{path}: expected a number of at least 0, got {value!r}")
+        for path, value in _numbers("", self.to_dict()):
+            if value == 0 and path.rpartition(".")[2] in _POSITIVE:
+                raise ConfigError(f"{path}: must be greater than 0")
+        if not self.plane <= 1:
+            raise ConfigError(f"plane: expected a number from 0 to 1, got {self.plane!r}")
+        if not 16 <= self.crop_px <= 1024:
+            raise ConfigError(f"crop_px: expected 16 to 1024, got {self.crop_px!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "Config":
+        """Read settings from a TOML file; what it does not name keeps its default. Raises ConfigError."""
+        try:
+            with path.open("rb") as file:
+                values = tomllib.load(file)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"--config {path} cannot be read: {error}") from error
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"--config {path}: {error}") from None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Read settings from nested plain values; what they do not name keeps its default. Raises ConfigError."""
+        return _build(cls, values, "")  # type: ignore[no-any-return]
+
+
+SOLVERS = ("adam", "momentum")
+_POSITIVE = ("radius_px", "sigma_mm", "keep", "starts", "points", "crop_half_mm", "collision_radius_mm", "iterations")
+
+
+def _numbers(path: str, value: Any) -> list[tuple[str, float]]:
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() for leaf in _numbers(f"{path}.{key}".lstrip("."), item)]
+    if isinstance(value, (list, tuple)):
+        return [leaf for index, item in enumerate(value) for leaf in _numbers(f"{path}[{index}]", item)]
+    return [(path, value)] if isinstance(value, (int, float)) else []
+
+
+def _build(kind: Any, values: Any, path: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path or 'the file'}: expected a table, got {values!r}")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    arguments = {}
+    for key, value in values.items():
+        where = f"{path}{key}"
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, 1)
+            raise ConfigError(f"{where} is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"))
+        wanted = fields[key].type
+        if dataclasses.is_dataclass(wanted):
+            arguments[key] = _build(wanted, value, f"{where}.")
+        elif key == "stages":
+            if not isinstance(value, list):
+                raise ConfigError(f"{where}: expected an array of tables [[stages]], got {value!r}")
+            arguments[key] = tuple(_build(Stage, item, f"{where}[{n}].") for n, item in enumerate(value))
+        elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            arguments[key] = float(value)
+        elif type(value) is not wanted:
+            raise ConfigError(f"{where}: expected {wanted.__name__}, got {value!r}")
+        else:
+            arguments[key] = value
+    missing = [name for name, f in fields.items() if name not in arguments and _required(f)]
+    if missing:
+        raise ConfigError(f"{path}{missing[0]} is missing")
+    return kind(**arguments)
+
+
+def _required(setting: Any) -> bool:
+    return setting.default is dataclasses.MISSING and setting.default_factory is dataclasses.MISSING

@@ -1,0 +1,195 @@
+"""Depth images in millimetres: encodings, units, and refusal of what is no depth image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.depthfile import Array, decode
+from handopt.errors import DepthError
+
+DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
+ENCODINGS = ("auto", "raw", "nyu")
+NEAREST_MM = 50.0
+FARTHEST_MM = 10_000.0
+PLAUSIBLE_MM = (200.0, 1500.0)
+SUGGESTED_UNITS_MM = (0.001, 0.01, 0.1, 0.125, 0.25, 1.0, 10.0, 100.0, 1000.0)
+
+_MAX_INVALID_SHARE = 0.99
+_METRES_BELOW = 20.0
+_SUSPICIOUS_MM = 2000.0
+_ENDLESS = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class DepthImage:
+    """A depth image. depth_mm: (H, W) float32, mm, 0 = no measurement. unit_mm: mm per count of the file.
+
+    assumptions: one sentence for each thing that was guessed or mended.
+    """
+
+    depth_mm: NDArray[np.float32]
+    path: Path
+    unit_mm: float
+    assumptions: tuple[str, ...]
+
+
+def is_depth_file(path: str | Path) -> bool:
+    """Say whether a file name looks like that of a depth image."""
+    return Path(path).suffix.lower() in DEPTH_SUFFIXES
+
+
+def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "auto") -> DepthImage:
+    """Read a depth image: 16-bit PNG, TIFF, .npy, .npz, EXR, or an RGB PNG in the NYU encoding.
+
+    unit: mm per count, None to assume 1 mm for integers and to tell metres from millimetres for floats.
+    encoding: "auto", "raw" (one channel), or "nyu" (depth = green * 256 + blue, Tompson et al., TOG 2014).
+    Raises DepthError.
+    """
+    path = Path(path)
+    if encoding not in ENCODINGS:
+        raise DepthError(f"--encoding is {encoding!r}, expected one of {', '.join(ENCODINGS)}")
+    if unit is not None and not (np.isfinite(unit) and unit > 0):
+        raise DepthError(f"--unit is {unit:g}, expected mm per count above 0")
+    notes: list[str] = []
+    counts = _single_channel(decode(path, notes), path, encoding, notes)
+    depth_mm, unit_mm = _to_mm(counts, path, unit, notes)
+    return DepthImage(depth_mm, path, unit_mm, tuple(notes))
+
+
+def _single_channel(values: Array, path: Path, encoding: str, notes: list[str]) -> Array:
+    """Return counts (H, W) from decoded values. Raises DepthError where they are a picture."""
+    if values.ndim == 3 and 1 in values.shape:
+        values = values.reshape([size for size in values.shape if size != 1])
+    coloured = values.ndim == 3 and values.shape[2] in (3, 4) and values.dtype == np.uint8
+    if coloured and encoding != "raw":
+        return _decode_nyu(values, path, encoding, notes)
+    if encoding == "nyu":
+        raise DepthError(f"{path}: --encoding nyu needs an 8-bit RGB image, this one is {_describe(values)}")
+    if values.ndim == 3:
+        raise DepthError(
+            f"{path}: is {_describe(values)}, expected one depth per pixel; give the depth image, or --encoding nyu "
+            "if 8-bit green and blue hold the depth"
+        )
+    if values.dtype.itemsize == 1:
+        raise DepthError(
+            f"{path}: is {_describe(values)}: a picture, or depth cut to 256 steps, which is too coarse to fit a hand; "
+            "export the depth with 16 bits and give its --unit"
+        )
+    return values
+
+
+def _describe(values: Array) -> str:
+    channels = values.shape[2] if values.ndim == 3 else 1
+    bits = 1 if values.dtype == np.bool_ else 8 * values.dtype.itemsize
+    return f"a {bits}-bit image with {channels} channel{'s' if channels > 1 else ''}"
+
+
+def _decode_nyu(rgb: Array, path: Path, encoding: str, notes: list[str]) -> Array:
+    """Return green * 256 + blue (the NYU dataset's encoding). Raises DepthError where that is no depth."""
+    depth = rgb[..., 1].astype(np.uint16) * np.uint16(256) + rgb[..., 2]
+    reason = _why_not_nyu(rgb, depth)
+    if encoding == "auto":
+        if reason:
+            raise DepthError(
+                f"{path}: is an 8-bit colour picture and not in the NYU encoding ({reason}); give the depth image "
+                "with its --unit, or --encoding nyu if its depth is green * 256 + blue all the same"
+            )
+        notes.append("The file was read in the NYU encoding, depth = green * 256 + blue, which its channels fit.")
+    elif reason:
+        notes.append(f"The file was read in the NYU encoding as asked, although it does not look like it ({reason}).")
+    return depth
+
+
+def _why_not_nyu(rgb: Array, depth: Array) -> str | None:
+    """Return why an RGB image cannot be in the NYU encoding, or None.
+
+    Depth is continuous where green, its high byte, steps by one: there blue must jump the other way. Pictures do not do
+    that, and they use red.
+    """
+    red = np.count_nonzero(rgb[..., 0]) / depth.size
+    if red > 0.01:
+        return f"{red:.0%} of the pixels have red in them"
+    valid = depth > 0
+    if not valid.any():
+        return None
+    if depth.max() < 256:
+        return "green, the high byte, is empty"
+    if np.percentile(depth[valid], 99) > FARTHEST_MM:
+        return f"it would reach {depth.max() / 1000:.0f} m"
+    neighbours = valid[:, 1:] & valid[:, :-1]
+    step = np.abs(np.diff(depth.astype(np.int32), axis=1))[neighbours]
+    if step.size == 0 or np.mean(step <= 50) < 0.5:
+        return "its surfaces would be torn"
+    carry = np.abs(np.diff(rgb[..., 1].astype(np.int16), axis=1))[neighbours] == 1
+    if np.count_nonzero(carry) >= 8 and np.mean(step[carry] < 128) < 0.5:
+        return "blue does not wrap round where green steps"
+    return None
+
+
+def _to_mm(counts: Array, path: Path, unit: float | None, notes: list[str]) -> tuple[NDArray[np.float32], float]:
+    """Return depth (H, W) in mm and the mm per count. Raises DepthError."""
+    values = _drop_invalid(counts, path, notes)
+    measured = values[values > 0]
+    if measured.size == 0:
+        raise DepthError(f"{path}: every pixel is 0 or unmeasured: there is no depth in this image")
+    median = float(np.median(measured))
+    guessed = unit is None
+    if unit is None:
+        unit = 1000.0 if counts.dtype.kind == "f" and median < _METRES_BELOW else 1.0
+        if counts.dtype.kind == "f":
+            name = "metres" if unit == 1000.0 else "millimetres"
+            notes.append(f"The values were taken for {name}, for their median is {median:.4g} (--unit changes this).")
+        else:
+            notes.append("One count was taken for 1 mm, for nothing says otherwise (--unit changes this).")
+    near_mm, far_mm = (float(limit) * unit for limit in np.percentile(measured, (1, 99)))
+    advice = _advice(median, unit)
+    if near_mm > FARTHEST_MM or far_mm < NEAREST_MM:
+        raise DepthError(
+            f"{path}: with {unit:g} mm per count everything is {_distance(near_mm)} to {_distance(far_mm)} away, "
+            f"where no hand can be; the unit looks wrong{advice or ': change --unit'}"
+        )
+    if guessed and near_mm > _SUSPICIOUS_MM and advice:
+        notes.append(f"Nothing is nearer than {_distance(near_mm)}, so the unit may be wrong{advice}.")
+    with np.errstate(over="ignore", under="ignore"):
+        depth_mm = (values * unit).astype(np.float32)
+    depth_mm[~np.isfinite(depth_mm)] = 0.0
+    return depth_mm, float(unit)
+
+
+def _drop_invalid(counts: Array, path: Path, notes: list[str]) -> NDArray[np.float64]:
+    """Return the counts with 0 for what is no measurement, and note what was dropped. Raises DepthError."""
+    values = counts.astype(np.float64)
+    kinds = {"negative": np.isfinite(values) & (values < 0)}
+    if counts.dtype.kind == "f":
+        kinds["NaN"] = np.isnan(values)
+        kinds["infinite"] = np.isinf(values)
+        kinds[f"above {_ENDLESS:.0e}"] = np.isfinite(values) & (values > _ENDLESS)
+    elif counts.dtype.kind == "u" and counts.dtype.itemsize == 2:
+        kinds["saturated (65535)"] = values == np.iinfo(np.uint16).max
+    found = {name: int(np.count_nonzero(where)) for name, where in kinds.items() if where.any()}
+    if not found:
+        return values
+    listed = ", ".join(f"{count} {name}" for name, count in found.items())
+    if sum(found.values()) > _MAX_INVALID_SHARE * values.size:
+        raise DepthError(f"{path}: of its {values.size} pixels {listed}: there is no depth to use; export it again")
+    notes.append(f"Pixels without a usable value were taken for unmeasured: {listed}.")
+    values[np.logical_or.reduce(list(kinds.values()))] = 0.0
+    return values
+
+
+def _advice(median: float, unit: float) -> str:
+    """Return which --unit would bring the median count to where hands are, or an empty string."""
+    low, high = PLAUSIBLE_MM
+    units = [each for each in SUGGESTED_UNITS_MM if low <= median * each <= high and each != unit]
+    if not units:
+        return ""
+    listed = " or ".join(f"--unit {each:g} ({_distance(median * each)})" for each in units)
+    return f"; the middle of the scene would be at a hand's distance with {listed}"
+
+
+def _distance(distance_mm: float) -> str:
+    if distance_mm < 1000.0:
+        return f"{distance_mm:.3g} mm"
+    return f"{distance_mm / 1000.0:.{1 if distance_mm < 100_000.0 else 0}f} m"

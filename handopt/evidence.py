@@ -1,0 +1,98 @@
+"""What depth images say of the hand, as arrays that the objective compares poses with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Array, Device, to_device, to_numpy
+from handopt.config import Config
+from handopt.crop import Crop
+from handopt.observation import Observation
+from handopt.projection import project
+from handopt.render import render_depth
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """I observed hands; left hands are stored as mirror images (x -> -x), so that all are right hands.
+
+    points: (I, N, 3) mm, drawn from the hand's surface; coefficients: (I, 6) of each crop; centre: (I, 3) mm
+    splats: (I, M, 3) crop coordinates, points about as far apart as the model's vertices; padding has z = 2
+    field: (I, S, S) mm, distance of each pixel to where the hand may be; mm_per_px: (I,)
+    weight: (I, S, S) of each pixel in the depth term, 1 / (share of the crop that the hand covers) on the hand
+    """
+
+    size: int
+    points: Array
+    coefficients: Array
+    centre: Array
+    splats: Array
+    field: Array
+    mm_per_px: Array
+    weight: Array
+    mirrored: tuple[bool, ...]
+
+    def target(self, radius: float) -> Array:
+        """Observed closeness (I, S, S), splatted like the model (see README, "Why both sides are splatted")."""
+        return render_depth(self.splats, radius, self.size)[0]
+
+
+def gather_evidence(
+    views: list[tuple[Observation, Crop, bool]],
+    spacing_mm: float,
+    config: Config,
+    rng: np.random.Generator,
+    device: Device,
+    dtype: type = np.float32,
+) -> Evidence:
+    """Build the evidence of several views (observation, crop, whether to mirror it).
+
+    spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
+    """
+    parts = [_one_view(observation, crop, mirror, spacing_mm, config, rng) for observation, crop, mirror in views]
+    longest = max(len(part["splats"]) for part in parts)
+    for part in parts:
+        padding = np.full((longest - len(part["splats"]), 3), 2.0)
+        part["splats"] = np.concatenate([part["splats"], padding])
+    arrays = {name: to_device(np.stack([part[name] for part in parts]), device, dtype) for name in parts[0]}
+    return Evidence(size=config.crop_px, mirrored=tuple(mirror for _, _, mirror in views), **arrays)
+
+
+def _one_view(
+    observation: Observation, crop: Crop, mirror: bool, spacing_mm: float, config: Config, rng: np.random.Generator
+) -> dict[str, Floats]:
+    from scipy.ndimage import distance_transform_edt
+
+    grid = observation.grid(crop)
+    points = np.asarray(observation.points_mm, np.float64)
+    coefficients = np.array(crop.coefficients, np.float64)
+    free, hand = grid.free, grid.hand
+    if mirror:
+        points = points * [-1, 1, 1]
+        coefficients[1] = config.crop_px - 1 - coefficients[1]
+        free, hand = free[:, ::-1], hand[:, ::-1]
+    weight = np.where(hand, 1.0, np.where(free, config.free_weight, 0.0)) * (hand.size / max(1, hand.sum()))
+    return {
+        "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
+        "coefficients": coefficients,
+        "centre": np.asarray(observation.center_mm) * ([-1, 1, 1] if mirror else [1, 1, 1]),
+        "splats": _project(_thin(points, spacing_mm, rng), coefficients),
+        "field": distance_transform_edt(free) * crop.mm_per_px,
+        "mm_per_px": np.asarray(crop.mm_per_px),
+        "weight": weight,
+    }
+
+
+def _thin(points: Floats, spacing_mm: float, rng: np.random.Generator) -> Floats:
+    """One random point of each occupied cell of a lattice."""
+    order = rng.permutation(len(points))
+    cells = np.floor(points[order] / spacing_mm).astype(np.int64)
+    _, first = np.unique(cells, axis=0, return_index=True)
+    return np.asarray(points[order][np.sort(first)])
+
+
+def _project(points: Floats, coefficients: Floats) -> Floats:
+    return to_numpy(project(np.ascontiguousarray(points[None]), np.ascontiguousarray(coefficients[None])))[0]

@@ -1,0 +1,132 @@
+"""A rig's arrays on the device that computes with them, and poses of it."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from handopt.backend import Array, Device, device_of, namespace, to_device
+from handopt.kinematics import forward_kinematics, forward_kinematics_backward
+from handopt.rig import Rig
+from handopt.skinning import skin, skin_backward, skin_normals
+
+
+@dataclass
+class Pose:
+    """B poses of a hand, and the image that each one is fitted to.
+
+    angles: (B, 15, 3) rad; rotation: (B, 3, 3) rig -> camera; translation: (B, 3) mm; scale: (B,); image: (B,) int32
+    """
+
+    angles: Array
+    rotation: Array
+    translation: Array
+    scale: Array
+    image: Array
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+    def select(self, rows: Array) -> "Pose":
+        """The poses in the given rows, as copies."""
+        return Pose(*(getattr(self, f.name)[rows].copy() for f in fields(self)))
+
+    def copy(self) -> "Pose":
+        """A deep copy."""
+        return Pose(*(getattr(self, f.name).copy() for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A right hand's arrays on a device; left hands are fitted as mirror images.
+
+    rest: (V, 3) mm; normals: (V, 3); indices, weights: (V, 4); parents: (J,); articulated: (15,); bind: (J, 3, 4)
+    keypoints: (21, 3) mm; keypoint_joints: (21, 1) and ones: (21, 1), with which skin moves the keypoints
+    bones: (20, 2); lower, upper: (15, 3) rad
+    """
+
+    device: Device
+    rest: Array
+    normals: Array
+    indices: Array
+    weights: Array
+    parents: Array
+    articulated: Array
+    bind: Array
+    keypoints: Array
+    keypoint_joints: Array
+    ones: Array
+    bones: Array
+    lower: Array
+    upper: Array
+
+    @classmethod
+    def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Hand":
+        """Copy a right-hand rig to a device."""
+        real = {
+            "rest": rig.rest_mm,
+            "normals": rig.normals,
+            "weights": rig.skin_weights,
+            "bind": rig.bind,
+            "keypoints": rig.keypoints_mm,
+            "ones": np.ones((len(rig.keypoint_joints), 1)),
+            "lower": rig.limits.lower,
+            "upper": rig.limits.upper,
+        }
+        whole = {
+            "indices": rig.skin_indices,
+            "parents": rig.parents,
+            "articulated": rig.articulated,
+            "keypoint_joints": rig.keypoint_joints[:, None],
+            "bones": rig.bones,
+        }
+        return cls(
+            device=device,
+            **{name: to_device(values, device, dtype) for name, values in real.items()},
+            **{name: to_device(values, device, np.int32) for name, values in whole.items()},
+        )
+
+    def transforms(self, pose: Pose) -> Array:
+        """Joint transforms (B, J, 3, 4)."""
+        return forward_kinematics(
+            pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated, self.bind
+        )
+
+    def transforms_backward(self, grad_transforms: Array, pose: Pose) -> tuple[Array, Array, Array, Array]:
+        """Gradients of angles, rotation (tangent), translation and scale."""
+        return forward_kinematics_backward(
+            grad_transforms, pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated,
+            self.bind,
+        )  # fmt: skip
+
+    def vertices(self, transforms: Array, rest: Array | None = None) -> Array:
+        """Posed vertices (B, V, 3) mm."""
+        return skin(transforms, self.rest if rest is None else rest, self.indices, self.weights)
+
+    def vertices_backward(self, grad_vertices: Array, transforms: Array, rest: Array) -> tuple[Array, Array]:
+        """Gradients of the transforms (B, J, 3, 4) and of the rest vertices (V, 3)."""
+        return skin_backward(grad_vertices, transforms, rest, self.indices, self.weights)
+
+    def vertex_normals(self, transforms: Array) -> Array:
+        """Normals of the posed vertices (B, V, 3)."""
+        return skin_normals(transforms, self.normals, self.indices, self.weights)
+
+    def joints(self, transforms: Array) -> Array:
+        """The 21 keypoints (B, 21, 3) mm."""
+        return skin(transforms, self.keypoints, self.keypoint_joints, self.ones)
+
+    def joints_backward(self, grad_joints: Array, transforms: Array) -> Array:
+        """Gradient of the transforms (B, J, 3, 4)."""
+        return skin_backward(grad_joints, transforms, self.keypoints, self.keypoint_joints, self.ones)[0]
+
+
+def exponential(tangent: Array) -> Array:
+    """Rotations exp([w]x) of tangents w (B, 3), as (B, 3, 3) (Rodrigues' formula)."""
+    xp = namespace(device_of(tangent))
+    angle = xp.linalg.norm(tangent, axis=1)[:, None, None]
+    safe = xp.maximum(angle, 1e-12)
+    x, y, z = tangent[:, 0], tangent[:, 1], tangent[:, 2]
+    zero = xp.zeros_like(x)
+    cross = xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    first = xp.sin(safe) / safe
+    second = 2 * (xp.sin(safe / 2) / safe) ** 2
+    return xp.eye(3, dtype=tangent.dtype) + first * cross + second * (cross @ cross)

@@ -1,0 +1,159 @@
+"""The objective: weighted terms that compare poses with the evidence, and the one place where gradients are chained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from handopt.backend import Array, namespace
+from handopt.closest import closest_points, closest_points_backward
+from handopt.collision import collision, collision_backward
+from handopt.config import Config
+from handopt.evidence import Evidence
+from handopt.hand import Hand, Pose
+from handopt.limits import joint_limits, joint_limits_backward
+from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
+from handopt.prior import PosePrior
+from handopt.projection import project, project_backward
+from handopt.render import render_depth, render_depth_backward
+
+TERMS = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
+LENGTH_UNIT_MM = 10.0
+SIZE_SIGMA = 0.08
+
+
+@dataclass
+class Gradient:
+    """Gradient of each hypothesis' total: angles (B, 15, 3), rotation (B, 3) tangent, translation (B, 3), scale (B,).
+
+    rest: (V, 3), summed over the batch (paper, Eq. 8); None unless it was asked for.
+    """
+
+    angles: Array
+    rotation: Array
+    translation: Array
+    scale: Array
+    rest: Array | None = None
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """How closely the objective looks: splat radius, its target, and where a point becomes an outlier."""
+
+    radius_px: float
+    sigma_mm: float
+    target: Array
+
+
+class Objective:
+    """Terms of B poses against I observed hands."""
+
+    def __init__(self, hand: Hand, evidence: Evidence, config: Config, laplacian: Any = None) -> None:
+        """laplacian: (V, V) sparse, only needed where rest vertices are freed."""
+        self.hand, self.evidence, self.config = hand, evidence, config
+        self.prior = PosePrior(hand.device, hand.rest.dtype)
+        self._laplacian = laplacian
+        self._namespace = namespace(hand.device)
+
+    def sharpness(self, radius_px: float, sigma_mm: float) -> Sharpness:
+        """Prepare the observed side for a splat radius."""
+        return Sharpness(radius_px, sigma_mm, self.evidence.target(radius_px))
+
+    def terms(self, pose: Pose, sharpness: Sharpness, rest: Array | None = None) -> dict[str, Array]:
+        """Weighted terms, (B,) each, by name."""
+        return self._evaluate(pose, sharpness, rest, None)[0]
+
+    def terms_and_gradient(
+        self, pose: Pose, sharpness: Sharpness, rest: Array | None = None
+    ) -> tuple[dict[str, Array], Gradient]:
+        """Weighted terms, (B,) each, and the gradient of their sum; by rest as well if it is given."""
+        gradient = Gradient(*(self._namespace.zeros_like(x) for x in (pose.angles, pose.translation, pose.translation, pose.scale)))
+        return self._evaluate(pose, sharpness, rest, gradient)  # type: ignore[return-value]
+
+    def _evaluate(
+        self, pose: Pose, sharpness: Sharpness, rest: Array | None, gradient: Gradient | None
+    ) -> tuple[dict[str, Array], Gradient | None]:
+        hand, weights = self.hand, self.config.weights
+        transforms = hand.transforms(pose)
+        vertices = hand.vertices(transforms, rest)
+        joints = hand.joints(transforms)
+        upstream = {name: self._upstream(len(pose), getattr(weights, name)) for name in ("collision", "limits")}
+        terms: dict[str, Array] = {}
+        grad_vertices = self._image_terms(pose, sharpness, vertices, terms, gradient is not None)
+        grad_points = self._points_term(pose, sharpness, transforms, vertices, terms, gradient is not None)
+
+        radius = self.config.collision_radius_mm
+        collision_scale = 1 / LENGTH_UNIT_MM**2
+        terms["collision"] = upstream["collision"] * collision_scale * collision(joints, hand.bones, radius)
+        terms["limits"] = upstream["limits"] * joint_limits(pose.angles, hand.lower, hand.upper)
+        prior, grad_prior = self.prior(pose.angles)
+        terms["prior"] = weights.prior * prior
+        log_scale = self._namespace.log(pose.scale)
+        terms["size"] = weights.size * (log_scale / SIZE_SIGMA) ** 2
+        terms["shape"], grad_shape = self._shape_term(rest, len(pose))
+        if gradient is None:
+            return terms, None
+
+        grad_vertices += grad_points
+        grad_transforms, grad_rest = hand.vertices_backward(grad_vertices, transforms, hand.rest if rest is None else rest)
+        grad_joints = collision_backward(upstream["collision"] * collision_scale, joints, hand.bones, radius)
+        grad_transforms += hand.joints_backward(grad_joints, transforms)
+        gradient.angles, gradient.rotation, gradient.translation, gradient.scale = hand.transforms_backward(
+            grad_transforms, pose
+        )
+        gradient.angles += joint_limits_backward(upstream["limits"], pose.angles, hand.lower, hand.upper)
+        gradient.angles += weights.prior * grad_prior
+        gradient.scale += weights.size * 2 * log_scale / (SIZE_SIGMA**2 * pose.scale)
+        if rest is not None:
+            gradient.rest = grad_rest + grad_shape
+        return terms, gradient
+
+    def _image_terms(
+        self, pose: Pose, sharpness: Sharpness, vertices: Array, terms: dict[str, Array], backward: bool
+    ) -> Any:
+        """Depth and silhouette: through the projection into the crop."""
+        evidence, config = self.evidence, self.config
+        depth = self._upstream(len(pose), config.weights.depth)
+        silhouette = self._upstream(len(pose), config.weights.silhouette / LENGTH_UNIT_MM**2)
+        coefficients = evidence.coefficients[pose.image]
+        projected = project(vertices, coefficients)
+        image, winners = render_depth(projected, sharpness.radius_px, evidence.size)
+        compare = (image, sharpness.target, pose.image, config.huber, evidence.weight)
+        outside = (projected, evidence.field, pose.image, evidence.mm_per_px)
+        terms["depth"] = depth * depth_loss(*compare)
+        terms["silhouette"] = silhouette * silhouette_loss(*outside)
+        if not backward:
+            return None
+        grad_projected = render_depth_backward(
+            depth_loss_backward(depth, *compare), projected, winners, sharpness.radius_px
+        )
+        grad_projected += silhouette_loss_backward(silhouette, *outside)
+        return project_backward(grad_projected, vertices, coefficients)
+
+    def _points_term(
+        self,
+        pose: Pose,
+        sharpness: Sharpness,
+        transforms: Array,
+        vertices: Array,
+        terms: dict[str, Array],
+        backward: bool,
+    ) -> Any:
+        sigma, plane = sharpness.sigma_mm, self.config.plane
+        upstream = self._upstream(len(pose), self.config.weights.points / sigma**2)
+        normals = self.hand.vertex_normals(transforms)
+        match = (self.evidence.points, pose.image, vertices, normals)
+        loss, nearest = closest_points(*match, sigma, plane)
+        terms["points"] = upstream * loss
+        return closest_points_backward(upstream, *match, nearest, sigma, plane) if backward else None
+
+    def _shape_term(self, rest: Array | None, count: int) -> tuple[Array, Any]:
+        """Mean squared Laplacian of the vertex offsets: smooth bumps are cheap, spikes are not."""
+        zero = self._upstream(count, 0.0)
+        if rest is None:
+            return zero, 0
+        weight = self.config.weights.shape / len(rest)
+        bending = self._laplacian @ (rest - self.hand.rest)
+        return zero + weight * (bending**2).sum(), 2 * weight * (self._laplacian.T @ bending)
+
+    def _upstream(self, count: int, weight: float) -> Array:
+        return self._namespace.full(count, weight, self.hand.rest.dtype)
+

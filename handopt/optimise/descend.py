@@ -1,0 +1,116 @@
+"""The loop: coarse-to-fine descent of a batch of hypotheses, pruned as it goes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Array, namespace, to_device, to_numpy
+from handopt.config import Config, Stage
+from handopt.errors import NumericalError
+from handopt.hand import Pose
+from handopt.objective import Objective, Sharpness
+from handopt.optimise.solvers import SOLVERS
+
+CHECK_EVERY = 10
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass
+class Step:
+    """One iteration: the poses before the step and their terms, all hypotheses that were alive."""
+
+    stage: int
+    radius_px: float
+    factor: float
+    ids: NDArray[np.int64]
+    pose: Pose
+    terms: dict[str, NDArray[np.float64]]
+    rest: NDArray[np.float32] | None = None
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """Sum of the weighted terms, per hypothesis."""
+        return np.sum(list(self.terms.values()), axis=0)
+
+
+@dataclass
+class Descent:
+    """The survivors, best first, and every iteration that led to them."""
+
+    pose: Pose
+    ids: NDArray[np.int64]
+    totals: NDArray[np.float64]
+    converged: bool
+    steps: list[Step] = field(repr=False)
+    rest: Array | None = None
+
+
+def prune(objective: Objective, pose: Pose, keep: int, sharpness: Sharpness) -> tuple[Pose, NDArray[np.int64]]:
+    """Keep the poses with the lowest totals, best first, and say which they are."""
+    totals = total_of(objective.terms(pose, sharpness))
+    rows = np.argsort(totals, kind="stable")[:keep]
+    return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
+
+
+def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
+    """Sum of the weighted terms of each hypothesis, on the host. Raises NumericalError if none is finite."""
+    total = np.sum([to_numpy(term).astype(np.float64) for term in terms.values()], axis=0)
+    if not np.isfinite(total).any():
+        raise NumericalError("the objective is not finite for any start; check --unit, --camera and the weights")
+    return np.where(np.isfinite(total), total, np.inf)
+
+
+def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> Descent:
+    """Run every stage: descend, keep each hypothesis' best pose, prune to stage.keep. Raises NumericalError."""
+    solver = SOLVERS[config.solver](config.steps)
+    ids = np.arange(len(pose))
+    steps: list[Step] = []
+    converged = False
+    planned = sum(stage.iterations for stage in config.stages)
+    for number, stage in enumerate(config.stages):
+        sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
+        best, totals, converged = _run_stage(objective, pose, stage, number, sharpness, solver, ids, steps, config)
+        rows = np.argsort(totals, kind="stable")[: stage.keep]
+        on_device = to_device(rows, objective.hand.device, np.int64)
+        pose, ids, totals = best.select(on_device), ids[rows], totals[rows]
+        solver.select(on_device)
+        if progress is not None:
+            progress(len(steps), planned, float(totals[0]))
+    return Descent(pose, ids, totals, converged, steps)
+
+
+def _run_stage(
+    objective: Objective,
+    pose: Pose,
+    stage: Stage,
+    number: int,
+    sharpness: Sharpness,
+    solver: "object",
+    ids: NDArray[np.int64],
+    steps: list[Step],
+    config: Config,
+) -> tuple[Pose, NDArray[np.float64], bool]:
+    xp = namespace(objective.hand.device)
+    best, best_totals = pose.copy(), np.full(len(pose), np.inf)
+    leader: list[float] = []
+    for _ in range(stage.iterations):
+        terms, gradient = objective.terms_and_gradient(pose, sharpness)
+        step = Step(
+            number, stage.radius_px, stage.step, ids, pose.copy(),
+            {name: to_numpy(term).astype(np.float64) for name, term in terms.items()},
+        )  # fmt: skip
+        steps.append(step)
+        totals = total_of(terms)
+        better = totals < best_totals
+        best_totals = np.where(better, totals, best_totals)
+        mask = to_device(better, objective.hand.device, np.bool_)
+        for name in ("angles", "rotation", "translation", "scale"):
+            old, new = getattr(best, name), getattr(pose, name)
+            setattr(best, name, xp.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old))
+        leader.append(float(best_totals.min()))
+        if len(leader) > CHECK_EVERY and leader[-1 - CHECK_EVERY] - leader[-1] < config.tolerance * leader[-1]:
+            return best, best_totals, True
+        solver.step(pose, gradient, stage.step, stage.scale)  # type: ignore[attr-defined]
+    return best, best_totals, False

@@ -1,0 +1,86 @@
+"""Solvers: how a step is made from a gradient. All of them treat the hypotheses of a batch independently."""
+
+from typing import Any
+
+from handopt.backend import Array, device_of, namespace
+from handopt.config import Steps
+from handopt.hand import Pose, exponential
+from handopt.objective import Gradient
+
+MIN_SCALE, MAX_SCALE = 0.6, 1.6
+
+
+class Solver:
+    """Keeps one state per parameter group and hypothesis; select() keeps those of the surviving hypotheses."""
+
+    def __init__(self, steps: Steps) -> None:
+        """steps: per iteration and group, multiplied by the factor given to step()."""
+        self.steps = steps
+        self._state: dict[str, tuple[Array, ...]] = {}
+        self._count = 0
+
+    def step(self, pose: Pose, gradient: Gradient, factor: float, free_scale: bool, rest: Array | None = None) -> None:
+        """Move the poses, and the rest vertices if they are given, in place."""
+        self._count += 1
+        pose.angles -= factor * self.steps.angles_rad * self.direction("angles", gradient.angles)
+        pose.translation -= factor * self.steps.translation_mm * self.direction("translation", gradient.translation)
+        turn = exponential(-factor * self.steps.rotation_rad * self.direction("rotation", gradient.rotation))
+        pose.rotation = namespace(device_of(turn)).ascontiguousarray(turn @ pose.rotation)
+        if free_scale:
+            pose.scale -= factor * self.steps.scale * self.direction("scale", gradient.scale)
+            pose.scale.clip(MIN_SCALE, MAX_SCALE, out=pose.scale)
+        if rest is not None:
+            rest -= factor * self.steps.vertices_mm * self.direction("rest", gradient.rest)
+
+    def direction(self, group: str, gradient: Array) -> Array:
+        """The step of one group, of size about 1."""
+        raise TypeError("Solver is abstract: use Adam or Momentum")
+
+    def select(self, rows: Array) -> None:
+        """Keep the hypotheses in the given rows. The state of the shared rest vertices is not a hypothesis'."""
+        self._state = {
+            group: state if group == "rest" else tuple(part[rows] for part in state)
+            for group, state in self._state.items()
+        }
+
+
+class Adam(Solver):
+    """Adam (Kingma and Ba, 2015): moments of the gradient and its square, per parameter, with bias correction."""
+
+    beta1, beta2, epsilon = 0.8, 0.95, 1e-8
+
+    def direction(self, group: str, gradient: Array) -> Array:
+        """Bias-corrected mean over root mean square."""
+        xp = namespace(device_of(gradient))
+        first, second, count = self._state.get(group, (xp.zeros_like(gradient), xp.zeros_like(gradient), None))
+        count = xp.zeros(len(gradient) if group != "rest" else 1, gradient.dtype) if count is None else count
+        count = count + 1
+        first = self.beta1 * first + (1 - self.beta1) * gradient
+        second = self.beta2 * second + (1 - self.beta2) * gradient**2
+        self._state[group] = first, second, count
+        age = count.reshape(-1, *[1] * (gradient.ndim - 1))
+        return (first / (1 - self.beta1**age)) / (xp.sqrt(second / (1 - self.beta2**age)) + self.epsilon)
+
+
+class Momentum(Solver):
+    """Gradient descent with momentum (Polyak, 1964), each group scaled to its largest gradient so far.
+
+    The largest step of a group is then its step size times the factor, as with Adam, but a group's components keep
+    their proportions.
+    """
+
+    decay, memory = 0.9, 0.95
+
+    def direction(self, group: str, gradient: Array) -> Array:
+        """Decayed sum of gradients over their largest component."""
+        xp = namespace(device_of(gradient))
+        rows = (1, -1) if group == "rest" else (len(gradient), -1)
+        flat = gradient.reshape(rows)
+        velocity, largest = self._state.get(group, (xp.zeros_like(flat), xp.zeros((len(flat), 1), flat.dtype)))
+        largest = xp.maximum(self.memory * largest, xp.abs(flat).max(axis=1, keepdims=True))
+        velocity = self.decay * velocity + (1 - self.decay) * flat / xp.maximum(largest, 1e-20)
+        self._state[group] = velocity, largest
+        return velocity.reshape(gradient.shape)
+
+
+SOLVERS: dict[str, Any] = {"adam": Adam, "momentum": Momentum}

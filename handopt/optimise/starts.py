@@ -1,0 +1,69 @@
+"""Fixed starts: palm and back of the hand, rotations in the image plane, tilts, and a few gestures."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import namespace, to_device, to_numpy
+from handopt.evidence import Evidence
+from handopt.hand import Hand, Pose, exponential
+
+Floats = NDArray[np.float64]
+
+IN_PLANE = 8
+TILTS_RAD = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.6), (0.0, -0.6))  # about the image's x and y axes
+_FLEXION = 2
+# Flexion of MCP, PIP, DIP of a finger (CMC, MCP, IP of the thumb)
+_STRAIGHT, _RELAXED, _CURLED = (0.05, 0.1, 0.05), (0.4, 0.5, 0.3), (1.2, 1.5, 0.8)
+_THUMB_OUT, _THUMB_IN = (0.05, 0.1, 0.1), (0.3, 0.6, 0.4)
+GESTURES = {
+    "open": (_THUMB_OUT, *[_STRAIGHT] * 4),
+    "relaxed": (_THUMB_OUT, *[_RELAXED] * 4),
+    "fist": (_THUMB_IN, *[_CURLED] * 4),
+    "pointing": (_THUMB_IN, _STRAIGHT, *[_CURLED] * 3),
+}
+
+
+def gesture_angles(name: str) -> Floats:
+    """Joint angles (15, 3) of a gesture, rad."""
+    angles = np.zeros((15, 3))
+    angles[:, _FLEXION] = np.ravel(GESTURES[name])
+    return angles
+
+
+def fixed_starts(hand: Hand, evidence: Evidence) -> Pose:
+    """All starts for all observed hands, placed so that the side which faces the camera lies on the observed points."""
+    rotations = _rotations(to_numpy(hand.bind)[0, :, :3].astype(np.float64))
+    gestures = np.stack([gesture_angles(name) for name in GESTURES])
+    images, each = len(evidence.points), len(rotations) * len(gestures)
+    dtype = hand.rest.dtype
+    pose = Pose(
+        angles=to_device(np.tile(gestures, (len(rotations) * images, 1, 1)), hand.device, dtype),
+        rotation=to_device(np.tile(np.repeat(rotations, len(gestures), axis=0), (images, 1, 1)), hand.device, dtype),
+        translation=to_device(np.zeros((images * each, 3)), hand.device, dtype),
+        scale=to_device(np.ones(images * each), hand.device, dtype),
+        image=to_device(np.repeat(np.arange(images), each), hand.device, np.int32),
+    )
+    pose.translation += evidence.points.mean(axis=1)[pose.image] - _facing_centre(hand, pose)
+    return pose
+
+
+def _facing_centre(hand: Hand, pose: Pose) -> Floats:
+    """Mean of the vertices that face the camera, (B, 3), for hands whose wrist lies on the optical axis."""
+    xp = namespace(hand.device)
+    transforms = hand.transforms(pose)
+    facing = (hand.vertex_normals(transforms)[:, :, 2] < 0).astype(hand.rest.dtype)
+    total = xp.einsum("bv,bvc->bc", facing, hand.vertices(transforms))
+    return total / xp.maximum(facing.sum(axis=1), 1)[:, None]  # type: ignore[no-any-return]
+
+
+def _rotations(wrist_axes: Floats) -> Floats:
+    """Rig -> camera rotations (n, 3, 3). wrist_axes: columns little-finger side, back of the hand, towards the arm."""
+    rotations = []
+    for towards_camera in (1.0, -1.0):  # palm, then back
+        for turn in np.arange(IN_PLANE) * (2 * np.pi / IN_PLANE):
+            back = np.array([0.0, 0.0, towards_camera])
+            arm = -np.array([np.cos(turn), np.sin(turn), 0.0])
+            axes = np.stack([np.cross(back, arm), back, arm], axis=1)
+            tilts = exponential(np.array([[x, y, 0.0] for x, y in TILTS_RAD]))
+            rotations.append(tilts @ axes @ wrist_axes.T)
+    return np.concatenate(rotations)

@@ -1,0 +1,38 @@
+"""The pose prior: a relaxed hand, with a standard deviation for each angle and fingers that curl evenly."""
+
+from typing import Any
+
+import numpy as np
+
+from handopt.backend import Array, Device, namespace, to_device
+
+_FINGER_MEAN = ((0.0, 0.0, 0.35), (0.0, 0.0, 0.45), (0.0, 0.0, 0.3))
+_FINGER_SIGMA = ((0.1, 0.2, 0.6), (0.1, 0.1, 0.6), (0.1, 0.1, 0.4))
+_THUMB_MEAN = ((-0.2, 0.0, 0.15), (0.0, 0.0, 0.25), (0.0, 0.0, 0.25))
+_THUMB_SIGMA = ((0.4, 0.25, 0.35), (0.1, 0.1, 0.35), (0.1, 0.1, 0.5))
+# A finger's DIP follows its PIP, and neighbouring fingers' MCPs and PIPs follow each other, up to these deviations.
+_DIP_OF_PIP, _DIP_SIGMA = 0.6, 0.3
+_FLEXION = 2
+
+
+class PosePrior:
+    """Squared deviations of joint angles (B, 15, 3) from a relaxed hand, in standard deviations, summed."""
+
+    def __init__(self, device: Device, dtype: Any = np.float32) -> None:
+        """Copy the prior's tables to a device."""
+        mean = np.array([*_THUMB_MEAN, *_FINGER_MEAN * 4])
+        sigma = np.array([*_THUMB_SIGMA, *_FINGER_SIGMA * 4])
+        self.mean = to_device(mean, device, dtype)
+        self.precision = to_device(1 / sigma**2, device, dtype)
+        self._namespace = namespace(device)
+
+    def __call__(self, angles: Array) -> tuple[Array, Array]:
+        """Return the term (B,) and its gradient (B, 15, 3)."""
+        offset = angles - self.mean
+        gradient = 2 * self.precision * offset
+        term = (self.precision * offset**2).sum(axis=(1, 2))
+        flexion = angles[:, :, _FLEXION]
+        lag = (flexion[:, 5::3] - _DIP_OF_PIP * flexion[:, 4::3]) / _DIP_SIGMA
+        gradient[:, 5::3, _FLEXION] += 2 * lag / _DIP_SIGMA
+        gradient[:, 4::3, _FLEXION] -= 2 * lag * _DIP_OF_PIP / _DIP_SIGMA
+        return term + (lag**2).sum(axis=1), gradient
