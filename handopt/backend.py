@@ -4,6 +4,8 @@ import ctypes
 import hashlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -84,6 +86,18 @@ def namespace(device: Device) -> Any:
     import cupy
 
     return cupy
+
+
+@contextmanager
+def using(device: Device) -> Iterator[None]:
+    """Make a GPU the current one, so that new arrays are made on it; nothing to do for the CPU."""
+    if device.kind == "cpu":
+        yield
+        return
+    import cupy
+
+    with cupy.cuda.Device(device.index):
+        yield
 
 
 def to_device(values: Any, device: Device, dtype: Any = np.float32) -> Array:

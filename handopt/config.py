@@ -20,7 +20,7 @@ class Weights:
     collision: float = 1.0  # joints inside the cylinders of bones, in (10 mm)^2 (paper, Eq. 14 to 22, corrected)
     limits: float = 1.0  # squared overshoot of joint limits, rad^2 (paper, Table 1)
     prior: float = 0.004  # squared deviation from a relaxed hand, in standard deviations, summed over the angles
-    size: float = 1.0  # squared deviation of the logarithm of the scale from 0, in standard deviations of 8 %
+    size: float = 0.005  # squared deviation of the logarithm of the scale from 0, in standard deviations of 8 %
     shape: float = 1.0  # squared Laplacian of the vertex offsets, mean over vertices, in mm^2
 
 

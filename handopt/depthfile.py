@@ -22,7 +22,7 @@ _HEADER_BYTES = 1 << 16
 _MAX_ARRAYS = 64
 _TIFF_BITS_PER_SAMPLE = 258
 _PNG_BIT_DEPTH_AT = 24
-_CONVERT = "convert it to a 16-bit PNG, a TIFF or .npy"
+_CONVERT = "convert it to a 16-bit PNG, a 32-bit float TIFF or .npy"
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"II*\0": "tiff",
@@ -214,24 +214,39 @@ def _read_exr(path: Path, notes: list[str]) -> Array:
     if window not in head or len(head) < at + 16:
         raise DepthError(f"{path}: is a damaged EXR file; export it again, or {_CONVERT}")
     x0, y0, x1, y1 = struct.unpack_from("<4i", head, at)
-    check_shape(path, (y1 - y0 + 1, x1 - x0 + 1))
-    try:
-        import imageio.v3 as iio
+    shape = (y1 - y0 + 1, x1 - x0 + 1)
+    check_shape(path, shape)
+    values = _imread_exr(path)
+    if values.shape[:2] == shape:
+        values = np.moveaxis(values.reshape(*shape, -1), -1, 0)
+    if values.shape[-2:] != shape:
+        raise DepthError(f"{path}: decodes to an array of shape {values.shape}, not to {shape}; {_CONVERT}")
+    first, *others = values.reshape(-1, *shape)[:3]
+    if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+        raise DepthError(f"{path}: its colour channels differ, so it is no depth image; save depth as one channel")
+    if others:
+        notes.append("The depth was read from the first channel of the EXR file; the others are equal to it.")
+    return np.asarray(first)
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = np.asarray(iio.imread(path))
-    except Exception as error:  # each plugin has its own errors
-        raise DepthError(
-            f"{path}: imageio cannot read this EXR file here (its FreeImage or OpenCV plugin is missing, or the file "
-            "is damaged); convert it to a float TIFF or .npy"
-        ) from error
-    if values.ndim == 3 and values.shape[2] > 1:
-        if not np.array_equal(values[..., 0], values[..., 1], equal_nan=True):
-            raise DepthError(f"{path}: its colour channels differ, so it is no depth image; save depth as one channel")
-        notes.append("The depth was read from the first channel of the EXR file.")
-        values = values[..., 0]
-    return values
+
+def _imread_exr(path: Path) -> Array:
+    """Return what the first imageio plugin makes of an EXR file that keeps its floats. Raises DepthError."""
+    import imageio.v3 as iio
+
+    plugins: tuple[dict[str, Any], ...] = ({"plugin": "pyav", "format": None}, {})
+    for options in plugins:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                values = np.asarray(iio.imread(path, **options))
+        except Exception:  # each plugin has its own errors
+            continue
+        if values.dtype.kind == "f":
+            return values
+    raise DepthError(
+        f"{path}: imageio finds no reader here for this EXR file (pip install 'imageio[pyav]' reads 32-bit Y and RGB "
+        "channels); or convert it to a 32-bit float TIFF or .npy"
+    )
 
 
 _READERS: dict[str, Callable[[Path, list[str]], Array]] = {

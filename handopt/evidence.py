@@ -1,16 +1,19 @@
 """What depth images say of the hand, as arrays that the objective compares poses with."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, Device, to_device, to_numpy
 from handopt.config import Config
-from handopt.crop import Crop
-from handopt.observation import Observation
 from handopt.projection import project
 from handopt.render import render_depth
+
+if TYPE_CHECKING:
+    from handopt.crop import Crop
+    from handopt.observation import Observation
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +44,7 @@ class Evidence:
 
 
 def gather_evidence(
-    views: list[tuple[Observation, Crop, bool]],
+    views: list[tuple["Observation", "Crop", bool]],
     spacing_mm: float,
     config: Config,
     rng: np.random.Generator,
@@ -62,7 +65,7 @@ def gather_evidence(
 
 
 def _one_view(
-    observation: Observation, crop: Crop, mirror: bool, spacing_mm: float, config: Config, rng: np.random.Generator
+    observation: "Observation", crop: "Crop", mirror: bool, spacing_mm: float, config: Config, rng: np.random.Generator
 ) -> dict[str, Floats]:
     from scipy.ndimage import distance_transform_edt
 

@@ -45,7 +45,8 @@ class SkinnedMesh:
 def read_skinned_mesh(path: Path) -> SkinnedMesh:
     """Read the skinned mesh of a .glb or .gltf file. Raises RigError when it is damaged or has not exactly one skin."""
     try:
-        return _read(path)
+        with np.errstate(invalid="ignore"):
+            return _read(path)
     except RigError:
         raise
     except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
@@ -99,7 +100,7 @@ def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, An
         weight_set = getattr(attributes, f"WEIGHTS_{index}", None)
         if joint_set is None or weight_set is None:
             break
-        joints.append(document.accessor(joint_set, "VEC4").astype(np.int64))
+        joints.append(document.accessor(joint_set, "VEC4", integer=True).astype(np.int64))
         weights.append(document.accessor(weight_set, "VEC4").astype(np.float64))
     if not joints:
         raise RigError(f"{path}: the mesh has no skinning weights (JOINTS_0 and WEIGHTS_0)")
@@ -108,7 +109,7 @@ def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, An
     if primitive.indices is None:
         corners = np.arange(len(positions))
     else:
-        corners = document.accessor(primitive.indices, "SCALAR").astype(np.int64).ravel()
+        corners = document.accessor(primitive.indices, "SCALAR", integer=True).astype(np.int64).ravel()
     if len(corners) % 3:
         raise RigError(f"{path}: the mesh has {len(corners)} triangle corners, which is not a multiple of 3")
     if len(corners) and corners.max() >= len(positions):
@@ -149,7 +150,7 @@ class _Document:
             raise RigError(f"{self.path}: the file is damaged: it refers to {kind}[{index}] of {len(items)}")
         return items[index]
 
-    def accessor(self, index: int, kind: str) -> NDArray[Any]:
+    def accessor(self, index: int, kind: str, integer: bool = False) -> NDArray[Any]:
         """Values (count, width) of an accessor; normalised integers become floats."""
         accessor = self.item("accessors", index)
         if accessor.type != kind or accessor.componentType not in _COMPONENTS:
@@ -158,6 +159,8 @@ class _Document:
             raise RigError(f"{self.path}: accessor {index} is sparse or has no data: export without sparse accessors")
         view = self.item("bufferViews", accessor.bufferView)
         dtype = np.dtype(_COMPONENTS[accessor.componentType])
+        if integer and (dtype.kind != "u" or accessor.normalized):
+            raise RigError(f"{self.path}: accessor {index} should hold unsigned integers")
         width = _WIDTHS[kind]
         row_bytes = width * dtype.itemsize
         stride = view.byteStride or row_bytes
@@ -220,6 +223,8 @@ def _parse(path: Path, data: bytes) -> Any:
                 gltf = pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error, json.JSONDecodeError) as error:
         raise RigError(f"{path}: the file is not a valid glTF or GLB model: {error}") from error
-    if gltf is None or not str(gltf.asset.version or "").startswith("2"):
+    if gltf is None:
+        raise RigError(f"{path}: the file is not a valid glTF or GLB model: it has no JSON chunk")
+    if not str(gltf.asset.version or "").startswith("2"):
         raise RigError(f"{path}: the file is not glTF version 2")
     return gltf

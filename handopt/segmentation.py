@@ -1,131 +1,220 @@
-"""Where the hands of a depth image may be: palms are proposed on every surface, and a hand is grown around each of them.
-
-Lengths are in mm, areas in cm2 of the plane parallel to the image (a slanted surface counts less), points in the camera frame.
-"""
+"""Segmenting a hand: grown around a palm, its limbs told apart, the forearm cut off, its plausibility scored."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
-from handopt.surfaces import BoolImage, FloatImage, LabelImage, drop_flying, label_surfaces, linked
+from handopt.palms import HOLE_MM2, Palm, fill_holes, with_pieces
+from handopt.surfaces import BoolImage, FloatImage, Frame, Vector, Window, label_surfaces, window_around
 
 BALL_MM = 160.0
 CUT_MM = 75.0
-COARSE_MM = 3.2
-DISTANCE_MM = (120.0, 3000.0)
-PALM_RADIUS_MM = (12.0, 62.0)
-MIN_SURFACE_CM2 = 20.0
+ARM_END_MM = 110.0
 FINGER_RADIUS_MM = 13.0
-MAX_COARSE_PX = 40_000
-PIECE_CM2 = (0.15, 60.0)
-PIECE_DEPTH_MM = (-60.0, 110.0)
-MAX_HOLE_MM2 = 150.0
-
-Points = NDArray[np.float32]
-Vector = NDArray[np.float64]
+MIN_LIMB_CM2 = 1.5
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A depth image taken apart into surfaces.
+class Limb:
+    """A part of a hand's surroundings that leaves the palm: a finger, several fingers side by side, the forearm.
 
-    depth_mm: (H, W) without flying pixels. surfaces: (H, W) labels from 1. labels: the same where the hand may be, else 0.
-    area_cm2: (labels,) area of each surface where the hand may be.
+    mask: (h, w) in the candidate's window. direction: unit vector from the palm. reach_mm: distance of its far end from the
+    palm. width_mm: across, where it leaves the palm. thin: share of it that is narrower than a finger. at_border: leaves the image.
     """
 
-    camera: Camera
-    depth_mm: FloatImage
-    surfaces: LabelImage
-    labels: LabelImage
-    area_cm2: NDArray[np.float64]
+    mask: BoolImage
+    direction: Vector
+    area_cm2: float
+    width_mm: float
+    reach_mm: float
+    thin: float
+    at_border: bool
 
 
 @dataclass(frozen=True)
-class Window:
-    """Every `stride`-th pixel of a rectangle of a frame, with its points (h, w, 3)."""
+class Candidate:
+    """A hand as it may be.
 
-    frame: Frame
-    rows: slice
-    columns: slice
-    depth_mm: FloatImage
-    labels: LabelImage
-    points_mm: Points
-
-    @property
-    def stride(self) -> int:
-        """Step between pixels, in pixels of the frame."""
-        return int(self.rows.step)
-
-    @property
-    def pixel_cm2(self) -> FloatImage:
-        """Return (h, w) the area that each pixel of the window stands for."""
-        camera = self.frame.camera
-        scale = np.float32(self.stride * self.stride / (100.0 * camera.fx * camera.fy))
-        return np.asarray(scale * self.depth_mm * self.depth_mm)
-
-    @property
-    def border(self) -> BoolImage:
-        """Return (h, w) True at the border of the image."""
-        height, width = self.frame.depth_mm.shape
-        v, u = np.arange(height)[self.rows], np.arange(width)[self.columns]
-        return np.asarray(
-            ((v < self.stride) | (v >= height - self.stride))[:, None] | (u < self.stride) | (u >= width - self.stride)
-        )
-
-
-@dataclass(frozen=True)
-class Palm:
-    """A place where a palm may be: a point on the surface `label`, and the radius of the disc that fits there."""
-
-    center_mm: Vector
-    radius_mm: float
-    label: int
-    at_end: bool = False
-
-
-def take_apart(depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None = None) -> Frame:
-    """Drop flying pixels and label the surfaces of a depth image.
-
-    depth_mm: (H, W) mm, 0 = none. allowed: (H, W) where the hand may be; None is everywhere.
+    hand: (h, w) in the coarse window, what is connected to the palm within reach, without the forearm. severed: (h, w) what else
+    belongs to its surfaces, on the forearm's side. labels: of these surfaces. features: what the score is made of.
     """
-    focal = float(np.sqrt(camera.fx * camera.fy))
-    clean = drop_flying(depth_mm, focal)
-    surfaces = label_surfaces(clean, focal)
-    labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
-    area = np.bincount(labels.ravel(), np.square(clean).ravel()) / (100.0 * camera.fx * camera.fy)
-    area[0] = 0.0
-    return Frame(camera, clean, surfaces, labels, area)
+
+    palm: Palm
+    window: Window
+    hand: BoolImage
+    severed: BoolImage
+    labels: NDArray[np.int32]
+    arm: Limb | None
+    features: dict[str, float]
+
+    @property
+    def area_cm2(self) -> float:
+        """Area of the hand."""
+        return float(self.window.pixel_cm2[self.hand].sum())
+
+    @property
+    def score(self) -> float:
+        """Plausibility: a weighted sum of the features, higher is better."""
+        return float(sum(SCORE_WEIGHTS[name] * value for name, value in self.features.items()))
 
 
-def open_window(frame: Frame, rows: tuple[float, float], columns: tuple[float, float], stride: int) -> Window:
-    """Cut rows [r0, r1) and columns [c0, c1) out of a frame, clipped to it, keeping every stride-th pixel."""
-    height, width = frame.depth_mm.shape
-    r0, c0 = max(0, int(rows[0])), max(0, int(columns[0]))
-    cut = (
-        slice(r0, max(r0 + 1, min(height, int(rows[1]) + 1)), stride),
-        slice(c0, max(c0 + 1, min(width, int(columns[1]) + 1)), stride),
+SCORE_WEIGHTS = {
+    "narrow_palm": -1.1,
+    "wide_palm": -0.3,
+    "small": -0.4,
+    "large": -0.25,
+    "no_arm": -0.35,
+    "wide_arm": -0.3,
+    "fingers": 1.6,
+    "fat_limbs": -0.8,
+    "second_arm": -0.9,
+    "at_border": -1.3,
+    "pieces": 0.4,
+    "relief": 0.45,
+    "far": -0.9,
+    "at_end": -0.1,
+}
+
+
+def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
+    """Grow a hand around a palm: a connected ball of its surface, detached pieces, less the forearm.
+
+    nearest_mm: distance of the nearest palm of the image, which the score counts from. None where nothing is there.
+    """
+    window = window_around(frame, palm.center_mm, BALL_MM)
+    camera = frame.camera
+    pixel_mm = window.stride * float(palm.center_mm[2]) / camera.fx
+    measured = window.depth_mm > 0
+    offsets = window.points_mm - palm.center_mm.astype(np.float32)
+    distance = np.where(measured, np.sqrt(np.einsum("ijk,ijk->ij", offsets, offsets)), np.inf)
+    ball = distance < BALL_MM
+    parts = label_surfaces(
+        np.where(ball & (window.labels == palm.label), window.depth_mm, np.float32(0)), camera.fx / window.stride
     )
-    depth = frame.depth_mm[cut]
-    camera = frame.camera
-    x = ((np.arange(width)[cut[1]] - camera.cx) / camera.fx).astype(np.float32)
-    y = ((np.arange(height)[cut[0]] - camera.cy) / camera.fy).astype(np.float32)
-    points = np.stack([depth * x, depth * y[:, None], depth], axis=-1)
-    return Window(frame, cut[0], cut[1], depth, frame.labels[cut], points)
+    core = parts[(distance < 0.8 * palm.radius_mm + 3.0) & (parts > 0)]
+    if not len(core):
+        return None
+    region, labels = with_pieces(window, parts == np.bincount(core).argmax(), np.array([palm.label], np.int32))
+    region &= ball
+    silhouette = fill_holes(region, HOLE_MM2 / pixel_mm**2) & (region | ~measured)
+    thin = silhouette & ~_opened(silhouette, FINGER_RADIUS_MM / pixel_mm)
+    limbs = _limbs(window, offsets, distance, region, thin, max(55.0, palm.radius_mm + 12.0))
+    arm = _choose_arm(limbs)
+    hand, severed = region, np.isin(window.labels, labels)
+    if arm is not None:
+        along = offsets @ arm.direction.astype(np.float32)
+        hand = region & (along <= CUT_MM) & ~(arm.mask & (distance > ARM_END_MM))
+        severed &= along > 0.5 * CUT_MM
+    features = _features(palm, window, hand, limbs, arm, thin, nearest_mm)
+    return Candidate(palm, window, hand, severed & ~hand, labels, arm, features)
 
 
-def window_around(frame: Frame, center_mm: Vector, radius_mm: float, stride: int | None = None) -> Window:
-    """Open the window that shows everything within radius_mm of a point."""
-    camera = frame.camera
-    u, v = camera.project(center_mm)
-    near = max(float(center_mm[2]) - 0.5 * radius_mm, 0.5 * float(center_mm[2]))
-    half_u, half_v = camera.fx * radius_mm / near, camera.fy * radius_mm / near
-    if stride is None:
-        stride = coarse_stride(camera, float(center_mm[2]))
-    return open_window(frame, (v - half_v, v + half_v), (u - half_u, u + half_u), stride)
+def in_pixels(candidate: Candidate) -> tuple[BoolImage, BoolImage]:
+    """Return (H, W) masks of a candidate's hand and of what was severed from it, at the resolution of the image."""
+    from scipy.ndimage import binary_dilation
+
+    window = candidate.window
+    frame = window.frame
+    wanted = np.zeros(len(frame.area_cm2), np.bool_)
+    wanted[candidate.labels] = True
+    block = np.s_[window.rows.start : window.rows.stop, window.columns.start : window.columns.stop]
+    mask, arm = np.zeros(frame.labels.shape, np.bool_), np.zeros(frame.labels.shape, np.bool_)
+    mask[block] = wanted[frame.labels[block]] & _magnified(binary_dilation(candidate.hand, np.ones((3, 3))), window)
+    arm[block] = wanted[frame.surfaces[block]] & _magnified(binary_dilation(candidate.severed, np.ones((3, 3))), window)
+    return mask, arm & ~mask
 
 
-def coarse_stride(camera: Camera, z_mm: float) -> int:
-    """Return the step in pixels that comes closest to 3.2 mm at a distance."""
-    return max(1, round(COARSE_MM * camera.fx / z_mm))
+def _magnified(mask: BoolImage, window: Window) -> BoolImage:
+    """Blow a mask of a window up to the window's extent in the image."""
+    height, width = window.rows.stop - window.rows.start, window.columns.stop - window.columns.start
+    return np.asarray(mask.repeat(window.stride, axis=0)[:height].repeat(window.stride, axis=1)[:, :width])
+
+
+def _opened(mask: BoolImage, radius_px: float) -> BoolImage:
+    """Open a mask with a disc."""
+    from scipy.ndimage import distance_transform_edt
+
+    eroded = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] > radius_px
+    if not eroded.any():
+        return eroded
+    return np.asarray(distance_transform_edt(~eroded) <= radius_px)
+
+
+def _limbs(
+    window: Window, offsets: FloatImage, distance: FloatImage, region: BoolImage, thin: BoolImage, rim_mm: float
+) -> list[Limb]:
+    """Take apart what lies beyond rim_mm from the palm into limbs of at least 1.5 cm2."""
+    from scipy.ndimage import label
+
+    parts, count = label(region & (distance > rim_mm))
+    limbs = []
+    area = np.bincount(parts.ravel(), window.pixel_cm2.ravel(), minlength=count + 1)
+    for part in range(1, count + 1):
+        if area[part] < 1.5:
+            continue
+        mask = parts == part
+        rays, reach = offsets[mask], distance[mask]
+        direction = rays.mean(axis=0, dtype=np.float64)
+        direction /= np.linalg.norm(direction)
+        base = rays[reach < rim_mm + 25.0]
+        if len(base) < 4:
+            base = rays
+        axis = base.mean(axis=0)
+        axis /= np.linalg.norm(axis)
+        across = base - np.outer(base @ axis, axis)
+        width = float(np.sqrt(12.0 * np.linalg.eigvalsh(across.T @ across / len(base))[-1]))
+        limbs.append(
+            Limb(
+                mask,
+                direction,
+                float(area[part]),
+                width,
+                float(np.percentile(reach, 98)),
+                float(thin[mask].mean()),
+                bool((mask & window.border).any()),
+            )
+        )
+    return limbs
+
+
+def _choose_arm(limbs: list[Limb]) -> Limb | None:
+    """Choose the limb that is the forearm: wide, not thin anywhere, long or leaving the image."""
+
+    def evidence(limb: Limb) -> float:
+        if limb.width_mm < 26.0:
+            return 0.0
+        return limb.area_cm2 * max(0.0, 1.0 - 5.0 * limb.thin) * (1.0 if limb.reach_mm > 100.0 or limb.at_border else 0.5)
+
+    arm = max(limbs, key=evidence, default=None)
+    return arm if arm is not None and evidence(arm) >= 4.0 else None
+
+
+def _features(
+    palm: Palm, window: Window, hand: BoolImage, limbs: list[Limb], arm: Limb | None, thin: BoolImage, nearest_mm: float
+) -> dict[str, float]:
+    """Measure how far a candidate is from what hands look like; each feature is about 1 where it starts to matter."""
+    from scipy.ndimage import binary_erosion, laplace
+
+    area = float(window.pixel_cm2[hand].sum())
+    z = float(palm.center_mm[2])
+    others = [limb for limb in limbs if limb is not arm]
+    inner = binary_erosion(hand)
+    relief = float(np.median(np.abs(laplace(window.depth_mm)[inner]))) if inner.any() else 0.0
+    return {
+        "narrow_palm": max(0.0, 34.0 - palm.radius_mm) / 10.0,
+        "wide_palm": max(0.0, palm.radius_mm - 46.0) / 10.0,
+        "small": max(0.0, 90.0 - area) / 30.0,
+        "large": max(0.0, area - 170.0) / 40.0,
+        "no_arm": float(arm is None),
+        "wide_arm": max(0.0, arm.width_mm - 90.0) / 30.0 if arm else 0.0,
+        "fingers": min(float(window.pixel_cm2[hand & thin].sum()), 30.0) / 10.0,
+        "fat_limbs": sum(limb.area_cm2 * max(0.0, 1.0 - 2.0 * limb.thin) for limb in others) / 20.0,
+        "second_arm": sum(limb.area_cm2 for limb in others if limb.reach_mm > 150.0) / 20.0,
+        "at_border": min(np.count_nonzero(hand & window.border) * window.stride * z / window.frame.camera.fx, 80.0)
+        / 40.0,
+        "pieces": min(float(window.pixel_cm2[hand & (window.labels != palm.label)].sum()), 30.0) / 10.0,
+        "relief": min(relief, 6.0) / 2.0,
+        "far": (z - nearest_mm) / 100.0,
+        "at_end": float(palm.at_end),
+    }

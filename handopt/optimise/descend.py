@@ -78,7 +78,13 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
         solver.select(on_device)
         if progress is not None:
             progress(len(steps), planned, float(totals[0]))
+    terms = _on_host(objective.terms(pose, sharpness))
+    steps.append(Step(number, stage.radius_px, stage.step, ids, pose, terms))
     return Descent(pose, ids, totals, converged, steps)
+
+
+def _on_host(terms: dict[str, Array]) -> dict[str, NDArray[np.float64]]:
+    return {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}
 
 
 def _run_stage(
@@ -97,11 +103,7 @@ def _run_stage(
     leader: list[float] = []
     for _ in range(stage.iterations):
         terms, gradient = objective.terms_and_gradient(pose, sharpness)
-        step = Step(
-            number, stage.radius_px, stage.step, ids, pose.copy(),
-            {name: to_numpy(term).astype(np.float64) for name, term in terms.items()},
-        )  # fmt: skip
-        steps.append(step)
+        steps.append(Step(number, stage.radius_px, stage.step, ids, pose.copy(), _on_host(terms)))
         totals = total_of(terms)
         better = totals < best_totals
         best_totals = np.where(better, totals, best_totals)
@@ -114,3 +116,28 @@ def _run_stage(
             return best, best_totals, True
         solver.step(pose, gradient, stage.step, stage.scale)  # type: ignore[attr-defined]
     return best, best_totals, False
+
+
+def refine_vertices(objective: Objective, descent: Descent, config: Config) -> Descent:
+    """Move the rest vertices along with the best pose (paper, Eq. 8); kept only if the objective falls."""
+    stage = config.vertices
+    sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
+    solver = SOLVERS[config.solver](config.steps)
+    pose = descent.pose.select(to_device(np.zeros(1), objective.hand.device, np.int64))
+    rest = objective.hand.rest.copy()
+    steps: list[Step] = []
+    number = len(config.stages)
+    for _ in range(stage.iterations):
+        terms, gradient = objective.terms_and_gradient(pose, sharpness, rest)
+        total_of(terms)
+        host = _on_host(terms)
+        steps.append(
+            Step(number, stage.radius_px, stage.step, descent.ids[:1], pose.copy(), host, to_numpy(rest).copy())
+        )
+        solver.step(pose, gradient, stage.step, free_scale=True, rest=rest)
+    best = int(np.argmin([step.total[0] for step in steps]))
+    steps = steps[: best + 1]
+    return Descent(
+        steps[-1].pose, descent.ids[:1], steps[-1].total, descent.converged, descent.steps + steps,
+        to_device(steps[-1].rest, objective.hand.device),
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""The program: its commands, and how errors and Ctrl-C end it."""
+
+from typing import Any
+
+import click
+
+from handopt.cli.fit import fit
+from handopt.cli.info import info
+from handopt.cli.model import model
+from handopt.cli.options import Interrupted, one_line, show_traceback
+from handopt.errors import HandoptError
+
+COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
+
+
+class Program(click.Group):
+    """A group whose commands end with one line where the library refuses something, or the user presses Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+        except HandoptError as error:
+            show_traceback(ctx, error)
+            raise click.ClickException(one_line(error)) from None
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="handopt", prog_name="handopt", message="%(prog)s %(version)s")
+def main() -> None:
+    """Fit a rigged 3D hand mesh to depth images.
+
+    Results go to stdout, all talk to stderr. The exit code is 0 if everything succeeded, 1 if something failed, 2 if
+    the command was not understood, 130 after Ctrl-C. HANDOPT_TRACEBACK=1 shows where in the code an error arose.
+    """
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes handopt's commands and options in SHELL.
+
+    \b
+    bash:  handopt completion bash >> ~/.bashrc
+    zsh:   handopt completion zsh >> ~/.zshrc
+    fish:  handopt completion fish > ~/.config/fish/completions/handopt.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(main, {}, "handopt", COMPLETION_VARIABLE).source())
+
+
+main.add_command(fit)
+main.add_command(info)
+main.add_command(model)

@@ -1,0 +1,233 @@
+"""Options that commands share, sections in help texts, and how an error of the library becomes one line."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from handopt.errors import HandoptError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+TRACEBACK_VARIABLE = "HANDOPT_TRACEBACK"
+EXIT_INTERRUPTED = 130
+LIMITS = ("default", "swapped", "printed")
+_VERBOSITY = "handopt.verbosity"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = EXIT_INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted: finished results are kept, unfinished ones left no trace.")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the one line."""
+        click.echo(self.message, file=file, err=file is None)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line; of one that handopt does not raise on purpose, also its kind."""
+    text = " ".join(str(error).split())
+    if isinstance(error, HandoptError | click.ClickException):
+        return text
+    hint = "" if isinstance(error, OSError | MemoryError) else " (-vv shows where)"
+    return f"{type(error).__name__}: {text}{hint}" if text else f"{type(error).__name__}{hint}"
+
+
+def show_traceback(ctx: click.Context, error: BaseException) -> None:
+    """Print the traceback of an error to stderr where -vv or HANDOPT_TRACEBACK asks for it."""
+    if ctx.meta.get(_VERBOSITY, 0) >= 2 or os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+
+
+@contextmanager
+def blaming(*options: str) -> Iterator[None]:
+    """Turn an error of the library into a usage error (exit code 2) that names the options to change."""
+    try:
+        yield
+    except HandoptError as error:
+        ctx = click.get_current_context()
+        show_traceback(ctx, error)
+        message = one_line(error)
+        if not any(option in message for option in options):
+            message = f"{' or '.join(options)}: {message}"
+        raise click.UsageError(message, ctx) from None
+
+
+# --------------------------------------------------------------------------------------- sections of help
+
+
+class SectionedOption(click.Option):
+    """An option that stands under a heading in the help text."""
+
+    def __init__(self, *arguments: Any, section: str = "", **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.section = section
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists options under their headings, in the order of declaration."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "") or "Other", []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def option(section: str, *names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Declare an option under a heading."""
+    return click.option(*names, cls=SectionedOption, section=section, **settings)
+
+
+# ---------------------------------------------------------------------------------------- types of values
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Finite numbers with commas between them, as many as one of the counts."""
+
+    name = "numbers"
+
+    def __init__(self, *counts: int) -> None:
+        self.counts = counts
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse "1,2.5"."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in self.counts or not all(math.isfinite(number) for number in numbers):
+            counts = " or ".join(str(count) for count in self.counts)
+            self.fail(f"{value!r} is not {counts} numbers with commas between them.", param, ctx)
+        return numbers
+
+
+class Positive(click.ParamType):  # type: ignore[type-arg]
+    """A finite number above 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse a number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not a number above 0.", param, ctx)
+        return number
+
+
+# ---------------------------------------------------------------------------------------- shared options
+
+
+def _all(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Add options to a command so that they stand in its help in this order."""
+    for each in reversed(options):
+        command = each(command)
+    return command
+
+
+def _complete_camera(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of presets, and files."""
+    from handopt.camera import presets
+
+    names = [CompletionItem(name) for name in presets() if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
+
+
+def _remember_verbosity(ctx: click.Context, _parameter: click.Parameter, value: int) -> int:
+    ctx.meta[_VERBOSITY] = value
+    return value
+
+
+def depth_options(command: Command) -> Command:
+    """--camera, --unit and --encoding."""
+    return _all(
+        command,
+        option(
+            "Input",
+            "--camera",
+            metavar="CAMERA",
+            shell_complete=_complete_camera,
+            help="Intrinsics: a preset (handopt info lists them), a JSON file with fx, fy, cx, cy, width and height, "
+            "or the numbers fx,fy,cx,cy.  [default: <stem>.json or camera.json beside the image]",
+        ),
+        option(
+            "Input",
+            "--unit",
+            type=Positive(),
+            metavar="MM",
+            help="Length of one count in mm.  [default: what the JSON file or the preset says, else a reported guess]",
+        ),
+        option(
+            "Input",
+            "--encoding",
+            type=click.Choice(["auto", "raw", "nyu"]),
+            default="auto",
+            show_default=True,
+            help="How pixels hold depth: raw is one channel, nyu is green * 256 + blue.",
+        ),
+    )
+
+
+def rig_options(command: Command) -> Command:
+    """--joint-map and --limits."""
+    return _all(
+        command,
+        option(
+            "Hand",
+            "--joint-map",
+            type=_FILE,
+            metavar="FILE",
+            help='TOML or JSON file of lines like wrist = "name in the rig", for a rig whose joints are not named as '
+            "in WebXR or OpenXR.",
+        ),
+        option(
+            "Hand",
+            "--limits",
+            type=click.Choice(LIMITS),
+            default="default",
+            show_default=True,
+            help="Joint limits: the paper's Table 1 as printed, with its rows Index and Thumb swapped, or swapped and "
+            "adapted to the rig (default).",
+        ),
+    )
+
+
+def verbosity_options(command: Command) -> Command:
+    """-v and -q."""
+    return _all(
+        command,
+        option(
+            "Talk",
+            "-v",
+            "--verbose",
+            count=True,
+            callback=_remember_verbosity,
+            help="Say more; -vv also shows where in the code an error arose.",
+        ),
+        option("Talk", "-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+    )

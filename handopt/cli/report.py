@@ -1,0 +1,114 @@
+"""What `handopt fit` says while it works: results on stdout, everything else on stderr."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handopt.cli.options import one_line, show_traceback
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from handopt.result import FitResult
+
+
+class Report(AbstractContextManager["Report"]):
+    """Lines and progress bars of one run over `total` images; bars only where stderr is a terminal."""
+
+    def __init__(self, total: int, *, verbosity: int, as_json: bool) -> None:
+        self._total = total
+        self._verbosity = verbosity
+        self._as_json = as_json
+        self._images_bar: Any = None
+        self._iterations_bar: Any = None
+        if verbosity >= 0 and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            settings = {"file": sys.stderr, "leave": False, "dynamic_ncols": True}
+            if total > 1:
+                self._images_bar = tqdm(total=total, unit="image", **settings)
+            else:
+                self._iterations_bar = tqdm(total=None, unit="iteration", desc="fit", **settings)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+    ) -> None:
+        """Take the bars away."""
+        for bar in (self._images_bar, self._iterations_bar):
+            if bar is not None:
+                bar.close()
+
+    @property
+    def progress(self) -> Callable[[int, int, float], None] | None:
+        """What to call with iteration, total iterations and loss; None where nobody watches."""
+        return None if self._iterations_bar is None else self._show_iteration
+
+    def weights(self, weights: dict[str, float]) -> None:
+        """Say how the terms of the objective are weighted."""
+        if self._verbosity >= 0:
+            self._talk("weights: " + ", ".join(f"{name} {weight:g}" for name, weight in weights.items()))
+
+    def assumptions(self, image: Path, sentences: Iterable[str]) -> None:
+        """Say what was assumed about an image."""
+        if self._verbosity >= 0:
+            for sentence in sentences:
+                self._talk(f"{click.format_filename(image)}: {sentence}")
+
+    def success(self, image: Path, folder: Path, result: "FitResult", seconds: float) -> None:
+        """Print a result."""
+        if self._verbosity >= 1:
+            self._details(image, result)
+        if self._as_json:
+            line = json.dumps(result.to_dict(), allow_nan=False)
+        else:
+            figures = f"{result.residual_mm['median']:.1f} mm", f"IoU {result.silhouette_iou:.2f}", f"{seconds:.1f} s"
+            line = "\t".join((click.format_filename(folder), result.status, *figures))
+        self._print(line, err=False)
+        self._advance()
+
+    def failure(self, image: Path, error: Exception) -> None:
+        """Print why there is no result for an image, on one line."""
+        show_traceback(click.get_current_context(), error)
+        name, message = click.format_filename(image), one_line(error)
+        self._talk(f"Error: {message}" if name in message else f"Error: {name}: {message}")
+        self._advance()
+
+    def summary(self, failed: int) -> None:
+        """Say how many images failed, where there were several."""
+        if failed and self._total > 1:
+            self._talk(f"{failed} of {self._total} images failed.")
+
+    def _details(self, image: Path, result: "FitResult") -> None:
+        name = click.format_filename(image)
+        stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items())
+        terms = ", ".join(f"{term} {value:.4g}" for term, value in result.terms.items())
+        self._talk(f"{name}: a {result.hand} hand, {result.iterations} iterations on {result.device}; seconds: {stages}")
+        self._talk(f"{name}: terms: {terms}")
+
+    def _show_iteration(self, iteration: int, total: int, loss: float) -> None:
+        bar = self._iterations_bar
+        bar.total = total
+        bar.set_postfix_str(f"loss {loss:.4g}" if math.isfinite(loss) else "", refresh=False)
+        bar.update(iteration - bar.n)
+
+    def _advance(self) -> None:
+        if self._images_bar is not None:
+            self._images_bar.update()
+
+    def _talk(self, line: str) -> None:
+        self._print(line, err=True)
+
+    def _print(self, line: str, *, err: bool) -> None:
+        """Print a line without tearing the bars."""
+        bars = [bar for bar in (self._images_bar, self._iterations_bar) if bar is not None]
+        for bar in bars:
+            bar.clear()
+        click.echo(line, err=err)
+        for bar in bars:
+            bar.refresh()

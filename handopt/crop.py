@@ -1,0 +1,149 @@
+"""The renderer's grid: a cube around the hand, its S x S pixels, and the resampling of a depth image onto them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.errors import ShapeError
+from handopt.surfaces import BoolImage, FloatImage, Vector
+
+MAX_SIZE = 4096
+MAX_SAMPLES = 4
+OCCLUDER_MM = 10.0
+EDGE_PX = 2.0
+HOLE_MM2 = 150.0
+HOLE_REACH_PX = 4.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A cube in front of a camera and the S x S grid over it.
+
+    center_mm: centre of the cube in the camera frame. half_mm: half its edge. size: S. The grid covers the rectangle of
+    half-widths fx half / Cz and fy half / Cz pixels around the projected centre, so its pixels are square in mm. Raises ShapeError.
+    """
+
+    center_mm: tuple[float, float, float]
+    half_mm: float
+    size: int
+    camera: Camera
+
+    def __post_init__(self) -> None:
+        """Check the numbers and turn NumPy scalars into Python's own."""
+        center = np.asarray(self.center_mm, dtype=np.float64)
+        if center.shape != (3,) or not np.isfinite(center).all() or center[2] <= 0.0:
+            raise ShapeError(f"center_mm: expected 3 finite numbers with z > 0, got {self.center_mm}")
+        if not (np.isfinite(self.half_mm) and self.half_mm > 0.0):
+            raise ShapeError(f"half_mm: expected a length > 0, got {self.half_mm}")
+        if self.size != int(self.size) or not 1 <= self.size <= MAX_SIZE:
+            raise ShapeError(f"size: expected a whole number from 1 to {MAX_SIZE}, got {self.size}")
+        object.__setattr__(self, "center_mm", tuple(float(value) for value in center))
+        object.__setattr__(self, "half_mm", float(self.half_mm))
+        object.__setattr__(self, "size", int(self.size))
+
+    @property
+    def mm_per_px(self) -> float:
+        """Edge of a grid pixel in mm, at the centre's depth."""
+        return 2.0 * self.half_mm / self.size
+
+    @property
+    def coefficients(self) -> Vector:
+        """Return (ax, bx, ay, by, az, bz): column ax X/Z + bx, row ay Y/Z + by, depth az Z + bz, 0..1 within the cube."""
+        x, y, z = self.center_mm
+        scale = z / self.mm_per_px
+        middle = 0.5 * (self.size - 1)
+        depth_scale = 0.5 / self.half_mm
+        near = z - self.half_mm
+        return np.array(
+            [scale, middle - scale * x / z, scale, middle - scale * y / z, depth_scale, -depth_scale * near]
+        )
+
+    def image_coordinates(self) -> tuple[Vector, Vector]:
+        """Return where the grid's rows and columns lie in the camera's image: (S,) v and (S,) u, in pixels."""
+        return self._coordinates(np.arange(self.size, dtype=np.float64))
+
+    def _coordinates(self, positions: Vector) -> tuple[Vector, Vector]:
+        """Map grid positions, along rows and columns alike, to v and u."""
+        ax, bx, ay, by, _, _ = self.coefficients
+        camera = self.camera
+        return camera.fy * (positions - by) / ay + camera.cy, camera.fx * (positions - bx) / ax + camera.cx
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A depth image on the renderer's grid.
+
+    depth_mm: (S, S) float32, 0 where the hand is not. hand: (S, S). free: (S, S) where the hand is proven not to be.
+    """
+
+    depth_mm: FloatImage
+    hand: BoolImage
+    free: BoolImage
+
+
+def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) -> Grid:
+    """Resample a depth image onto a crop's grid; every value is one of the measurements, nothing is interpolated.
+
+    depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4 pixels are
+    looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there. A grid pixel
+    belongs to the hand where at least half of them do; its depth is their lower median, which lies on one of two surfaces
+    where both are in view. A grid pixel is free where something is measured that is not nearer than the hand next to it by
+    more than 10 mm, or where nothing is measured farther than 2 pixels (of the grid and of the image) from the hand and
+    from the arm and outside small holes beside the hand. The arm, what is nearer than the hand, and what lies outside of the
+    image are not free.
+    """
+    samples = _samples_per_pixel(crop)
+    positions = (np.arange(crop.size * samples) + 0.5) / samples - 0.5
+    v, u = (np.rint(axis).astype(np.int64) for axis in crop._coordinates(positions))
+    height, width = depth_mm.shape
+    inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))
+    pick = np.ix_(np.clip(v, 0, height - 1), np.clip(u, 0, width - 1))
+
+    def cells(image: NDArray[np.generic]) -> NDArray[np.generic]:
+        blocks = image.reshape(crop.size, samples, crop.size, samples).transpose(0, 2, 1, 3)
+        return blocks.reshape(crop.size, crop.size, samples * samples)
+
+    depth = np.where(cells(inside), cells(depth_mm[pick]), np.float32(0))
+    is_hand = cells(mask[pick] & inside) & (depth > 0)
+    is_arm = cells(arm[pick] & inside).any(axis=-1)
+    near, far = crop.center_mm[2] - crop.half_mm, crop.center_mm[2] + crop.half_mm
+    ordered = np.sort(np.where(is_hand, depth, np.float32(np.inf)), axis=-1)
+    count = np.count_nonzero(is_hand, axis=-1)
+    median = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, axis=-1)[..., 0]
+    seen = 2 * count >= samples * samples
+    hand = seen & (median >= near) & (median < far)
+    hand_depth = np.where(hand, median, np.float32(0)).astype(np.float32)
+    other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
+    out = ~cells(inside).all(axis=-1)
+    free = _free(crop, np.where(seen, median, np.float32(0)), other, is_arm, (count > 0) | out)
+    return Grid(hand_depth, hand, free)
+
+
+def _samples_per_pixel(crop: Crop) -> int:
+    """Return how many image pixels a grid pixel covers along a side, from 1 to 4."""
+    image_px = crop.mm_per_px * max(crop.camera.fx, crop.camera.fy) / crop.center_mm[2]
+    return int(np.clip(round(image_px), 1, MAX_SAMPLES))
+
+
+def _free(crop: Crop, hand_depth: FloatImage, other: FloatImage, arm: BoolImage, unknown: BoolImage) -> BoolImage:
+    """Tell where the hand is proven not to be.
+
+    hand_depth: (S, S) mm, 0 = no hand. other: (S, S) nearest measurement that is not the hand, inf = none. unknown: (S, S) never free.
+    """
+    from scipy.ndimage import distance_transform_edt, label
+
+    hand = hand_depth > 0
+    measured = np.isfinite(other)
+    if not hand.any():
+        return np.asarray(~arm & ~unknown)
+    to_hand, nearest = distance_transform_edt(~hand, return_indices=True)
+    behind = measured & (other >= hand_depth[tuple(nearest)] - OCCLUDER_MM)
+    to_arm = distance_transform_edt(~arm) if arm.any() else np.full(arm.shape, np.inf)
+    edge_px = EDGE_PX * max(1.0, crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px))
+    holes, _ = label(~measured & ~hand)
+    small = np.bincount(holes.ravel()) * crop.mm_per_px**2 <= HOLE_MM2
+    in_hole = small[holes] & (to_hand <= max(HOLE_REACH_PX, edge_px))
+    empty = ~measured & (to_hand > edge_px) & (to_arm > edge_px) & ~in_hole
+    return np.asarray((behind | empty) & ~hand & ~arm & ~unknown)

@@ -1,0 +1,186 @@
+"""Where palms may be: inscribed discs of every surface of a depth image, and places that the user gave."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.surfaces import BoolImage, FloatImage, Frame, Vector, Window, coarse_stride, open_window, window_around
+
+DISTANCE_MM = (120.0, 3000.0)
+PALM_RADIUS_MM = (12.0, 62.0)
+TYPICAL_RADIUS_MM = 36.0
+MIN_SURFACE_CM2 = 20.0
+MAX_PALMS = 8
+MAX_COARSE_PX = 30_000
+PEAK_MM = 40.0
+PALM_SPACING_MM = 30.0
+TIP_TO_PALM_MM = (45.0, 125.0)
+PIECE_CM2 = (0.15, 60.0)
+PIECE_GAP_MM = (-100.0, 120.0)
+HOLE_MM2 = 150.0
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Palm:
+    """A place where a palm may be: a point on the surface `label`, and the radius of the disc that fits there.
+
+    at_end: proposed behind the tip of a limb, not where the disc is largest.
+    """
+
+    center_mm: Vector
+    radius_mm: float
+    label: int
+    at_end: bool = False
+
+
+def propose_palms(frame: Frame) -> list[Palm]:
+    """Propose palms on every surface that is large enough and at a distance where a hand can be measured."""
+    from scipy.ndimage import find_objects
+
+    large = np.flatnonzero(frame.area_cm2 >= MIN_SURFACE_CM2)
+    renumber = np.zeros(len(frame.area_cm2), np.int32)
+    renumber[large] = np.arange(1, len(large) + 1, dtype=np.int32)
+    boxes = find_objects(renumber[frame.labels], max_label=len(large))
+    return [palm for label, box in zip(large, boxes, strict=True) for palm in _palms_on_surface(frame, int(label), box)]
+
+
+def inscribed_palm(frame: Frame) -> Palm:
+    """Return the palm at the largest inscribed disc of all that may be the hand."""
+    rows, columns = np.nonzero(frame.labels)
+    z = float(np.median(frame.depth_mm[rows, columns]))
+    box = (slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1))
+    window = _window_of_box(frame, box, z)
+    surface = window.labels > 0
+    radius = np.where(surface, _inscribed_radius(window, surface, z), 0.0)
+    row, column = np.unravel_index(int(radius.argmax()), radius.shape)
+    reach = 0.5 * float(radius[row, column]) + 5.0
+    center = _on_surface(window, surface, int(row), int(column), reach)
+    return Palm(center, float(radius[row, column]), int(window.labels[row, column]))
+
+
+def palm_at_pixel(frame: Frame, row: int, column: int) -> Palm:
+    """Return the palm at a pixel that the user gave; its radius is a typical one."""
+    window = open_window(frame, (row, row), (column, column), 1)
+    label = int(frame.labels[row, column])
+    around = window_around(frame, window.points_mm[0, 0].astype(np.float64), 0.5 * TYPICAL_RADIUS_MM)
+    close = (around.labels == label) & (
+        np.abs(around.points_mm - window.points_mm[0, 0]).max(axis=-1) < 0.5 * TYPICAL_RADIUS_MM
+    )
+    point = window.points_mm[0, 0].astype(np.float64)
+    z = float(np.median(around.depth_mm[close])) if close.any() else float(point[2])
+    return Palm(point * (z / point[2]), TYPICAL_RADIUS_MM, label)
+
+
+def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> list[Palm]:
+    """Propose the local maxima of the inscribed disc and the discs behind the ends of a surface, largest disc first."""
+    from scipy.ndimage import maximum_filter
+
+    step = max(1, (box[0].stop - box[0].start) // 50)
+    z = float(np.median(frame.depth_mm[box][::step][frame.labels[box][::step] == label]))
+    if not DISTANCE_MM[0] <= z <= DISTANCE_MM[1]:
+        return []
+    window = _window_of_box(frame, box, z)
+    surface = window.labels == label
+    silhouette, _ = with_pieces(window, surface, np.array([label], np.int32))
+    radius = _inscribed_radius(window, silhouette, z)
+    plausible = surface & (radius >= PALM_RADIUS_MM[0]) & (radius <= PALM_RADIUS_MM[1])
+    peak_px = max(3, round(PEAK_MM / window.pixel_mm(z))) | 1
+    peaks = np.argwhere(plausible & (radius == maximum_filter(radius, peak_px)))
+    ends = _behind_tips(window.points_mm[surface], np.argwhere(surface), radius[surface], plausible[surface])
+    found: list[Palm] = []
+    for at_end, places in ((False, peaks), (True, ends)):
+        for row, column in places[np.argsort(-radius[places[:, 0], places[:, 1]], kind="stable")]:
+            disc = float(radius[row, column])
+            center = _on_surface(window, surface, row, column, 0.5 * disc + 5.0)
+            if all(np.linalg.norm(center - palm.center_mm) > PALM_SPACING_MM for palm in found):
+                found.append(Palm(center, disc, label, at_end))
+    return found[:MAX_PALMS]
+
+
+def _window_of_box(frame: Frame, box: tuple[slice, slice], z_mm: float) -> Window:
+    """Open a coarse window on a box of pixels with a margin; large boxes are seen more coarsely."""
+    rows, columns = box
+    area_px = (rows.stop - rows.start) * (columns.stop - columns.start)
+    stride = max(coarse_stride(frame.camera, z_mm), int(np.ceil(np.sqrt(area_px / MAX_COARSE_PX))))
+    margin = 8 * stride
+    return open_window(
+        frame, (rows.start - margin, rows.stop + margin), (columns.start - margin, columns.stop + margin), stride
+    )
+
+
+def _inscribed_radius(window: Window, silhouette: BoolImage, z_mm: float) -> NDArray[np.float64]:
+    """Return (h, w) the radius in mm of the largest disc around each pixel within a silhouette whose small holes are filled."""
+    from scipy.ndimage import distance_transform_edt
+
+    filled = fill_holes(silhouette, HOLE_MM2 / window.pixel_mm(z_mm) ** 2)
+    distance = distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
+    return np.asarray(distance * (window.depth_mm * (window.stride / window.frame.camera.fx)))
+
+
+def _behind_tips(points: FloatImage, places: Places, radius: NDArray[np.float64], plausible: BoolImage) -> Places:
+    """Find the largest disc at a palm's distance behind both ends of the long axis and behind the nearest point."""
+    offsets = points - points.mean(axis=0)
+    along = offsets @ np.linalg.eigh(offsets.T @ offsets)[1][:, 2]
+    z = points[:, 2]
+    targets = [(along, q) for q in np.percentile(along, (0.5, 99.5))] + [(z, np.percentile(z, 0.5))]
+    ends = []
+    for tip in {int(np.abs(values - target).argmin()) for values, target in targets}:
+        distance = np.linalg.norm(points - points[tip], axis=1)
+        behind = np.flatnonzero(plausible & (distance > TIP_TO_PALM_MM[0]) & (distance < TIP_TO_PALM_MM[1]))
+        if len(behind):
+            ends.append(int(behind[radius[behind].argmax()]))
+    return places[sorted(set(ends))]
+
+
+def _on_surface(window: Window, surface: BoolImage, row: int, column: int, radius_mm: float) -> Vector:
+    """Return the point of a pixel, moved along its ray to the median depth of the surface around it."""
+    point = window.points_mm[row, column].astype(np.float64)
+    reach = int(radius_mm / window.pixel_mm(float(point[2]))) + 1
+    near = np.s_[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+    close = surface[near] & (np.abs(window.points_mm[near] - window.points_mm[row, column]).max(axis=-1) < radius_mm)
+    return np.asarray(point * (float(np.median(window.depth_mm[near][close])) / point[2]))
+
+
+def fill_holes(mask: BoolImage, max_px: float) -> BoolImage:
+    """Fill the holes of a mask that have at most max_px pixels."""
+    from scipy.ndimage import label
+
+    holes, count = label(~mask)
+    if count < 2:
+        return mask
+    small = np.bincount(holes.ravel()) <= max_px
+    small[0] = False
+    return np.asarray(mask | small[holes])
+
+
+def with_pieces(window: Window, surface: BoolImage, own: NDArray[np.int32]) -> tuple[BoolImage, NDArray[np.int32]]:
+    """Add the small surfaces that adjoin a surface in the image: fingers that depth edges cut off from their hand.
+
+    own: labels of the surface. A piece has at most 60 cm2 and lies, where they meet, at most 120 mm nearer or 100 mm farther.
+    Pieces of pieces follow once. Returns the mask and all labels in it.
+    """
+    from scipy.ndimage import maximum_filter
+
+    area = window.frame.area_cm2
+    for _ in range(2):
+        beside = maximum_filter(np.where(surface, window.depth_mm, np.float32(0)), 5)
+        ring = (beside > 0) & ~surface & (window.labels > 0)
+        labels, gaps = window.labels[ring], (beside - window.depth_mm)[ring]
+        pieces = []
+        for label in np.unique(labels):
+            here = labels == label
+            if (
+                PIECE_CM2[0] <= area[label] <= PIECE_CM2[1]
+                and label not in own
+                and np.count_nonzero(here) >= 2
+                and PIECE_GAP_MM[0] < np.median(gaps[here]) < PIECE_GAP_MM[1]
+            ):
+                pieces.append(label)
+        if not pieces:
+            break
+        own = np.append(own, np.array(pieces, np.int32))
+        surface = surface | np.isin(window.labels, pieces)
+    return surface, own

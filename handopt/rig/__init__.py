@@ -1,0 +1,7 @@
+"""The rigged hand: load it from glTF, check it, and what the optimiser needs to know about it."""
+
+from handopt.rig.joints import ANGLE_NAMES, KEYPOINT_NAMES
+from handopt.rig.load import default_rig, load_limits, load_rig
+from handopt.rig.model import Limits, Rig
+
+__all__ = ["ANGLE_NAMES", "KEYPOINT_NAMES", "Limits", "Rig", "default_rig", "load_limits", "load_rig"]

@@ -1,0 +1,290 @@
+"""Load a rig from a glTF file: name its joints, weld its seams, check weights, bind matrices, units and side."""
+
+import difflib
+import tomllib
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.assets import asset
+from handopt.errors import RigError
+from handopt.gltf import SkinnedMesh, read_skinned_mesh
+from handopt.rig.joints import (
+    CANONICAL,
+    DIGITS,
+    canonical_name,
+    chain_parents,
+    conform_axes,
+    guess_side,
+    read_mapping,
+    resolve,
+    side_in_names,
+    suggest,
+)
+from handopt.rig.model import AXES, MAX_WEIGHTS, MIN_VERTICES, Limits, Rig
+
+Floats = NDArray[np.float64]
+
+WELD_TOLERANCE_MM: Final = 1e-3
+_WELD_WEIGHT_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 0.01
+_SCALE_TOLERANCE = 1e-3
+_SHORTEST_BONE = 0.005
+_FLATTEST_PALM = 0.01
+_UNITS: Final = (("metres", 0.1, 0.3, 1000.0), ("centimetres", 10.0, 30.0, 10.0), ("millimetres", 100.0, 300.0, 1.0))
+"""Unit, shortest and longest hand (wrist to tip of the middle finger) in it, and its length in mm."""
+
+
+def load_rig(
+    path: Path | str | None = None,
+    side: str | None = None,
+    mapping: Path | None = None,
+    limits: str = "default",
+) -> Rig:
+    """Load a rigged hand from a .glb or .gltf file; the hand that comes with handopt if path is None.
+
+    side: "right", "left" or None (told from the geometry; right for handopt's own hand). mapping: TOML or JSON file
+    {canonical name = "joint name in the file"} for rigs with other names. limits: a set of the limits.toml beside the
+    model, or else of handopt's own. Raises RigError with what is wrong with the file.
+    """
+    if side not in (None, "right", "left"):
+        raise RigError(f"the side must be 'right' or 'left', not {side!r}")
+    path = asset(f"hands/{side or 'right'}.glb") if path is None else Path(path)
+    where = str(path)
+    mesh = read_skinned_mesh(path)
+    found = resolve(mesh.joint_names, read_mapping(mapping) if mapping else {}, where)
+    names = tuple(found)
+    bind = _binds(mesh.inverse_binds, found, where)
+    unit, mm = _unit(dict(zip(names, bind[:, :, 3], strict=True)), where)
+    bind[:, :, 3] *= mm
+    notes = [] if unit == "metres" else [f"the model's unit was taken to be {unit}, from the size of the hand"]
+
+    weights, weight_notes = _joint_weights(mesh, found, where)
+    rest, faces, keep, mesh_notes = _weld(mesh.positions * mm, mesh.faces, weights, where)
+    indices, strongest, trim_notes = _strongest(weights[keep])
+
+    positions = dict(zip(names, bind[:, :, 3], strict=True))
+    rotations = dict(zip(names, bind[:, :, :3], strict=True))
+    chosen, side_notes = _side(positions, rotations, side, mesh, path)
+    axes, axis_notes = conform_axes(positions, rotations, chosen)
+    bind[:, :, :3] = [axes[name] for name in names]
+    beside = path.with_name("limits.toml")
+    rig = Rig(
+        name=path.stem,
+        side=chosen,
+        rest_mm=rest,
+        faces=faces.astype(np.int32),
+        skin_indices=indices.astype(np.int32),
+        skin_weights=strongest,
+        joint_names=names,
+        parents=np.array(chain_parents(names)),
+        bind=bind,
+        limits=load_limits(limits, beside if beside.exists() else None),
+        licence=mesh.copyright or _licence_beside(path),
+        notes=(*notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
+    )
+    if not rig.is_closed:
+        rig = replace(rig, notes=(*rig.notes, "the mesh is not closed: some edges do not have two faces"))
+    return rig
+
+
+@lru_cache(maxsize=8)
+def default_rig(side: str = "right", limits: str = "default") -> Rig:
+    """The hand that comes with handopt, "right" or "left", loaded once. Raises RigError."""
+    return load_rig(None, side, None, limits)
+
+
+def load_limits(name: str = "default", path: Path | None = None) -> Limits:
+    """The set of joint limits called `name` in a TOML file, or in handopt's own. Raises RigError."""
+    path = path or asset("hands/limits.toml")
+    try:
+        sets = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RigError(f"the limits file {path} cannot be read: {error}") from error
+    if name not in sets:
+        close = difflib.get_close_matches(name, sets, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise RigError(f"{path} has no limits called {name!r}, only {', '.join(sorted(sets))}{hint}")
+    try:
+        bounds = np.array([[sets[name][digit][axis] for axis in AXES] for digit in DIGITS], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RigError(f"{path}: the limits {name!r} are incomplete or no numbers ({error})") from error
+    if bounds.shape != (len(DIGITS), len(AXES), 3, 2):
+        raise RigError(f"{path}: the limits {name!r} need three pairs [lower, upper] for each axis of each digit")
+    rows = bounds.transpose(0, 2, 1, 3).reshape(15, 3, 2)
+    return Limits(name, rows[..., 0], rows[..., 1])
+
+
+def _binds(inverse_binds: Floats, found: dict[str, int], where: str) -> Floats:
+    """(J, 3, 4) joint -> rig of the joints found, in file units, without their scale."""
+    result = np.empty((len(found), 3, 4))
+    for row, (name, index) in enumerate(found.items()):
+        inverse = inverse_binds[index]
+        if not np.isfinite(inverse).all() or np.abs(inverse[3] - [0, 0, 0, 1]).max() > 1e-6:
+            raise RigError(f"{where}: the inverse bind matrix of {name} is not a finite affine matrix")
+        left, scales, right = np.linalg.svd(inverse[:3, :3])
+        if scales[2] < 1e-9 * max(scales[0], 1e-9):
+            raise RigError(f"{where}: the inverse bind matrix of {name} cannot be inverted")
+        if scales[0] / scales[2] - 1 > _SCALE_TOLERANCE:
+            raise RigError(
+                f"{where}: the bind matrix of {name} scales its joint unevenly: apply the scale in the modelling tool"
+            )
+        if np.linalg.det(left @ right) < 0:
+            raise RigError(
+                f"{where}: the bind matrix of {name} mirrors its joint: apply the scale in the modelling tool"
+            )
+        result[row, :, :3] = (left @ right).T
+        result[row, :, 3] = -np.linalg.solve(inverse[:3, :3], inverse[:3, 3])
+    return result
+
+
+def _unit(positions: dict[str, Floats], where: str) -> tuple[str, float]:
+    """The file's unit and its length in mm, from the size of the hand; also checks that the joints lie apart."""
+    length = float(np.linalg.norm(positions["middle-finger-tip"] - positions["wrist"]))
+    names = list(positions)
+    for name, parent in zip(names, chain_parents(names), strict=True):
+        if parent >= 0 and np.linalg.norm(positions[name] - positions[names[parent]]) <= _SHORTEST_BONE * length:
+            raise RigError(f"{where}: the joints {names[parent]} and {name} lie in the same place")
+    across = positions["pinky-finger-phalanx-proximal"] - positions["index-finger-phalanx-proximal"]
+    forward = positions["middle-finger-phalanx-proximal"] - positions["wrist"]
+    if np.linalg.norm(np.cross(across, forward)) <= _FLATTEST_PALM * length**2:
+        raise RigError(f"{where}: the palm has no width: the index, the little finger and the wrist lie in a line")
+    for unit, shortest, longest, mm in _UNITS:
+        if shortest <= length <= longest:
+            return unit, mm
+    raise RigError(
+        f"{where}: the hand is {length:.4g} units long from the wrist to the tip of the middle finger; "
+        "scale the model to metres (0.1 to 0.3)"
+    )
+
+
+def _joint_weights(mesh: SkinnedMesh, found: dict[str, int], where: str) -> tuple[Floats, list[str]]:
+    """(N, J) weights of the joints found; a palm joint counts as the wrist. Checks every weight of the file."""
+    weights = mesh.weights
+    if not np.isfinite(weights).all():
+        vertex = int(np.argwhere(~np.isfinite(weights))[0, 0])
+        raise RigError(f"{where}: the skinning weights of vertex {vertex} are NaN or infinite")
+    if weights.min(initial=0) < 0:
+        raise RigError(f"{where}: vertex {int(np.argwhere(weights < 0)[0, 0])} has a negative skinning weight")
+    used = weights > 0
+    strange = used & ((mesh.joints < 0) | (mesh.joints >= len(mesh.joint_names)))
+    if strange.any():
+        vertex, column = np.argwhere(strange)[0]
+        raise RigError(
+            f"{where}: vertex {vertex} follows joint {mesh.joints[vertex, column]} of {len(mesh.joint_names)}"
+        )
+    sums = weights.sum(axis=1)
+    worst = int(np.argmax(np.abs(sums - 1))) if len(sums) else 0
+    if len(sums) and abs(sums[worst] - 1) > _SUM_TOLERANCE:
+        raise RigError(f"{where}: the skinning weights of vertex {worst} sum to {sums[worst]:.4g} instead of 1")
+    column_of = {index: column for column, index in enumerate(found.values())}
+    result = np.zeros((len(weights), len(found)))
+    notes = []
+    for index, node in enumerate(mesh.joint_names):
+        share = np.where(used & (mesh.joints == index), weights, 0).sum(axis=1) / sums
+        column = 0 if index not in column_of and canonical_name(node) == "palm" else column_of.get(index)
+        if column is not None:
+            result[:, column] += share
+        elif share.any():
+            raise RigError(
+                f"{where}: unknown joint {node!r} moves {np.count_nonzero(share)} vertices{suggest(node, CANONICAL)}: "
+                "name it in a mapping file or remove it"
+            )
+        else:
+            notes.append(f"the joint {node!r} was ignored: it is no joint of a hand and moves nothing")
+    return result, notes
+
+
+def _strongest(weights: Floats) -> tuple[NDArray[np.int64], Floats, list[str]]:
+    """Joints and weights (V, 4) of the strongest weights of each vertex, descending, summing to 1."""
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :MAX_WEIGHTS]
+    strongest = np.take_along_axis(weights, order, axis=1)
+    kept = strongest.sum(axis=1, keepdims=True)
+    lost = 1 - kept.min()
+    notes = []
+    if lost > 1e-6:
+        notes.append(f"only the {MAX_WEIGHTS} strongest weights of a vertex were kept (at most {lost:.1%} was lost)")
+    return np.where(strongest > 0, order, 0), strongest / kept, notes
+
+
+def _weld(
+    positions_mm: Floats, faces: NDArray[np.int64], weights: Floats, where: str
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Join vertices at the same place with the same weights; drop empty faces and unused vertices; turn faces outward.
+
+    Returns vertices (V, 3), faces (F, 3), the first original vertex of each, and notes.
+    """
+    if not np.isfinite(positions_mm).all():
+        raise RigError(f"{where}: vertex {int(np.argwhere(~np.isfinite(positions_mm))[0, 0])} has no finite position")
+    if len(positions_mm) < MIN_VERTICES or len(faces) == 0:
+        raise RigError(f"{where}: too few vertices or faces: {len(positions_mm)} and {len(faces)}")
+    labels = np.arange(len(positions_mm))
+    pairs = _close_pairs(positions_mm, WELD_TOLERANCE_MM)
+    alike = np.abs(weights[pairs[:, 0]] - weights[pairs[:, 1]]).max(axis=1, initial=0) <= _WELD_WEIGHT_TOLERANCE
+    notes = []
+    if not alike.all():
+        notes.append(f"{np.count_nonzero(~alike)} pairs of coinciding vertices were not welded: their weights differ")
+    pairs = pairs[alike]
+    while (labels[pairs[:, 0]] != labels[pairs[:, 1]]).any():
+        lowest = labels[pairs].min(axis=1)
+        np.minimum.at(labels, pairs[:, 0], lowest)
+        np.minimum.at(labels, pairs[:, 1], lowest)
+    corners = labels[faces]
+    corners = corners[(corners != np.roll(corners, 1, axis=1)).all(axis=1)]
+    keep, flat = np.unique(corners, return_inverse=True)
+    rest, welded = positions_mm[keep], flat.reshape(-1, 3)
+    centred = (rest - rest.mean(axis=0))[welded]
+    if np.einsum("ij,ij->", centred[:, 0], np.cross(centred[:, 1], centred[:, 2])) < 0:
+        welded = welded[:, [0, 2, 1]]
+        notes.append("the faces looked inward and were turned over")
+    return rest, welded, keep, notes
+
+
+def _close_pairs(points: Floats, tolerance: float) -> NDArray[np.int64]:
+    """(N, 2) index pairs of points within the tolerance of each other: neighbours along a sweep direction."""
+    sweep = points @ (np.array([0.48, 0.60, 0.64]))
+    order = np.argsort(sweep, kind="stable")
+    sweep = sweep[order]
+    pairs = [np.empty((0, 2), np.int64)]
+    for step in range(1, len(points)):
+        near = np.flatnonzero(sweep[step:] - sweep[:-step] <= tolerance)
+        if not len(near):
+            break
+        candidates = np.column_stack([order[near], order[near + step]])
+        apart = np.linalg.norm(points[candidates[:, 0]] - points[candidates[:, 1]], axis=1)
+        pairs.append(candidates[apart <= tolerance])
+    return np.concatenate(pairs)
+
+
+def _side(
+    positions: dict[str, Floats], rotations: dict[str, Floats], side: str | None, mesh: SkinnedMesh, path: Path
+) -> tuple[Literal["right", "left"], list[str]]:
+    """The rig's side, by geometry, else as demanded, else by the names in the file."""
+    notes = []
+    guess = guess_side(positions, rotations)
+    if guess is None:
+        named = side_in_names([path.stem, mesh.mesh_name, *mesh.joint_names])
+        guess = side or named
+        if guess is None:
+            raise RigError(f"{path}: whether this is a right or a left hand cannot be told: use --hand right or left")
+        notes.append(f"the side ({guess}) was taken from {'the option' if side else 'names in the file'}")
+    if side is not None and guess != side:
+        raise RigError(
+            f"{path}: the model is a {guess} hand, but a {side} hand was asked for: "
+            f"use --hand {guess} or pass the other file"
+        )
+    return cast(Literal["right", "left"], guess), notes
+
+
+def _licence_beside(path: Path) -> str:
+    """Title and copyright line of a LICENSE file beside the model, or nothing."""
+    for beside in sorted(path.parent.glob("LICEN[SC]E*")):
+        lines = [line.strip("# \t") for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
+        lines = [line for line in lines if line]
+        copyrights = [line for line in lines if line.lower().startswith("copyright")]
+        return ", ".join([*lines[:1], *copyrights[:1]])
+    return ""

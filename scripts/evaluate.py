@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Fit every depth image of a folder with no hint but camera and side, and print how well the joints were found.
+
+DATA_DIR holds either one folder per level (easy, medium, hard) or the images themselves. Beside each PNG stands
+NAME.json or, for all images of a folder, camera.json, with camera, unit_mm and hand, and one of these sets of labels:
+  joints_mm                    21 keypoints in the camera's frame (and visible, 21 booleans)
+  joint_names, joints_xyz_mm   the 14 joints of the NYU Hand Pose set, compared through the mapping of nyu_joints()
+  neither                      depth residual and silhouette overlap only: look at the overlays
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
+
+import handopt
+from handopt.camera import Camera
+from handopt.depth import read_depth
+from handopt.errors import HandoptError
+from handopt.output.overlay import write_overlay
+from handopt.rig import KEYPOINT_NAMES, Rig
+
+Floats = NDArray[np.float64]
+
+PROJECT = Path(__file__).resolve().parents[1]
+VISIBLE_LIMIT_MM = 20.0
+ALL_LIMIT_MM = 40.0
+WRIST_HALF_WIDTH_MM = 17.0
+THUMBNAIL_PX = 480
+SHEET_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image to fit, with what is known about it."""
+
+    group: str
+    image: Path
+    labels: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Which labels there are: 'keypoints', 'nyu' or 'none'."""
+        if "joints_mm" in self.labels:
+            return "keypoints"
+        return "nyu" if "joints_xyz_mm" in self.labels else "none"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for every image."""
+
+    overlays: Path | None
+    device: str
+    seed: int
+    shape: str
+
+
+def collect_cases(folder: Path, levels: list[str]) -> list[Case]:
+    """Find the images of a folder and their labels. Raises FileNotFoundError."""
+    groups = [folder / level for level in levels if (folder / level).is_dir()] or [folder]
+    cases = []
+    for group in groups:
+        for image in sorted(group.glob("*.png")):
+            beside = [image.with_suffix(".json"), group / "camera.json"]
+            labels = next((path for path in beside if path.is_file()), None)
+            if labels is None:
+                raise FileNotFoundError(f"{image} has neither {beside[0].name} nor camera.json beside it")
+            cases.append(Case(group.name, image, json.loads(labels.read_text(encoding="utf-8"))))
+    if not cases:
+        raise FileNotFoundError(f"no PNG images in {folder}")
+    return cases
+
+
+def keypoint_scores(joints: ArrayLike, truth: ArrayLike, visible: ArrayLike | None = None) -> dict[str, float]:
+    """Compare keypoints with the truth.
+
+    joints, truth: (21, 3) mm. visible: (21,) booleans, all true if None.
+    Returns the mean and the largest error over all joints and the largest over visible ones, in mm.
+    """
+    errors = np.linalg.norm(np.asarray(joints, dtype=np.float64) - np.asarray(truth, dtype=np.float64), axis=1)
+    seen = np.ones(len(errors), dtype=bool) if visible is None else np.asarray(visible, dtype=bool)
+    largest_visible = float(errors[seen].max()) if seen.any() else 0.0
+    return {"mean": float(errors.mean()), "max": float(errors.max()), "max_visible": largest_visible}
+
+
+def nyu_joints(joints: ArrayLike, lateral: ArrayLike) -> dict[str, Floats]:
+    """Map the 21 keypoints (21, 3) mm onto the 14 labels of the NYU Hand Pose set.
+
+    lateral: (3,) unit vector across the hand, from the thumb's side to the little finger's.
+    Tips are tips; 'mid' is the PIP joint (the thumb's IP joint); the thumb's base lies between its MCP and CMC joints;
+    the sides of the wrist are 17 mm off the wrist joint; the palm's centre lies between the wrist and the mean MCP.
+    """
+    by_name = dict(zip(KEYPOINT_NAMES, np.asarray(joints, dtype=np.float64), strict=True))
+    side = WRIST_HALF_WIDTH_MM * np.asarray(lateral, dtype=np.float64)
+    fingers = ("pinky", "ring", "middle", "index")
+    knuckles = np.mean([by_name[f"{finger}_mcp"] for finger in fingers], axis=0)
+    mapped = {}
+    for finger in fingers:
+        mapped[f"{finger}_tip"] = by_name[f"{finger}_tip"]
+        mapped[f"{finger}_mid"] = by_name[f"{finger}_pip"]
+    return mapped | {
+        "thumb_tip": by_name["thumb_tip"],
+        "thumb_mid": by_name["thumb_ip"],
+        "thumb_base": 0.65 * by_name["thumb_mcp"] + 0.35 * by_name["thumb_cmc"],
+        "wrist_little_side": by_name["wrist"] + side,
+        "wrist_thumb_side": by_name["wrist"] - side,
+        "palm_centre": 0.3 * by_name["wrist"] + 0.7 * knuckles,
+    }
+
+
+def nyu_scores(joints: ArrayLike, lateral: ArrayLike, names: list[str], truth: ArrayLike) -> dict[str, float]:
+    """Compare keypoints (21, 3) mm with the NYU labels `names` (N, 3) mm. Returns mean and largest error in mm."""
+    mapped = nyu_joints(joints, lateral)
+    errors = np.linalg.norm(np.stack([mapped[name] for name in names]) - np.asarray(truth, dtype=np.float64), axis=1)
+    return {"mean": float(errors.mean()), "max": float(errors.max())}
+
+
+def little_side(rig: Rig) -> Floats:
+    """Return the unit vector (3,) of the rig's frame that points across the hand to the little finger's side."""
+    return np.asarray(rig.side_sign * rig.bind[0, :, 0], dtype=np.float64)
+
+
+def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
+    """Fit one image and score it; an image that cannot be fitted scores infinity."""
+    row: dict[str, Any] = {"group": case.group, "image": case.image.name, "kind": case.kind}
+    camera = Camera.from_dict(case.labels["camera"])
+    try:
+        depth = read_depth(case.image, unit=float(case.labels.get("unit_mm", 1.0)))
+        start = time.perf_counter()
+        result = handopt.fit(
+            depth.depth_mm,
+            camera,
+            hand=case.labels["hand"],
+            device=settings.device,
+            seed=settings.seed,
+            shape=settings.shape,
+        )
+    except HandoptError as error:
+        return row | {"error": str(error), "mean": math.inf, "max": math.inf, "max_visible": math.inf}
+    row["seconds"] = time.perf_counter() - start
+    row |= {"status": result.status, "residual": result.residual_mm["median"], "iou": result.silhouette_iou}
+    row["joints_mm"] = np.asarray(result.joints_mm).round(2).tolist()
+    if case.kind == "keypoints":
+        row |= keypoint_scores(result.joints_mm, case.labels["joints_mm"], case.labels.get("visible"))
+    elif case.kind == "nyu":
+        lateral = np.asarray(result.rotation) @ little_side(result.rig)
+        row |= nyu_scores(result.joints_mm, lateral, case.labels["joint_names"], case.labels["joints_xyz_mm"])
+    if settings.overlays is not None:
+        target = settings.overlays / case.group / f"{case.image.stem}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_overlay(result, target)
+    return row
+
+
+def fit_all(cases: list[Case], settings: Settings, jobs: int) -> Iterator[dict[str, Any]]:
+    """Fit all images, in this process or in `jobs` others, in order."""
+    if jobs == 1:
+        yield from (fit_case(case, settings) for case in cases)
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))  # read when a worker loads the kernels
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(fit_case, cases, [settings] * len(cases))
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sum up the rows of one group: medians, shares and seconds."""
+    fitted = [row for row in rows if "error" not in row]
+    totals: dict[str, Any] = {"images": len(rows), "failed": len(rows) - len(fitted)}
+    if fitted:
+        totals |= {key: float(np.median([row[key] for row in fitted])) for key in ("residual", "iou")}
+        totals["seconds"] = float(np.mean([row["seconds"] for row in fitted]))
+    if rows[0]["kind"] == "keypoints":
+        totals["median_error"] = float(np.median([row["mean"] for row in rows]))
+        totals["visible_within_20"] = float(np.mean([row["max_visible"] <= VISIBLE_LIMIT_MM for row in rows]))
+        totals["all_within_40"] = float(np.mean([row["max"] <= ALL_LIMIT_MM for row in rows]))
+    elif rows[0]["kind"] == "nyu":
+        totals["mean_error"] = float(np.mean([row["mean"] for row in rows]))
+    return totals
+
+
+def print_row(row: dict[str, Any]) -> None:
+    """Tell how one image went, on stderr."""
+    name = f"{row['group']}/{row['image']}"
+    if "error" in row:
+        print(f"{name}: not fitted: {row['error']}", file=sys.stderr, flush=True)
+        return
+    errors = [f"{row['mean']:6.1f} mm mean", f"{row['max']:6.1f} max"] if "mean" in row else []
+    errors += [f"{row['max_visible']:6.1f} max of visible joints"] if "max_visible" in row else []
+    rest = [f"residual {row['residual']:5.2f} mm", f"IoU {row['iou']:.3f}", f"{row['seconds']:5.2f} s"]
+    print(f"{name}: {', '.join([*errors, *rest])}", file=sys.stderr, flush=True)
+
+
+def print_table(groups: dict[str, dict[str, Any]]) -> None:
+    """Print one line per group on stdout."""
+    columns = {
+        "images": "{:d}",
+        "failed": "{:d}",
+        "median_error": "{:.1f} mm",
+        "mean_error": "{:.1f} mm",
+        "visible_within_20": "{:.0%}",
+        "all_within_40": "{:.0%}",
+        "residual": "{:.2f} mm",
+        "iou": "{:.3f}",
+        "seconds": "{:.2f}",
+    }
+    shown = [key for key in columns if any(key in totals for totals in groups.values())]
+    lines = [["group", *shown]]
+    for group, totals in groups.items():
+        lines.append([group, *(columns[key].format(totals[key]) if key in totals else "" for key in shown)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def finite(value: Any) -> Any:
+    """Replace infinite numbers, which JSON does not know, by None."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def contact_sheet(folder: Path) -> Path | None:
+    """Put the overlays of a folder side by side into FOLDER-sheet.png."""
+    images = sorted(folder.glob("*.png"))
+    if not images:
+        return None
+    tiles = []
+    for path in images:
+        with Image.open(path) as picture:
+            tile = picture.convert("RGB")
+        tile.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        ImageDraw.Draw(tile).text((4, 4), path.stem, fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
+        tiles.append(tile)
+    width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
+    columns = min(SHEET_COLUMNS, len(tiles))
+    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height))
+    for index, tile in enumerate(tiles):
+        sheet.paste(tile, (index % columns * width, index // columns * height))
+    target = folder.with_name(f"{folder.name}-sheet.png")
+    sheet.save(target)
+    return target
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA_DIR")
+    parser.add_argument("--levels", default="easy,medium,hard", help="folders of DATA_DIR to take, if it has them")
+    parser.add_argument("--only", default="", help="image names (stems) to take, separated by commas (default: all)")
+    parser.add_argument("--overlays", type=Path, metavar="DIR", help="write an overlay per image and a contact sheet")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="fit N images at a time (seconds grow)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores to a file")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:N]")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shape", default="scale", choices=["none", "scale", "vertices"])
+    options = parser.parse_args(arguments)
+    if options.overlays is not None and options.overlays.resolve().is_relative_to(PROJECT):
+        parser.error("--overlays: the data may not be free to redistribute: choose a folder outside of the project")
+    try:
+        cases = collect_cases(options.data, options.levels.split(","))
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    if options.only:
+        cases = [case for case in cases if case.image.stem in options.only.split(",")]
+    if not cases:
+        parser.error("--only: there is no such image")
+    settings = Settings(options.overlays, options.device, options.seed, options.shape)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in fit_all(cases, settings, options.jobs):
+        print_row(row)
+        groups.setdefault(row["group"], []).append(row)
+    totals = {group: summary(rows) for group, rows in groups.items()}
+    print_table(totals)
+    if options.overlays is not None:
+        for group in groups:
+            print(f"contact sheet: {contact_sheet(options.overlays / group)}", file=sys.stderr)
+    if options.json is not None:
+        scores = {"groups": totals, "images": [row for group in groups.values() for row in group]}
+        options.json.write_text(json.dumps(finite(scores), indent=1, allow_nan=False), encoding="utf-8")
+    return 1 if any(total["failed"] == total["images"] for total in totals.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Observed points to their nearest visible vertex. Kinks, kept clear of: another vertex becomes the nearest."""
+
+import numpy as np
+import pytest
+import reference
+from compare import assert_close, assert_same_bits
+from opcheck import (
+    Arrays,
+    Place,
+    check_arguments,
+    check_backward_arguments,
+    check_batch,
+    check_mixed_devices,
+    check_op,
+)
+from problems import closest_problem
+
+from handopt.closest import closest_points, closest_points_backward
+from handopt.errors import ShapeError
+
+SINGLE = "distances of some 10 mm between float32 coordinates of 450 mm (3e-5 mm), averaged over 33 points"
+
+
+@pytest.mark.parametrize("plane", [0.0, 0.5, 1.0])
+def test_twin_gradient_and_devices(plane: float, device: Place) -> None:
+    check_op(closest_problem(plane), device, 1e-5, SINGLE)
+
+
+def test_batch() -> None:
+    check_batch(closest_problem())
+
+
+def test_arguments() -> None:
+    problem = closest_problem()
+    check_arguments(problem)
+    check_backward_arguments(problem)
+    for sigma in (0.0, -1.0, np.nan):
+        with pytest.raises(ShapeError, match="sigma"):
+            closest_points(**problem.arrays, sigma=sigma)
+    for plane in (-0.1, 1.1, np.nan):
+        with pytest.raises(ShapeError, match="plane"):
+            closest_points(**problem.arrays, sigma=10.0, plane=plane)
+    with pytest.raises(ShapeError, match="image_index"):
+        closest_points(**{**problem.arrays, "image_index": np.array([0, 2, 1], np.int32)}, sigma=10.0)
+    with pytest.raises(ShapeError, match="nearest"):
+        closest_points_backward(np.ones(3), **problem.arrays, nearest=np.zeros((3, 5), np.int32), sigma=10.0)
+
+
+def test_mixed_devices(device: Place) -> None:
+    check_mixed_devices(closest_problem(), device)
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 31, 70])
+def test_any_number_of_points(count: int, device: Place) -> None:
+    arrays = closest_problem().arrays
+    arrays["observed"] = np.random.default_rng(count).normal(size=(2, count, 3)) * 40 + np.array([0, 0, 450])
+    loss, nearest = closest_points(**device.send(arrays), sigma=15.0, plane=0.3)
+    expected_loss, expected_nearest = reference.closest_points(**arrays, sigma=15.0, plane=0.3)
+    assert_same_bits(device.fetch(nearest), expected_nearest, "nearest")
+    assert_close(device.fetch(loss), expected_loss, rtol=1e-13, reason="order of sums")
+
+
+def two_vertices() -> Arrays:
+    """A vertex that faces the camera 3 mm to the side of the point, and a nearer one that faces away."""
+    return {
+        "observed": np.array([[[0.0, 0.0, 400.0]]]),
+        "image_index": np.zeros(1, np.int32),
+        "posed": np.array([[[0.0, 0.0, 401.0], [3.0, 0.0, 404.0]]]),
+        "normals": np.array([[[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]]),
+    }
+
+
+@pytest.mark.parametrize(("plane", "error"), [(0.0, 25.0), (1.0, 16.0), (0.25, 0.25 * 16 + 0.75 * 25)])
+def test_by_hand(plane: float, error: float, device: Place) -> None:
+    loss, nearest = closest_points(**device.send(two_vertices()), sigma=2.0, plane=plane)
+    assert device.fetch(nearest).tolist() == [[1]]
+    assert_close(device.fetch(loss), [4 * error / (4 + error)], rtol=1e-15, reason="by hand")
+
+
+def test_outliers_count_at_most_sigma_squared_and_pull_little(device: Place) -> None:
+    arrays = two_vertices()
+    arrays["observed"] = np.array([[[500.0, 0.0, 400.0]]])
+    sent = device.send({**arrays, "cotangent": np.ones(1)})
+    cotangent = sent.pop("cotangent")
+    loss, nearest = closest_points(**sent, sigma=2.0, plane=0.0)
+    assert 3.99 < device.fetch(loss)[0] < 4
+    gradient = device.fetch(closest_points_backward(cotangent, **sent, nearest=nearest, sigma=2.0, plane=0.0))
+    assert np.abs(gradient).max() < 1e-5
+
+
+def test_without_a_visible_vertex_every_point_is_an_outlier(device: Place) -> None:
+    arrays = closest_problem().arrays
+    arrays["normals"] = arrays["posed"] / np.linalg.norm(arrays["posed"], axis=2, keepdims=True)
+    arrays["normals"][1] *= -1
+    sent = device.send({**arrays, "cotangent": np.ones(3)})
+    cotangent = sent.pop("cotangent")
+    loss, nearest = closest_points(**sent, sigma=7.0)
+    gradient = device.fetch(closest_points_backward(cotangent, **sent, nearest=nearest, sigma=7.0))
+    for b in (0, 2):
+        assert np.all(device.fetch(nearest)[b] == -1)
+        assert_close(device.fetch(loss)[b], 49.0, rtol=1e-14, reason="the mean of sigma squared")
+        assert_close(gradient[b], np.zeros(gradient[b].shape), reason="nothing to pull")
+    assert np.all(device.fetch(nearest)[1] >= 0)
+    assert np.abs(gradient[1]).max() > 0
+
+
+def test_empty() -> None:
+    arrays = closest_problem().arrays
+    none = {**arrays, "observed": np.zeros((2, 0, 3))}
+    loss, nearest = closest_points(**none, sigma=5.0)
+    assert_close(loss, np.zeros(3), reason="no points, no distance")
+    assert nearest.shape == (3, 0)
+    gradient = closest_points_backward(np.ones(3), **none, nearest=nearest, sigma=5.0)
+    assert_close(gradient, np.zeros(arrays["posed"].shape), reason="no points, no distance")
+    bare = {**arrays, "posed": np.zeros((3, 0, 3)), "normals": np.zeros((3, 0, 3))}
+    loss, nearest = closest_points(**bare, sigma=5.0)
+    assert np.all(nearest == -1)
+    assert_close(loss, np.full(3, 25.0), rtol=1e-14, reason="no vertex to find")

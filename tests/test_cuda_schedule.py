@@ -1,0 +1,15 @@
+"""The GPU's schedule of the kernels, emulated on the CPU by one thread: this tests its logic, and is no test of a GPU."""
+
+from pathlib import Path
+
+import pytest
+from builds import assert_op_tests_pass, build_kernels, run_python
+
+REPORT = "from handopt import backend; import numpy as np; print(backend.schedule(np.zeros(1)))"
+
+
+@pytest.mark.process
+def test_op_tests_pass_with_the_emulated_cuda_schedule(tmp_path: Path) -> None:
+    library = build_kernels(tmp_path / "build", "-DHANDOPT_EMULATE_CUDA=ON", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+    assert run_python(library, ["-c", REPORT]).stdout.strip() == "grid"
+    assert_op_tests_pass(library)

@@ -1,0 +1,129 @@
+"""The JSON form of a result, and its schema."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from factories import fit_result
+
+from handopt.result import ANGLE_NAMES, FORMAT, KEYPOINT_NAMES, plain, schema
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schema())
+
+
+def described(part: dict[str, object], where: str = "result") -> list[str]:
+    """Names of the fields of a schema that say nothing, or that would let unknown fields pass."""
+    bad = []
+    for name, field in part.get("properties", {}).items():
+        place = f"{where}.{name}"
+        if len(field.get("description", "")) < 10:
+            bad.append(place)
+        if field.get("type") == "object" and "additionalProperties" not in field and place != "result.config":
+            bad.append(f"{place} is open")
+        bad += described(field, place)
+    return bad
+
+
+def test_the_schema_is_one_itself_and_describes_every_field() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    assert schema()["additionalProperties"] is False
+    assert described(schema()) == []
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_result_follows_the_schema(side: str, validator: jsonschema.Draft202012Validator) -> None:
+    document = json.loads(fit_result(side).to_json())
+    validator.validate(document)
+    assert set(document) == set(schema()["required"])
+
+
+def test_a_result_without_a_file_or_an_overlap_follows_the_schema(validator: jsonschema.Draft202012Validator) -> None:
+    nothing = dict.fromkeys(("median", "mean", "p95"), math.nan)
+    result = fit_result(image=None, residual_mm=nothing, silhouette_iou=np.float32("nan"), terms={"depth": math.inf})
+    document = json.loads(result.to_json())
+    validator.validate(document)
+    assert document["image"] is None
+    assert document["residual_mm"] == dict.fromkeys(nothing)
+    assert document["silhouette_iou"] is None
+    assert document["terms"] == {"depth": None}
+
+
+def test_the_document_holds_the_values() -> None:
+    result = fit_result(rest_mm=fit_result().rest_mm + np.array([3.0, 0.0, 4.0]))
+    document = result.to_dict()
+    assert document["format"] == FORMAT == "handopt.result/1"
+    assert document["keypoints"] == list(KEYPOINT_NAMES)
+    assert document["camera"] == result.camera.to_dict()
+    np.testing.assert_array_equal(document["joints_mm"], result.joints_mm)
+    np.testing.assert_array_equal(document["pose"]["rotation"], result.rotation)
+    np.testing.assert_array_equal(document["pose"]["translation_mm"], result.translation_mm)
+    assert list(document["pose"]["angles_rad"]) == list(ANGLE_NAMES)
+    np.testing.assert_array_equal(document["pose"]["angles_rad"]["index_pip"], result.angles_rad[4])
+    assert document["shape"]["vertices"] == len(result.rig.rest_mm)
+    assert document["shape"]["vertex_offset_mm"] == pytest.approx({"mean": 5.0, "max": 5.0})
+    assert document["assumptions"] == list(result.assumptions)
+
+
+def test_the_text_is_strict_json_with_a_row_of_numbers_per_line() -> None:
+    result = fit_result(image="Bücher/[1,\n2].png", angles_rad=np.full((15, 3), np.nan))
+    text = result.to_json()
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert document == result.to_dict()
+    assert text.endswith("}\n")
+    assert '"index_mcp": [null, null, null]' in text
+    assert max(len(line) for line in text.splitlines()) < 130
+    assert len(text.splitlines()) < 150
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (lambda d: d.pop("seed"), []),
+        (lambda d: d.update(extra=1), []),
+        (lambda d: d.update(format="handopt.result/2"), ["format"]),
+        (lambda d: d.update(hand="both"), ["hand"]),
+        (lambda d: d["joints_mm"].pop(), ["joints_mm"]),
+        (lambda d: d["joints_mm"][3].append(0.0), ["joints_mm", 3]),
+        (lambda d: d["keypoints"].reverse(), ["keypoints"]),
+        (lambda d: d["camera"].update(fx=0), ["camera", "fx"]),
+        (lambda d: d["camera"].update(width=320.5), ["camera", "width"]),
+        (lambda d: d["pose"]["angles_rad"].pop("thumb_ip"), ["pose", "angles_rad"]),
+        (lambda d: d["pose"]["angles_rad"].update(thumb_tip=[0, 0, 0]), ["pose", "angles_rad"]),
+        (lambda d: d["shape"].update(kind="bones"), ["shape", "kind"]),
+        (lambda d: d["residual_mm"].update(median="1 mm"), ["residual_mm", "median"]),
+        (lambda d: d.update(silhouette_iou=1.5), ["silhouette_iou"]),
+        (lambda d: d["seconds"].update(fit=-1), ["seconds", "fit"]),
+        (lambda d: d["versions"].update(numpy=2), ["versions", "numpy"]),
+    ],
+)
+def test_the_schema_rejects_a_wrong_result(change, path, validator: jsonschema.Draft202012Validator) -> None:
+    document = copy.deepcopy(fit_result().to_dict())
+    change(document)
+    errors = list(validator.iter_errors(document))
+    assert [list(error.absolute_path) for error in errors] == [path]
+
+
+def test_plain_turns_everything_into_json_values() -> None:
+    value = {
+        "path": Path("a") / "b",
+        "numbers": (np.float32(0.5), np.int64(3), np.bool_(True), float("-inf")),
+        "array": np.array([[1.0, np.nan]]),
+        "set": {1},
+        7: None,
+    }
+    assert plain(value) == {
+        "path": str(Path("a/b")),
+        "numbers": [0.5, 3, True, None],
+        "array": [[1.0, None]],
+        "set": [1],
+        "7": None,
+    }
+    with pytest.raises(TypeError, match="object"):
+        plain(object())
