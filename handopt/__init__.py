@@ -1,1 +1,67 @@
-"""handopt fits a rigged 3D hand mesh to depth images."""
+"""handopt fits a rigged 3D hand mesh to depth images.
+
+>>> import handopt
+>>> image = handopt.read_depth("image.png", unit=1.0)
+>>> result = handopt.fit(image.depth_mm, handopt.load_camera("sr305", 640, 480), hand="right")
+>>> result.joints_mm
+
+Names are loaded on first use, so that importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_EXPORTS = {
+    "handopt.backend": ("Device", "resolve_device", "to_device", "to_numpy"),
+    "handopt.camera": ("Camera", "load_camera"),
+    "handopt.closest": ("closest_points", "closest_points_backward"),
+    "handopt.collision": ("collision", "collision_backward"),
+    "handopt.config": ("Config",),
+    "handopt.crop": ("Crop",),
+    "handopt.depth": ("DepthImage", "read_depth"),
+    "handopt.errors": (
+        "CameraError",
+        "ConfigError",
+        "DepthError",
+        "DeviceError",
+        "HandoptError",
+        "KernelError",
+        "NumericalError",
+        "ObservationError",
+        "OutputError",
+        "RigError",
+        "ShapeError",
+    ),
+    "handopt.fit": ("Start", "fit"),
+    "handopt.kinematics": ("forward_kinematics", "forward_kinematics_backward"),
+    "handopt.limits": ("joint_limits", "joint_limits_backward"),
+    "handopt.losses": ("depth_loss", "depth_loss_backward", "silhouette_loss", "silhouette_loss_backward"),
+    "handopt.observation": ("Observation", "observe"),
+    "handopt.output.folder": ("save",),
+    "handopt.projection": ("project", "project_backward"),
+    "handopt.rasterise": ("rasterise",),
+    "handopt.render": ("render_depth", "render_depth_backward"),
+    "handopt.result": ("FitResult",),
+    "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig"),
+    "handopt.skinning": ("skin", "skin_backward", "skin_normals"),
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that defines it (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("handopt")
+    if name not in _HOME:
+        raise AttributeError(f"module 'handopt' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -35,6 +35,7 @@ SHAPES = ("none", "scale", "vertices")
 HANDS = ("right", "left", "auto")
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 GOOD_RESIDUAL_MM, GOOD_IOU = 5.0, 0.75
+OVERLAP_WEIGHT, DOUBT_WEIGHT = 1.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,19 @@ def fit(
         clock.lap("starts")
         descent = descend(objective, pose, config, progress)
         clock.lap("descend")
+        row = _most_plausible(descent, model, [observation for observation, _, _ in views], evidence.mirrored, right)
+        clock.lap("choose")
         if shape == "vertices":
-            descent = refine_vertices(objective, descent, config)
+            descent = refine_vertices(objective, descent, row, config)
+            row = 0
             clock.lap("vertices")
-        winner = _Winner.of(descent, evidence, model)
+        winner = _Winner.of(descent, row, evidence, model)
     observation, crop, mirror = views[winner.view]
     if mirror and rig.side == "right":
         rig = rig.mirrored()
     elif not mirror:
         rig = right
-    facts = _facts(winner, observation, rig.faces)
+    facts = _facts(winner.vertices_mm, observation, rig.faces)
     clock.lap("measure")
     return FitResult(
         image=image,
@@ -152,7 +156,7 @@ def fit(
         seed=seed,
         config=config.to_dict(),
         versions=_versions(),
-        assumptions=(*assumptions, *rig.notes),
+        assumptions=(*assumptions, *rig.notes, *observation.notes),
         history=winner.history,
         trace=winner.trace,
         renders=winner.renders,
@@ -218,10 +222,10 @@ class _Winner:
     target: Floats
 
     @classmethod
-    def of(cls, descent: Descent, evidence: Evidence, hand: Hand) -> "_Winner":
-        """Follow the best hypothesis through all steps and render each of them."""
-        path = [(step, int(np.flatnonzero(step.ids == descent.ids[0])[0])) for step in descent.steps]
-        view = int(to_numpy(descent.pose.image)[0])
+    def of(cls, descent: Descent, row: int, evidence: Evidence, hand: Hand) -> "_Winner":
+        """Follow one hypothesis through all steps and render each of them."""
+        path = [(step, int(np.flatnonzero(step.ids == descent.ids[row])[0])) for step in descent.steps]
+        view = int(to_numpy(descent.pose.image)[row])
         flip = np.diag(_MIRROR) if evidence.mirrored[view] else np.eye(3)
         poses = [
             Pose(*(to_numpy(getattr(step.pose, f.name)[row : row + 1]) for f in dataclasses.fields(Pose)))
@@ -287,13 +291,33 @@ class _Facts:
     silhouette_iou: float
 
 
-def _facts(winner: _Winner, observation: Observation, faces: NDArray[np.int32]) -> _Facts:
+def _most_plausible(
+    descent: Descent, hand: Hand, observations: list[Observation], mirrored: tuple[bool, ...], rig: Rig
+) -> int:
+    """The row to report: the best of each view is judged by its total, its overlap, and its view's own plausibility."""
+    images = to_numpy(descent.pose.image)
+    rows = [int(np.flatnonzero(images == image)[0]) for image in np.unique(images)]
+    if len(rows) == 1:
+        return rows[0]
+    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose))).astype(np.float64)
+    best_score = max(observation.score for observation in observations)
+    costs = []
+    for row in rows:
+        observation = observations[images[row]]
+        posed = vertices[row] * (_MIRROR if mirrored[images[row]] else 1)
+        overlap = _facts(posed, observation, rig.faces).silhouette_iou
+        doubt = best_score - observation.score
+        costs.append(descent.totals[row] + OVERLAP_WEIGHT * (1 - overlap) + DOUBT_WEIGHT * doubt)
+    return rows[int(np.argmin(costs))]
+
+
+def _facts(vertices_mm: Floats, observation: Observation, faces: NDArray[np.int32]) -> _Facts:
     """Measure the fit on the full image: a z-buffered mesh against the observed hand, the forearm left out."""
     from scipy.ndimage import binary_fill_holes
 
     camera = observation.camera
     intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
-    vertices = np.ascontiguousarray(winner.vertices_mm[None])
+    vertices = np.ascontiguousarray(vertices_mm[None])
     fitted = rasterise(vertices, np.ascontiguousarray(faces), intrinsics)[0].astype(np.float32)
     covered = fitted > 0
     seen = observation.mask & covered & (observation.depth_mm > 0)

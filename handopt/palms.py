@@ -5,7 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.surfaces import BoolImage, FloatImage, Frame, Vector, Window, coarse_stride, open_window, window_around
+from handopt.surfaces import (
+    BoolImage,
+    FloatImage,
+    Frame,
+    LabelImage,
+    Vector,
+    Window,
+    coarse_stride,
+    open_window,
+    window_around,
+)
 
 DISTANCE_MM = (120.0, 3000.0)
 PALM_RADIUS_MM = (12.0, 62.0)
@@ -84,7 +94,8 @@ def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> lis
         return []
     window = _window_of_box(frame, box, z)
     surface = window.labels == label
-    silhouette, _ = with_pieces(window, surface, np.array([label], np.int32))
+    own = np.array([label], np.int32)
+    silhouette, _ = with_pieces(window.depth_mm, window.labels, frame.area_cm2, surface, own)
     radius = _inscribed_radius(window, silhouette, z)
     plausible = surface & (radius >= PALM_RADIUS_MM[0]) & (radius <= PALM_RADIUS_MM[1])
     peak_px = max(3, round(PEAK_MM / window.pixel_mm(z))) | 1
@@ -156,24 +167,26 @@ def fill_holes(mask: BoolImage, max_px: float) -> BoolImage:
     return np.asarray(mask | small[holes])
 
 
-def with_pieces(window: Window, surface: BoolImage, own: NDArray[np.int32]) -> tuple[BoolImage, NDArray[np.int32]]:
+def with_pieces(
+    depth_mm: FloatImage, labels: LabelImage, area_cm2: NDArray[np.float64], surface: BoolImage, own: LabelImage
+) -> tuple[BoolImage, LabelImage]:
     """Add the small surfaces that adjoin a surface in the image: fingers that depth edges cut off from their hand.
 
-    own: labels of the surface. A piece has at most 60 cm2 and lies, where they meet, at most 120 mm nearer or 100 mm farther.
-    Pieces of pieces follow once. Returns the mask and all labels in it.
+    depth_mm, labels: (h, w). area_cm2: (labels,). surface: (h, w) with the labels own: (n,). A piece has at most 60 cm2
+    and lies, where they meet, at most 120 mm nearer or 100 mm farther. Pieces of pieces follow once. Returns the mask and
+    all labels in it.
     """
     from scipy.ndimage import maximum_filter
 
-    area = window.frame.area_cm2
     for _ in range(2):
-        beside = maximum_filter(np.where(surface, window.depth_mm, np.float32(0)), 5)
-        ring = (beside > 0) & ~surface & (window.labels > 0)
-        labels, gaps = window.labels[ring], (beside - window.depth_mm)[ring]
+        beside = maximum_filter(np.where(surface, depth_mm, np.float32(0)), 5)
+        ring = (beside > 0) & ~surface & (labels > 0)
+        around, gaps = labels[ring], (beside - depth_mm)[ring]
         pieces = []
-        for label in np.unique(labels):
-            here = labels == label
+        for label in np.unique(around):
+            here = around == label
             if (
-                PIECE_CM2[0] <= area[label] <= PIECE_CM2[1]
+                PIECE_CM2[0] <= area_cm2[label] <= PIECE_CM2[1]
                 and label not in own
                 and np.count_nonzero(here) >= 2
                 and PIECE_GAP_MM[0] < np.median(gaps[here]) < PIECE_GAP_MM[1]
@@ -182,5 +195,5 @@ def with_pieces(window: Window, surface: BoolImage, own: NDArray[np.int32]) -> t
         if not pieces:
             break
         own = np.append(own, np.array(pieces, np.int32))
-        surface = surface | np.isin(window.labels, pieces)
+        surface = surface | np.isin(labels, pieces)
     return surface, own

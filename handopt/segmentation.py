@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.palms import HOLE_MM2, Palm, fill_holes, with_pieces
-from handopt.surfaces import BoolImage, FloatImage, Frame, Vector, Window, label_surfaces, window_around
+from handopt.surfaces import BoolImage, FloatImage, Frame, LabelImage, Vector, Window, label_surfaces, window_around
 
 BALL_MM = 160.0
 CUT_MM = 75.0
 ARM_END_MM = 110.0
 FINGER_RADIUS_MM = 13.0
 MIN_LIMB_CM2 = 1.5
+MAX_PART_CM2 = 25.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Candidate:
     window: Window
     hand: BoolImage
     severed: BoolImage
-    labels: NDArray[np.int32]
+    labels: LabelImage
     arm: Limb | None
     features: dict[str, float]
 
@@ -89,13 +90,12 @@ def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
     offsets = window.points_mm - palm.center_mm.astype(np.float32)
     distance = np.where(measured, np.sqrt(np.einsum("ijk,ijk->ij", offsets, offsets)), np.inf)
     ball = distance < BALL_MM
-    parts = label_surfaces(
-        np.where(ball & (window.labels == palm.label), window.depth_mm, np.float32(0)), camera.fx / window.stride
-    )
+    surface = np.where(ball & (window.labels == palm.label), window.depth_mm, np.float32(0))
+    parts = label_surfaces(surface, camera.fx / window.stride)
     core = parts[(distance < 0.8 * palm.radius_mm + 3.0) & (parts > 0)]
     if not len(core):
         return None
-    region, labels = with_pieces(window, parts == np.bincount(core).argmax(), np.array([palm.label], np.int32))
+    region, labels = _with_pieces_and_parts(window, palm.label, parts, int(np.bincount(core).argmax()))
     region &= ball
     silhouette = fill_holes(region, HOLE_MM2 / pixel_mm**2) & (region | ~measured)
     thin = silhouette & ~_opened(silhouette, FINGER_RADIUS_MM / pixel_mm)
@@ -108,6 +108,21 @@ def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
         severed &= along > 0.5 * CUT_MM
     features = _features(palm, window, hand, limbs, arm, thin, nearest_mm)
     return Candidate(palm, window, hand, severed & ~hand, labels, arm, features)
+
+
+def _with_pieces_and_parts(window: Window, label: int, parts: LabelImage, core: int) -> tuple[BoolImage, LabelImage]:
+    """Add detached pieces to the core of a hand, and parts of its own surface that hang together only elsewhere.
+
+    parts: (h, w) parts of the surface `label` within reach, core is one of them; other parts are added up to 25 cm2, for a body
+    behind the hand may be one of them. Returns the mask and the labels of the surfaces in it.
+    """
+    areas = window.frame.area_cm2
+    part_areas = np.bincount(parts.ravel(), window.pixel_cm2.ravel())
+    part_areas[(part_areas > MAX_PART_CM2) | (np.arange(len(part_areas)) == 0)] = np.inf
+    local = np.where(window.labels == label, np.int32(len(areas)) + parts, window.labels)
+    own = np.array([len(areas) + core], np.int32)
+    region, found = with_pieces(window.depth_mm, local, np.append(areas, part_areas), parts == core, own)
+    return region, np.append(found[found < len(areas)], np.int32(label))
 
 
 def in_pixels(candidate: Candidate) -> tuple[BoolImage, BoolImage]:
@@ -151,7 +166,7 @@ def _limbs(
     limbs = []
     area = np.bincount(parts.ravel(), window.pixel_cm2.ravel(), minlength=count + 1)
     for part in range(1, count + 1):
-        if area[part] < 1.5:
+        if area[part] < MIN_LIMB_CM2:
             continue
         mask = parts == part
         rays, reach = offsets[mask], distance[mask]

@@ -1,4 +1,4 @@
-"""Builds the kernels in other ways than the installed library, and runs the op tests with them in a process of their own."""
+"""Builds the kernels in other ways than the installed library, and runs the op tests with them in another process."""
 
 import os
 import re

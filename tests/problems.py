@@ -7,7 +7,15 @@ import reference
 from numpy.typing import NDArray
 from opcheck import Arrays, Floats, Problem
 
-from handopt import closest, collision, kinematics, limits, losses, projection, rasterise, render, skinning
+from handopt.closest import closest_points, closest_points_backward
+from handopt.collision import collision, collision_backward
+from handopt.kinematics import forward_kinematics, forward_kinematics_backward
+from handopt.limits import joint_limits, joint_limits_backward
+from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
+from handopt.projection import project, project_backward
+from handopt.rasterise import rasterise
+from handopt.render import render_depth, render_depth_backward
+from handopt.skinning import skin, skin_backward, skin_normals
 
 RADIUS_PX = 3.3
 SIZE_PX = 24
@@ -51,12 +59,12 @@ def kinematics_problem(side: int = 1, batch: int = 3) -> Problem:
     }
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
-        gradients = kinematics.forward_kinematics_backward(cotangent, *a.values(), side)
+        gradients = forward_kinematics_backward(cotangent, *a.values(), side)
         return dict(zip(("angles", "rotation", "translation", "scale"), gradients, strict=True))
 
     return Problem(
         arrays=arrays,
-        forward=lambda a: kinematics.forward_kinematics(*a.values(), side),
+        forward=lambda a: forward_kinematics(*a.values(), side),
         backward=backward,
         twin=lambda a: reference.forward_kinematics(*a.values(), side),
         batched=("angles", "rotation", "translation", "scale"),
@@ -81,12 +89,12 @@ def skin_problem(batch: int = 3) -> Problem:
     """Random transforms of random points."""
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
-        gradients = skinning.skin_backward(cotangent, *a.values())
+        gradients = skin_backward(cotangent, *a.values())
         return dict(zip(("transforms", "rest"), gradients, strict=True))
 
     return Problem(
         arrays=skinning_inputs(np.random.default_rng(2), batch, 37),
-        forward=lambda a: skinning.skin(*a.values()),
+        forward=lambda a: skin(*a.values()),
         backward=backward,
         twin=lambda a: reference.skin(*a.values()),
         batched=("transforms",),
@@ -104,7 +112,7 @@ def skin_normals_problem(batch: int = 3) -> Problem:
     }
     return Problem(
         arrays=arrays,
-        forward=lambda a: skinning.skin_normals(*a.values()),
+        forward=lambda a: skin_normals(*a.values()),
         twin=lambda a: reference.skin_normals(*a.values()),
         batched=("transforms",),
     )
@@ -117,8 +125,8 @@ def project_problem(perspective: bool = True, batch: int = 3) -> Problem:
     coefficients = np.array([230.0, 58.0, 240.0, 61.0, 0.004, -1.3]) * rng.uniform(0.9, 1.1, (batch, 6))
     return Problem(
         arrays={"points": points, "coefficients": coefficients},
-        forward=lambda a: projection.project(a["points"], a["coefficients"], perspective),
-        backward=lambda g, a: {"points": projection.project_backward(g, a["points"], a["coefficients"], perspective)},
+        forward=lambda a: project(a["points"], a["coefficients"], perspective),
+        backward=lambda g, a: {"points": project_backward(g, a["points"], a["coefficients"], perspective)},
         twin=lambda a: reference.project(a["points"], a["coefficients"], perspective),
         batched=("points", "coefficients"),
     )
@@ -130,12 +138,12 @@ def render_problem(radius: float = RADIUS_PX, size: int = SIZE_PX, vertices: int
     points = rng.uniform([-4, -4, 0.05], [size + 3, size + 3, 1.1], (batch, vertices, 3))
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
-        _, winners = render.render_depth(a["points"], radius, size)
-        return {"points": render.render_depth_backward(cotangent, a["points"], winners, radius)}
+        _, winners = render_depth(a["points"], radius, size)
+        return {"points": render_depth_backward(cotangent, a["points"], winners, radius)}
 
     return Problem(
         arrays={"points": points},
-        forward=lambda a: render.render_depth(a["points"], radius, size)[0],
+        forward=lambda a: render_depth(a["points"], radius, size)[0],
         backward=backward,
         twin=lambda a: reference.render_depth(a["points"], radius, size)[0],
         batched=("points",),
@@ -166,8 +174,8 @@ def depth_loss_problem(delta: float = 0.0, weighted: bool = False, batch: int = 
 
     return Problem(
         arrays=arrays,
-        forward=lambda a: losses.depth_loss(*arguments(a)),
-        backward=lambda g, a: {"image": losses.depth_loss_backward(g, *arguments(a))},
+        forward=lambda a: depth_loss(*arguments(a)),
+        backward=lambda g, a: {"image": depth_loss_backward(g, *arguments(a))},
         twin=lambda a: reference.depth_loss(*arguments(a)),
         batched=("image", "image_index"),
         branches=branches,
@@ -186,8 +194,8 @@ def silhouette_problem(batch: int = 3) -> Problem:
     }
     return Problem(
         arrays=arrays,
-        forward=lambda a: losses.silhouette_loss(*a.values()),
-        backward=lambda g, a: {"points": losses.silhouette_loss_backward(g, *a.values())},
+        forward=lambda a: silhouette_loss(*a.values()),
+        backward=lambda g, a: {"points": silhouette_loss_backward(g, *a.values())},
         twin=lambda a: reference.silhouette_loss(*a.values()),
         batched=("points", "image_index"),
         branches=lambda a: np.clip(np.floor(a["points"][..., :2]), -1, 15),
@@ -208,12 +216,12 @@ def closest_problem(plane: float = 0.8, batch: int = 3) -> Problem:
     sigma = 20.0
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
-        _, nearest = closest.closest_points(*a.values(), sigma, plane)
-        return {"posed": closest.closest_points_backward(cotangent, *a.values(), nearest, sigma, plane)}
+        _, nearest = closest_points(*a.values(), sigma, plane)
+        return {"posed": closest_points_backward(cotangent, *a.values(), nearest, sigma, plane)}
 
     return Problem(
         arrays=arrays,
-        forward=lambda a: closest.closest_points(*a.values(), sigma, plane)[0],
+        forward=lambda a: closest_points(*a.values(), sigma, plane)[0],
         backward=backward,
         twin=lambda a: reference.closest_points(*a.values(), sigma, plane)[0],
         batched=("image_index", "posed", "normals"),
@@ -243,9 +251,9 @@ def collision_problem(batch: int = 3, fixed_length: bool = False) -> Problem:
     radius = 18.0
     return Problem(
         arrays={"joints": joints, "bones": hand_bones()},
-        forward=lambda a: collision.collision(a["joints"], a["bones"], radius),
+        forward=lambda a: collision(a["joints"], a["bones"], radius),
         backward=lambda g, a: {
-            "joints": collision.collision_backward(g, a["joints"], a["bones"], radius, fixed_length)
+            "joints": collision_backward(g, a["joints"], a["bones"], radius, fixed_length)
         },
         twin=lambda a: reference.collision(a["joints"], a["bones"], radius),
         batched=("joints",),
@@ -264,8 +272,8 @@ def limits_problem(batch: int = 3) -> Problem:
     }
     return Problem(
         arrays=arrays,
-        forward=lambda a: limits.joint_limits(*a.values()),
-        backward=lambda g, a: {"angles": limits.joint_limits_backward(g, *a.values())},
+        forward=lambda a: joint_limits(*a.values()),
+        backward=lambda g, a: {"angles": joint_limits_backward(g, *a.values())},
         twin=lambda a: reference.joint_limits(*a.values()),
         batched=("angles",),
         branches=lambda a: 2 * (a["angles"] > a["upper"]) + (a["angles"] < a["lower"]),
@@ -279,7 +287,7 @@ def rasterise_problem(batch: int = 3) -> Problem:
     faces = np.array([rng.permutation(30)[:3] for _ in range(40)], np.int32)
     return Problem(
         arrays={"points": points, "faces": faces},
-        forward=lambda a: rasterise.rasterise(a["points"], a["faces"], CAMERA),
+        forward=lambda a: rasterise(a["points"], a["faces"], CAMERA),
         twin=lambda a: np.stack([reference.rasterise(p, a["faces"], CAMERA) for p in a["points"]]),
         batched=("points",),
     )

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(cls=SectionedCommand)
-@click.argument(
-    "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
-)
+@click.command(cls=SectionedCommand, short_help="Fit the hand to depth images.")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @depth_options
 @option("Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image.")
 @option(
@@ -72,7 +70,15 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="DEVICE",
     help="Where to compute: auto, cpu, cuda or cuda:N.",
 )
-@option("Fit", "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of what is random.")
+@option(
+    "Fit",
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default="0",
+    metavar="N",
+    help="Seed of what is random.",
+)
 @option(
     "Output",
     "-o",
@@ -194,7 +200,9 @@ def _check_single(images: list[Path], options: dict[str, Any]) -> None:
     """Refuse what makes sense for a single image only."""
     given = [f"--{name}" for name in ("mask", "box", "center") if options[name] is not None]
     if given and len(images) > 1:
-        raise click.UsageError(f"{' and '.join(given)} cannot be the same for {len(images)} images: fit them one by one")
+        raise click.UsageError(
+            f"{' and '.join(given)} cannot be the same for {len(images)} images: fit them one by one"
+        )
     if options["box"] is not None:
         x0, y0, x1, y1 = options["box"]
         if x0 >= x1 or y0 >= y1:

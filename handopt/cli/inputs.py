@@ -42,7 +42,7 @@ class Reader:
     model_side: str | None = None
 
     def read(self, image: Path) -> Frame:
-        """Read an image, and the JSON files beside it for what the options leave open. Raises DepthError, CameraError."""
+        """Read an image, and what the options leave open from beside it. Raises DepthError, CameraError."""
         from handopt.depth import read_depth
 
         notes: list[str] = []
@@ -83,9 +83,7 @@ class Reader:
             return named
         return None
 
-    def _camera(
-        self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]
-    ) -> "Camera":
+    def _camera(self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
         from handopt.camera import load_camera
 
         if self.camera is not None:
@@ -95,8 +93,8 @@ class Reader:
             camera = beside.camera.sized(width, height)
         else:
             raise CameraError(
-                f"{image}: its camera is unknown: give --camera (a preset such as kinect, a JSON file, or fx,fy,cx,cy), "
-                f"or put {image.stem}.json or camera.json beside the image"
+                f"{image}: its camera is unknown: give --camera (a preset such as kinect, a JSON file, or "
+                f"fx,fy,cx,cy), or put {image.stem}.json or camera.json beside the image"
             )
         notes += camera.assumptions
         return camera
@@ -145,7 +143,7 @@ def read_mask(path: Path) -> "NDArray[np.bool_]":
         values: NDArray[Any] = decode(path, [])
         if values.ndim == 3:
             colours = values.shape[2] - (values.shape[2] in (2, 4))
-            values = values[..., :colours].any(axis=2)
+            values = np.asarray(values[..., :colours].any(axis=2))
         mask = np.asarray(values != 0)
         if not mask.any() or mask.all():
             raise DepthError(f"{path}: every pixel is {'nonzero' if mask.all() else '0'}, which marks no hand")

@@ -18,6 +18,7 @@ TRACEBACK_VARIABLE = "HANDOPT_TRACEBACK"
 EXIT_INTERRUPTED = 130
 LIMITS = ("default", "swapped", "printed")
 _VERBOSITY = "handopt.verbosity"
+_NAME_COLUMNS = 25
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -86,12 +87,13 @@ class SectionedCommand(click.Command):
         """Write the sections."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
-                sections.setdefault(getattr(parameter, "section", "") or "Other", []).append(record)
+                section = getattr(parameter, "section", "Other")
+                sections.setdefault(section, []).append((record[0].ljust(_NAME_COLUMNS), record[1]))
         for section, records in sections.items():
             with formatter.section(section):
-                formatter.write_dl(records)
+                formatter.write_dl(records, col_max=_NAME_COLUMNS)
 
 
 def option(section: str, *names: str, **settings: Any) -> Callable[[Command], Command]:
@@ -210,9 +212,8 @@ def rig_options(command: Command) -> Command:
             "--limits",
             type=click.Choice(LIMITS),
             default="default",
-            show_default=True,
             help="Joint limits: the paper's Table 1 as printed, with its rows Index and Thumb swapped, or swapped and "
-            "adapted to the rig (default).",
+            "adapted to the rig (the default).",
         ),
     )
 
@@ -222,12 +223,12 @@ def verbosity_options(command: Command) -> Command:
     return _all(
         command,
         option(
-            "Talk",
+            "Other",
             "-v",
             "--verbose",
             count=True,
             callback=_remember_verbosity,
             help="Say more; -vv also shows where in the code an error arose.",
         ),
-        option("Talk", "-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+        option("Other", "-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
     )

@@ -88,7 +88,9 @@ class Report(AbstractContextManager["Report"]):
         name = click.format_filename(image)
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items())
         terms = ", ".join(f"{term} {value:.4g}" for term, value in result.terms.items())
-        self._talk(f"{name}: a {result.hand} hand, {result.iterations} iterations on {result.device}; seconds: {stages}")
+        self._talk(
+            f"{name}: a {result.hand} hand, {result.iterations} iterations on {result.device}; seconds: {stages}"
+        )
         self._talk(f"{name}: terms: {terms}")
 
     def _show_iteration(self, iteration: int, total: int, loss: float) -> None:

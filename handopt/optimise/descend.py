@@ -37,7 +37,7 @@ class Step:
 
 @dataclass
 class Descent:
-    """The survivors, best first, and every iteration that led to them."""
+    """The survivors, best first and at least one of each image, and every iteration that led to them."""
 
     pose: Pose
     ids: NDArray[np.int64]
@@ -48,10 +48,17 @@ class Descent:
 
 
 def prune(objective: Objective, pose: Pose, keep: int, sharpness: Sharpness) -> tuple[Pose, NDArray[np.int64]]:
-    """Keep the poses with the lowest totals, best first, and say which they are."""
-    totals = total_of(objective.terms(pose, sharpness))
-    rows = np.argsort(totals, kind="stable")[:keep]
+    """Keep the poses with the lowest totals, best first and at least one of each image, and say which they are."""
+    rows = _best_rows(total_of(objective.terms(pose, sharpness)), to_numpy(pose.image), keep)
     return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
+
+
+def _best_rows(totals: NDArray[np.float64], images: NDArray[np.int32], keep: int) -> NDArray[np.int64]:
+    order = np.argsort(totals, kind="stable")
+    leaders = [int(order[images[order] == image][0]) for image in np.unique(images)]
+    others = [int(row) for row in order if row not in leaders]
+    chosen = leaders + others[: max(0, keep - len(leaders))]
+    return np.array(sorted(chosen, key=lambda row: (totals[row], row)), np.int64)
 
 
 def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
@@ -72,7 +79,7 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
     for number, stage in enumerate(config.stages):
         sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
         best, totals, converged = _run_stage(objective, pose, stage, number, sharpness, solver, ids, steps, config)
-        rows = np.argsort(totals, kind="stable")[: stage.keep]
+        rows = _best_rows(totals, to_numpy(best.image), stage.keep)
         on_device = to_device(rows, objective.hand.device, np.int64)
         pose, ids, totals = best.select(on_device), ids[rows], totals[rows]
         solver.select(on_device)
@@ -118,12 +125,12 @@ def _run_stage(
     return best, best_totals, False
 
 
-def refine_vertices(objective: Objective, descent: Descent, config: Config) -> Descent:
-    """Move the rest vertices along with the best pose (paper, Eq. 8); kept only if the objective falls."""
+def refine_vertices(objective: Objective, descent: Descent, row: int, config: Config) -> Descent:
+    """Move the rest vertices along with one pose (paper, Eq. 8), as long as the objective falls."""
     stage = config.vertices
     sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
     solver = SOLVERS[config.solver](config.steps)
-    pose = descent.pose.select(to_device(np.zeros(1), objective.hand.device, np.int64))
+    pose = descent.pose.select(to_device([row], objective.hand.device, np.int64))
     rest = objective.hand.rest.copy()
     steps: list[Step] = []
     number = len(config.stages)
@@ -132,12 +139,12 @@ def refine_vertices(objective: Objective, descent: Descent, config: Config) -> D
         total_of(terms)
         host = _on_host(terms)
         steps.append(
-            Step(number, stage.radius_px, stage.step, descent.ids[:1], pose.copy(), host, to_numpy(rest).copy())
+            Step(number, stage.radius_px, stage.step, descent.ids[row : row + 1], pose.copy(), host, to_numpy(rest).copy())
         )
         solver.step(pose, gradient, stage.step, free_scale=True, rest=rest)
     best = int(np.argmin([step.total[0] for step in steps]))
     steps = steps[: best + 1]
     return Descent(
-        steps[-1].pose, descent.ids[:1], steps[-1].total, descent.converged, descent.steps + steps,
+        steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps,
         to_device(steps[-1].rest, objective.hand.device),
     )  # fmt: skip

@@ -170,7 +170,8 @@ def _turn(view: int) -> Floats:
     cos, sin = np.cos(angle), np.sin(angle)
     about_y = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
     cos, sin = np.cos(TILT_RAD), np.sin(TILT_RAD)
-    return np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) @ about_y
+    rotation: Floats = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) @ about_y
+    return rotation
 
 
 def _pixels_in_boxes(corners: Floats, width: int, height: int) -> tuple[Ints, Ints, Ints]:
@@ -190,7 +191,8 @@ def _barycentric(corners: Floats, column: Ints, row: Ints) -> Floats:
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     p = np.stack([column, row], axis=1)
     areas = [_doubled_area(b - p, c - p), _doubled_area(c - p, a - p), _doubled_area(a - p, b - p)]
-    return np.asarray(np.stack(areas, axis=1) / _doubled_area(b - a, c - a)[:, None])
+    weights: Floats = np.stack(areas, axis=1) / _doubled_area(b - a, c - a)[:, None]
+    return weights
 
 
 def _doubled_area(first: Floats, second: Floats) -> Floats:

@@ -150,7 +150,7 @@ def write_video(result: "FitResult", path: Path, fps: float = 30) -> None:
             pixelformat="yuv420p",
             quality=QUALITY,
             macro_block_size=2,
-            ffmpeg_log_level="error",
+            ffmpeg_log_level="fatal",
             output_params=["-preset", "veryfast", "-movflags", "+faststart"],
         )
         with writer:
