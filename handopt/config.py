@@ -34,6 +34,8 @@ class Stage:
     step: float  # factor of the solver's step sizes
     keep: int  # hypotheses that go on after this stage
     scale: bool = False  # free the hand's size
+    mutants: int = 0  # redrawn poses of each finger that join the best `parents` hypotheses at the stage's start
+    parents: int = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class VertexStage:
 _STAGES = (
     Stage(iterations=20, radius_px=8.0, sigma_mm=40.0, step=1.0, keep=16),
     Stage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, keep=6),
-    Stage(iterations=35, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, scale=True),
+    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.5, keep=6, mutants=2, scale=True),
+    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, mutants=2, scale=True),
     Stage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, keep=1, scale=True),
 )
 

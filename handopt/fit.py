@@ -224,7 +224,7 @@ class _Winner:
     @classmethod
     def of(cls, descent: Descent, row: int, evidence: Evidence, hand: Hand) -> "_Winner":
         """Follow one hypothesis through all steps and render each of them."""
-        path = [(step, int(np.flatnonzero(step.ids == descent.ids[row])[0])) for step in descent.steps]
+        path = descent.path(row)
         view = int(to_numpy(descent.pose.image)[row])
         flip = np.diag(_MIRROR) if evidence.mirrored[view] else np.eye(3)
         poses = [

@@ -30,6 +30,11 @@ class Pose:
         """The poses in the given rows, as copies."""
         return Pose(*(getattr(self, f.name)[rows].copy() for f in fields(self)))
 
+    def joined(self, other: "Pose") -> "Pose":
+        """These poses, then the others."""
+        xp = namespace(device_of(self.scale))
+        return Pose(*(xp.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
     def copy(self) -> "Pose":
         """A deep copy."""
         return Pose(*(getattr(self, f.name).copy() for f in fields(self)))

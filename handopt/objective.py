@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from handopt.backend import Array, namespace
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Array, namespace, to_numpy
 from handopt.closest import closest_points, closest_points_backward
 from handopt.collision import collision, collision_backward
 from handopt.config import Config
+from handopt.errors import NumericalError
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose
 from handopt.limits import joint_limits, joint_limits_backward
@@ -41,6 +45,17 @@ class Sharpness:
     radius_px: float
     sigma_mm: float
     target: Array
+
+
+def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
+    """Sum of the weighted terms of each hypothesis, on the host, infinite where it is not a number.
+
+    Raises NumericalError if it is finite for no hypothesis.
+    """
+    total = np.sum([to_numpy(term).astype(np.float64) for term in terms.values()], axis=0)
+    if not np.isfinite(total).any():
+        raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
+    return np.where(np.isfinite(total), total, np.inf)
 
 
 class Objective:

@@ -18,10 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-import handopt
 from handopt import backend
+from handopt.camera import sidecar
+from handopt.closest import closest_points, closest_points_backward
+from handopt.collision import collision, collision_backward
+from handopt.depth import read_depth
 from handopt.errors import HandoptError
+from handopt.fit import fit
+from handopt.kinematics import forward_kinematics, forward_kinematics_backward
+from handopt.limits import joint_limits, joint_limits_backward
+from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
+from handopt.projection import project, project_backward
+from handopt.rasterise import rasterise
+from handopt.render import render_depth, render_depth_backward
 from handopt.rig import default_rig
+from handopt.skinning import skin, skin_backward, skin_normals
 
 Arrays = dict[str, Any]
 Calls = dict[str, tuple[Callable[[], Any], Callable[[], Any] | None]]
@@ -37,6 +48,7 @@ SPLAT_RADIUS_PX = 4.0
 OBSERVED_POINTS = 1000
 CLOSEST_SIGMA_MM = 10.0
 COLLISION_RADIUS_MM = 8.0
+POSE = ("angles", "rotation", "translation", "scale", "parents", "articulated", "bind")
 CAMERA = (475.0, 475.0, 319.5, 239.5, 640, 480)
 
 
@@ -71,25 +83,25 @@ class UnitOfWork:
     def run(self) -> tuple[Any, Any, Any]:
         """Return loss (B,) and its gradients to the transforms (B, m, 3, 4) and to the rest points (n, 3)."""
         a = self.arrays
-        skin = a["transforms"], a["rest"], a["indices"], a["weights"]
-        joint_skin = a["transforms"], a["joint_rest"], a["joint_indices"], a["joint_weights"]
+        whole = a["transforms"], a["rest"], a["indices"], a["weights"]
+        skeleton = a["transforms"], a["joint_rest"], a["joint_indices"], a["joint_weights"]
         comparison = a["target"], a["image_index"]
 
-        posed = handopt.skin(*skin)
-        points = handopt.project(posed, a["coefficients"], perspective=False)
-        image, winners = handopt.render_depth(points, self.radius, self.size)
-        joints = handopt.skin(*joint_skin)
-        loss = handopt.depth_loss(image, *comparison)
-        loss += self.collision_weight * handopt.collision(joints, a["bones"], self.collision_radius)
+        posed = skin(*whole)
+        points = project(posed, a["coefficients"], perspective=False)
+        image, winners = render_depth(points, self.radius, self.size)
+        joints = skin(*skeleton)
+        loss = depth_loss(image, *comparison)
+        loss += self.collision_weight * collision(joints, a["bones"], self.collision_radius)
 
-        grad_image = handopt.depth_loss_backward(a["depth_cotangent"], image, *comparison)
-        grad_points = handopt.render_depth_backward(grad_image, points, winners, self.radius)
-        grad_posed = handopt.project_backward(grad_points, posed, a["coefficients"], perspective=False)
-        grad_transforms, grad_rest = handopt.skin_backward(grad_posed, *skin)
-        grad_joints = handopt.collision_backward(
+        grad_image = depth_loss_backward(a["depth_cotangent"], image, *comparison)
+        grad_points = render_depth_backward(grad_image, points, winners, self.radius)
+        grad_posed = project_backward(grad_points, posed, a["coefficients"], perspective=False)
+        grad_transforms, grad_rest = skin_backward(grad_posed, *whole)
+        grad_joints = collision_backward(
             a["collision_cotangent"], joints, a["bones"], self.collision_radius, fixed_length=False
         )
-        grad_transforms += handopt.skin_backward(grad_joints, *joint_skin)[0]
+        grad_transforms += skin_backward(grad_joints, *skeleton)[0]
         return loss, grad_transforms, grad_rest
 
 
@@ -165,15 +177,14 @@ def scene(batch: int, device: backend.Device) -> Arrays:
     }
     s = {name: backend.to_device(array, device, np.float32) for name, array in reals.items()}
     s |= {name: backend.to_device(array, device, np.int32) for name, array in indices.items()}
-    chain = (s[name] for name in ("angles", "rotation", "translation", "scale", "parents", "articulated", "bind"))
-    s["transforms"] = handopt.forward_kinematics(*chain, rig.side_sign)
-    s["posed"] = handopt.skin(s["transforms"], s["rest"], s["indices"], s["weights"])
-    s["normals"] = handopt.skin_normals(s["transforms"], s["rest_normals"], s["indices"], s["weights"])
-    s["points"] = handopt.project(s["posed"], s["coefficients"])
-    s["image"], s["winners"] = handopt.render_depth(s["points"], SPLAT_RADIUS_PX, CROP_PX)
+    s["transforms"] = forward_kinematics(**{name: s[name] for name in POSE}, side=rig.side_sign)
+    s["posed"] = skin(s["transforms"], s["rest"], s["indices"], s["weights"])
+    s["normals"] = skin_normals(s["transforms"], s["rest_normals"], s["indices"], s["weights"])
+    s["points"] = project(s["posed"], s["coefficients"])
+    s["image"], s["winners"] = render_depth(s["points"], SPLAT_RADIUS_PX, CROP_PX)
     s["target"] = s["image"][:1] * np.float32(0.95)
     s["observed"] = s["posed"][:1, :OBSERVED_POINTS].copy()
-    s["joints"] = handopt.skin(s["transforms"], s["joint_rest"], s["joint_indices"], s["joint_weights"])
+    s["joints"] = skin(s["transforms"], s["joint_rest"], s["joint_indices"], s["joint_weights"])
     return s
 
 
@@ -184,44 +195,43 @@ def op_calls(s: Arrays) -> Calls:
         arguments = [s[name] if isinstance(name, str) else name for name in names]
         return lambda: op(*arguments)
 
-    h, radius = handopt, SPLAT_RADIUS_PX
-    chain = ("angles", "rotation", "translation", "scale", "parents", "articulated", "bind")
-    skin = ("transforms", "rest", "indices", "weights")
+    radius = SPLAT_RADIUS_PX
+    skinning = ("transforms", "rest", "indices", "weights")
     depth = ("image", "target", "image_index")
     silhouette = ("points", "field", "image_index", "mm_per_px")
     closest = ("observed", "image_index", "posed", "normals")
     limits = ("angles", "lower", "upper")
-    s["nearest"] = h.closest_points(*(s[name] for name in closest), CLOSEST_SIGMA_MM)[1]
+    s["nearest"] = closest_points(**{name: s[name] for name in closest}, sigma=CLOSEST_SIGMA_MM)[1]
     return {
         "forward_kinematics": (
-            call(h.forward_kinematics, *chain),
-            call(h.forward_kinematics_backward, "transforms", *chain),
+            call(forward_kinematics, *POSE),
+            call(forward_kinematics_backward, "transforms", *POSE),
         ),
-        "skin": (call(h.skin, *skin), call(h.skin_backward, "posed", *skin)),
-        "skin_normals": (call(h.skin_normals, "transforms", "rest_normals", "indices", "weights"), None),
+        "skin": (call(skin, *skinning), call(skin_backward, "posed", *skinning)),
+        "skin_normals": (call(skin_normals, "transforms", "rest_normals", "indices", "weights"), None),
         "project": (
-            call(h.project, "posed", "coefficients"),
-            call(h.project_backward, "points", "posed", "coefficients"),
+            call(project, "posed", "coefficients"),
+            call(project_backward, "points", "posed", "coefficients"),
         ),
         "render_depth": (
-            call(h.render_depth, "points", radius, CROP_PX),
-            call(h.render_depth_backward, "image", "points", "winners", radius),
+            call(render_depth, "points", radius, CROP_PX),
+            call(render_depth_backward, "image", "points", "winners", radius),
         ),
-        "depth_loss": (call(h.depth_loss, *depth), call(h.depth_loss_backward, "ones", *depth)),
+        "depth_loss": (call(depth_loss, *depth), call(depth_loss_backward, "ones", *depth)),
         "silhouette_loss": (
-            call(h.silhouette_loss, *silhouette),
-            call(h.silhouette_loss_backward, "ones", *silhouette),
+            call(silhouette_loss, *silhouette),
+            call(silhouette_loss_backward, "ones", *silhouette),
         ),
         "closest_points": (
-            call(h.closest_points, *closest, CLOSEST_SIGMA_MM),
-            call(h.closest_points_backward, "ones", *closest, "nearest", CLOSEST_SIGMA_MM),
+            call(closest_points, *closest, CLOSEST_SIGMA_MM),
+            call(closest_points_backward, "ones", *closest, "nearest", CLOSEST_SIGMA_MM),
         ),
         "collision": (
-            call(h.collision, "joints", "bones", COLLISION_RADIUS_MM),
-            call(h.collision_backward, "ones", "joints", "bones", COLLISION_RADIUS_MM),
+            call(collision, "joints", "bones", COLLISION_RADIUS_MM),
+            call(collision_backward, "ones", "joints", "bones", COLLISION_RADIUS_MM),
         ),
-        "joint_limits": (call(h.joint_limits, *limits), call(h.joint_limits_backward, "ones", *limits)),
-        "rasterise": (lambda: h.rasterise(s["posed"], s["faces"], CAMERA), None),
+        "joint_limits": (call(joint_limits, *limits), call(joint_limits_backward, "ones", *limits)),
+        "rasterise": (lambda: rasterise(s["posed"], s["faces"], CAMERA), None),
     }
 
 
@@ -242,9 +252,6 @@ def bench_ops(options: argparse.Namespace) -> None:
 
 def bench_fit(options: argparse.Namespace) -> None:
     """Print the seconds of every stage of fitting one image, and of its runs."""
-    from handopt.camera import sidecar
-    from handopt.depth import read_depth
-
     beside = sidecar(options.image)
     if beside is None or beside.camera is None:
         raise SystemExit(f"{options.image} has no JSON file with a camera beside it")
@@ -252,7 +259,7 @@ def bench_fit(options: argparse.Namespace) -> None:
     stages: dict[str, list[float]] = {}
     for _ in range(options.runs):
         start = time.perf_counter()
-        result = handopt.fit(
+        result = fit(
             depth.depth_mm, beside.camera, hand=beside.hand or "right", shape=options.shape, device=options.device
         )
         stages.setdefault("whole call", []).append(time.perf_counter() - start)

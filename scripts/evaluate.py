@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-import handopt
 from handopt.camera import Camera
 from handopt.depth import read_depth
 from handopt.errors import HandoptError
+from handopt.fit import fit
 from handopt.output.overlay import write_overlay
 from handopt.rig import KEYPOINT_NAMES, Rig
 
@@ -38,8 +38,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 VISIBLE_LIMIT_MM = 20.0
 ALL_LIMIT_MM = 40.0
 WRIST_HALF_WIDTH_MM = 17.0
-THUMBNAIL_PX = 480
-SHEET_COLUMNS = 4
+THUMBNAIL_PX = 900
+SHEET_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,14 @@ def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
     try:
         depth = read_depth(case.image, unit=float(case.labels.get("unit_mm", 1.0)))
         start = time.perf_counter()
-        result = handopt.fit(
+        result = fit(
             depth.depth_mm,
             camera,
             hand=case.labels["hand"],
             device=settings.device,
             seed=settings.seed,
             shape=settings.shape,
+            image=str(case.image),
         )
     except HandoptError as error:
         return row | {"error": str(error), "mean": math.inf, "max": math.inf, "max_visible": math.inf}
@@ -244,7 +245,6 @@ def contact_sheet(folder: Path) -> Path | None:
         with Image.open(path) as picture:
             tile = picture.convert("RGB")
         tile.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        ImageDraw.Draw(tile).text((4, 4), path.stem, fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
         tiles.append(tile)
     width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
     columns = min(SHEET_COLUMNS, len(tiles))

@@ -16,9 +16,11 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-import handopt
 from handopt.camera import Camera
+from handopt.kinematics import forward_kinematics
+from handopt.rasterise import rasterise
 from handopt.rig import Rig, default_rig
+from handopt.skinning import skin
 
 Floats = NDArray[np.float64]
 
@@ -173,7 +175,7 @@ def wrist_rotation(example: Example, rig: Rig) -> Floats:
 
 def pose(rig: Rig, angles: Floats, rotation: Floats, example: Example) -> Floats:
     """Return the joint transforms (J, 3, 4), rest pose to camera, mm."""
-    transforms = handopt.forward_kinematics(
+    transforms = forward_kinematics(
         angles[None],
         rotation[None],
         np.array([example.wrist_mm]),
@@ -188,12 +190,12 @@ def pose(rig: Rig, angles: Floats, rotation: Floats, example: Example) -> Floats
 
 def render_surface(example: Example, rig: Rig, transforms: Floats) -> Floats:
     """Return the noise-free depth (480, 640) of hand, forearm and wall in mm, 0 where nothing is hit."""
-    hand = handopt.skin(transforms[None], rig.rest_mm, rig.skin_indices, rig.skin_weights)
-    layers = [rasterise(hand, rig.faces)]
+    hand = skin(transforms[None], rig.rest_mm, rig.skin_indices, rig.skin_weights)
+    layers = [depth_image(hand, rig.faces)]
     if example.forearm:
         points, faces = forearm_mesh()
         in_rig = points @ rig.bind[0, :, :3].T + rig.bind[0, :, 3]
-        layers.append(rasterise((in_rig @ transforms[0, :, :3].T + transforms[0, :, 3])[None], faces))
+        layers.append(depth_image((in_rig @ transforms[0, :, :3].T + transforms[0, :, 3])[None], faces))
     if example.wall_mm is not None:
         v, u = np.mgrid[: CAMERA.height, : CAMERA.width]
         slope = example.wall_tilt[0] * (u - CAMERA.cx) / CAMERA.fx + example.wall_tilt[1] * (v - CAMERA.cy) / CAMERA.fy
@@ -202,10 +204,10 @@ def render_surface(example: Example, rig: Rig, transforms: Floats) -> Floats:
     return np.where(np.isfinite(nearest), nearest, 0.0)
 
 
-def rasterise(points: Floats, faces: NDArray[np.int32]) -> Floats:
+def depth_image(points: Floats, faces: NDArray[np.int32]) -> Floats:
     """Return the depth (480, 640) in mm of one mesh (1, V, 3) in the camera's frame."""
     camera = (CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy, CAMERA.width, CAMERA.height)
-    return np.asarray(handopt.rasterise(np.ascontiguousarray(points), faces, camera)[0], dtype=np.float64)
+    return np.asarray(rasterise(np.ascontiguousarray(points), faces, camera)[0], dtype=np.float64)
 
 
 def forearm_mesh() -> tuple[Floats, NDArray[np.int32]]:
@@ -264,7 +266,7 @@ def jitter_edges(surface: Floats, edge: NDArray[np.bool_], rng: np.random.Genera
     shift = np.rint(EDGE_JITTER_PX * rng.standard_normal((2, *surface.shape))).astype(int) * edge
     rows = np.clip(rows + shift[0], 0, surface.shape[0] - 1)
     columns = np.clip(columns + shift[1], 0, surface.shape[1] - 1)
-    return surface[rows, columns]
+    return np.asarray(surface[rows, columns], dtype=np.float64)
 
 
 def quantise(depth: Floats) -> Floats:

@@ -252,9 +252,7 @@ def collision_problem(batch: int = 3, fixed_length: bool = False) -> Problem:
     return Problem(
         arrays={"joints": joints, "bones": hand_bones()},
         forward=lambda a: collision(a["joints"], a["bones"], radius),
-        backward=lambda g, a: {
-            "joints": collision_backward(g, a["joints"], a["bones"], radius, fixed_length)
-        },
+        backward=lambda g, a: {"joints": collision_backward(g, a["joints"], a["bones"], radius, fixed_length)},
         twin=lambda a: reference.collision(a["joints"], a["bones"], radius),
         batched=("joints",),
         branches=lambda a: collision_branches(a["joints"], a["bones"], radius),

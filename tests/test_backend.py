@@ -281,7 +281,7 @@ class Launches:
 
     zeros = empty
 
-    def RawModule(self, code: str, options: tuple[str, ...], backend: str) -> Any:  # noqa: N802
+    def RawModule(self, code: str, options: tuple[str, ...], backend: str) -> Any:
         assert backend == "nvrtc"
 
         def get_function(name: str) -> Any:

@@ -12,6 +12,7 @@ from handopt import backend
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
 REALS = ("float", "double")
+CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")  # which CuPy 14 adds to a RawModule's own
 SOURCES = backend.cuda_sources()
 
 
@@ -76,7 +77,7 @@ def expected_parameters(kernel: str, real: str) -> tuple[str, ...]:
 def compile_kernel(name: str, real: str, architecture: str) -> str:
     """PTX of a kernel file, compiled with the options that are used on a GPU, down to the machine's own code."""
     path = SOURCES[name]
-    options = (*backend.nvrtc_options(real), f"--gpu-architecture={architecture}")
+    options = (*backend.nvrtc_options(real), *CUPY_OPTIONS, f"--gpu-architecture={architecture}")
     ptx, log = compile_ptx(path.read_text(encoding="utf-8"), path.name, options)
     assert ptx is not None, f"{path.name} does not compile for {architecture}, {real}:\n{log}"
     assert not log.strip("\0\n "), f"{path.name} compiles with warnings for {architecture}, {real}:\n{log}"

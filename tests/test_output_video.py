@@ -55,6 +55,16 @@ def test_the_curve_grows(result: FitResult) -> None:
     assert len(reach[0]) < 5
 
 
+def test_the_stages_are_named_below_the_curve_where_there_is_room() -> None:
+    total = np.linspace(1, 0.1, 40)
+    stages = [np.repeat(0, 40), np.repeat([0, 1], 20), np.arange(40)]
+    below = []
+    for stage in stages:
+        strip = LossCurve(fit_result(iterations=2, history={"total": total, "stage": stage}), 700).strip(0)
+        below.append(int((strip[-18:, 60:620].max(axis=-1) > 60).sum()))
+    assert 0 < below[0] < below[1] < below[2] < 20 * below[0]
+
+
 @pytest.mark.parametrize(
     "total",
     [[3.0, 2.0, -1.0, 0.0, 1.0], [np.nan, 2.0, np.inf, 1.0, 0.5], [np.nan] * 5, [1.0] * 5, [0.0] * 5],

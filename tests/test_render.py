@@ -112,10 +112,11 @@ def test_a_point_on_a_pixel_shows_its_closeness_and_falls_off_within_the_radius(
     assert_same_bits(winners == 0, image > 0, "winners")
 
 
-def test_a_window_larger_than_the_image_covers_it_all(device: Place) -> None:
-    image, winners = rendered(device, np.array([[[-40.0, 25.0, 0.5]]]), 1000.0, 16)
+@pytest.mark.parametrize("radius", [1e3, 1e6, 1e12])
+def test_a_window_larger_than_the_image_covers_it_all(radius: float, device: Place) -> None:
+    image, winners = rendered(device, np.array([[[-40.0, 25.0, 0.5]]]), radius, 16)
     assert np.all(winners == 0)
-    assert_renders_as_its_twin(device, np.array([[[-40.0, 25.0, 0.5], [3.0, 3.0, 0.6]]]), 1000.0, 16)
+    assert_renders_as_its_twin(device, np.array([[[-40.0, 25.0, 0.5], [3.0, 3.0, 0.6]]]), radius, 16)
     assert image.min() > 0.4
 
 

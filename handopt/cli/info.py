@@ -136,7 +136,10 @@ def _print_devices(devices: dict[str, Any]) -> None:
     _line("device cpu", "available" if devices["cpu"]["problem"] is None else "not available: see CPU kernels")
     _line("device cuda", "available" if cuda["problem"] is None else f"not available: {cuda['problem']}")
     for gpu in cuda["gpus"]:
-        _line("", f"{gpu['device']}: {gpu['name']}, {gpu['memory_gib']} GiB, sm_{gpu['compute_capability']}")
+        _line(
+            "",
+            f"{gpu['device']}: {gpu['name']}, {gpu['memory_gib']} GiB, sm_{gpu['compute_capability'].replace('.', '')}",
+        )
     _line("CuPy", ", ".join(f"{name} {version}" for name, version in cuda["cupy"].items()) or "not installed")
     _line("device auto", f"means {devices['auto']}")
 

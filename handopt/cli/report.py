@@ -25,29 +25,19 @@ class Report(AbstractContextManager["Report"]):
         self._total = total
         self._verbosity = verbosity
         self._as_json = as_json
-        self._images_bar: Any = None
-        self._iterations_bar: Any = None
-        if verbosity >= 0 and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            settings = {"file": sys.stderr, "leave": False, "dynamic_ncols": True}
-            if total > 1:
-                self._images_bar = tqdm(total=total, unit="image", **settings)
-            else:
-                self._iterations_bar = tqdm(total=None, unit="iteration", desc="fit", **settings)
+        self._watched = verbosity >= 0 and sys.stderr.isatty()
+        self._bar: Any = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
     ) -> None:
         """Take the bars away."""
-        for bar in (self._images_bar, self._iterations_bar):
-            if bar is not None:
-                bar.close()
+        self._close()
 
     @property
     def progress(self) -> Callable[[int, int, float], None] | None:
-        """What to call with iteration, total iterations and loss; None where nobody watches."""
-        return None if self._iterations_bar is None else self._show_iteration
+        """What to call with iteration, total iterations and loss; None where a bar counts images, or nobody watches."""
+        return self._show_iteration if self._watched and self._total == 1 else None
 
     def weights(self, weights: dict[str, float]) -> None:
         """Say how the terms of the objective are weighted."""
@@ -76,7 +66,7 @@ class Report(AbstractContextManager["Report"]):
         """Print why there is no result for an image, on one line."""
         show_traceback(click.get_current_context(), error)
         name, message = click.format_filename(image), one_line(error)
-        self._talk(f"Error: {message}" if name in message else f"Error: {name}: {message}")
+        self._talk(f"Error: {message}" if message.startswith(name) else f"Error: {name}: {message}")
         self._advance()
 
     def summary(self, failed: int) -> None:
@@ -94,23 +84,35 @@ class Report(AbstractContextManager["Report"]):
         self._talk(f"{name}: terms: {terms}")
 
     def _show_iteration(self, iteration: int, total: int, loss: float) -> None:
-        bar = self._iterations_bar
-        bar.total = total
-        bar.set_postfix_str(f"loss {loss:.4g}" if math.isfinite(loss) else "", refresh=False)
-        bar.update(iteration - bar.n)
+        if self._bar is None:
+            self._open(total, "iteration")
+        self._bar.total = total
+        self._bar.set_postfix_str(f"loss {loss:.4g}" if math.isfinite(loss) else "", refresh=False)
+        self._bar.update(iteration - self._bar.n)
 
     def _advance(self) -> None:
-        if self._images_bar is not None:
-            self._images_bar.update()
+        if self._watched and self._total > 1:
+            if self._bar is None:
+                self._open(self._total, "image")
+            self._bar.update()
+
+    def _open(self, total: int, unit: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, unit=f" {unit}s", file=sys.stderr, leave=False, dynamic_ncols=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
     def _talk(self, line: str) -> None:
         self._print(line, err=True)
 
     def _print(self, line: str, *, err: bool) -> None:
-        """Print a line without tearing the bars."""
-        bars = [bar for bar in (self._images_bar, self._iterations_bar) if bar is not None]
-        for bar in bars:
-            bar.clear()
+        """Print a line without tearing the bar."""
+        if self._bar is None:
+            click.echo(line, err=err)
+            return
+        self._bar.clear()
         click.echo(line, err=err)
-        for bar in bars:
-            bar.refresh()
+        self._bar.refresh()

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.config import Config, Stage
-from handopt.errors import NumericalError
+from handopt.config import Config
 from handopt.hand import Pose
-from handopt.objective import Objective, Sharpness
+from handopt.objective import Objective, Sharpness, total_of
+from handopt.optimise.fingers import mutate
 from handopt.optimise.solvers import SOLVERS
 
 CHECK_EVERY = 10
+_IDS_PER_STEP = 1_000_000  # more than hypotheses in a step, so that ids are unique
 Progress = Callable[[int, int, float], None]
 
 
@@ -44,7 +45,17 @@ class Descent:
     totals: NDArray[np.float64]
     converged: bool
     steps: list[Step] = field(repr=False)
+    parents: dict[int, int] = field(repr=False)
     rest: Array | None = None
+
+    def path(self, row: int) -> list[tuple[Step, int]]:
+        """Every step with the row that a survivor, or what it is a mutant of, had in it."""
+        wanted, path = int(self.ids[row]), []
+        for step in reversed(self.steps):
+            while wanted not in step.ids:
+                wanted = self.parents[wanted]
+            path.append((step, int(np.flatnonzero(step.ids == wanted)[0])))
+        return path[::-1]
 
 
 def prune(objective: Objective, pose: Pose, keep: int, sharpness: Sharpness) -> tuple[Pose, NDArray[np.int64]]:
@@ -61,33 +72,28 @@ def _best_rows(totals: NDArray[np.float64], images: NDArray[np.int32], keep: int
     return np.array(sorted(chosen, key=lambda row: (totals[row], row)), np.int64)
 
 
-def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
-    """Sum of the weighted terms of each hypothesis, on the host. Raises NumericalError if none is finite."""
-    total = np.sum([to_numpy(term).astype(np.float64) for term in terms.values()], axis=0)
-    if not np.isfinite(total).any():
-        raise NumericalError("the objective is not finite for any start; check --unit, --camera and the weights")
-    return np.where(np.isfinite(total), total, np.inf)
-
-
 def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> Descent:
-    """Run every stage: descend, keep each hypothesis' best pose, prune to stage.keep. Raises NumericalError."""
-    solver = SOLVERS[config.solver](config.steps)
+    """Run every stage: mutate, descend, keep each hypothesis' best pose, prune. Raises NumericalError."""
     ids = np.arange(len(pose))
+    parents: dict[int, int] = {}
     steps: list[Step] = []
     converged = False
     planned = sum(stage.iterations for stage in config.stages)
     for number, stage in enumerate(config.stages):
         sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
-        best, totals, converged = _run_stage(objective, pose, stage, number, sharpness, solver, ids, steps, config)
+        if stage.mutants:
+            mutants, rows = mutate(objective, pose, sharpness, stage.parents, stage.mutants)
+            born = len(steps) * _IDS_PER_STEP + np.arange(len(rows))
+            parents |= {int(child): int(ids[row]) for child, row in zip(born, rows, strict=True)}
+            pose, ids = pose.joined(mutants), np.concatenate([ids, born])
+        best, totals, converged = _run_stage(objective, pose, number, sharpness, ids, steps, config)
         rows = _best_rows(totals, to_numpy(best.image), stage.keep)
-        on_device = to_device(rows, objective.hand.device, np.int64)
-        pose, ids, totals = best.select(on_device), ids[rows], totals[rows]
-        solver.select(on_device)
+        pose, ids, totals = best.select(to_device(rows, objective.hand.device, np.int64)), ids[rows], totals[rows]
         if progress is not None:
             progress(len(steps), planned, float(totals[0]))
     terms = _on_host(objective.terms(pose, sharpness))
     steps.append(Step(number, stage.radius_px, stage.step, ids, pose, terms))
-    return Descent(pose, ids, totals, converged, steps)
+    return Descent(pose, ids, totals, converged, steps, parents)
 
 
 def _on_host(terms: dict[str, Array]) -> dict[str, NDArray[np.float64]]:
@@ -97,15 +103,14 @@ def _on_host(terms: dict[str, Array]) -> dict[str, NDArray[np.float64]]:
 def _run_stage(
     objective: Objective,
     pose: Pose,
-    stage: Stage,
     number: int,
     sharpness: Sharpness,
-    solver: "object",
     ids: NDArray[np.int64],
     steps: list[Step],
     config: Config,
 ) -> tuple[Pose, NDArray[np.float64], bool]:
     xp = namespace(objective.hand.device)
+    stage, solver = config.stages[number], SOLVERS[config.solver](config.steps)
     best, best_totals = pose.copy(), np.full(len(pose), np.inf)
     leader: list[float] = []
     for _ in range(stage.iterations):
@@ -121,7 +126,7 @@ def _run_stage(
         leader.append(float(best_totals.min()))
         if len(leader) > CHECK_EVERY and leader[-1 - CHECK_EVERY] - leader[-1] < config.tolerance * leader[-1]:
             return best, best_totals, True
-        solver.step(pose, gradient, stage.step, stage.scale)  # type: ignore[attr-defined]
+        solver.step(pose, gradient, stage.step, stage.scale)
     return best, best_totals, False
 
 
@@ -145,6 +150,6 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
     best = int(np.argmin([step.total[0] for step in steps]))
     steps = steps[: best + 1]
     return Descent(
-        steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps,
+        steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps, descent.parents,
         to_device(steps[-1].rest, objective.hand.device),
     )  # fmt: skip

@@ -11,17 +11,15 @@ MIN_SCALE, MAX_SCALE = 0.6, 1.6
 
 
 class Solver:
-    """Keeps one state per parameter group and hypothesis; select() keeps those of the surviving hypotheses."""
+    """Keeps one state per parameter group. A solver lives for one stage."""
 
     def __init__(self, steps: Steps) -> None:
         """steps: per iteration and group, multiplied by the factor given to step()."""
         self.steps = steps
         self._state: dict[str, tuple[Array, ...]] = {}
-        self._count = 0
 
     def step(self, pose: Pose, gradient: Gradient, factor: float, free_scale: bool, rest: Array | None = None) -> None:
         """Move the poses, and the rest vertices if they are given, in place."""
-        self._count += 1
         pose.angles -= factor * self.steps.angles_rad * self.direction("angles", gradient.angles)
         pose.translation -= factor * self.steps.translation_mm * self.direction("translation", gradient.translation)
         turn = exponential(-factor * self.steps.rotation_rad * self.direction("rotation", gradient.rotation))
@@ -35,13 +33,6 @@ class Solver:
     def direction(self, group: str, gradient: Array) -> Array:
         """The step of one group, of size about 1."""
         raise TypeError("Solver is abstract: use Adam or Momentum")
-
-    def select(self, rows: Array) -> None:
-        """Keep the hypotheses in the given rows. The state of the shared rest vertices is not a hypothesis'."""
-        self._state = {
-            group: state if group == "rest" else tuple(part[rows] for part in state)
-            for group, state in self._state.items()
-        }
 
 
 class Adam(Solver):

@@ -87,7 +87,8 @@ class LossCurve:
                 continue
             x = float(self._columns[index])
             draw.line([(x, PLOT_TOP_PX), (x, bottom)], GRID)
-            name, font = colour.printable(stage), colour.font(11)
+            name = f"stage {stage}" if stage.isdigit() else colour.printable(stage)
+            font = colour.font(11)
             end = x + font.getlength(name)
             if x >= free and end < self._width - PLOT_RIGHT_PX - 60:
                 draw.text((x, PLOT_PX - 9), name, colour.FAINT_INK, font, anchor="lm")

@@ -1,0 +1,87 @@
+"""`handopt info`: what is installed, what can be used and why not."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from handopt import backend
+from handopt.camera import presets
+from handopt.cli.main import main
+
+
+def info(*arguments: str) -> str:
+    printed = CliRunner().invoke(main, ["info", *arguments], catch_exceptions=False)
+    assert printed.exit_code == 0
+    assert printed.stderr == ""
+    return printed.stdout
+
+
+def as_json() -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(info("--json"))
+    return facts
+
+
+def test_json_says_what_is_there() -> None:
+    facts = as_json()
+    assert facts["packages"]["numpy"]
+    assert facts["kernels"]["problem"] is None
+    assert facts["kernels"]["threads"] >= 1
+    assert facts["kernels"]["source_hash"] == backend.source_hash()
+    assert Path(facts["kernels"]["library"]).is_file()
+    assert facts["devices"]["cuda"]["problem"] == backend.cuda_problem()
+    assert facts["devices"]["auto"] == str(backend.resolve_device("auto"))
+    assert facts["cameras"].keys() == presets().keys()
+    for path in (*facts["hands"].values(), facts["limits"]):
+        assert Path(path).is_file()
+    for folder in facts["folders"].values():
+        assert Path(folder).is_dir()
+
+
+def test_text_names_every_camera_device_and_place() -> None:
+    text, facts = info(), as_json()
+    for name in presets():
+        assert f"  {name} " in text
+    assert facts["kernels"]["library"] in text
+    assert facts["kernels"]["source_hash"][:12] in text
+    assert facts["hands"]["left"] in text
+    assert "device cpu      available" in text
+
+
+def test_without_cuda_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "cuda_problem", lambda: "the moon is not full")
+    cuda = as_json()["devices"]["cuda"]
+    assert (cuda["problem"], cuda["gpus"]) == ("the moon is not full", [])
+    assert "device cuda     not available: the moon is not full" in info()
+    assert "device auto     means cpu" in info()
+
+
+def test_with_cuda_it_lists_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = {"name": b"Made-up 9", "totalGlobalMem": 8 * 2**30, "major": 9, "minor": 0}
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1, getDeviceProperties=lambda _index: properties)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(backend, "cuda_problem", lambda: None)
+    monkeypatch.setattr(backend, "namespace", lambda _device: cupy)
+    assert as_json()["devices"]["cuda"]["gpus"] == [
+        {"device": "cuda:0", "name": "Made-up 9", "memory_gib": 8.0, "compute_capability": "9.0"}
+    ]
+    assert "cuda:0: Made-up 9, 8.0 GiB, sm_90" in info()
+    assert "device auto     means cuda:0" in info()
+
+
+def test_unusable_kernels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "library_problem", lambda: "compiled from other sources")
+    facts = as_json()
+    assert facts["kernels"]["problem"] == facts["devices"]["cpu"]["problem"] == "compiled from other sources"
+    assert "library" not in facts["kernels"]
+    assert "CPU kernels     unusable: compiled from other sources" in info()
+    assert "device cpu      not available" in info()
+
+
+def test_packages_that_are_not_there_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handopt.cli.info.PACKAGES", ("numpy", "no-such-package"))
+    assert as_json()["packages"]["no-such-package"] is None
+    assert "no-such-package missing" in info()
