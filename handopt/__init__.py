@@ -15,7 +15,7 @@ _EXPORTS = {
     "handopt.backend": ("Device", "resolve_device", "to_device", "to_numpy"),
     "handopt.camera": ("Camera", "load_camera"),
     "handopt.closest": ("closest_points", "closest_points_backward"),
-    "handopt.collision": ("collision", "collision_backward"),
+    "handopt.collisions": ("collision", "collision_backward"),
     "handopt.config": ("Config",),
     "handopt.crop": ("Crop",),
     "handopt.depth": ("DepthImage", "read_depth"),
@@ -32,14 +32,14 @@ _EXPORTS = {
         "RigError",
         "ShapeError",
     ),
-    "handopt.fit": ("Start", "fit"),
+    "handopt.fitting": ("Start", "fit"),
     "handopt.kinematics": ("forward_kinematics", "forward_kinematics_backward"),
     "handopt.limits": ("joint_limits", "joint_limits_backward"),
     "handopt.losses": ("depth_loss", "depth_loss_backward", "silhouette_loss", "silhouette_loss_backward"),
     "handopt.observation": ("Observation", "observe"),
     "handopt.output.folder": ("save",),
     "handopt.projection": ("project", "project_backward"),
-    "handopt.rasterise": ("rasterise",),
+    "handopt.raster": ("rasterise",),
     "handopt.render": ("render_depth", "render_depth_backward"),
     "handopt.result": ("FitResult",),
     "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig"),
@@ -47,7 +47,7 @@ _EXPORTS = {
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,9 @@ class Arguments:
             raise ShapeError(f"{name}: expected {self.dtype} as in the other arguments, got {array.dtype}")
         return self._check(name, array, shape)
 
-    def int(self, name: str, array: Array, shape: tuple[int | str, ...], *, below: str = "", lowest: int = 0) -> Array:
+    def whole(
+        self, name: str, array: Array, shape: tuple[int | str, ...], *, below: str = "", lowest: int = 0
+    ) -> Array:
         """An int32 array; on the CPU its values must lie in lowest..size[below] - 1."""
         self._array(name, array, "int32")
         if array.dtype != np.int32:
@@ -195,6 +198,8 @@ class Arguments:
             raise ShapeError(f"{name}: expected shape ({sizes}), got {tuple(array.shape)}")
         if not array.flags.c_contiguous:
             raise ShapeError(f"{name}: expected a C-contiguous array; pass numpy.ascontiguousarray({name})")
+        if isinstance(array, np.ndarray) and not (array.flags.aligned and array.dtype.isnative):
+            raise ShapeError(f"{name}: expected an aligned array in native byte order; pass {name}.copy()")
         if self.device is None:
             self.device, self._first = device_of(array), name
         elif not (self.device.kind == "cpu" and isinstance(array, np.ndarray)) and device_of(array) != self.device:
@@ -213,9 +218,7 @@ def launch(kernel: str, items: int, *arguments: Any) -> None:
     """
     first = arguments[0]
     if isinstance(first, np.ndarray):
-        _cpu_function(kernel, first.dtype.name)(
-            *(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments)
-        )
+        _cpu_function(kernel, first.dtype.name)(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
         return
     if items > 0:
         _launch_cuda(kernel, items, arguments)
@@ -265,6 +268,8 @@ def _library() -> Library:
             "the compiled CPU kernels are missing: install handopt with 'pip install .' (a C++17 compiler is needed, "
             "for example 'apt install g++'); running from a source folder that is not installed does not work"
         )
+    # Waiting threads must sleep: spinning ones stall everybody where processes share the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         handle = ctypes.CDLL(str(path))
     except OSError as error:
@@ -280,14 +285,8 @@ def _library() -> Library:
 
 
 def _library_candidates() -> list[Path]:
-    import handopt
-
-    folders = [Path(folder) for folder in handopt.__path__]
-    spec = importlib.util.find_spec("handopt")
-    if spec is not None and spec.submodule_search_locations:
-        folders += [Path(folder) for folder in spec.submodule_search_locations]
-    names = ("libhandopt_kernels.so", "libhandopt_kernels.dylib", "libhandopt_kernels.dll")
-    return [folder / name for folder in folders for name in names]
+    folder = files("handopt")
+    return [Path(str(folder.joinpath(f"libhandopt_kernels{suffix}"))) for suffix in (".so", ".dylib", ".dll")]
 
 
 @cache

@@ -45,7 +45,7 @@ def closest_points_backward(
     """
     call = _check(observed, image_index, posed, normals, sigma, plane)
     call.real("grad_loss", grad_loss, ("B",))
-    call.int("nearest", nearest, ("B", "N"))
+    call.whole("nearest", nearest, ("B", "N"))
     b, n, v = (call.size[name] for name in "BNV")
     grad_posed = call.zeros(b, v, 3)
     launch(
@@ -55,12 +55,10 @@ def closest_points_backward(
     return grad_posed
 
 
-def _check(
-    observed: Array, image_index: Array, posed: Array, normals: Array, sigma: float, plane: float
-) -> Arguments:
+def _check(observed: Array, image_index: Array, posed: Array, normals: Array, sigma: float, plane: float) -> Arguments:
     call = Arguments()
     call.real("observed", observed, ("I", "N", 3))
-    call.int("image_index", image_index, ("B",), below="I")
+    call.whole("image_index", image_index, ("B",), below="I")
     call.real("posed", posed, ("B", "V", 3))
     call.real("normals", normals, ("B", "V", 3))
     if not sigma > 0:

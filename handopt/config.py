@@ -148,8 +148,10 @@ def _build(kind: Any, values: Any, path: str) -> Any:
         where = f"{path}{key}"
         if key not in fields:
             close = difflib.get_close_matches(key, fields, 1)
-            raise ConfigError(f"{where} is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}"))
-        wanted = fields[key].type
+            raise ConfigError(
+                f"{where} is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(fields)}")
+            )
+        wanted: Any = fields[key].type
         if dataclasses.is_dataclass(wanted):
             arguments[key] = _build(wanted, value, f"{where}.")
         elif key == "stages":

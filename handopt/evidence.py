@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Array, Device, to_device, to_numpy
+from handopt.backend import Array, Device, to_device
 from handopt.config import Config
 from handopt.projection import project
 from handopt.render import render_depth
@@ -98,4 +98,5 @@ def _thin(points: Floats, spacing_mm: float, rng: np.random.Generator) -> Floats
 
 
 def _project(points: Floats, coefficients: Floats) -> Floats:
-    return to_numpy(project(np.ascontiguousarray(points[None]), np.ascontiguousarray(coefficients[None])))[0]
+    projected: Floats = project(np.ascontiguousarray(points[None]), np.ascontiguousarray(coefficients[None]))[0]
+    return projected

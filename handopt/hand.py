@@ -9,6 +9,8 @@ from handopt.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.rig import Rig
 from handopt.skinning import skin, skin_backward, skin_normals
 
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
 
 @dataclass
 class Pose:

@@ -79,8 +79,8 @@ def _check(
     call.real("translation", translation, ("B", 3))
     call.real("scale", scale, ("B",))
     call.real("bind", bind, ("J", 3, 4))
-    call.int("parents", parents, ("J",), below="J", lowest=-1)
-    call.int("articulated", articulated, ("A",), below="J")
+    call.whole("parents", parents, ("J",), below="J", lowest=-1)
+    call.whole("articulated", articulated, ("A",), below="J")
     if call.size["J"] > MAX_JOINTS:
         raise ShapeError(f"bind: expected at most {MAX_JOINTS} joints, got {call.size['J']}")
     if side not in (1, -1):

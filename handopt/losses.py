@@ -78,13 +78,11 @@ def silhouette_loss_backward(
     return grad_points
 
 
-def _check_images(
-    image: Array, target: Array, image_index: Array, delta: float, weight: Array | None
-) -> Arguments:
+def _check_images(image: Array, target: Array, image_index: Array, delta: float, weight: Array | None) -> Arguments:
     call = Arguments()
     call.real("image", image, ("B", "S", "S"))
     call.real("target", target, ("I", "S", "S"))
-    call.int("image_index", image_index, ("B",), below="I")
+    call.whole("image_index", image_index, ("B",), below="I")
     if weight is not None:
         call.real("weight", weight, ("I", "S", "S"))
     if not delta >= 0:
@@ -96,6 +94,6 @@ def _check_field(points: Array, field: Array, image_index: Array, mm_per_px: Arr
     call = Arguments()
     call.real("points", points, ("B", "V", 3))
     call.real("field", field, ("I", "S", "S"))
-    call.int("image_index", image_index, ("B",), below="I")
+    call.whole("image_index", image_index, ("B",), below="I")
     call.real("mm_per_px", mm_per_px, ("I",))
     return call

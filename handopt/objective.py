@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_numpy
 from handopt.closest import closest_points, closest_points_backward
-from handopt.collision import collision, collision_backward
+from handopt.collisions import collision, collision_backward
 from handopt.config import Config
 from handopt.errors import NumericalError
 from handopt.evidence import Evidence
@@ -80,7 +80,9 @@ class Objective:
         self, pose: Pose, sharpness: Sharpness, rest: Array | None = None
     ) -> tuple[dict[str, Array], Gradient]:
         """Weighted terms, (B,) each, and the gradient of their sum; by rest as well if it is given."""
-        gradient = Gradient(*(self._namespace.zeros_like(x) for x in (pose.angles, pose.translation, pose.translation, pose.scale)))
+        gradient = Gradient(
+            *(self._namespace.zeros_like(x) for x in (pose.angles, pose.translation, pose.translation, pose.scale))
+        )
         return self._evaluate(pose, sharpness, rest, gradient)  # type: ignore[return-value]
 
     def _evaluate(
@@ -108,7 +110,9 @@ class Objective:
             return terms, None
 
         grad_vertices += grad_points
-        grad_transforms, grad_rest = hand.vertices_backward(grad_vertices, transforms, hand.rest if rest is None else rest)
+        grad_transforms, grad_rest = hand.vertices_backward(
+            grad_vertices, transforms, hand.rest if rest is None else rest
+        )
         grad_joints = collision_backward(upstream["collision"] * collision_scale, joints, hand.bones, radius)
         grad_transforms += hand.joints_backward(grad_joints, transforms)
         gradient.angles, gradient.rotation, gradient.translation, gradient.scale = hand.transforms_backward(
@@ -171,4 +175,3 @@ class Objective:
 
     def _upstream(self, count: int, weight: float) -> Array:
         return self._namespace.full(count, weight, self.hand.rest.dtype)
-

@@ -21,6 +21,7 @@ DISTANCE_MM = (120.0, 3000.0)
 PALM_RADIUS_MM = (12.0, 62.0)
 TYPICAL_RADIUS_MM = 36.0
 MIN_SURFACE_CM2 = 20.0
+BOX_STEP_PX = 4
 MAX_PALMS = 8
 MAX_COARSE_PX = 30_000
 PEAK_MM = 40.0
@@ -53,8 +54,13 @@ def propose_palms(frame: Frame) -> list[Palm]:
     large = np.flatnonzero(frame.area_cm2 >= MIN_SURFACE_CM2)
     renumber = np.zeros(len(frame.area_cm2), np.int32)
     renumber[large] = np.arange(1, len(large) + 1, dtype=np.int32)
-    boxes = find_objects(renumber[frame.labels], max_label=len(large))
-    return [palm for label, box in zip(large, boxes, strict=True) for palm in _palms_on_surface(frame, int(label), box)]
+    boxes = find_objects(np.take(renumber, frame.labels[::BOX_STEP_PX, ::BOX_STEP_PX]), max_label=len(large))
+    palms: list[Palm] = []
+    for label, box in zip(large, boxes, strict=True):
+        if box is not None:
+            rows, columns = (slice(BOX_STEP_PX * side.start, BOX_STEP_PX * side.stop) for side in box)
+            palms += _palms_on_surface(frame, int(label), (rows, columns))
+    return palms
 
 
 def inscribed_palm(frame: Frame) -> Palm:
@@ -88,8 +94,9 @@ def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> lis
     """Propose the local maxima of the inscribed disc and the discs behind the ends of a surface, largest disc first."""
     from scipy.ndimage import maximum_filter
 
-    step = max(1, (box[0].stop - box[0].start) // 50)
-    z = float(np.median(frame.depth_mm[box][::step][frame.labels[box][::step] == label]))
+    step = max(1, (box[0].stop - box[0].start) // 40)
+    sample = np.s_[box[0].start : box[0].stop : step, box[1]]
+    z = float(np.median(frame.depth_mm[sample][frame.labels[sample] == label]))
     if not DISTANCE_MM[0] <= z <= DISTANCE_MM[1]:
         return []
     window = _window_of_box(frame, box, z)
@@ -100,7 +107,7 @@ def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> lis
     plausible = surface & (radius >= PALM_RADIUS_MM[0]) & (radius <= PALM_RADIUS_MM[1])
     peak_px = max(3, round(PEAK_MM / window.pixel_mm(z))) | 1
     peaks = np.argwhere(plausible & (radius == maximum_filter(radius, peak_px)))
-    ends = _behind_tips(window.points_mm[surface], np.argwhere(surface), radius[surface], plausible[surface])
+    ends = _behind_tips(window, surface, radius, plausible)
     found: list[Palm] = []
     for at_end, places in ((False, peaks), (True, ends)):
         for row, column in places[np.argsort(-radius[places[:, 0], places[:, 1]], kind="stable")]:
@@ -131,19 +138,26 @@ def _inscribed_radius(window: Window, silhouette: BoolImage, z_mm: float) -> NDA
     return np.asarray(distance * (window.depth_mm * (window.stride / window.frame.camera.fx)))
 
 
-def _behind_tips(points: FloatImage, places: Places, radius: NDArray[np.float64], plausible: BoolImage) -> Places:
-    """Find the largest disc at a palm's distance behind both ends of the long axis and behind the nearest point."""
+def _behind_tips(window: Window, surface: BoolImage, radius: NDArray[np.float64], plausible: BoolImage) -> Places:
+    """Find the largest disc at a palm's distance behind both ends of the long axis and behind the nearest point.
+
+    An end at the border of the image is none.
+    """
+    points, depth, at_border = window.points_mm[surface], window.depth_mm[surface], window.border[surface]
     offsets = points - points.mean(axis=0)
     along = offsets @ np.linalg.eigh(offsets.T @ offsets)[1][:, 2]
-    z = points[:, 2]
-    targets = [(along, q) for q in np.percentile(along, (0.5, 99.5))] + [(z, np.percentile(z, 0.5))]
-    ends = []
+    targets = [(along, q) for q in np.percentile(along, (0.5, 99.5))] + [(depth, np.percentile(depth, 0.5))]
+    places, discs = np.argwhere(plausible), radius[plausible]
+    candidates = window.points_mm[plausible]
+    ends = set()
     for tip in {int(np.abs(values - target).argmin()) for values, target in targets}:
-        distance = np.linalg.norm(points - points[tip], axis=1)
-        behind = np.flatnonzero(plausible & (distance > TIP_TO_PALM_MM[0]) & (distance < TIP_TO_PALM_MM[1]))
+        if at_border[tip]:
+            continue
+        distance = np.linalg.norm(candidates - points[tip], axis=1)
+        behind = np.flatnonzero((distance > TIP_TO_PALM_MM[0]) & (distance < TIP_TO_PALM_MM[1]))
         if len(behind):
-            ends.append(int(behind[radius[behind].argmax()]))
-    return places[sorted(set(ends))]
+            ends.add(int(behind[discs[behind].argmax()]))
+    return places[sorted(ends)]
 
 
 def _on_surface(window: Window, surface: BoolImage, row: int, column: int, radius_mm: float) -> Vector:

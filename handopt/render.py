@@ -40,7 +40,7 @@ def render_depth_backward(grad_image: Array, points: Array, winners: Array, radi
     """
     call = _check(points, radius)
     call.real("grad_image", grad_image, ("B", "S", "S"))
-    call.int("winners", winners, ("B", "S", "S"))
+    call.whole("winners", winners, ("B", "S", "S"))
     b, v, s = call.size["B"], call.size["V"], call.size["S"]
     grad_points = call.zeros(b, v, 3)
     launch("render_backward", b * s * s, grad_image, points, winners, grad_points, radius, b, v, s)

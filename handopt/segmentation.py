@@ -198,7 +198,9 @@ def _choose_arm(limbs: list[Limb]) -> Limb | None:
     def evidence(limb: Limb) -> float:
         if limb.width_mm < 26.0:
             return 0.0
-        return limb.area_cm2 * max(0.0, 1.0 - 5.0 * limb.thin) * (1.0 if limb.reach_mm > 100.0 or limb.at_border else 0.5)
+        return (
+            limb.area_cm2 * max(0.0, 1.0 - 5.0 * limb.thin) * (1.0 if limb.reach_mm > 100.0 or limb.at_border else 0.5)
+        )
 
     arm = max(limbs, key=evidence, default=None)
     return arm if arm is not None and evidence(arm) >= 4.0 else None

@@ -53,6 +53,6 @@ def _check(transforms: Array, rest: Array, indices: Array, weights: Array, rest_
     call = Arguments()
     call.real("transforms", transforms, ("B", "J", 3, 4))
     call.real(rest_name, rest, ("V", 3))
-    call.int("indices", indices, ("V", "K"), below="J")
+    call.whole("indices", indices, ("V", "K"), below="J")
     call.real("weights", weights, ("V", "K"))
     return call

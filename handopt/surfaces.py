@@ -4,7 +4,6 @@ Lengths are in mm, areas in cm2 of the plane parallel to the image (a slanted su
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,41 +74,47 @@ class Window:
         )
 
 
-def linked(a: NDArray[Any], b: NDArray[Any], focal: float) -> BoolImage:
-    """Tell whether neighbouring measurements lie on one surface: a step of at most 8 mm plus 4 pixel widths.
+def surface_steps(depth_mm: FloatImage, focal: float) -> FloatImage:
+    """Return (H, W) a function of depth that differs by at most 1 between neighbours on one surface; NaN where depth is 0.
 
-    a, b: depths in mm, equal shapes, 0 = none. focal: pixels. The step grows with distance as a pixel does: 11 mm at 300 mm,
-    13 mm at 600 mm and 16 mm at 1 m for a focal length of 475 px. A surface seen at 75 degrees still holds together.
+    One step is 8 mm plus 4 pixel widths, so it grows with distance as a pixel does: 11 mm at 300 mm, 13 mm at 600 mm, 16 mm at
+    1 m for a focal length of 475 px. A surface seen at 75 degrees still holds together. The function is the integral of
+    dz / (8 + 4 z / focal).
     """
-    near = np.minimum(a, b)
-    step = np.abs(a - b)
-    return np.asarray((step <= STEP_MM + (STEP_PER_PX / focal) * near) & (near > 0))
+    steps = np.log(STEP_MM + (STEP_PER_PX / focal) * depth_mm) * np.float32(focal / STEP_PER_PX)
+    steps[depth_mm <= 0] = np.nan
+    return np.asarray(steps)
 
 
 def drop_flying(depth_mm: FloatImage, focal: float) -> FloatImage:
     """Return the depth image without flying pixels and speckle (set to 0).
 
-    depth_mm: (H, W) mm, 0 = none. A flying pixel lies strictly between its left and right, or upper and lower,
-    neighbours and is linked to neither: the sensor mixed two surfaces. A speckle is linked to fewer than 3 of its 8 neighbours.
+    depth_mm: (H, W) mm, 0 = none. focal: pixels. A flying pixel lies strictly between its left and right, or upper and lower,
+    neighbours, on neither's surface: the sensor mixed two surfaces. A speckle shares its surface with fewer than 3 of its 8
+    neighbours.
     """
-    across, down = linked(depth_mm[:, :-1], depth_mm[:, 1:], focal), linked(depth_mm[:-1], depth_mm[1:], focal)
-    falling = linked(depth_mm[:-1, :-1], depth_mm[1:, 1:], focal)
-    rising = linked(depth_mm[1:, :-1], depth_mm[:-1, 1:], focal)
+    steps = surface_steps(depth_mm, focal)
     support = np.zeros(depth_mm.shape, np.uint8)
-    for link, one, other in (
-        (across, np.s_[:, :-1], np.s_[:, 1:]),
-        (down, np.s_[:-1], np.s_[1:]),
-        (falling, np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (rising, np.s_[1:, :-1], np.s_[:-1, 1:]),
+    drop = np.zeros(depth_mm.shape, np.bool_)
+    for one, other, axis in (
+        (np.s_[:, :-1], np.s_[:, 1:], 1),
+        (np.s_[:-1], np.s_[1:], 0),
+        (np.s_[:-1, :-1], np.s_[1:, 1:], None),
+        (np.s_[1:, :-1], np.s_[:-1, 1:], None),
     ):
+        step = steps[other] - steps[one]
+        farther, nearer = step > 1, step < -1
+        link = np.abs(step) <= 1
         support[one] += link
         support[other] += link
-    drop = support < MIN_SUPPORT
-    drop[:, 1:-1] |= (
-        _in_between(depth_mm[:, :-2], depth_mm[:, 1:-1], depth_mm[:, 2:]) & ~across[:, 1:] & ~across[:, :-1]
-    )
-    drop[1:-1] |= _in_between(depth_mm[:-2], depth_mm[1:-1], depth_mm[2:]) & ~down[1:] & ~down[:-1]
-    return np.where(drop, np.float32(0), depth_mm)
+        if axis == 1:
+            drop[:, 1:-1] |= (farther[:, 1:] & farther[:, :-1]) | (nearer[:, 1:] & nearer[:, :-1])
+        elif axis == 0:
+            drop[1:-1] |= (farther[1:] & farther[:-1]) | (nearer[1:] & nearer[:-1])
+    drop |= support < MIN_SUPPORT
+    clean = depth_mm.copy()
+    clean[drop] = 0
+    return clean
 
 
 def label_surfaces(depth_mm: FloatImage, focal: float) -> LabelImage:
@@ -120,21 +125,19 @@ def label_surfaces(depth_mm: FloatImage, focal: float) -> LabelImage:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    valid = depth_mm > 0
-    starts = valid.copy()
-    starts[:, 1:] &= ~linked(depth_mm[:, :-1], depth_mm[:, 1:], focal)
+    steps = surface_steps(depth_mm, focal)
+    starts = depth_mm > 0
+    starts[:, 1:] &= ~(np.abs(steps[:, 1:] - steps[:, :-1]) <= 1)
     runs = np.cumsum(starts.ravel(), dtype=np.int32).reshape(depth_mm.shape)
-    touches = linked(depth_mm[:-1], depth_mm[1:], focal)
-    upper, lower = runs[:-1], runs[1:]
+    touches = np.abs(steps[1:] - steps[:-1]) <= 1
     repeated = touches[:, 1:] & touches[:, :-1] & ~starts[:-1, 1:] & ~starts[1:, 1:]
     touches[:, 1:] &= ~repeated
     count = int(runs[-1, -1]) + 1
-    pairs = (upper[touches], lower[touches])
+    pairs = (runs[:-1][touches], runs[1:][touches])
     graph = coo_array((np.ones(len(pairs[0]), np.bool_), pairs), shape=(count, count))
     _, component = connected_components(graph, directed=False)
-    labels = component.astype(np.int32)[runs]
-    labels += 1
-    labels[~valid] = 0
+    labels = np.take(component.astype(np.int32) + np.int32(1), runs)
+    labels[depth_mm <= 0] = 0
     return np.asarray(labels)
 
 
@@ -147,7 +150,8 @@ def take_apart(depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None =
     clean = drop_flying(depth_mm, focal)
     surfaces = label_surfaces(clean, focal)
     labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
-    area = np.bincount(labels.ravel(), np.square(clean).ravel()) / (100.0 * camera.fx * camera.fy)
+    count = int(surfaces.max()) + 1
+    area = np.bincount(labels.ravel(), np.square(clean).ravel(), count) / (100.0 * camera.fx * camera.fy)
     area[0] = 0.0
     return Frame(camera, clean, surfaces, labels, area)
 
@@ -182,8 +186,3 @@ def window_around(frame: Frame, center_mm: Vector, radius_mm: float, stride: int
 def coarse_stride(camera: Camera, z_mm: float) -> int:
     """Return the step in pixels that comes closest to 3.2 mm at a distance."""
     return max(1, round(COARSE_MM * camera.fx / z_mm))
-
-
-def _in_between(before: FloatImage, middle: FloatImage, after: FloatImage) -> BoolImage:
-    """Tell where middle lies strictly between two measurements."""
-    return np.asarray(((after - middle) * (middle - before) > 0) & (before > 0) & (after > 0))

@@ -8,6 +8,7 @@ backward through the public ops, and writes ms (median per image), loss (B,), gM
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,15 +22,15 @@ from scipy.spatial.transform import Rotation
 from handopt import backend
 from handopt.camera import sidecar
 from handopt.closest import closest_points, closest_points_backward
-from handopt.collision import collision, collision_backward
+from handopt.collisions import collision, collision_backward
 from handopt.depth import read_depth
 from handopt.errors import HandoptError
-from handopt.fit import fit
+from handopt.fitting import fit
 from handopt.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.limits import joint_limits, joint_limits_backward
 from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
 from handopt.projection import project, project_backward
-from handopt.rasterise import rasterise
+from handopt.raster import rasterise
 from handopt.render import render_depth, render_depth_backward
 from handopt.rig import default_rig
 from handopt.skinning import skin, skin_backward, skin_normals
@@ -121,6 +122,11 @@ def timed(run: Callable[[], Any], device: backend.Device, seconds: float) -> NDA
     return np.array(samples) * 1e3
 
 
+def keep_threads_awake() -> None:
+    """Let waiting OpenMP threads spin, as on a machine that does nothing else. Must precede the first kernel."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "300000")  # libgomp's own default where no waiting policy is set
+
+
 def synchroniser(device: backend.Device) -> Callable[[], None]:
     """Return what waits until a device has done its work."""
     if device.kind == "cpu":
@@ -131,6 +137,7 @@ def synchroniser(device: backend.Device) -> Callable[[], None]:
 
 def bench_unit(options: argparse.Namespace) -> None:
     """Run the unit of work on a problem file and write the result file."""
+    keep_threads_awake()
     device = backend.resolve_device(options.device)
     with np.load(options.problem) as file:
         problem = dict(file)
@@ -237,6 +244,7 @@ def op_calls(s: Arrays) -> Calls:
 
 def bench_ops(options: argparse.Namespace) -> None:
     """Print the median milliseconds of every op, forward and backward, for several batch sizes."""
+    keep_threads_awake()
     device = backend.resolve_device(options.device)
     batches = [int(size) for size in options.batch.split(",")]
     calls = {batch: op_calls(scene(batch, device)) for batch in batches}

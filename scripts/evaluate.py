@@ -28,7 +28,7 @@ from PIL import Image
 from handopt.camera import Camera
 from handopt.depth import read_depth
 from handopt.errors import HandoptError
-from handopt.fit import fit
+from handopt.fitting import fit
 from handopt.output.overlay import write_overlay
 from handopt.rig import KEYPOINT_NAMES, Rig
 

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from handopt.camera import Camera
 from handopt.kinematics import forward_kinematics
-from handopt.rasterise import rasterise
+from handopt.raster import rasterise
 from handopt.rig import Rig, default_rig
 from handopt.skinning import skin
 

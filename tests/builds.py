@@ -33,20 +33,25 @@ def build_kernels(folder: Path, *options: str) -> Path:
     return next(folder.glob("libhandopt_kernels.*"))
 
 
-def run_python(library: Path, arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with a library of kernels and further environment variables."""
-    variables = {**os.environ, backend.LIBRARY_VARIABLE: str(library), "PYTHONPATH": str(TESTS), **environment}
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python, with the test helpers on its path and further environment variables."""
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    variables = {**os.environ, "PYTHONPATH": path, **environment}
     return subprocess.run(
         [sys.executable, *arguments], env=variables, cwd=TESTS.parent, capture_output=True, text=True, check=False
     )
 
 
+def run_with(library: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with a library of kernels."""
+    return run_python(*arguments, **{backend.LIBRARY_VARIABLE: str(library)}, **environment)
+
+
 def assert_op_tests_pass(library: Path, **environment: str) -> None:
     """Run the tests of all ops on the CPU with a library of kernels. Fails unless hundreds ran and all passed."""
     files = [str(TESTS / f"test_{op}.py") for op in OPS]
-    done = run_python(
-        library, ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not cuda", *files], **environment
-    )
+    options = ("-p", "no:cacheprovider", "-k", "not cuda")
+    done = run_with(library, "-m", "pytest", *options, *files, **environment)
     output = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, output[-8000:]
     assert f"cpu kernels from {library}" in output

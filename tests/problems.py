@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from opcheck import Arrays, Floats, Problem
 
 from handopt.closest import closest_points, closest_points_backward
-from handopt.collision import collision, collision_backward
+from handopt.collisions import collision, collision_backward
 from handopt.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.limits import joint_limits, joint_limits_backward
 from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
 from handopt.projection import project, project_backward
-from handopt.rasterise import rasterise
+from handopt.raster import rasterise
 from handopt.render import render_depth, render_depth_backward
 from handopt.skinning import skin, skin_backward, skin_normals
 

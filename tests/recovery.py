@@ -6,7 +6,7 @@ import numpy as np
 import reference
 
 from handopt.camera import Camera
-from handopt.fit import Start
+from handopt.fitting import Start
 from handopt.rig import Rig, default_rig
 
 CAMERA = Camera(475.0, 475.0, 159.5, 119.5, 320, 240, "test")

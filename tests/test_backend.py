@@ -3,7 +3,6 @@
 import ctypes
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builds import TESTS, run_python
 from compare import assert_close, assert_same_bits
 from op_hashes import op_hashes
 from problems import PROBLEMS, render_problem
@@ -21,9 +21,6 @@ from handopt.errors import DeviceError, KernelError, ShapeError
 from handopt.projection import project
 from handopt.render import render_depth
 from handopt.signatures import SIGNATURES
-
-TESTS = Path(__file__).resolve().parent
-
 
 # ---------------------------------------------------------------------------------------------- devices
 
@@ -187,9 +184,8 @@ def test_results_do_not_change_from_run_to_run() -> None:
 def test_omp_num_threads_is_honoured_and_changes_no_bit(restore_threads: int) -> None:
     outputs = {}
     for count in (1, 2):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(count), "PYTHONPATH": str(TESTS)}
-        command = [sys.executable, str(TESTS / "op_hashes.py")]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = run_python(str(TESTS / "op_hashes.py"), OMP_NUM_THREADS=str(count))
+        assert done.returncode == 0, done.stderr
         threads, *outputs[count] = done.stdout.splitlines()
         assert int(threads) == count
     assert outputs[1] == outputs[2] == op_hashes()

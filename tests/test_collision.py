@@ -19,7 +19,7 @@ from opcheck import (
 )
 from problems import collision_branches, collision_problem, hand_bones
 
-from handopt.collision import collision, collision_backward
+from handopt.collisions import collision, collision_backward
 from handopt.errors import ShapeError
 
 SINGLE = "float32 differences of squares, 1e3 mm^2 with an error of 1e-7 of it each, summed over 100 overlaps"

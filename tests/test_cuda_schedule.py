@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from builds import assert_op_tests_pass, build_kernels, run_python
+from builds import assert_op_tests_pass, build_kernels, run_with
 
 REPORT = "from handopt import backend; import numpy as np; print(backend.schedule(np.zeros(1)))"
 
@@ -11,5 +11,5 @@ REPORT = "from handopt import backend; import numpy as np; print(backend.schedul
 @pytest.mark.process
 def test_op_tests_pass_with_the_emulated_cuda_schedule(tmp_path: Path) -> None:
     library = build_kernels(tmp_path / "build", "-DHANDOPT_EMULATE_CUDA=ON")
-    assert run_python(library, ["-c", REPORT]).stdout.strip() == "grid"
+    assert run_with(library, "-c", REPORT).stdout.strip() == "grid"
     assert_op_tests_pass(library)

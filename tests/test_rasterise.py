@@ -9,7 +9,7 @@ from opcheck import Floats, Place, check_arguments, check_batch, check_mixed_dev
 from problems import CAMERA, rasterise_problem
 
 from handopt.errors import ShapeError
-from handopt.rasterise import rasterise
+from handopt.raster import rasterise
 
 SINGLE = "some ten roundings of float32, amplified where a triangle is seen from the side"
 EXACT = "float64: another formula for the same plane"
@@ -139,7 +139,7 @@ def test_pixel_centres_on_edges_and_corners_are_covered(device: Place) -> None:
 
 def test_the_nearest_surface_wins_whatever_the_order_and_winding(device: Place) -> None:
     near = np.array([[-20.0, -20, 300], [20, -20, 300], [0, 25, 300]])
-    far = np.array([[-90.0, -90, 400], [90, -90, 400], [0, 120, 400]])
+    far = np.array([[-91.0, -90, 400], [93, -88, 400], [1, 121, 400]])
     points = np.concatenate([near, far])
     images = []
     for order in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]], [[2, 1, 0], [5, 4, 3]]):

@@ -3,7 +3,7 @@
 import numpy as np
 from recovery import CAMERA, make_problem
 
-from handopt.fit import fit
+from handopt.fitting import fit
 
 SEEDS = range(100)
 NEAR_MM, SHARE = 5.0, 0.95

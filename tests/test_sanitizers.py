@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from builds import assert_op_tests_pass, build_kernels, run_python
+from builds import assert_op_tests_pass, build_kernels, run_with
 
 pytestmark = pytest.mark.process
 
@@ -57,7 +57,7 @@ def test_op_tests_pass(library: Path, environment: dict[str, str]) -> None:
 
 def test_planted_errors_are_detected(library: Path, environment: dict[str, str]) -> None:
     def call(count: int, offset: int) -> subprocess.CompletedProcess[str]:
-        return run_python(library, ["-c", CALL.format(count=count, offset=offset)], **environment)
+        return run_with(library, "-c", CALL.format(count=count, offset=offset), **environment)
 
     right = call(3, 0)
     assert (right.returncode, right.stdout) == (0, "survived\n"), right.stderr

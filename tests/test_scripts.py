@@ -23,6 +23,14 @@ SHIPPED_SEED = 1
 MAX_EXAMPLES_BYTES = 400 * 1024
 CPU = backend.Device("cpu")
 
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts set what OpenMP reads when it starts, in this process and in those they start: undone after each test."""
+    for name in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+
+
 # ------------------------------------------------------------------------------------------- render_examples
 
 
@@ -287,3 +295,19 @@ def test_overlays_of_foreign_data_stay_outside_the_project(capsys: pytest.Captur
         evaluate.main([str(render_examples.EXAMPLES_DIR), "--overlays", str(inside)])
     assert "--overlays" in capsys.readouterr().err
     assert not inside.exists()
+
+
+def test_evaluate_fits_scores_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--only", "open,left", "--jobs", "2", "--overlays", str(tmp_path)]
+    arguments += ["--json", str(tmp_path / "scores.json")]
+    assert evaluate.main([str(render_examples.EXAMPLES_DIR), *arguments]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert [row["image"] for row in scores["images"]] == ["left.png", "open.png"]
+    totals = scores["groups"]["examples"]
+    assert totals["median_error"] < 7.0, "both hands are in plain view"
+    assert totals["visible_within_20"] == 1.0
+    assert {path.name for path in (tmp_path / "examples").iterdir()} == {"left.png", "open.png"}
+    assert (tmp_path / "examples-sheet.png").is_file()
+    header, line = capsys.readouterr().out.splitlines()
+    assert "median_error" in header
+    assert f"{totals['median_error']:.1f} mm" in line

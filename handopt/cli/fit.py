@@ -171,7 +171,7 @@ class Job:
 
     def run(self, image: Path, folder: Path, report: Report) -> "FitResult":
         """Read, fit and save one image. Raises HandoptError."""
-        from handopt.fit import fit as fit_hand
+        from handopt.fitting import fit as fit_hand
         from handopt.output.folder import check_free, save
         from handopt.rig import default_rig
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Report(AbstractContextManager["Report"]):
-    """Lines and progress bars of one run over `total` images; bars only where stderr is a terminal."""
+    """Lines and a progress bar for a run over `total` images; the bar only where stderr is a terminal."""
 
     def __init__(self, total: int, *, verbosity: int, as_json: bool) -> None:
         self._total = total
@@ -28,11 +28,18 @@ class Report(AbstractContextManager["Report"]):
         self._watched = verbosity >= 0 and sys.stderr.isatty()
         self._bar: Any = None
 
+    def __enter__(self) -> "Report":
+        """Show the bar that counts images."""
+        if self._watched and self._total > 1:
+            self._open(self._total, "image")
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
     ) -> None:
-        """Take the bars away."""
-        self._close()
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
 
     @property
     def progress(self) -> Callable[[int, int, float], None] | None:
@@ -91,19 +98,13 @@ class Report(AbstractContextManager["Report"]):
         self._bar.update(iteration - self._bar.n)
 
     def _advance(self) -> None:
-        if self._watched and self._total > 1:
-            if self._bar is None:
-                self._open(self._total, "image")
+        if self._bar is not None and self._total > 1:
             self._bar.update()
 
     def _open(self, total: int, unit: str) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, unit=f" {unit}s", file=sys.stderr, leave=False, dynamic_ncols=True)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar = tqdm(total=total, unit=f" {unit}", file=sys.stderr, leave=False, dynamic_ncols=True)
 
     def _talk(self, line: str) -> None:
         self._print(line, err=True)

@@ -33,7 +33,7 @@ class Step:
     @property
     def total(self) -> NDArray[np.float64]:
         """Sum of the weighted terms, per hypothesis."""
-        return np.sum(list(self.terms.values()), axis=0)
+        return np.asarray(np.sum(list(self.terms.values()), axis=0))
 
 
 @dataclass
@@ -144,12 +144,20 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
         total_of(terms)
         host = _on_host(terms)
         steps.append(
-            Step(number, stage.radius_px, stage.step, descent.ids[row : row + 1], pose.copy(), host, to_numpy(rest).copy())
+            Step(
+                number,
+                stage.radius_px,
+                stage.step,
+                descent.ids[row : row + 1],
+                pose.copy(),
+                host,
+                to_numpy(rest).copy(),
+            )
         )
         solver.step(pose, gradient, stage.step, free_scale=True, rest=rest)
     best = int(np.argmin([step.total[0] for step in steps]))
     steps = steps[: best + 1]
     return Descent(
-        steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps, descent.parents,
-        to_device(steps[-1].rest, objective.hand.device),
+        steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps,
+        descent.parents, to_device(steps[-1].rest, objective.hand.device),
     )  # fmt: skip

@@ -37,7 +37,7 @@ GRIDS = (_thumb_grid(), *[_finger_grid()] * (FINGERS - 1))
 def mutate(
     objective: Objective, pose: Pose, sharpness: Sharpness, parents: int, alternatives: int
 ) -> tuple[Pose, NDArray[np.int64]]:
-    """The best redrawn fingers of the first poses: parents * 5 * alternatives poses, and the row each one comes from."""
+    """The best redrawn fingers of the first poses, parents * 5 * alternatives, and the row that each comes from."""
     device = objective.hand.device
     parents = min(parents, len(pose))
     angles = to_numpy(pose.angles)
@@ -53,7 +53,9 @@ def mutate(
     candidates = pose.select(to_device(row, device, np.int64))
     candidates.angles = to_device(np.concatenate(trials), device, angles.dtype)
     totals, group = total_of(objective.terms(candidates, sharpness)), np.concatenate(groups)
-    best = np.concatenate(
-        [np.flatnonzero(group == g)[np.argsort(totals[group == g], kind="stable")[:alternatives]] for g in np.unique(group)]
-    )
+    best = np.concatenate([_lowest(totals, np.flatnonzero(group == g), alternatives) for g in np.unique(group)])
     return candidates.select(to_device(best, device, np.int64)), row[best]
+
+
+def _lowest(totals: Floats, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    return rows[np.argsort(totals[rows], kind="stable")[:count]]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from handopt.camera import Camera
 from handopt.output import colour
 from handopt.output.colour import RGB
-from handopt.rasterise import rasterise
+from handopt.raster import rasterise
 
 if TYPE_CHECKING:
     from PIL import Image

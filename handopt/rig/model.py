@@ -181,6 +181,13 @@ class Rig:
         twins = edges[:, 1].astype(np.int64) * len(self.rest_mm) + edges[:, 0]
         return len(np.unique(keys)) == len(keys) and np.array_equal(np.sort(keys), np.sort(twins))
 
+    @cached_property
+    def vertex_spacing_mm(self) -> float:
+        """Mean distance of neighbouring vertices: the square root of the surface per vertex."""
+        a, b, c = (self.rest_mm[self.faces[:, corner]] for corner in range(3))
+        area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+        return float(np.sqrt(area / len(self.rest_mm)))
+
     def laplacian(self, kind: Literal["uniform", "cotangent"] = "uniform") -> "csr_array":
         """Sparse (V, V) operator L: (L @ vertices)[v] is v minus the weighted mean of its neighbours, in mm.
 

@@ -14,7 +14,7 @@ def rasterise(points: Array, faces: Array, camera: tuple[float, float, float, fl
     """
     call = Arguments()
     call.real("points", points, ("B", "V", 3))
-    call.int("faces", faces, ("F", 3), below="V")
+    call.whole("faces", faces, ("F", 3), below="V")
     fx, fy, cx, cy, width, height = camera
     b, v, f = call.size["B"], call.size["V"], call.size["F"]
     depth = call.empty(b, int(height), int(width))

@@ -38,5 +38,5 @@ def collision_backward(
 def _check(joints: Array, bones: Array) -> Arguments:
     call = Arguments()
     call.real("joints", joints, ("B", "M", 3))
-    call.int("bones", bones, ("N", 2), below="M")
+    call.whole("bones", bones, ("N", 2), below="M")
     return call

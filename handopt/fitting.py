@@ -1,0 +1,217 @@
+"""The pipeline: from a depth image to a fitted hand."""
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from handopt.backend import Device, resolve_device, sparse_to_device, to_device, using
+from handopt.camera import Camera
+from handopt.config import Config
+from handopt.crop import Crop
+from handopt.errors import ConfigError, ShapeError
+from handopt.evidence import gather_evidence
+from handopt.hand import MIRROR, Hand, Pose
+from handopt.objective import Objective
+from handopt.observation import Observation, observe
+from handopt.optimise.descend import descend, prune, refine_vertices
+from handopt.optimise.replay import SCHEDULE, Winner
+from handopt.optimise.starts import fixed_starts
+from handopt.quality import measure, most_plausible, status_of
+from handopt.result import FitResult
+from handopt.rig import Rig, default_rig
+
+Progress = Callable[[int, int, float], None]
+View = tuple[Observation, Crop, bool]
+
+SHAPES = ("none", "scale", "vertices")
+HANDS = ("right", "left", "auto")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pose to start from, instead of the fixed starts.
+
+    rotation: (3, 3) rig -> camera; translation_mm: (3,) the wrist; angles_rad: (15, 3); scale: of the whole hand
+    """
+
+    rotation: ArrayLike
+    translation_mm: ArrayLike
+    angles_rad: ArrayLike
+    scale: float = 1.0
+
+
+def fit(
+    depth_mm: NDArray[Any],
+    camera: Camera,
+    *,
+    hand: str = "right",
+    rig: Rig | None = None,
+    mask: NDArray[Any] | None = None,
+    box: Sequence[float] | None = None,
+    center: Sequence[float] | None = None,
+    start: Start | None = None,
+    shape: str = "scale",
+    config: Config | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    image: str | None = None,
+    assumptions: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> FitResult:
+    """Fit a hand to a depth image.
+
+    depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size
+    hand: 'right', 'left', or 'auto' for the one that fits better; rig: of that side, the default hand if None
+    mask: (H, W), nonzero on the hand; box: x0, y0, x1, y1 pixels around it; center: (u, v) pixels or (x, y, z) mm of
+    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size) or 'vertices' (its surface as well)
+    config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
+    image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
+    iterations and the best total
+    Raises ObservationError where no hand is found, and ShapeError, CameraError, ConfigError, DeviceError, RigError.
+    """
+    config = _checked_config(config or Config(), shape)
+    rig = _checked_rig(rig, hand)
+    depth_mm = np.asarray(depth_mm)
+    if depth_mm.shape != (camera.height, camera.width):
+        raise ShapeError(f"depth_mm: expected shape {(camera.height, camera.width)} as in camera, got {depth_mm.shape}")
+    place = resolve_device(device)
+    clock = _Clock()
+    observations = observe(depth_mm, camera, mask=mask, box=box, center=center)
+    clock.lap("observe")
+    sides = [False, True] if hand == "auto" else [rig.side == "left"]
+    views = [
+        (observation, observation.crop(config.crop_px, config.crop_half_mm), mirror)
+        for observation in observations
+        for mirror in sides
+    ]
+    right = rig if rig.side == "right" else rig.mirrored()
+    with using(place):
+        winner = _optimise(right, views, start, shape, config, place, seed, clock, progress)
+    observation, crop, mirror = views[winner.view]
+    fitted_rig = right.mirrored() if mirror else right
+    quality = measure(winner.vertices_mm, observation, fitted_rig.faces)
+    clock.lap("measure")
+    return FitResult(
+        image=image,
+        hand=fitted_rig.side,
+        status=status_of(winner.converged, observation, quality),
+        converged=winner.converged,
+        camera=camera,
+        rig=fitted_rig,
+        observation=observation,
+        crop=crop,
+        joints_mm=winner.joints_mm,
+        rotation=winner.trace.rotation[-1],
+        translation_mm=winner.trace.translation_mm[-1],
+        angles_rad=winner.trace.angles_rad[-1],
+        scale=float(winner.trace.scale[-1]),
+        shape_kind=shape,
+        rest_mm=fitted_rig.rest_mm if winner.trace.rest_mm is None else winner.trace.rest_mm[-1],
+        vertices_mm=winner.vertices_mm,
+        fitted_depth_mm=quality.fitted_depth_mm,
+        residual_mm=quality.residual_mm,
+        silhouette_iou=quality.silhouette_iou,
+        terms={name: float(values[-1]) for name, values in winner.history.items() if name not in SCHEDULE},
+        iterations=len(winner.trace.scale),
+        seconds=clock.seconds,
+        device=str(place),
+        seed=seed,
+        config=config.to_dict(),
+        versions=_versions(),
+        assumptions=(*assumptions, *rig.notes, *observation.notes),
+        history=winner.history,
+        trace=winner.trace,
+        renders=winner.renders,
+        target=winner.target,
+    )
+
+
+def _optimise(
+    rig: Rig,
+    views: list[View],
+    start: Start | None,
+    shape: str,
+    config: Config,
+    place: Device,
+    seed: int,
+    clock: "_Clock",
+    progress: Progress | None,
+) -> Winner:
+    """Fit a right hand to all views at once; left hands are mirrored views."""
+    hand = Hand.of(rig, place)
+    evidence = gather_evidence(views, rig.vertex_spacing_mm, config, np.random.default_rng(seed), place)
+    laplacian = sparse_to_device(rig.laplacian(), place) if shape == "vertices" else None
+    objective = Objective(hand, evidence, config, laplacian)
+    pose = _starting_poses(objective, config, start)
+    clock.lap("starts")
+    descent = descend(objective, pose, config, progress)
+    clock.lap("descend")
+    row = most_plausible(descent, hand, [observation for observation, _, _ in views], evidence.mirrored, rig.faces)
+    clock.lap("choose")
+    if shape == "vertices":
+        descent, row = refine_vertices(objective, descent, row, config), 0
+        clock.lap("vertices")
+    return Winner.of(descent, row, evidence, hand)
+
+
+def _checked_config(config: Config, shape: str) -> Config:
+    if shape not in SHAPES:
+        raise ConfigError(f"shape: expected one of {', '.join(SHAPES)}, got {shape!r}; change --shape")
+    if shape != "none":
+        return config
+    stages = tuple(dataclasses.replace(stage, scale=False) for stage in config.stages)
+    return dataclasses.replace(config, stages=stages)
+
+
+def _checked_rig(rig: Rig | None, hand: str) -> Rig:
+    if hand not in HANDS:
+        raise ConfigError(f"hand: expected one of {', '.join(HANDS)}, got {hand!r}; change --hand")
+    if rig is None:
+        return default_rig("left" if hand == "left" else "right")
+    if hand not in ("auto", rig.side):
+        raise ConfigError(f"hand: the rig {rig.name} is a {rig.side} hand; use --hand {rig.side} or another --model")
+    return rig
+
+
+def _starting_poses(objective: Objective, config: Config, start: Start | None) -> Pose:
+    """The best of the fixed starts, or the given one for every view."""
+    hand, evidence = objective.hand, objective.evidence
+    if start is None:
+        first = config.stages[0]
+        sharpness = objective.sharpness(first.radius_px, first.sigma_mm)
+        return prune(objective, fixed_starts(hand, evidence), config.starts, sharpness)[0]
+    flips = [np.diag(MIRROR) if mirrored else np.eye(3) for mirrored in evidence.mirrored]
+    rotation, translation = np.asarray(start.rotation), np.asarray(start.translation_mm)
+    dtype = hand.rest.dtype
+    return Pose(
+        angles=to_device([start.angles_rad] * len(flips), hand.device, dtype),
+        rotation=to_device([flip @ rotation @ flip for flip in flips], hand.device, dtype),
+        translation=to_device([flip @ translation for flip in flips], hand.device, dtype),
+        scale=to_device([start.scale] * len(flips), hand.device, dtype),
+        image=to_device(range(len(flips)), hand.device, np.int32),
+    )
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in ("handopt", "numpy", "scipy")}}

@@ -1,0 +1,99 @@
+"""The winning hypothesis: its way from the start to the end, replayed for pictures and histories."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import to_device, to_numpy
+from handopt.evidence import Evidence
+from handopt.hand import MIRROR, Hand, Pose
+from handopt.optimise.descend import Descent
+from handopt.projection import project
+from handopt.render import render_depth
+from handopt.result import Trace
+
+Floats = NDArray[np.floating[Any]]
+
+SCHEDULE = ("stage", "radius_px", "step")
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best hypothesis and its way there, on the host and mirrored back where the hand is a left one."""
+
+    view: int
+    trace: Trace
+    history: dict[str, NDArray[Any]]
+    joints_mm: Floats
+    vertices_mm: Floats
+    renders: Floats
+    target: Floats
+    converged: bool
+
+    @classmethod
+    def of(cls, descent: Descent, row: int, evidence: Evidence, hand: Hand) -> "Winner":
+        """Follow one hypothesis through all steps and render each of them."""
+        path = descent.path(row)
+        view = int(to_numpy(descent.pose.image)[row])
+        flip = np.diag(MIRROR) if evidence.mirrored[view] else np.eye(3)
+        poses = [
+            Pose(*(to_numpy(getattr(step.pose, f.name)[row : row + 1]) for f in dataclasses.fields(Pose)))
+            for step, row in path
+        ]
+        joined = Pose(*(np.concatenate([getattr(p, f.name) for p in poses]) for f in dataclasses.fields(Pose)))
+        rests = [step.rest for step, _ in path]
+        history: dict[str, NDArray[Any]] = {
+            name: np.array([step.terms[name][row] for step, row in path]) for name in descent.steps[0].terms
+        }
+        history["total"] = np.sum(list(history.values()), axis=0)
+        history["stage"] = np.array([step.stage for step, _ in path])
+        history["radius_px"] = np.array([step.radius_px for step, _ in path])
+        history["step"] = np.array([step.factor for step, _ in path])
+        vertices, joints, renders = _replay(hand, evidence, joined, rests, history["radius_px"])
+        mirrored = evidence.mirrored[view]
+        targets = to_numpy(evidence.target(float(history["radius_px"][-1])))[view]
+        rest_trace = None
+        if rests[-1] is not None:
+            default = to_numpy(hand.rest)
+            rest_trace = np.stack([default if rest is None else rest for rest in rests]) @ flip
+        return cls(
+            view=view,
+            trace=Trace(
+                rotation=flip @ joined.rotation.astype(np.float64) @ flip,
+                translation_mm=joined.translation.astype(np.float64) @ flip,
+                angles_rad=joined.angles.astype(np.float64),
+                scale=joined.scale.astype(np.float64),
+                rest_mm=rest_trace,
+            ),
+            history=history,
+            joints_mm=joints.astype(np.float64) @ flip,
+            vertices_mm=vertices.astype(np.float64) @ flip,
+            renders=renders[:, :, ::-1] if mirrored else renders,
+            target=targets[:, ::-1] if mirrored else targets,
+            converged=descent.converged,
+        )
+
+
+def _replay(
+    hand: Hand, evidence: Evidence, pose: Pose, rests: list[Any], radii: NDArray[Any]
+) -> tuple[Floats, Floats, Floats]:
+    """The last pose's vertices and joints, and a render of every pose at its radius."""
+    device = hand.device
+    on_device = Pose(
+        *(to_device(getattr(pose, f.name), device, getattr(pose, f.name).dtype) for f in dataclasses.fields(Pose))
+    )
+    transforms = hand.transforms(on_device)
+    vertices = hand.vertices(transforms)
+    for row, rest in enumerate(rests):
+        if rest is not None:
+            vertices[row] = hand.vertices(transforms[row : row + 1], to_device(rest, device))[0]
+    projected = project(vertices, evidence.coefficients[on_device.image])
+    renders = np.empty((len(radii), evidence.size, evidence.size), np.float32)
+    for radius in np.unique(radii):
+        rows = np.flatnonzero(radii == radius)
+        picked = projected[to_device(rows, device, np.int64)]
+        renders[rows] = to_numpy(render_depth(picked, float(radius), evidence.size)[0])
+    return to_numpy(vertices[-1]), to_numpy(hand.joints(transforms)[-1]), renders

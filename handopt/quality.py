@@ -1,0 +1,86 @@
+"""How good a fit is, measured on the full image: depth residual, overlap of silhouettes, and a sentence on both."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import to_numpy
+from handopt.hand import MIRROR, Hand
+from handopt.observation import Observation
+from handopt.optimise.descend import Descent
+from handopt.raster import rasterise
+
+Floats = NDArray[np.floating[Any]]
+Faces = NDArray[np.int32]
+
+GOOD_RESIDUAL_MM, GOOD_OVERLAP = 5.0, 0.75
+OVERLAP_WEIGHT, DOUBT_WEIGHT = 1.0, 0.1
+
+
+@dataclass(frozen=True)
+class Quality:
+    """fitted_depth_mm: (H, W) z-buffered mesh; residual_mm: median, mean and p95 over observed and covered pixels."""
+
+    fitted_depth_mm: Floats
+    residual_mm: dict[str, float]
+    silhouette_iou: float
+
+
+def most_plausible(
+    descent: Descent, hand: Hand, observations: list[Observation], mirrored: tuple[bool, ...], faces: Faces
+) -> int:
+    """The row to report: the best of each view is judged by its total, its overlap, and its view's own plausibility."""
+    images = to_numpy(descent.pose.image)
+    rows = [int(np.flatnonzero(images == image)[0]) for image in np.unique(images)]
+    if len(rows) == 1:
+        return rows[0]
+    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose))).astype(np.float64)
+    best_score = max(observation.score for observation in observations)
+    costs = []
+    for row in rows:
+        observation = observations[images[row]]
+        posed = vertices[row] * (MIRROR if mirrored[images[row]] else 1)
+        overlap = measure(posed, observation, faces).silhouette_iou
+        doubt = best_score - observation.score
+        costs.append(descent.totals[row] + OVERLAP_WEIGHT * (1 - overlap) + DOUBT_WEIGHT * doubt)
+    return rows[int(np.argmin(costs))]
+
+
+def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Quality:
+    """Measure the fit on the full image: a z-buffered mesh against the observed hand, the forearm left out."""
+    from scipy.ndimage import binary_fill_holes
+
+    camera = observation.camera
+    intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+    vertices = np.ascontiguousarray(vertices_mm[None])
+    fitted = rasterise(vertices, np.ascontiguousarray(faces), intrinsics)[0].astype(np.float32)
+    covered = fitted > 0
+    seen = observation.mask & covered & (observation.depth_mm > 0)
+    residual = np.abs(observation.depth_mm - fitted)[seen]
+    numbers = (
+        {
+            "median": float(np.median(residual)),
+            "mean": float(residual.mean()),
+            "p95": float(np.percentile(residual, 95)),
+        }
+        if residual.size
+        else dict.fromkeys(("median", "mean", "p95"), float("inf"))
+    )
+    hand = binary_fill_holes(observation.mask)
+    union = (hand | covered) & ~observation.arm
+    return Quality(fitted, numbers, float((hand & covered).sum() / max(1, union.sum())))
+
+
+def status_of(converged: bool, observation: Observation, quality: Quality) -> str:
+    residual, overlap = quality.residual_mm["median"], quality.silhouette_iou
+    if not np.isfinite(residual):
+        verdict = "The fit failed: the model does not cover the observed hand"
+    elif residual > GOOD_RESIDUAL_MM or overlap < GOOD_OVERLAP:
+        verdict = f"The fit is poor: median residual {residual:.1f} mm, silhouettes overlap by {overlap:.0%}"
+    else:
+        verdict = f"The fit is good: median residual {residual:.1f} mm, silhouettes overlap by {overlap:.0%}"
+    ending = "" if converged else "; it was still improving when the iterations ran out"
+    border = "; the hand touches the image border" if observation.touches_border else ""
+    return verdict + ending + border + "."
