@@ -174,15 +174,16 @@ class Arguments:
 
     def empty(self, *shape: int, dtype: Any = None) -> Array:
         """An uninitialised array on the call's device, of the call's real type unless told otherwise."""
-        return self._namespace().empty(shape, dtype or self.dtype)
+        return self._new("empty", shape, dtype)
 
     def zeros(self, *shape: int, dtype: Any = None) -> Array:
         """An array of zeros on the call's device, of the call's real type unless told otherwise."""
-        return self._namespace().zeros(shape, dtype or self.dtype)
+        return self._new("zeros", shape, dtype)
 
-    def _namespace(self) -> Any:
+    def _new(self, kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
         assert self.device is not None
-        return namespace(self.device)
+        with using(self.device):
+            return getattr(namespace(self.device), kind)(shape, dtype or self.dtype)
 
     def _array(self, name: str, array: Array, expected: str) -> None:
         if not (isinstance(array, np.ndarray) or hasattr(array, "__cuda_array_interface__")):
@@ -226,7 +227,7 @@ def launch(kernel: str, items: int, *arguments: Any) -> None:
 
 def schedule(array: Array) -> str:
     """'image' where one thread runs a whole image in order, 'grid' where items of an image run on many threads."""
-    return _library().schedule if isinstance(array, np.ndarray) else "grid"
+    return library().schedule if isinstance(array, np.ndarray) else "grid"
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ class Library:
 def library_problem() -> str | None:
     """Why the CPU kernels cannot be used, or None if they can."""
     try:
-        _library()
+        library()
     except KernelError as error:
         return str(error)
     return None
@@ -250,16 +251,17 @@ def library_problem() -> str | None:
 
 def cpu_threads() -> int:
     """How many threads the CPU kernels use; 0 if they were built without OpenMP."""
-    return int(_library().handle.handopt_threads())
+    return int(library().handle.handopt_threads())
 
 
 def set_cpu_threads(count: int) -> None:
     """Set how many threads the CPU kernels use. Results do not depend on it."""
-    _library().handle.handopt_set_threads(max(1, count))
+    library().handle.handopt_set_threads(max(1, count))
 
 
 @cache
-def _library() -> Library:
+def library() -> Library:
+    """Load the compiled CPU kernels. Raises KernelError where they are missing or stale."""
     override = os.environ.get(LIBRARY_VARIABLE)
     candidates = [Path(override)] if override else _library_candidates()
     path = next((p for p in candidates if p.is_file()), None)
@@ -291,7 +293,7 @@ def _library_candidates() -> list[Path]:
 
 @cache
 def _cpu_function(kernel: str, real: str) -> Any:
-    function = getattr(_library().handle, kernel + _SUFFIX[real])
+    function = getattr(library().handle, kernel + _SUFFIX[real])
     scalar = ctypes.c_float if real == "float32" else ctypes.c_double
     types = {"r": scalar, "i": ctypes.c_int}
     function.argtypes = [types.get(kind, ctypes.c_void_p) for _, kind in SIGNATURES[kernel]]

@@ -1,6 +1,7 @@
 """Collision of joints with bones (paper, Eq. 14 to 22, corrected)."""
 
 from handopt.backend import Arguments, Array, launch
+from handopt.errors import ShapeError
 
 
 def collision(joints: Array, bones: Array, radius: float) -> Array:
@@ -10,7 +11,7 @@ def collision(joints: Array, bones: Array, radius: float) -> Array:
     Returns (B,): 1/M sum over bones and over joints k that are no end of the bone of
     max(0, min(h^2/4 - dist_h, radius^2 - dist_r)). Raises ShapeError.
     """
-    call = _check(joints, bones)
+    call = _check(joints, bones, radius)
     b, m, n = (call.size[name] for name in "BMN")
     loss = call.zeros(b)
     launch("collision_forward", b * n, joints, bones, loss, radius, b, m, n)
@@ -25,7 +26,7 @@ def collision_backward(
     fixed_length: hold the bone lengths constant, exact for motion that keeps them (paper, Eq. 20 to 22 with their
     misprints mended); False differentiates them too. Returns grad_joints (B, M, 3). Raises ShapeError.
     """
-    call = _check(joints, bones)
+    call = _check(joints, bones, radius)
     call.real("grad_loss", grad_loss, ("B",))
     b, m, n = (call.size[name] for name in "BMN")
     grad_joints = call.zeros(b, m, 3)
@@ -35,8 +36,10 @@ def collision_backward(
     return grad_joints
 
 
-def _check(joints: Array, bones: Array) -> Arguments:
+def _check(joints: Array, bones: Array, radius: float) -> Arguments:
     call = Arguments()
     call.real("joints", joints, ("B", "M", 3))
     call.whole("bones", bones, ("N", 2), below="M")
+    if not 0 <= radius < float("inf"):
+        raise ShapeError(f"radius: expected a distance in mm, got {radius!r}")
     return call

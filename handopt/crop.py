@@ -1,6 +1,7 @@
 """The renderer's grid: a cube around the hand, its S x S pixels, and the resampling of a depth image onto them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Crop:
             raise ShapeError(f"center_mm: expected 3 finite numbers with z > 0, got {self.center_mm}")
         if not (np.isfinite(self.half_mm) and self.half_mm > 0.0):
             raise ShapeError(f"half_mm: expected a length > 0, got {self.half_mm}")
-        if self.size != int(self.size) or not 1 <= self.size <= MAX_SIZE:
+        if not 1 <= self.size <= MAX_SIZE or self.size != int(self.size):
             raise ShapeError(f"size: expected a whole number from 1 to {MAX_SIZE}, got {self.size}")
         object.__setattr__(self, "center_mm", tuple(float(value) for value in center))
         object.__setattr__(self, "half_mm", float(self.half_mm))
@@ -101,7 +102,7 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))
     pick = np.ix_(np.clip(v, 0, height - 1), np.clip(u, 0, width - 1))
 
-    def cells(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    def cells(image: NDArray[Any]) -> NDArray[Any]:
         blocks = image.reshape(crop.size, samples, crop.size, samples).transpose(0, 2, 1, 3)
         return blocks.reshape(crop.size, crop.size, samples * samples)
 
@@ -116,7 +117,7 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     hand = seen & (median >= near) & (median < far)
     hand_depth = np.where(hand, median, np.float32(0)).astype(np.float32)
     other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
-    out = ~cells(inside).all(axis=-1)
+    out = np.asarray(~cells(inside).all(axis=-1))
     free = _free(crop, np.where(seen, median, np.float32(0)), other, is_arm, (count > 0) | out)
     return Grid(hand_depth, hand, free)
 

@@ -1,5 +1,7 @@
 """Forward kinematics: from a pose to one rest-to-camera transform per joint (paper, section 2)."""
 
+import numpy as np
+
 from handopt.backend import Arguments, Array, launch
 from handopt.errors import ShapeError
 
@@ -81,6 +83,8 @@ def _check(
     call.real("bind", bind, ("J", 3, 4))
     call.whole("parents", parents, ("J",), below="J", lowest=-1)
     call.whole("articulated", articulated, ("A",), below="J")
+    if isinstance(parents, np.ndarray) and (parents >= np.arange(len(parents))).any():
+        raise ShapeError("parents: expected every parent before its children")
     if call.size["J"] > MAX_JOINTS:
         raise ShapeError(f"bind: expected at most {MAX_JOINTS} joints, got {call.size['J']}")
     if side not in (1, -1):

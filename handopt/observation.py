@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from handopt.camera import Camera
 from handopt.crop import Crop, Grid, resample
 from handopt.errors import CameraError, DepthError, ObservationError, ShapeError
-from handopt.palms import DISTANCE_MM, Palm, inscribed_palm, palm_at_pixel, propose_palms
+from handopt.palms import CENTER_REACH_MM, DISTANCE_MM, Palm, inscribed_palm, palms_at, propose_palms
 from handopt.segmentation import BALL_MM, CUT_MM, Candidate, grow, in_pixels
 from handopt.surfaces import BoolImage, FloatImage, Frame, Vector, take_apart, window_around
 
@@ -23,7 +23,6 @@ MAX_SCORE_GAP = 6.0
 MIN_SCORE = -0.5
 DISTINCT_MM = 60.0
 SKIN_TO_PALM_MM = 15.0
-CENTER_REACH_MM = 60.0
 CROP_SHIFT_MM = (50.0, 50.0, 40.0)
 HINTS = "say where the hand is with --box, --center or --mask"
 
@@ -51,7 +50,7 @@ class Observation:
     notes: tuple[str, ...]
 
     def crop(self, size: int = 120, half_mm: float = 125.0) -> Crop:
-        """Return the cube around the hand: centred on the extent of its points, at most 50 mm from the palm. Raises ShapeError."""
+    X
         low, high = np.percentile(self.points_mm, (0.5, 99.5), axis=0)
         middle = 0.5 * (low + high)
         shift = np.clip(middle - self.center_mm, -np.array(CROP_SHIFT_MM), CROP_SHIFT_MM)
@@ -80,21 +79,21 @@ def observe(
     """
     depth, notes = _checked_depth(depth_mm, camera)
     given = None if mask is None else _checked_mask(mask, depth.shape)
-    allowed = _allowed(depth.shape, given, box)
-    frame = take_apart(depth, camera, allowed)
+    place = None if center is None else _checked_center(center)
+    frame = take_apart(depth, camera, _allowed(depth.shape, given, box))
     _check_distance(frame)
-    palm = None if center is None else _palm_at(frame, center)
+    palms = None if place is None else _palms_given(frame, place)
     if given is not None:
-        return [_observe_mask(frame, palm, notes)]
-    hinted = box is not None or center is not None
-    palms = propose_palms(frame) if palm is None else [palm]
+        palm = inscribed_palm(frame) if palms is None else palms[0]
+        return [_observe_mask(frame, palm, place, notes)]
+    palms = propose_palms(frame) if palms is None else palms
     nearest = min((float(palm.center_mm[2]) for palm in palms), default=0.0)
     candidates = [candidate for palm in palms if (candidate := grow(frame, palm, nearest)) is not None]
+    hinted = box is not None or place is not None
     chosen = _choose([candidate for candidate in candidates if _plausible(candidate, hinted)])
     if not chosen:
-        raise ObservationError(_no_hand(frame, candidates, box, center))
-    given_center = None if center is None or len(center) == 2 else np.asarray(center, np.float64)
-    return [_from_candidate(candidate, given_center, notes) for candidate in chosen]
+        raise ObservationError(_no_hand(frame, candidates, hinted))
+    return [_from_candidate(candidate, place, notes) for candidate in chosen]
 
 
 def _checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tuple[str, ...]]:
@@ -107,7 +106,8 @@ def _checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tup
             f"the depth image is {given.shape[1]} x {given.shape[0]} pixels, but the camera ({camera.source}) is for "
             f"{camera.width} x {camera.height}; change --camera"
         )
-    depth = given.astype(np.float32)
+    with np.errstate(over="ignore"):
+        depth = given.astype(np.float32)
     finite = np.isfinite(depth)
     notes: tuple[str, ...] = ()
     if not finite.all():
@@ -158,28 +158,24 @@ def _check_distance(frame: Frame) -> None:
         )
 
 
-def _palm_at(frame: Frame, center: Sequence[float]) -> Palm:
-    """Return the palm at a pixel (u, v) or a point (x, y, z) that the user gave."""
+def _checked_center(center: Sequence[float]) -> Vector:
+    """Return (2,) a pixel or (3,) a point."""
     place = np.asarray(center, dtype=np.float64)
     if place.shape not in ((2,), (3,)) or not np.isfinite(place).all():
         raise ShapeError(f"center: expected (u, v) in pixels or (x, y, z) in mm, got {center}; change --center")
-    camera = frame.camera
-    rows, columns = np.nonzero(frame.labels)
-    if len(place) == 3:
-        if place[2] <= 0:
-            raise ObservationError(f"the centre {center} lies behind the camera; --center needs z > 0")
-        z = frame.depth_mm[rows, columns]
-        x, y = (columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z
-        distance = np.sqrt((x - place[0]) ** 2 + (y - place[1]) ** 2 + (z - place[2]) ** 2)
-    else:
-        distance = np.hypot(columns - place[0], rows - place[1]) * frame.depth_mm[rows, columns] / camera.fx
-    closest = int(distance.argmin())
-    if distance[closest] > CENTER_REACH_MM:
+    if len(place) == 3 and place[2] <= 0:
+        raise ObservationError(f"the centre {center} lies behind the camera; --center needs z > 0")
+    return place
+
+
+def _palms_given(frame: Frame, place: Vector) -> list[Palm]:
+    """Return the palms that may be meant by a centre that the user gave."""
+    palms = palms_at(frame, place)
+    if not palms:
         raise ObservationError(
-            f"nothing is measured within {CENTER_REACH_MM:g} mm of the centre {center}; change --center"
+            f"nothing is measured within {CENTER_REACH_MM:g} mm of the centre {tuple(place.tolist())}; change --center"
         )
-    row, column = int(rows[closest]), int(columns[closest])
-    return palm_at_pixel(frame, row, column)
+    return palms
 
 
 def _plausible(candidate: Candidate, hinted: bool) -> bool:
@@ -199,7 +195,7 @@ def _choose(candidates: list[Candidate]) -> list[Candidate]:
     return chosen
 
 
-def _from_candidate(candidate: Candidate, given_center: Vector | None, notes: tuple[str, ...]) -> Observation:
+def _from_candidate(candidate: Candidate, place: Vector | None, notes: tuple[str, ...]) -> Observation:
     """Turn a candidate into an observation at the resolution of the image."""
     mask, arm = in_pixels(candidate)
     if candidate.arm is None:
@@ -207,17 +203,16 @@ def _from_candidate(candidate: Candidate, given_center: Vector | None, notes: tu
     else:
         cut = f"The forearm was cut off {CUT_MM:g} mm past the centre of the palm."
     direction = None if candidate.arm is None else candidate.arm.direction
-    center = _under_skin(candidate.palm.center_mm) if given_center is None else given_center
+    center = _palm_center(candidate.window.frame.camera, candidate.palm, place)
     return _observation(candidate.window.frame, mask, arm, center, direction, candidate.score, (*notes, cut))
 
 
-def _observe_mask(frame: Frame, palm: Palm | None, notes: tuple[str, ...]) -> Observation:
+def _observe_mask(frame: Frame, palm: Palm, place: Vector | None, notes: tuple[str, ...]) -> Observation:
     """Take a mask that the user gave for the hand; what its surfaces continue in is the forearm."""
     mask = frame.labels > 0
     area = float(frame.area_cm2.sum())
     if not MIN_HINTED_CM2 <= area <= MAX_MASK_CM2:
         raise ObservationError(f"the mask covers {area:.3g} cm2, which is no hand; check --mask and --unit")
-    palm = inscribed_palm(frame) if palm is None else palm
     window = window_around(frame, palm.center_mm, BALL_MM, stride=1)
     block = np.s_[window.rows, window.columns]
     surfaces = np.flatnonzero(frame.area_cm2 >= MASKED_SURFACE_CM2)
@@ -228,7 +223,7 @@ def _observe_mask(frame: Frame, palm: Palm | None, notes: tuple[str, ...]) -> Ob
         ray = (window.points_mm[arm[block]] - palm.center_mm).mean(axis=0, dtype=np.float64)
         direction = ray / np.linalg.norm(ray)
     note = "The mask was taken for the hand as it is, without flying pixels."
-    return _observation(frame, mask, arm, _under_skin(palm.center_mm), direction, 0.0, (*notes, note))
+    return _observation(frame, mask, arm, _palm_center(frame.camera, palm, place), direction, 0.0, (*notes, note))
 
 
 def _observation(
@@ -262,27 +257,32 @@ def _observation(
     )
 
 
-def _under_skin(point_mm: Vector) -> Vector:
-    """Move a point of the skin 15 mm along its ray, into the palm."""
-    return np.asarray(point_mm * (1.0 + SKIN_TO_PALM_MM / float(np.linalg.norm(point_mm))))
+def _palm_center(camera: Camera, palm: Palm, place: Vector | None) -> Vector:
+    """Return the centre of a palm, 15 mm under the skin, at the pixel or the point that the user gave if any."""
+    if place is not None and len(place) == 3:
+        return place
+    center = palm.center_mm
+    if place is not None:
+        ray = np.array([(place[0] - camera.cx) / camera.fx, (place[1] - camera.cy) / camera.fy, 1.0])
+        center = ray * palm.center_mm[2]
+    return np.asarray(center * (1.0 + SKIN_TO_PALM_MM / float(np.linalg.norm(center))))
 
 
-def _no_hand(
-    frame: Frame, candidates: list[Candidate], box: Sequence[float] | None, center: Sequence[float] | None
-) -> str:
+def _no_hand(frame: Frame, candidates: list[Candidate], hinted: bool) -> str:
     """Say why no hand was found and what to change."""
-    measured = frame.labels > 0
-    near, far = np.percentile(frame.depth_mm[measured], (2, 98))
-    where = f"the depth image shows {_length(near)} to {_length(far)}"
-    if box is not None or center is not None:
-        what = "no hand was found there; change --box and --center, give --mask"
-    elif not candidates:
-        what = f"no hand was found: no surface at {_length(DISTANCE_MM[0])} to {_length(DISTANCE_MM[1])} has a palm; {HINTS}"
+    near, far = np.percentile(frame.depth_mm[frame.labels > 0], (2, 98))
+    reach = f"{_length(DISTANCE_MM[0])} to {_length(DISTANCE_MM[1])}"
+    best = max(candidates, key=lambda candidate: candidate.score, default=None)
+    if hinted:
+        what = "no hand was found there; change --box or --center, give --mask"
+    elif best is None:
+        what = f"no hand was found: no surface at {reach} has a palm; {HINTS}"
     else:
-        best = max(candidates, key=lambda candidate: candidate.score)
-        z = float(best.palm.center_mm[2])
-        what = f"no hand was found: the most likely place, {_length(z)} away, shows {best.area_cm2:.3g} cm2 unlike a hand; {HINTS}"
-    return f"{what}, or check --unit ({where})"
+        z = _length(float(best.palm.center_mm[2]))
+        what = (
+            f"no hand was found: the most likely place, {z} away, shows {best.area_cm2:.3g} cm2 unlike a hand; {HINTS}"
+        )
+    return f"{what}, or check --unit (what is measured there lies {_length(near)} to {_length(far)} away)"
 
 
 def _length(mm: float) -> str:

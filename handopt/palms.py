@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.camera import Camera
 from handopt.surfaces import (
     BoolImage,
     FloatImage,
@@ -14,12 +15,13 @@ from handopt.surfaces import (
     Window,
     coarse_stride,
     open_window,
-    window_around,
 )
 
 DISTANCE_MM = (120.0, 3000.0)
 PALM_RADIUS_MM = (12.0, 62.0)
 TYPICAL_RADIUS_MM = 36.0
+CENTER_REACH_MM = 60.0
+CENTER_SURFACE_MM = 30.0
 MIN_SURFACE_CM2 = 20.0
 BOX_STEP_PX = 4
 MAX_PALMS = 8
@@ -77,17 +79,38 @@ def inscribed_palm(frame: Frame) -> Palm:
     return Palm(center, float(radius[row, column]), int(window.labels[row, column]))
 
 
-def palm_at_pixel(frame: Frame, row: int, column: int) -> Palm:
-    """Return the palm at a pixel that the user gave; its radius is a typical one."""
-    window = open_window(frame, (row, row), (column, column), 1)
-    label = int(frame.labels[row, column])
-    around = window_around(frame, window.points_mm[0, 0].astype(np.float64), 0.5 * TYPICAL_RADIUS_MM)
-    close = (around.labels == label) & (
-        np.abs(around.points_mm - window.points_mm[0, 0]).max(axis=-1) < 0.5 * TYPICAL_RADIUS_MM
-    )
-    point = window.points_mm[0, 0].astype(np.float64)
-    z = float(np.median(around.depth_mm[close])) if close.any() else float(point[2])
-    return Palm(point * (z / point[2]), TYPICAL_RADIUS_MM, label)
+def palms_at(frame: Frame, center: Vector) -> list[Palm]:
+    """Return the palms that may be meant by a pixel (u, v) or a point (x, y, z) in mm that the user gave.
+
+    There is one on every surface that shows much of the 30 mm around it, for fingers may lie before the palm; the radius is a
+    typical one. Empty where the nearest surface is farther away than 60 mm.
+    """
+    camera = frame.camera
+    rows, columns = np.nonzero(frame.labels)
+    z = frame.depth_mm[rows, columns]
+    if len(center) == 2:
+        distance = np.hypot((columns - center[0]) / camera.fx, (rows - center[1]) / camera.fy) * z
+    else:
+        offsets = _points(camera, rows, columns, z) - center
+        distance = np.sqrt(np.einsum("ij,ij->i", offsets, offsets))
+    if distance.min() > CENTER_REACH_MM:
+        return []
+    close = np.flatnonzero(distance <= max(CENTER_SURFACE_MM, float(distance.min()) + 1.0))
+    labels = frame.labels[rows[close], columns[close]]
+    palms = []
+    for label in np.unique(labels):
+        mine = close[labels == label]
+        if 10 * len(mine) >= len(close):
+            nearest = mine[distance[mine].argmin()]
+            point = _points(camera, rows[nearest], columns[nearest], z[nearest])
+            palms.append(Palm(point * (float(np.median(z[mine])) / point[2]), TYPICAL_RADIUS_MM, int(label)))
+    return palms
+
+
+def _points(camera: Camera, rows: Places, columns: Places, z_mm: FloatImage) -> Vector:
+    """Lift pixels to points (n, 3)."""
+    z = np.asarray(z_mm, np.float64)
+    return np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=-1)
 
 
 def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> list[Palm]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from handopt.backend import Arguments, Array, launch, namespace
+from handopt.errors import ShapeError
 
 
 def rasterise(points: Array, faces: Array, camera: tuple[float, float, float, float, int, int]) -> Array:
@@ -16,6 +17,8 @@ def rasterise(points: Array, faces: Array, camera: tuple[float, float, float, fl
     call.real("points", points, ("B", "V", 3))
     call.whole("faces", faces, ("F", 3), below="V")
     fx, fy, cx, cy, width, height = camera
+    if not (np.isfinite((fx, fy, cx, cy)).all() and fx > 0 and fy > 0 and width > 0 and height > 0):
+        raise ShapeError(f"camera: expected positive fx, fy, width and height and finite cx, cy, got {camera!r}")
     b, v, f = call.size["B"], call.size["V"], call.size["F"]
     depth = call.empty(b, int(height), int(width))
     depth.fill(np.inf)

@@ -97,7 +97,7 @@ DEVICE void pose_chain(const real* angles, const int* parents, const int* articu
 // overwrites transforms
 KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real* translation, const real* scale, const int* parents,
                            const int* articulated, const real* bind, real* transforms, int side, int B, int J, int A) {
-    FOR_EACH(b, B) {
+    FOR_EACH_IMAGE(b, B) {
         real chain[12 * MAX_JOINTS];
         int row_of[MAX_JOINTS];
         pose_chain(angles + 3 * A * b, parents, articulated, bind, side, J, A, row_of, chain);
@@ -120,7 +120,7 @@ KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real*
 KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, const real* rotation, const real* scale, const int* parents,
                             const int* articulated, const real* bind, real* grad_angles, real* grad_rotation, real* grad_translation,
                             real* grad_scale, int side, int B, int J, int A) {
-    FOR_EACH(b, B) {
+    FOR_EACH_IMAGE(b, B) {
         real chain[12 * MAX_JOINTS], grad_chain[12 * MAX_JOINTS];
         int row_of[MAX_JOINTS];
         pose_chain(angles + 3 * A * b, parents, articulated, bind, side, J, A, row_of, chain);

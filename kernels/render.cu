@@ -21,10 +21,10 @@ DEVICE bool make_splat(const real* p, real radius, int S, Splat* splat) {
     splat->inverse_r2 = 1 / (radius * radius);
     const bool inside = p[0] > -radius && p[0] < S - 1 + radius && p[1] > -radius && p[1] < S - 1 + radius;
     if (!inside || !(splat->closeness > 0) || !(splat->closeness < (real)1e30)) return false;
-    splat->row_first = max_int(0, (int)ceil(p[1] - radius));
-    splat->row_last = min_int(S - 1, (int)floor(p[1] + radius));
-    splat->column_first = max_int(0, (int)ceil(p[0] - radius));
-    splat->column_last = min_int(S - 1, (int)floor(p[0] + radius));
+    splat->row_first = (int)max_real(0, ceil(p[1] - radius));
+    splat->row_last = (int)min_real(S - 1, floor(p[1] + radius));
+    splat->column_first = (int)max_real(0, ceil(p[0] - radius));
+    splat->column_last = (int)min_real(S - 1, floor(p[0] + radius));
     return splat->row_first <= splat->row_last && splat->column_first <= splat->column_last;
 }
 
@@ -54,7 +54,7 @@ DEVICE void splat_columns(const Splat& splat, int v, int first, int S, real* ima
 // One image per thread: overwrites image and winners. Windows are widened to 8 or 16 columns inside the image, where the falloff is 0
 // beyond the window, so that rows run in lanes of fixed width; wider windows go 8 columns at a time.
 KERNEL(render_forward)(const real* points, real* image, int* winners, real radius, int B, int V, int S) {
-    FOR_EACH_IN_IMAGE(b, B, once, 1) {
+    FOR_EACH_IMAGE(b, B) {
         real* f = image + (long long)b * S * S;
         int* w = winners + (long long)b * S * S;
         for (int k = 0; k < S * S; ++k) {

@@ -5,6 +5,7 @@
 //   DEVICE                             qualifier of a helper function
 //   KERNEL(name)                       an entry point: name on a GPU, name_f32 / name_f64 on the CPU
 //   FOR_EACH(i, n)                     independent items, any order
+//   FOR_EACH_IMAGE(b, B)               images, one per thread
 //   FOR_EACH_IN_IMAGE(b, B, i, n)      items i of image b; on the CPU the items of one image run in order on one thread,
 //                                      so that sums over them are the same for any number of threads
 //   ADD(address, value)                adds to memory that items of the same image share
@@ -80,6 +81,7 @@ DEVICE key64 bits_of(double value) {
 #if defined(__CUDACC__) || defined(HANDOPT_EMULATE_CUDA)
 
 #define FOR_EACH(i, n) for (long long i = GRID_START; i < (long long)(n); i += GRID_STRIDE)
+#define FOR_EACH_IMAGE(b, B) FOR_EACH(b, B)
 #define FOR_EACH_IN_IMAGE(b, B, i, n)                                                         \
     for (long long item_ = GRID_START; item_ < (long long)(B) * (n); item_ += GRID_STRIDE)    \
         for (int b = (int)(item_ / (n)), i = (int)(item_ % (n)), once_ = 1; once_; once_ = 0)
@@ -90,9 +92,11 @@ DEVICE key64 bits_of(double value) {
 #define FOR_EACH(i, n)                                   \
     PRAGMA(omp parallel for schedule(static) if ((n) > 64)) \
     for (long long i = 0; i < (long long)(n); ++i)
-#define FOR_EACH_IN_IMAGE(b, B, i, n)                      \
+#define FOR_EACH_IMAGE(b, B)                                   \
     PRAGMA(omp parallel for schedule(dynamic, 1) if ((B) > 1)) \
-    for (int b = 0; b < (B); ++b)                          \
+    for (int b = 0; b < (B); ++b)
+#define FOR_EACH_IN_IMAGE(b, B, i, n) \
+    FOR_EACH_IMAGE(b, B)              \
         for (int i = 0; i < (n); ++i)
 
 #endif

@@ -19,21 +19,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from handopt import backend
+from handopt import (
+    backend,
+    closest_points,
+    closest_points_backward,
+    collision,
+    collision_backward,
+    default_rig,
+    depth_loss,
+    depth_loss_backward,
+    fit,
+    forward_kinematics,
+    forward_kinematics_backward,
+    joint_limits,
+    joint_limits_backward,
+    project,
+    project_backward,
+    rasterise,
+    read_depth,
+    render_depth,
+    render_depth_backward,
+    silhouette_loss,
+    silhouette_loss_backward,
+    skin,
+    skin_backward,
+    skin_normals,
+)
 from handopt.camera import sidecar
-from handopt.closest import closest_points, closest_points_backward
-from handopt.collisions import collision, collision_backward
-from handopt.depth import read_depth
 from handopt.errors import HandoptError
-from handopt.fitting import fit
-from handopt.kinematics import forward_kinematics, forward_kinematics_backward
-from handopt.limits import joint_limits, joint_limits_backward
-from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
-from handopt.projection import project, project_backward
-from handopt.raster import rasterise
-from handopt.render import render_depth, render_depth_backward
-from handopt.rig import default_rig
-from handopt.skinning import skin, skin_backward, skin_normals
 
 Arrays = dict[str, Any]
 Calls = dict[str, tuple[Callable[[], Any], Callable[[], Any] | None]]

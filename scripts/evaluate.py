@@ -25,12 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from handopt.camera import Camera
-from handopt.depth import read_depth
-from handopt.errors import HandoptError
-from handopt.fitting import fit
+from handopt import KEYPOINT_NAMES, Camera, HandoptError, Rig, fit, read_depth
 from handopt.output.overlay import write_overlay
-from handopt.rig import KEYPOINT_NAMES, Rig
 
 Floats = NDArray[np.float64]
 

@@ -16,11 +16,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from handopt.camera import Camera
-from handopt.kinematics import forward_kinematics
-from handopt.raster import rasterise
-from handopt.rig import Rig, default_rig
-from handopt.skinning import skin
+from handopt import Camera, Rig, default_rig, forward_kinematics, rasterise, skin
 
 Floats = NDArray[np.float64]
 

@@ -1,6 +1,5 @@
 """Runs `handopt fit` in the tests: small images, settings for a quick fit, and a stand-in for the fit itself."""
 
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -67,5 +66,5 @@ class FakeFit:
 def fake_fit(monkeypatch: pytest.MonkeyPatch) -> FakeFit:
     """Replaces the fit."""
     fake = FakeFit()
-    monkeypatch.setattr(importlib.import_module("handopt.fitting"), "fit", fake)
+    monkeypatch.setattr("handopt.fitting.fit", fake)
     return fake

@@ -92,7 +92,7 @@ def test_arrays_on_the_cpu() -> None:
 
 
 def test_the_library_has_every_kernel_in_both_precisions() -> None:
-    handle = backend._library().handle
+    handle = backend.library().handle
     for kernel in SIGNATURES:
         for suffix in ("_f32", "_f64"):
             assert ctypes.cast(getattr(handle, kernel + suffix), ctypes.c_void_p).value
@@ -101,13 +101,13 @@ def test_the_library_has_every_kernel_in_both_precisions() -> None:
 def test_the_library_is_the_one_that_was_asked_for() -> None:
     assert backend.library_problem() is None
     asked = os.environ.get(backend.LIBRARY_VARIABLE)
-    assert asked is None or backend._library().path == Path(asked)
+    assert asked is None or backend.library().path == Path(asked)
 
 
 def loading(monkeypatch: pytest.MonkeyPatch, path: Path) -> Any:
     """Load a library as in a new process."""
     monkeypatch.setenv(backend.LIBRARY_VARIABLE, str(path))
-    return backend._library.__wrapped__()
+    return backend.library.__wrapped__()
 
 
 def test_a_missing_library_says_how_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_broken_library_says_how_to_install(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_stale_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = backend._library().path
+    path = backend.library().path
     assert loading(monkeypatch, path).path == path
     monkeypatch.setattr(backend, "source_hash", lambda: "another")
     with pytest.raises(KernelError, match=r"other kernel sources.*pip install"):
@@ -134,7 +134,7 @@ def test_library_problem_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise KernelError("why")
 
-    monkeypatch.setattr(backend, "_library", broken)
+    monkeypatch.setattr(backend, "library", broken)
     assert backend.library_problem() == "why"
 
 

@@ -298,15 +298,15 @@ def test_overlays_of_foreign_data_stay_outside_the_project(capsys: pytest.Captur
 
 
 def test_evaluate_fits_scores_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--only", "open,left", "--jobs", "2", "--overlays", str(tmp_path)]
+    arguments = ["--only", "open,pinch", "--jobs", "2", "--overlays", str(tmp_path)]
     arguments += ["--json", str(tmp_path / "scores.json")]
     assert evaluate.main([str(render_examples.EXAMPLES_DIR), *arguments]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert [row["image"] for row in scores["images"]] == ["left.png", "open.png"]
+    assert [row["image"] for row in scores["images"]] == ["open.png", "pinch.png"]
     totals = scores["groups"]["examples"]
-    assert totals["median_error"] < 7.0, "both hands are in plain view"
+    assert totals["median_error"] < 7.0, "hands in plain view"
     assert totals["visible_within_20"] == 1.0
-    assert {path.name for path in (tmp_path / "examples").iterdir()} == {"left.png", "open.png"}
+    assert {path.name for path in (tmp_path / "examples").iterdir()} == {"open.png", "pinch.png"}
     assert (tmp_path / "examples-sheet.png").is_file()
     header, line = capsys.readouterr().out.splitlines()
     assert "median_error" in header

@@ -63,7 +63,7 @@ def _kernels() -> dict[str, Any]:
     problem = backend.library_problem()
     facts: dict[str, Any] = {"problem": problem, "source_hash": backend.source_hash()}
     if problem is None:
-        library = backend._library()
+        library = backend.library()
         threads = backend.cpu_threads()
         facts |= {"library": str(library.path), "schedule": library.schedule, "openmp": threads > 0}
         facts["threads"] = max(threads, 1)
