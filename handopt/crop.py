@@ -22,8 +22,9 @@ HOLE_REACH_PX = 4.0
 class Crop:
     """A cube in front of a camera and the S x S grid over it.
 
-    center_mm: centre of the cube in the camera frame. half_mm: half its edge. size: S. The grid covers the rectangle of
-    half-widths fx half / Cz and fy half / Cz pixels around the projected centre, so its pixels are square in mm. Raises ShapeError.
+    center_mm: centre of the cube in the camera frame. half_mm: half its edge. size: S. The grid covers the rectangle
+    of half-widths fx half / Cz and fy half / Cz pixels around the projected centre, so its pixels are square in mm.
+    Raises ShapeError.
     """
 
     center_mm: tuple[float, float, float]
@@ -51,15 +52,13 @@ class Crop:
 
     @property
     def coefficients(self) -> Vector:
-        """Return (ax, bx, ay, by, az, bz): column ax X/Z + bx, row ay Y/Z + by, depth az Z + bz, 0..1 within the cube."""
+        """Return (ax, bx, ay, by, az, bz): column ax X/Z + bx, row ay Y/Z + by, depth az Z + bz, 0..1 in the cube."""
         x, y, z = self.center_mm
         scale = z / self.mm_per_px
         middle = 0.5 * (self.size - 1)
         depth_scale = 0.5 / self.half_mm
-        near = z - self.half_mm
-        return np.array(
-            [scale, middle - scale * x / z, scale, middle - scale * y / z, depth_scale, -depth_scale * near]
-        )
+        depth_offset = depth_scale * (self.half_mm - z)
+        return np.array([scale, middle - scale * x / z, scale, middle - scale * y / z, depth_scale, depth_offset])
 
     def image_coordinates(self) -> tuple[Vector, Vector]:
         """Return where the grid's rows and columns lie in the camera's image: (S,) v and (S,) u, in pixels."""
@@ -87,13 +86,15 @@ class Grid:
 def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) -> Grid:
     """Resample a depth image onto a crop's grid; every value is one of the measurements, nothing is interpolated.
 
-    depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4 pixels are
-    looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there. A grid pixel
-    belongs to the hand where at least half of them do; its depth is their lower median, which lies on one of two surfaces
-    where both are in view. A grid pixel is free where something is measured that is not nearer than the hand next to it by
-    more than 10 mm, or where nothing is measured farther than 2 pixels (of the grid and of the image) from the hand and
-    from the arm and outside small holes beside the hand. The arm, what is nearer than the hand, and what lies outside of the
-    image are not free.
+    depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4
+    pixels are looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there.
+    A grid pixel belongs to the hand where at least half of them do; its depth is the lower median of those, which is
+    on one of the two surfaces where an edge crosses the pixel.
+
+    A grid pixel is free where all that is measured lies behind the hand beside it (or at most 10 mm before it), and
+    where nothing is measured farther than 2 pixels (of the grid and of the image) from the hand and from the arm,
+    outside of small holes beside the hand. The arm, what is nearer than the hand, and what lies outside of the image
+    are not free.
     """
     samples = _samples_per_pixel(crop)
     positions = (np.arange(crop.size * samples) + 0.5) / samples - 0.5
@@ -108,7 +109,7 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
 
     depth = np.where(cells(inside), cells(depth_mm[pick]), np.float32(0))
     is_hand = cells(mask[pick] & inside) & (depth > 0)
-    is_arm = cells(arm[pick] & inside).any(axis=-1)
+    is_arm = np.asarray(cells(arm[pick] & inside).any(axis=-1))
     near, far = crop.center_mm[2] - crop.half_mm, crop.center_mm[2] + crop.half_mm
     ordered = np.sort(np.where(is_hand, depth, np.float32(np.inf)), axis=-1)
     count = np.count_nonzero(is_hand, axis=-1)
@@ -118,7 +119,8 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     hand_depth = np.where(hand, median, np.float32(0)).astype(np.float32)
     other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
     out = np.asarray(~cells(inside).all(axis=-1))
-    free = _free(crop, np.where(seen, median, np.float32(0)), other, is_arm, (count > 0) | out)
+    unknown = np.asarray((count > 0) | out)
+    free = _free(crop, np.where(seen, median, np.float32(0)), other, is_arm, unknown)
     return Grid(hand_depth, hand, free)
 
 
@@ -131,7 +133,8 @@ def _samples_per_pixel(crop: Crop) -> int:
 def _free(crop: Crop, hand_depth: FloatImage, other: FloatImage, arm: BoolImage, unknown: BoolImage) -> BoolImage:
     """Tell where the hand is proven not to be.
 
-    hand_depth: (S, S) mm, 0 = no hand. other: (S, S) nearest measurement that is not the hand, inf = none. unknown: (S, S) never free.
+    hand_depth: (S, S) mm, 0 = no hand. other: (S, S) nearest measurement that is not the hand, inf = none. arm,
+    unknown: (S, S) never free.
     """
     from scipy.ndimage import distance_transform_edt, label
 

@@ -48,7 +48,7 @@ class Hand:
 
     rest: (V, 3) mm; normals: (V, 3); indices, weights: (V, 4); parents: (J,); articulated: (15,); bind: (J, 3, 4)
     keypoints: (21, 3) mm; keypoint_joints: (21, 1) and ones: (21, 1), with which skin moves the keypoints
-    bones: (20, 2); lower, upper: (15, 3) rad
+    bones: (20, 2); lower, upper: (15, 3) rad; free: (15, 3), 1 where an angle may move and 0 where it is frozen
     """
 
     device: Device
@@ -65,6 +65,7 @@ class Hand:
     bones: Array
     lower: Array
     upper: Array
+    free: Array
 
     @classmethod
     def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Hand":
@@ -78,6 +79,7 @@ class Hand:
             "ones": np.ones((len(rig.keypoint_joints), 1)),
             "lower": rig.limits.lower,
             "upper": rig.limits.upper,
+            "free": rig.limits.free,
         }
         whole = {
             "indices": rig.skin_indices,

@@ -120,6 +120,7 @@ class Objective:
         )
         gradient.angles += joint_limits_backward(upstream["limits"], pose.angles, hand.lower, hand.upper)
         gradient.angles += weights.prior * grad_prior
+        gradient.angles *= hand.free
         gradient.scale += weights.size * 2 * log_scale / (SIZE_SIGMA**2 * pose.scale)
         if rest is not None:
             gradient.rest = grad_rest + grad_shape

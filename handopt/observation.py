@@ -31,11 +31,12 @@ HINTS = "say where the hand is with --box, --center or --mask"
 class Observation:
     """One hand, as a depth image shows it.
 
-    depth_mm: (H, W) float32 without flying pixels, 0 = none. mask: (H, W) measured pixels of the hand, without the forearm.
-    arm: (H, W) what was cut off at the wrist, or belongs to the same surface: evidence neither for nor against the hand.
-    center_mm: (3,) centre of the palm, 15 mm under the skin. points_mm: (N, 3) float32, the pixels of the mask.
-    arm_direction: unit vector from the palm to the forearm, None where no forearm is in view. touches_border: the hand leaves the
-    image. score: plausibility, comparable within one image. notes: sentences on what was done. Points are in the camera frame.
+    depth_mm: (H, W) float32 without flying pixels, 0 = none. mask: (H, W) measured pixels of the hand, not of the
+    forearm. arm: (H, W) what was cut off at the wrist, or belongs to the same surface: evidence neither for nor against
+    the hand. center_mm: (3,) centre of the palm, 15 mm under the skin. points_mm: (N, 3) float32, the pixels of the
+    mask. arm_direction: unit vector from the palm to the forearm, None where no forearm is in view. touches_border: the
+    hand leaves the image. score: plausibility, comparable within one image. notes: sentences on what was done. Points
+    and directions are in the camera frame.
     """
 
     camera: Camera
@@ -50,7 +51,10 @@ class Observation:
     notes: tuple[str, ...]
 
     def crop(self, size: int = 120, half_mm: float = 125.0) -> Crop:
-    X
+        """Return the cube around the hand: centred on the extent of its points, at most 50 mm from the palm's centre.
+
+        size: grid pixels along a side. half_mm: half the cube's edge. Raises ShapeError.
+        """
         low, high = np.percentile(self.points_mm, (0.5, 99.5), axis=0)
         middle = 0.5 * (low + high)
         shift = np.clip(middle - self.center_mm, -np.array(CROP_SHIFT_MM), CROP_SHIFT_MM)
@@ -72,10 +76,12 @@ def observe(
 ) -> list[Observation]:
     """Find the hand in a depth image: up to 3 candidates, most plausible first.
 
-    depth_mm: (H, W) mm, 0, NaN or infinite = none. mask: (H, W) bool, the pixels of the hand; they are taken as they are, less
-    flying pixels. box: (x0, y0, x1, y1) pixels, the hand lies within. center: (u, v) pixel or (x, y, z) mm of the palm.
+    depth_mm: (H, W) mm, 0, NaN or infinite = none. mask: (H, W) bool, the pixels of the hand; they are taken as they
+    are, less flying pixels. box: (x0, y0, x1, y1) pixels, the hand lies in columns x0 <= u < x1 and rows y0 <= v < y1.
+    center: (u, v) pixel or (x, y, z) mm of the palm. With a mask or a centre there is one candidate.
 
-    Raises ObservationError where there is no hand, DepthError, CameraError or ShapeError where an argument makes no sense.
+    Raises ObservationError where there is no hand; DepthError, CameraError or ShapeError where an argument makes no
+    sense.
     """
     depth, notes = _checked_depth(depth_mm, camera)
     given = None if mask is None else _checked_mask(mask, depth.shape)
@@ -215,7 +221,7 @@ def _observe_mask(frame: Frame, palm: Palm, place: Vector | None, notes: tuple[s
         raise ObservationError(f"the mask covers {area:.3g} cm2, which is no hand; check --mask and --unit")
     window = window_around(frame, palm.center_mm, BALL_MM, stride=1)
     block = np.s_[window.rows, window.columns]
-    surfaces = np.flatnonzero(frame.area_cm2 >= MASKED_SURFACE_CM2)
+    surfaces = np.flatnonzero(frame.area_cm2 >= max(MASKED_SURFACE_CM2, 0.1 * area))
     arm = np.zeros(mask.shape, np.bool_)
     arm[block] = np.isin(frame.surfaces[block], surfaces) & ~mask[block]
     direction = None

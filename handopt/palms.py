@@ -82,8 +82,8 @@ def inscribed_palm(frame: Frame) -> Palm:
 def palms_at(frame: Frame, center: Vector) -> list[Palm]:
     """Return the palms that may be meant by a pixel (u, v) or a point (x, y, z) in mm that the user gave.
 
-    There is one on every surface that shows much of the 30 mm around it, for fingers may lie before the palm; the radius is a
-    typical one. Empty where the nearest surface is farther away than 60 mm.
+    There is one on every surface that shows much of the 30 mm around it, for fingers may lie before the palm; the
+    radius is a typical one. Empty where the nearest surface is farther away than 60 mm.
     """
     camera = frame.camera
     rows, columns = np.nonzero(frame.labels)
@@ -119,7 +119,8 @@ def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> lis
 
     step = max(1, (box[0].stop - box[0].start) // 40)
     sample = np.s_[box[0].start : box[0].stop : step, box[1]]
-    z = float(np.median(frame.depth_mm[sample][frame.labels[sample] == label]))
+    depths = frame.depth_mm[sample][frame.labels[sample] == label]
+    z = float(np.median(depths)) if len(depths) else 0.0
     if not DISTANCE_MM[0] <= z <= DISTANCE_MM[1]:
         return []
     window = _window_of_box(frame, box, z)
@@ -153,7 +154,7 @@ def _window_of_box(frame: Frame, box: tuple[slice, slice], z_mm: float) -> Windo
 
 
 def _inscribed_radius(window: Window, silhouette: BoolImage, z_mm: float) -> NDArray[np.float64]:
-    """Return (h, w) the radius in mm of the largest disc around each pixel within a silhouette whose small holes are filled."""
+    """Return (h, w) the radius in mm of the largest disc around each pixel within a silhouette without small holes."""
     from scipy.ndimage import distance_transform_edt
 
     filled = fill_holes(silhouette, HOLE_MM2 / window.pixel_mm(z_mm) ** 2)
@@ -209,9 +210,9 @@ def with_pieces(
 ) -> tuple[BoolImage, LabelImage]:
     """Add the small surfaces that adjoin a surface in the image: fingers that depth edges cut off from their hand.
 
-    depth_mm, labels: (h, w). area_cm2: (labels,). surface: (h, w) with the labels own: (n,). A piece has at most 60 cm2
-    and lies, where they meet, at most 120 mm nearer or 100 mm farther. Pieces of pieces follow once. Returns the mask and
-    all labels in it.
+    depth_mm, labels: (h, w). area_cm2: (labels,). surface: (h, w) with the labels own: (n,). A piece has at most 60
+    cm2 and lies, where they meet, at most 120 mm nearer or 100 mm farther. Pieces of pieces follow once. Returns the
+    mask and all labels in it.
     """
     from scipy.ndimage import maximum_filter
 

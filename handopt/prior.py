@@ -7,10 +7,10 @@ import numpy as np
 from handopt.backend import Array, Device, namespace, to_device
 
 _FINGER_MEAN = ((0.0, 0.0, 0.35), (0.0, 0.0, 0.45), (0.0, 0.0, 0.3))
-_FINGER_SIGMA = ((0.1, 0.2, 0.6), (0.1, 0.1, 0.6), (0.1, 0.1, 0.4))
-_THUMB_MEAN = ((-0.2, 0.0, 0.15), (0.0, 0.0, 0.25), (0.0, 0.0, 0.25))
-_THUMB_SIGMA = ((0.4, 0.25, 0.35), (0.1, 0.1, 0.35), (0.1, 0.1, 0.5))
-# A finger's DIP follows its PIP, and neighbouring fingers' MCPs and PIPs follow each other, up to these deviations.
+_FINGER_SIGMA = ((0.1, 0.15, 0.6), (0.1, 0.1, 0.6), (0.1, 0.1, 0.4))
+_THUMB_MEAN = ((0.2, 0.0, 0.05), (0.0, 0.0, 0.3), (0.0, 0.0, 0.3))
+_THUMB_SIGMA = ((0.35, 0.2, 0.3), (0.1, 0.1, 0.3), (0.1, 0.1, 0.4))
+# A finger's DIP follows its PIP up to this deviation.
 _DIP_OF_PIP, _DIP_SIGMA = 0.6, 0.3
 _FLEXION = 2
 

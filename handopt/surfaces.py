@@ -1,6 +1,7 @@
 """Surfaces in a depth image: which neighbours lie on one surface, flying pixels, depth-connected components, windows.
 
-Lengths are in mm, areas in cm2 of the plane parallel to the image (a slanted surface counts less), points in the camera frame.
+Lengths are in mm, areas in cm2 of the plane parallel to the image (a slanted surface counts less), points in the camera
+frame.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ COARSE_MM = 3.2
 class Frame:
     """A depth image taken apart into surfaces.
 
-    depth_mm: (H, W) without flying pixels. surfaces: (H, W) labels from 1. labels: the same where the hand may be, else 0.
-    area_cm2: (labels,) area of each surface where the hand may be.
+    depth_mm: (H, W) without flying pixels. surfaces: (H, W) labels from 1, 0 = none. labels: the same where the hand
+    may be, else 0. area_cm2: (labels,) area of each surface where the hand may be.
     """
 
     camera: Camera
@@ -75,11 +76,11 @@ class Window:
 
 
 def surface_steps(depth_mm: FloatImage, focal: float) -> FloatImage:
-    """Return (H, W) a function of depth that differs by at most 1 between neighbours on one surface; NaN where depth is 0.
+    """Return (H, W) a function of depth that differs by at most 1 between neighbours on one surface; NaN for depth 0.
 
-    One step is 8 mm plus 4 pixel widths, so it grows with distance as a pixel does: 11 mm at 300 mm, 13 mm at 600 mm, 16 mm at
-    1 m for a focal length of 475 px. A surface seen at 75 degrees still holds together. The function is the integral of
-    dz / (8 + 4 z / focal).
+    One step is 8 mm plus 4 pixel widths, so it grows with distance as a pixel does: 11 mm at 300 mm, 13 mm at 600 mm,
+    16 mm at 1 m for a focal length of 475 px. A surface seen at 75 degrees still holds together. The function is the
+    integral of dz / (8 + 4 z / focal).
     """
     steps = np.log(STEP_MM + (STEP_PER_PX / focal) * depth_mm) * np.float32(focal / STEP_PER_PX)
     steps[depth_mm <= 0] = np.nan
@@ -89,9 +90,9 @@ def surface_steps(depth_mm: FloatImage, focal: float) -> FloatImage:
 def drop_flying(depth_mm: FloatImage, focal: float) -> FloatImage:
     """Return the depth image without flying pixels and speckle (set to 0).
 
-    depth_mm: (H, W) mm, 0 = none. focal: pixels. A flying pixel lies strictly between its left and right, or upper and lower,
-    neighbours, on neither's surface: the sensor mixed two surfaces. A speckle shares its surface with fewer than 3 of its 8
-    neighbours.
+    depth_mm: (H, W) mm, 0 = none. focal: pixels. A flying pixel lies strictly between its left and right, or upper
+    and lower, neighbours, on neither's surface: the sensor mixed two surfaces. A speckle shares its surface with
+    fewer than 3 of its 8 neighbours.
     """
     steps = surface_steps(depth_mm, focal)
     support = np.zeros(depth_mm.shape, np.uint8)

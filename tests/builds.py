@@ -12,7 +12,7 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parent
-OPS = ("kinematics", "skinning", "projection", "render", "losses", "closest", "collision", "limits", "rasterise")
+OPS = ("kinematics", "skinning", "projection", "render", "losses", "closest", "collisions", "limits", "raster")
 
 
 def executable(name: str) -> str:

@@ -26,7 +26,7 @@ def _finger_grid() -> Floats:
 def _thumb_grid() -> Floats:
     """(32, 3, 3): opposition, reach and bends of the thumb."""
     grid = []
-    for twist, abduction, cmc, mcp, ip in product((-0.8, -0.1), (0.0, 0.35), (0.0, 0.5), (0.0, 0.7), (0.0, 0.8)):
+    for twist, abduction, cmc, mcp, ip in product((0.0, 0.7), (-0.25, 0.2), (-0.2, 0.35), (0.1, 0.7), (0.0, 0.8)):
         grid.append([[twist, abduction, cmc], [0, 0, mcp], [0, 0, ip]])
     return np.array(grid)
 
