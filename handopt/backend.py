@@ -24,8 +24,9 @@ Array = Any
 LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
 CUDA_BLOCK = 128
 CUDA_MAX_BLOCKS = 65535
-_SUFFIX = {"float32": "_f32", "float64": "_f64"}
-_CUDA_REAL = {"float32": "float", "float64": "double"}
+# By dtype: the suffix of a CPU kernel's name, and the type that NVRTC is told
+_SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
+_CUDA_REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
 # ---------------------------------------------------------------------------------------------- devices
@@ -148,7 +149,7 @@ class Arguments:
     def real(self, name: str, array: Array, shape: tuple[int | str, ...]) -> Array:
         """An array of float32 or float64, the same for all arguments of the call."""
         self._array(name, array, "float32 or float64")
-        if array.dtype.name not in _SUFFIX:
+        if array.dtype not in _SUFFIX:
             raise ShapeError(f"{name}: expected float32 or float64, got {array.dtype}")
         if self.dtype is None:
             self.dtype = array.dtype
@@ -219,7 +220,7 @@ def launch(kernel: str, items: int, *arguments: Any) -> None:
     """
     first = arguments[0]
     if isinstance(first, np.ndarray):
-        _cpu_function(kernel, first.dtype.name)(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
+        _cpu_function(kernel, first.dtype)(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
         return
     if items > 0:
         _launch_cuda(kernel, items, arguments)
@@ -292,9 +293,9 @@ def _library_candidates() -> list[Path]:
 
 
 @cache
-def _cpu_function(kernel: str, real: str) -> Any:
+def _cpu_function(kernel: str, real: np.dtype[Any]) -> Any:
     function = getattr(library().handle, kernel + _SUFFIX[real])
-    scalar = ctypes.c_float if real == "float32" else ctypes.c_double
+    scalar = ctypes.c_float if real == np.float32 else ctypes.c_double
     types = {"r": scalar, "i": ctypes.c_int}
     function.argtypes = [types.get(kind, ctypes.c_void_p) for _, kind in SIGNATURES[kernel]]
     function.restype = None
@@ -339,7 +340,7 @@ def _launch_cuda(kernel: str, items: int, arguments: tuple[Any, ...]) -> None:
     )
     blocks = min(-(-items // CUDA_BLOCK), CUDA_MAX_BLOCKS)
     with cupy.cuda.Device(arguments[0].device.id):
-        _cuda_function(kernel, dtype.name)((blocks,), (CUDA_BLOCK,), packed)
+        _cuda_function(kernel, dtype)((blocks,), (CUDA_BLOCK,), packed)
 
 
 @cache
@@ -351,7 +352,7 @@ def _cuda_kernel_file(kernel: str) -> Path:
 
 
 @cache
-def _cuda_module(path: Path, real: str) -> Any:
+def _cuda_module(path: Path, real: np.dtype[Any]) -> Any:
     import cupy
 
     return cupy.RawModule(
@@ -360,7 +361,7 @@ def _cuda_module(path: Path, real: str) -> Any:
 
 
 @cache
-def _cuda_function(kernel: str, real: str) -> Any:
+def _cuda_function(kernel: str, real: np.dtype[Any]) -> Any:
     try:
         return _cuda_module(_cuda_kernel_file(kernel), real).get_function(kernel)
     except Exception as error:

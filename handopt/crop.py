@@ -88,8 +88,9 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
 
     depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4
     pixels are looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there.
-    A grid pixel belongs to the hand where at least half of them do; its depth is the lower median of those, which is
-    on one of the two surfaces where an edge crosses the pixel.
+    A grid pixel belongs to the hand where most of them do (of two halves, the half with the first one), so the
+    silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
+    where an edge crosses the pixel.
 
     A grid pixel is free where all that is measured lies behind the hand beside it (or at most 10 mm before it), and
     where nothing is measured farther than 2 pixels (of the grid and of the image) from the hand and from the arm,
@@ -114,7 +115,7 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     ordered = np.sort(np.where(is_hand, depth, np.float32(np.inf)), axis=-1)
     count = np.count_nonzero(is_hand, axis=-1)
     median = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, axis=-1)[..., 0]
-    seen = 2 * count >= samples * samples
+    seen = (2 * count > samples**2) | ((2 * count == samples**2) & is_hand[..., 0])
     hand = seen & (median >= near) & (median < far)
     hand_depth = np.where(hand, median, np.float32(0)).astype(np.float32)
     other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)

@@ -1,4 +1,4 @@
-"""Depth images of hands made of capsules, ray-cast analytically, with forearm, body, wall, clutter and a sensor's flaws."""
+"""Depth images of hands made of capsules, ray-cast analytically: forearm, body, wall, clutter and a sensor's flaws."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ HAND, ARM, BODY, OTHER, WALL = 1, 2, 3, 4, 5
 OPEN = (0.1, 0.1, 0.1, 0.1, 0.1)
 ARM_MM = 260.0
 
-# Hand frame: x towards the little finger, y from the fingers to the wrist, z away from the camera; origin in the palm; mm.
+# Hand frame in mm: x towards the little finger, y from the fingers to the wrist, z away from the camera, 0 in the palm.
 WRIST = np.array([0.0, 50.0, 0.0])
 KNUCKLES = np.array([[-32.0, -38.0, 0.0], [-11.0, -42.0, 0.0], [11.0, -40.0, 0.0], [31.0, -32.0, 0.0]])
 PHALANGES = np.array([[42.0, 25.0, 18.0], [46.0, 29.0, 19.0], [42.0, 27.0, 19.0], [33.0, 20.0, 17.0]])
@@ -76,7 +76,7 @@ class Scene:
         arm: bool = True,
         size: float = 1.0,
     ) -> Array:
-        """Put a hand, thumb to the left, fingers up where there is no rotation. bends: thumb (unused) to little finger, rad.
+        """Put a hand, thumb to the left and fingers up without a rotation. bends: thumb (unused) to little finger, rad.
 
         Returns the 21 joints in the order of the keypoints.
         """
@@ -109,10 +109,11 @@ class Scene:
 
     def person(self, shoulder: tuple[float, float, float]) -> None:
         """Put a torso and a head under and beside a shoulder."""
-        middle = np.array(shoulder) + [150.0, 0.0, 60.0]
-        self.capsule(middle + [0.0, 60.0, 0.0], middle + [0.0, 400.0, 0.0], 150.0, BODY)
-        self.capsule(np.array(shoulder), middle + [0.0, 60.0, 0.0], 55.0, BODY)
-        self.capsule(middle + [0.0, -200.0, 0.0], middle + [0.0, -160.0, 0.0], 90.0, BODY)
+        joint = np.array(shoulder)
+        chest, hips, neck, crown = (joint + np.array([150.0, y, 60.0]) for y in (60.0, 400.0, -160.0, -200.0))
+        self.capsule(chest, hips, 150.0, BODY)
+        self.capsule(joint, chest, 55.0, BODY)
+        self.capsule(neck, crown, 90.0, BODY)
 
     def photograph(self, seed: int = 0, *, noise_mm: float = 1.0, flying: float = 0.3, holes: float = 0.006) -> Array:
         """Return the depth image as a sensor sees it, 0 = none: noise, whole mm, flying pixels, holes."""

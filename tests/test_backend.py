@@ -356,7 +356,7 @@ def test_a_launch_is_on_the_gpu_of_its_arrays(launches: Launches) -> None:
 @pytest.mark.usefixtures("launches")
 def test_a_kernel_that_does_not_compile_is_named() -> None:
     with pytest.raises(KernelError, match="nonsense"):
-        backend._cuda_function("nonsense", "float32")
+        backend._cuda_function("nonsense", np.dtype(np.float32))
 
 
 def test_too_many_points_in_double_on_a_gpu(launches: Launches) -> None:
