@@ -172,7 +172,7 @@ class Objective:
             return zero, 0
         weight = self.config.weights.shape / len(rest)
         bending = self._laplacian @ (rest - self.hand.rest)
-        return zero + weight * (bending**2).sum(), 2 * weight * (self._laplacian.T @ bending)
+        return zero + weight * (bending**2).sum(), 2 * count * weight * (self._laplacian.T @ bending)
 
     def _upstream(self, count: int, weight: float) -> Array:
         return self._namespace.full(count, weight, self.hand.rest.dtype)

@@ -83,7 +83,9 @@ def gather(
     spacing_mm: float | None = None,
 ) -> Evidence:
     """Evidence of observations, each with whether to mirror it."""
-    crops = [(observation, observation.crop(config.crop_px, config.crop_half_mm), mirror) for observation, mirror in views]
+    crops = [
+        (observation, observation.crop(config.crop_px, config.crop_half_mm), mirror) for observation, mirror in views
+    ]
     spacing = default_rig("right").vertex_spacing_mm if spacing_mm is None else spacing_mm
     return gather_evidence(crops, spacing, config, np.random.default_rng(seed), device, dtype)
 

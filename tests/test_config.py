@@ -1,0 +1,169 @@
+"""Settings: their ranges, and reading them from TOML."""
+
+import dataclasses
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handopt.config import SOLVERS, Config, Stage, Steps, VertexStage, Weights
+from handopt.errors import ConfigError
+from handopt.optimise import solvers
+
+STAGE = {"iterations": 4, "radius_px": 5.0, "sigma_mm": 30.0, "step": 1.0, "keep": 2}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_default_is_coarse_to_fine_and_ends_with_one_hypothesis() -> None:
+    stages = Config().stages
+    assert len(stages) > 1
+    for first, second in pairwise(stages):
+        assert first.radius_px >= second.radius_px
+        assert first.sigma_mm >= second.sigma_mm
+        assert first.keep >= second.keep
+    assert stages[-1].keep == 1
+
+
+def test_every_setting_survives_a_round_trip() -> None:
+    config = Config(
+        weights=Weights(depth=1.5), steps=Steps(scale=0.02), stages=(Stage(**STAGE, scale=True, mutants=1, parents=3),),
+        vertices=VertexStage(iterations=7), solver="momentum", starts=5,
+    )  # fmt: skip
+    values = config.to_dict()
+    assert set(values) == {f.name for f in dataclasses.fields(Config)}
+    again = Config.from_dict({**values, "stages": list(values["stages"])})
+    assert again == config
+    assert Config.from_dict({}) == Config()
+
+
+def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    text = """
+    solver = "momentum"
+    starts = 7
+    huber = 0
+    weights.depth = 2
+    steps = { angles_rad = 0.5 }
+    [vertices]
+    iterations = 3
+    [[stages]]
+    iterations = 4
+    radius_px = 5
+    sigma_mm = 30.0
+    step = 1.0
+    keep = 2
+    [[stages]]
+    iterations = 5
+    radius_px = 3.5
+    sigma_mm = 10.0
+    step = 0.5
+    keep = 1
+    scale = true
+    mutants = 2
+    """
+    read = Config.from_toml(written(tmp_path, text))
+    default = Config()
+    assert read == dataclasses.replace(
+        default,
+        solver="momentum",
+        starts=7,
+        huber=0.0,
+        weights=dataclasses.replace(default.weights, depth=2.0),
+        steps=dataclasses.replace(default.steps, angles_rad=0.5),
+        vertices=dataclasses.replace(default.vertices, iterations=3),
+        stages=(
+            Stage(iterations=4, radius_px=5.0, sigma_mm=30.0, step=1.0, keep=2),
+            Stage(iterations=5, radius_px=3.5, sigma_mm=10.0, step=0.5, keep=1, scale=True, mutants=2),
+        ),
+    )
+    assert isinstance(read.weights.depth, float)
+    assert Config.from_toml(written(tmp_path, "")) == default
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"start": 3}, "start is unknown; did you mean starts?"),
+        ({"weights": {"colour": 1.0}}, "weights.colour is unknown; known: depth, silhouette"),
+        ({"stages": [{**STAGE, "radius": 3.0}]}, "stages[0].radius is unknown; did you mean radius_px?"),
+        ({"weights": 3.0}, "expected a table, got 3.0"),
+        ({"stages": STAGE}, "stages: expected an array of tables"),
+        ({"stages": [3]}, "expected a table, got 3"),
+        ({"stages": []}, "stages: at least one stage is needed"),
+        ({"stages": [STAGE, {"iterations": 3}]}, "stages[1].radius_px is missing"),
+        ({"starts": 3.0}, "starts: expected int, got 3.0"),
+        ({"starts": True}, "starts: expected int, got True"),
+        ({"huber": True}, "huber: expected float, got True"),
+        ({"huber": "1"}, "huber: expected float, got '1'"),
+        ({"solver": 3}, "solver: expected str, got 3"),
+        ({"stages": [{**STAGE, "scale": 1}]}, "stages[0].scale: expected bool, got 1"),
+        ({"solver": "newton"}, "solver: expected one of adam, momentum, got 'newton'"),
+        ({"weights": {"depth": -1.0}}, "weights.depth: expected a number of at least 0, got -1.0"),
+        ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
+        ({"steps": {"scale": float("inf")}}, "steps.scale: expected a number of at least 0, got inf"),
+        ({"stages": [{**STAGE, "keep": -1}]}, "stages[0].keep: expected a number of at least 0"),
+        ({"plane": 1.5}, "plane: expected a number from 0 to 1, got 1.5"),
+        ({"crop_px": 8}, "crop_px: expected 16 to 1024, got 8"),
+        ({"crop_px": 4000}, "crop_px: expected 16 to 1024, got 4000"),
+    ],
+)
+def test_nonsense_is_refused_with_the_path_of_the_setting(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        Config.from_dict(values)
+    assert message in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        *[({name: 0}, name) for name in ("starts", "points", "crop_half_mm", "collision_radius_mm")],
+        *[({"stages": [{**STAGE, name: 0}]}, f"stages[0].{name}") for name in ("iterations", "radius_px", "sigma_mm")],
+        ({"stages": [{**STAGE, "keep": 0}]}, "stages[0].keep"),
+        *[({"vertices": {name: 0}}, f"vertices.{name}") for name in ("iterations", "radius_px", "sigma_mm")],
+    ],
+)
+def test_what_divides_or_counts_must_not_be_zero(values: dict[str, Any], path: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        Config.from_dict(values)
+    assert str(failure.value) == f"{path}: must be greater than 0"
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Weights)])
+def test_any_term_can_be_switched_off(name: str) -> None:
+    assert getattr(Config.from_dict({"weights": {name: 0}}).weights, name) == 0
+
+
+def test_zero_is_a_number_where_it_means_something() -> None:
+    config = Config.from_dict({"huber": 0, "free_weight": 0, "tolerance": 0, "plane": 0, "steps": {"scale": 0}})
+    assert (config.huber, config.free_weight, config.tolerance, config.plane, config.steps.scale) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"starts = ", b"\xff\xfe\x00", b"starts = 1\nstarts = 2"])
+def test_a_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"--config .*config\.toml cannot be read"):
+        Config.from_toml(path)
+
+
+def test_errors_in_a_file_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--config .*missing\.toml cannot be read"):
+        Config.from_toml(tmp_path / "missing.toml")
+    with pytest.raises(ConfigError, match=r"--config .* cannot be read"):
+        Config.from_toml(tmp_path)
+    with pytest.raises(ConfigError, match=r"--config .*config\.toml: stat is unknown; did you mean starts\?"):
+        Config.from_toml(written(tmp_path, "stat = 1"))
+
+
+def test_settings_are_constants() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().starts = 3  # type: ignore[misc]
+
+
+def test_every_solver_that_can_be_named_exists() -> None:
+    assert set(SOLVERS) == set(solvers.SOLVERS)
