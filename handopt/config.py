@@ -16,10 +16,10 @@ class Weights:
 
     depth: float = 4.0  # rendered against observed closeness, mean over the hand's pixels; 1 = the crop's depth
     silhouette: float = 3.0  # squared distance of projected vertices to the hand's region, in (10 mm)^2
-    points: float = 1.0  # observed points to the nearest visible vertex, robust: 0 on the surface, 1 far away
+    points: float = 4.0  # observed points to the nearest visible vertex, robust: 0 on the surface, 1 far away
     collision: float = 1.0  # joints inside the cylinders of bones, in (10 mm)^2 (paper, Eq. 14 to 22, corrected)
     limits: float = 1.0  # squared overshoot of joint limits, rad^2 (paper, Table 1)
-    prior: float = 0.004  # squared deviation from a relaxed hand, in standard deviations, summed over the angles
+    prior: float = 0.01  # squared deviation from a relaxed hand, in standard deviations, summed over the angles
     size: float = 0.005  # squared deviation of the logarithm of the scale from 0, in standard deviations of 8 %
     shape: float = 1.0  # squared Laplacian of the vertex offsets, mean over vertices, in mm^2
 
@@ -35,7 +35,7 @@ class Stage:
     keep: int  # hypotheses that go on after this stage
     scale: bool = False  # free the hand's size
     mutants: int = 0  # redrawn poses of each finger that join the best `parents` hypotheses at the stage's start
-    parents: int = 2
+    parents: int = 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Steps:
     rotation_rad: float = 0.06
     translation_mm: float = 4.0
     angles_rad: float = 0.08
-    scale: float = 0.01
+    scale: float = 0.02
     vertices_mm: float = 0.15
 
 
@@ -60,10 +60,10 @@ class VertexStage:
 
 
 _STAGES = (
-    Stage(iterations=20, radius_px=8.0, sigma_mm=40.0, step=1.0, keep=16),
-    Stage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, keep=6),
-    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.5, keep=6, mutants=2, scale=True),
-    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, mutants=2, scale=True),
+    Stage(iterations=20, radius_px=8.0, sigma_mm=40.0, step=1.0, keep=24),
+    Stage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, keep=8, scale=True),
+    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.5, keep=6, scale=True, mutants=2),
+    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, scale=True, mutants=2),
     Stage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, keep=1, scale=True),
 )
 
@@ -77,10 +77,10 @@ class Config:
     stages: tuple[Stage, ...] = _STAGES
     vertices: VertexStage = field(default_factory=VertexStage)
     solver: str = "adam"  # or "momentum"
-    starts: int = 48  # hypotheses that enter the first stage, the best of all fixed starts
+    starts: int = 96  # hypotheses that enter the first stage, the best of all fixed starts
     crop_px: int = 120  # side of the renderer's image
     crop_half_mm: float = 125.0  # half the side of the cube around the hand
-    points: int = 320  # observed points drawn for the points term
+    points: int = 400  # observed points drawn for the points term
     plane: float = 0.6  # share of point-to-plane against point-to-point distance
     collision_radius_mm: float = 9.0
     huber: float = 0.02  # where the depth term turns from squared to absolute, in closeness
