@@ -23,6 +23,7 @@ Array = Any
 
 LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
 CUDA_BLOCK = 128
+SPIN_COUNT = "10000"
 CUDA_MAX_BLOCKS = 65535
 # By dtype: the suffix of a CPU kernel's name, and the type that NVRTC is told
 _SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
@@ -271,8 +272,10 @@ def library() -> Library:
             "the compiled CPU kernels are missing: install handopt with 'pip install .' (a C++17 compiler is needed, "
             "for example 'apt install g++'); running from a source folder that is not installed does not work"
         )
-    # Waiting threads must sleep: spinning ones stall everybody where processes share the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Waiting threads spin for less than a millisecond, enough to bridge the gap between two ops, and then sleep:
+    # libgomp's own default spins so long that everybody stalls where processes share the cores.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     try:
         handle = ctypes.CDLL(str(path))
     except OSError as error:
@@ -284,6 +287,7 @@ def library() -> Library:
             f"{path} was compiled from other kernel sources than those in {kernel_folder()}; "
             "run 'pip install .' (or 'pip install -e .') again"
         )
+    handle.handopt_keep_freed_memory()
     return Library(handle, path, handle.handopt_schedule().decode(), handle.handopt_threads())
 
 

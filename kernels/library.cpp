@@ -1,6 +1,10 @@
 // What the compiled library says of itself.
+#include <cstdlib>
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+#ifdef __GLIBC__
+#include <malloc.h>
 #endif
 
 extern "C" const char* handopt_source_hash() { return HANDOPT_SOURCE_HASH; }
@@ -10,6 +14,15 @@ extern "C" const char* handopt_schedule() {
     return "grid";
 #else
     return "image";
+#endif
+}
+
+// Keep freed arrays of up to 32 MiB for the next ones of their size, instead of giving them back to the system after every op
+// and faulting their pages in again: that costs more than the kernels.
+extern "C" void handopt_keep_freed_memory() {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
 #endif
 }
 

@@ -44,9 +44,10 @@ DEVICE void splat_columns(const Splat& splat, int v, int first, int S, real* ima
         for (int lane = 0; lane < WIDTH; ++lane) {
             const real s = falloff(across[lane], dy, splat.inverse_r2);
             const real value = splat.closeness * s * s;
-            const bool wins = value > f[lane];
-            f[lane] = wins ? value : f[lane];
-            w[lane] = wins ? v : w[lane];
+            const real old = f[lane];
+            const int seen = w[lane], wins = -(int)(value > old);
+            f[lane] = max_real(value, old);
+            w[lane] = seen ^ ((seen ^ v) & wins);  // a choice without a branch or a masked store, which would stall the next splat's load
         }
     }
 }
@@ -109,15 +110,15 @@ KERNEL(render_splat)(const real* points, key64* keys, real radius, int B, int V,
 
 // Second pass, one pixel per thread: overwrites image and winners
 KERNEL(render_resolve)(const real* points, const key64* keys, real* image, int* winners, real radius, int B, int V, int S) {
-    FOR_EACH_IN_IMAGE(b, B, pixel, S * S) {
-        const long long at = (long long)b * S * S + pixel;
+    FOR_EACH_PIXEL(b, B, row, column, S) {
+        const long long at = ((long long)b * S + row) * S + column;
         image[at] = 0;
         winners[at] = -1;
         if (keys[at] == 0) continue;
         const int v = key_winner(keys[at]);
         const real* p = points + 3 * ((long long)b * V + v);
-        const real dx = pixel % S - p[0], dy = pixel / S - p[1], inverse_r2 = 1 / (radius * radius);
-        const real s = falloff(falloff_across(dx, inverse_r2), dy, inverse_r2);
+        const real inverse_r2 = 1 / (radius * radius);
+        const real s = falloff(falloff_across(column - p[0], inverse_r2), row - p[1], inverse_r2);
         image[at] = (1 - p[2]) * s * s;
         winners[at] = v;
     }
@@ -125,14 +126,14 @@ KERNEL(render_resolve)(const real* points, const key64* keys, real* image, int* 
 
 // accumulates grad_points (B, V, 3), in crop coordinates
 KERNEL(render_backward)(const real* grad_image, const real* points, const int* winners, real* grad_points, real radius, int B, int V, int S) {
-    FOR_EACH_IN_IMAGE(b, B, pixel, S * S) {
-        const long long at = (long long)b * S * S + pixel;
+    FOR_EACH_PIXEL(b, B, row, column, S) {
+        const long long at = ((long long)b * S + row) * S + column;
         const int v = winners[at];
         const real g = grad_image[at];
         if (v < 0 || v >= V || g == 0) continue;
         const real* p = points + 3 * ((long long)b * V + v);
         real* out = grad_points + 3 * ((long long)b * V + v);
-        const real dx = pixel % S - p[0], dy = pixel / S - p[1], inverse_r2 = 1 / (radius * radius);
+        const real dx = column - p[0], dy = row - p[1], inverse_r2 = 1 / (radius * radius);
         const real s = falloff(falloff_across(dx, inverse_r2), dy, inverse_r2);
         const real lateral = 4 * (1 - p[2]) * inverse_r2 * s * g;
         ADD(out, lateral * dx);

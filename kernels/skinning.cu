@@ -43,18 +43,19 @@ KERNEL(skin_backward)(const real* grad_posed, const real* transforms, const real
         const int* joints = indices + (long long)i * K;
         const real* w = weights + (long long)i * K;
         const real* p = rest + 3 * i;
-        real t[12], outer[12];
-        blend(transforms + 12 * (long long)b * J, joints, w, K, t);
-        for (int c = 0; c < 3; ++c) grad_p[c] = t[c] * g[0] + t[4 + c] * g[1] + t[8 + c] * g[2];
-        for (int r = 0; r < 3; ++r) {
-            for (int c = 0; c < 3; ++c) outer[4 * r + c] = g[r] * p[c];
-            outer[4 * r + 3] = g[r];
-        }
+        const real point[4] = {p[0], p[1], p[2], 1};
+        real pulled[4] = {0};
         for (int k = 0; k < K; ++k) {
-            if (w[k] == 0) break;
-            real* grad_m = grad_transforms + 12 * ((long long)b * J + joints[k]);
-            for (int c = 0; c < 12; ++c) ADD(grad_m + c, w[k] * outer[c]);
+            const real weight = w[k];
+            if (weight == 0) break;
+            const long long at = 12 * ((long long)b * J + joints[k]);
+            for (int r = 0; r < 3; ++r) {
+                const real weighted = weight * g[r];
+                for (int c = 0; c < 4; ++c) pulled[c] += weighted * transforms[at + 4 * r + c];
+                for (int c = 0; c < 4; ++c) ADD(grad_transforms + at + 4 * r + c, weighted * point[c]);
+            }
         }
+        for (int c = 0; c < 3; ++c) grad_p[c] = pulled[c];
     }
 }
 

@@ -8,6 +8,7 @@
 //   FOR_EACH_IMAGE(b, B)               images, one per thread
 //   FOR_EACH_IN_IMAGE(b, B, i, n)      items i of image b; on the CPU the items of one image run in order on one thread,
 //                                      so that sums over them are the same for any number of threads
+//   FOR_EACH_PIXEL(b, B, row, column, S)  pixels of S x S images, as items of their image
 //   ADD(address, value)                adds to memory that items of the same image share
 //   ATOMIC_MAX_KEY, ATOMIC_MIN_REAL    for the schedules that share memory between all threads
 //   LANES                              how many items an inner loop should treat at once
@@ -85,6 +86,9 @@ DEVICE key64 bits_of(double value) {
 #define FOR_EACH_IN_IMAGE(b, B, i, n)                                                         \
     for (long long item_ = GRID_START; item_ < (long long)(B) * (n); item_ += GRID_STRIDE)    \
         for (int b = (int)(item_ / (n)), i = (int)(item_ % (n)), once_ = 1; once_; once_ = 0)
+#define FOR_EACH_PIXEL(b, B, row, column, S)      \
+    FOR_EACH_IN_IMAGE(b, B, pixel_, (S) * (S))    \
+        for (int row = pixel_ / (S), column = pixel_ % (S), here_ = 1; here_; here_ = 0)
 
 #else
 
@@ -93,11 +97,14 @@ DEVICE key64 bits_of(double value) {
     PRAGMA(omp parallel for schedule(static) if ((n) > 64)) \
     for (long long i = 0; i < (long long)(n); ++i)
 #define FOR_EACH_IMAGE(b, B)                                   \
-    PRAGMA(omp parallel for schedule(dynamic, 1) if ((B) > 1)) \
+    PRAGMA(omp parallel for schedule(static) if ((B) > 1))     \
     for (int b = 0; b < (B); ++b)
 #define FOR_EACH_IN_IMAGE(b, B, i, n) \
     FOR_EACH_IMAGE(b, B)              \
         for (int i = 0; i < (n); ++i)
+#define FOR_EACH_PIXEL(b, B, row, column, S) \
+    FOR_EACH_IN_IMAGE(b, B, row, S)          \
+        for (int column = 0; column < (S); ++column)
 
 #endif
 

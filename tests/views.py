@@ -1,6 +1,7 @@
 """Small views of the default hand, for the tests of the objective and of the descent: observations, evidence, poses."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import reference
@@ -29,6 +30,7 @@ def true_rotation(bind: Floats) -> Floats:
     return reference.rotation_about(1, 0.3) @ reference.rotation_about(2, -0.2) @ PALM_FIRST @ bind[0, :, :3].T
 
 
+@cache
 def small_observation(curl: float = 0.5, score: float = 1.0) -> Observation:
     """A right hand before a wall, with a hole in its palm and a strip of its wrist taken for the forearm."""
     rig = default_rig("right")
