@@ -25,6 +25,8 @@ LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
 CUDA_BLOCK = 128
 SPIN_COUNT = "10000"
 CUDA_MAX_BLOCKS = 65535
+_BYTE = ctypes.c_char
+_INT32 = np.dtype(np.int32)
 # By dtype: the suffix of a CPU kernel's name, and the type that NVRTC is told
 _SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
 _CUDA_REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -42,6 +44,9 @@ class Device:
 
     def __str__(self) -> str:
         return self.kind if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+_CPU = Device("cpu")
 
 
 @cache
@@ -79,7 +84,7 @@ def resolve_device(name: str = "auto") -> Device:
 
 def device_of(array: Array) -> Device:
     """The device that holds an array."""
-    return Device("cpu") if isinstance(array, np.ndarray) else Device("cuda", int(array.device.id))
+    return _CPU if isinstance(array, np.ndarray) else Device("cuda", int(array.device.id))
 
 
 def namespace(device: Device) -> Any:
@@ -163,7 +168,7 @@ class Arguments:
     ) -> Array:
         """An int32 array; on the CPU its values must lie in lowest..size[below] - 1."""
         self._array(name, array, "int32")
-        if array.dtype != np.int32:
+        if array.dtype != _INT32:
             raise ShapeError(f"{name}: expected int32, got {array.dtype}")
         self._check(name, array, shape)
         if below and isinstance(array, np.ndarray) and array.size:
@@ -184,6 +189,8 @@ class Arguments:
 
     def _new(self, kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
         assert self.device is not None
+        if self.device.kind == "cpu":
+            return getattr(np, kind)(shape, dtype or self.dtype)
         with using(self.device):
             return getattr(namespace(self.device), kind)(shape, dtype or self.dtype)
 
@@ -192,21 +199,28 @@ class Arguments:
             raise ShapeError(f"{name}: expected a numpy or cupy array of {expected}, got {type(array).__name__}")
 
     def _check(self, name: str, array: Array, shape: tuple[Any, ...]) -> Array:
+        size = self.size
         fits = len(array.shape) == len(shape)
         if fits:
             for wanted, actual in zip(shape, array.shape, strict=True):
-                fits = fits and actual == (self.size.setdefault(wanted, actual) if isinstance(wanted, str) else wanted)
+                if actual != (size.setdefault(wanted, actual) if wanted.__class__ is str else wanted):
+                    fits = False
         if not fits:
-            sizes = ", ".join(f"{w}={self.size[w]}" if w in self.size else str(w) for w in shape)
+            sizes = ", ".join(f"{w}={size[w]}" if w in size else str(w) for w in shape)
             raise ShapeError(f"{name}: expected shape ({sizes}), got {tuple(array.shape)}")
-        if not array.flags.c_contiguous:
+        flags = array.flags
+        if not flags.c_contiguous:
             raise ShapeError(f"{name}: expected a C-contiguous array; pass numpy.ascontiguousarray({name})")
-        if isinstance(array, np.ndarray) and not (array.flags.aligned and array.dtype.isnative):
-            raise ShapeError(f"{name}: expected an aligned array in native byte order; pass {name}.copy()")
+        if isinstance(array, np.ndarray):
+            if not flags.aligned:
+                raise ShapeError(f"{name}: expected an aligned array; pass {name}.copy()")
+            if self.device is _CPU:
+                return array
+        device = device_of(array)
         if self.device is None:
-            self.device, self._first = device_of(array), name
-        elif not (self.device.kind == "cpu" and isinstance(array, np.ndarray)) and device_of(array) != self.device:
-            raise ShapeError(f"{name}: is on {device_of(array)}, but {self._first} is on {self.device}")
+            self.device, self._first = device, name
+        elif device != self.device:
+            raise ShapeError(f"{name}: is on {device}, but {self._first} is on {self.device}")
         return array
 
 
@@ -221,10 +235,19 @@ def launch(kernel: str, items: int, *arguments: Any) -> None:
     """
     first = arguments[0]
     if isinstance(first, np.ndarray):
-        _cpu_function(kernel, first.dtype)(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
+        function = _cpu_function(kernel, first.dtype)
+        function(*[_address(a) if isinstance(a, np.ndarray) else a for a in arguments])
         return
     if items > 0:
         _launch_cuda(kernel, items, arguments)
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    """Where an array's data lies: the quick way for arrays that can be written, numpy's own for the others."""
+    try:
+        return ctypes.addressof(_BYTE.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return array.ctypes.data
 
 
 def schedule(array: Array) -> str:

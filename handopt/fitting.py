@@ -39,12 +39,25 @@ class Start:
     """A pose to start from, instead of the fixed starts.
 
     rotation: (3, 3) rig -> camera; translation_mm: (3,) the wrist; angles_rad: (15, 3); scale: of the whole hand
+    Raises ShapeError.
     """
 
     rotation: ArrayLike
     translation_mm: ArrayLike
     angles_rad: ArrayLike
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check shapes and values."""
+        for name, shape in (("rotation", (3, 3)), ("translation_mm", (3,)), ("angles_rad", (15, 3)), ("scale", ())):
+            values = np.asarray(getattr(self, name), np.float64)
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ShapeError(f"start.{name}: expected finite numbers of shape {shape}, got {values.tolist()}")
+        rotation = np.asarray(self.rotation, np.float64)
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
+            raise ShapeError(f"start.rotation: expected a rotation matrix, got {rotation.tolist()}")
+        if self.scale <= 0:
+            raise ShapeError(f"start.scale: expected a number greater than 0, got {self.scale!r}")
 
 
 def fit(
@@ -74,7 +87,8 @@ def fit(
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
     image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
     iterations and the best total
-    Raises ObservationError where no hand is found, and ShapeError, CameraError, ConfigError, DeviceError, RigError.
+    Raises ObservationError where no hand is found, NumericalError where the objective is no number, and DepthError,
+    ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
     config = _checked_config(config or Config(), shape)
     rig = _checked_rig(rig, hand)

@@ -99,7 +99,10 @@ class Objective:
 
         radius = self.config.collision_radius_mm
         collision_scale = 1 / LENGTH_UNIT_MM**2
-        terms["collision"] = upstream["collision"] * collision_scale * collision(joints, hand.bones, radius)
+        overlap = upstream["collision"] * collision_scale * collision(joints, hand.bones, radius)
+        # The image terms ignore points that are no numbers; a pose that has left the numbers must not pass for one.
+        finite = self._namespace.isfinite(joints).all(axis=(1, 2))
+        terms["collision"] = self._namespace.where(finite, overlap, self._upstream(len(pose), np.nan))
         terms["limits"] = upstream["limits"] * joint_limits(pose.angles, hand.lower, hand.upper)
         prior, grad_prior = self.prior(pose.angles)
         terms["prior"] = weights.prior * prior

@@ -372,6 +372,16 @@ def test_totals_are_infinite_where_they_are_no_numbers() -> None:
     assert totals.tolist() == [1.5, np.inf, np.inf, np.inf]
 
 
+@pytest.mark.parametrize("group", ["angles", "rotation", "translation", "scale"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_pose_that_is_no_number_has_an_infinite_total(group: str, value: float, case: Case) -> None:
+    pose = case.pose.copy()
+    getattr(pose, group)[1] = value
+    with np.errstate(invalid="ignore"):
+        totals = total_of(case.objective.terms_and_gradient(pose, case.sharpness)[0])
+    assert np.isinf(totals).tolist() == [False, True, False, False]
+
+
 def test_no_finite_total_at_all_is_an_error() -> None:
     with pytest.raises(NumericalError, match="not finite for any pose; check --unit, --camera and the weights"):
         total_of({"a": np.array([np.nan, 1.0]), "b": np.array([0.0, np.inf])})

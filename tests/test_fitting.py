@@ -1,0 +1,342 @@
+"""The pipeline: what a fit finds, and that its result is consistent with itself. Arguments: test_fitting_arguments.py."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pytest
+import reference
+from compare import assert_close, assert_same_bits
+from examples import QUICK, example, fitted, with_vertices
+from factories import raster
+from numpy.typing import NDArray
+from opcheck import Place
+from recovery import CAMERA, make_problem, pose_rig, unit_vector
+from views import mirrored
+
+from handopt import backend
+from handopt.config import Config, Stage
+from handopt.fitting import Start, fit
+from handopt.hand import MIRROR
+from handopt.objective import TERMS
+from handopt.quality import measure
+from handopt.result import FitResult, schema
+from handopt.rig import default_rig
+
+Floats = NDArray[np.float64]
+
+FLOAT32 = "float32 positions of 500 mm are exact to 3e-5 mm, and each is a sum of some ten"
+
+RESULTS = {
+    "right": lambda: fitted("open"),
+    "left": lambda: fitted("left"),
+    "right, vertices": lambda: with_vertices("open"),
+    "left, vertices": lambda: with_vertices("left"),
+}
+
+
+@pytest.fixture(params=RESULTS.values(), ids=list(RESULTS))
+def result(request: pytest.FixtureRequest) -> FitResult:
+    """Each kind of result in turn."""
+    return request.param()
+
+
+# ------------------------------------------------------------------------------------------------ what it finds
+
+
+@pytest.mark.parametrize("name", ["open", "left"])
+def test_an_open_hand_is_found(name: str) -> None:
+    result = fitted(name)
+    assert result.hand == result.rig.side == example(name).hand
+    assert example(name).error_mm(result) < 10
+    assert result.status.startswith("The fit is good: ")
+    assert result.silhouette_iou > 0.85
+    assert 0 < result.residual_mm["median"] < 3
+
+
+@pytest.mark.parametrize("name", ["open", "left"])
+def test_auto_takes_the_side_that_fits(name: str) -> None:
+    result = fitted(name, "auto")
+    assert result.hand == example(name).hand
+
+
+@pytest.mark.parametrize("solver", ["adam", "momentum"])
+def test_both_solvers_mend_a_disturbed_pose(solver: str) -> None:
+    problem = make_problem(1)
+    config = replace(Config(), solver=solver)
+    result = fit(problem.depth_mm, CAMERA, start=problem.start, config=config, shape="none", device="cpu")
+    before = np.linalg.norm(pose_rig(default_rig("right"), problem.start)[1] - problem.joints_mm, axis=1).mean()
+    assert before > 20
+    assert np.linalg.norm(result.joints_mm - problem.joints_mm, axis=1).mean() < 5
+    assert result.config["solver"] == solver
+
+
+def test_every_device(device: Place) -> None:
+    result = example("open").fit(device=str(device.device))
+    assert result.device == str(device.device)
+    assert example("open").error_mm(result) < 15
+    assert isinstance(result.joints_mm, np.ndarray)
+
+
+# ------------------------------------------------------------------------------------------------- the result
+
+
+def test_the_last_pose_makes_the_result(result: FitResult) -> None:
+    """Through the rig's own kinematics; a left rig takes the same angles with side -1."""
+    rig, trace = result.rig, result.trace
+    assert rig.side_sign == (1 if result.hand == "right" else -1)
+    assert_same_bits(result.rotation, trace.rotation[-1], "rotation")
+    assert_same_bits(result.translation_mm, trace.translation_mm[-1], "translation")
+    assert_same_bits(result.angles_rad, trace.angles_rad[-1], "angles")
+    assert result.scale == trace.scale[-1]
+    transforms = reference.forward_kinematics(
+        result.angles_rad[None], result.rotation[None], result.translation_mm[None], np.array([result.scale]),
+        rig.parents, rig.articulated, rig.bind, rig.side_sign,
+    )  # fmt: skip
+    vertices = reference.skin(transforms, result.rest_mm, rig.skin_indices, rig.skin_weights)[0]
+    assert_close(result.vertices_mm, vertices, atol=2e-3, reason=FLOAT32)
+    origins = np.concatenate([rig.bind[:, :, 3], np.ones((25, 1))], axis=1)
+    joints = np.einsum("jac,jc->ja", transforms[0], origins)[rig.keypoint_joints]
+    assert_close(result.joints_mm, joints, atol=2e-3, reason=FLOAT32)
+    assert_close(joints[0], result.translation_mm, atol=1e-9, reason="the translation is where the wrist is")
+
+
+def test_rotations_are_rotations(result: FitResult) -> None:
+    rotation = result.trace.rotation
+    unit = np.broadcast_to(np.eye(3), rotation.shape)
+    assert_close(rotation @ rotation.transpose(0, 2, 1), unit, atol=1e-4, reason="a float32 product per iteration")
+    assert (np.linalg.det(rotation) > 0).all()
+
+
+def test_every_iteration_is_told(result: FitResult) -> None:
+    count, size = result.iterations, result.crop.size
+    assert count > 10
+    history, trace = result.history, result.trace
+    assert set(history) == {*TERMS, "total", "stage", "radius_px", "step"}
+    assert all(values.shape == (count,) for values in history.values())
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert_close(history["total"], sum(history[name] for name in TERMS), rtol=1e-9, reason="a sum of the terms")
+    assert (np.diff(history["stage"]) >= 0).all()
+    assert (np.diff(history["radius_px"]) <= 0).all()
+    assert result.terms == {name: history[name][-1] for name in (*TERMS, "total")}
+    shapes = [trace.rotation.shape, trace.translation_mm.shape, trace.angles_rad.shape, trace.scale.shape]
+    assert shapes == [(count, 3, 3), (count, 3), (count, 15, 3), (count,)]
+    assert (trace.rest_mm is None) == (result.shape_kind != "vertices")
+    assert result.renders.shape == (count, size, size)
+    assert result.target.shape == (size, size)
+    moves = np.linalg.norm(np.diff(trace.translation_mm, axis=0), axis=1)
+    assert moves[:-1].max() > 0.1
+
+
+def test_renders_are_of_the_result_in_its_own_image(result: FitResult) -> None:
+    points = reference.project(result.vertices_mm[None], result.crop.coefficients[None])
+    last = float(result.history["radius_px"][-1])
+    expected, _ = reference.render_depth(points, last, result.crop.size)
+    assert_close(result.renders[-1], expected[0], atol=1e-3, reason="closeness of float32 columns of some 100 px")
+    grid = result.observation.grid(result.crop)
+    lit = result.target > 0
+    assert (lit & grid.hand).sum() > 0.95 * grid.hand.sum(), "the target lies on the observed hand"
+    assert np.abs(result.renders[-1] - result.target).mean() < np.abs(result.renders[0] - result.target).mean()
+
+
+def test_the_measures_are_those_of_the_vertices(result: FitResult) -> None:
+    expected = raster(result.vertices_mm, result.rig, result.camera)
+    other = (result.fitted_depth_mm > 0) != (expected > 0)
+    assert other.mean() < 1e-4, "but for pixel centres on an edge"
+    both = (result.fitted_depth_mm > 0) & (expected > 0)
+    assert np.percentile(np.abs(result.fitted_depth_mm - expected)[both], 99) < 0.01
+    quality = measure(result.vertices_mm, result.observation, result.rig.faces)
+    assert quality.residual_mm == result.residual_mm
+    assert quality.silhouette_iou == result.silhouette_iou
+
+
+def test_the_document_follows_the_schema_and_repeats_the_settings(result: FitResult) -> None:
+    document = json.loads(result.to_json())
+    jsonschema.Draft202012Validator(schema()).validate(document)
+    assert document["iterations"] == result.iterations
+    assert Config.from_dict(document["config"]).to_dict() == result.config
+    assert all(value >= 0 for value in document["seconds"].values())
+    assert {"observe", "descend", "measure"} <= set(document["seconds"])
+    assert ("vertices" in document["seconds"]) == (result.shape_kind == "vertices")
+    assert {"python", "handopt", "numpy"} <= set(document["versions"])
+    assert set(result.observation.notes) <= set(document["assumptions"])
+
+
+def test_what_is_said_of_the_image_is_kept() -> None:
+    result = example("open").fit(image="a/b.png", assumptions=("One.", "Two."), seed=5)
+    assert (result.image, result.seed) == ("a/b.png", 5)
+    assert result.assumptions[:2] == ("One.", "Two.")
+    assert result.camera is example("open").camera
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int, float]] = []
+    result = example("open").fit(progress=lambda *values: told.append(values))
+    assert len(told) == len(QUICK.stages)
+    assert {planned for _, planned, _ in told} == {26}
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert told[-1][0] <= 26
+    assert told[-1][2] == pytest.approx(result.terms["total"], rel=1e-6)
+
+
+# ----------------------------------------------------------------------------------------- size and surface
+
+
+def scaled_problem(scale: float) -> tuple[Floats, Start]:
+    """The depth image of a larger or smaller hand, and its pose with the scale left out."""
+    truth = make_problem(3).truth
+    rig = default_rig("right")
+    vertices, _ = pose_rig(rig, replace(truth, scale=scale))
+    return raster(vertices, rig, CAMERA), truth
+
+
+@pytest.mark.parametrize("scale", [0.88, 1.12])
+def test_the_size_is_found(scale: float) -> None:
+    depth, start = scaled_problem(scale)
+    result = fit(depth, CAMERA, start=start, device="cpu")
+    assert result.shape_kind == "scale"
+    assert abs(result.scale - scale) < 0.05
+    assert_same_bits(result.rest_mm, result.rig.rest_mm, "rest vertices")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.1])
+def test_without_shape_the_size_stays_as_it_was(scale: float) -> None:
+    depth, start = scaled_problem(1.12)
+    result = fit(depth, CAMERA, start=replace(start, scale=scale), shape="none", config=QUICK, device="cpu")
+    assert (result.trace.scale == np.float32(scale)).all()
+    assert result.scale == np.float32(scale)
+    assert result.to_dict()["shape"]["vertex_offset_mm"] == {"mean": 0.0, "max": 0.0}
+    assert not any(stage["scale"] for stage in result.config["stages"])
+
+
+def face_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["open", "left"])
+def test_vertices_move_and_the_hand_stays_a_hand(name: str) -> None:
+    result = with_vertices(name)
+    last = result.history["stage"] == result.history["stage"].max()
+    totals = result.history["total"][last]
+    assert last.sum() > 5
+    assert totals[-1] == totals.min()
+    assert totals[-1] < 0.95 * totals[0]
+    offsets = np.linalg.norm(result.rest_mm - result.rig.rest_mm, axis=1)
+    assert 0.1 < offsets.max() < 15
+    rest, fit_now = (face_normals(v, result.rig.faces) for v in (result.rig.rest_mm, result.rest_mm))
+    assert (rest * fit_now).sum(axis=1).min() > 0, "no triangle is turned over"
+    assert_same_bits(result.rest_mm, result.trace.rest_mm[-1], "rest vertices")
+    without = example(name).fit(config=Config(stages=QUICK.stages[2:]), start=example(name).truth)
+    assert result.residual_mm["mean"] < without.residual_mm["mean"]
+
+
+def test_vertices_follow_a_thicker_hand() -> None:
+    rig, truth = default_rig("right"), make_problem(3).truth
+    thicker = replace(rig, rest_mm=rig.rest_mm + 2.0 * rig.normals)
+    vertices, _ = pose_rig(thicker, truth)
+    stages = (Stage(iterations=2, radius_px=3.5, sigma_mm=8.0, step=0.05, keep=1),)
+    config = Config(stages=stages)
+    result = fit(raster(vertices, rig, CAMERA), CAMERA, start=truth, shape="vertices", config=config, device="cpu")
+    towards = ((result.rest_mm - rig.rest_mm) * rig.normals).sum(axis=1)
+    transforms = reference.forward_kinematics(
+        result.angles_rad[None], result.rotation[None], result.translation_mm[None], np.ones(1), rig.parents,
+        rig.articulated, rig.bind, 1,
+    )  # fmt: skip
+    normals = reference.skin_normals(transforms, rig.normals, rig.skin_indices, rig.skin_weights)[0]
+    seen = (normals * result.vertices_mm).sum(axis=1) < -0.5 * np.linalg.norm(result.vertices_mm, axis=1)
+    assert towards[seen].mean() > 0.2, "what is seen moves out"
+
+
+# ------------------------------------------------------------------------------------------- sides and mirrors
+
+
+def observe_mirrored(monkeypatch: pytest.MonkeyPatch, observations: list) -> None:
+    """Make fit observe the mirror images of observations, their points in the same order."""
+    monkeypatch.setattr("handopt.fitting.observe", lambda *_, **__: [mirrored(one) for one in observations])
+
+
+@pytest.mark.parametrize(("name", "shape"), [("open", "scale"), ("left", "scale"), ("open", "vertices")])
+def test_the_other_hand_in_a_mirror_is_fitted_alike(name: str, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To float precision, where the same points are drawn; which these are depends on the order of the pixels."""
+    result = example(name).fit(shape=shape)
+    observe_mirrored(monkeypatch, [result.observation])
+    camera = mirrored(result.observation).camera
+    other = {"right": "left", "left": "right"}[result.hand]
+    depth = np.ascontiguousarray(example(name).depth_mm[:, ::-1])
+    image = fit(depth, camera, hand=other, shape=shape, config=QUICK, device="cpu")
+    assert image.hand == image.rig.side == other
+    assert image.iterations == result.iterations
+    assert_close(image.joints_mm * MIRROR, result.joints_mm, atol=1e-3, reason="columns S - 1 - x, rounded once more")
+    assert_close(image.vertices_mm * MIRROR, result.vertices_mm, atol=1e-3, reason="columns, rounded once more")
+    assert_close(image.angles_rad, result.angles_rad, atol=1e-5, reason="angles mean the same on both sides")
+    assert_close(image.rest_mm * MIRROR, result.rest_mm, atol=1e-3, reason="the rest mesh is mirrored as well")
+    flip = np.diag(MIRROR)
+    assert_close(image.rotation, flip @ result.rotation @ flip, atol=1e-5, reason="conjugated by the mirror")
+    assert image.scale == pytest.approx(result.scale, abs=1e-6)
+    assert image.silhouette_iou == pytest.approx(result.silhouette_iou, abs=1e-3)
+    assert_close(image.renders[:, :, ::-1], result.renders, atol=1e-3, reason="the same pixels, turned over")
+
+
+def test_a_mirrored_image_is_found_as_well() -> None:
+    """Through the observation, which takes pixels from left to right and so finds the mirror image but for details."""
+    first = example("open")
+    camera = replace(first.camera, cx=first.camera.width - 1 - first.camera.cx)
+    depth = np.ascontiguousarray(first.depth_mm[:, ::-1])
+    result = fit(depth, camera, hand="left", config=QUICK, device="cpu")
+    assert np.linalg.norm(result.joints_mm * MIRROR - first.joints_mm, axis=1).mean() < 10
+
+
+def test_a_start_is_told_in_the_frame_of_its_own_hand() -> None:
+    """From the true pose of a left hand, without steps to speak of, comes the true pose."""
+    still = Config(stages=(Stage(iterations=1, radius_px=4.0, sigma_mm=10.0, step=1e-6, keep=1),), crop_px=64)
+    for name in ("open", "left"):
+        truth = example(name).truth
+        result = example(name).fit(start=truth, config=still)
+        assert_close(result.joints_mm, example(name).joints_mm, atol=0.02, reason="the file rounds to 0.01 mm")
+        assert_close(result.rotation, np.array(truth.rotation), atol=1e-5, reason="float32")
+        assert_close(result.translation_mm, np.array(truth.translation_mm), atol=1e-3, reason="float32")
+
+
+# ------------------------------------------------------------------------------------------------ determinism
+
+
+def same(first: FitResult, second: FitResult) -> None:
+    for name in ("joints_mm", "vertices_mm", "angles_rad", "rotation", "rest_mm", "renders", "target"):
+        assert_same_bits(getattr(first, name), getattr(second, name), name)
+    for name, values in first.history.items():
+        assert_same_bits(values, second.history[name], name)
+    assert first.terms == second.terms
+
+
+def test_the_seed_decides_everything() -> None:
+    first, second = (example("left").fit(seed=4, shape="vertices") for _ in range(2))
+    same(first, second)
+    other = example("left").fit(seed=5, shape="vertices")
+    assert np.abs(other.joints_mm - first.joints_mm).max() > 0
+
+
+def test_the_number_of_threads_does_not_matter() -> None:
+    threads = backend.cpu_threads()
+    if threads == 0:
+        pytest.skip("the kernels were built without OpenMP")
+    try:
+        results = []
+        for count in (1, 2, 3):
+            backend.set_cpu_threads(count)
+            assert backend.cpu_threads() == count
+            results.append(example("open").fit(shape="vertices"))
+    finally:
+        backend.set_cpu_threads(threads)
+    same(results[0], results[1])
+    same(results[0], results[2])
+
+
+def test_noise_in_the_start_hardly_matters() -> None:
+    rng = np.random.default_rng(2)
+    truth = example("open").truth
+    moved = replace(truth, translation_mm=np.array(truth.translation_mm) + 5 * unit_vector(rng))
+    first, second = (example("open").fit(start=start, config=None) for start in (truth, moved))
+    assert np.linalg.norm(first.joints_mm - second.joints_mm, axis=1).mean() < 4
