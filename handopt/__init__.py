@@ -19,6 +19,7 @@ _EXPORTS = {
     "handopt.config": ("Config",),
     "handopt.crop": ("Crop",),
     "handopt.depth": ("DepthImage", "read_depth"),
+    "handopt.depth_term": ("render_depth_loss",),
     "handopt.errors": (
         "CameraError",
         "ConfigError",

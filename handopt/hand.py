@@ -111,9 +111,14 @@ class Hand:
         """Posed vertices (B, V, 3) mm."""
         return skin(transforms, self.rest if rest is None else rest, self.indices, self.weights)
 
-    def vertices_backward(self, grad_vertices: Array, transforms: Array, rest: Array) -> tuple[Array, Array]:
-        """Gradients of the transforms (B, J, 3, 4) and of the rest vertices (V, 3)."""
-        return skin_backward(grad_vertices, transforms, rest, self.indices, self.weights)
+    def vertices_backward(
+        self, grad_vertices: Array, transforms: Array, rest: Array | None
+    ) -> tuple[Array, Array | None]:
+        """Gradients of the transforms (B, J, 3, 4) and, where they are given, of the rest vertices (V, 3)."""
+        shape = self.rest if rest is None else rest
+        return skin_backward(
+            grad_vertices, transforms, shape, self.indices, self.weights, rest_gradient=rest is not None
+        )
 
     def vertex_normals(self, transforms: Array) -> Array:
         """Normals of the posed vertices (B, V, 3)."""
@@ -125,7 +130,8 @@ class Hand:
 
     def joints_backward(self, grad_joints: Array, transforms: Array) -> Array:
         """Gradient of the transforms (B, J, 3, 4)."""
-        return skin_backward(grad_joints, transforms, self.keypoints, self.keypoint_joints, self.ones)[0]
+        skeleton = (self.keypoints, self.keypoint_joints, self.ones)
+        return skin_backward(grad_joints, transforms, *skeleton, rest_gradient=False)[0]
 
 
 def exponential(tangent: Array) -> Array:

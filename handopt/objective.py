@@ -10,14 +10,15 @@ from handopt.backend import Array, namespace, to_numpy
 from handopt.closest import closest_points, closest_points_backward
 from handopt.collisions import collision, collision_backward
 from handopt.config import Config
+from handopt.depth_term import render_depth_loss
 from handopt.errors import NumericalError
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose
 from handopt.limits import joint_limits, joint_limits_backward
-from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
+from handopt.losses import depth_loss, silhouette_loss, silhouette_loss_backward
 from handopt.prior import PosePrior
 from handopt.projection import project, project_backward
-from handopt.render import render_depth, render_depth_backward
+from handopt.render import render_depth
 
 TERMS = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
 LENGTH_UNIT_MM = 10.0
@@ -113,9 +114,7 @@ class Objective:
             return terms, None
 
         grad_vertices += grad_points
-        grad_transforms, grad_rest = hand.vertices_backward(
-            grad_vertices, transforms, hand.rest if rest is None else rest
-        )
+        grad_transforms, grad_rest = hand.vertices_backward(grad_vertices, transforms, rest)
         grad_joints = collision_backward(upstream["collision"] * collision_scale, joints, hand.bones, radius)
         grad_transforms += hand.joints_backward(grad_joints, transforms)
         gradient.angles, gradient.rotation, gradient.translation, gradient.scale = hand.transforms_backward(
@@ -138,16 +137,16 @@ class Objective:
         silhouette = self._upstream(len(pose), config.weights.silhouette / LENGTH_UNIT_MM**2)
         coefficients = evidence.coefficients[pose.image]
         projected = project(vertices, coefficients)
-        image, winners = render_depth(projected, sharpness.radius_px, evidence.size)
-        compare = (image, sharpness.target, pose.image, config.huber, evidence.weight)
         outside = (projected, evidence.field, pose.image, evidence.mm_per_px)
-        terms["depth"] = depth * depth_loss(*compare)
         terms["silhouette"] = silhouette * silhouette_loss(*outside)
         if not backward:
+            image, _ = render_depth(projected, sharpness.radius_px, evidence.size)
+            terms["depth"] = depth * depth_loss(image, sharpness.target, pose.image, config.huber, evidence.weight)
             return None
-        grad_projected = render_depth_backward(
-            depth_loss_backward(depth, *compare), projected, winners, sharpness.radius_px
+        loss, grad_projected = render_depth_loss(
+            depth, projected, sharpness.target, pose.image, sharpness.radius_px, config.huber, evidence.weight
         )
+        terms["depth"] = depth * loss
         grad_projected += silhouette_loss_backward(silhouette, *outside)
         return project_backward(grad_projected, vertices, coefficients)
 

@@ -10,7 +10,7 @@ kinematics_backward grad_transforms r* angles r* rotation r* scale r* parents i*
                     grad_rotation r* grad_translation r* grad_scale r* side i B i J i A i
 skin_forward        transforms r* rest r* indices i* weights r* posed r* B i J i V i K i
 skin_backward       grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r* grad_rest_images r*
-                    B i J i V i K i
+                    with_rest i B i J i V i K i
 skin_normals        transforms r* rest_normals r* indices i* weights r* normals r* B i J i V i K i
 sum_over_batch      parts r* total r* B i N i
 project_forward     points r* coefficients r* projected r* perspective i B i V i
@@ -25,6 +25,8 @@ limits_forward      angles r* lower r* upper r* loss r* B i D i
 limits_backward     grad_loss r* angles r* lower r* upper r* grad_angles r* B i D i
 depth_loss_forward  image r* target r* weight r* index i* loss r* delta r B i S i weighted i
 depth_loss_backward grad_loss r* image r* target r* weight r* index i* grad_image r* delta r B i S i weighted i
+splat_loss          grad_loss r* points r* target r* weight r* index i* scratch_image r* scratch_winners i*
+                    scratch_sums r* loss r* grad_points r* radius r delta r B i V i S i weighted i
 silhouette_forward  points r* field r* index i* mm_per_px r* loss r* B i V i S i
 silhouette_backward grad_loss r* points r* field r* index i* mm_per_px r* grad_points r* B i V i S i
 closest_search      observed r* index i* posed r* normals r* nearest i* B i N i V i

@@ -18,20 +18,24 @@ def skin(transforms: Array, rest: Array, indices: Array, weights: Array) -> Arra
 
 
 def skin_backward(
-    grad_posed: Array, transforms: Array, rest: Array, indices: Array, weights: Array
-) -> tuple[Array, Array]:
+    grad_posed: Array, transforms: Array, rest: Array, indices: Array, weights: Array, *, rest_gradient: bool = True
+) -> tuple[Array, Array | None]:
     """Gradients of skin (paper, Eq. 5 and 8), given grad_posed (B, V, 3); the other arguments as there.
 
-    Returns grad_transforms (B, J, 3, 4) and grad_rest (V, 3), which sums over the batch. Raises ShapeError.
+    Returns grad_transforms (B, J, 3, 4) and grad_rest (V, 3), which sums over the batch, or None in its place if
+    rest_gradient is False. Raises ShapeError.
     """
     call = _check(transforms, rest, indices, weights)
     call.real("grad_posed", grad_posed, ("B", "V", 3))
     b, j, v, k = (call.size[name] for name in "BJVK")
-    grad_transforms, grad_rest_images = call.zeros(b, j, 3, 4), call.empty(b, v, 3)
+    grad_transforms = call.zeros(b, j, 3, 4)
+    grad_rest_images = call.empty(b, v, 3) if rest_gradient else grad_posed
     launch(
         "skin_backward", b * v, grad_posed, transforms, rest, indices, weights, grad_transforms, grad_rest_images,
-        b, j, v, k,
+        int(rest_gradient), b, j, v, k,
     )  # fmt: skip
+    if not rest_gradient:
+        return grad_transforms, None
     grad_rest = call.empty(v, 3)
     launch("sum_over_batch", v * 3, grad_rest_images, grad_rest, b, v * 3)
     return grad_transforms, grad_rest

@@ -4,38 +4,15 @@
 //   silhouette:  L_b = 1/V sum_v d(x_v, y_v)^2, d bilinear in a distance field, continued linearly outside the grid
 //
 // image (B, S, S), target, weight, field (I, S, S) | index (B) int: the target of each image | delta 0 is the absolute difference
-#include "linear.h"
-
-// rho(e), and its derivative (0 at e = 0 also where delta is 0)
-DEVICE real huber(real e, real delta) {
-    const real size = e < 0 ? -e : e;
-    return size > delta ? size - delta / 2 : (delta > 0 ? e * e / (2 * delta) : 0);
-}
-
-DEVICE real huber_slope(real e, real delta) {
-    const real size = e < 0 ? -e : e;
-    return size > delta ? (e > 0 ? (real)1 : (real)-1) : (delta > 0 ? e / delta : 0);
-}
+#include "robust.h"
 
 // accumulates loss (B), row by row in 8 interleaved sums
 KERNEL(depth_loss_forward)(const real* image, const real* target, const real* weight, const int* index, real* loss, real delta, int B, int S,
                            int weighted) {
     FOR_EACH_IN_IMAGE(b, B, row, S) {
-        const real* f = image + ((long long)b * S + row) * S;
-        const real* t = target + ((long long)index[b] * S + row) * S;
-        const real* w = weighted ? weight + ((long long)index[b] * S + row) * S : t;
-        real sums[8] = {0};
-        int c = 0;
-        if (weighted || delta > 0) {
-            for (; c + 8 <= S; c += 8)
-                for (int lane = 0; lane < 8; ++lane)
-                    sums[lane] += (weighted ? w[c + lane] : (real)1) * huber(f[c + lane] - t[c + lane], delta);
-        } else {
-            for (; c + 8 <= S; c += 8)
-                for (int lane = 0; lane < 8; ++lane) sums[lane] += fabs(f[c + lane] - t[c + lane]);
-        }
-        for (; c < S; ++c) sums[0] += (weighted ? w[c] : (real)1) * huber(f[c] - t[c], delta);
-        const real total = ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+        const long long to = ((long long)index[b] * S + row) * S;
+        const real* w = weighted ? weight + to : nullptr;
+        const real total = row_loss(image + ((long long)b * S + row) * S, target + to, w, delta, S);
         ADD(loss + b, total / ((real)S * S));
     }
 }

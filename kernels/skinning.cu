@@ -30,22 +30,18 @@ KERNEL(skin_forward)(const real* transforms, const real* rest, const int* indice
     }
 }
 
-// accumulates grad_transforms (B, J, 3, 4); overwrites grad_rest_images (B, V, 3), whose sum over b is Eq. 8
+// accumulates grad_transforms (B, J, 3, 4); overwrites grad_rest_images (B, V, 3), whose sum over b is Eq. 8, if with_rest
 KERNEL(skin_backward)(const real* grad_posed, const real* transforms, const real* rest, const int* indices, const real* weights,
-                      real* grad_transforms, real* grad_rest_images, int B, int J, int V, int K) {
+                      real* grad_transforms, real* grad_rest_images, int with_rest, int B, int J, int V, int K) {
     FOR_EACH_IN_IMAGE(b, B, i, V) {
         const real* g = grad_posed + 3 * ((long long)b * V + i);
-        real* grad_p = grad_rest_images + 3 * ((long long)b * V + i);
-        if (g[0] == 0 && g[1] == 0 && g[2] == 0) {
-            for (int c = 0; c < 3; ++c) grad_p[c] = 0;
-            continue;
-        }
+        real pulled[4] = {0};
         const int* joints = indices + (long long)i * K;
         const real* w = weights + (long long)i * K;
         const real* p = rest + 3 * i;
         const real point[4] = {p[0], p[1], p[2], 1};
-        real pulled[4] = {0};
-        for (int k = 0; k < K; ++k) {
+        const bool used = g[0] != 0 || g[1] != 0 || g[2] != 0;
+        for (int k = 0; used && k < K; ++k) {
             const real weight = w[k];
             if (weight == 0) break;
             const long long at = 12 * ((long long)b * J + joints[k]);
@@ -55,7 +51,7 @@ KERNEL(skin_backward)(const real* grad_posed, const real* transforms, const real
                 for (int c = 0; c < 4; ++c) ADD(grad_transforms + at + 4 * r + c, weighted * point[c]);
             }
         }
-        for (int c = 0; c < 3; ++c) grad_p[c] = pulled[c];
+        for (int c = 0; with_rest && c < 3; ++c) grad_rest_images[3 * ((long long)b * V + i) + c] = pulled[c];
     }
 }
 
@@ -72,11 +68,18 @@ KERNEL(skin_normals)(const real* transforms, const real* rest_normals, const int
     }
 }
 
-// overwrites total (N): the sum over b of parts (B, N), in the order of b
+// overwrites total (N): the sum over b of parts (B, N), in the order of b, for LANES neighbours at once
 KERNEL(sum_over_batch)(const real* parts, real* total, int B, int N) {
-    FOR_EACH(n, N) {
-        real sum = 0;
-        for (int b = 0; b < B; ++b) sum += parts[(long long)b * N + n];
-        total[n] = sum;
+    FOR_EACH(group, (N + LANES - 1) / LANES) {
+        const int first = (int)group * LANES, count = min_int(LANES, N - first);
+        real sums[LANES] = {0};
+        for (int b = 0; b < B; ++b) {
+            const real* part = parts + (long long)b * N + first;
+            if (count == LANES)
+                for (int lane = 0; lane < LANES; ++lane) sums[lane] += part[lane];
+            else
+                for (int lane = 0; lane < count; ++lane) sums[lane] += part[lane];
+        }
+        for (int lane = 0; lane < count; ++lane) total[first + lane] = sums[lane];
     }
 }

@@ -11,6 +11,7 @@
 //   FOR_EACH_PIXEL(b, B, row, column, S)  pixels of S x S images, as items of their image
 //   ADD(address, value)                adds to memory that items of the same image share
 //   ATOMIC_MAX_KEY, ATOMIC_MIN_REAL    for the schedules that share memory between all threads
+//   THREAD_INDEX                       which of the threads that run images this one is
 //   LANES                              how many items an inner loop should treat at once
 //
 // HANDOPT_EMULATE_CUDA compiles the GPU's schedule for the CPU with a grid of one thread, to test its logic without a GPU.
@@ -29,6 +30,7 @@ typedef unsigned long long key64;
 #define GRID_START ((long long)blockIdx.x * blockDim.x + threadIdx.x)
 #define GRID_STRIDE ((long long)gridDim.x * blockDim.x)
 #define LANES 1
+#define THREAD_INDEX GRID_START
 #define ADD(address, value) atomicAdd((address), (value))
 DEVICE void atomic_max_key(key64* address, key64 key) { atomicMax(address, key); }
 DEVICE void atomic_min_real(float* address, float value) { atomicMin((int*)address, __float_as_int(value)); }
@@ -59,6 +61,12 @@ using std::sqrt;
 #define GRID_START 0LL
 #define GRID_STRIDE 1LL
 #define LANES 16
+#ifdef _OPENMP
+#include <omp.h>
+#define THREAD_INDEX omp_get_thread_num()
+#else
+#define THREAD_INDEX 0
+#endif
 #define ADD(address, value) (*(address) += (value))
 DEVICE void atomic_max_key(key64* address, key64 key) {
     if (key > *address) *address = key;

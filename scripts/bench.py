@@ -8,7 +8,6 @@ backward through the public ops, and writes ms (median per image), loss (B,), gM
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +38,7 @@ from handopt import (
     read_depth,
     render_depth,
     render_depth_backward,
+    render_depth_loss,
     silhouette_loss,
     silhouette_loss_backward,
     skin,
@@ -91,7 +91,7 @@ class UnitOfWork:
         }
         self.arrays = {name: backend.to_device(array, device, dtype) for name, array in arrays.items()}
         self.arrays |= {name: backend.to_device(array, device, np.int32) for name, array in indices.items()}
-        self.radius, self.size = float(problem["r"]), int(problem["T"].shape[-1])
+        self.radius = float(problem["r"])
         self.collision_radius, self.collision_weight = float(problem["rc"]), float(problem["lam"])
 
     def run(self) -> tuple[Any, Any, Any]:
@@ -99,23 +99,19 @@ class UnitOfWork:
         a = self.arrays
         whole = a["transforms"], a["rest"], a["indices"], a["weights"]
         skeleton = a["transforms"], a["joint_rest"], a["joint_indices"], a["joint_weights"]
-        comparison = a["target"], a["image_index"]
 
         posed = skin(*whole)
         points = project(posed, a["coefficients"], perspective=False)
-        image, winners = render_depth(points, self.radius, self.size)
+        loss, grad_points = render_depth_loss(a["depth_cotangent"], points, a["target"], a["image_index"], self.radius)
         joints = skin(*skeleton)
-        loss = depth_loss(image, *comparison)
         loss += self.collision_weight * collision(joints, a["bones"], self.collision_radius)
 
-        grad_image = depth_loss_backward(a["depth_cotangent"], image, *comparison)
-        grad_points = render_depth_backward(grad_image, points, winners, self.radius)
         grad_posed = project_backward(grad_points, posed, a["coefficients"], perspective=False)
         grad_transforms, grad_rest = skin_backward(grad_posed, *whole)
         grad_joints = collision_backward(
             a["collision_cotangent"], joints, a["bones"], self.collision_radius, fixed_length=False
         )
-        grad_transforms += skin_backward(grad_joints, *skeleton)[0]
+        grad_transforms += skin_backward(grad_joints, *skeleton, rest_gradient=False)[0]
         return loss, grad_transforms, grad_rest
 
 
@@ -135,11 +131,6 @@ def timed(run: Callable[[], Any], device: backend.Device, seconds: float) -> NDA
     return np.array(samples) * 1e3
 
 
-def keep_threads_awake() -> None:
-    """Let waiting OpenMP threads spin, as on a machine that does nothing else. Must precede the first kernel."""
-    os.environ.setdefault("GOMP_SPINCOUNT", "300000")  # libgomp's own default where no waiting policy is set
-
-
 def synchroniser(device: backend.Device) -> Callable[[], None]:
     """Return what waits until a device has done its work."""
     if device.kind == "cpu":
@@ -150,7 +141,6 @@ def synchroniser(device: backend.Device) -> Callable[[], None]:
 
 def bench_unit(options: argparse.Namespace) -> None:
     """Run the unit of work on a problem file and write the result file."""
-    keep_threads_awake()
     device = backend.resolve_device(options.device)
     with np.load(options.problem) as file:
         problem = dict(file)
@@ -257,7 +247,6 @@ def op_calls(s: Arrays) -> Calls:
 
 def bench_ops(options: argparse.Namespace) -> None:
     """Print the median milliseconds of every op, forward and backward, for several batch sizes."""
-    keep_threads_awake()
     device = backend.resolve_device(options.device)
     batches = [int(size) for size in options.batch.split(",")]
     calls = {batch: op_calls(scene(batch, device)) for batch in batches}

@@ -168,7 +168,7 @@ def only(name: str, observations: list[Observation], plane: float = 0.6) -> Case
 
 def test_the_case_has_every_term_at_work(case: Case) -> None:
     terms = case.objective.terms(case.pose, case.sharpness, case.rest)
-    assert tuple(terms) == TERMS
+    assert set(terms) == set(TERMS)
     for name, values in terms.items():
         assert values.shape == (4,)
         assert values.max() > 1e-4, name
