@@ -110,6 +110,7 @@ class Objective:
         log_scale = self._namespace.log(pose.scale)
         terms["size"] = weights.size * (log_scale / SIZE_SIGMA) ** 2
         terms["shape"], grad_shape = self._shape_term(rest, len(pose))
+        terms = {name: terms[name] for name in TERMS}
         if gradient is None:
             return terms, None
 

@@ -53,7 +53,11 @@ def test_vertices_and_joints_are_those_of_the_twins(hand: Hand, pose: Pose, devi
     vertices = reference.skin(transforms, rig.rest_mm, rig.skin_indices, rig.skin_weights)
     assert_close(device.fetch(there.vertices(found)), vertices, of_max=1e-14, reason=ROUNDING)
     normals = reference.skin_normals(transforms, rig.normals, rig.skin_indices, rig.skin_weights)
-    assert_close(device.fetch(there.vertex_normals(found)), normals, atol=1e-13, reason=ROUNDING)
+    skin = device.fetch(there.normals).any(axis=1)
+    assert skin.mean() > 0.95
+    posed_normals = device.fetch(there.vertex_normals(found))
+    assert_close(posed_normals[:, skin], normals[:, skin], atol=1e-13, reason=ROUNDING)
+    assert not posed_normals[:, ~skin].any(), "what is no skin has no normal"
     origins = np.concatenate([rig.bind[:, :, 3], np.ones((25, 1))], axis=1)
     joints = np.einsum("bjac,jc->bja", transforms, origins)[:, rig.keypoint_joints]
     assert_close(device.fetch(there.joints(found)), joints, of_max=1e-14, reason=ROUNDING)

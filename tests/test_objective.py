@@ -221,6 +221,7 @@ def twins(case: Case, weights: Weights) -> dict[str, Floats]:
     )
     vertices = reference.skin(transforms, case.rest, rig.skin_indices, rig.skin_weights)
     normals = reference.skin_normals(transforms, rig.normals, rig.skin_indices, rig.skin_weights)
+    normals *= case.objective.hand.normals.any(axis=1, keepdims=True)  # 0 where the mesh is no skin
     origins = np.concatenate([rig.bind[:, :, 3], np.ones((25, 1))], axis=1)
     joints = np.einsum("bjac,jc->bja", transforms, origins)[:, rig.keypoint_joints]
     projected = reference.project(vertices, evidence.coefficients[pose.image])

@@ -52,6 +52,19 @@ def test_first_step_of_momentum_follows_the_gradient(pose: Pose, rng: np.random.
         assert_close(change, -share * size * slope / largest, rtol=1e-9, reason="in proportion to the gradient")
 
 
+def test_momentum_remembers_how_large_the_gradient_was(pose: Pose, rng: np.random.Generator) -> None:
+    """A gradient that falls to a tenth makes a step that does, and does not start again at full size."""
+    solver, gradient = Momentum(STEPS), some_gradient(rng)
+    solver.step(pose, gradient, 1.0, free_scale=False)
+    first, before = gradient.translation.copy(), pose.translation.copy()
+    gradient.translation *= 0.1
+    solver.step(pose, gradient, 1.0, free_scale=False)
+    share = 1 - Momentum.decay
+    largest = np.abs(first).max(axis=1, keepdims=True)
+    velocity = Momentum.decay * share * first / largest + share * 0.1 * first / (Momentum.memory * largest)
+    assert_close(pose.translation - before, -3.0 * velocity, rtol=1e-9, reason="the largest fades by a share")
+
+
 def test_momentum_grows_to_the_step_size(pose: Pose, rng: np.random.Generator) -> None:
     solver, gradient = Momentum(STEPS), some_gradient(rng)
     for _ in range(200):
