@@ -82,19 +82,18 @@ def _one_view(
         "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
         "coefficients": coefficients,
         "centre": np.asarray(observation.center_mm) * ([-1, 1, 1] if mirror else [1, 1, 1]),
-        "splats": _project(_thin(points, spacing_mm, rng), coefficients),
+        "splats": _project(_thin(points, spacing_mm), coefficients),
         "field": distance_transform_edt(free) * crop.mm_per_px,
         "mm_per_px": np.asarray(crop.mm_per_px),
         "weight": weight,
     }
 
 
-def _thin(points: Floats, spacing_mm: float, rng: np.random.Generator) -> Floats:
-    """One random point of each occupied cell of a lattice."""
-    order = rng.permutation(len(points))
-    cells = np.floor(points[order] / spacing_mm).astype(np.int64)
-    _, first = np.unique(cells, axis=0, return_index=True)
-    return np.asarray(points[order][np.sort(first)])
+def _thin(points: Floats, spacing_mm: float) -> Floats:
+    """The mean of the points in each occupied cell of a lattice."""
+    _, cell, count = np.unique(np.floor(points / spacing_mm), axis=0, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(cell.ravel(), points[:, axis]) for axis in range(3)], axis=1)
+    return np.asarray(sums / count[:, None])
 
 
 def _project(points: Floats, coefficients: Floats) -> Floats:
