@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,10 @@ class Steps:
 class VertexStage:
     """The last stage of --shape vertices: rest vertices move along with the pose."""
 
-    iterations: int = 60
+    iterations: int = 80
     radius_px: float = 3.0
     sigma_mm: float = 6.0
-    step: float = 0.1
+    step: float = 0.25
 
 
 _STAGES = (
@@ -97,12 +98,20 @@ class Config:
             if not 0 <= value < float("inf"):
                 raise ConfigError(f"{path}: expected a number of at least 0, got {value!r}")
         for path, value in _numbers("", self.to_dict()):
-            if value == 0 and path.rpartition(".")[2] in _POSITIVE:
+            if value == 0 and re.sub(r"\[\d+\]", "", path) in _POSITIVE:
                 raise ConfigError(f"{path}: must be greater than 0")
         if not self.plane <= 1:
             raise ConfigError(f"plane: expected a number from 0 to 1, got {self.plane!r}")
         if not 16 <= self.crop_px <= 1024:
             raise ConfigError(f"crop_px: expected 16 to 1024, got {self.crop_px!r}")
+
+    def times(self, factor: int) -> "Config":
+        """The same settings with `factor` times as many hypotheses."""
+        stages = tuple(
+            dataclasses.replace(stage, keep=factor * stage.keep, parents=factor * stage.parents)
+            for stage in self.stages
+        )
+        return dataclasses.replace(self, starts=factor * self.starts, stages=stages)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain values."""
@@ -128,7 +137,11 @@ class Config:
 
 
 SOLVERS = ("adam", "momentum")
-_POSITIVE = ("radius_px", "sigma_mm", "keep", "starts", "points", "crop_half_mm", "collision_radius_mm", "iterations")
+_POSITIVE = (
+    *("starts", "points", "crop_half_mm", "collision_radius_mm"),
+    *(f"stages.{name}" for name in ("iterations", "radius_px", "sigma_mm", "keep", "parents")),
+    *(f"vertices.{name}" for name in ("iterations", "radius_px", "sigma_mm")),
+)
 
 
 def _numbers(path: str, value: Any) -> list[tuple[str, float]]:
@@ -141,7 +154,7 @@ def _numbers(path: str, value: Any) -> list[tuple[str, float]]:
 
 def _build(kind: Any, values: Any, path: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigError(f"{path or 'the file'}: expected a table, got {values!r}")
+        raise ConfigError(f"{path.rstrip('.') or 'the file'}: expected a table, got {values!r}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     arguments = {}
     for key, value in values.items():

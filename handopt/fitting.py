@@ -21,7 +21,7 @@ from handopt.hand import MIRROR, Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation, observe
 from handopt.optimise.descend import descend, prune, refine_vertices
-from handopt.optimise.replay import SCHEDULE, Winner
+from handopt.optimise.replay import Winner
 from handopt.optimise.starts import fixed_starts
 from handopt.quality import measure, most_plausible, status_of
 from handopt.result import FitResult
@@ -91,6 +91,8 @@ def fit(
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
     config = _checked_config(config or Config(), shape)
+    if seed < 0:
+        raise ConfigError(f"seed: expected a number of at least 0, got {seed}; change --seed")
     rig = _checked_rig(rig, hand)
     depth_mm = np.asarray(depth_mm)
     if depth_mm.shape != (camera.height, camera.width):
@@ -100,6 +102,7 @@ def fit(
     observations = observe(depth_mm, camera, mask=mask, box=box, center=center)
     clock.lap("observe")
     sides = [False, True] if hand == "auto" else [rig.side == "left"]
+    config = config.times(len(sides))
     views = [
         (observation, observation.crop(config.crop_px, config.crop_half_mm), mirror)
         for observation in observations
@@ -116,34 +119,22 @@ def fit(
         image=image,
         hand=fitted_rig.side,
         status=status_of(winner.converged, observation, quality),
-        converged=winner.converged,
         camera=camera,
         rig=fitted_rig,
         observation=observation,
         crop=crop,
-        joints_mm=winner.joints_mm,
-        rotation=winner.trace.rotation[-1],
-        translation_mm=winner.trace.translation_mm[-1],
-        angles_rad=winner.trace.angles_rad[-1],
-        scale=float(winner.trace.scale[-1]),
         shape_kind=shape,
         rest_mm=fitted_rig.rest_mm if winner.trace.rest_mm is None else winner.trace.rest_mm[-1],
-        vertices_mm=winner.vertices_mm,
         fitted_depth_mm=quality.fitted_depth_mm,
         residual_mm=quality.residual_mm,
         silhouette_iou=quality.silhouette_iou,
-        terms={name: float(values[-1]) for name, values in winner.history.items() if name not in SCHEDULE},
-        iterations=len(winner.trace.scale),
         seconds=clock.seconds,
         device=str(place),
         seed=seed,
         config=config.to_dict(),
         versions=_versions(),
         assumptions=(*assumptions, *rig.notes, *observation.notes),
-        history=winner.history,
-        trace=winner.trace,
-        renders=winner.renders,
-        target=winner.target,
+        **winner.facts(),
     )
 
 

@@ -15,7 +15,8 @@ from handopt.raster import rasterise
 Floats = NDArray[np.floating[Any]]
 Faces = NDArray[np.int32]
 
-GOOD_RESIDUAL_MM, GOOD_OVERLAP = 5.0, 0.75
+# A good fit's median and mean absolute residual are at most these, and its overlap at least this.
+GOOD_MEDIAN_MM, GOOD_MEAN_MM, GOOD_OVERLAP = 4.0, 5.0, 0.75
 OVERLAP_WEIGHT, DOUBT_WEIGHT = 1.0, 0.1
 
 
@@ -74,13 +75,14 @@ def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Qual
 
 
 def status_of(converged: bool, observation: Observation, quality: Quality) -> str:
-    residual, overlap = quality.residual_mm["median"], quality.silhouette_iou
-    if not np.isfinite(residual):
+    median, mean, overlap = quality.residual_mm["median"], quality.residual_mm["mean"], quality.silhouette_iou
+    facts = f"median residual {median:.1f} mm, mean {mean:.1f} mm, silhouettes overlap by {overlap:.0%}"
+    if not np.isfinite(median):
         verdict = "The fit failed: the model does not cover the observed hand"
-    elif residual > GOOD_RESIDUAL_MM or overlap < GOOD_OVERLAP:
-        verdict = f"The fit is poor: median residual {residual:.1f} mm, silhouettes overlap by {overlap:.0%}"
+    elif median > GOOD_MEDIAN_MM or mean > GOOD_MEAN_MM or overlap < GOOD_OVERLAP:
+        verdict = f"The fit is poor: {facts}"
     else:
-        verdict = f"The fit is good: median residual {residual:.1f} mm, silhouettes overlap by {overlap:.0%}"
+        verdict = f"The fit is good: {facts}"
     ending = "" if converged else "; it was still improving when the iterations ran out"
     border = "; the hand touches the image border" if observation.touches_border else ""
     return verdict + ending + border + "."

@@ -133,12 +133,9 @@ def test_what_divides_or_counts_must_not_be_zero(values: dict[str, Any], path: s
     assert str(failure.value) == f"{path}: must be greater than 0"
 
 
-NOT_POINTS = pytest.mark.xfail(reason="weights.points is taken for the number of points, which must not be 0")
-
-
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(f.name, marks=NOT_POINTS if f.name == "points" else ()) for f in dataclasses.fields(Weights)],
+    [f.name for f in dataclasses.fields(Weights)],
 )
 def test_any_term_can_be_switched_off(name: str) -> None:
     assert getattr(Config.from_dict({"weights": {name: 0}}).weights, name) == 0

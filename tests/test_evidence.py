@@ -87,8 +87,8 @@ def test_splats_are_spaced_as_the_models_vertices(spacing: float, observation: O
     evidence = gather(CONFIG, [(observation, False)], spacing_mm=spacing)
     projected = reference.project(observation.points_mm[None].astype(float), evidence.coefficients)[0]
     distance, index = cKDTree(projected).query(evidence.splats[0])
-    assert distance.max() < 1e-9, "each splat is a measured point"
-    assert len(np.unique(index)) == len(index)
+    assert distance.max() < spacing * evidence.coefficients[0, 0] / 300, "each splat lies among measured points"
+    assert len(np.unique(index)) > 0.9 * len(index)
     drawn = observation.points_mm[index].astype(float)
     pixel_mm2 = (observation.depth_mm[observation.mask] / observation.camera.fx) ** 2
     per_point = pixel_mm2.sum() / len(drawn)

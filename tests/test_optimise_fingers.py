@@ -66,16 +66,13 @@ def test_fewer_hypotheses_than_parents_and_a_small_grid() -> None:
     assert (rows == 0).all()
 
 
-NOT_AT_FIRST = pytest.mark.xfail(reason="mutants of the first stage get the ids of the starting poses")
-
-
 @pytest.mark.parametrize(
     ("when", "finger", "entry"),
     [
         (1, 2, 11),
         (1, 0, 5),
-        pytest.param(0, 2, 11, marks=NOT_AT_FIRST),
-        pytest.param(0, 0, 5, marks=NOT_AT_FIRST),
+        (0, 2, 11),
+        (0, 0, 5),
     ],
 )
 def test_a_mutant_wins_and_its_path_leads_through_its_parent(when: int, finger: int, entry: int) -> None:

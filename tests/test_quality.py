@@ -12,7 +12,7 @@ from views import CAMERA, CPU, WRIST_MM, mirrored, near_poses, small_observation
 from handopt.hand import MIRROR, Hand, Pose
 from handopt.observation import Observation
 from handopt.optimise.descend import Descent
-from handopt.quality import GOOD_OVERLAP, GOOD_RESIDUAL_MM, Quality, measure, most_plausible, status_of
+from handopt.quality import GOOD_MEAN_MM, GOOD_MEDIAN_MM, GOOD_OVERLAP, Quality, measure, most_plausible, status_of
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]
@@ -95,14 +95,16 @@ def quality(residual: float, overlap: float) -> Quality:
 
 def test_the_status_is_a_sentence() -> None:
     observation = small_observation()
-    good = status_of(True, observation, quality(GOOD_RESIDUAL_MM - 3.8, GOOD_OVERLAP + 0.1))
-    assert good == "The fit is good: median residual 1.2 mm, silhouettes overlap by 85%."
+    good = status_of(True, observation, quality(1.2, GOOD_OVERLAP + 0.1))
+    assert good == "The fit is good: median residual 1.2 mm, mean 1.2 mm, silhouettes overlap by 85%."
     late = status_of(False, observation, quality(1.2, 0.9))
     assert late.endswith("overlap by 90%; it was still improving when the iterations ran out.")
     cut = status_of(True, replace(observation, touches_border=True), quality(1.2, 0.9))
     assert cut.endswith("; the hand touches the image border.")
-    for poor in (quality(GOOD_RESIDUAL_MM + 1, 0.9), quality(1.0, GOOD_OVERLAP - 0.05), quality(30.0, 0.1)):
+    for poor in (quality(GOOD_MEDIAN_MM + 1, 0.9), quality(1.0, GOOD_OVERLAP - 0.05), quality(30.0, 0.1)):
         assert status_of(True, observation, poor).startswith("The fit is poor: median residual ")
+    uneven = Quality(np.zeros((1, 1)), {"median": 1.0, "mean": GOOD_MEAN_MM + 1, "p95": 30.0}, 0.9)
+    assert status_of(True, observation, uneven).startswith("The fit is poor: median residual 1.0 mm, mean 6.0 mm")
     none = status_of(True, observation, quality(np.inf, 0.0))
     assert none == "The fit failed: the model does not cover the observed hand."
 

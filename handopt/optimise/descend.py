@@ -83,7 +83,7 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
         sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
         if stage.mutants:
             mutants, rows = mutate(objective, pose, sharpness, stage.parents, stage.mutants)
-            born = len(steps) * _IDS_PER_STEP + np.arange(len(rows))
+            born = (len(steps) + 1) * _IDS_PER_STEP + np.arange(len(rows))
             parents |= {int(child): int(ids[row]) for child, row in zip(born, rows, strict=True)}
             pose, ids = pose.joined(mutants), np.concatenate([ids, born])
         best, totals, converged = _run_stage(objective, pose, number, sharpness, ids, steps, config)

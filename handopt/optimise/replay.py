@@ -76,6 +76,24 @@ class Winner:
             converged=descent.converged,
         )
 
+    def facts(self) -> dict[str, Any]:
+        """The fields of a FitResult that the hypothesis itself determines."""
+        return {
+            "converged": self.converged,
+            "joints_mm": self.joints_mm,
+            "vertices_mm": self.vertices_mm,
+            "rotation": self.trace.rotation[-1],
+            "translation_mm": self.trace.translation_mm[-1],
+            "angles_rad": self.trace.angles_rad[-1],
+            "scale": float(self.trace.scale[-1]),
+            "terms": {name: float(values[-1]) for name, values in self.history.items() if name not in SCHEDULE},
+            "iterations": len(self.trace.scale),
+            "history": self.history,
+            "trace": self.trace,
+            "renders": self.renders,
+            "target": self.target,
+        }
+
 
 def _replay(
     hand: Hand, evidence: Evidence, pose: Pose, rests: list[Any], radii: NDArray[Any]
