@@ -27,8 +27,8 @@ def render_depth_loss(
     one kernel does an image at a time and keeps its pixels in the cache.
     """
     call = Arguments()
-    call.real("points", points, ("B", "V", 3))
     call.real("grad_loss", grad_loss, ("B",))
+    call.real("points", points, ("B", "V", 3))
     call.real("target", target, ("I", "S", "S"))
     call.whole("image_index", image_index, ("B",), below="I")
     if weight is not None:

@@ -12,7 +12,10 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parent
-OPS = ("kinematics", "skinning", "projection", "render", "losses", "closest", "collisions", "limits", "raster")
+OPS = (
+    *("kinematics", "skinning", "projection", "render", "losses", "depth_term", "closest", "collisions", "limits"),
+    "raster",
+)
 
 
 def executable(name: str) -> str:

@@ -1,6 +1,7 @@
 """A random problem for every op: its inputs, how to call it, and where its kinks are."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import reference
@@ -9,6 +10,7 @@ from opcheck import Arrays, Floats, Problem
 
 from handopt.closest import closest_points, closest_points_backward
 from handopt.collisions import collision, collision_backward
+from handopt.depth_term import render_depth_loss
 from handopt.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.limits import joint_limits, joint_limits_backward
 from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
@@ -183,6 +185,39 @@ def depth_loss_problem(delta: float = 0.0, weighted: bool = False, batch: int = 
     )
 
 
+def depth_term_problem(delta: float = 0.0, weighted: bool = False, batch: int = 3) -> Problem:
+    """Points rendered and compared with two targets; where the target equals the image, nothing is rendered."""
+    size, rng = 18, np.random.default_rng(16)
+    points = rng.uniform([-3, -3, 0.05], [size + 2, size + 2, 1.1], (batch, 40, 3))
+    target = rng.uniform(0.1, 1, (2, size, size))
+    arrays = {"grad_loss": np.ones(batch), "points": points, "target": target}
+    arrays["image_index"] = np.arange(batch, dtype=np.int32) % 2
+    if weighted:
+        arrays["weight"] = rng.uniform(0, 2, (2, size, size))
+
+    def both(a: Arrays) -> Any:
+        compare = (a["target"], a["image_index"], RADIUS_PX, delta, a.get("weight"))
+        return render_depth_loss(a["grad_loss"], a["points"], *compare)
+
+    def branches(a: Arrays) -> NDArray[np.float64]:
+        image, winners = reference.render_depth(a["points"], RADIUS_PX, size)
+        error = image - a["target"][a["image_index"]]
+        return np.stack([winners, np.sign(error) * (1 + (np.abs(error) > delta))])
+
+    def twin(a: Arrays) -> Floats:
+        image, _ = reference.render_depth(a["points"], RADIUS_PX, size)
+        return reference.depth_loss(image, a["target"], a["image_index"], delta, a.get("weight"))
+
+    return Problem(
+        arrays=arrays,
+        forward=lambda a: both(a)[0],
+        backward=lambda g, a: {"points": both({**a, "grad_loss": g})[1]},
+        twin=twin,
+        batched=("grad_loss", "points", "image_index"),
+        branches=branches,
+    )
+
+
 def silhouette_problem(batch: int = 3) -> Problem:
     """Points in and around two random distance fields."""
     rng = np.random.default_rng(7)
@@ -298,6 +333,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "project": project_problem,
     "render_depth": render_problem,
     "depth_loss": depth_loss_problem,
+    "depth_term": depth_term_problem,
     "silhouette_loss": silhouette_problem,
     "closest_points": closest_problem,
     "collision": collision_problem,
