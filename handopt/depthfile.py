@@ -233,12 +233,13 @@ def _imread_exr(path: Path) -> Array:
     """Return what the first imageio plugin makes of an EXR file that keeps its floats. Raises DepthError."""
     import imageio.v3 as iio
 
+    data = path.read_bytes()  # given a path, imageio leaves the file open where a plugin fails
     plugins: tuple[dict[str, Any], ...] = ({"plugin": "pyav", "format": None}, {})
     for options in plugins:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                values = np.asarray(iio.imread(path, **options))
+                values = np.asarray(iio.imread(data, extension=".exr", **options))
         except Exception:  # each plugin has its own errors
             continue
         if values.dtype.kind == "f":

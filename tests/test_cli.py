@@ -98,17 +98,17 @@ def test_help_is_quick() -> None:
     taken = []
     for _ in range(5):
         started = time.perf_counter()
-        assert python("-m", "handopt", "--help").returncode == 0
+        assert python("-P", "-m", "handopt", "--help").returncode == 0
         taken.append(time.perf_counter() - started)
     assert min(taken) <= HELP_SECONDS, f"the quickest of {len(taken)} runs"
 
 
 @pytest.mark.process
 def test_python_m_handopt_is_handopt() -> None:
-    done = python("-m", "handopt", "--version")
+    done = python("-P", "-m", "handopt", "--version")
     assert done.stdout == CliRunner().invoke(main, ["--version"]).stdout
     assert done.stdout.startswith("handopt ")
-    failed = python("-m", "handopt", "fly")
+    failed = python("-P", "-m", "handopt", "fly")
     assert failed.returncode == 2
     assert "Usage: handopt [OPTIONS]" in failed.stderr
     assert "No such command 'fly'" in failed.stderr
@@ -143,7 +143,7 @@ def test_completion_of_an_unknown_shell_is_a_usage_error() -> None:
 )
 def test_the_shell_is_offered_completions(words: str, cursor: str, offered: list[str]) -> None:
     environment = {"_HANDOPT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": cursor}
-    assert python("-m", "handopt", **environment).stdout.split() == offered
+    assert python("-P", "-m", "handopt", **environment).stdout.split() == offered
 
 
 # ------------------------------------------------------------------------------------------------ errors

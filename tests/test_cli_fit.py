@@ -229,7 +229,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_half_written(
 
 @pytest.mark.process
 def test_sigint_stops_a_running_fit(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "handopt", "fit", str(EXAMPLES / "open.png"), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-P", "-m", "handopt", "fit", str(EXAMPLES / "open.png"), "-o", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("weights: ")
@@ -246,7 +246,7 @@ def test_sigint_stops_a_running_fit(tmp_path: Path) -> None:
 def test_a_pipe_stays_free_of_bars(images: Path, tmp_path: Path) -> None:
     (images / "a.png").unlink()
     (images / "c.png").write_text("no image")
-    command = [sys.executable, "-m", "handopt", "fit", str(images), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-P", "-m", "handopt", "fit", str(images), "-o", str(tmp_path / "out")]
     piped = subprocess.run(command, capture_output=True, text=True, check=False)
     assert piped.returncode == 1
     assert "\r" not in piped.stderr
@@ -260,7 +260,7 @@ def test_a_terminal_shows_a_bar(images: Path, tmp_path: Path, quick: Path, sever
         (images / "a.png").write_text("no image")
         (images / "c.png").unlink()
     files = [str(images)] if several else [str(EXAMPLES / "open.png")]
-    command = [sys.executable, "-m", "handopt", "fit", *files, "--config", str(quick), "--no-renders", "-o"]
+    command = [sys.executable, "-P", "-m", "handopt", "fit", *files, "--config", str(quick), "--no-renders", "-o"]
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     with subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=follower) as process:
