@@ -59,8 +59,9 @@ def cuda_problem() -> str | None:
 
         if not cupy.cuda.is_available():
             return "CuPy is installed but finds no usable NVIDIA GPU or driver"
+        cupy.arange(2, dtype=np.float32).sum()  # compiles: needs the CUDA toolkit as well as the driver
     except Exception as error:
-        return f"CuPy is installed but does not work: {error}"
+        return f"CuPy is installed but does not work (it needs the CUDA toolkit or its [ctk] extra): {error}"
     return None
 
 
@@ -79,7 +80,7 @@ def resolve_device(name: str = "auto") -> Device:
     count = cupy.cuda.runtime.getDeviceCount()
     if index and int(index) >= count:
         raise DeviceError(f"--device {name} does not exist: this machine has cuda:0 to cuda:{count - 1}")
-    return Device("cuda", int(index) if index else 0)
+    return Device("cuda", int(index or 0))
 
 
 def device_of(array: Array) -> Device:
@@ -262,7 +263,6 @@ class Library:
     handle: ctypes.CDLL
     path: Path
     schedule: str
-    threads: int  # 0 without OpenMP
 
 
 def library_problem() -> str | None:
@@ -303,20 +303,23 @@ def library() -> Library:
         handle = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelError(f"{path} cannot be loaded ({error}); run 'pip install --force-reinstall .'") from error
-    for name in ("handopt_source_hash", "handopt_schedule"):
-        getattr(handle, name).restype = ctypes.c_char_p
+    try:
+        for name in ("handopt_source_hash", "handopt_schedule"):
+            getattr(handle, name).restype = ctypes.c_char_p
+    except AttributeError as error:
+        raise KernelError(f"{path} is not handopt's library of kernels; check {LIBRARY_VARIABLE}") from error
     if handle.handopt_source_hash().decode() != source_hash():
         raise KernelError(
             f"{path} was compiled from other kernel sources than those in {kernel_folder()}; "
             "run 'pip install .' (or 'pip install -e .') again"
         )
     handle.handopt_keep_freed_memory()
-    return Library(handle, path, handle.handopt_schedule().decode(), handle.handopt_threads())
+    return Library(handle, path, handle.handopt_schedule().decode())
 
 
 def _library_candidates() -> list[Path]:
     folder = files("handopt")
-    return [Path(str(folder.joinpath(f"libhandopt_kernels{suffix}"))) for suffix in (".so", ".dylib", ".dll")]
+    return [Path(str(folder.joinpath(f"libhandopt_kernels{suffix}"))) for suffix in (".so", ".dylib")]
 
 
 @cache

@@ -123,7 +123,7 @@ class Config:
         try:
             with path.open("rb") as file:
                 values = tomllib.load(file)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
             raise ConfigError(f"--config {path} cannot be read: {error}") from error
         try:
             return cls.from_dict(values)
@@ -172,7 +172,10 @@ def _build(kind: Any, values: Any, path: str) -> Any:
                 raise ConfigError(f"{where}: expected an array of tables [[stages]], got {value!r}")
             arguments[key] = tuple(_build(Stage, item, f"{where}[{n}].") for n, item in enumerate(value))
         elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            arguments[key] = float(value)
+            try:
+                arguments[key] = float(value)
+            except OverflowError:
+                raise ConfigError(f"{where}: the number is too large") from None
         elif type(value) is not wanted:
             raise ConfigError(f"{where}: expected {wanted.__name__}, got {value!r}")
         else:

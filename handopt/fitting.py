@@ -22,6 +22,7 @@ from handopt.objective import Objective
 from handopt.observation import Observation, observe
 from handopt.optimise.descend import descend, prune, refine_vertices
 from handopt.optimise.replay import Winner
+from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.optimise.starts import fixed_starts
 from handopt.quality import measure, most_plausible, status_of
 from handopt.result import FitResult
@@ -56,8 +57,8 @@ class Start:
         rotation = np.asarray(self.rotation, np.float64)
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
             raise ShapeError(f"start.rotation: expected a rotation matrix, got {rotation.tolist()}")
-        if self.scale <= 0:
-            raise ShapeError(f"start.scale: expected a number greater than 0, got {self.scale!r}")
+        if not MIN_SCALE <= self.scale <= MAX_SCALE:
+            raise ShapeError(f"start.scale: expected a number from {MIN_SCALE} to {MAX_SCALE}, got {self.scale!r}")
 
 
 def fit(
@@ -102,7 +103,6 @@ def fit(
     observations = observe(depth_mm, camera, mask=mask, box=box, center=center)
     clock.lap("observe")
     sides = [False, True] if hand == "auto" else [rig.side == "left"]
-    config = config.times(len(sides))
     views = [
         (observation, observation.crop(config.crop_px, config.crop_half_mm), mirror)
         for observation in observations
@@ -110,7 +110,7 @@ def fit(
     ]
     right = rig if rig.side == "right" else rig.mirrored()
     with using(place):
-        winner = _optimise(right, views, start, shape, config, place, seed, clock, progress)
+        winner = _optimise(right, views, start, shape, config.times(len(sides)), place, seed, clock, progress)
     observation, crop, mirror = views[winner.view]
     fitted_rig = right.mirrored() if mirror else right
     quality = measure(winner.vertices_mm, observation, fitted_rig.faces)

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-import json
+import stat
 import struct
 import warnings
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def read_skinned_mesh(path: Path) -> SkinnedMesh:
             return _read(path)
     except RigError:
         raise
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         raise RigError(f"{path}: the file is damaged: {error}") from error
 
 
@@ -190,13 +190,18 @@ class _Document:
                 raise RigError(f"{self.path}: its embedded data is damaged: {error}") from error
         if "://" in uri:
             raise RigError(f"{self.path}: its data lies at {uri[:80]}: only files beside the model are read")
-        return _read_bytes(self.path.parent / unquote(uri))
+        beside = self.path.parent.resolve()
+        if not (path := (beside / unquote(uri)).resolve()).is_relative_to(beside):
+            raise RigError(f"{self.path}: its data lies at {uri[:80]}: only files beside the model are read")
+        return _read_bytes(path)
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RigError(f"{path}: the model is not a regular file")
+        if (size := status.st_size) > MAX_FILE_BYTES:
             raise RigError(f"{path}: {size} bytes are too many for a model of a hand")
         return path.read_bytes()
     except OSError as error:
@@ -221,7 +226,7 @@ def _parse(path: Path, data: bytes) -> Any:
                 gltf = pygltflib.GLTF2.load_from_bytes(data)
             else:
                 gltf = pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error, json.JSONDecodeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error, RecursionError) as error:
         raise RigError(f"{path}: the file is not a valid glTF or GLB model: {error}") from error
     if gltf is None:
         raise RigError(f"{path}: the file is not a valid glTF or GLB model: it has no JSON chunk")

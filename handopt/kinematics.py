@@ -57,7 +57,7 @@ def forward_kinematics_backward(
     call = _check(angles, rotation, translation, scale, parents, articulated, bind, side)
     call.real("grad_transforms", grad_transforms, ("B", "J", 3, 4))
     b, j, a = call.size["B"], call.size["J"], call.size["A"]
-    gradients = call.empty(b, a, 3), call.empty(b, 3), call.empty(b, 3), call.empty(b)
+    gradients = call.zeros(b, a, 3), call.empty(b, 3), call.empty(b, 3), call.empty(b)
     launch(
         "kinematics_backward", b, grad_transforms, angles, rotation, scale, parents, articulated, bind, *gradients,
         side, b, j, a,
@@ -85,6 +85,10 @@ def _check(
     call.whole("articulated", articulated, ("A",), below="J")
     if isinstance(parents, np.ndarray) and (parents >= np.arange(len(parents))).any():
         raise ShapeError("parents: expected every parent before its children")
+    if isinstance(articulated, np.ndarray) and (
+        len(set(articulated.tolist())) < len(articulated) or (parents[articulated] < 0).any()
+    ):
+        raise ShapeError("articulated: expected each joint once, and no root")
     if call.size["J"] > MAX_JOINTS:
         raise ShapeError(f"bind: expected at most {MAX_JOINTS} joints, got {call.size['J']}")
     if side not in (1, -1):

@@ -85,7 +85,7 @@ def _check_images(image: Array, target: Array, image_index: Array, delta: float,
     call.whole("image_index", image_index, ("B",), below="I")
     if weight is not None:
         call.real("weight", weight, ("I", "S", "S"))
-    if not delta >= 0:
+    if not 0 <= delta < float("inf"):
         raise ShapeError(f"delta: expected 0 or a positive number, got {delta!r}")
     return call
 

@@ -75,19 +75,18 @@ class Objective:
 
     def terms(self, pose: Pose, sharpness: Sharpness, rest: Array | None = None) -> dict[str, Array]:
         """Weighted terms, (B,) each, by name."""
-        return self._evaluate(pose, sharpness, rest, None)[0]
+        return self._evaluate(pose, sharpness, rest, backward=False)[0]
 
     def terms_and_gradient(
         self, pose: Pose, sharpness: Sharpness, rest: Array | None = None
     ) -> tuple[dict[str, Array], Gradient]:
         """Weighted terms, (B,) each, and the gradient of their sum; by rest as well if it is given."""
-        gradient = Gradient(
-            *(self._namespace.zeros_like(x) for x in (pose.angles, pose.translation, pose.translation, pose.scale))
-        )
-        return self._evaluate(pose, sharpness, rest, gradient)  # type: ignore[return-value]
+        terms, gradient = self._evaluate(pose, sharpness, rest, backward=True)
+        assert gradient is not None
+        return terms, gradient
 
     def _evaluate(
-        self, pose: Pose, sharpness: Sharpness, rest: Array | None, gradient: Gradient | None
+        self, pose: Pose, sharpness: Sharpness, rest: Array | None, backward: bool
     ) -> tuple[dict[str, Array], Gradient | None]:
         hand, weights = self.hand, self.config.weights
         transforms = hand.transforms(pose)
@@ -95,8 +94,8 @@ class Objective:
         joints = hand.joints(transforms)
         upstream = {name: self._upstream(len(pose), getattr(weights, name)) for name in ("collision", "limits")}
         terms: dict[str, Array] = {}
-        grad_vertices = self._image_terms(pose, sharpness, vertices, terms, gradient is not None)
-        grad_points = self._points_term(pose, sharpness, transforms, vertices, terms, gradient is not None)
+        grad_vertices = self._image_terms(pose, sharpness, vertices, terms, backward)
+        grad_points = self._points_term(pose, sharpness, transforms, vertices, terms, backward)
 
         radius = self.config.collision_radius_mm
         collision_scale = 1 / LENGTH_UNIT_MM**2
@@ -111,16 +110,14 @@ class Objective:
         terms["size"] = weights.size * (log_scale / SIZE_SIGMA) ** 2
         terms["shape"], grad_shape = self._shape_term(rest, len(pose))
         terms = {name: terms[name] for name in TERMS}
-        if gradient is None:
+        if not backward:
             return terms, None
 
         grad_vertices += grad_points
         grad_transforms, grad_rest = hand.vertices_backward(grad_vertices, transforms, rest)
         grad_joints = collision_backward(upstream["collision"] * collision_scale, joints, hand.bones, radius)
         grad_transforms += hand.joints_backward(grad_joints, transforms)
-        gradient.angles, gradient.rotation, gradient.translation, gradient.scale = hand.transforms_backward(
-            grad_transforms, pose
-        )
+        gradient = Gradient(*hand.transforms_backward(grad_transforms, pose))
         gradient.angles += joint_limits_backward(upstream["limits"], pose.angles, hand.lower, hand.upper)
         gradient.angles += weights.prior * grad_prior
         gradient.angles *= hand.free

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handopt.backend import Arguments, Array, launch, namespace
+from handopt.backend import Arguments, Array, device_of, launch, namespace, using
 from handopt.errors import ShapeError
 
 
@@ -21,7 +21,8 @@ def rasterise(points: Array, faces: Array, camera: tuple[float, float, float, fl
         raise ShapeError(f"camera: expected positive fx, fy, width and height and finite cx, cy, got {camera!r}")
     b, v, f = call.size["B"], call.size["V"], call.size["F"]
     depth = call.empty(b, int(height), int(width))
-    depth.fill(np.inf)
-    launch("rasterise_forward", b * f, points, faces, depth, fx, fy, cx, cy, b, v, f, int(width), int(height))
-    depth[namespace(call.device).isinf(depth)] = 0  # type: ignore[arg-type]
+    with using(device_of(points)):
+        depth.fill(np.inf)
+        launch("rasterise_forward", b * f, points, faces, depth, fx, fy, cx, cy, b, v, f, int(width), int(height))
+        depth[namespace(device_of(points)).isinf(depth)] = 0
     return depth

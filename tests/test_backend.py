@@ -63,8 +63,12 @@ def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> Non
     stand_in(monkeypatch, cuda=SimpleNamespace(is_available=lambda: False))
     assert "no usable NVIDIA GPU" in reason()
     stand_in(monkeypatch, cuda=SimpleNamespace(is_available=lambda: 1 / 0))
-    assert "does not work: division by zero" in reason()
-    stand_in(monkeypatch, cuda=SimpleNamespace(is_available=lambda: True))
+    assert "does not work" in reason()
+    assert "division by zero" in reason()
+    usable = SimpleNamespace(is_available=lambda: True)
+    stand_in(monkeypatch, cuda=usable, arange=lambda *_args, **_options: 1 / 0)
+    assert "needs the CUDA toolkit" in reason(), "a driver without a compiler"
+    stand_in(monkeypatch, cuda=usable, arange=np.arange)
     assert reason() is None
 
 

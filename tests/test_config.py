@@ -170,3 +170,11 @@ def test_settings_are_constants() -> None:
 
 def test_every_solver_that_can_be_named_exists() -> None:
     assert set(SOLVERS) == set(solvers.SOLVERS)
+
+
+def test_absurd_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    for text in ("huber = 1" + "0" * 400, "huber = " + "[" * 100_000 + "]" * 100_000):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="--config"):
+            Config.from_toml(path)

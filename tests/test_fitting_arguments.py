@@ -192,8 +192,8 @@ def test_images_without_a_hand(change: Any, error: type[HandoptError], message: 
         ({"angles_rad": np.full((15, 3), np.inf)}, "start.angles_rad: expected finite numbers"),
         ({"scale": [1.0, 2.0]}, "start.scale: expected finite numbers"),
         ({"scale": np.nan}, "start.scale: expected finite numbers"),
-        ({"scale": 0.0}, "start.scale: expected a number greater than 0"),
-        ({"scale": -1.0}, "start.scale: expected a number greater than 0"),
+        ({"scale": 0.0}, "start.scale: expected a number from 0.6 to 1.6"),
+        ({"scale": 1.7}, "start.scale: expected a number from 0.6 to 1.6"),
     ],
 )
 def test_starts_that_are_no_poses(changes: dict[str, Any], message: str) -> None:

@@ -1,6 +1,7 @@
 """Files that are no glTF, cut off or damaged are refused by name, whatever is wrong with them."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +51,32 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, message: str) -> N
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RigError, match="No such file"):
         read_skinned_mesh(tmp_path / "none.glb")
-    with pytest.raises(RigError, match="cannot be read"):
+    with pytest.raises(RigError, match="not a regular file"):
         read_skinned_mesh(tmp_path)
+
+
+@pytest.mark.parametrize("uri", ["../outside.bin", "/dev/zero", "%2e%2e/outside.bin"])
+def test_data_elsewhere_is_not_read(tmp_path: Path, uri: str) -> None:
+    (tmp_path / "outside.bin").write_bytes(b"secret")
+    (tmp_path / "rig").mkdir()
+    document = {"asset": {"version": "2.0"}, "buffers": [{"uri": uri, "byteLength": 6}]}
+    document |= {"bufferViews": [{"buffer": 0, "byteLength": 6}], "scenes": [{}], "nodes": [{"mesh": 0, "skin": 0}]}
+    document |= {"accessors": [{"bufferView": 0, "componentType": 5126, "count": 1, "type": "MAT4"}]}
+    document |= {"meshes": [{"primitives": [{"attributes": {"POSITION": 0, "JOINTS_0": 0, "WEIGHTS_0": 0}}]}]}
+    document |= {"skins": [{"joints": [0], "inverseBindMatrices": 0}]}
+    path = tmp_path / "rig" / "hand.gltf"
+    path.write_text(json.dumps(document))
+    with pytest.raises(RigError, match="only files beside the model are read"):
+        read_skinned_mesh(path)
+
+
+def test_a_pipe_and_deep_nesting_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.glb")
+    with pytest.raises(RigError, match="not a regular file"):
+        read_skinned_mesh(tmp_path / "pipe.glb")
+    (tmp_path / "deep.gltf").write_text('{"extras": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(RigError, match="not a valid"):
+        read_skinned_mesh(tmp_path / "deep.gltf")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.999])

@@ -10,7 +10,7 @@ from handopt.config import Steps, VertexStage
 from handopt.errors import NumericalError
 from handopt.hand import Pose
 from handopt.objective import total_of
-from handopt.optimise.descend import descend, prune, refine_vertices
+from handopt.optimise.descend import _stalled, descend, prune, refine_vertices
 
 Floats = NDArray[np.float64]
 
@@ -75,10 +75,10 @@ def test_a_stage_without_progress_ends_early_and_says_so() -> None:
     objective.spoil = lambda terms, _pose: terms.update(floor=np.ones(len(terms["far"])))
     still = settings(stage(200, 1), tolerance=1e-4, steps=Steps(0, 0, 0, 0, 0))
     descent = descend(objective, wrists([[0, 0, 400]]), still)
-    assert descent.converged
+    assert descent.converged == {0: True}
     assert 10 <= len(descent.steps) < 20
     far = descend(objective, wrists([[300, 0, 400]]), settings(stage(20, 1), tolerance=1e-4))
-    assert not far.converged
+    assert far.converged == {0: False}
     assert len(far.steps) == 21
 
 
@@ -86,7 +86,17 @@ def test_the_last_stage_decides_whether_the_fit_converged() -> None:
     objective = Valley([[0, 0, 400]])
     objective.spoil = lambda terms, _pose: terms.update(floor=np.ones(len(terms["far"])))
     config = settings(stage(100, 1), stage(3, 1), tolerance=1e-4, steps=Steps(0, 0, 0, 0, 0))
-    assert not descend(objective, wrists([[0, 0, 400]]), config).converged
+    assert descend(objective, wrists([[0, 0, 400]]), config).converged == {0: False}
+
+
+def test_a_solver_that_climbs_first_has_not_converged() -> None:
+    falling = [np.array([1.0])] * 12
+    assert not _stalled(falling, np.array([1.7]), 1e-4).any(), "the best is the start, and the poses are far above it"
+    assert _stalled(falling, np.array([1.0]), 1e-4).all(), "the poses are at the best"
+    fallen = [np.array([2.0]), *[np.array([1.0])] * 12]
+    assert _stalled(fallen, np.array([1.7]), 1e-4).all(), "it fell, then stalled"
+    two = [np.array([2.0, 2.0]), *(np.array([1.0, 1.9 - 0.05 * step]) for step in range(12))]
+    assert _stalled(two, np.array([1.0, 1.3]), 1e-4).tolist() == [True, False], "each image is judged alone"
 
 
 def test_the_scale_moves_in_the_stages_that_free_it() -> None:

@@ -54,7 +54,7 @@ def test_the_winner_is_the_hypothesis_asked_for(followed: tuple[Objective, Desce
         assert_same_bits(winner.trace.angles_rad[index], step.pose.angles[row].astype(np.float64), "angles")
         assert winner.history["depth"][index] == step.terms["depth"][row]
     assert winner.trace.rest_mm is None
-    assert winner.converged == descent.converged
+    assert winner.converged == descent.converged[winner.view]
 
 
 def test_joints_and_vertices_are_those_of_the_last_pose(followed: tuple[Objective, Descent, list[Winner]]) -> None:

@@ -309,3 +309,29 @@ def test_links_to_one_folder_are_one_folder(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert folders(["a/000.png", "b/000.png"], tmp_path) == ["000", "000"]
+
+
+def test_stems_of_dots_stay_inside(tmp_path: Path) -> None:
+    images = [tmp_path / "...png", tmp_path / "..png", tmp_path / "p.png"]
+    folders = result_folders(images, Path("out"))
+    assert len(set(folders.values())) == 3
+    assert all(".." not in folder.parts and folder.name.strip(".") for folder in folders.values())
+
+
+def test_old_results_survive_when_nothing_can_be_renamed(
+    result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(result, tmp_path / "hand", renders=False)
+    rename, calls = Path.rename, []
+
+    def broken(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) > 1:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(OutputError, match=r"old results are now in .*\.old"):
+        save(result, tmp_path / "hand", renders=False, overwrite=True)
+    (kept,) = tmp_path.iterdir()
+    assert (kept / "result.json").is_file()

@@ -14,7 +14,6 @@ from handopt.optimise.fingers import mutate
 from handopt.optimise.solvers import SOLVERS
 
 CHECK_EVERY = 10
-_IDS_PER_STEP = 1_000_000  # more than hypotheses in a step, so that ids are unique
 Progress = Callable[[int, int, float], None]
 
 
@@ -43,7 +42,7 @@ class Descent:
     pose: Pose
     ids: NDArray[np.int64]
     totals: NDArray[np.float64]
-    converged: bool
+    converged: dict[int, bool]  # by image
     steps: list[Step] = field(repr=False)
     parents: dict[int, int] = field(repr=False)
     rest: Array | None = None
@@ -77,13 +76,15 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
     ids = np.arange(len(pose))
     parents: dict[int, int] = {}
     steps: list[Step] = []
-    converged = False
+    converged: dict[int, bool] = {}
+    next_id = len(pose)
     planned = sum(stage.iterations for stage in config.stages)
     for number, stage in enumerate(config.stages):
         sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
         if stage.mutants:
             mutants, rows = mutate(objective, pose, sharpness, stage.parents, stage.mutants)
-            born = (len(steps) + 1) * _IDS_PER_STEP + np.arange(len(rows))
+            born = next_id + np.arange(len(rows))
+            next_id += len(rows)
             parents |= {int(child): int(ids[row]) for child, row in zip(born, rows, strict=True)}
             pose, ids = pose.joined(mutants), np.concatenate([ids, born])
         best, totals, converged = _run_stage(objective, pose, number, sharpness, ids, steps, config)
@@ -108,26 +109,49 @@ def _run_stage(
     ids: NDArray[np.int64],
     steps: list[Step],
     config: Config,
-) -> tuple[Pose, NDArray[np.float64], bool]:
+) -> tuple[Pose, NDArray[np.float64], dict[int, bool]]:
+    """Descend until every image's best total has fallen and then stalled, or the iterations run out.
+
+    Returns each hypothesis' best pose and its total, and for each image whether it has converged.
+    """
     xp = namespace(objective.hand.device)
     stage, solver = config.stages[number], SOLVERS[config.solver](config.steps)
     best, best_totals = pose.copy(), np.full(len(pose), np.inf)
-    leader: list[float] = []
+    images = to_numpy(pose.image)
+    pictures = np.unique(images)
+    leaders: list[NDArray[np.float64]] = []
+    stalled = np.zeros(0, np.bool_)
     for _ in range(stage.iterations):
         terms, gradient = objective.terms_and_gradient(pose, sharpness)
-        steps.append(Step(number, stage.radius_px, stage.step, ids, pose.copy(), _on_host(terms)))
-        totals = total_of(terms)
+        host = _on_host(terms)
+        steps.append(Step(number, stage.radius_px, stage.step, ids, pose.copy(), host))
+        totals = total_of(host)
         better = totals < best_totals
         best_totals = np.where(better, totals, best_totals)
         mask = to_device(better, objective.hand.device, np.bool_)
         for name in ("angles", "rotation", "translation", "scale"):
             old, new = getattr(best, name), getattr(pose, name)
             setattr(best, name, xp.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old))
-        leader.append(float(best_totals.min()))
-        if len(leader) > CHECK_EVERY and leader[-1 - CHECK_EVERY] - leader[-1] < config.tolerance * leader[-1]:
-            return best, best_totals, True
+        leaders.append(np.array([best_totals[images == image].min() for image in pictures]))
+        current = np.array([totals[images == image].min() for image in pictures])
+        stalled = _stalled(leaders, current, config.tolerance)
+        if stalled.all():
+            break
         solver.step(pose, gradient, stage.step, stage.scale)
-    return best, best_totals, False
+    return best, best_totals, dict(zip(pictures.tolist(), stalled.tolist(), strict=True))
+
+
+def _stalled(leaders: list[NDArray[np.float64]], current: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
+    """Whether each image's best total has lately fallen by next to nothing.
+
+    A solver's first steps may climb: it counts only once the total has fallen, or is back at its best.
+    """
+    if len(leaders) <= CHECK_EVERY:
+        return np.zeros(len(leaders[-1]), np.bool_)
+    now = leaders[-1]
+    return np.asarray(
+        (leaders[-1 - CHECK_EVERY] - now < tolerance * now) & ((now < leaders[0]) | (current <= (1 + tolerance) * now))
+    )
 
 
 def refine_vertices(objective: Objective, descent: Descent, row: int, config: Config) -> Descent:
@@ -141,8 +165,8 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
     number = len(config.stages)
     for _ in range(stage.iterations):
         terms, gradient = objective.terms_and_gradient(pose, sharpness, rest)
-        total_of(terms)
         host = _on_host(terms)
+        total_of(host)
         steps.append(
             Step(
                 number,

@@ -73,7 +73,7 @@ class Winner:
             vertices_mm=vertices.astype(np.float64) @ flip,
             renders=renders[:, :, ::-1] if mirrored else renders,
             target=targets[:, ::-1] if mirrored else targets,
-            converged=descent.converged,
+            converged=descent.converged[view],
         )
 
     def facts(self) -> dict[str, Any]:

@@ -108,7 +108,8 @@ def result_folders(images: Sequence[Path], root: Path) -> dict[Path, Path]:
         shared = _shared_parts([place.parent.parts for place in group])
         for place in group:
             siblings = [other for other in group if other.parent == place.parent]
-            name = stem if len(siblings) == 1 else _with_suffix(place)
+            plain = len(siblings) == 1 and stem.strip(".")  # a stem of dots would name another folder
+            name = stem if plain else _with_suffix(place)
             chosen[place] = PurePath(*place.parent.parts[shared:], name)
     _separate(chosen)
     return {image: root / chosen[place] for image, place in places.items()}
@@ -172,8 +173,9 @@ def _make_parents(parent: Path, made: list[Path]) -> None:
     """Create a folder and those above it, noting each in made as soon as it exists."""
     missing = [path for path in (parent, *parent.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        made.append(path)
+        with suppress(FileExistsError):  # another process was quicker, so the folder is not ours to remove
+            path.mkdir()
+            made.append(path)
 
 
 def _put(partial: Path, folder: Path, overwrite: bool) -> None:
@@ -183,12 +185,18 @@ def _put(partial: Path, folder: Path, overwrite: bool) -> None:
         if overwrite and folder.exists():
             folder.rename(old)
         partial.rename(folder)
-    except BaseException:
+    except BaseException as error:
         if old.exists() and not folder.exists():
-            old.rename(folder)
+            try:
+                old.rename(folder)
+            except OSError:
+                raise OutputError(
+                    f"{folder} could not be replaced ({error}); its old results are now in {old}"
+                ) from error
         raise
     finally:
-        _remove(old)
+        if folder.exists():
+            _remove(old)
 
 
 def _remove(folder: Path) -> None:

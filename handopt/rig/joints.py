@@ -75,7 +75,7 @@ def read_mapping(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RigError(f"the joint mapping {path} cannot be read: {error}") from error
     if not isinstance(data, dict):
         raise RigError(f'the joint mapping {path} must be a table of lines like wrist = "node name"')

@@ -103,7 +103,7 @@ def load_limits(name: str = "default", path: Path | None = None) -> Limits:
     path = path or asset("hands/limits.toml")
     try:
         sets = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RigError(f"the limits file {path} cannot be read: {error}") from error
     if name not in sets:
         close = difflib.get_close_matches(name, sets, n=1)

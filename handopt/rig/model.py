@@ -225,7 +225,7 @@ class Rig:
         bind[:, :, :3] = _MIRROR @ bind[:, :, :3] @ _MIRROR
         bind[:, 0, 3] *= -1
         swap = {"right": "left", "left": "right"}
-        name = re.sub("right|left", lambda match: swap[match[0]], self.name)
+        name = re.sub("(?<![a-z])(right|left)(?![a-z])", lambda match: swap[match[0]], self.name)
         return replace(
             self,
             name=name,
