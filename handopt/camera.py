@@ -192,6 +192,13 @@ def unit_of(spec: str | Path) -> float | None:
     return None if found is None else found.unit_mm
 
 
+def hand_of(spec: str | Path) -> str | None:
+    """Return the hand that the JSON file of a --camera value names, 'right' or 'left', or None. Raises CameraError."""
+    text = str(spec).strip()
+    found = _read_sidecar(Path(text)) if _preset(text) is None and _exists(text) else None
+    return None if found is None else found.hand
+
+
 def sidecar(image: str | Path) -> Sidecar | None:
     """Return what `<stem>.json` and then `camera.json` beside an image say, the first one that says it, or None.
 

@@ -35,6 +35,7 @@ class Stage:
     step: float  # factor of the solver's step sizes
     keep: int  # hypotheses that go on after this stage
     scale: bool = False  # free the hand's size
+    depth: float = 1.0  # factor of the depth term, which the splats' noise makes less exact than the points at the end
     mutants: int = 0  # redrawn poses of each finger that join the best `parents` hypotheses at the stage's start
     parents: int = 3
 
@@ -65,7 +66,7 @@ _STAGES = (
     Stage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, keep=8, scale=True),
     Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.5, keep=6, scale=True, mutants=2),
     Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, scale=True, mutants=2),
-    Stage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, keep=1, scale=True),
+    Stage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, keep=1, scale=True, depth=0.25),
 )
 
 

@@ -46,6 +46,7 @@ class Sharpness:
     radius_px: float
     sigma_mm: float
     target: Array
+    depth: float = 1.0  # factor of the depth term
 
 
 def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
@@ -69,9 +70,9 @@ class Objective:
         self._laplacian = laplacian
         self._namespace = namespace(hand.device)
 
-    def sharpness(self, radius_px: float, sigma_mm: float) -> Sharpness:
+    def sharpness(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> Sharpness:
         """Prepare the observed side for a splat radius."""
-        return Sharpness(radius_px, sigma_mm, self.evidence.target(radius_px))
+        return Sharpness(radius_px, sigma_mm, self.evidence.target(radius_px), depth)
 
     def terms(self, pose: Pose, sharpness: Sharpness, rest: Array | None = None) -> dict[str, Array]:
         """Weighted terms, (B,) each, by name."""
@@ -131,7 +132,7 @@ class Objective:
     ) -> Any:
         """Depth and silhouette: through the projection into the crop."""
         evidence, config = self.evidence, self.config
-        depth = self._upstream(len(pose), config.weights.depth)
+        depth = self._upstream(len(pose), config.weights.depth * sharpness.depth)
         silhouette = self._upstream(len(pose), config.weights.silhouette / LENGTH_UNIT_MM**2)
         coefficients = evidence.coefficients[pose.image]
         projected = project(vertices, coefficients)

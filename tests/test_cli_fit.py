@@ -6,11 +6,13 @@ import json
 import math
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,9 @@ def test_existing_results_are_kept_unless_overwritten(images: Path, tmp_path: Pa
     assert refused.stdout.startswith(str(out / "c"))
     assert len(fake_fit.calls) == 2, "it is refused before the fit"
     assert (out / "a" / "mine").read_text() == "kept"
+    assert fit(images / "a.png", "-o", out, "--overwrite").exit_code == 1, "somebody's file is in it"
+    (out / "a" / "mine").unlink()
+    (out / "a" / "mesh.ply").write_text("old")
     assert fit(images / "a.png", "-o", out, "--overwrite").exit_code == 0
     assert {path.name for path in (out / "a").iterdir()} == CONTENT
 
@@ -283,3 +288,34 @@ def read_terminal(descriptor: int) -> bytes:
         return os.read(descriptor, 4096)
     except OSError:
         return b""
+
+
+@pytest.mark.process
+def test_a_full_standard_output_is_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-P", "-m", "handopt", "info"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot write to standard output: No space left on device" in done.stderr
+
+
+@pytest.mark.process
+def test_sigterm_leaves_no_trace(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "handopt", "fit", str(EXAMPLES / "open.png"), "-o", str(tmp_path / "out")]
+    with subprocess.Popen([*command, "--video"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob("out/.handopt-*.partial")):
+            assert process.poll() is None, "the fit ended before it wrote"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_camera_file_says_which_hand_it_is(tmp_path: Path, quick: Path) -> None:
+    shutil.copy(EXAMPLES / "left.png", tmp_path / "hand.png")
+    shutil.copy(EXAMPLES / "left.json", tmp_path / "lens.json")
+    lens = tmp_path / "lens.json"
+    done = fit(tmp_path / "hand.png", "--camera", lens, "--config", quick, "-o", tmp_path / "out", "--json")
+    assert json.loads(done.stdout)["hand"] == "left"
+    assert f"The hand is a left hand, as {lens} says." in done.stderr

@@ -13,7 +13,7 @@ from factories import fit_result
 from handopt.errors import OutputError
 from handopt.output import folder as module
 from handopt.output import result_folders, save
-from handopt.output.folder import check_free, write_history
+from handopt.output.folder import OUR_NAMES, check_free, write_history
 from handopt.result import FitResult
 
 ALWAYS = {"result.json", "mesh.glb", "history.csv", "overlay.png"}
@@ -335,3 +335,16 @@ def test_old_results_survive_when_nothing_can_be_renamed(
         save(result, tmp_path / "hand", renders=False, overwrite=True)
     (kept,) = tmp_path.iterdir()
     assert (kept / "result.json").is_file()
+
+
+def test_files_of_others_are_never_replaced(result: FitResult, tmp_path: Path) -> None:
+    folder = save(result, tmp_path / "hand", renders=False)
+    (folder / "labels.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"labels\.txt, which is not handopt's"):
+        save(result, folder, renders=False, overwrite=True)
+    assert (folder / "labels.txt").read_text() == "mine"
+
+
+def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: Path) -> None:
+    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True)
+    assert {path.name for path in folder.iterdir()} == OUR_NAMES

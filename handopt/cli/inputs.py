@@ -100,8 +100,15 @@ class Reader:
         return camera
 
     def _hand(self, beside: "Sidecar | None", notes: list[str]) -> str:
+        """The side by --hand, the --camera file, the file beside the image or the model."""
+        from handopt.camera import hand_of
+
         if self.hand is not None:
             return self.hand
+        named = None if self.camera is None else hand_of(self.camera)
+        if named is not None:
+            notes.append(f"The hand is a {named} hand, as {self.camera} says.")
+            return named
         if beside is not None and beside.hand is not None:
             notes.append(beside.notes["hand"])
             return beside.hand

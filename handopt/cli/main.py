@@ -1,5 +1,8 @@
 """The program: its commands, and how errors and Ctrl-C end it."""
 
+import errno
+import signal
+import sys
 from typing import Any
 
 import click
@@ -18,6 +21,7 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        previous = signal.signal(signal.SIGTERM, _terminate)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -25,6 +29,17 @@ class Program(click.Group):
         except HandoptError as error:
             show_traceback(ctx, error)
             raise click.ClickException(one_line(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.filename is not None:
+                raise
+            raise click.ClickException(f"cannot write to standard output: {error.strerror}") from None
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, _frame: object) -> None:
+    """End as Ctrl-C does, so that nothing half-written stays behind; the exit code is a shell's for the signal."""
+    sys.exit(128 + number)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

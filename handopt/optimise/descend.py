@@ -80,7 +80,7 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
     next_id = len(pose)
     planned = sum(stage.iterations for stage in config.stages)
     for number, stage in enumerate(config.stages):
-        sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
+        sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm, stage.depth)
         if stage.mutants:
             mutants, rows = mutate(objective, pose, sharpness, stage.parents, stage.mutants)
             born = next_id + np.arange(len(rows))

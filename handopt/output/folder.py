@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from handopt.result import FitResult
 
 RESULT_NAME = "result.json"
+OUR_NAMES = frozenset(
+    (RESULT_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4", "overlay.png", "renders")
+)
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -76,6 +79,10 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
             raise OutputError(f"{folder} exists and was kept: replace it with --overwrite or choose another with -o")
         if any(folder.iterdir()) and not _is_result(folder):
             raise OutputError(f"{folder} holds no result of handopt and was kept: choose another with -o")
+        if foreign := sorted(path.name for path in folder.iterdir() if path.name not in OUR_NAMES):
+            raise OutputError(
+                f"{folder} holds {foreign[0]}, which is not handopt's, and was kept: move it elsewhere"
+            )
     except OutputError:
         raise
     except OSError as error:
