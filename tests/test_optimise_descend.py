@@ -30,9 +30,10 @@ def test_every_image_reaches_its_goal(solver: str) -> None:
 
 def test_each_stage_looks_as_closely_as_it_says_and_prunes() -> None:
     objective = Valley([[0, 0, 400]])
-    stages = [stage(3, 3, radius_px=8.0, sigma_mm=40.0), stage(4, 2, radius_px=5.0), stage(2, 1, step=0.3)]
+    stages = [stage(3, 3, radius_px=8.0, sigma_mm=40.0), stage(4, 2, radius_px=5.0), stage(2, 1, step=0.3, depth=0.25)]
     descent = descend(objective, wrists([[k, 0, 400] for k in (40, 10, 30, 20)]), settings(*stages))
     assert objective.asked == [(8.0, 40.0), (5.0, 20.0), (4.0, 20.0)]
+    assert objective.depths == [1.0, 1.0, 0.25]
     assert [len(step.ids) for step in descent.steps] == [4] * 3 + [3] * 4 + [2] * 2 + [1]
     assert [step.stage for step in descent.steps] == [0] * 3 + [1] * 4 + [2] * 3
     assert [step.radius_px for step in descent.steps] == [8.0] * 3 + [5.0] * 4 + [4.0] * 3

@@ -30,10 +30,12 @@ class Valley:
         self.goals = np.asarray(goals, np.float64)
         self.angles = np.zeros((15, 3)) if angles is None else angles
         self.spoil: Callable[[dict[str, Floats], Pose], None] = lambda _terms, _pose: None
+        self.depths: list[float] = []
         self.asked: list[tuple[float, float]] = []
 
-    def sharpness(self, radius_px: float, sigma_mm: float) -> Any:
+    def sharpness(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> Any:
         self.asked.append((radius_px, sigma_mm))
+        self.depths.append(depth)
         return SimpleNamespace(radius_px=radius_px, sigma_mm=sigma_mm)
 
     def terms(self, pose: Pose, _sharpness: Any, rest: Floats | None = None) -> dict[str, Floats]:

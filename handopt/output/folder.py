@@ -80,9 +80,7 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
         if any(folder.iterdir()) and not _is_result(folder):
             raise OutputError(f"{folder} holds no result of handopt and was kept: choose another with -o")
         if foreign := sorted(path.name for path in folder.iterdir() if path.name not in OUR_NAMES):
-            raise OutputError(
-                f"{folder} holds {foreign[0]}, which is not handopt's, and was kept: move it elsewhere"
-            )
+            raise OutputError(f"{folder} holds {foreign[0]}, which is not handopt's, and was kept: move it elsewhere")
     except OutputError:
         raise
     except OSError as error:
