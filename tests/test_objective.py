@@ -6,6 +6,7 @@ differences keep clear of; the second is held constant here as well, or switched
 for all motion but a change of scale, which is therefore checked without the collision term.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -204,6 +205,13 @@ def test_each_term_alone(name: str, observations: list[Observation]) -> None:
         assert np.abs(gradient.rotation).max() < 1e-9, "a rigid motion changes nothing between joints"
     assert {group for group in GROUPS if not still[group]} == PARTS[name]
     check_gradient(case, tuple(group for group in GROUPS if group in PARTS[name]))
+
+
+def test_a_stage_can_weaken_the_depth_term(case: Case) -> None:
+    full, weak = case.sharpness, dataclasses.replace(case.sharpness, depth=0.25)
+    before, after = (case.objective.terms(case.pose, sharpness, case.rest) for sharpness in (full, weak))
+    assert_close(after["depth"], 0.25 * before["depth"], rtol=1e-14, reason="a factor")
+    assert all((after[name] == before[name]).all() for name in before if name != "depth")
 
 
 def test_frozen_angles_have_no_gradient(case: Case) -> None:
