@@ -1,5 +1,4 @@
 // What the compiled library says of itself.
-#include <cstdlib>
 #ifdef _OPENMP
 #include <omp.h>
 #endif

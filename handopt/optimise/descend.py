@@ -45,7 +45,11 @@ class Descent:
     converged: dict[int, bool]  # by image
     steps: list[Step] = field(repr=False)
     parents: dict[int, int] = field(repr=False)
-    rest: Array | None = None
+
+    @property
+    def rest(self) -> NDArray[np.float32] | None:
+        """The rest vertices at the end, (V, 3), where they were freed."""
+        return self.steps[-1].rest
 
     def path(self, row: int) -> list[tuple[Step, int]]:
         """Every step with the row that a survivor, or what it is a mutant of, had in it."""
@@ -183,5 +187,5 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
     steps = steps[: best + 1]
     return Descent(
         steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps,
-        descent.parents, to_device(steps[-1].rest, objective.hand.device),
+        descent.parents,
     )  # fmt: skip
