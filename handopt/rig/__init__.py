@@ -3,5 +3,16 @@
 from handopt.rig.joints import ANGLE_NAMES, KEYPOINT_NAMES
 from handopt.rig.load import default_rig, load_limits, load_rig
 from handopt.rig.model import Limits, Rig
+from handopt.rig.proportions import PROPORTION_NAMES, with_proportions
 
-__all__ = ["ANGLE_NAMES", "KEYPOINT_NAMES", "Limits", "Rig", "default_rig", "load_limits", "load_rig"]
+__all__ = [
+    "ANGLE_NAMES",
+    "KEYPOINT_NAMES",
+    "PROPORTION_NAMES",
+    "Limits",
+    "Rig",
+    "default_rig",
+    "load_limits",
+    "load_rig",
+    "with_proportions",
+]

@@ -219,6 +219,13 @@ class Rig:
         ).tocsr()
         return laplacian
 
+    @cached_property
+    def proportion_basis(self) -> tuple[Floats, Floats]:
+        """Offsets of vertices (S, V, 3) and of bind positions (S, J, 3), mm; see handopt.rig.proportions."""
+        from handopt.rig.proportions import proportion_basis
+
+        return proportion_basis(self)
+
     def mirrored(self) -> "Rig":
         """The same hand on the other side: x -> -x, faces turned over, joint axes conjugated by the mirror."""
         bind = self.bind.copy()
