@@ -55,6 +55,36 @@ def closest_points_backward(
     return grad_posed
 
 
+def closest_quadratic(
+    grad_loss: Array,
+    observed: Array,
+    image_index: Array,
+    posed: Array,
+    normals: Array,
+    nearest: Array,
+    sigma: float,
+    plane: float = 0.5,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Gauss-Newton model of closest_points by the vertices, with the robust function's slope as each point's weight.
+
+    grad_loss: (B,), by which each model is multiplied; nearest: (B, N) int32 that closest_points returned; the other
+    arguments as there; out: (B, V, 9), to which the model is added
+    Returns (B, V, 9): xx, xy, xz, yy, yz, zz of A, then b of loss(x + d) = loss(x) + 2 b.d + d.A d. Raises ShapeError.
+    """
+    call = _check(observed, image_index, posed, normals, sigma, plane)
+    call.real("grad_loss", grad_loss, ("B",))
+    call.whole("nearest", nearest, ("B", "N"))
+    b, n, v = (call.size[name] for name in "BNV")
+    quadratic = call.zeros(b, v, 9) if out is None else call.real("out", out, ("B", "V", 9))
+    launch(
+        "closest_quadratic", b * n, grad_loss, observed, image_index, posed, normals, nearest, quadratic, sigma, plane,
+        b, n, v,
+    )  # fmt: skip
+    return quadratic
+
+
 def _check(observed: Array, image_index: Array, posed: Array, normals: Array, sigma: float, plane: float) -> Arguments:
     call = Arguments()
     call.real("observed", observed, ("I", "N", 3))

@@ -43,3 +43,20 @@ def _check(joints: Array, bones: Array, radius: float) -> Arguments:
     if not 0 <= radius < float("inf"):
         raise ShapeError(f"radius: expected a distance in mm, got {radius!r}")
     return call
+
+
+def collision_quadratic(grad_loss: Array, joints: Array, bones: Array, radius: float) -> Array:
+    """Gauss-Newton model of collision by the joints, each by itself, with bone lengths held constant.
+
+    grad_loss: (B,), by which each model is multiplied; the other arguments as in collision
+    Returns (B, M, 9): xx, xy, xz, yy, yz, zz of A, then b of loss(x + d) = loss(x) + 2 b.d + d.A d. Raises ShapeError.
+
+    The residuals are the square roots of the contacts' depths; three times each joint's own part bounds what the three
+    joints of a contact do together.
+    """
+    call = _check(joints, bones, radius)
+    call.real("grad_loss", grad_loss, ("B",))
+    b, m, n = (call.size[name] for name in "BMN")
+    quadratic = call.zeros(b, m, 9)
+    launch("collision_quadratic", b * n, grad_loss, joints, bones, quadratic, radius, b, m, n)
+    return quadratic

@@ -22,6 +22,8 @@ class Weights:
     limits: float = 1.0  # squared overshoot of joint limits, rad^2 (paper, Table 1)
     prior: float = 0.01  # squared deviation from a relaxed hand, in standard deviations, summed over the angles
     size: float = 0.005  # squared deviation of the logarithm of the scale from 0, in standard deviations of 8 %
+    front: float = 1.0  # of vertices before the observed surface, against silhouette's weight of those beside it
+    proportions: float = 0.002  # squared proportions of fingers and palm, in standard deviations of 5 %, summed
     shape: float = 1.0  # squared Laplacian of the vertex offsets, mean over vertices, in mm^2
 
 
@@ -38,6 +40,34 @@ class Stage:
     depth: float = 1.0  # factor of the depth term, which the splats' noise makes less exact than the points at the end
     mutants: int = 0  # redrawn poses of each finger that join the best `parents` hypotheses at the stage's start
     parents: int = 3
+
+
+@dataclass(frozen=True)
+class Approach:
+    """One round of Levenberg-Marquardt."""
+
+    iterations: int
+    sigma_mm: float  # where an observed point starts to count as an outlier
+    points: int = 400  # how many observed points
+    vertices: int = 0  # about how many of the model's vertices, 0 for all
+    plane: float = 0.6  # share of point-to-plane against point-to-point distance
+    outline_mm: float = 30.0  # where a vertex beside or before the observed hand starts to count as an outlier
+    prior: float = 1.0  # factor of the pose prior
+    scale: bool = False  # free the hand's size
+    proportions: bool = False  # free the proportions of fingers and palm
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of the tournament."""
+
+    approach: Approach
+    keep: int  # hypotheses that go on
+    enter: int = 0  # the best so many enter, 0 for all
+    mutants: int = 0  # redrawn poses of each finger that join each parent
+    crossings: int = 0  # fingers of other hypotheses, of each finger, that join each parent
+    parents: int = 3
+    partners: int = 12  # hypotheses whose fingers are tried
 
 
 @dataclass(frozen=True)
@@ -70,6 +100,15 @@ _STAGES = (
 )
 
 
+_ROUNDS = (
+    Round(Approach(5, 30.0, points=160, vertices=300), keep=24, enter=64),
+    Round(Approach(5, 15.0, points=160, vertices=300, scale=True), keep=10, mutants=1, crossings=1),
+    Round(Approach(6, 10.0, points=240, vertices=400, scale=True), keep=3, mutants=1, crossings=1),
+    Round(Approach(5, 6.0, points=400, plane=0.9, prior=0.3, scale=True, proportions=True), keep=2),
+    Round(Approach(6, 5.0, points=1000, plane=0.9, prior=0.1, scale=True, proportions=True), keep=1),
+)
+
+
 @dataclass(frozen=True)
 class Config:
     """All settings of a fit; see README for their meaning. Raises ConfigError on values that make no sense."""
@@ -77,14 +116,17 @@ class Config:
     weights: Weights = field(default_factory=Weights)
     steps: Steps = field(default_factory=Steps)
     stages: tuple[Stage, ...] = _STAGES
+    rounds: tuple[Round, ...] = _ROUNDS
     vertices: VertexStage = field(default_factory=VertexStage)
     solver: str = "adam"  # or "momentum"
     starts: int = 96  # hypotheses that enter the first stage, the best of all fixed starts
+    render_px: float = 3.5  # radius of a splat in the renders of a tournament
     crop_px: int = 120  # side of the renderer's image
     crop_half_mm: float = 125.0  # half the side of the cube around the hand
-    points: int = 400  # observed points drawn for the points term
+    points: int = 1000  # observed points drawn for the points term
     plane: float = 0.6  # share of point-to-plane against point-to-point distance
     collision_radius_mm: float = 9.0
+    front_margin_mm: float = 3.0  # how far a vertex may lie before the observed surface
     huber: float = 0.02  # where the depth term turns from squared to absolute, in closeness
     free_weight: float = 0.3  # weight of the depth term where the hand is proven not to be
     tolerance: float = 1e-4  # relative decrease of the objective over 10 iterations below which a stage has converged

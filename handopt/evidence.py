@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+NEAREST_PX = 5
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -25,6 +27,7 @@ class Evidence:
     points: (I, N, 3) mm, drawn from the hand's surface; coefficients: (I, 6) of each crop; centre: (I, 3) mm
     splats: (I, M, 3) crop coordinates, points about as far apart as the model's vertices; padding has z = 2
     field: (I, S, S) mm, distance of each pixel to where the hand may be; mm_per_px: (I,)
+    nearest_depth: (I, S, S) mm, on the hand the smallest depth in 5 x 5 pixels, 0 elsewhere
     weight: (I, S, S) of each pixel in the depth term, 1 / (share of the crop that the hand covers) on the hand
     """
 
@@ -34,6 +37,7 @@ class Evidence:
     centre: Array
     splats: Array
     field: Array
+    nearest_depth: Array
     mm_per_px: Array
     weight: Array
     mirrored: tuple[bool, ...]
@@ -67,23 +71,25 @@ def gather_evidence(
 def _one_view(
     observation: "Observation", crop: "Crop", mirror: bool, spacing_mm: float, config: Config, rng: np.random.Generator
 ) -> dict[str, Floats]:
-    from scipy.ndimage import distance_transform_edt
+    from scipy.ndimage import distance_transform_edt, minimum_filter
 
     grid = observation.grid(crop)
     points = np.asarray(observation.points_mm, np.float64)
     coefficients = np.array(crop.coefficients, np.float64)
-    free, hand = grid.free, grid.hand
+    free, hand, depth = grid.free, grid.hand, grid.depth_mm
     if mirror:
         points = points * [-1, 1, 1]
         coefficients[1] = config.crop_px - 1 - coefficients[1]
-        free, hand = free[:, ::-1], hand[:, ::-1]
+        free, hand, depth = free[:, ::-1], hand[:, ::-1], depth[:, ::-1]
     weight = np.where(hand, 1.0, np.where(free, config.free_weight, 0.0)) * (hand.size / max(1, hand.sum()))
+    nearest = minimum_filter(np.where(hand, depth, np.inf), NEAREST_PX, mode="nearest")
     return {
         "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
         "coefficients": coefficients,
         "centre": np.asarray(observation.center_mm) * ([-1, 1, 1] if mirror else [1, 1, 1]),
         "splats": _project(_thin(points, spacing_mm), coefficients),
         "field": distance_transform_edt(free) * crop.mm_per_px,
+        "nearest_depth": np.where(hand, nearest, 0.0),
         "mm_per_px": np.asarray(crop.mm_per_px),
         "weight": weight,
     }

@@ -201,6 +201,7 @@ def _starting_poses(objective: Objective, config: Config, start: Start | None) -
         translation=to_device([flip @ translation for flip in flips], hand.device, dtype),
         scale=to_device([start.scale] * len(flips), hand.device, dtype),
         image=to_device(range(len(flips)), hand.device, np.int32),
+        proportions=to_device(np.zeros((len(flips), 0)), hand.device, dtype),
     )
 
 

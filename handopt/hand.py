@@ -1,11 +1,12 @@
 """A rig's arrays on the device that computes with them, and poses of it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from handopt.backend import Array, Device, device_of, namespace, to_device
+from handopt.backend import Array, Device, device_of, namespace, to_device, to_numpy
 from handopt.kinematics import forward_kinematics, forward_kinematics_backward
+from handopt.normal_equations import angle_ancestry, angle_columns
 from handopt.rig import Rig
 from handopt.skinning import skin, skin_backward, skin_normals
 
@@ -17,6 +18,7 @@ class Pose:
     """B poses of a hand, and the image that each one is fitted to.
 
     angles: (B, 15, 3) rad; rotation: (B, 3, 3) rig -> camera; translation: (B, 3) mm; scale: (B,); image: (B,) int32
+    proportions: (B, S) as in handopt.rig.proportions, or (B, 0) where they are the rig's own
     """
 
     angles: Array
@@ -24,6 +26,7 @@ class Pose:
     translation: Array
     scale: Array
     image: Array
+    proportions: Array
 
     def __len__(self) -> int:
         return len(self.scale)
@@ -49,6 +52,8 @@ class Hand:
     rest: (V, 3) mm; normals: (V, 3); indices, weights: (V, 4); parents: (J,); articulated: (15,); bind: (J, 3, 4)
     keypoints: (21, 3) mm; keypoint_joints: (21, 1) and ones: (21, 1), with which skin moves the keypoints
     bones: (20, 2); lower, upper: (15, 3) rad; free: (15, 3), 1 where an angle may move and 0 where it is frozen
+    ancestry: (J, D) and columns: (15, 3), as in handopt.normal_equations
+    vertex_basis: (V, S, 3) and joint_basis: (S, J, 3) mm, how rest vertices and joints move with the proportions
     """
 
     device: Device
@@ -66,10 +71,15 @@ class Hand:
     lower: Array
     upper: Array
     free: Array
+    ancestry: Array
+    columns: Array
+    vertex_basis: Array
+    joint_basis: Array
 
     @classmethod
     def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Hand":
         """Copy a right-hand rig to a device."""
+        vertex_basis, joint_basis = rig.proportion_basis
         real = {
             "rest": rig.rest_mm,
             "normals": rig.normals,
@@ -80,6 +90,8 @@ class Hand:
             "lower": rig.limits.lower,
             "upper": rig.limits.upper,
             "free": rig.limits.free,
+            "vertex_basis": vertex_basis.transpose(1, 0, 2),
+            "joint_basis": joint_basis,
         }
         whole = {
             "indices": rig.skin_indices,
@@ -87,6 +99,8 @@ class Hand:
             "articulated": rig.articulated,
             "keypoint_joints": rig.keypoint_joints[:, None],
             "bones": rig.bones,
+            "ancestry": angle_ancestry(rig.parents, rig.articulated),
+            "columns": angle_columns(rig.limits.free),
         }
         return cls(
             device=device,
@@ -94,44 +108,75 @@ class Hand:
             **{name: to_device(values, device, np.int32) for name, values in whole.items()},
         )
 
+    def bind_of(self, pose: Pose) -> Array:
+        """Bind matrices (J, 3, 4), or (B, J, 3, 4) where the poses have proportions of their own."""
+        if pose.proportions.shape[1] == 0:
+            return self.bind
+        bind = namespace(self.device).repeat(self.bind[None], len(pose), axis=0)
+        bind[..., 3] += (pose.proportions @ self.joint_basis.reshape(len(self.joint_basis), -1)).reshape(bind.shape[:3])
+        return bind
+
+    def rest_of(self, pose: Pose) -> Array:
+        """Rest vertices (V, 3) mm, or (B, V, 3) where the poses have proportions of their own."""
+        if pose.proportions.shape[1] == 0:
+            return self.rest
+        basis = self.vertex_basis.transpose(1, 0, 2).reshape(self.vertex_basis.shape[1], -1)
+        return self.rest + (pose.proportions @ basis).reshape(len(pose), *self.rest.shape)
+
+    def keypoints_of(self, pose: Pose) -> Array:
+        """Keypoints of the bind pose (21, 3) mm, or (B, 21, 3) where the poses have proportions of their own."""
+        if pose.proportions.shape[1] == 0:
+            return self.keypoints
+        return namespace(self.device).ascontiguousarray(self.bind_of(pose)[..., 3][:, self.keypoint_joints[:, 0]])
+
     def transforms(self, pose: Pose) -> Array:
         """Joint transforms (B, J, 3, 4)."""
         return forward_kinematics(
-            pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated, self.bind
+            pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated, self.bind_of(pose)
         )
 
     def transforms_backward(self, grad_transforms: Array, pose: Pose) -> tuple[Array, Array, Array, Array]:
         """Gradients of angles, rotation (tangent), translation and scale."""
         return forward_kinematics_backward(
             grad_transforms, pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated,
-            self.bind,
+            self.bind_of(pose),
         )  # fmt: skip
 
     def vertices(self, transforms: Array, rest: Array | None = None) -> Array:
-        """Posed vertices (B, V, 3) mm."""
+        """Posed vertices (B, V, 3) mm. rest: (V, 3) or (B, V, 3) mm, the rig's own if None."""
         return skin(transforms, self.rest if rest is None else rest, self.indices, self.weights)
 
     def vertices_backward(
-        self, grad_vertices: Array, transforms: Array, rest: Array | None
+        self, grad_vertices: Array, transforms: Array, rest: Array, *, rest_gradient: bool
     ) -> tuple[Array, Array | None]:
-        """Gradients of the transforms (B, J, 3, 4) and, where they are given, of the rest vertices (V, 3)."""
-        shape = self.rest if rest is None else rest
-        return skin_backward(
-            grad_vertices, transforms, shape, self.indices, self.weights, rest_gradient=rest is not None
-        )
+        """Gradients of the transforms (B, J, 3, 4) and, if asked for, of rest vertices (V, 3) that all images share."""
+        return skin_backward(grad_vertices, transforms, rest, self.indices, self.weights, rest_gradient=rest_gradient)
 
     def vertex_normals(self, transforms: Array) -> Array:
         """Normals of the posed vertices (B, V, 3)."""
         return skin_normals(transforms, self.normals, self.indices, self.weights)
 
-    def joints(self, transforms: Array) -> Array:
-        """The 21 keypoints (B, 21, 3) mm."""
-        return skin(transforms, self.keypoints, self.keypoint_joints, self.ones)
+    def joints(self, transforms: Array, keypoints: Array | None = None) -> Array:
+        """The 21 keypoints (B, 21, 3) mm. keypoints: as keypoints_of gives them, the rig's own if None."""
+        return skin(transforms, self.keypoints if keypoints is None else keypoints, self.keypoint_joints, self.ones)
 
-    def joints_backward(self, grad_joints: Array, transforms: Array) -> Array:
+    def joints_backward(self, grad_joints: Array, transforms: Array, keypoints: Array) -> Array:
         """Gradient of the transforms (B, J, 3, 4)."""
-        skeleton = (self.keypoints, self.keypoint_joints, self.ones)
-        return skin_backward(grad_joints, transforms, *skeleton, rest_gradient=False)[0]
+        return skin_backward(grad_joints, transforms, keypoints, self.keypoint_joints, self.ones, rest_gradient=False)[
+            0
+        ]
+
+    def coarse(self, count: int) -> "Hand":
+        """The same hand with about `count` of its vertices, spread evenly over the rest mesh (farthest-point sampling)."""
+        rest = to_numpy(self.rest).astype(np.float64)
+        rows = [int(np.argmax(rest[:, 2]))]
+        distance = np.full(len(rest), np.inf)
+        while len(rows) < min(count, len(rest)):
+            distance = np.minimum(distance, ((rest - rest[rows[-1]]) ** 2).sum(axis=1))
+            rows.append(int(np.argmax(distance)))
+        kept = to_device(sorted(rows), self.device, np.int64)
+        names = ("rest", "normals", "indices", "weights", "vertex_basis")
+        return replace(self, **{name: getattr(self, name)[kept].copy() for name in names})
 
 
 def exponential(tangent: Array) -> Array:

@@ -23,17 +23,18 @@ def forward_kinematics(
     angles: (B, A, 3) radians: twist, abduction, flexion of each articulated joint
     rotation: (B, 3, 3) rig -> camera; translation: (B, 3) mm, where the root joint (the wrist) is; scale: (B,)
     parents: (J,) int32, parents before their children, -1 at the root; articulated: (A,) int32, the joint of each row
-    bind: (J, 3, 4) mm, joint -> rig; side: +1 for a right hand, -1 for a left one (twist and abduction change sign)
+    bind: (J, 3, 4) mm, joint -> rig, or (B, J, 3, 4) where each image has its own; side: +1 for a right hand, -1 for a left one (twist and abduction change sign)
     Returns (B, J, 3, 4) mm, rest space -> camera space. Raises ShapeError.
 
     Local rotation R_abd R_flex R_twist; M_j p = scale * rotation @ (G_j p - wrist) + translation.
     """
-    call = _check(angles, rotation, translation, scale, parents, articulated, bind, side)
+    own = getattr(bind, "ndim", 3) == 4
+    call = _check(angles, rotation, translation, scale, parents, articulated, bind, side, own=own)
     b, j, a = call.size["B"], call.size["J"], call.size["A"]
     transforms = call.empty(b, j, 3, 4)
     launch(
         "kinematics_forward", b, angles, rotation, translation, scale, parents, articulated, bind, transforms,
-        side, b, j, a,
+        side, 12 * j * own, b, j, a,
     )  # fmt: skip
     return transforms
 
@@ -54,13 +55,14 @@ def forward_kinematics_backward(
     Returns grad_angles (B, A, 3), grad_rotation (B, 3), grad_translation (B, 3), grad_scale (B,). grad_rotation is the
     tangent d/dw of exp([w]x) @ rotation at w = 0, in camera axes. Raises ShapeError.
     """
-    call = _check(angles, rotation, translation, scale, parents, articulated, bind, side)
+    own = getattr(bind, "ndim", 3) == 4
+    call = _check(angles, rotation, translation, scale, parents, articulated, bind, side, own=own)
     call.real("grad_transforms", grad_transforms, ("B", "J", 3, 4))
     b, j, a = call.size["B"], call.size["J"], call.size["A"]
     gradients = call.zeros(b, a, 3), call.empty(b, 3), call.empty(b, 3), call.empty(b)
     launch(
         "kinematics_backward", b, grad_transforms, angles, rotation, scale, parents, articulated, bind, *gradients,
-        side, b, j, a,
+        side, 12 * j * own, b, j, a,
     )  # fmt: skip
     return gradients
 
@@ -74,13 +76,14 @@ def _check(
     articulated: Array,
     bind: Array,
     side: int,
+    own: bool = False,
 ) -> Arguments:
     call = Arguments()
     call.real("angles", angles, ("B", "A", 3))
     call.real("rotation", rotation, ("B", 3, 3))
     call.real("translation", translation, ("B", 3))
     call.real("scale", scale, ("B",))
-    call.real("bind", bind, ("J", 3, 4))
+    call.real("bind", bind, ("B", "J", 3, 4) if own else ("J", 3, 4))
     call.whole("parents", parents, ("J",), below="J", lowest=-1)
     call.whole("articulated", articulated, ("A",), below="J")
     if isinstance(parents, np.ndarray) and (parents >= np.arange(len(parents))).any():

@@ -91,8 +91,9 @@ class Objective:
     ) -> tuple[dict[str, Array], Gradient | None]:
         hand, weights = self.hand, self.config.weights
         transforms = hand.transforms(pose)
-        vertices = hand.vertices(transforms, rest)
-        joints = hand.joints(transforms)
+        shape, keypoints = hand.rest_of(pose) if rest is None else rest, hand.keypoints_of(pose)
+        vertices = hand.vertices(transforms, shape)
+        joints = hand.joints(transforms, keypoints)
         upstream = {name: self._upstream(len(pose), getattr(weights, name)) for name in ("collision", "limits")}
         terms: dict[str, Array] = {}
         grad_vertices = self._image_terms(pose, sharpness, vertices, terms, backward)
@@ -115,9 +116,11 @@ class Objective:
             return terms, None
 
         grad_vertices += grad_points
-        grad_transforms, grad_rest = hand.vertices_backward(grad_vertices, transforms, rest)
+        grad_transforms, grad_rest = hand.vertices_backward(
+            grad_vertices, transforms, shape, rest_gradient=rest is not None
+        )
         grad_joints = collision_backward(upstream["collision"] * collision_scale, joints, hand.bones, radius)
-        grad_transforms += hand.joints_backward(grad_joints, transforms)
+        grad_transforms += hand.joints_backward(grad_joints, transforms, keypoints)
         gradient = Gradient(*hand.transforms_backward(grad_transforms, pose))
         gradient.angles += joint_limits_backward(upstream["limits"], pose.angles, hand.lower, hand.upper)
         gradient.angles += weights.prior * grad_prior

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from handopt.backend import Array, Device, namespace, to_device
+from handopt.backend import Array, Device, namespace, to_device, to_numpy
 
 _FINGER_MEAN = ((0.0, 0.0, 0.35), (0.0, 0.0, 0.45), (0.0, 0.0, 0.3))
 _FINGER_SIGMA = ((0.1, 0.15, 0.6), (0.1, 0.1, 0.6), (0.1, 0.1, 0.4))
@@ -25,6 +25,17 @@ class PosePrior:
         self.mean = to_device(mean, device, dtype)
         self.precision = to_device(1 / sigma**2, device, dtype)
         self._namespace = namespace(device)
+
+    @property
+    def curvature(self) -> "np.ndarray[Any, Any]":
+        """Half the term's second derivative by the 45 angles in order, (45, 45), on the host: the term is quadratic."""
+        curvature = np.diag(to_numpy(self.precision).astype(np.float64).ravel())
+        for finger in range(1, 5):
+            pip, dip = (3 * (3 * finger + joint) + _FLEXION for joint in (1, 2))
+            lag = np.zeros(len(curvature))
+            lag[dip], lag[pip] = 1 / _DIP_SIGMA, -_DIP_OF_PIP / _DIP_SIGMA
+            curvature += np.outer(lag, lag)
+        return curvature
 
     def __call__(self, angles: Array) -> tuple[Array, Array]:
         """Return the term (B,) and its gradient (B, 15, 3)."""

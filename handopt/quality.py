@@ -37,7 +37,7 @@ def most_plausible(
     rows = [int(np.flatnonzero(images == image)[0]) for image in np.unique(images)]
     if len(rows) == 1:
         return rows[0]
-    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose))).astype(np.float64)
+    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))).astype(np.float64)
     best_score = max(observation.score for observation in observations)
     costs = []
     for row in rows:

@@ -5,12 +5,13 @@
 
 _TABLE = """
 kinematics_forward  angles r* rotation r* translation r* scale r* parents i* articulated i* bind r* transforms r*
-                    side i B i J i A i
+                    side i bind_stride i B i J i A i
 kinematics_backward grad_transforms r* angles r* rotation r* scale r* parents i* articulated i* bind r* grad_angles r*
-                    grad_rotation r* grad_translation r* grad_scale r* side i B i J i A i
-skin_forward        transforms r* rest r* indices i* weights r* posed r* B i J i V i K i
+                    grad_rotation r* grad_translation r* grad_scale r* side i bind_stride i B i J i A i
+skin_forward        transforms r* rest r* indices i* weights r* posed r* rest_stride i B i J i
+                    V i K i
 skin_backward       grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r* grad_rest_images r*
-                    with_rest i B i J i V i K i
+                    with_rest i rest_stride i B i J i V i K i
 skin_normals        transforms r* rest_normals r* indices i* weights r* normals r* B i J i V i K i
 sum_over_batch      parts r* total r* B i N i
 project_forward     points r* coefficients r* projected r* perspective i B i V i
@@ -21,6 +22,7 @@ render_resolve      points r* keys k* image r* winners i* radius r B i V i S i
 render_backward     grad_image r* points r* winners i* grad_points r* radius r B i V i S i
 collision_forward   joints r* bones i* loss r* radius r B i M i N i
 collision_backward  grad_loss r* joints r* bones i* grad_joints r* radius r fixed_length i B i M i N i
+collision_quadratic grad_loss r* joints r* bones i* quadratic r* radius r B i M i N i
 limits_forward      angles r* lower r* upper r* loss r* B i D i
 limits_backward     grad_loss r* angles r* lower r* upper r* grad_angles r* B i D i
 depth_loss_forward  image r* target r* weight r* index i* loss r* delta r B i S i weighted i
@@ -33,6 +35,18 @@ closest_search      observed r* index i* posed r* normals r* nearest i* B i N i 
 closest_forward     observed r* index i* posed r* normals r* nearest i* loss r* sigma r plane r B i N i V i
 closest_backward    grad_loss r* observed r* index i* posed r* normals r* nearest i* grad_posed r* sigma r plane r
                     B i N i V i
+closest_quadratic   grad_loss r* observed r* index i* posed r* normals r* nearest i* quadratic r* sigma r plane r
+                    B i N i V i
+outline_forward     posed r* index i* coefficients r* field r* nearest_depth r* mm_per_px r* loss r* sigma r front r
+                    margin r B i V i S i
+outline_quadratic   grad_loss r* posed r* index i* coefficients r* field r* nearest_depth r* mm_per_px r* quadratic r*
+                    sigma r front r margin r B i V i S i
+pose_axes           angles r* transforms r* scale r* parents i* articulated i* bind r* joint_basis r* axes r* pivots r*
+                    shifts r* side i bind_stride i B i J i A i S i
+normal_equations    quadratic r* posed r* transforms r* translation r* rest r* indices i* weights r* ancestry i*
+                    columns i* axes r* pivots r* vertex_basis r* shifts r* hessian r* gradient r* rest_stride i
+                    B i J i V i K i D i A i S i P i
+solve_damped        hessian r* gradient r* damping r* free r* factor r* step r* B i P i
 rasterise_forward   points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
 """
 

@@ -1,19 +1,21 @@
 """Linear blend skinning (paper, Eq. 1 to 8)."""
 
 from handopt.backend import Arguments, Array, launch
+from handopt.errors import ShapeError
 
 
 def skin(transforms: Array, rest: Array, indices: Array, weights: Array) -> Array:
     """Pose rest points by linear blend skinning: f_bi = sum_k w_ik M_b,j(i,k) p_i (paper, Eq. 1 and 6).
 
-    transforms: (B, J, 3, 4), rest space -> camera space, mm; rest: (V, 3) mm
+    transforms: (B, J, 3, 4), rest space -> camera space, mm; rest: (V, 3) mm, or (B, V, 3) where each image has its own
     indices: (V, K) int32 joints and weights: (V, K) of each point, zero weights last
     Returns (B, V, 3) mm. Raises ShapeError.
     """
-    call = _check(transforms, rest, indices, weights)
+    own = getattr(rest, "ndim", 2) == 3
+    call = _check(transforms, rest, indices, weights, own=own)
     b, j, v, k = (call.size[name] for name in "BJVK")
     posed = call.empty(b, v, 3)
-    launch("skin_forward", b * v, transforms, rest, indices, weights, posed, b, j, v, k)
+    launch("skin_forward", b * v, transforms, rest, indices, weights, posed, 3 * v * own, b, j, v, k)
     return posed
 
 
@@ -25,14 +27,19 @@ def skin_backward(
     Returns grad_transforms (B, J, 3, 4) and grad_rest (V, 3), which sums over the batch, or None in its place if
     rest_gradient is False. Raises ShapeError.
     """
-    call = _check(transforms, rest, indices, weights)
+    own = getattr(rest, "ndim", 2) == 3
+    if own and rest_gradient:
+        raise ShapeError(
+            "rest: expected shape (V, 3), shared by all images, for its gradient; or pass rest_gradient=False"
+        )
+    call = _check(transforms, rest, indices, weights, own=own)
     call.real("grad_posed", grad_posed, ("B", "V", 3))
     b, j, v, k = (call.size[name] for name in "BJVK")
     grad_transforms = call.zeros(b, j, 3, 4)
     grad_rest_images = call.empty(b, v, 3) if rest_gradient else grad_posed
     launch(
         "skin_backward", b * v, grad_posed, transforms, rest, indices, weights, grad_transforms, grad_rest_images,
-        int(rest_gradient), b, j, v, k,
+        int(rest_gradient), 3 * v * own, b, j, v, k,
     )  # fmt: skip
     if not rest_gradient:
         return grad_transforms, None
@@ -53,10 +60,12 @@ def skin_normals(transforms: Array, rest_normals: Array, indices: Array, weights
     return normals
 
 
-def _check(transforms: Array, rest: Array, indices: Array, weights: Array, rest_name: str = "rest") -> Arguments:
+def _check(
+    transforms: Array, rest: Array, indices: Array, weights: Array, rest_name: str = "rest", own: bool = False
+) -> Arguments:
     call = Arguments()
     call.real("transforms", transforms, ("B", "J", 3, 4))
-    call.real(rest_name, rest, ("V", 3))
+    call.real(rest_name, rest, ("B", "V", 3) if own else ("V", 3))
     call.whole("indices", indices, ("V", "K"), below="J")
     call.real("weights", weights, ("V", "K"))
     return call

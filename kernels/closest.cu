@@ -5,7 +5,7 @@
 //   L_b = 1/N sum_n rho(e_n), in mm^2; normals and v(n) are held constant in the gradient
 //
 // observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit | index (B) int: the observation of each image
-#include "linear.h"
+#include "quadratic.h"
 
 // overwrites nearest (B, N) int, -1 where no vertex faces the camera; LANES points at once share a walk over the vertices
 KERNEL(closest_search)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
@@ -54,7 +54,7 @@ KERNEL(closest_forward)(const real* observed, const int* index, const real* pose
             real difference[3], along;
             const long long at = 3 * ((long long)b * V + v);
             const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane, difference, &along);
-            rho = sigma * sigma * e / (sigma * sigma + e);
+            rho = robust(e, sigma);
         }
         ADD(loss + b, rho / N);
     }
@@ -69,7 +69,27 @@ KERNEL(closest_backward)(const real* grad_loss, const real* observed, const int*
         real difference[3], along;
         const long long at = 3 * ((long long)b * V + v);
         const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane, difference, &along);
-        const real ratio = sigma * sigma / (sigma * sigma + e), upstream = -2 * grad_loss[b] / N * ratio * ratio;
+        const real upstream = -2 * grad_loss[b] / N * robust_slope(e, sigma);
         for (int c = 0; c < 3; ++c) ADD(grad_posed + at + c, upstream * (plane * along * normals[at + c] + (1 - plane) * difference[c]));
+    }
+}
+
+// Gauss-Newton with the robust function's slope as a weight. accumulates quadratic (B, V, 9), see quadratic.h
+KERNEL(closest_quadratic)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
+                          const int* nearest, real* quadratic, real sigma, real plane, int B, int N, int V) {
+    FOR_EACH_IN_IMAGE(b, B, k, N) {
+        const int v = nearest[(long long)b * N + k];
+        if (v < 0 || v >= V) continue;
+        real difference[3], along;
+        const long long at = (long long)b * V + v;
+        const real* normal = normals + 3 * at;
+        const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + 3 * at, normal, plane, difference, &along);
+        const real weight = grad_loss[b] / N * robust_slope(e, sigma);
+        real* q = quadratic + QUADRATIC * at;
+        add_residual(q, weight * plane, normal, -along);
+        ADD(q, weight * (1 - plane));
+        ADD(q + 3, weight * (1 - plane));
+        ADD(q + 5, weight * (1 - plane));
+        for (int c = 0; c < 3; ++c) ADD(q + 6 + c, -weight * (1 - plane) * difference[c]);
     }
 }

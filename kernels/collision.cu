@@ -9,7 +9,7 @@
 //                   and (h/2)^2 adds {a: -(b - a)/2, b: (b - a)/2}
 //
 // joints (B, M, 3) mm | bones (N, 2) int | radius r in mm
-#include "linear.h"
+#include "quadratic.h"
 
 struct Contact {
     real along[3], q[3];  // b - a, p - mu
@@ -49,6 +49,21 @@ KERNEL(collision_forward)(const real* joints, const int* bones, real* loss, real
     }
 }
 
+// The contact's gradient by a, b and p, each (3)
+DEVICE void contact_gradient(const Contact* contact, bool fixed_length, real* da, real* db, real* dp) {
+    const real h = contact->h, s = contact->s;
+    const real ds = (contact->at_end ? -2 : 2) * s;  // df/ds, from -s^2 or from -(|q|^2 - s^2)
+    const real dq = contact->at_end ? 0 : -1;        // df/d|q|^2
+    const real dh2 = contact->at_end && !fixed_length ? (real)0.25 : 0;
+    for (int c = 0; c < 3; ++c) {
+        const real u = contact->along[c] / h, q = contact->q[c];
+        const real across = (fixed_length ? q : q - s * u) / h;
+        da[c] = ds * (-across - u / 2) - dq * q - 2 * dh2 * contact->along[c];
+        db[c] = ds * (across - u / 2) - dq * q + 2 * dh2 * contact->along[c];
+        dp[c] = ds * u + 2 * dq * q;
+    }
+}
+
 // accumulates grad_joints (B, M, 3)
 KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int* bones, real* grad_joints, real radius, int fixed_length, int B,
                            int M, int N) {
@@ -62,17 +77,34 @@ KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int*
             Contact contact;
             make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
             if (!(contact.depth > 0)) continue;
-            const real h = contact.h, s = contact.s;
-            const real ds = (contact.at_end ? -2 : 2) * s;  // df/ds, from -s^2 or from -(|q|^2 - s^2)
-            const real dq = contact.at_end ? 0 : -1;        // df/d|q|^2
-            const real dh2 = contact.at_end && !fixed_length ? (real)0.25 : 0;
+            real da[3], db[3], dp[3];
+            contact_gradient(&contact, fixed_length, da, db, dp);
             for (int c = 0; c < 3; ++c) {
-                const real u = contact.along[c] / h, q = contact.q[c];
-                const real across = (fixed_length ? q : q - s * u) / h;
-                ADD(grad + 3 * first + c, upstream * (ds * (-across - u / 2) - dq * q - 2 * dh2 * contact.along[c]));
-                ADD(grad + 3 * second + c, upstream * (ds * (across - u / 2) - dq * q + 2 * dh2 * contact.along[c]));
-                ADD(grad + 3 * k + c, upstream * (ds * u + 2 * dq * q));
+                ADD(grad + 3 * first + c, upstream * da[c]);
+                ADD(grad + 3 * second + c, upstream * db[c]);
+                ADD(grad + 3 * k + c, upstream * dp[c]);
             }
+        }
+    }
+}
+
+// Gauss-Newton on sqrt(f), each joint by itself (3 times its share bounds what they do together), with f at least (radius/3)^2 in the
+// curvature, which has a pole at f = 0. Bone lengths are held constant. accumulates quadratic (B, M, 9), see quadratic.h
+KERNEL(collision_quadratic)(const real* grad_loss, const real* joints, const int* bones, real* quadratic, real radius, int B, int M, int N) {
+    FOR_EACH_IN_IMAGE(b, B, n, N) {
+        const real* x = joints + 3 * (long long)b * M;
+        const int first = bones[2 * n], second = bones[2 * n + 1];
+        for (int k = 0; k < M; ++k) {
+            if (k == first || k == second) continue;
+            Contact contact;
+            make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
+            if (!(contact.depth > 0)) continue;
+            real gradient[3][3];
+            contact_gradient(&contact, true, gradient[0], gradient[1], gradient[2]);
+            const real curvature = 3 / (4 * max_real(contact.depth, radius * radius / 9)), scale = grad_loss[b] / M;
+            const int ends[3] = {first, second, k};
+            for (int end = 0; end < 3; ++end)
+                add_residual(quadratic + QUADRATIC * ((long long)b * M + ends[end]), scale * curvature, gradient[end], 1 / (2 * curvature));
         }
     }
 }

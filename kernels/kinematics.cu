@@ -7,7 +7,7 @@
 //
 // angles (B, A, 3) rad: twist, abduction, flexion | rotation (B, 3, 3) | translation (B, 3) mm | scale (B)
 // parents (J) int, parents before children, -1 at the root | articulated (A) int: the joint of each row of angles
-// bind (J, 3, 4) mm, joint -> rig | side +1 right, -1 left | transforms (B, J, 3, 4)
+// bind (J, 3, 4) mm, joint -> rig, or (B, J, 3, 4) | side +1 right, -1 left | transforms (B, J, 3, 4)
 #include "linear.h"
 
 #define MAX_JOINTS 64
@@ -94,19 +94,20 @@ DEVICE void pose_chain(const real* angles, const int* parents, const int* articu
     }
 }
 
-// overwrites transforms
+// overwrites transforms; bind of image b at b * bind_stride, 0 where all images share it
 KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real* translation, const real* scale, const int* parents,
-                           const int* articulated, const real* bind, real* transforms, int side, int B, int J, int A) {
+                           const int* articulated, const real* bind, real* transforms, int side, int bind_stride, int B, int J, int A) {
     FOR_EACH_IMAGE(b, B) {
         real chain[12 * MAX_JOINTS];
         int row_of[MAX_JOINTS];
-        pose_chain(angles + 3 * A * b, parents, articulated, bind, side, J, A, row_of, chain);
+        const real* own_bind = bind + (long long)b * bind_stride;
+        pose_chain(angles + 3 * A * b, parents, articulated, own_bind, side, J, A, row_of, chain);
         for (int j = 0; j < J; ++j) {
             const real* g = chain + 12 * j;
             real* m = transforms + 12 * (b * J + j);
             real linear[9], centred[3], moved[3];
             matmul3(rotation + 9 * b, g, linear);
-            for (int r = 0; r < 3; ++r) centred[r] = g[9 + r] - bind[4 * r + 3];
+            for (int r = 0; r < 3; ++r) centred[r] = g[9 + r] - own_bind[4 * r + 3];
             matvec3(rotation + 9 * b, centred, moved);
             for (int r = 0; r < 3; ++r) {
                 for (int c = 0; c < 3; ++c) m[4 * r + c] = scale[b] * linear[3 * r + c];
@@ -116,14 +117,15 @@ KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real*
     }
 }
 
-// The gradient of R is its tangent: d/dw of exp([w]x) R at w = 0. Overwrites every gradient.
+// The gradient of R is its tangent: d/dw of exp([w]x) R at w = 0. Overwrites every gradient; bind as in kinematics_forward.
 KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, const real* rotation, const real* scale, const int* parents,
                             const int* articulated, const real* bind, real* grad_angles, real* grad_rotation, real* grad_translation,
-                            real* grad_scale, int side, int B, int J, int A) {
+                            real* grad_scale, int side, int bind_stride, int B, int J, int A) {
     FOR_EACH_IMAGE(b, B) {
+        const real* own_bind = bind + (long long)b * bind_stride;
         real chain[12 * MAX_JOINTS], grad_chain[12 * MAX_JOINTS];
         int row_of[MAX_JOINTS];
-        pose_chain(angles + 3 * A * b, parents, articulated, bind, side, J, A, row_of, chain);
+        pose_chain(angles + 3 * A * b, parents, articulated, own_bind, side, J, A, row_of, chain);
         const real* r_global = rotation + 9 * b;
         real grad_linear[9] = {0}, grad_t[3] = {0};  // of R (scale taken out) and of t
         for (int j = 0; j < J; ++j) {
@@ -132,7 +134,7 @@ KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, con
             linear_part(dm, dm_linear);
             for (int r = 0; r < 3; ++r) {
                 dm_offset[r] = dm[4 * r + 3];
-                centred[r] = g[9 + r] - bind[4 * r + 3];
+                centred[r] = g[9 + r] - own_bind[4 * r + 3];
                 grad_t[r] += dm_offset[r];
             }
             matmul3_transposed_right(dm_linear, g, partial);
@@ -162,7 +164,7 @@ KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, con
             const int row = A * (int)b + row_of[j];
             real n[9], c[3], local[9], q[9], qc[3], offset[3];
             LocalRotation factors;
-            bind_parts(bind, j, n, c);
+            bind_parts(own_bind, j, n, c);
             local_rotation(angles + 3 * row, side, &factors, local);
             about_bind(n, local, q);
             matvec3(q, c, qc);

@@ -18,27 +18,27 @@ DEVICE void blend(const real* transforms, const int* indices, const real* weight
     }
 }
 
-// overwrites posed
-KERNEL(skin_forward)(const real* transforms, const real* rest, const int* indices, const real* weights, real* posed, int B, int J, int V,
-                     int K) {
+// overwrites posed; rest of image b at b * rest_stride, 0 where all images share it
+KERNEL(skin_forward)(const real* transforms, const real* rest, const int* indices, const real* weights, real* posed, int rest_stride, int B,
+                     int J, int V, int K) {
     FOR_EACH_IN_IMAGE(b, B, i, V) {
         real t[12];
         blend(transforms + 12 * (long long)b * J, indices + (long long)i * K, weights + (long long)i * K, K, t);
-        const real* p = rest + 3 * i;
+        const real* p = rest + (long long)b * rest_stride + 3 * i;
         real* out = posed + 3 * ((long long)b * V + i);
         for (int r = 0; r < 3; ++r) out[r] = t[4 * r] * p[0] + t[4 * r + 1] * p[1] + t[4 * r + 2] * p[2] + t[4 * r + 3];
     }
 }
 
-// accumulates grad_transforms (B, J, 3, 4); overwrites grad_rest_images (B, V, 3), whose sum over b is Eq. 8, if with_rest
+// rest as in skin_forward; accumulates grad_transforms (B, J, 3, 4); overwrites grad_rest_images (B, V, 3), whose sum over b is Eq. 8, if with_rest
 KERNEL(skin_backward)(const real* grad_posed, const real* transforms, const real* rest, const int* indices, const real* weights,
-                      real* grad_transforms, real* grad_rest_images, int with_rest, int B, int J, int V, int K) {
+                      real* grad_transforms, real* grad_rest_images, int with_rest, int rest_stride, int B, int J, int V, int K) {
     FOR_EACH_IN_IMAGE(b, B, i, V) {
         const real* g = grad_posed + 3 * ((long long)b * V + i);
         real pulled[4] = {0};
         const int* joints = indices + (long long)i * K;
         const real* w = weights + (long long)i * K;
-        const real* p = rest + 3 * i;
+        const real* p = rest + (long long)b * rest_stride + 3 * i;
         const real point[4] = {p[0], p[1], p[2], 1};
         const bool used = g[0] != 0 || g[1] != 0 || g[2] != 0;
         for (int k = 0; used && k < K; ++k) {

@@ -73,12 +73,12 @@ def test_other_rest_vertices_can_be_posed(hand: Hand, pose: Pose) -> None:
 def test_gradients_of_vertices_and_joints(hand: Hand, pose: Pose, rng: np.random.Generator) -> None:
     transforms = hand.transforms(pose)
     cotangent, joint_cotangent = rng.normal(size=(2, 1159, 3)), rng.normal(size=(2, 21, 3))
-    by_transforms, by_rest = hand.vertices_backward(cotangent, transforms, hand.rest)
+    by_transforms, by_rest = hand.vertices_backward(cotangent, transforms, hand.rest, rest_gradient=True)
     cases = {
         "transforms": (by_transforms, transforms, lambda x: (cotangent * hand.vertices(x)).sum()),
         "rest": (by_rest, hand.rest, lambda x: (cotangent * hand.vertices(transforms, x)).sum()),
         "joints": (
-            hand.joints_backward(joint_cotangent, transforms),
+            hand.joints_backward(joint_cotangent, transforms, hand.keypoints),
             transforms,
             lambda x: (joint_cotangent * hand.joints(x)).sum(),
         ),
@@ -96,7 +96,12 @@ def test_gradient_of_the_pose(hand: Hand, pose: Pose, rng: np.random.Generator) 
     def value(step: list[Floats]) -> float:
         turn = np.stack([reference.exponential(w) for w in step[1]])
         moved = Pose(
-            pose.angles + step[0], turn @ pose.rotation, pose.translation + step[2], pose.scale + step[3], pose.image
+            pose.angles + step[0],
+            turn @ pose.rotation,
+            pose.translation + step[2],
+            pose.scale + step[3],
+            pose.image,
+            pose.proportions,
         )
         return float((cotangent * hand.transforms(moved)).sum())
 

@@ -63,7 +63,7 @@ def wrists(positions: Any, images: Any = None) -> Pose:
     images = np.zeros(count) if images is None else images
     return Pose(
         np.zeros((count, 15, 3)), np.tile(np.eye(3), (count, 1, 1)), positions, np.ones(count),
-        np.asarray(images, np.int32),
+        np.asarray(images, np.int32), np.zeros((count, 0)),
     )  # fmt: skip
 
 

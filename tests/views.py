@@ -132,6 +132,7 @@ def near_poses(curls: tuple[float, ...], images: tuple[int, ...], *, dtype: type
         translation=to_device(WRIST_MM + 6 * rng.normal(size=(count, 3)), CPU, dtype),
         scale=to_device(rng.uniform(0.92, 1.08, count), CPU, dtype),
         image=to_device(images, CPU, np.int32),
+        proportions=to_device(np.zeros((count, 0)), CPU, dtype),
     )
 
 

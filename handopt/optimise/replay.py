@@ -104,7 +104,7 @@ def _replay(
         *(to_device(getattr(pose, f.name), device, getattr(pose, f.name).dtype) for f in dataclasses.fields(Pose))
     )
     transforms = hand.transforms(on_device)
-    vertices = hand.vertices(transforms)
+    vertices = hand.vertices(transforms, hand.rest_of(on_device))
     for row, rest in enumerate(rests):
         if rest is not None:
             vertices[row] = hand.vertices(transforms[row : row + 1], to_device(rest, device))[0]
@@ -114,4 +114,4 @@ def _replay(
         rows = np.flatnonzero(radii == radius)
         picked = projected[to_device(rows, device, np.int64)]
         renders[rows] = to_numpy(render_depth(picked, float(radius), evidence.size)[0])
-    return to_numpy(vertices[-1]), to_numpy(hand.joints(transforms)[-1]), renders
+    return to_numpy(vertices[-1]), to_numpy(hand.joints(transforms, hand.keypoints_of(on_device))[-1]), renders

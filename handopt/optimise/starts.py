@@ -42,6 +42,7 @@ def fixed_starts(hand: Hand, evidence: Evidence) -> Pose:
         translation=to_device(np.zeros((images * each, 3)), hand.device, dtype),
         scale=to_device(np.ones(images * each), hand.device, dtype),
         image=to_device(np.repeat(np.arange(images), each), hand.device, np.int32),
+        proportions=to_device(np.zeros((images * each, 0)), hand.device, dtype),
     )
     pose.translation += evidence.points.mean(axis=1)[pose.image] - _facing_centre(hand, pose)
     return pose

@@ -1,0 +1,154 @@
+"""Gauss-Newton's normal equations of a pose, from quadratic models of a loss by the positions of vertices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Arguments, Array, launch
+from handopt.errors import ShapeError
+
+RIGID = 7
+"""Parameters of every hand: rotation (3), translation (3), logarithm of the scale."""
+MAX_PARAMETERS = 64
+
+
+@dataclass(frozen=True)
+class PoseAxes:
+    """What moves a posed hand: axes (B, A, 3 angles, 3) unit; pivots (B, A, 3) mm; shifts (B, J, S, 3) mm per unit.
+
+    An axis is that of twist, abduction or flexion of an articulated joint, in the camera frame, and a pivot is where
+    the joint is. A shift is how the offset of a joint's transform moves with a proportion.
+    """
+
+    axes: Array
+    pivots: Array
+    shifts: Array
+
+
+def pose_axes(
+    angles: Array,
+    transforms: Array,
+    scale: Array,
+    parents: Array,
+    articulated: Array,
+    bind: Array,
+    joint_basis: Array,
+    side: int = 1,
+) -> PoseAxes:
+    """Derive the axes of posed joints from their transforms.
+
+    transforms: (B, J, 3, 4) that forward_kinematics gave for the other arguments; angles: (B, A, 3) rad; scale: (B,)
+    parents: (J,), articulated: (A,), bind: (J, 3, 4) or (B, J, 3, 4), side: as there
+    joint_basis: (S, J, 3) mm, how the bind positions move with each proportion. Raises ShapeError.
+    """
+    own = getattr(bind, "ndim", 3) == 4
+    call = Arguments()
+    call.real("angles", angles, ("B", "A", 3))
+    call.real("transforms", transforms, ("B", "J", 3, 4))
+    call.real("scale", scale, ("B",))
+    call.whole("parents", parents, ("J",), below="J", lowest=-1)
+    call.whole("articulated", articulated, ("A",), below="J")
+    call.real("bind", bind, ("B", "J", 3, 4) if own else ("J", 3, 4))
+    call.real("joint_basis", joint_basis, ("S", "J", 3))
+    if side not in (1, -1):
+        raise ShapeError(f"side: expected 1 (right) or -1 (left), got {side!r}")
+    if isinstance(articulated, np.ndarray) and (parents[articulated] < 0).any():
+        raise ShapeError("articulated: expected no root")
+    b, j, a, s = (call.size[name] for name in "BJAS")
+    answer = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, s, 3))
+    launch(
+        "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, answer.axes, answer.pivots,
+        answer.shifts, side, 12 * j * own, b, j, a, s,
+    )  # fmt: skip
+    return answer
+
+
+def normal_equations(
+    quadratic: Array,
+    posed: Array,
+    transforms: Array,
+    translation: Array,
+    rest: Array,
+    indices: Array,
+    weights: Array,
+    ancestry: Array,
+    columns: Array,
+    axes: Array,
+    pivots: Array,
+    vertex_basis: Array,
+    shifts: Array,
+) -> tuple[Array, Array]:
+    """Chain quadratic models by vertex to the parameters of each pose: H = sum X^T A X and g = sum X^T b.
+
+    quadratic: (B, V, 9), as closest_quadratic gives it; posed: (B, V, 3) mm; transforms: (B, J, 3, 4)
+    translation: (B, 3) mm, where the wrist is; rest: (V, 3) mm or (B, V, 3); indices, weights: (V, K), as in skin
+    ancestry: (J, D) int32, the rows of the angles that move each joint, -1 behind the last
+    columns: (A, 3) int32, the parameter of each angle, -1 where it may not move
+    axes, pivots, shifts: as pose_axes gives them; vertex_basis: (V, S, 3) mm, how rest vertices move with proportions
+    Parameters: rotation tangent (3, rad), translation (3, mm), log scale, the angles that may move, S proportions.
+    Returns H (B, P, P), of which only the lower triangle is filled, and g (B, P), half the loss's gradient.
+    Raises ShapeError. Vertices move as in Eq. 1 of the paper.
+    """
+    own = getattr(rest, "ndim", 2) == 3
+    call = Arguments()
+    call.real("quadratic", quadratic, ("B", "V", 9))
+    call.real("posed", posed, ("B", "V", 3))
+    call.real("transforms", transforms, ("B", "J", 3, 4))
+    call.real("translation", translation, ("B", 3))
+    call.real("rest", rest, ("B", "V", 3) if own else ("V", 3))
+    call.whole("indices", indices, ("V", "K"), below="J")
+    call.real("weights", weights, ("V", "K"))
+    call.real("axes", axes, ("B", "A", 3, 3))
+    call.real("pivots", pivots, ("B", "A", 3))
+    call.whole("ancestry", ancestry, ("J", "D"), below="A", lowest=-1)
+    call.real("vertex_basis", vertex_basis, ("V", "S", 3))
+    call.real("shifts", shifts, ("B", "J", "S", 3))
+    b, j, v, k, d, a, s = (call.size[name] for name in "BJVKDAS")
+    call.size["3A + 7"] = 3 * a + RIGID
+    call.whole("columns", columns, ("A", 3), below="3A + 7", lowest=-1)
+    p = RIGID + int((columns >= 0).sum()) + s
+    if p > MAX_PARAMETERS:
+        raise ShapeError(f"columns: expected at most {MAX_PARAMETERS} parameters, got {p}")
+    hessian, gradient = call.zeros(b, p, p), call.zeros(b, p)
+    launch(
+        "normal_equations", b * v, quadratic, posed, transforms, translation, rest, indices, weights, ancestry, columns,
+        axes, pivots, vertex_basis, shifts, hessian, gradient, 3 * v * own, b, j, v, k, d, a, s, p,
+    )  # fmt: skip
+    return hessian, gradient
+
+
+def angle_columns(free: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The parameter of each angle (A, 3) that may move, counted from RIGID, and -1 for the others."""
+    return np.where(free, RIGID - 1 + np.cumsum(free.ravel()).reshape(free.shape), -1).astype(np.int32)
+
+
+def angle_ancestry(parents: NDArray[np.int32], articulated: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The rows of the articulated joints at or above each joint, (J, D), -1 behind the last.
+
+    parents: (J,), parents before their children; articulated: (A,) the joint of each row
+    """
+    row_of = {int(joint): row for row, joint in enumerate(articulated)}
+    above: list[list[int]] = []
+    for joint, parent in enumerate(parents):
+        own = [row_of[joint]] if joint in row_of else []
+        above.append(own + (above[parent] if parent >= 0 else []))
+    depth = max(1, *(len(rows) for rows in above))
+    return np.array([rows + [-1] * (depth - len(rows)) for rows in above], np.int32)
+
+
+def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -> Array:
+    """Levenberg's step: solve (H + damping diag(H)) step = -gradient for each image, by Cholesky's decomposition.
+
+    hessian: (B, P, P), its lower triangle; gradient: (B, P); damping: (B,); free: (P,), 0 for parameters that stay
+    Returns step (B, P), 0 where H is not positive definite. Raises ShapeError.
+    """
+    call = Arguments()
+    call.real("hessian", hessian, ("B", "P", "P"))
+    call.real("gradient", gradient, ("B", "P"))
+    call.real("damping", damping, ("B",))
+    call.real("free", free, ("P",))
+    b, p = call.size["B"], call.size["P"]
+    step = call.empty(b, p)
+    launch("solve_damped", b, hessian, gradient, damping, free, call.empty(b, p, p), step, b, p)
+    return step

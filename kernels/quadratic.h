@@ -1,0 +1,31 @@
+// Quadratic models of a loss by the position x of each point: loss(x + d) is about loss(x) + 2 b.d + d^T A d, where
+// A = sum w j j^T and b = sum w r j of residuals r with gradients j (Gauss-Newton), so 2 b is the loss's gradient.
+//
+// Stored as 9 numbers for each point: A's xx, xy, xz, yy, yz, zz, then b. Kernels accumulate.
+#pragma once
+#include "linear.h"
+
+#define QUADRATIC 9
+
+// b += scale * r j,  A += scale * j j^T
+DEVICE void add_residual(real* quadratic, real scale, const real* j, real r) {
+    int entry = 0;
+    for (int i = 0; i < 3; ++i)
+        for (int k = i; k < 3; ++k) ADD(quadratic + entry++, scale * j[i] * j[k]);
+    for (int i = 0; i < 3; ++i) ADD(quadratic + 6 + i, scale * r * j[i]);
+}
+
+// y = A x
+DEVICE void apply_quadratic(const real* quadratic, const real* x, real* y) {
+    y[0] = quadratic[0] * x[0] + quadratic[1] * x[1] + quadratic[2] * x[2];
+    y[1] = quadratic[1] * x[0] + quadratic[3] * x[1] + quadratic[4] * x[2];
+    y[2] = quadratic[2] * x[0] + quadratic[4] * x[1] + quadratic[5] * x[2];
+}
+
+// The function of Geman and McClure of a squared residual e, s^2 e / (s^2 + e), and its derivative by e
+DEVICE real robust(real e, real sigma) { return sigma * sigma * e / (sigma * sigma + e); }
+
+DEVICE real robust_slope(real e, real sigma) {
+    const real ratio = sigma * sigma / (sigma * sigma + e);
+    return ratio * ratio;
+}
