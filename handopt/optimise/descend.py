@@ -119,7 +119,7 @@ def _run_stage(
     Returns each hypothesis' best pose and its total, and for each image whether it has converged.
     """
     xp = namespace(objective.hand.device)
-    stage, solver = config.stages[number], SOLVERS[config.solver](config.steps)
+    stage, solver = config.stages[number], SOLVERS[config.descent](config.steps)
     best, best_totals = pose.copy(), np.full(len(pose), np.inf)
     images = to_numpy(pose.image)
     pictures = np.unique(images)
@@ -162,7 +162,7 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
     """Move the rest vertices along with one pose (paper, Eq. 8), as long as the objective falls."""
     stage = config.vertices
     sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
-    solver = SOLVERS[config.solver](config.steps)
+    solver = SOLVERS[config.descent](config.steps)
     pose = descent.pose.select(to_device([row], objective.hand.device, np.int64))
     rest = objective.hand.rest.copy()
     steps: list[Step] = []

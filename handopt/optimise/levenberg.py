@@ -31,7 +31,10 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class System:
-    """A cost's terms (B,), and its Gauss-Newton normal equations: hessian (B, P, P), lower triangle, gradient (B, P)."""
+    """A cost's terms (B,) and its Gauss-Newton normal equations.
+
+    hessian: (B, P, P), only the lower triangle; gradient: (B, P), half the cost's derivative
+    """
 
     terms: dict[str, Array]
     hessian: Array
@@ -194,7 +197,8 @@ def levenberg(
 ) -> tuple[Pose, System]:
     """Run an approach's iterations; a step is taken by those hypotheses whose cost it lowers (Marquardt, 1963).
 
-    record: called with the poses and their terms at the start and after every iteration. Returns poses and their system.
+    record: called with the poses and their terms at the start and after every iteration.
+    Returns the poses and their system.
     """
     xp = namespace_of(pose.scale)
     damping = xp.full(len(pose), FIRST_DAMPING, pose.scale.dtype)

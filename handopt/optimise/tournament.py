@@ -1,5 +1,6 @@
 """The tournament: many starts in one batch, pruned round by round, single fingers of the best redrawn and exchanged."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,14 +16,17 @@ from handopt.optimise.levenberg import LeastSquares, levenberg
 
 Floats = NDArray[np.float64]
 SAME_MM = 4.0
+SETTLED = 1e-3  # relative decrease of the cost
+
+Progress = Callable[[int, int, float], None]
 
 
 class Tournament:
     """Runs the rounds of config.rounds and keeps a record of every iteration of every hypothesis."""
 
-    def __init__(self, hand: Hand, evidence: Evidence, config: Config) -> None:
+    def __init__(self, hand: Hand, evidence: Evidence, config: Config, progress: Progress | None = None) -> None:
         """hand: with all its vertices; rounds ask for fewer."""
-        self.config, self.hand = config, hand
+        self.config, self.hand, self._progress = config, hand, progress
         self._problems = {
             count: LeastSquares(hand.coarse(count) if count else hand, evidence, config)
             for count in {stage.approach.vertices for stage in config.rounds}
@@ -37,7 +41,7 @@ class Tournament:
         costs = np.zeros(0)
         for number, stage in enumerate(self.config.rounds):
             problem = self._problems[stage.approach.vertices]
-            if stage.approach.proportions and pose.proportions.shape[1] == 0:
+            if stage.approach.proportions:
                 pose = self._with_proportions(pose)
             if stage.enter:
                 costs = _finite(to_numpy(problem.cost(pose, stage.approach)))
@@ -48,15 +52,25 @@ class Tournament:
             pose, costs = self._descend(problem, number, stage, pose, ids)
             rows = self._distinct(pose, costs, stage.keep)
             pose, ids, costs = self._select(pose, rows), ids[rows], costs[rows]
+            if self._progress is not None:
+                planned = sum(each.approach.iterations + 1 for each in self.config.rounds)
+                self._progress(len(self._steps), planned, float(costs[0]))
         images = np.unique(to_numpy(pose.image)).tolist()
-        return Descent(pose, ids, costs, dict.fromkeys(images, True), self._steps, self._parents)
+        return Descent(pose, ids, costs, {image: self._settled(image) for image in images}, self._steps, self._parents)
+
+    def _settled(self, image: int) -> bool:
+        """Whether the last iteration lowered the best cost of an image by next to nothing."""
+        before, after = (
+            min(step.total[to_numpy(step.pose.image) == image], default=np.inf) for step in self._steps[-2:]
+        )
+        return bool(before - after <= SETTLED * after)
 
     def _descend(
         self, problem: LeastSquares, number: int, stage: Round, pose: Pose, ids: NDArray[np.int64]
     ) -> tuple[Pose, Floats]:
         def record(at: Pose, terms: dict[str, object]) -> None:
             host = {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}
-            self._steps.append(Step(number, self.config.render_px, 1.0, ids, at, host))
+            self._steps.append(Step(number, self.config.render_px, 1.0, ids, self._with_proportions(at), host))
 
         pose, system = levenberg(problem, pose, stage.approach, record)
         return pose, _finite(to_numpy(system.cost))
@@ -112,6 +126,9 @@ class Tournament:
         return kept[best_rows(costs[kept], to_numpy(pose.image)[kept], keep)]
 
     def _with_proportions(self, pose: Pose) -> Pose:
+        """The same poses with room for proportions."""
+        if pose.proportions.shape[1]:
+            return pose
         xp = namespace(self.hand.device)
         zeros = xp.zeros((len(pose), len(self.hand.joint_basis)), pose.scale.dtype)
         return replace(pose, proportions=zeros)
