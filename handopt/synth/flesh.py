@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from handopt.kinematics import forward_kinematics
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.rig.joints import CHAINS, DIGITS
-from handopt.skinning import skin
+from handopt.skinning import skin, skin_normals
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 PALM: Final = len(DIGITS)
 BALL_SPACING_MM: Final = 8.0
+_CLOSE_MM = 10.0
 _PALM_LINES = 7
 _PALM_ROWS = (0.2, 0.4, 0.6, 0.8)
+_WIDEST = 1.6  # a finger's skin lies within so many inscribed radii
 _HEIGHTS_MM = np.arange(-12.0, 12.5, 1.0)
 
 
@@ -27,72 +29,93 @@ _HEIGHTS_MM = np.arange(-12.0, 12.5, 1.0)
 class Flesh:
     """Balls that move with the joints, and points of the skin where fingers touch, for a rig.
 
-    centres: (N, 3) mm; joint: (N, 1) int32; radius: (N,) mm; digit: (N,), 5 for the palm
-    contacts: (10, 3) mm, the pads of the five tips, then the backs of the five middle phalanges (thumb: proximal)
-    contact_joint: (10, 1) int32; neighbours: (N, N) pairs that touch in every pose
-    basis, contact_basis: (13, N, 3) and (13, 10, 3) mm, what the proportions move
+    points: (N + 10, 3) mm, the balls' centres, the pads of the five tips, and the backs of the five middle phalanges
+    (thumb: proximal); joint: (N + 10, 1) int32, what moves them; basis: (13, N + 10, 3) mm, how the proportions do
+    radius: (N,) mm; digit: (N,), 5 for the palm; neighbours: (N, N) pairs that touch in every pose
     """
 
     rig: Rig
-    centres: Floats
+    points: Floats
     joint: NDArray[np.int32]
+    basis: Floats
     radius: Floats
     digit: Whole
-    contacts: Floats
-    contact_joint: NDArray[np.int32]
     neighbours: NDArray[np.bool_]
-    basis: Floats
-    contact_basis: Floats
+    fingers: tuple[tuple[Whole, Whole], ...]
+    """For each digit, the vertices beyond its first joint, and all vertices of other digits and the palm."""
 
     def of(self, proportions: Floats) -> "Body":
         """The flesh of a subject with these proportions (13,)."""
         bind = self.rig.bind.copy()
         bind[:, :, 3] += np.tensordot(proportions, self.rig.proportion_basis[1], 1)
-        centres = self.centres + np.tensordot(proportions, self.basis, 1)
+        points = self.points + np.tensordot(proportions, self.basis, 1)
+        centres = points[: len(self.radius)]
         thickness = np.append(proportions[1 : 2 * PALM : 2], proportions[PROPORTION_NAMES.index("palm_thickness")])
         radius = self.radius * (1 + thickness[self.digit])
         # What overlaps in the open hand, at the roots of the fingers, may always do so.
         reach = np.minimum(radius[:, None] + radius, np.linalg.norm(centres[:, None] - centres, axis=2))
         reach[self.neighbours] = -np.inf
-        contacts = self.contacts + np.tensordot(proportions, self.contact_basis, 1)
-        return Body(self, bind, centres, contacts, reach.astype(np.float32))
+        return Body(self, proportions, bind, points, reach.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
     """The flesh of one subject, at scale 1.
 
-    bind: (J, 3, 4), centres: (N, 3), contacts: (10, 3) mm; reach: (N, N) mm, the distance below which balls overlap
+    proportions: (13,); bind: (J, 3, 4) mm; points: (N + 10, 3) mm, centres of balls and then contacts
+    reach: (N, N) mm, the distance below which balls overlap
     """
 
     flesh: Flesh
+    proportions: Floats
     bind: Floats
-    centres: Floats
-    contacts: Floats
+    points: Floats
     reach: NDArray[np.float32]
 
     def measure(self, angles: Floats) -> tuple[Floats, Floats]:
         """Depth of the worst overlap (K,) mm and positions of the contacts (K, 10, 3) mm for angles (K, 15, 3) rad."""
-        flesh, count = self.flesh, len(angles)
-        transforms = forward_kinematics(
+        points = skin(self._transforms(angles), self.points, self.flesh.joint, np.ones((len(self.points), 1)))
+        count = len(self.reach)
+        return _worst_overlap(points[:, :count], self.reach), points[:, count:]
+
+    def depth_in_skin(self, angles: Floats) -> float:
+        """How deep a finger's skin lies in another finger's or the palm's, mm, for angles (15, 3): exact but slower.
+
+        Measured at the vertices of middle and distal phalanges, along the normals of the nearest others.
+        """
+        rig = self.flesh.rig
+        transforms = self._transforms(angles[None])
+        rest = rig.rest_mm + np.tensordot(self.proportions, rig.proportion_basis[0], 1)
+        vertices = skin(transforms, rest, rig.skin_indices, rig.skin_weights)[0].astype(np.float32)
+        normals = skin_normals(transforms, rig.normals, rig.skin_indices, rig.skin_weights)[0].astype(np.float32)
+        worst = 0.0
+        for finger, others in self.flesh.fingers:
+            mine, theirs = vertices[finger], vertices[others]
+            squared = (mine**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * mine @ theirs.T
+            nearest = squared.argmin(axis=1)
+            close = squared[np.arange(len(mine)), nearest] < _CLOSE_MM**2
+            depth = ((theirs[nearest] - mine) * normals[others][nearest]).sum(axis=1)[close]
+            worst = max(worst, float(depth.max(initial=0.0)))
+        return worst
+
+    def _transforms(self, angles: Floats) -> Floats:
+        rig, count = self.flesh.rig, len(angles)
+        transforms: Floats = forward_kinematics(
             angles,
             np.broadcast_to(np.eye(3), (count, 3, 3)).copy(),
             np.zeros((count, 3)),
             np.ones(count),
-            flesh.rig.parents,
-            flesh.rig.articulated,
+            rig.parents,
+            rig.articulated,
             self.bind,
-            flesh.rig.side_sign,
+            rig.side_sign,
         )
-        centres = skin(transforms, self.centres, flesh.joint, np.ones((len(self.centres), 1)))
-        contacts = skin(transforms, self.contacts, flesh.contact_joint, np.ones((len(self.contacts), 1)))
-        return _worst_overlap(centres, self.reach), contacts
+        return transforms
 
 
 @lru_cache(maxsize=4)
 def flesh_of(rig: Rig) -> Flesh:
     """Fill a rig with balls: along the bones of the fingers, and in lines over the palm."""
-    positions = rig.bind[:, :, 3]
     balls: list[tuple[Floats, int, int, int]] = []  # centre, joint, digit, number of the bone
     for finger, name in enumerate(DIGITS):
         joints = [rig.joint_names.index(each) for each in (CHAINS[name] if name == "thumb" else CHAINS[name][1:])]
@@ -104,20 +127,19 @@ def flesh_of(rig: Rig) -> Flesh:
     centres = np.array([ball[0] for ball in balls])
     joint = np.array([ball[1] for ball in balls])
     digit, bone = np.array([ball[2] for ball in balls]), np.array([ball[3] for ball in balls])
-    radius = _inscribed(rig, centres)
+    # Towards their roots fingers are grown together, so that there the girth is of more than one of them.
+    radius = np.where(bone == 0, _inscribed(rig, centres), _girth(rig, centres, joint))
     contacts, contact_joint = _contacts(rig)
-    contact_digit = np.tile(np.arange(PALM), 2)
+    points = np.concatenate([centres, contacts])
     return Flesh(
         rig=rig,
-        centres=centres,
-        joint=joint[:, None].astype(np.int32),
+        points=points,
+        joint=np.concatenate([joint, contact_joint])[:, None].astype(np.int32),
+        basis=_proportion_basis(rig, points, np.concatenate([digit, np.tile(np.arange(PALM), 2)])),
         radius=radius,
         digit=digit,
-        contacts=contacts,
-        contact_joint=contact_joint[:, None].astype(np.int32),
         neighbours=_neighbours(digit, bone),
-        basis=_proportion_basis(rig, positions, centres, digit),
-        contact_basis=_proportion_basis(rig, positions, contacts, contact_digit),
+        fingers=_fingers(rig),
     )
 
 
@@ -179,6 +201,20 @@ def _inscribed(rig: Rig, centres: Floats) -> Floats:
     return np.asarray(np.linalg.norm(centres[:, None] - rig.rest_mm, axis=2).min(axis=1))
 
 
+def _girth(rig: Rig, centres: Floats, joint: Whole) -> Floats:
+    """Mean distance (n,) of the skin of a bone around each centre from it: fingers are wider than they are high."""
+    inscribed = _inscribed(rig, centres)
+    result = inscribed.copy()
+    for number, (centre, bone) in enumerate(zip(centres, joint, strict=True)):
+        offsets = rig.rest_mm - centre
+        along = offsets @ rig.bind[bone, :, 2]
+        around = np.linalg.norm(offsets - along[:, None] * rig.bind[bone, :, 2], axis=1)
+        slice_ = (np.abs(along) < BALL_SPACING_MM / 2) & (around < _WIDEST * inscribed[number])
+        if slice_.any():
+            result[number] = max(inscribed[number], float(around[slice_].mean()))
+    return result
+
+
 def _neighbours(digit: Whole, bone: Whole) -> NDArray[np.bool_]:
     """(N, N) pairs that touch in every pose: along a finger but for its ends, and a finger's base with the palm."""
     same = digit[:, None] == digit
@@ -188,9 +224,21 @@ def _neighbours(digit: Whole, bone: Whole) -> NDArray[np.bool_]:
     return np.asarray((same & ~ends) | (base[:, None] & palm) | (palm[:, None] & base))
 
 
-def _proportion_basis(rig: Rig, positions: Floats, points: Floats, digit: Whole) -> Floats:
+def _fingers(rig: Rig) -> tuple[tuple[Whole, Whole], ...]:
+    """For each digit, its vertices beyond its first articulated joint, and those of everything else."""
+    owner = rig.skin_indices[:, 0]
+    pairs = []
+    for digit in range(PALM):
+        chain = [rig.joint_names.index(name) for name in CHAINS[DIGITS[digit]]]
+        far = np.isin(owner, rig.keypoint_joints[4 * digit + 2 : 4 * digit + 5])
+        pairs.append((np.flatnonzero(far), np.flatnonzero(~np.isin(owner, chain))))
+    return tuple(pairs)
+
+
+def _proportion_basis(rig: Rig, points: Floats, digit: Whole) -> Floats:
     """How the proportions move points that belong to digits or the palm, (13, n, 3) mm; see proportion_basis."""
     basis = np.zeros((len(PROPORTION_NAMES), len(points), 3))
+    positions = rig.bind[:, :, 3]
     wrist = positions[0]
     for number, name in enumerate(DIGITS):
         base = rig.joint_names.index(CHAINS[name][0] if name == "thumb" else CHAINS[name][1])

@@ -21,6 +21,8 @@ Level = Literal["easy", "medium", "hard"]
 LEVELS: Final[tuple[Level, ...]] = ("easy", "medium", "hard")
 TOLERANCE_MM: Final = 1.5
 """How far balls of flesh may overlap: skin gives way where it touches."""
+SKIN_TOLERANCE_MM: Final = 2.0
+"""How deep a gesture's skin may lie in other skin."""
 
 # Turns the wrist joint's frame (fingers along -z, back of the hand along +y) upright, the palm towards the camera.
 PALM_UPRIGHT: Final = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
@@ -32,10 +34,11 @@ _ROLL_RAD: Final = {"easy": np.radians(60.0), "medium": np.pi}
 _BACK_SHARE: Final = {"easy": 0.3, "medium": 0.5}
 _EDGE_ON: Final = 1.5  # exponent of the palm's cosine to the view: 1 is the uniform sphere, more sees more edges
 _DRAWS = 8
-_TOUCH_DRAWS = 24
+_TOUCH_DRAWS = 20
 _REFINEMENTS = (0.15, 0.07, 0.03)
 _MAX_ROUNDS = 100
 _OVERLAP_COST = 10.0
+_MOST_CLEARANCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,10 @@ def sample_angles(
     body = flesh_of(rig).of(proportions)
     for tries in range(1, _MAX_ROUNDS + 1):
         if gesture != RANDOM and GESTURES[gesture].touch is not None:
-            angles = _touching(rng, gesture, body)
+            angles = _touching(rng, gesture, body, clearance=min(tries - 1, _MOST_CLEARANCE))
         else:
             angles = _clear(rng, level, gesture, body)
-        if angles is not None:
+        if angles is not None and (gesture == RANDOM or body.depth_in_skin(angles) <= SKIN_TOLERANCE_MM):
             return angles, tries
     raise ConfigError(
         f"no {gesture} pose without overlaps was found in {_MAX_ROUNDS} rounds: use another rig or limits"
@@ -127,19 +130,22 @@ def _clear(rng: np.random.Generator, level: Level, gesture: str, body: Body) -> 
     return angles[clear[0]] if len(clear) else None
 
 
-def _touching(rng: np.random.Generator, gesture: str, body: Body) -> Floats | None:
-    """The draw whose thumb comes closest to what it should touch, varied until it does, if nothing overlaps then."""
+def _touching(rng: np.random.Generator, gesture: str, body: Body, clearance: float) -> Floats | None:
+    """The draw whose thumb comes closest to what it should touch, varied until it does, if nothing overlaps then.
+
+    clearance: mm by which the parts stay farther apart than they need to be.
+    """
     touch = GESTURES[gesture].touch
     assert touch is not None
     target = touch[1] if touch[0] == "tip" else PALM + touch[1]
     angles = gesture_angles(rng, gesture, _TOUCH_DRAWS)
-    aim = rng.uniform(0.0, 2.5)  # mm between the two skins
+    aim = rng.uniform(0.5, 3.0) + 0.5 * clearance  # mm between the two skins
     best, best_cost, best_overlap = angles[0], np.inf, np.inf
     for sigma in (*_REFINEMENTS, None):
         angles = _within_limits(angles, body.flesh.rig)
         overlap, contacts = body.measure(angles)
         gap = np.linalg.norm(contacts[:, 0] - contacts[:, target], axis=1)
-        cost = np.abs(gap - aim) + _OVERLAP_COST * np.maximum(overlap - TOLERANCE_MM, 0)
+        cost = np.abs(gap - aim) + _OVERLAP_COST * np.maximum(overlap - TOLERANCE_MM / 2 + clearance, 0)
         first = int(cost.argmin())
         if cost[first] < best_cost:
             best, best_cost, best_overlap = angles[first], cost[first], overlap[first]
