@@ -164,7 +164,7 @@ def _optimise(
     else:
         pose = _given_start(hand, evidence, start) if start is not None else fixed_starts(hand, evidence)
         clock.lap("starts")
-        descent = Tournament(hand, evidence, config, progress).run(pose)
+        descent = Tournament(hand, evidence, config, progress).run(pose, _expected(hand, pose, start))
         clock.lap("tournament")
     row = most_plausible(descent, hand, [observation for observation, _, _ in views], evidence.mirrored, rig.faces)
     clock.lap("choose")

@@ -37,9 +37,9 @@ class PosePrior:
             curvature += np.outer(lag, lag)
         return curvature
 
-    def __call__(self, angles: Array) -> tuple[Array, Array]:
-        """Return the term (B,) and its gradient (B, 15, 3)."""
-        offset = angles - self.mean
+    def __call__(self, angles: Array, mean: Array | None = None) -> tuple[Array, Array]:
+        """Return the term (B,) and its gradient (B, 15, 3). mean: (B, 15, 3) rad, other angles than the relaxed hand's."""
+        offset = angles - (self.mean if mean is None else mean)
         gradient = 2 * self.precision * offset
         term = (self.precision * offset**2).sum(axis=(1, 2))
         flexion = angles[:, :, _FLEXION]

@@ -47,10 +47,12 @@ class Winner:
         ]
         joined = Pose(*(np.concatenate([getattr(p, f.name) for p in poses]) for f in dataclasses.fields(Pose)))
         rests = [step.rest for step, _ in path]
+        names = dict.fromkeys(name for step, _ in path for name in step.terms)
         history: dict[str, NDArray[Any]] = {
-            name: np.array([step.terms[name][row] for step, row in path]) for name in descent.steps[0].terms
+            name: np.array([step.terms[name][row] if name in step.terms else np.nan for step, row in path])
+            for name in names
         }
-        history["total"] = np.sum(list(history.values()), axis=0)
+        history["total"] = np.nansum(list(history.values()), axis=0)
         history["stage"] = np.array([step.stage for step, _ in path])
         history["radius_px"] = np.array([step.radius_px for step, _ in path])
         history["step"] = np.array([step.factor for step, _ in path])
