@@ -32,7 +32,7 @@ _CURL: Final = {"medium": 0.1, "hard": 0.6}
 _TILT_RAD: Final = {"easy": np.radians(25.0), "medium": np.radians(55.0)}
 _ROLL_RAD: Final = {"easy": np.radians(60.0), "medium": np.pi}
 _BACK_SHARE: Final = {"easy": 0.3, "medium": 0.5}
-_EDGE_ON: Final = 1.5  # exponent of the palm's cosine to the view: 1 is the uniform sphere, more sees more edges
+_EDGE_ON: Final = 1.8  # exponent of the palm's cosine to the view: 1 is the uniform sphere, more sees more edges
 _DRAWS = 8
 _TOUCH_DRAWS = 20
 _REFINEMENTS = (0.15, 0.07, 0.03)
@@ -112,8 +112,22 @@ def sample_view(rng: np.random.Generator, level: Level, rig: Rig) -> Floats:
         yaw, pitch = rng.uniform(-_TILT_RAD[level], _TILT_RAD[level], 2)
         roll = rng.uniform(-_ROLL_RAD[level], _ROLL_RAD[level])
         back = np.pi if rng.random() < _BACK_SHARE[level] else 0.0
-        turn = _about(2, roll) @ _about(0, pitch) @ _about(1, yaw + back)
+        turn = _about(2, roll) @ _about(1, yaw) @ _about(0, pitch) @ _about(1, back)
     return np.asarray(turn @ PALM_UPRIGHT @ rig.bind[0, :, :3].T)
+
+
+def view_angles(rotation: Floats, rig: Rig) -> tuple[Literal["palm", "back"], float, float, float]:
+    """Which side of a hand faces the camera, and its yaw, pitch and roll in radians.
+
+    The upright hand shows its palm; for "back" it is turned about y by half a turn first. Then it is turned about x by
+    pitch, about y by yaw and about z by roll.
+    """
+    turn = rotation @ rig.bind[0, :, :3] @ PALM_UPRIGHT.T
+    side: Literal["palm", "back"] = "palm" if turn[2, 2] >= 0 else "back"
+    if side == "back":
+        turn = turn @ np.diag([-1.0, 1.0, -1.0])
+    yaw = float(np.arcsin(np.clip(-turn[2, 0], -1.0, 1.0)))
+    return side, yaw, float(np.arctan2(turn[2, 1], turn[2, 2])), float(np.arctan2(turn[1, 0], turn[0, 0]))
 
 
 def _clear(rng: np.random.Generator, level: Level, gesture: str, body: Body) -> Floats | None:

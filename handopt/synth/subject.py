@@ -49,8 +49,7 @@ def sample_subject(rng: np.random.Generator, surface_rms_mm: float = 0.0) -> Sub
 
     surface_rms_mm: of a smooth random displacement of the skin, 0 for none. Raises ConfigError.
     """
-    if not 0.0 <= surface_rms_mm <= MAX_SURFACE_RMS_MM:
-        raise ConfigError(f"the surface's RMS must be between 0 and {MAX_SURFACE_RMS_MM:g} mm, not {surface_rms_mm!r}")
+    check_surface(surface_rms_mm)
     spread = np.array([PALM_SPREAD if name.startswith("palm") else FINGER_SPREAD for name in PROPORTION_NAMES])
     return Subject(
         scale=float(rng.uniform(*SCALE)),
@@ -58,6 +57,12 @@ def sample_subject(rng: np.random.Generator, surface_rms_mm: float = 0.0) -> Sub
         surface_rms_mm=float(surface_rms_mm),
         surface_seed=int(rng.integers(2**32)),
     )
+
+
+def check_surface(rms_mm: float) -> None:
+    """Raise ConfigError where a surface's RMS displacement is out of range."""
+    if not 0.0 <= rms_mm <= MAX_SURFACE_RMS_MM:
+        raise ConfigError(f"the surface's RMS must be between 0 and {MAX_SURFACE_RMS_MM:g} mm, not {rms_mm!r}")
 
 
 def surface_field(rig: Rig, rms_mm: float, seed: int) -> Floats:
