@@ -120,6 +120,7 @@ class Config:
     vertices: VertexStage = field(default_factory=VertexStage)
     solver: str = "auto"  # or "lm": Levenberg-Marquardt (rounds), or "gradient": descent on the rendered depth (stages)
     descent: str = "adam"  # or "momentum": how gradient descent makes its steps
+    proposals: int = 64  # starts of the tournament for each candidate hand, from the bank of poses; 0: the fixed starts
     starts: int = 96  # hypotheses that enter the first stage of gradient descent, the best of all fixed starts
     render_px: float = 3.5  # radius of a splat in the renders of a tournament
     crop_px: int = 120  # side of the renderer's image

@@ -23,7 +23,7 @@ from handopt.observation import Observation, observe
 from handopt.optimise.descend import descend, prune, refine_vertices
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.optimise.starts import fixed_starts
+from handopt.optimise.starts import fixed_starts, proposed_starts
 from handopt.optimise.tournament import Tournament
 from handopt.quality import measure, most_plausible, status_of
 from handopt.result import FitResult
@@ -162,9 +162,16 @@ def _optimise(
         descent = descend(objective, pose, config, progress)
         clock.lap("descend")
     else:
-        pose = _given_start(hand, evidence, start) if start is not None else fixed_starts(hand, evidence)
+        if start is not None:
+            pose = _given_start(hand, evidence, start)
+        elif config.proposals:
+            pose = proposed_starts(hand, rig, views, config.proposals)
+        else:
+            pose = fixed_starts(hand, evidence)
+        relaxed = start is None and not config.proposals
+        expected = objective.prior.relaxed(len(pose)) if relaxed else pose.angles
         clock.lap("starts")
-        descent = Tournament(hand, evidence, config, progress).run(pose, _expected(hand, pose, start))
+        descent = Tournament(hand, evidence, config, progress).run(pose, expected)
         clock.lap("tournament")
     row = most_plausible(descent, hand, [observation for observation, _, _ in views], evidence.mirrored, rig.faces)
     clock.lap("choose")

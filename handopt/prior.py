@@ -26,6 +26,10 @@ class PosePrior:
         self.precision = to_device(1 / sigma**2, device, dtype)
         self._namespace = namespace(device)
 
+    def relaxed(self, count: int) -> Array:
+        """The angles (count, 15, 3) of a relaxed hand, which the prior expects unless told otherwise."""
+        return self._namespace.repeat(self.mean[None], count, axis=0)
+
     @property
     def curvature(self) -> "np.ndarray[Any, Any]":
         """Half the term's second derivative by the 45 angles in order, (45, 45), on the host: the term is quadratic."""

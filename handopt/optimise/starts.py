@@ -54,11 +54,11 @@ def fixed_starts(hand: Hand, evidence: Evidence) -> Pose:
     return pose
 
 
-def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any, bool]]) -> Pose:
-    """What the network proposes for each observation (see handopt.proposals), all of it. rig: the right hand of `hand`."""
+def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any, bool]], count: int) -> Pose:
+    """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of."""
     from handopt.proposals import propose
 
-    found = [propose(observation, mirrored).for_rig(rig) for observation, _, mirrored in views]
+    found = [propose(observation, mirrored, count).for_rig(rig) for observation, _, mirrored in views]
     images = np.concatenate([np.full(len(each), image) for image, each in enumerate(found)])
     dtype = hand.rest.dtype
 
