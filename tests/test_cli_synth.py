@@ -57,6 +57,12 @@ def test_options_reach_the_images(tmp_path: Path) -> None:
         assert image.size == (first["camera"]["width"], first["camera"]["height"])
 
 
+def test_what_was_assumed_is_said_unless_quiet(tmp_path: Path) -> None:
+    common = ("--count", "1", "--level", "easy", "--camera", "kinect")
+    assert synth(tmp_path / "a", *common).stderr.startswith("Note: The camera is the preset kinect")
+    assert synth(tmp_path / "b", *common, "-q").stderr == ""
+
+
 def test_one_subject_is_drawn_from_the_seed(tmp_path: Path) -> None:
     common = ("--count", "1", "--level", "easy", "--noise", "none")
     assert synth(tmp_path / "a", *common, "--one-subject", "--seed", "4").exit_code == 0
