@@ -110,6 +110,9 @@ def synth(out: Path, **options: Any) -> None:
         check_free(out, overwrite=options["overwrite"])
     require_writable(out, OUT_OPTION)
     settings = _settings(options)
+    if not options["quiet"]:
+        for note in (*settings.camera.assumptions, *settings.rig.notes):
+            click.echo(f"Note: {note}", err=True)
     levels = LEVELS if options["level"] == "all" else (options["level"],)
     count = options["count"]
     with _bar(len(levels) * count, options["quiet"]) as bar:

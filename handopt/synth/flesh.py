@@ -55,7 +55,8 @@ class Flesh:
         # What overlaps in the open hand, at the roots of the fingers, may always do so.
         reach = np.minimum(radius[:, None] + radius, np.linalg.norm(centres[:, None] - centres, axis=2))
         reach[self.neighbours] = -np.inf
-        return Body(self, proportions, bind, points, reach.astype(np.float32))
+        fingers = int(np.count_nonzero(self.digit < PALM))
+        return Body(self, proportions, bind, points, reach[:fingers].astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class Body:
     """The flesh of one subject, at scale 1.
 
     proportions: (13,); bind: (J, 3, 4) mm; points: (N + 10, 3) mm, centres of balls and then contacts
-    reach: (N, N) mm, the distance below which balls overlap
+    reach: (n, N) mm, the distance below which one of the n balls of fingers overlaps another ball
     """
 
     flesh: Flesh
@@ -75,7 +76,7 @@ class Body:
     def measure(self, angles: Floats) -> tuple[Floats, Floats]:
         """Depth of the worst overlap (K,) mm and positions of the contacts (K, 10, 3) mm for angles (K, 15, 3) rad."""
         points = skin(self._transforms(angles), self.points, self.flesh.joint, np.ones((len(self.points), 1)))
-        count = len(self.reach)
+        count = self.reach.shape[1]
         return _worst_overlap(points[:, :count], self.reach), points[:, count:]
 
     def depth_in_skin(self, angles: Floats) -> float:
@@ -144,15 +145,17 @@ def flesh_of(rig: Rig) -> Flesh:
 
 
 def _worst_overlap(centres: Floats, reach: NDArray[np.float32]) -> Floats:
-    """The largest reach - distance over all pairs of balls, (K,) mm. centres: (K, N, 3); reach: (N, N) mm."""
+    """The largest reach - distance over all pairs of balls, (K,) mm. centres: (K, N, 3); reach: (n, N) mm."""
     points = (centres - centres.mean(axis=1, keepdims=True)).astype(np.float32)
     squares = np.einsum("kni,kni->kn", points, points)
-    distance = points @ points.transpose(0, 2, 1)
+    fingers = len(reach)
+    distance = points[:, :fingers] @ points.transpose(0, 2, 1)
     distance *= -2
-    distance += squares[:, :, None]
+    distance += squares[:, :fingers, None]
     distance += squares[:, None, :]
     np.sqrt(np.maximum(distance, 0, out=distance), out=distance)
-    return np.asarray((reach - distance).max(axis=(1, 2)), np.float64)
+    np.subtract(reach, distance, out=distance)
+    return np.asarray(distance.max(axis=(1, 2)), np.float64)
 
 
 def _along(rig: Rig, start: int, end: int, *, last: bool) -> Floats:

@@ -23,6 +23,7 @@ ELBOW_FLATNESS: Final = (0.78, 0.95)
 _START_MM = -4.0  # along the arm from the wrist's joint: inside the hand, so that there is no gap
 _BEND_MM = 40.0  # of the arc on which the tube turns
 _FULL_MM = 200.0  # from the wrist to where the forearm is thickest
+_LEAST_BEND_RAD = 1e-6  # a straight arm is an arc of a very large circle
 _SIDES = 32
 _RINGS = 28
 _RIM_MM = 20.0  # the last of the mesh, which is cut off at a slant
@@ -84,16 +85,15 @@ def bend_wrist(forearm: Forearm, rig: Rig) -> Rig:
 
 def _bent(forearm: Forearm, across: Floats, along: Floats, rig: Rig) -> Floats:
     """Points (n, 3) of the wrist's frame that lie across (n, 2) and along (n,) the bent arm, from where it starts."""
-    bend = float(np.hypot(forearm.flexion, forearm.deviation))
+    bend = max(float(np.hypot(forearm.flexion, forearm.deviation)), _LEAST_BEND_RAD)
     centre, _, _, start = _wrist_section(rig)
     angle = bend * np.clip(along / _BEND_MM, 0.0, 1.0)
     straight = np.maximum(along - _BEND_MM, 0.0)
     # In the plane of the bend: towards (sideways, along); the arc's radius is _BEND_MM / bend.
-    safe = max(bend, 1e-9)
-    sideways = _BEND_MM / safe * (1 - np.cos(angle)) + straight * np.sin(angle)
-    forward = np.where(along < 0, along, _BEND_MM / safe * np.sin(angle) + straight * np.cos(angle))
+    sideways = _BEND_MM / bend * (1 - np.cos(angle)) + straight * np.sin(angle)
+    forward = np.where(along < 0, along, _BEND_MM / bend * np.sin(angle) + straight * np.cos(angle))
     # The axis (flexion, deviation, 0) turns z towards (deviation, -flexion, 0).
-    towards = np.array([forearm.deviation, -forearm.flexion]) / safe
+    towards = np.array([forearm.deviation, -forearm.flexion]) / bend
     inwards = across @ towards
     rest = across - inwards[:, None] * towards
     flat = rest + (inwards * np.cos(angle) + sideways)[:, None] * towards + centre

@@ -25,14 +25,15 @@ _FINGER_STATES: Final = {
     "claw": ((-0.1, 0.9, 0.6), (0.12, 0.25, 0.2)),
     "table": ((1.35, 0.15, 0.05), (0.15, 0.12, 0.08)),
     "round": ((0.65, 0.65, 0.4), (0.2, 0.25, 0.15)),
-    "pinching": ((0.8, 0.75, 0.4), (0.25, 0.25, 0.2)),
+    "pinching": ((1.0, 0.7, 0.45), (0.25, 0.3, 0.25)),
 }
 # The thumb's five angles (see THUMB_ANGLES) and their standard deviations.
 _THUMB_STATES: Final = {
     "out": ((-0.1, -0.05, -0.25, 0.0, 0.0), (0.15, 0.2, 0.12, 0.1, 0.15)),
     "up": ((-0.15, -0.35, -0.35, 0.0, -0.1), (0.1, 0.15, 0.1, 0.1, 0.15)),
     "beside": ((0.15, -0.4, 0.2, 0.25, 0.15), (0.15, 0.12, 0.15, 0.15, 0.15)),
-    "across": ((0.6, 0.05, 0.45, 0.55, 0.5), (0.3, 0.25, 0.25, 0.35, 0.4)),
+    "across": ((0.15, 0.3, 0.4, 0.65, 0.55), (0.25, 0.15, 0.2, 0.3, 0.35)),
+    "pinching": ((0.25, 0.3, 0.55, 0.15, 0.0), (0.3, 0.15, 0.2, 0.25, 0.3)),
     "opposed": ((0.6, 0.2, 0.3, 0.3, 0.4), (0.25, 0.2, 0.2, 0.25, 0.3)),
     "relaxed": ((0.2, 0.0, 0.05, 0.3, 0.3), (0.2, 0.15, 0.15, 0.2, 0.2)),
 }
@@ -57,8 +58,7 @@ class Gesture:
 
 _S, _C, _R = "straight", "curled", "relaxed"
 GESTURES: Final = {
-    "fist": Gesture("across", (_C, _C, _C, _C), (0.0, 0.03), ("back", 1), 2.0),
-    "fist_middle": Gesture("across", (_C, _C, _C, _C), (0.0, 0.03), ("back", 2), 1.0),
+    "fist": Gesture("across", (_C, _C, _C, _C), (0.0, 0.03), ("back", 1), 3.0),
     "fist_beside": Gesture("beside", (_C, _C, _C, _C), (0.0, 0.03), None, 0.5),
     "half_fist": Gesture("relaxed", ("half", "half", "half", "half"), (0.0, 0.06), None, 1.5),
     "thumb_up": Gesture("up", (_C, _C, _C, _C), (0.0, 0.03), None, 2.0),
@@ -74,12 +74,12 @@ GESTURES: Final = {
     "horns": Gesture("across", (_S, _C, _C, _S), (0.05, 0.08), ("back", 2), 0.5),
     "call": Gesture("out", (_C, _C, _C, _S), (0.05, 0.08), None, 0.5),
     "pinky": Gesture("across", (_C, _C, _C, _S), (0.05, 0.08), ("back", 1), 0.5),
-    "pinch": Gesture("opposed", ("pinching", _R, _R, _R), (0.0, 0.08), ("tip", 1), 2.0),
-    "pinch_curled": Gesture("opposed", ("pinching", "half", "half", "half"), (0.0, 0.05), ("tip", 1), 1.0),
-    "okay": Gesture("opposed", ("pinching", _S, _S, _S), (0.12, 0.08), ("tip", 1), 1.0),
-    "pinch_middle": Gesture("opposed", (_R, "pinching", _R, _R), (0.0, 0.08), ("tip", 2), 1.0),
-    "pinch_ring": Gesture("opposed", (_R, _R, "pinching", _R), (0.0, 0.08), ("tip", 3), 0.5),
-    "purse": Gesture("opposed", ("pinching", "pinching", "pinching", "pinching"), (-0.05, 0.04), ("tip", 2), 0.75),
+    "pinch": Gesture("pinching", ("pinching", _R, _R, _R), (0.0, 0.08), ("tip", 1), 2.0),
+    "pinch_curled": Gesture("pinching", ("pinching", "half", "half", "half"), (0.0, 0.05), ("tip", 1), 1.0),
+    "okay": Gesture("pinching", ("pinching", _S, _S, _S), (0.12, 0.08), ("tip", 1), 1.0),
+    "pinch_middle": Gesture("pinching", (_R, "pinching", _R, _R), (0.0, 0.08), ("tip", 2), 1.0),
+    "pinch_ring": Gesture("pinching", (_R, _R, "pinching", _R), (0.0, 0.08), ("tip", 3), 0.5),
+    "purse": Gesture("pinching", ("pinching", "pinching", "pinching", "pinching"), (-0.05, 0.04), ("tip", 2), 0.75),
     "grasp": Gesture("opposed", ("round", "round", "round", "round"), (0.05, 0.08), None, 1.5),
     "claw": Gesture("out", ("claw", "claw", "claw", "claw"), (0.15, 0.1), None, 0.75),
     "hook": Gesture("relaxed", ("hook", "hook", "hook", "hook"), (0.0, 0.05), None, 0.75),
@@ -139,8 +139,8 @@ def free_angles(rng: np.random.Generator, count: int, curl: float) -> Floats:
     apart = rng.uniform(0.0, 0.6, (count, 1))
     proximal = np.clip((1 - apart) * finger + apart * rng.uniform(0.0, 1.0, (count, 4)), 0.0, 1.0)
     middle = np.clip((1 - apart) * finger + apart * rng.uniform(0.0, 1.0, (count, 4)), 0.0, 1.0)
-    angles[:, 1:, 0, FLEXION] = -0.25 + 1.75 * proximal + rng.normal(0.0, 0.08, (count, 4))
-    angles[:, 1:, 1, FLEXION] = -0.05 + 1.85 * middle + rng.normal(0.0, 0.06, (count, 4))
+    angles[:, 1:, 0, FLEXION] = -0.25 + 1.95 * proximal + rng.normal(0.0, 0.08, (count, 4))
+    angles[:, 1:, 1, FLEXION] = -0.05 + 1.95 * middle + rng.normal(0.0, 0.06, (count, 4))
     follow = rng.uniform(0.3, 0.9, (count, 4))
     angles[:, 1:, 2, FLEXION] = follow * angles[:, 1:, 1, FLEXION] + rng.normal(0.0, 0.1, (count, 4))
     spread = rng.normal(0.06, 0.12, (count, 1))

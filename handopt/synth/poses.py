@@ -35,7 +35,8 @@ _BACK_SHARE: Final = {"easy": 0.3, "medium": 0.5}
 _EDGE_ON: Final = 1.8  # exponent of the palm's cosine to the view: 1 is the uniform sphere, more sees more edges
 _DRAWS = 8
 _TOUCH_DRAWS = 20
-_REFINEMENTS = (0.15, 0.07, 0.03)
+_REFINEMENTS = (0.2, 0.12, 0.07, 0.04)
+_OTHERS_SHARE = 0.3  # of a refinement, for fingers that neither touch nor are touched
 _MAX_ROUNDS = 100
 _OVERLAP_COST = 10.0
 _MOST_CLEARANCE = 3.0
@@ -154,6 +155,8 @@ def _touching(rng: np.random.Generator, gesture: str, body: Body, clearance: flo
     target = touch[1] if touch[0] == "tip" else PALM + touch[1]
     angles = gesture_angles(rng, gesture, _TOUCH_DRAWS)
     aim = rng.uniform(0.5, 3.0) + 0.5 * clearance  # mm between the two skins
+    moving = np.full((15, 1), _OTHERS_SHARE)
+    moving[:3] = moving[3 * touch[1] : 3 * touch[1] + 3] = 1.0
     best, best_cost, best_overlap = angles[0], np.inf, np.inf
     for sigma in (*_REFINEMENTS, None):
         angles = _within_limits(angles, body.flesh.rig)
@@ -165,7 +168,7 @@ def _touching(rng: np.random.Generator, gesture: str, body: Body, clearance: flo
             best, best_cost, best_overlap = angles[first], cost[first], overlap[first]
         if sigma is None:
             break
-        angles = best + sigma * rng.standard_normal((_TOUCH_DRAWS, 15, 3)) * (best != 0)
+        angles = best + sigma * moving * rng.standard_normal((_TOUCH_DRAWS, 15, 3)) * (best != 0)
     return best if best_overlap <= TOLERANCE_MM else None
 
 
