@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,18 @@ OUR_NAMES = frozenset(
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
+@dataclass(frozen=True)
+class Contents:
+    """By what a folder of handopt's is known: a JSON file, how its format begins, and all names that may lie in it."""
+
+    marker: str
+    format: str
+    names: frozenset[str]
+
+
+RESULT = Contents(RESULT_NAME, "handopt.result/", OUR_NAMES)
+
+
 def save(
     result: "FitResult",
     folder: Path,
@@ -48,7 +61,7 @@ def save(
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
-    with _written_aside(folder, overwrite) as partial:
+    with written_aside(folder, overwrite) as partial:
         (partial / RESULT_NAME).write_text(result.to_json(), encoding="utf-8")
         write_glb(result, partial / "mesh.glb")
         if ply:
@@ -65,7 +78,7 @@ def save(
     return folder
 
 
-def check_free(folder: Path, *, overwrite: bool = False) -> None:
+def check_free(folder: Path, *, overwrite: bool = False, contents: Contents = RESULT) -> None:
     """Refuse a place for results that is taken: without overwrite by anything, with it by what handopt did not write.
 
     Worth calling before a fit, to fail early. Raises OutputError.
@@ -77,9 +90,9 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
             raise OutputError(f"{folder} is in the way and is not a folder: choose another with -o")
         if not overwrite:
             raise OutputError(f"{folder} exists and was kept: replace it with --overwrite or choose another with -o")
-        if any(folder.iterdir()) and not _is_result(folder):
+        if any(folder.iterdir()) and not _is_ours(folder, contents):
             raise OutputError(f"{folder} holds no result of handopt and was kept: choose another with -o")
-        if foreign := sorted(path.name for path in folder.iterdir() if path.name not in OUR_NAMES):
+        if foreign := sorted(path.name for path in folder.iterdir() if path.name not in contents.names):
             raise OutputError(f"{folder} holds {foreign[0]}, which is not handopt's, and was kept: move it elsewhere")
     except OutputError:
         raise
@@ -145,17 +158,17 @@ def _separate(chosen: dict[Path, PurePath]) -> None:
             chosen[place] = original.with_name(_with_suffix(place) + ending)
 
 
-def _is_result(folder: Path) -> bool:
-    """Whether a folder holds a result.json of handopt."""
+def _is_ours(folder: Path, contents: Contents) -> bool:
+    """Whether a folder holds the marker of such contents."""
     try:
-        document = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
+        document = json.loads((folder / contents.marker).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(document, dict) and str(document.get("format", "")).startswith("handopt.result/")
+    return isinstance(document, dict) and str(document.get("format", "")).startswith(contents.format)
 
 
 @contextmanager
-def _written_aside(folder: Path, overwrite: bool) -> Iterator[Path]:
+def written_aside(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Give a folder beside the place of another to write into; put it there at the end, or remove every trace."""
     made: list[Path] = []
     partial = folder.parent / f".handopt-{secrets.token_hex(6)}.partial"
