@@ -23,7 +23,8 @@ def forward_kinematics(
     angles: (B, A, 3) radians: twist, abduction, flexion of each articulated joint
     rotation: (B, 3, 3) rig -> camera; translation: (B, 3) mm, where the root joint (the wrist) is; scale: (B,)
     parents: (J,) int32, parents before their children, -1 at the root; articulated: (A,) int32, the joint of each row
-    bind: (J, 3, 4) mm, joint -> rig, or (B, J, 3, 4) where each image has its own; side: +1 for a right hand, -1 for a left one (twist and abduction change sign)
+    bind: (J, 3, 4) mm, joint -> rig, or (B, J, 3, 4) where each image has its own
+    side: +1 for a right hand, -1 for a left one (twist and abduction change sign)
     Returns (B, J, 3, 4) mm, rest space -> camera space. Raises ShapeError.
 
     Local rotation R_abd R_flex R_twist; M_j p = scale * rotation @ (G_j p - wrist) + translation.

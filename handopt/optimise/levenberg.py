@@ -31,7 +31,10 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class System:
-    """A cost's terms (B,), and its Gauss-Newton normal equations: hessian (B, P, P), lower triangle, gradient (B, P)."""
+    """A cost's terms (B,), and its Gauss-Newton normal equations.
+
+    hessian: (B, P, P), its lower triangle; gradient: (B, P), half the cost's.
+    """
 
     terms: dict[str, Array]
     hessian: Array
@@ -118,12 +121,12 @@ class LeastSquares:
         )
         chain = (hand.ancestry, hand.columns, moving.axes, moving.pivots)
         skin = (transforms, pose.translation, rest, hand.indices, hand.weights)
-        basis = xp.ascontiguousarray(hand.vertex_basis[:, :shapes])
+        basis = hand.vertex_basis[:shapes]
         system = System(terms, *normal_equations(quadratic, posed, *skin, *chain, basis, moving.shifts))
         if (terms["collision"] > 0).any():
             quadratic = collision_quadratic(contact, joints, hand.bones, self.config.collision_radius_mm)
             skin = (transforms, pose.translation, keypoints, hand.keypoint_joints, hand.ones)
-            basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]].transpose(1, 0, 2))
+            basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]])
             hessian, gradient = normal_equations(quadratic, joints, *skin, *chain, basis, moving.shifts)
             system.hessian += hessian
             system.gradient += gradient
@@ -194,7 +197,8 @@ def levenberg(
 ) -> tuple[Pose, System]:
     """Run an approach's iterations; a step is taken by those hypotheses whose cost it lowers (Marquardt, 1963).
 
-    record: called with the poses and their terms at the start and after every iteration. Returns poses and their system.
+    record: called with the poses and their terms at the start and after every iteration.
+    Returns the poses and their system.
     """
     xp = namespace_of(pose.scale)
     damping = xp.full(len(pose), FIRST_DAMPING, pose.scale.dtype)
