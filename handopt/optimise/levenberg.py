@@ -104,10 +104,13 @@ class LeastSquares:
             *(approach.outline_mm, weights.front, self.config.front_margin_mm),
         )
         loss, nearest = closest_points(*match, approach.sigma_mm, approach.plane)
+        overlap = contact * collision(joints, hand.bones, self.config.collision_radius_mm)
+        # The ops ignore points that are no numbers; a pose that has left the numbers must not pass for one.
+        finite = xp.isfinite(joints).all(axis=(1, 2))
         terms = {
             "points": points * loss,
             "outline": silhouette * outline(*view),
-            "collision": contact * collision(joints, hand.bones, self.config.collision_radius_mm),
+            "collision": xp.where(finite, overlap, self._full(count, np.nan)),
         }
         if not derivatives:
             nothing = xp.zeros(0, hand.rest.dtype)
