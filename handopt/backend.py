@@ -180,6 +180,13 @@ class Arguments:
                 )
         return array
 
+    def output(self, name: str, array: Array, shape: tuple[int | str, ...]) -> Array:
+        """An array of the call's real type that a kernel may write to."""
+        self.real(name, array, shape)
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            raise ShapeError(f"{name}: expected an array that can be written to")
+        return array
+
     def empty(self, *shape: int, dtype: Any = None) -> Array:
         """An uninitialised array on the call's device, of the call's real type unless told otherwise."""
         return self._new("empty", shape, dtype)

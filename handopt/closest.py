@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handopt.backend import Arguments, Array, launch
+from handopt.backend import Arguments, Array, cpu_threads, launch, schedule
 from handopt.errors import ShapeError
 
 
@@ -20,7 +20,12 @@ def closest_points(
     call = _check(observed, image_index, posed, normals, sigma, plane)
     b, n, v = (call.size[name] for name in "BNV")
     nearest = call.empty(b, n, dtype=np.int32)
-    launch("closest_search", b * n, observed, image_index, posed, normals, nearest, b, n, v)
+    if schedule(posed) == "grid":
+        launch("closest_search_grid", b * n, observed, image_index, posed, normals, nearest, b, n, v)
+    else:
+        threads = max(1, cpu_threads())
+        scratch = call.empty(threads, 3, v), call.empty(threads, v, dtype=np.int32)
+        launch("closest_search", b, observed, image_index, posed, normals, *scratch, nearest, b, n, v)
     loss = call.zeros(b)
     launch(
         "closest_forward", b * n, observed, image_index, posed, normals, nearest, loss, sigma, plane, b, n, v
@@ -77,7 +82,7 @@ def closest_quadratic(
     call.real("grad_loss", grad_loss, ("B",))
     call.whole("nearest", nearest, ("B", "N"))
     b, n, v = (call.size[name] for name in "BNV")
-    quadratic = call.zeros(b, v, 9) if out is None else call.real("out", out, ("B", "V", 9))
+    quadratic = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
     launch(
         "closest_quadratic", b * n, grad_loss, observed, image_index, posed, normals, nearest, quadratic, sigma, plane,
         b, n, v,

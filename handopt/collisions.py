@@ -36,15 +36,6 @@ def collision_backward(
     return grad_joints
 
 
-def _check(joints: Array, bones: Array, radius: float) -> Arguments:
-    call = Arguments()
-    call.real("joints", joints, ("B", "M", 3))
-    call.whole("bones", bones, ("N", 2), below="M")
-    if not 0 <= radius < float("inf"):
-        raise ShapeError(f"radius: expected a distance in mm, got {radius!r}")
-    return call
-
-
 def collision_quadratic(grad_loss: Array, joints: Array, bones: Array, radius: float) -> Array:
     """Gauss-Newton model of collision by the joints, each by itself, with bone lengths held constant.
 
@@ -60,3 +51,12 @@ def collision_quadratic(grad_loss: Array, joints: Array, bones: Array, radius: f
     quadratic = call.zeros(b, m, 9)
     launch("collision_quadratic", b * n, grad_loss, joints, bones, quadratic, radius, b, m, n)
     return quadratic
+
+
+def _check(joints: Array, bones: Array, radius: float) -> Arguments:
+    call = Arguments()
+    call.real("joints", joints, ("B", "M", 3))
+    call.whole("bones", bones, ("N", 2), below="M")
+    if not 0 <= radius < float("inf"):
+        raise ShapeError(f"radius: expected a distance in mm, got {radius!r}")
+    return call

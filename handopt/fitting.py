@@ -85,8 +85,8 @@ def fit(
     depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size
     hand: 'right', 'left', or 'auto' for the one that fits better; rig: of that side, the default hand if None
     mask: (H, W), nonzero on the hand; box: x0, y0, x1, y1 pixels around it; center: (u, v) pixels or (x, y, z) mm of
-    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm as
-    well; gradient descent leaves them out) or 'vertices' (the surface as well)
+    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm
+    as well; gradient descent leaves them out) or 'vertices' (the surface as well)
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
     image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
     iterations and the best total

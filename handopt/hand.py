@@ -8,7 +8,7 @@ from handopt.backend import Array, Device, device_of, namespace, to_device, to_n
 from handopt.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.normal_equations import angle_ancestry, angle_columns
 from handopt.rig import Rig
-from handopt.skinning import skin, skin_backward, skin_normals
+from handopt.skinning import blend_shapes, skin, skin_backward, skin_normals
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -53,7 +53,7 @@ class Hand:
     keypoints: (21, 3) mm; keypoint_joints: (21, 1) and ones: (21, 1), with which skin moves the keypoints
     bones: (20, 2); lower, upper: (15, 3) rad; free: (15, 3), 1 where an angle may move and 0 where it is frozen
     ancestry: (J, D) and columns: (15, 3), as in handopt.normal_equations
-    vertex_basis: (V, S, 3) and joint_basis: (S, J, 3) mm, how rest vertices and joints move with the proportions
+    vertex_basis: (S, V, 3) and joint_basis: (S, J, 3) mm, how rest vertices and joints move with the proportions
     """
 
     device: Device
@@ -90,7 +90,7 @@ class Hand:
             "lower": rig.limits.lower,
             "upper": rig.limits.upper,
             "free": rig.limits.free,
-            "vertex_basis": vertex_basis.transpose(1, 0, 2),
+            "vertex_basis": vertex_basis,
             "joint_basis": joint_basis,
         }
         whole = {
@@ -112,16 +112,16 @@ class Hand:
         """Bind matrices (J, 3, 4), or (B, J, 3, 4) where the poses have proportions of their own."""
         if pose.proportions.shape[1] == 0:
             return self.bind
-        bind = namespace(self.device).repeat(self.bind[None], len(pose), axis=0)
-        bind[..., 3] += (pose.proportions @ self.joint_basis.reshape(len(self.joint_basis), -1)).reshape(bind.shape[:3])
+        xp = namespace(self.device)
+        bind = xp.repeat(self.bind[None], len(pose), axis=0)
+        bind[..., 3] = blend_shapes(xp.ascontiguousarray(self.bind[..., 3]), self.joint_basis, pose.proportions)
         return bind
 
     def rest_of(self, pose: Pose) -> Array:
         """Rest vertices (V, 3) mm, or (B, V, 3) where the poses have proportions of their own."""
         if pose.proportions.shape[1] == 0:
             return self.rest
-        basis = self.vertex_basis.transpose(1, 0, 2).reshape(self.vertex_basis.shape[1], -1)
-        return self.rest + (pose.proportions @ basis).reshape(len(pose), *self.rest.shape)
+        return blend_shapes(self.rest, self.vertex_basis, pose.proportions)
 
     def keypoints_of(self, pose: Pose) -> Array:
         """Keypoints of the bind pose (21, 3) mm, or (B, 21, 3) where the poses have proportions of their own."""
@@ -167,7 +167,7 @@ class Hand:
         ]
 
     def coarse(self, count: int) -> "Hand":
-        """The same hand with `count` of its vertices, spread evenly over the rest mesh (farthest-point sampling)."""
+        """The same hand with `count` of its vertices, spread evenly over the rest mesh by farthest-point sampling."""
         rest = to_numpy(self.rest).astype(np.float64)
         rows = [int(np.argmax(rest[:, 2]))]
         distance = np.full(len(rest), np.inf)
@@ -175,8 +175,9 @@ class Hand:
             distance = np.minimum(distance, ((rest - rest[rows[-1]]) ** 2).sum(axis=1))
             rows.append(int(np.argmax(distance)))
         kept = to_device(sorted(rows), self.device, np.int64)
-        names = ("rest", "normals", "indices", "weights", "vertex_basis")
-        return replace(self, **{name: getattr(self, name)[kept].copy() for name in names})
+        names = ("rest", "normals", "indices", "weights")
+        basis = namespace(self.device).ascontiguousarray(self.vertex_basis[:, kept])
+        return replace(self, **{name: getattr(self, name)[kept].copy() for name in names}, vertex_basis=basis)
 
 
 def exponential(tangent: Array) -> Array:

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Arguments, Array, launch
+from handopt.backend import Arguments, Array, cpu_threads, launch, schedule
 from handopt.errors import ShapeError
 
 RIGID = 7
 """Parameters of every hand: rotation (3), translation (3), logarithm of the scale."""
 MAX_PARAMETERS = 64
+MAX_ROWS = 16
+"""Articulated joints that normal_equations can count with."""
 
 
 @dataclass(frozen=True)
 class PoseAxes:
-    """What moves a posed hand: axes (B, A, 3 angles, 3) unit; pivots (B, A, 3) mm; shifts (B, J, S, 3) mm per unit.
+    """What moves a posed hand: axes (B, A, 3 angles, 3) unit; pivots (B, A, 3) mm; shifts (B, J, 3, S) mm per unit.
 
     An axis is that of twist, abduction or flexion of an articulated joint, in the camera frame, and a pivot is where
     the joint is. A shift is how the offset of a joint's transform moves with a proportion.
@@ -40,7 +42,8 @@ def pose_axes(
 
     transforms: (B, J, 3, 4) that forward_kinematics gave for the other arguments; angles: (B, A, 3) rad; scale: (B,)
     parents: (J,), articulated: (A,), bind: (J, 3, 4) or (B, J, 3, 4), side: as there
-    joint_basis: (S, J, 3) mm, how the bind positions move with each proportion. Raises ShapeError.
+    joint_basis: (S, J, 3) mm, how the bind positions move with each proportion; the wrist may move as well
+    Raises ShapeError.
     """
     own = getattr(bind, "ndim", 3) == 4
     call = Arguments()
@@ -53,10 +56,12 @@ def pose_axes(
     call.real("joint_basis", joint_basis, ("S", "J", 3))
     if side not in (1, -1):
         raise ShapeError(f"side: expected 1 (right) or -1 (left), got {side!r}")
+    if isinstance(parents, np.ndarray) and (parents >= np.arange(len(parents))).any():
+        raise ShapeError("parents: expected every parent before its children")
     if isinstance(articulated, np.ndarray) and (parents[articulated] < 0).any():
         raise ShapeError("articulated: expected no root")
     b, j, a, s = (call.size[name] for name in "BJAS")
-    answer = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, s, 3))
+    answer = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, 3, s))
     launch(
         "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, answer.axes, answer.pivots,
         answer.shifts, side, 12 * j * own, b, j, a, s,
@@ -83,11 +88,11 @@ def normal_equations(
 
     quadratic: (B, V, 9), as closest_quadratic gives it; posed: (B, V, 3) mm; transforms: (B, J, 3, 4)
     translation: (B, 3) mm, where the wrist is; rest: (V, 3) mm or (B, V, 3); indices, weights: (V, K), as in skin
-    ancestry: (J, D) int32, the rows of the angles that move each joint, -1 behind the last
-    columns: (A, 3) int32, the parameter of each angle, -1 where it may not move
-    axes, pivots, shifts: as pose_axes gives them; vertex_basis: (V, S, 3) mm, how rest vertices move with proportions
+    ancestry: (J, D) int32, the rows of the angles that move each joint, -1 behind the last; at most 16 rows in all
+    columns: (A, 3) int32, the parameter of each angle, from 7 on and each number once, -1 where it may not move
+    axes, pivots, shifts: as pose_axes gives them; vertex_basis: (S, V, 3) mm, how rest vertices move with proportions
     Parameters: rotation tangent (3, rad), translation (3, mm), log scale, the angles that may move, S proportions.
-    Returns H (B, P, P), of which only the lower triangle is filled, and g (B, P), half the loss's gradient.
+    Returns H (B, P, P), 0 above its diagonal, and g (B, P), half the loss's gradient.
     Raises ShapeError. Vertices move as in Eq. 1 of the paper.
     """
     own = getattr(rest, "ndim", 2) == 3
@@ -102,19 +107,32 @@ def normal_equations(
     call.real("axes", axes, ("B", "A", 3, 3))
     call.real("pivots", pivots, ("B", "A", 3))
     call.whole("ancestry", ancestry, ("J", "D"), below="A", lowest=-1)
-    call.real("vertex_basis", vertex_basis, ("V", "S", 3))
-    call.real("shifts", shifts, ("B", "J", "S", 3))
+    call.real("vertex_basis", vertex_basis, ("S", "V", 3))
+    call.real("shifts", shifts, ("B", "J", 3, "S"))
     b, j, v, k, d, a, s = (call.size[name] for name in "BJVKDAS")
-    call.size["3A + 7"] = 3 * a + RIGID
-    call.whole("columns", columns, ("A", 3), below="3A + 7", lowest=-1)
-    p = RIGID + int((columns >= 0).sum()) + s
+    call.whole("columns", columns, ("A", 3))
+    if a > MAX_ROWS:
+        raise ShapeError(f"axes: expected at most {MAX_ROWS} articulated joints, got {a}")
+    moving = int((columns >= 0).sum())
+    p = RIGID + moving + s
     if p > MAX_PARAMETERS:
         raise ShapeError(f"columns: expected at most {MAX_PARAMETERS} parameters, got {p}")
-    hessian, gradient = call.zeros(b, p, p), call.zeros(b, p)
-    launch(
-        "normal_equations", b * v, quadratic, posed, transforms, translation, rest, indices, weights, ancestry, columns,
-        axes, pivots, vertex_basis, shifts, hessian, gradient, 3 * v * own, b, j, v, k, d, a, s, p,
-    )  # fmt: skip
+    if isinstance(columns, np.ndarray):
+        used = np.sort(columns, axis=None)[columns.size - moving :]
+        if (columns < -1).any() or (used != np.arange(RIGID, RIGID + moving)).any():
+            raise ShapeError(f"columns: expected -1, and each number from {RIGID} to {RIGID + moving - 1} once")
+    inputs = (
+        *(quadratic, posed, transforms, translation, rest, indices, weights, ancestry, columns, axes, pivots),
+        *(vertex_basis, shifts),
+    )
+    sizes = (3 * v * own, b, j, v, k, d, a, s, p)
+    if schedule(quadratic) == "grid":
+        hessian, gradient = call.zeros(b, p, p), call.zeros(b, p)
+        launch("normal_equations_grid", b * v, *inputs, hessian, gradient, *sizes)
+        return hessian, gradient
+    hessian, gradient = call.empty(b, p, p), call.empty(b, p)
+    scratch = call.empty(max(1, cpu_threads()), MAX_PARAMETERS, MAX_PARAMETERS)
+    launch("normal_equations", b, *inputs, scratch, hessian, gradient, *sizes)
     return hessian, gradient
 
 
@@ -141,6 +159,7 @@ def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -
     """Levenberg's step: solve (H + damping diag(H)) step = -gradient for each image, by Cholesky's decomposition.
 
     hessian: (B, P, P), its lower triangle; gradient: (B, P); damping: (B,); free: (P,), 0 for parameters that stay
+    Parameters without curvature (0 on H's diagonal) stay as well.
     Returns step (B, P), 0 where H is not positive definite. Raises ShapeError.
     """
     call = Arguments()

@@ -1,5 +1,7 @@
 """From the model to the image: vertices must not show where the hand is proven not to be."""
 
+import numpy as np
+
 from handopt.backend import Arguments, Array, launch
 from handopt.errors import ShapeError
 
@@ -22,6 +24,7 @@ def outline(
     posed: (B, V, 3) camera frame, mm; image_index: (B,) int32, the observation of each image
     coefficients: (I, 6) of each crop, as in project; field: (I, S, S) mm, as in silhouette_loss
     nearest_depth: (I, S, S) mm, the smallest depth around each pixel, 0 where that says nothing; mm_per_px: (I,)
+    sigma: mm; front: weight of g_v against d_v; margin: mm. Vertices that are not before the camera do not count.
     Returns (B,). Raises ShapeError. Geman and McClure (1985) for the robust function.
     """
     call = _check(posed, image_index, coefficients, field, nearest_depth, mm_per_px, sigma, front, margin)
@@ -57,7 +60,7 @@ def outline_quadratic(
     call = _check(posed, image_index, coefficients, field, nearest_depth, mm_per_px, sigma, front, margin)
     call.real("grad_loss", grad_loss, ("B",))
     b, v, s = (call.size[name] for name in "BVS")
-    quadratic = call.zeros(b, v, 9) if out is None else call.real("out", out, ("B", "V", 9))
+    quadratic = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
     launch(
         "outline_quadratic", b * v, grad_loss, posed, image_index, coefficients, field, nearest_depth, mm_per_px,
         quadratic, sigma, front, margin, b, v, s,
@@ -83,9 +86,9 @@ def _check(
     call.real("field", field, ("I", "S", "S"))
     call.real("nearest_depth", nearest_depth, ("I", "S", "S"))
     call.real("mm_per_px", mm_per_px, ("I",))
-    if not sigma > 0:
+    if not 0 < sigma < np.inf:
         raise ShapeError(f"sigma: expected a positive distance in mm, got {sigma!r}")
     for name, value in (("front", front), ("margin", margin)):
-        if not value >= 0:
+        if not 0 <= value < np.inf:
             raise ShapeError(f"{name}: expected a number of at least 0, got {value!r}")
     return call

@@ -13,6 +13,7 @@ skin_forward        transforms r* rest r* indices i* weights r* posed r* rest_st
 skin_backward       grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r* grad_rest_images r*
                     with_rest i rest_stride i B i J i V i K i
 skin_normals        transforms r* rest_normals r* indices i* weights r* normals r* B i J i V i K i
+blend_shapes        base r* basis r* coefficients r* out r* B i S i N i
 sum_over_batch      parts r* total r* B i N i
 project_forward     points r* coefficients r* projected r* perspective i B i V i
 project_backward    grad_projected r* points r* coefficients r* grad_points r* perspective i B i V i
@@ -31,7 +32,9 @@ splat_loss          grad_loss r* points r* target r* weight r* index i* scratch_
                     scratch_sums r* loss r* grad_points r* radius r delta r B i V i S i weighted i
 silhouette_forward  points r* field r* index i* mm_per_px r* loss r* B i V i S i
 silhouette_backward grad_loss r* points r* field r* index i* mm_per_px r* grad_points r* B i V i S i
-closest_search      observed r* index i* posed r* normals r* nearest i* B i N i V i
+closest_search      observed r* index i* posed r* normals r* scratch_points r* scratch_numbers i* nearest i*
+                    B i N i V i
+closest_search_grid observed r* index i* posed r* normals r* nearest i* B i N i V i
 closest_forward     observed r* index i* posed r* normals r* nearest i* loss r* sigma r plane r B i N i V i
 closest_backward    grad_loss r* observed r* index i* posed r* normals r* nearest i* grad_posed r* sigma r plane r
                     B i N i V i
@@ -44,6 +47,10 @@ outline_quadratic   grad_loss r* posed r* index i* coefficients r* field r* near
 pose_axes           angles r* transforms r* scale r* parents i* articulated i* bind r* joint_basis r* axes r* pivots r*
                     shifts r* side i bind_stride i B i J i A i S i
 normal_equations    quadratic r* posed r* transforms r* translation r* rest r* indices i* weights r* ancestry i*
+                    columns i* axes r* pivots r* vertex_basis r* shifts r* scratch r* hessian r* gradient r*
+                    rest_stride i B i J i V i K i D i A i S i P i
+normal_equations_grid
+                    quadratic r* posed r* transforms r* translation r* rest r* indices i* weights r* ancestry i*
                     columns i* axes r* pivots r* vertex_basis r* shifts r* hessian r* gradient r* rest_stride i
                     B i J i V i K i D i A i S i P i
 solve_damped        hessian r* gradient r* damping r* free r* factor r* step r* B i P i

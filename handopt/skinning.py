@@ -60,6 +60,21 @@ def skin_normals(transforms: Array, rest_normals: Array, indices: Array, weights
     return normals
 
 
+def blend_shapes(base: Array, basis: Array, coefficients: Array) -> Array:
+    """Move points linearly with coefficients: out_bn = base_n + sum_s coefficients_bs basis_sn.
+
+    base: (N, 3) mm; basis: (S, N, 3) mm per unit; coefficients: (B, S). Returns (B, N, 3) mm. Raises ShapeError.
+    """
+    call = Arguments()
+    call.real("base", base, ("N", 3))
+    call.real("basis", basis, ("S", "N", 3))
+    call.real("coefficients", coefficients, ("B", "S"))
+    b, s, n = (call.size[name] for name in "BSN")
+    out = call.empty(b, n, 3)
+    launch("blend_shapes", b * n * 3, base, basis, coefficients, out, b, s, 3 * n)
+    return out
+
+
 def _check(
     transforms: Array, rest: Array, indices: Array, weights: Array, rest_name: str = "rest", own: bool = False
 ) -> Arguments:

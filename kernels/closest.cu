@@ -7,34 +7,70 @@
 // observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit | index (B) int: the observation of each image
 #include "quadratic.h"
 
-// overwrites nearest (B, N) int, -1 where no vertex faces the camera; LANES points at once share a walk over the vertices
-KERNEL(closest_search)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
+// LANES observed points, and the nearest vertex that each has met
+struct Search {
+    real x[LANES], y[LANES], z[LANES], best[LANES];
+    int winner[LANES];
+};
+
+// count of them; the lanes behind repeat the first
+DEVICE void begin(Search* search, const real* observed, int count) {
+    for (int lane = 0; lane < LANES; ++lane) {
+        const real* o = observed + 3 * (lane < count ? lane : 0);
+        search->x[lane] = o[0];
+        search->y[lane] = o[1];
+        search->z[lane] = o[2];
+        search->best[lane] = (real)1e30;
+        search->winner[lane] = -1;
+    }
+}
+
+DEVICE void meet(Search* search, real x, real y, real z, int number) {
+    for (int lane = 0; lane < LANES; ++lane) {
+        const real dx = search->x[lane] - x, dy = search->y[lane] - y, dz = search->z[lane] - z;
+        const real d2 = dx * dx + dy * dy + dz * dz;
+        const int wins = -(int)(d2 < search->best[lane]);  // all bits or none: selecting by bits is what compilers make vectors of
+        search->best[lane] = min_real(d2, search->best[lane]);
+        search->winner[lane] = (number & wins) | (search->winner[lane] & ~wins);
+    }
+}
+
+// One image per thread, which first packs the vertices that face the camera into its scratch: scratch_points (threads, 3, V),
+// scratch_numbers (threads, V). overwrites nearest (B, N) int, -1 where no vertex faces the camera
+KERNEL(closest_search)(const real* observed, const int* index, const real* posed, const real* normals, real* scratch_points, int* scratch_numbers,
+                       int* nearest, int B, int N, int V) {
+    FOR_EACH_IMAGE(b, B) {
+        real *px = scratch_points + 3 * (long long)THREAD_INDEX * V, *py = px + V, *pz = py + V;
+        int *numbers = scratch_numbers + (long long)THREAD_INDEX * V, facing = 0;
+        for (int v = 0; v < V; ++v) {
+            const long long at = 3 * ((long long)b * V + v);
+            px[facing] = posed[at];
+            py[facing] = posed[at + 1];
+            pz[facing] = posed[at + 2];
+            numbers[facing] = v;
+            facing += dot3(normals + at, posed + at) < 0;
+        }
+        for (int first = 0; first < N; first += LANES) {
+            const int count = min_int(LANES, N - first);
+            Search search;
+            begin(&search, observed + 3 * ((long long)index[b] * N + first), count);
+            for (int k = 0; k < facing; ++k) meet(&search, px[k], py[k], pz[k], k);
+            for (int lane = 0; lane < count; ++lane)
+                nearest[(long long)b * N + first + lane] = search.winner[lane] < 0 ? -1 : numbers[search.winner[lane]];
+        }
+    }
+}
+
+// The same with groups of points in parallel
+KERNEL(closest_search_grid)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, group, (N + LANES - 1) / LANES) {
         const int first = group * LANES, count = min_int(LANES, N - first);
-        const real* o = observed + 3 * ((long long)index[b] * N + first);
         const real *x = posed + 3 * (long long)b * V, *n = normals + 3 * (long long)b * V;
-        real ox[LANES], oy[LANES], oz[LANES], best[LANES];
-        int winner[LANES];
-        for (int lane = 0; lane < LANES; ++lane) {
-            const int k = lane < count ? lane : 0;
-            ox[lane] = o[3 * k];
-            oy[lane] = o[3 * k + 1];
-            oz[lane] = o[3 * k + 2];
-            best[lane] = (real)1e30;
-            winner[lane] = -1;
-        }
-        for (int v = 0; v < V; ++v) {
-            const real px = x[3 * v], py = x[3 * v + 1], pz = x[3 * v + 2];
-            if (!(n[3 * v] * px + n[3 * v + 1] * py + n[3 * v + 2] * pz < 0)) continue;
-            for (int lane = 0; lane < LANES; ++lane) {
-                const real dx = ox[lane] - px, dy = oy[lane] - py, dz = oz[lane] - pz;
-                const real d2 = dx * dx + dy * dy + dz * dz;
-                const bool wins = d2 < best[lane];
-                best[lane] = wins ? d2 : best[lane];
-                winner[lane] = wins ? v : winner[lane];
-            }
-        }
-        for (int lane = 0; lane < count; ++lane) nearest[(long long)b * N + first + lane] = winner[lane];
+        Search search;
+        begin(&search, observed + 3 * ((long long)index[b] * N + first), count);
+        for (int v = 0; v < V; ++v)
+            if (dot3(n + 3 * v, x + 3 * v) < 0) meet(&search, x[3 * v], x[3 * v + 1], x[3 * v + 2], v);
+        for (int lane = 0; lane < count; ++lane) nearest[(long long)b * N + first + lane] = search.winner[lane];
     }
 }
 

@@ -21,7 +21,7 @@
 // An angle's axis in the camera frame: the joint's own axis before the rotations that are applied before it.
 //   L = R_y(side abd) R_x(-flex) R_z(side twist):  abduction side y, flexion -R_y x, twist side R_y R_x z
 // transforms (B, J, 3, 4) | bind (J, 3, 4) or one for each image | joint_basis (S, J, 3): how each proportion moves the bind positions
-// overwrites axes (B, A, 3 angles, 3), pivots (B, A, 3), shifts (B, J, S, 3) = U
+// overwrites axes (B, A, 3 angles, 3), pivots (B, A, 3), shifts (B, J, 3, S) = U
 KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale, const int* parents, const int* articulated, const real* bind,
                   const real* joint_basis, real* axes, real* pivots, real* shifts, int side, int bind_stride, int B, int J, int A, int S) {
     FOR_EACH_IMAGE(b, B) {
@@ -48,135 +48,216 @@ KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale,
             }
         }
         for (int j = 0; j < J; ++j) {
-            const int parent = parents[j];
+            // along the chain U_j = U_parent + (M_parent - M_j) C_j; at the root M p = scale R (p - wrist) + t, and the wrist moves
+            const int parent = parents[j], moved = parent < 0 ? 0 : j;
+            const real* own = m + 12 * (parent < 0 ? 0 : j);
+            real* shift = shifts + 3 * S * ((long long)b * J + j);
             for (int s = 0; s < S; ++s) {
-                real* shift = shifts + 3 * (((long long)b * J + j) * S + s);
-                if (parent < 0) {
-                    for (int c = 0; c < 3; ++c) shift[c] = 0;
-                    continue;
-                }
-                const real *up = shifts + 3 * (((long long)b * J + parent) * S + s), *moved = joint_basis + 3 * ((long long)s * J + j);
+                const real* offset = joint_basis + 3 * ((long long)s * J + moved);
                 for (int r = 0; r < 3; ++r) {
-                    shift[r] = up[r];
-                    for (int c = 0; c < 3; ++c) shift[r] += (m[12 * parent + 4 * r + c] - m[12 * j + 4 * r + c]) * moved[c];
+                    real sum = parent < 0 ? 0 : shifts[3 * S * ((long long)b * J + parent) + S * r + s];
+                    for (int c = 0; c < 3; ++c) sum += ((parent < 0 ? 0 : m[12 * parent + 4 * r + c]) - own[4 * r + c]) * offset[c];
+                    shift[S * r + s] = sum;
                 }
             }
         }
     }
 }
 
-// The columns of X_v that are not zero: their numbers, which rise, and x, y, z of each.
+// The columns of X_v by their numbers, and which of them may differ from zero; the others are zero.
 struct Columns {
     int count, number[MAX_PARAMETERS];
     real x[MAX_PARAMETERS], y[MAX_PARAMETERS], z[MAX_PARAMETERS];
 };
 
-DEVICE void push(Columns* columns, int number, real x, real y, real z) {
-    int at = columns->count++;
-    for (; at > 0 && columns->number[at - 1] > number; --at) {
-        columns->number[at] = columns->number[at - 1];
-        columns->x[at] = columns->x[at - 1];
-        columns->y[at] = columns->y[at - 1];
-        columns->z[at] = columns->z[at - 1];
+DEVICE void set(Columns* columns, int number, real x, real y, real z) {
+    columns->number[columns->count++] = number;
+    columns->x[number] = x;
+    columns->y[number] = y;
+    columns->z[number] = z;
+}
+
+DEVICE void clear_all(Columns* columns) {
+    columns->count = 0;
+    for (int i = 0; i < MAX_PARAMETERS; ++i) columns->x[i] = columns->y[i] = columns->z[i] = 0;
+}
+
+DEVICE void clear_used(Columns* columns) {
+    for (int i = 0; i < columns->count; ++i) {
+        const int number = columns->number[i];
+        columns->x[number] = columns->y[number] = columns->z[number] = 0;
     }
-    columns->number[at] = number;
-    columns->x[at] = x;
-    columns->y[at] = y;
-    columns->z[at] = z;
+    columns->count = 0;
 }
 
-DEVICE void push_rigid(Columns* columns, const real* x, const real* t) {
+DEVICE void set_rigid(Columns* columns, const real* x, const real* t) {
     const real dx = x[0] - t[0], dy = x[1] - t[1], dz = x[2] - t[2];
-    push(columns, 0, 0, -dz, dy);
-    push(columns, 1, dz, 0, -dx);
-    push(columns, 2, -dy, dx, 0);
-    push(columns, 3, 1, 0, 0);
-    push(columns, 4, 0, 1, 0);
-    push(columns, 5, 0, 0, 1);
-    push(columns, 6, dx, dy, dz);
+    set(columns, 0, 0, -dz, dy);
+    set(columns, 1, dz, 0, -dx);
+    set(columns, 2, -dy, dx, 0);
+    set(columns, 3, 1, 0, 0);
+    set(columns, 4, 0, 1, 0);
+    set(columns, 5, 0, 0, 1);
+    set(columns, 6, dx, dy, dz);
 }
 
-// transforms, axes, pivots of the image; p (3) the rest point; joints, weights (K); ancestry (J, D): rows of the angles that move a joint, -1
-// last; column_of (A, 3): the column of each angle or -1
-DEVICE void push_angles(Columns* columns, const real* transforms, const real* p, const int* joints, const real* weights, const int* ancestry,
-                        const int* column_of, const real* axes, const real* pivots, int K, int D) {
+// What a vertex, and the pose of its image, are made of
+struct Chain {
+    const real *transforms, *axes, *pivots, *shifts;  // of the image
+    const int *ancestry, *column_of;                  // (J, D): rows of the angles that move a joint, -1 last; (A, 3): column of each angle or -1
+    int K, D, A, S, P;
+};
+
+// p (3): the rest point; joints, weights (K)
+DEVICE void set_angles(Columns* columns, const Chain* chain, const real* p, const int* joints, const real* weights) {
     int rows[MAX_ROWS], count = 0;
+    bool met[MAX_ROWS] = {false};
     real share[MAX_ROWS], sum[MAX_ROWS][3];
-    for (int k = 0; k < K && weights[k] != 0; ++k) {
-        const real* m = transforms + 12 * joints[k];
+    for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
+        const real* m = chain->transforms + 12 * joints[k];
         real y[3];
         for (int r = 0; r < 3; ++r) y[r] = m[4 * r] * p[0] + m[4 * r + 1] * p[1] + m[4 * r + 2] * p[2] + m[4 * r + 3];
-        for (int d = 0; d < D && ancestry[D * joints[k] + d] >= 0; ++d) {
-            const int row = ancestry[D * joints[k] + d];
-            int at = 0;
-            while (at < count && rows[at] != row) ++at;
-            if (at == count) {
-                if (count == MAX_ROWS) continue;
+        for (int d = 0; d < chain->D; ++d) {
+            const int row = chain->ancestry[chain->D * joints[k] + d];
+            if (row < 0) break;
+            if (!met[row]) {
+                met[row] = true;
                 rows[count++] = row;
-                share[at] = sum[at][0] = sum[at][1] = sum[at][2] = 0;
+                share[row] = sum[row][0] = sum[row][1] = sum[row][2] = 0;
             }
-            share[at] += weights[k];
-            for (int r = 0; r < 3; ++r) sum[at][r] += weights[k] * y[r];
+            share[row] += weights[k];
+            for (int r = 0; r < 3; ++r) sum[row][r] += weights[k] * y[r];
         }
     }
     for (int at = 0; at < count; ++at) {
-        const real* pivot = pivots + 3 * rows[at];
-        const real dx = sum[at][0] - share[at] * pivot[0], dy = sum[at][1] - share[at] * pivot[1], dz = sum[at][2] - share[at] * pivot[2];
+        const int row = rows[at];
+        const real* pivot = chain->pivots + 3 * row;
+        const real dx = sum[row][0] - share[row] * pivot[0], dy = sum[row][1] - share[row] * pivot[1], dz = sum[row][2] - share[row] * pivot[2];
         for (int d = 0; d < 3; ++d) {
-            const int column = column_of[3 * rows[at] + d];
+            const int column = chain->column_of[3 * row + d];
             if (column < 0) continue;
-            const real* a = axes + 3 * (3 * rows[at] + d);
-            push(columns, column, a[1] * dz - a[2] * dy, a[2] * dx - a[0] * dz, a[0] * dy - a[1] * dx);
+            const real* a = chain->axes + 3 * (3 * row + d);
+            set(columns, column, a[1] * dz - a[2] * dy, a[2] * dx - a[0] * dz, a[0] * dy - a[1] * dx);
         }
     }
 }
 
-// vertex_basis (V, S, 3) rest mm; the proportions' columns start at `first`
-DEVICE void push_proportions(Columns* columns, const real* transforms, const int* joints, const real* weights, const real* basis,
-                             const real* shifts, int first, int K, int S) {
+// basis: rest mm of the vertex for each proportion, `stride` apart; the proportions' columns are the last
+DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joints, const real* weights, const real* basis, long long stride) {
+    const int S = chain->S, first = chain->P - S;
+    if (S == 0) return;
+    real *x = columns->x + first, *y = columns->y + first, *z = columns->z + first;
+    real blended[9] = {0};
+    for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
+        const real *m = chain->transforms + 12 * joints[k], *shift = chain->shifts + 3 * S * joints[k], w = weights[k];
+        for (int r = 0; r < 3; ++r)
+            for (int c = 0; c < 3; ++c) blended[3 * r + c] += w * m[4 * r + c];
+        for (int s = 0; s < S; ++s) {
+            x[s] += w * shift[s];
+            y[s] += w * shift[S + s];
+            z[s] += w * shift[2 * S + s];
+        }
+    }
     for (int s = 0; s < S; ++s) {
-        const real* offset = basis + 3 * s;
-        real moved[3] = {0};
-        for (int k = 0; k < K && weights[k] != 0; ++k) {
-            const real *m = transforms + 12 * joints[k], *shift = shifts + 3 * ((long long)joints[k] * S + s);
-            for (int r = 0; r < 3; ++r)
-                moved[r] += weights[k] * (m[4 * r] * offset[0] + m[4 * r + 1] * offset[1] + m[4 * r + 2] * offset[2] + shift[r]);
+        const real* offset = basis + s * stride;
+        if (offset[0] != 0 || offset[1] != 0 || offset[2] != 0) {
+            real moved[3];
+            matvec3(blended, offset, moved);
+            x[s] += moved[0];
+            y[s] += moved[1];
+            z[s] += moved[2];
         }
-        if (moved[0] != 0 || moved[1] != 0 || moved[2] != 0) push(columns, first + s, moved[0], moved[1], moved[2]);
+        if (x[s] != 0 || y[s] != 0 || z[s] != 0) columns->number[columns->count++] = first + s;
     }
 }
 
-// quadratic (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image
-// accumulates hessian (B, P, P), the lower triangle, and gradient (B, P)
+DEVICE bool is_used(const real* quadratic) {
+    bool used = false;
+    for (int entry = 0; entry < QUADRATIC; ++entry) used = used || quadratic[entry] != 0;
+    return used;
+}
+
+// All columns of vertex v, where they were zero
+DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed, const real* translation, const real* rest, const int* indices,
+                        const real* weights, const real* vertex_basis, int v, int V) {
+    const int* joints = indices + (long long)v * chain->K;
+    const real* w = weights + (long long)v * chain->K;
+    set_rigid(columns, posed + 3 * v, translation);
+    set_angles(columns, chain, rest + 3 * v, joints, w);
+    set_proportions(columns, chain, joints, w, vertex_basis + 3 * v, 3 * (long long)V);
+}
+
+DEVICE Chain chain_of(const real* transforms, const real* axes, const real* pivots, const real* shifts, const int* ancestry, const int* columns,
+                      long long b, int J, int K, int D, int A, int S, int P) {
+    return Chain{transforms + 12 * b * J, axes + 9 * b * A, pivots + 3 * b * A, shifts + 3 * b * J * S, ancestry, columns, K, D, A, S, P};
+}
+
+// One image per thread, whose sums live in the thread's scratch (threads, MAX_PARAMETERS, MAX_PARAMETERS).
+// quadratic (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image | vertex_basis (S, V, 3) rest mm
+// overwrites hessian (B, P, P), zero above the diagonal, and gradient (B, P)
 KERNEL(normal_equations)(const real* quadratic, const real* posed, const real* transforms, const real* translation, const real* rest,
                          const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes, const real* pivots,
-                         const real* vertex_basis, const real* shifts, real* hessian, real* gradient, int rest_stride, int B, int J, int V,
-                         int K, int D, int A, int S, int P) {
+                         const real* vertex_basis, const real* shifts, real* scratch, real* hessian, real* gradient, int rest_stride, int B,
+                         int J, int V, int K, int D, int A, int S, int P) {
+    FOR_EACH_IMAGE(b, B) {
+        const Chain chain = chain_of(transforms, axes, pivots, shifts, ancestry, columns, b, J, K, D, A, S, P);
+        real *sums = scratch + (long long)THREAD_INDEX * MAX_PARAMETERS * MAX_PARAMETERS, *g = gradient + (long long)b * P;
+        for (int i = 0; i < P * MAX_PARAMETERS; ++i) sums[i] = 0;
+        for (int i = 0; i < P; ++i) g[i] = 0;
+        Columns X;
+        clear_all(&X);
+        for (int v = 0; v < V; ++v) {
+            const real* q = quadratic + QUADRATIC * ((long long)b * V + v);
+            if (!is_used(q)) continue;
+            set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride, indices, weights,
+                        vertex_basis, v, V);
+            for (int i = 0; i < X.count; ++i) {
+                const int number = X.number[i];
+                const real column[3] = {X.x[number], X.y[number], X.z[number]};
+                real a[3], *row = sums + number * MAX_PARAMETERS;
+                apply_quadratic(q, column, a);
+                for (int first = 0; first <= number; first += LANES)  // a little beyond the diagonal
+                    for (int j = first; j < first + LANES; ++j) row[j] += a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j];
+                g[number] += dot3(q + 6, column);
+            }
+            clear_used(&X);
+        }
+        real* h = hessian + (long long)b * P * P;
+        for (int i = 0; i < P; ++i)
+            for (int j = 0; j < P; ++j) h[i * P + j] = j <= i ? sums[i * MAX_PARAMETERS + j] : 0;
+    }
+}
+
+// The same with vertices in parallel; accumulates hessian's lower triangle and gradient
+KERNEL(normal_equations_grid)(const real* quadratic, const real* posed, const real* transforms, const real* translation, const real* rest,
+                                 const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes,
+                                 const real* pivots, const real* vertex_basis, const real* shifts, real* hessian, real* gradient,
+                                 int rest_stride, int B, int J, int V, int K, int D, int A, int S, int P) {
     FOR_EACH_IN_IMAGE(b, B, v, V) {
         const real* q = quadratic + QUADRATIC * ((long long)b * V + v);
-        bool used = false;
-        for (int entry = 0; entry < QUADRATIC; ++entry) used = used || q[entry] != 0;
-        if (!used) continue;
-        const real* m = transforms + 12 * (long long)b * J;
-        const int* joints = indices + (long long)v * K;
-        const real* w = weights + (long long)v * K;
+        if (!is_used(q)) continue;
+        const Chain chain = chain_of(transforms, axes, pivots, shifts, ancestry, columns, b, J, K, D, A, S, P);
         Columns X;
-        X.count = 0;
-        push_rigid(&X, posed + 3 * ((long long)b * V + v), translation + 3 * b);
-        push_angles(&X, m, rest + (long long)b * rest_stride + 3 * v, joints, w, ancestry, columns, axes + 9 * (long long)b * A,
-                    pivots + 3 * (long long)b * A, K, D);
-        push_proportions(&X, m, joints, w, vertex_basis + 3 * (long long)v * S, shifts + 3 * (long long)b * J * S, P - S, K, S);
+        clear_all(&X);
+        set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride, indices, weights,
+                    vertex_basis, v, V);
         real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
         for (int i = 0; i < X.count; ++i) {
-            const real column[3] = {X.x[i], X.y[i], X.z[i]};
-            real a[3], row[MAX_PARAMETERS];
+            const int number = X.number[i];
+            const real column[3] = {X.x[number], X.y[number], X.z[number]};
+            real a[3];
             apply_quadratic(q, column, a);
-            for (int j = 0; j <= i; ++j) row[j] = a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j];
-            for (int j = 0; j <= i; ++j) ADD(h + X.number[i] * P + X.number[j], row[j]);
-            ADD(g + X.number[i], dot3(q + 6, column));
+            for (int k = 0; k < X.count; ++k) {
+                const int j = X.number[k];
+                if (j <= number) ADD(h + number * P + j, a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j]);
+            }
+            ADD(g + number, dot3(q + 6, column));
         }
     }
 }
+
+// A parameter without curvature stays where it is: nothing says where it should go.
+DEVICE bool moves(const real* hessian, const real* free, int i, int P) { return free[i] > 0 && hessian[i * P + i] != 0; }
 
 // (H + damping diag(H)) step = -gradient by Cholesky's decomposition; parameters with free = 0 stay where they are.
 // hessian (B, P, P), its lower triangle | damping (B) | free (P) | overwrites factor (B, P, P) and step (B, P); step is 0 where H is not
@@ -186,10 +267,11 @@ KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damp
         const real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
         real *l = factor + (long long)b * P * P, *x = step + (long long)b * P;
         bool definite = true;
-        for (int i = 0; i < P; ++i)
+        for (int i = 0; i < P; ++i) {
+            const bool moves_i = moves(h, free, i, P);
             for (int j = 0; j <= i; ++j) {
-                real sum = free[i] * free[j] * h[i * P + j];
-                if (i == j) sum = free[i] > 0 ? sum * (1 + damping[b]) : 1;
+                real sum = moves_i && moves(h, free, j, P) ? h[i * P + j] : 0;
+                if (i == j) sum = moves_i ? sum * (1 + damping[b]) : 1;
                 for (int k = 0; k < j; ++k) sum -= l[i * P + k] * l[j * P + k];
                 if (i == j && !(sum > 0)) {
                     definite = false;
@@ -197,8 +279,7 @@ KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damp
                 }
                 l[i * P + j] = i == j ? sqrt(sum) : sum / l[j * P + j];
             }
-        for (int i = 0; i < P; ++i) {
-            real sum = -free[i] * g[i];
+            real sum = moves_i ? -g[i] : 0;
             for (int k = 0; k < i; ++k) sum -= l[i * P + k] * x[k];
             x[i] = sum / l[i * P + i];
         }
@@ -207,7 +288,8 @@ KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damp
             for (int k = i + 1; k < P; ++k) sum -= l[k * P + i] * x[k];
             x[i] = sum / l[i * P + i];
         }
+        for (int i = 0; i < P; ++i) definite = definite && x[i] - x[i] == 0;
         for (int i = 0; i < P; ++i)
-            if (!definite || !(x[i] - x[i] == 0)) x[i] = 0;
+            if (!definite) x[i] = 0;
     }
 }

@@ -6,7 +6,7 @@
 //
 // posed (B, V, 3) camera frame, mm | index (B) int | coefficients (I, 6) of each crop: column ax X/Z + bx, row ay Y/Z + by
 // field, nearest_depth (I, S, S) mm; nearest_depth is the smallest depth measured around a pixel, 0 where that says nothing
-// mm_per_px (I)
+// mm_per_px (I) | vertices that are not before the camera do not count
 #include "field.h"
 #include "quadratic.h"
 
@@ -23,7 +23,8 @@ DEVICE bool make_place(const real* p, const real* k, const real* field, const re
     place->outside = field_distance(field, column, row, mm_per_px, S, &place->dx, &place->dy);
     place->before = 0;
     if (column > -0.5 && row > -0.5 && column < S - (real)0.5 && row < S - (real)0.5) {
-        const real depth = nearest_depth[(int)(row + (real)0.5) * S + (int)(column + (real)0.5)];
+        const int i = min_int((int)(row + (real)0.5), S - 1), j = min_int((int)(column + (real)0.5), S - 1);
+        const real depth = nearest_depth[i * S + j];
         if (depth > 0) place->before = max_real(0, depth - margin - p[2]);
     }
     return true;

@@ -68,6 +68,25 @@ KERNEL(skin_normals)(const real* transforms, const real* rest_normals, const int
     }
 }
 
+// Points that move linearly with coefficients: out_b = base + sum_s coefficient_bs basis_s, for LANES neighbours at once.
+// base (N) | basis (S, N) | coefficients (B, S) | overwrites out (B, N)
+KERNEL(blend_shapes)(const real* base, const real* basis, const real* coefficients, real* out, int B, int S, int N) {
+    FOR_EACH_IN_IMAGE(b, B, group, (N + LANES - 1) / LANES) {
+        const int first = group * LANES, count = min_int(LANES, N - first);
+        const real* c = coefficients + (long long)b * S;
+        real sums[LANES] = {0};
+        for (int lane = 0; lane < count; ++lane) sums[lane] = base[first + lane];
+        for (int s = 0; s < S; ++s) {
+            const real* moved = basis + (long long)s * N + first;
+            if (count == LANES)
+                for (int lane = 0; lane < LANES; ++lane) sums[lane] += c[s] * moved[lane];
+            else
+                for (int lane = 0; lane < count; ++lane) sums[lane] += c[s] * moved[lane];
+        }
+        for (int lane = 0; lane < count; ++lane) out[(long long)b * N + first + lane] = sums[lane];
+    }
+}
+
 // overwrites total (N): the sum over b of parts (B, N), in the order of b, for LANES neighbours at once
 KERNEL(sum_over_batch)(const real* parts, real* total, int B, int N) {
     FOR_EACH(group, (N + LANES - 1) / LANES) {

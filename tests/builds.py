@@ -14,7 +14,7 @@ from handopt import backend
 TESTS = Path(__file__).resolve().parent
 OPS = (
     *("kinematics", "skinning", "projection", "render", "losses", "depth_term", "closest", "collisions", "limits"),
-    "raster",
+    *("raster", "outline", "normal_equations"),
 )
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 from opcheck import random_cotangent
-from problems import PROBLEMS
+from problems_newton import ALL_PROBLEMS as PROBLEMS
 
 from handopt import backend
 

@@ -171,14 +171,19 @@ def wrong_arrays(array: NDArray[Any]) -> Iterator[tuple[str, Any]]:
         yield "last axis", np.ascontiguousarray(array[..., :-1])
 
 
-def check_arguments(problem: Problem, any_last_axis: tuple[str, ...] = ()) -> None:
+def check_arguments(
+    problem: Problem, any_last_axis: tuple[str, ...] = (), free_last_axis: tuple[str, ...] = ()
+) -> None:
     """Every wrong array raises ShapeError with the name of the argument.
 
     any_last_axis: arguments whose last axis may have any length, as long as the others agree.
+    free_last_axis: arguments whose last axis is nobody else's.
     """
     real = [name for name, array in problem.arrays.items() if array.dtype == np.float64]
     for name, array in problem.arrays.items():
         for way, wrong in wrong_arrays(array):
+            if way == "last axis" and name in free_last_axis:
+                continue
             with pytest.raises(ShapeError) as failure:
                 problem.forward({**problem.inputs(), name: wrong})
             blamed = problem.arrays if way == "last axis" and name in any_last_axis else [name]

@@ -1,6 +1,7 @@
 """A random problem for every op: its inputs, how to call it, and where its kinks are."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, sil
 from handopt.projection import project, project_backward
 from handopt.raster import rasterise
 from handopt.render import render_depth, render_depth_backward
-from handopt.skinning import skin, skin_backward, skin_normals
+from handopt.skinning import blend_shapes, skin, skin_backward, skin_normals
 
 RADIUS_PX = 3.3
 SIZE_PX = 24
@@ -45,11 +46,13 @@ def hand_chain() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     return np.array(parents, np.int32), np.array(articulated, np.int32)
 
 
-def kinematics_problem(side: int = 1, batch: int = 3) -> Problem:
-    """Random poses of a random 25-joint hand."""
+def kinematics_problem(side: int = 1, batch: int = 3, own_bind: bool = False) -> Problem:
+    """Random poses of a random 25-joint hand, or of one hand for each image."""
     rng = np.random.default_rng(1)
     parents, articulated = hand_chain()
     bind = np.concatenate([random_rotations(rng, 25), rng.normal(size=(25, 3, 1)) * 40], axis=2)
+    if own_bind:
+        bind = np.stack([bind, *(bind + np.eye(4)[3] * rng.normal(size=(25, 3, 1)) for _ in range(batch - 1))])
     arrays = {
         "angles": rng.normal(size=(batch, 15, 3)) * 0.6,
         "rotation": random_rotations(rng, batch),
@@ -69,7 +72,7 @@ def kinematics_problem(side: int = 1, batch: int = 3) -> Problem:
         forward=lambda a: forward_kinematics(*a.values(), side),
         backward=backward,
         twin=lambda a: reference.forward_kinematics(*a.values(), side),
-        batched=("angles", "rotation", "translation", "scale"),
+        batched=("angles", "rotation", "translation", "scale", *(["bind"] if own_bind else [])),
         moves={"rotation": rotate},
     )
 
@@ -87,19 +90,41 @@ def skinning_inputs(rng: np.random.Generator, batch: int, vertices: int) -> Arra
     }
 
 
-def skin_problem(batch: int = 3) -> Problem:
-    """Random transforms of random points."""
+def skin_problem(batch: int = 3, own_rest: bool = False) -> Problem:
+    """Random transforms of random points, shared by the images or each image's own."""
+    rng = np.random.default_rng(2)
+    arrays = skinning_inputs(rng, batch, 37)
+    if own_rest:
+        arrays["rest"] = arrays["rest"] + 3 * rng.normal(size=(batch, 37, 3))
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
+        if own_rest:
+            return {"transforms": skin_backward(cotangent, *a.values(), rest_gradient=False)[0]}
         gradients = skin_backward(cotangent, *a.values())
         return dict(zip(("transforms", "rest"), gradients, strict=True))
 
     return Problem(
-        arrays=skinning_inputs(np.random.default_rng(2), batch, 37),
+        arrays=arrays,
         forward=lambda a: skin(*a.values()),
         backward=backward,
         twin=lambda a: reference.skin(*a.values()),
-        batched=("transforms",),
+        batched=("transforms", *(["rest"] if own_rest else [])),
+    )
+
+
+def blend_shapes_problem(batch: int = 3) -> Problem:
+    """Random offsets of random points."""
+    rng = np.random.default_rng(12)
+    arrays = {
+        "base": rng.normal(size=(37, 3)) * 60,
+        "basis": rng.normal(size=(5, 37, 3)) * 20,
+        "coefficients": rng.normal(size=(batch, 5)) * 0.3,
+    }
+    return Problem(
+        arrays=arrays,
+        forward=lambda a: blend_shapes(*a.values()),
+        twin=lambda a: reference.blend_shapes(*a.values()),
+        batched=("coefficients",),
     )
 
 
@@ -328,7 +353,10 @@ def rasterise_problem(batch: int = 3) -> Problem:
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     "forward_kinematics": kinematics_problem,
+    "forward_kinematics, own bind": partial(kinematics_problem, own_bind=True),
     "skin": skin_problem,
+    "skin, own rest": partial(skin_problem, own_rest=True),
+    "blend_shapes": blend_shapes_problem,
     "skin_normals": skin_normals_problem,
     "project": project_problem,
     "render_depth": render_problem,

@@ -53,18 +53,22 @@ def forward_kinematics(
     bind: Floats,
     side: int,
 ) -> Floats:
-    """Skinning transforms (B, J, 3, 4), rest rig -> camera frame: camera = scale R (rig - wrist) + translation."""
+    """Skinning transforms (B, J, 3, 4), rest rig -> camera frame: camera = scale R (rig - wrist) + translation.
+
+    bind: (J, 3, 4), or (B, J, 3, 4) where each image has its own.
+    """
     row_of_joint = {int(joint): row for row, joint in enumerate(articulated)}
-    wrist = bind[0, :, 3]
     out = np.zeros((len(angles), len(parents), 3, 4))
     for b in range(len(angles)):
+        own = bind[b] if bind.ndim == 4 else bind
+        wrist = own[0, :, 3]
         posed: list[Floats] = []
         for j, parent in enumerate(parents):
-            rest = homogeneous(bind[j])
+            rest = homogeneous(own[j])
             local = np.eye(4)
             if j in row_of_joint:
                 local[:3, :3] = joint_rotation(angles[b, row_of_joint[j]], side)
-            to_parent = rest if parent < 0 else np.linalg.inv(homogeneous(bind[parent])) @ rest
+            to_parent = rest if parent < 0 else np.linalg.inv(homogeneous(own[parent])) @ rest
             above = np.eye(4) if parent < 0 else posed[parent]
             posed.append(above @ to_parent @ local)
             rig = posed[j] @ np.linalg.inv(rest)
@@ -74,13 +78,19 @@ def forward_kinematics(
 
 
 def skin(transforms: Floats, rest: Floats, indices: Ints, weights: Floats) -> Floats:
-    """Posed points (B, V, 3), Eq. 1: f_bi = sum_j w_ij M_bj p_i."""
-    out = np.zeros((len(transforms), len(rest), 3))
+    """Posed points (B, V, 3), Eq. 1: f_bi = sum_j w_ij M_bj p_i. rest: (V, 3), or (B, V, 3)."""
+    out = np.zeros((len(transforms), *rest.shape[-2:]))
     for b in range(len(transforms)):
-        for i in range(len(rest)):
+        own = rest[b] if rest.ndim == 3 else rest
+        for i in range(len(own)):
             for j, weight in zip(indices[i], weights[i], strict=True):
-                out[b, i] += weight * (transforms[b, j] @ np.append(rest[i], 1.0))
+                out[b, i] += weight * (transforms[b, j] @ np.append(own[i], 1.0))
     return out
+
+
+def blend_shapes(base: Floats, basis: Floats, coefficients: Floats) -> Floats:
+    """Points (B, N, 3): base_n + sum_s coefficients_bs basis_sn."""
+    return np.stack([base + sum(c * moved for c, moved in zip(own, basis, strict=True)) for own in coefficients])
 
 
 def skin_normals(transforms: Floats, rest_normals: Floats, indices: Ints, weights: Floats) -> Floats:
@@ -168,6 +178,50 @@ def silhouette_loss(points: Floats, field: Floats, image_index: Ints, mm_per_px:
     return out
 
 
+def nearest_distance(depths: Floats, column: float, row: float) -> float:
+    """The depth (mm) at the pixel around a position; 0 beyond the image."""
+    i, j = int(np.floor(row + 0.5)), int(np.floor(column + 0.5))
+    inside = 0 <= i < len(depths) and 0 <= j < len(depths)
+    return float(depths[i, j]) if inside else 0.0
+
+
+def outline(
+    posed: Floats,
+    image_index: Ints,
+    coefficients: Floats,
+    field: Floats,
+    nearest_depth: Floats,
+    mm_per_px: Floats,
+    sigma: float,
+    front: float = 1.0,
+    margin: float = 0.0,
+) -> Floats:
+    """Mean robust distance (B,) of vertices from where they may be seen: beside the hand, and before its surface."""
+    out = np.zeros(len(posed))
+    last = field.shape[1] - 1
+    for b, t in enumerate(image_index):
+        for x, y, z in posed[b]:
+            if not z > 0:
+                continue
+            column, row = (
+                coefficients[t][0] * x / z + coefficients[t][1],
+                coefficients[t][2] * y / z + coefficients[t][3],
+            )
+            inside = min(max(column, 0.0), last), min(max(row, 0.0), last)
+            beyond = float(np.hypot(column - inside[0], row - inside[1]))
+            beside = bilinear(field[t], *inside) + mm_per_px[t] * beyond
+            depth = nearest_distance(nearest_depth[t], column, row)
+            before = max(0.0, depth - margin - z) if depth > 0 else 0.0
+            out[b] += robust(beside**2, sigma) + front * robust(before**2, sigma)
+        out[b] /= posed.shape[1]
+    return out
+
+
+def robust(error: float, sigma: float) -> float:
+    """Geman and McClure's function of a squared residual."""
+    return sigma**2 * error / (sigma**2 + error)
+
+
 def closest_points(
     observed: Floats, image_index: Ints, posed: Floats, normals: Floats, sigma: float, plane: float = 0.5
 ) -> tuple[Floats, Ints]:
@@ -187,7 +241,7 @@ def closest_points(
             found[b, n] = facing[np.argmin(np.sum((posed[b, facing] - point) ** 2, axis=1))]
             away = point - posed[b, found[b, n]]
             error = plane * (normals[b, found[b, n]] @ away) ** 2 + (1 - plane) * (away @ away)
-            out[b] += sigma**2 * error / (sigma**2 + error)
+            out[b] += robust(error, sigma)
         out[b] /= observed.shape[1]
     return out, found
 

@@ -14,7 +14,8 @@ import pytest
 from builds import TESTS, run_python
 from compare import assert_close, assert_same_bits
 from op_hashes import op_hashes
-from problems import PROBLEMS, render_problem
+from problems import render_problem
+from problems_newton import ALL_PROBLEMS as PROBLEMS
 
 from handopt import backend
 from handopt.errors import DeviceError, KernelError, ShapeError

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+import reference_newton
 from compare import assert_close, assert_same_bits
 from opcheck import (
     Arrays,
@@ -14,8 +15,9 @@ from opcheck import (
     check_op,
 )
 from problems import closest_problem
+from problems_newton import CLOSEST_SIGMA, closest_quadratic_problem
 
-from handopt.closest import closest_points, closest_points_backward
+from handopt.closest import closest_points, closest_points_backward, closest_quadratic
 from handopt.errors import ShapeError
 
 SINGLE = "distances of some 10 mm between float32 coordinates of 450 mm (3e-5 mm), averaged over 33 points"
@@ -116,3 +118,71 @@ def test_empty() -> None:
     loss, nearest = closest_points(**bare, sigma=5.0)
     assert np.all(nearest == -1)
     assert_close(loss, np.full(3, 25.0), rtol=1e-14, reason="no vertex to find")
+
+
+# --------------------------------------------------------------------------------------- closest_quadratic
+
+
+@pytest.mark.parametrize("plane", [0.0, 0.5, 1.0])
+def test_model_twin_and_devices(plane: float, device: Place) -> None:
+    check_op(closest_quadratic_problem(plane), device, 1e-5, SINGLE)
+
+
+def test_model_batch() -> None:
+    check_batch(closest_quadratic_problem())
+
+
+def test_model_arguments() -> None:
+    problem = closest_quadratic_problem()
+    check_arguments(problem)
+    frozen = np.zeros((3, 45, 9))
+    frozen.flags.writeable = False
+    for out in (
+        np.zeros((3, 45, 9), np.float32),
+        np.zeros((3, 45, 6)),
+        np.zeros((3, 9, 45)).transpose(0, 2, 1),
+        frozen,
+    ):
+        with pytest.raises(ShapeError, match="out: expected"):
+            closest_quadratic(**problem.arrays, sigma=10.0, out=out)
+    for name, value in (("sigma", 0.0), ("plane", 1.5)):
+        with pytest.raises(ShapeError, match=name):
+            closest_quadratic(**problem.arrays, **{"sigma": 10.0, name: value})
+
+
+def test_model_mixed_devices(device: Place) -> None:
+    check_mixed_devices(closest_quadratic_problem(), device)
+
+
+@pytest.mark.parametrize("plane", [0.0, 0.3, 1.0])
+def test_the_gradient_is_twice_b(plane: float, device: Place) -> None:
+    sent = device.send(closest_quadratic_problem().arrays)
+    model = device.fetch(closest_quadratic(**sent, sigma=CLOSEST_SIGMA, plane=plane))
+    gradient = device.fetch(closest_points_backward(**sent, sigma=CLOSEST_SIGMA, plane=plane))
+    assert_close(2 * model[..., 6:], gradient, of_max=1e-14, reason="the same sums")
+
+
+def test_the_model_is_a_weighted_sum_of_outer_products() -> None:
+    arrays = closest_quadratic_problem().arrays
+    a, _ = reference_newton.matrices(closest_quadratic(**arrays, sigma=1e9, plane=0.25))
+    expected = np.zeros(a.shape)
+    for b, n in np.argwhere(arrays["nearest"] >= 0):
+        v = arrays["nearest"][b, n]
+        normal = arrays["normals"][b, v]
+        expected[b, v] += arrays["grad_loss"][b] / 33 * (0.25 * np.outer(normal, normal) + 0.75 * np.eye(3))
+    assert_close(a, expected, of_max=1e-12, reason="so wide a sigma that every weight is 1")
+
+
+def test_the_model_is_added_to_what_is_there(device: Place) -> None:
+    arrays = device.send(closest_quadratic_problem().arrays)
+    model = closest_quadratic(**arrays, sigma=9.0)
+    there = device.send({"out": np.full((3, 45, 9), 2.0)})["out"]
+    assert closest_quadratic(**arrays, sigma=9.0, out=there) is there
+    assert_close(device.fetch(there), 2 + device.fetch(model), atol=1e-12, reason="sums in another order")
+
+
+def test_the_first_of_equally_near_vertices_wins(device: Place) -> None:
+    arrays = closest_problem().arrays
+    twice = {name: np.concatenate([arrays[name]] * 2, axis=1) for name in ("posed", "normals")}
+    nearest = device.fetch(closest_points(**device.send({**arrays, **twice}), sigma=5.0)[1])
+    assert_same_bits(nearest, closest_points(**arrays, sigma=5.0)[1], "nearest")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+import reference_newton
 from compare import assert_close, assert_same_bits, directional_derivative_error
 from opcheck import (
     CPU,
@@ -18,8 +19,9 @@ from opcheck import (
     random_cotangent,
 )
 from problems import collision_branches, collision_problem, hand_bones
+from problems_newton import collision_quadratic_problem
 
-from handopt.collisions import collision, collision_backward
+from handopt.collisions import collision, collision_backward, collision_quadratic
 from handopt.errors import ShapeError
 
 SINGLE = "float32 differences of squares, 1e3 mm^2 with an error of 1e-7 of it each, summed over 100 overlaps"
@@ -164,3 +166,56 @@ def test_empty() -> None:
     assert collision_backward(np.zeros(0), np.zeros((0, 21, 3)), bones, RADIUS).shape == (0, 21, 3)
     none = np.zeros((0, 2), np.int32)
     assert_close(collision(np.ones((2, 21, 3)), none, RADIUS), np.zeros(2), reason="no bones")
+
+
+# ------------------------------------------------------------------------------------- collision_quadratic
+
+
+def test_model_twin_and_devices(device: Place) -> None:
+    check_op(collision_quadratic_problem(), device, 5e-6, SINGLE)
+
+
+def test_model_batch() -> None:
+    check_batch(collision_quadratic_problem())
+
+
+def test_model_arguments() -> None:
+    problem = collision_quadratic_problem()
+    check_arguments(problem)
+    with pytest.raises(ShapeError, match="radius"):
+        collision_quadratic(**problem.arrays, radius=-1.0)
+
+
+def test_model_mixed_devices(device: Place) -> None:
+    check_mixed_devices(collision_quadratic_problem(), device)
+
+
+def test_the_gradient_is_twice_b(device: Place) -> None:
+    sent = device.send(collision_quadratic_problem().arrays)
+    model = device.fetch(collision_quadratic(**sent, radius=RADIUS))
+    gradient = device.fetch(collision_backward(**sent, radius=RADIUS, fixed_length=True))
+    assert_close(2 * model[..., 6:], gradient, of_max=1e-14, reason="the same sums")
+
+
+def test_the_model_bounds_gauss_newton_on_roots_of_depths(rng: np.random.Generator) -> None:
+    arrays = collision_quadratic_problem().arrays
+    a, _ = reference_newton.matrices(collision_quadratic(**arrays, radius=RADIUS))
+    assert np.linalg.eigvalsh(a).min() > -1e-12 * np.abs(a).max(), "positive semidefinite"
+    for step in rng.normal(size=(5, *arrays["joints"].shape)):
+        together = np.zeros(3)
+        for b in range(3):
+            for i, j in arrays["bones"]:
+                for k in set(range(21)) - {i, j}:
+                    depth, gradients = reference_newton.contact(*arrays["joints"][b, [i, j, k]], RADIUS)
+                    along = float((gradients * step[b, [i, j, k]]).sum())
+                    together[b] += arrays["grad_loss"][b] / 21 * along**2 / (4 * max(depth, RADIUS**2 / 9))
+        bound = np.einsum("bji,bjik,bjk->b", step, a, step)
+        assert (together <= bound).all()
+        assert (together > 0.01 * bound).all()
+
+
+def test_joints_that_are_apart_have_no_model(device: Place) -> None:
+    joints = np.array([[[0.0, 0, 0], [10, 0, 0], [5, 50, 0]], [[0.0, 0, 0], [0, 0, 0], [0, 0, 0]]])
+    sent = device.send({"grad_loss": np.ones(2), "joints": joints, "bones": np.array([[0, 1]], np.int32)})
+    assert not device.fetch(collision_quadratic(**sent, radius=4.0)).any()
+    assert collision_quadratic(np.zeros(0), np.zeros((0, 21, 3)), hand_bones(), RADIUS).shape == (0, 21, 9)

@@ -42,7 +42,7 @@ def test_shapes_and_devices(dtype: type, observation: Observation, device: Place
     found = gather(CONFIG, views, device=device.device, dtype=dtype, spacing_mm=SPACING_MM)
     shapes = {
         "points": (3, 200, 3), "coefficients": (3, 6), "centre": (3, 3), "field": (3, 48, 48), "mm_per_px": (3,),
-        "weight": (3, 48, 48), "splats": (3, found.splats.shape[1], 3),
+        "weight": (3, 48, 48), "nearest_depth": (3, 48, 48), "splats": (3, found.splats.shape[1], 3),
     }  # fmt: skip
     for name, shape in shapes.items():
         array = getattr(found, name)
@@ -125,6 +125,18 @@ def test_the_field_is_the_distance_to_where_the_hand_may_be(evidence: Evidence, 
     assert (evidence.field[0] > 0).any()
 
 
+def test_nearest_depth_is_the_smallest_around_a_pixel(evidence: Evidence, observation: Observation) -> None:
+    grid = observation.grid(observation.crop(48, 120.0))
+    assert evidence.nearest_depth[0].any()
+    for row, column in np.ndindex(48, 48):
+        found = evidence.nearest_depth[0, row, column]
+        if not grid.hand[row, column]:
+            assert found == 0, "off the hand it says nothing"
+            continue
+        window = slice(max(0, row - 2), row + 3), slice(max(0, column - 2), column + 3)
+        assert found == grid.depth_mm[window][grid.hand[window]].min()
+
+
 def test_weights_of_the_depth_term(evidence: Evidence, observation: Observation) -> None:
     grid = observation.grid(observation.crop(48, 120.0))
     weight = evidence.weight[0]
@@ -148,7 +160,7 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_one(dtype: type, observation
     left = gather(CONFIG, [(mirrored(observation), True)], dtype=dtype)
     assert (right.mirrored, left.mirrored) == ((False,), (True,))
     tolerance = 200 * float(np.finfo(dtype).eps)
-    for name in ("points", "coefficients", "centre", "splats", "field", "mm_per_px", "weight"):
+    for name in ("points", "coefficients", "centre", "splats", "field", "nearest_depth", "mm_per_px", "weight"):
         reason = "column S - 1 - x, rounded once more"
         assert_close(getattr(left, name), getattr(right, name), atol=tolerance, reason=reason)
     assert_close(left.target(3.0), right.target(3.0), atol=tolerance, reason="closeness of rounded columns")
@@ -157,6 +169,7 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_one(dtype: type, observation
 def test_mirroring_turns_points_and_images_over(observation: Observation) -> None:
     plain, turned = (gather(CONFIG, [(observation, mirror)]) for mirror in (False, True))
     assert_same_bits(turned.field[0], plain.field[0][:, ::-1].copy(), "field")
+    assert_same_bits(turned.nearest_depth[0], plain.nearest_depth[0][:, ::-1].copy(), "nearest_depth")
     assert_same_bits(turned.weight[0], plain.weight[0][:, ::-1].copy(), "weight")
     assert cKDTree(observation.points_mm * MIRROR).query(turned.points[0])[0].max() == 0
     projected = reference.project(turned.points, turned.coefficients)[0]

@@ -1,16 +1,19 @@
 """A rig's arrays on a device, poses of it, and rotations from tangents."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
 from compare import assert_close, assert_same_bits, directional_derivative_error
 from numpy.typing import NDArray
 from opcheck import Place
+from scipy.spatial import cKDTree
 from views import CPU, near_poses, on_device
 
 from handopt.backend import device_of, to_device
 from handopt.hand import MIRROR, Hand, Pose, exponential
-from handopt.rig import default_rig
+from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +33,7 @@ def pose() -> Pose:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_array_is_on_the_device_in_its_precision(dtype: type, device: Place) -> None:
     hand = Hand.of(default_rig("right"), device.device, dtype)
-    whole = {"indices", "parents", "articulated", "keypoint_joints", "bones"}
+    whole = {"indices", "parents", "articulated", "keypoint_joints", "bones", "ancestry", "columns"}
     for name, array in vars(hand).items():
         if name == "device":
             continue
@@ -68,6 +71,79 @@ def test_other_rest_vertices_can_be_posed(hand: Hand, pose: Pose) -> None:
     shifted = hand.vertices(transforms, hand.rest + 1.0) - hand.vertices(transforms)
     assert_close(np.linalg.norm(shifted, axis=2).max(axis=1), np.sqrt(3) * pose.scale, rtol=1e-12, reason=ROUNDING)
     assert_same_bits(hand.vertices(transforms, hand.rest), hand.vertices(transforms), "vertices")
+
+
+def proportioned(pose: Pose) -> Pose:
+    """The poses, with random proportions."""
+    return replace(pose, proportions=0.1 * np.random.default_rng(3).normal(size=(len(pose), len(PROPORTION_NAMES))))
+
+
+def test_without_proportions_the_rig_is_as_it_is(hand: Hand, pose: Pose) -> None:
+    assert hand.rest_of(pose) is hand.rest
+    assert hand.bind_of(pose) is hand.bind
+    assert hand.keypoints_of(pose) is hand.keypoints
+
+
+def test_proportions_are_those_of_the_rig(pose: Pose, device: Place) -> None:
+    rig, pose = default_rig("right"), proportioned(pose)
+    hand, there = Hand.of(rig, device.device, np.float64), on_device(pose, device.device)
+    rest, bind, keypoints = (device.fetch(f(there)) for f in (hand.rest_of, hand.bind_of, hand.keypoints_of))
+    transforms = hand.transforms(there)
+    vertices = device.fetch(hand.vertices(transforms, hand.rest_of(there)))
+    joints = device.fetch(hand.joints(transforms, hand.keypoints_of(there)))
+    for b, coefficients in enumerate(pose.proportions):
+        other = with_proportions(rig, coefficients)
+        assert_close(rest[b], other.rest_mm, atol=1e-12, reason=ROUNDING)
+        assert_close(bind[b], other.bind, atol=1e-12, reason=ROUNDING)
+        assert_close(keypoints[b], other.bind[other.keypoint_joints, :, 3], atol=1e-12, reason=ROUNDING)
+        alone = pose.select(np.array([b]))
+        alone.proportions = np.zeros((1, 0))
+        changed = Hand.of(other, CPU, np.float64)
+        expected = changed.transforms(alone)
+        assert_close(device.fetch(transforms)[b], expected[0], atol=1e-11, reason=ROUNDING)
+        assert_close(vertices[b], changed.vertices(expected)[0], atol=1e-11, reason=ROUNDING)
+        assert_close(joints[b], changed.joints(expected)[0], atol=1e-11, reason=ROUNDING)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_pose_has_its_proportions_whatever_the_others_are(dtype: type, pose: Pose) -> None:
+    hand = Hand.of(default_rig("right"), CPU, dtype)
+    pose = Pose(*(a.astype(a.dtype if a.dtype == np.int32 else dtype) for a in vars(proportioned(pose)).values()))
+    for f in (hand.rest_of, hand.bind_of, hand.keypoints_of):
+        whole = f(pose)
+        assert whole.dtype == dtype
+        assert whole.flags.c_contiguous
+        for b in range(2):
+            assert_same_bits(f(pose.select(np.array([b]))), whole[b : b + 1], f.__name__)
+
+
+@pytest.mark.parametrize("count", [1, 40, 300])
+def test_a_coarse_hand_has_some_of_the_vertices(count: int, hand: Hand, pose: Pose) -> None:
+    coarse = hand.coarse(count)
+    rows = np.array([np.flatnonzero((hand.rest == vertex).all(axis=1))[0] for vertex in coarse.rest])
+    assert len(rows) == count
+    assert (np.diff(rows) > 0).all(), "each once, in order"
+    for name in ("normals", "indices", "weights"):
+        assert_same_bits(getattr(coarse, name), getattr(hand, name)[rows], name)
+    assert_same_bits(coarse.vertex_basis, hand.vertex_basis[:, rows].copy(), "vertex_basis")
+    others = {"device", "rest", "normals", "indices", "weights", "vertex_basis"}
+    assert all(getattr(coarse, name) is array for name, array in vars(hand).items() if name not in others)
+    for array in vars(coarse).values():
+        assert array is CPU or array.flags.c_contiguous
+    pose = proportioned(pose)
+    whole, part = (each.vertices(each.transforms(pose), each.rest_of(pose)) for each in (hand, coarse))
+    assert_close(part, whole[:, rows], atol=1e-12, reason=ROUNDING)
+
+
+def test_a_coarse_hand_is_spread_evenly(hand: Hand) -> None:
+    coarse = hand.coarse(150)
+    apart = cKDTree(coarse.rest).query(coarse.rest, 2)[0][:, 1]
+    gaps = cKDTree(coarse.rest).query(hand.rest)[0]
+    assert gaps.max() <= apart.min(), "no vertex is further from the chosen ones than those are from each other"
+
+
+def test_a_hand_has_no_more_vertices_than_it_has(hand: Hand) -> None:
+    assert_same_bits(hand.coarse(5000).rest, hand.rest, "rest")
 
 
 def test_gradients_of_vertices_and_joints(hand: Hand, pose: Pose, rng: np.random.Generator) -> None:

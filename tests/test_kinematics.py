@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from compare import assert_close
+from compare import assert_close, assert_same_bits
 from opcheck import (
     Floats,
     Place,
@@ -25,19 +25,32 @@ TWIST, ABDUCTION, FLEXION = range(3)
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_twin_gradient_and_devices(side: int, device: Place) -> None:
-    check_op(
-        kinematics_problem(side), device, 3e-6, "five float32 rotations in a row, each with some 5 roundings of 6e-8"
-    )
+@pytest.mark.parametrize("own_bind", [False, True], ids=["shared", "own"])
+def test_twin_gradient_and_devices(side: int, own_bind: bool, device: Place) -> None:
+    reason = "five float32 rotations in a row, each with some 5 roundings of 6e-8"
+    check_op(kinematics_problem(side, own_bind=own_bind), device, 3e-6, reason)
 
 
-def test_batch() -> None:
-    check_batch(kinematics_problem())
+@pytest.mark.parametrize("own_bind", [False, True], ids=["shared", "own"])
+def test_batch(own_bind: bool) -> None:
+    check_batch(kinematics_problem(own_bind=own_bind))
 
 
-def test_arguments() -> None:
-    check_arguments(kinematics_problem())
-    check_backward_arguments(kinematics_problem())
+@pytest.mark.parametrize("own_bind", [False, True], ids=["shared", "own"])
+def test_arguments(own_bind: bool) -> None:
+    check_arguments(kinematics_problem(own_bind=own_bind))
+    check_backward_arguments(kinematics_problem(own_bind=own_bind))
+
+
+def test_equal_bind_matrices_of_all_images_are_shared_ones() -> None:
+    arrays = kinematics_problem().arrays
+    own = {**arrays, "bind": np.repeat(arrays["bind"][None], 3, axis=0)}
+    assert_same_bits(forward_kinematics(**own), forward_kinematics(**arrays))
+    cotangent = np.ones((3, 25, 3, 4))
+    for found, expected in zip(
+        forward_kinematics_backward(cotangent, **own), forward_kinematics_backward(cotangent, **arrays), strict=True
+    ):
+        assert_same_bits(found, expected)
 
 
 def test_mixed_devices(device: Place) -> None:

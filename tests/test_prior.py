@@ -45,6 +45,18 @@ def test_gradient(prior: PosePrior, rng: np.random.Generator) -> None:
         assert error <= 1e-8, "a quadratic has no truncation error in a central difference"
 
 
+def test_curvature(prior: PosePrior) -> None:
+    zero = np.zeros((45, 15, 3))
+    base, gradient = (part[0] for part in prior(zero[:1]))
+    unit = np.eye(45).reshape(45, 15, 3)
+    slopes = prior(unit)[1].reshape(45, 45) - gradient.reshape(45)
+    assert_close(2 * prior.curvature, slopes, of_max=1e-13, reason="the gradient of a quadratic is linear")
+    pose = 0.4 * np.ones((1, 15, 3))
+    expected = base + (gradient * pose[0]).sum() + pose.ravel() @ prior.curvature @ pose.ravel()
+    assert_close(prior(pose)[0], [expected], rtol=1e-13, reason="Taylor's series of a quadratic")
+    assert np.linalg.eigvalsh(prior.curvature)[0] > 0
+
+
 def test_each_hypothesis_is_judged_alone_and_left_as_it_was(prior: PosePrior, rng: np.random.Generator) -> None:
     pose = angles(rng)
     given = pose.copy()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_close
+from compare import assert_close, assert_same_bits
 from opcheck import (
     Floats,
     Place,
@@ -13,10 +13,10 @@ from opcheck import (
     check_mixed_devices,
     check_op,
 )
-from problems import random_rotations, skin_normals_problem, skin_problem
+from problems import blend_shapes_problem, random_rotations, skin_normals_problem, skin_problem
 
 from handopt.errors import ShapeError
-from handopt.skinning import skin, skin_backward, skin_normals
+from handopt.skinning import blend_shapes, skin, skin_backward, skin_normals
 
 SINGLE = "float32 sums of 4 weighted products, and of 37 points in the gradient"
 EXACT = "float64 sums in another order"
@@ -34,6 +34,14 @@ def test_twin_gradient_and_devices(device: Place) -> None:
     check_op(skin_problem(), device, 2e-6, SINGLE)
 
 
+def test_own_rest_points_twin_gradient_and_devices(device: Place) -> None:
+    check_op(skin_problem(own_rest=True), device, 2e-6, SINGLE)
+
+
+def test_shapes_twin_and_devices(device: Place) -> None:
+    check_op(blend_shapes_problem(), device, 2e-6, "float32 sums of 5 products")
+
+
 def test_normals_twin_and_devices(device: Place) -> None:
     # a blend of opposite rotations may cancel to a short vector, whose direction is then uncertain
     check_op(skin_normals_problem(), device, 1e-5, SINGLE)
@@ -41,17 +49,51 @@ def test_normals_twin_and_devices(device: Place) -> None:
 
 def test_batch() -> None:
     check_batch(skin_problem())
+    check_batch(skin_problem(own_rest=True))
+    check_batch(blend_shapes_problem())
     check_batch(skin_normals_problem())
 
 
 def test_arguments() -> None:
     check_arguments(skin_problem(), any_last_axis=("indices", "weights"))
+    check_arguments(skin_problem(own_rest=True), any_last_axis=("indices", "weights"))
+    check_arguments(blend_shapes_problem())
     check_arguments(skin_normals_problem(), any_last_axis=("indices", "weights"))
     check_backward_arguments(skin_problem())
+    check_backward_arguments(skin_problem(own_rest=True))
+
+
+def test_rest_points_of_one_image_each_have_no_common_gradient() -> None:
+    with pytest.raises(ShapeError, match=r"rest: expected shape \(V, 3\).*rest_gradient=False"):
+        skin_backward(np.ones((3, 37, 3)), **skin_problem(own_rest=True).arrays)
+
+
+def test_equal_rest_points_of_all_images_are_shared_ones() -> None:
+    arrays = skin_problem().arrays
+    own = {**arrays, "rest": np.repeat(arrays["rest"][None], 3, axis=0)}
+    assert_same_bits(skin(**own), skin(**arrays))
+    cotangent = np.ones((3, 37, 3))
+    found, nothing = skin_backward(cotangent, **own, rest_gradient=False)
+    assert nothing is None
+    assert_same_bits(found, skin_backward(cotangent, **arrays)[0])
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 16, 27])
+def test_any_number_of_points_and_shapes(count: int, device: Place, rng: np.random.Generator) -> None:
+    for shapes in (0, 1, 4):
+        arrays = {
+            "base": rng.normal(size=(count, 3)),
+            "basis": rng.normal(size=(shapes, count, 3)),
+            "coefficients": rng.normal(size=(2, shapes)),
+        }
+        found = device.fetch(blend_shapes(**device.send(arrays)))
+        expected = arrays["base"] + np.tensordot(arrays["coefficients"], arrays["basis"], 1)
+        assert_close(found, expected, of_max=1e-15, reason=EXACT)
 
 
 def test_mixed_devices(device: Place) -> None:
     check_mixed_devices(skin_problem(), device)
+    check_mixed_devices(blend_shapes_problem(), device)
     check_mixed_devices(skin_normals_problem(), device)
 
 

@@ -103,10 +103,13 @@ class LeastSquares:
             *(approach.outline_mm, weights.front, self.config.front_margin_mm),
         )
         loss, nearest = closest_points(*match, approach.sigma_mm, approach.plane)
+        overlap = contact * collision(joints, hand.bones, self.config.collision_radius_mm)
+        # The ops ignore points that are no numbers; a pose that has left the numbers must not pass for one.
+        finite = xp.isfinite(joints).all(axis=(1, 2))
         terms = {
             "points": points * loss,
             "silhouette": silhouette * outline(*view),
-            "collision": contact * collision(joints, hand.bones, self.config.collision_radius_mm),
+            "collision": xp.where(finite, overlap, self._full(count, np.nan)),
         }
         if not derivatives:
             nothing = xp.zeros(0, hand.rest.dtype)
@@ -120,12 +123,12 @@ class LeastSquares:
         )
         chain = (hand.ancestry, hand.columns, moving.axes, moving.pivots)
         skin = (transforms, pose.translation, rest, hand.indices, hand.weights)
-        basis = xp.ascontiguousarray(hand.vertex_basis[:, :shapes])
+        basis = hand.vertex_basis[:shapes]
         system = System(terms, *normal_equations(quadratic, posed, *skin, *chain, basis, moving.shifts))
         if (terms["collision"] > 0).any():
             quadratic = collision_quadratic(contact, joints, hand.bones, self.config.collision_radius_mm)
             skin = (transforms, pose.translation, keypoints, hand.keypoint_joints, hand.ones)
-            basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]].transpose(1, 0, 2))
+            basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]])
             hessian, gradient = normal_equations(quadratic, joints, *skin, *chain, basis, moving.shifts)
             system.hessian += hessian
             system.gradient += gradient
