@@ -66,8 +66,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "Fit",
     "--solver",
     type=click.Choice(["auto", "lm", "gradient"]),
-    help="auto: a tournament of proposals by Levenberg-Marquardt, judged by a z-buffer; lm: the same, judged by its own "
-    "cost; gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
+    help="auto: a tournament of Levenberg-Marquardt, judged by a z-buffer; lm: the same, judged by its own cost; "
+    "gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
 )
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, stages and other settings.")
 @option(
