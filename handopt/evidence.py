@@ -69,19 +69,17 @@ def _one_view(
 ) -> dict[str, Floats]:
     from scipy.ndimage import distance_transform_edt
 
+    if mirror:
+        observation, crop = observation.mirrored(), crop.mirrored()
     grid = observation.grid(crop)
     points = np.asarray(observation.points_mm, np.float64)
     coefficients = np.array(crop.coefficients, np.float64)
     free, hand = grid.free, grid.hand
-    if mirror:
-        points = points * [-1, 1, 1]
-        coefficients[1] = config.crop_px - 1 - coefficients[1]
-        free, hand = free[:, ::-1], hand[:, ::-1]
     weight = np.where(hand, 1.0, np.where(free, config.free_weight, 0.0)) * (hand.size / max(1, hand.sum()))
     return {
         "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
         "coefficients": coefficients,
-        "centre": np.asarray(observation.center_mm) * ([-1, 1, 1] if mirror else [1, 1, 1]),
+        "centre": np.asarray(observation.center_mm),
         "splats": _project(_thin(points, spacing_mm), coefficients),
         "field": distance_transform_edt(free) * crop.mm_per_px,
         "mm_per_px": np.asarray(crop.mm_per_px),
@@ -91,8 +89,11 @@ def _one_view(
 
 def _thin(points: Floats, spacing_mm: float) -> Floats:
     """The mean of the points in each occupied cell of a lattice."""
-    _, cell, count = np.unique(np.floor(points / spacing_mm), axis=0, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(cell.ravel(), points[:, axis]) for axis in range(3)], axis=1)
+    x, y, z = np.floor(points / spacing_mm).astype(np.int64).T
+    x, y, z = x - x.min(), y - y.min(), z - z.min()
+    numbers = (x * (y.max() + 1) + y) * (z.max() + 1) + z
+    _, cell, count = np.unique(numbers, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(cell, points[:, axis]) for axis in range(3)], axis=1)
     return np.asarray(sums / count[:, None])
 
 
