@@ -100,12 +100,13 @@ _STAGES = (
 )
 
 
+_CAPTURE = Round(Approach(10, 40.0, points=240, vertices=400, outline_mm=40.0), keep=6)
 _ROUNDS = (
-    Round(Approach(5, 30.0, points=160, vertices=300), keep=24, enter=64),
-    Round(Approach(5, 15.0, points=160, vertices=300, scale=True), keep=10, mutants=1, crossings=1),
-    Round(Approach(6, 10.0, points=240, vertices=400, scale=True), keep=3, mutants=1, crossings=1),
-    Round(Approach(5, 6.0, points=400, plane=0.9, prior=0.3, scale=True, proportions=True), keep=2),
-    Round(Approach(6, 5.0, points=1000, plane=0.9, prior=0.1, scale=True, proportions=True), keep=1),
+    Round(Approach(5, 20.0, points=160, vertices=300, outline_mm=15.0), keep=24, enter=64),
+    Round(Approach(5, 15.0, points=160, vertices=300, outline_mm=15.0, scale=True), keep=10, mutants=2, crossings=1),
+    Round(Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, scale=True), keep=3, mutants=2, crossings=1),
+    Round(Approach(6, 6.0, points=400, plane=0.9, outline_mm=15.0, prior=0.3, scale=True, proportions=True), keep=2),
+    Round(Approach(8, 5.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True), keep=2),
 )
 
 
@@ -117,6 +118,7 @@ class Config:
     steps: Steps = field(default_factory=Steps)
     stages: tuple[Stage, ...] = _STAGES
     rounds: tuple[Round, ...] = _ROUNDS
+    capture: Round = _CAPTURE  # the round that comes first where a pose to start from is given
     vertices: VertexStage = field(default_factory=VertexStage)
     solver: str = "auto"  # or "lm": Levenberg-Marquardt (rounds), or "gradient": descent on the rendered depth (stages)
     descent: str = "adam"  # or "momentum": how gradient descent makes its steps

@@ -12,7 +12,7 @@ from handopt.projection import project
 from handopt.render import render_depth
 
 if TYPE_CHECKING:
-    from handopt.crop import Crop
+    from handopt.crop import Crop, Grid
     from handopt.observation import Observation
 
 Floats = NDArray[np.float64]
@@ -28,6 +28,7 @@ class Evidence:
     splats: (I, M, 3) crop coordinates, points about as far apart as the model's vertices; padding has z = 2
     field: (I, S, S) mm, distance of each pixel to where the hand may be; mm_per_px: (I,)
     nearest_depth: (I, S, S) mm, on the hand the smallest depth in 5 x 5 pixels, 0 elsewhere
+    grids: of each image its crop and its observation resampled to it
     weight: (I, S, S) of each pixel in the depth term, 1 / (share of the crop that the hand covers) on the hand
     """
 
@@ -41,6 +42,7 @@ class Evidence:
     mm_per_px: Array
     weight: Array
     mirrored: tuple[bool, ...]
+    grids: tuple[tuple["Crop", "Grid"], ...]
 
     def target(self, radius: float) -> Array:
         """Observed closeness (I, S, S), splatted like the model (see README, "Why both sides are splatted")."""
@@ -59,23 +61,31 @@ def gather_evidence(
 
     spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
     """
-    parts = [_one_view(observation, crop, mirror, spacing_mm, config, rng) for observation, crop, mirror in views]
+    seen = [(o.mirrored(), crop.mirrored()) if mirror else (o, crop) for o, crop, mirror in views]
+    grids = [(crop, observation.grid(crop)) for observation, crop in seen]
+    parts = [
+        _one_view(observation, crop, grid, spacing_mm, config, rng)
+        for (observation, _), (crop, grid) in zip(seen, grids, strict=True)
+    ]
     longest = max(len(part["splats"]) for part in parts)
     for part in parts:
         padding = np.full((longest - len(part["splats"]), 3), 2.0)
         part["splats"] = np.concatenate([part["splats"], padding])
     arrays = {name: to_device(np.stack([part[name] for part in parts]), device, dtype) for name in parts[0]}
-    return Evidence(size=config.crop_px, mirrored=tuple(mirror for _, _, mirror in views), **arrays)
+    mirrored = tuple(mirror for _, _, mirror in views)
+    return Evidence(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), **arrays)
 
 
 def _one_view(
-    observation: "Observation", crop: "Crop", mirror: bool, spacing_mm: float, config: Config, rng: np.random.Generator
+    observation: "Observation",
+    crop: "Crop",
+    grid: "Grid",
+    spacing_mm: float,
+    config: Config,
+    rng: np.random.Generator,
 ) -> dict[str, Floats]:
     from scipy.ndimage import distance_transform_edt, minimum_filter
 
-    if mirror:
-        observation, crop = observation.mirrored(), crop.mirrored()
-    grid = observation.grid(crop)
     points = np.asarray(observation.points_mm, np.float64)
     coefficients = np.array(crop.coefficients, np.float64)
     free, hand, depth = grid.free, grid.hand, grid.depth_mm

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.camera import Camera
 from handopt.crop import Crop, Grid
 from handopt.raster import rasterise
 
 Floats = NDArray[np.floating]
 
+VISIBLE_MM = 22.0
+"""A joint counts as visible where the surface on its ray is nearer by less than this, times the hand's scale."""
 WRONG_MM = 20.0
 """A depth that is off by this much, or hand where there is none or none where there is, counts as wholly wrong."""
 
@@ -40,3 +43,15 @@ def explain(vertices_mm: Floats, faces: NDArray[np.int32], crop: Crop, grid: Gri
     off = np.minimum(np.abs(depth - grid.depth_mm), WRONG_MM) / WRONG_MM
     wrong = np.where(grid.hand, np.where(covered, off, 1.0), covered & grid.free)
     return Explanation(wrong.sum(axis=(1, 2), dtype=np.float64) / max(1, int(grid.hand.sum())), depth)
+
+
+def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:
+    """Which joints (21, 3) are seen, (21,): those with no more than their own flesh in front of them.
+
+    depth_mm: (H, W) z-buffer, 0 where there is nothing; scale: of the hand
+    """
+    pixels = np.rint(camera.project(joints_mm)).astype(int)
+    columns, rows = np.clip(pixels[:, 0], 0, camera.width - 1), np.clip(pixels[:, 1], 0, camera.height - 1)
+    inside = (pixels[:, 0] == columns) & (pixels[:, 1] == rows)
+    surface = depth_mm[rows, columns]
+    return np.asarray(inside & (surface > 0) & (joints_mm[:, 2] - surface < VISIBLE_MM * scale))

@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.backend import Device, resolve_device, sparse_to_device, to_device, using
+from handopt.backend import Device, resolve_device, sparse_to_device, to_device, to_numpy, using
 from handopt.camera import Camera
+from handopt.confidence import Signs, confidence
 from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import ConfigError, ShapeError
 from handopt.evidence import Evidence, gather_evidence
+from handopt.explain import visible_joints
 from handopt.hand import MIRROR, Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation, observe
-from handopt.optimise.descend import descend, prune, refine_vertices
+from handopt.optimise.descend import Descent, descend, prune, refine_vertices
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.optimise.starts import believed_angles, fixed_starts, proposed_starts
+from handopt.optimise.starts import around, believed_angles, fixed_starts, proposed_starts
 from handopt.optimise.tournament import Tournament
-from handopt.quality import measure, most_plausible, status_of
-from handopt.result import FitResult
-from handopt.rig import Rig, default_rig
+from handopt.quality import Ranking, measure, most_plausible, rank, status_of
+from handopt.result import Alternative, FitResult
+from handopt.rig import Rig, default_rig, with_proportions
 
 Progress = Callable[[int, int, float], None]
 View = tuple[Observation, Crop, bool]
@@ -112,23 +114,42 @@ def fit(
     ]
     right = rig if rig.side == "right" else rig.mirrored()
     with using(place):
-        winner = _optimise(right, views, start, shape, config.times(len(sides)), place, seed, clock, progress)
+        winner, unexplained, alternatives = _optimise(
+            right, views, start, shape, config.times(len(sides)), place, seed, clock, progress
+        )
     observation, crop, mirror = views[winner.view]
     fitted_rig = right.mirrored() if mirror else right
+    shaped = with_proportions(fitted_rig, winner.proportions) if len(winner.proportions) else fitted_rig
     quality = measure(winner.vertices_mm, observation, fitted_rig.faces)
+    visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, camera, float(winner.trace.scale[-1]))
+    sure = confidence(
+        Signs.of(
+            unexplained,
+            winner.joints_mm,
+            visible,
+            [(other.unexplained, other.joints_mm) for other in alternatives],
+            observation.likeness,
+            observation.border_share,
+        )
+    )
     clock.lap("measure")
     return FitResult(
         image=image,
         hand=fitted_rig.side,
-        status=status_of(winner.converged, observation, quality),
+        status=status_of(winner.converged, observation, quality, sure),
         camera=camera,
         rig=fitted_rig,
         observation=observation,
         crop=crop,
         shape_kind=shape,
+        rest_mm=shaped.rest_mm if winner.trace.rest_mm is None else winner.trace.rest_mm[-1],
         fitted_depth_mm=quality.fitted_depth_mm,
         residual_mm=quality.residual_mm,
         silhouette_iou=quality.silhouette_iou,
+        unexplained=unexplained,
+        confidence=sure,
+        joint_visible=visible,
+        alternatives=alternatives,
         seconds=clock.seconds,
         device=str(place),
         seed=seed,
@@ -149,7 +170,7 @@ def _optimise(
     seed: int,
     clock: "_Clock",
     progress: Progress | None,
-) -> Winner:
+) -> tuple[Winner, float, tuple[Alternative, ...]]:
     """Fit a right hand to all views at once; left hands are mirrored views."""
     hand = Hand.of(rig, place)
     evidence = gather_evidence(views, rig.vertex_spacing_mm, config, np.random.default_rng(seed), place)
@@ -163,8 +184,9 @@ def _optimise(
         clock.lap("descend")
     else:
         if start is not None:
-            pose = _given_start(hand, evidence, start)
+            pose = around(_given_start(hand, evidence, start), hand)
             expected = pose.angles
+            config = dataclasses.replace(config, rounds=(config.capture, *config.rounds))
         elif config.proposals:
             pose = proposed_starts(hand, rig, views, config.proposals)
             expected = to_device(believed_angles(pose), place, hand.rest.dtype)
@@ -174,12 +196,35 @@ def _optimise(
         clock.lap("starts")
         descent = Tournament(hand, evidence, config, progress).run(pose, expected)
         clock.lap("tournament")
-    row = most_plausible(descent, hand, [observation for observation, _, _ in views], evidence.mirrored, rig.faces)
+    observations = [observation for observation, _, _ in views]
+    ranking = rank(descent, hand, evidence, [observation.score for observation in observations], rig.faces)
+    if config.solver == "auto":
+        row = int(ranking.rows[0])
+    else:
+        row = most_plausible(descent, hand, observations, evidence.mirrored, rig.faces)
+    unexplained = float(ranking.unexplained[ranking.rows == row][0])
+    others = _alternatives(descent, hand, evidence, ranking, row)
     clock.lap("choose")
     if shape == "vertices":
         descent, row = refine_vertices(objective, descent, row, config), 0
         clock.lap("vertices")
-    return Winner.of(descent, row, evidence, hand)
+    return Winner.of(descent, row, evidence, hand), unexplained, others
+
+
+def _alternatives(
+    descent: Descent, hand: Hand, evidence: Evidence, ranking: Ranking, row: int
+) -> tuple[Alternative, ...]:
+    """All survivors but one, best first."""
+    pose = descent.pose
+    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
+    images = to_numpy(pose.image)
+    found = []
+    for other, unexplained in zip(ranking.rows, ranking.unexplained, strict=True):
+        if other != row:
+            mirrored = evidence.mirrored[images[other]]
+            side, flip = ("left", MIRROR) if mirrored else ("right", np.ones(3))
+            found.append(Alternative(side, float(unexplained), joints[other] * flip))
+    return tuple(found)
 
 
 def _checked_config(config: Config, shape: str) -> Config:

@@ -31,7 +31,7 @@ PEAK_MM = 40.0
 PALM_SPACING_MM = 30.0
 TIP_TO_PALM_MM = (45.0, 125.0)
 PIECE_CM2 = (0.15, 60.0)
-FARTHER_CM2 = 32.0
+FARTHER_CM2 = 40.0
 PIECE_GAP_MM = (-100.0, 120.0)
 HOLE_MM2 = 150.0
 BACKGROUND_REACH_MM = 60.0
@@ -222,7 +222,7 @@ def with_pieces(
     """Add the small surfaces that adjoin a surface in the image: fingers that depth edges cut off from their hand.
 
     depth_mm, labels: (h, w), pixels of pixel_mm. area_cm2: (labels,). surface: (h, w) with the labels own: (n,). A
-    piece has at most 60 cm2 and lies, where they meet, at most 120 mm nearer; or it has at most 32 cm2, lies at most
+    piece has at most 60 cm2 and lies, where they meet, at most 120 mm nearer; or it has at most 40 cm2, lies at most
     100 mm farther, and does not continue a larger surface behind. Pieces of pieces follow once. Returns the mask and
     all labels in it.
     """

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
+from handopt.evidence import Evidence
+from handopt.explain import explain
 from handopt.hand import MIRROR, Hand
 from handopt.observation import Observation
 from handopt.optimise.descend import Descent
@@ -17,7 +19,9 @@ Faces = NDArray[np.int32]
 
 # A good fit's median and mean absolute residual are at most these, and its overlap at least this.
 GOOD_MEDIAN_MM, GOOD_MEAN_MM, GOOD_OVERLAP = 4.0, 5.0, 0.75
+GOOD_CONFIDENCE = 0.5
 OVERLAP_WEIGHT, DOUBT_WEIGHT = 1.0, 0.1
+RANK_DOUBT_WEIGHT = 0.03  # unexplained share per unit of an observation's plausibility
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,30 @@ def most_plausible(
     return rows[int(np.argmin(costs))]
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """All survivors of a search, best first: their rows, and how much of the observation each leaves unexplained."""
+
+    rows: NDArray[np.int64]
+    unexplained: NDArray[np.float64]
+
+
+def rank(descent: Descent, hand: Hand, evidence: Evidence, scores: list[float], faces: Faces) -> Ranking:
+    """Order survivors by how much of their observation they leave unexplained, and its lack of plausibility.
+
+    scores: plausibility of each image's observation; faces: of the right hand. See handopt.explain.
+    """
+    images = to_numpy(descent.pose.image)
+    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose)))
+    unexplained = np.empty(len(images))
+    for image in np.unique(images):
+        rows = images == image
+        unexplained[rows] = explain(vertices[rows], faces, *evidence.grids[image]).unexplained
+    doubt = max(scores) - np.array(scores)[images]
+    order = np.argsort(unexplained + RANK_DOUBT_WEIGHT * doubt, kind="stable")
+    return Ranking(order, unexplained[order])
+
+
 def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Quality:
     """Measure the fit on the full image: a z-buffered mesh against the observed hand, the forearm left out."""
     from scipy.ndimage import binary_fill_holes
@@ -74,13 +102,16 @@ def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Qual
     return Quality(fitted, numbers, float((hand & covered).sum() / max(1, union.sum())))
 
 
-def status_of(converged: bool, observation: Observation, quality: Quality) -> str:
+def status_of(converged: bool, observation: Observation, quality: Quality, confidence: float) -> str:
+    """Say how good a fit is: a good one needs a small residual, silhouettes that overlap, and confidence."""
     median, mean, overlap = quality.residual_mm["median"], quality.residual_mm["mean"], quality.silhouette_iou
     facts = f"median residual {median:.1f} mm, mean {mean:.1f} mm, silhouettes overlap by {overlap:.0%}"
     if not np.isfinite(median):
         verdict = "The fit failed: the model does not cover the observed hand"
     elif median > GOOD_MEDIAN_MM or mean > GOOD_MEAN_MM or overlap < GOOD_OVERLAP:
         verdict = f"The fit is poor: {facts}"
+    elif confidence < GOOD_CONFIDENCE:
+        verdict = f"The fit is doubtful (confidence {confidence:.2f}): {facts}"
     else:
         verdict = f"The fit is good: {facts}"
     ending = "" if converged else "; it was still improving when the iterations ran out"

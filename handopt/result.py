@@ -42,6 +42,15 @@ class Trace:
     rest_mm: Floats | None = None
 
 
+@dataclass(frozen=True)
+class Alternative:
+    """Another hypothesis that survived the search, with the share of the observation that it leaves unexplained."""
+
+    hand: str
+    unexplained: float
+    joints_mm: Floats
+
+
 @dataclass
 class FitResult:
     """A hand fitted to one depth image; lengths in mm, in the camera frame (x right, y down, z forward) unless said.
@@ -53,9 +62,11 @@ class FitResult:
     empty. rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
     vertices_mm: (V, 3) posed mesh. fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none.
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
-    silhouette_iou: of the mesh and the observed hand, 0 .. 1. terms: value of each loss term at the end.
-    seconds: per stage. history: every term (T,), and 'total', 'radius_px', 'stage', 'step'.
-    renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at the final radius.
+    silhouette_iou: of the mesh and the observed hand, 0 .. 1. unexplained: share of the observed hand that the mesh
+    does not explain, from 0 (see handopt.explain). confidence: 0 .. 1, see handopt.confidence. joint_visible: (21,)
+    joints with no more than their own flesh before them. alternatives: other poses that survived, best first. terms:
+    value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total', 'radius_px', 'stage',
+    'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at the final radius.
     """
 
     image: str | None
@@ -78,6 +89,10 @@ class FitResult:
     fitted_depth_mm: Floats
     residual_mm: dict[str, float]
     silhouette_iou: float
+    unexplained: float
+    confidence: float
+    joint_visible: npt.NDArray[np.bool_]
+    alternatives: tuple[Alternative, ...]
     terms: dict[str, float]
     iterations: int
     seconds: dict[str, float]
@@ -90,6 +105,12 @@ class FitResult:
     trace: Trace = field(repr=False)
     renders: Floats = field(repr=False)
     target: Floats = field(repr=False)
+
+    @property
+    def hand_margin(self) -> float | None:
+        """How much more the best fit of the other hand leaves unexplained; None where only one hand was tried."""
+        others = [other.unexplained for other in self.alternatives if other.hand != self.hand]
+        return min(others) - self.unexplained if others else None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""
@@ -118,6 +139,11 @@ class FitResult:
             },
             "residual_mm": self.residual_mm,
             "silhouette_iou": self.silhouette_iou,
+            "unexplained": self.unexplained,
+            "confidence": self.confidence,
+            "joint_visible": self.joint_visible,
+            "hand_margin": self.hand_margin,
+            "alternatives": [vars(alternative) for alternative in self.alternatives],
             "terms": self.terms,
             "iterations": self.iterations,
             "seconds": self.seconds,

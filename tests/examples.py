@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "examples"
 QUICK = Config(
+    solver="gradient",
     starts=12,
     crop_px=64,
     points=96,
@@ -29,7 +30,7 @@ QUICK = Config(
     ),
     vertices=VertexStage(iterations=12),
 )
-"""Settings for a fit within a third of a second, good enough for an open hand."""
+"""Settings for a gradient descent within a third of a second, good enough for an open hand."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,13 @@ def fitted(name: str, hand: str | None = None) -> FitResult:
 
 
 @cache
+def by_descent(name: str) -> FitResult:
+    """A short fit of an example by gradient descent."""
+    return example(name).fit()
+
+
+@cache
 def with_vertices(name: str) -> FitResult:
     """The fit of an example's surface, from the true pose."""
-    config = Config(stages=QUICK.stages[2:])
+    config = Config(solver="gradient", stages=QUICK.stages[2:])
     return example(name).fit(config=config, start=example(name).truth, shape="vertices")

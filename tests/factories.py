@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from handopt.camera import Camera
 from handopt.crop import Crop
 from handopt.observation import Observation
-from handopt.result import FitResult, Trace
+from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig
 
 Floats = NDArray[np.float64]
@@ -108,6 +108,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         angles_rad=trace.angles_rad[-1],
         scale=1.01,
         shape_kind="scale",
+        proportions=np.zeros(0),
         rest_mm=rig.rest_mm.copy(),
         vertices_mm=vertices,
         fitted_depth_mm=fitted,
@@ -116,6 +117,10 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
             "mean": float(errors.mean()),
             "p95": float(np.percentile(errors, 95)),
         },
+        unexplained=0.21,
+        confidence=0.93,
+        joint_visible=np.arange(21) % 3 > 0,
+        alternatives=(Alternative("left" if side == "right" else "right", 0.32, joints + 15.0),),
         silhouette_iou=float(both.sum() / (observation.mask | (fitted > 0)).sum()),
         terms={"depth": float(total[-1]) * 0.9, "limits": float(total[-1]) * 0.1},
         iterations=iterations,

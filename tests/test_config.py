@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handopt.config import SOLVERS, Config, Stage, Steps, VertexStage, Weights
+from handopt.config import DESCENTS, Approach, Config, Round, Stage, Steps, VertexStage, Weights
 from handopt.errors import ConfigError
 from handopt.optimise import solvers
 
@@ -33,18 +33,19 @@ def test_the_default_is_coarse_to_fine_and_ends_with_one_hypothesis() -> None:
 def test_every_setting_survives_a_round_trip() -> None:
     config = Config(
         weights=Weights(depth=1.5), steps=Steps(scale=0.02), stages=(Stage(**STAGE, scale=True, mutants=1, parents=3),),
-        vertices=VertexStage(iterations=7), solver="momentum", starts=5,
+        vertices=VertexStage(iterations=7), solver="lm", descent="momentum", starts=5,
+        rounds=(Round(Approach(3, 9.0, scale=True), keep=2, mutants=1),),
     )  # fmt: skip
     values = config.to_dict()
     assert set(values) == {f.name for f in dataclasses.fields(Config)}
-    again = Config.from_dict({**values, "stages": list(values["stages"])})
+    again = Config.from_dict({**values, **{name: list(values[name]) for name in ("stages", "rounds")}})
     assert again == config
     assert Config.from_dict({}) == Config()
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     text = """
-    solver = "momentum"
+    descent = "momentum"
     starts = 7
     huber = 0
     weights.depth = 2
@@ -70,7 +71,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     default = Config()
     assert read == dataclasses.replace(
         default,
-        solver="momentum",
+        descent="momentum",
         starts=7,
         huber=0.0,
         weights=dataclasses.replace(default.weights, depth=2.0),
@@ -94,7 +95,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"weights": 3.0}, "expected a table, got 3.0"),
         ({"stages": STAGE}, "stages: expected an array of tables"),
         ({"stages": [3]}, "expected a table, got 3"),
-        ({"stages": []}, "stages: at least one stage is needed"),
+        ({"stages": []}, "stages: at least one is needed"),
         ({"stages": [STAGE, {"iterations": 3}]}, "stages[1].radius_px is missing"),
         ({"starts": 3.0}, "starts: expected int, got 3.0"),
         ({"starts": True}, "starts: expected int, got True"),
@@ -102,7 +103,11 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"huber": "1"}, "huber: expected float, got '1'"),
         ({"solver": 3}, "solver: expected str, got 3"),
         ({"stages": [{**STAGE, "scale": 1}]}, "stages[0].scale: expected bool, got 1"),
-        ({"solver": "newton"}, "solver: expected one of adam, momentum, got 'newton'"),
+        ({"solver": "newton"}, "solver: expected one of auto, lm, gradient, got 'newton'"),
+        ({"descent": "newton"}, "descent: expected one of adam, momentum, got 'newton'"),
+        ({"rounds": []}, "rounds: at least one is needed"),
+        ({"rounds": [{"keep": 2}]}, "rounds[0].approach is missing"),
+        ({"rounds": [{"keep": 0, "approach": {"iterations": 2, "sigma_mm": 3.0}}]}, "rounds[0].keep: must be"),
         ({"weights": {"depth": -1.0}}, "weights.depth: expected a number of at least 0, got -1.0"),
         ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
         ({"steps": {"scale": float("inf")}}, "steps.scale: expected a number of at least 0, got inf"),
@@ -168,8 +173,8 @@ def test_settings_are_constants() -> None:
         Config().starts = 3  # type: ignore[misc]
 
 
-def test_every_solver_that_can_be_named_exists() -> None:
-    assert set(SOLVERS) == set(solvers.SOLVERS)
+def test_every_descent_that_can_be_named_exists() -> None:
+    assert set(DESCENTS) == set(solvers.SOLVERS)
 
 
 def test_absurd_files_are_refused(tmp_path: Path) -> None:

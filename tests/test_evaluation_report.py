@@ -52,7 +52,7 @@ def test_an_evaluation_is_replaced_and_nothing_else(tmp_path: Path) -> None:
         save_evaluation(evaluation(), folder, overwrite=True)
     (tmp_path / "fits").mkdir()
     (tmp_path / "fits" / "result.json").write_text('{"format": "handopt.result/1"}')
-    with pytest.raises(OutputError, match="no result of handopt and was kept"):
+    with pytest.raises(OutputError, match="no evaluation of handopt and was kept"):
         save_evaluation(evaluation(), tmp_path / "fits", overwrite=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 from compare import assert_close, assert_same_bits
-from examples import QUICK, example, fitted, with_vertices
+from examples import QUICK, by_descent, example, fitted, with_vertices
 from factories import raster
 from numpy.typing import NDArray
 from opcheck import Place
@@ -21,9 +21,10 @@ from handopt.fitting import Start, fit
 from handopt.hand import MIRROR
 from handopt.objective import TERMS
 from handopt.observation import observe
+from handopt.optimise.levenberg import TERMS as LEAST_SQUARES_TERMS
 from handopt.quality import measure
 from handopt.result import FitResult, schema
-from handopt.rig import default_rig
+from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +33,8 @@ FLOAT32 = "float32 positions of 500 mm are exact to 3e-5 mm, and each is a sum o
 RESULTS = {
     "right": lambda: fitted("open"),
     "left": lambda: fitted("left"),
+    "right, gradient": lambda: by_descent("open"),
+    "left, gradient": lambda: by_descent("left"),
     "right, vertices": lambda: with_vertices("open"),
     "left, vertices": lambda: with_vertices("left"),
 }
@@ -62,15 +65,15 @@ def test_auto_takes_the_side_that_fits(name: str) -> None:
     assert result.hand == example(name).hand
 
 
-@pytest.mark.parametrize("solver", ["adam", "momentum"])
-def test_both_solvers_mend_a_disturbed_pose(solver: str) -> None:
+@pytest.mark.parametrize("settings", [("lm", "adam"), ("gradient", "adam"), ("gradient", "momentum")])
+def test_every_solver_mends_a_disturbed_pose(settings: tuple[str, str]) -> None:
     problem = make_problem(1)
-    config = replace(Config(), solver=solver)
+    config = replace(Config(), solver=settings[0], descent=settings[1])
     result = fit(problem.depth_mm, CAMERA, start=problem.start, config=config, shape="none", device="cpu")
     before = np.linalg.norm(pose_rig(default_rig("right"), problem.start)[1] - problem.joints_mm, axis=1).mean()
     assert before > 20
     assert np.linalg.norm(result.joints_mm - problem.joints_mm, axis=1).mean() < 5
-    assert result.config["solver"] == solver
+    assert (result.config["solver"], result.config["descent"]) == settings
 
 
 def test_every_device(device: Place) -> None:
@@ -86,6 +89,8 @@ def test_every_device(device: Place) -> None:
 def test_the_last_pose_makes_the_result(result: FitResult) -> None:
     """Through the rig's own kinematics; a left rig takes the same angles with side -1."""
     rig, trace = result.rig, result.trace
+    if len(result.proportions):
+        rig = with_proportions(rig, result.proportions)
     assert rig.side_sign == (1 if result.hand == "right" else -1)
     assert_same_bits(result.rotation, trace.rotation[-1], "rotation")
     assert_same_bits(result.translation_mm, trace.translation_mm[-1], "translation")
@@ -114,13 +119,14 @@ def test_every_iteration_is_told(result: FitResult) -> None:
     count, size = result.iterations, result.crop.size
     assert count > 10
     history, trace = result.history, result.trace
-    assert set(history) == {*TERMS, "total", "stage", "radius_px", "step"}
+    terms = LEAST_SQUARES_TERMS if result.config["solver"] == "auto" else TERMS
+    assert set(history) == {*terms, "total", "stage", "radius_px", "step"}
     assert all(values.shape == (count,) for values in history.values())
     assert all(np.isfinite(values).all() for values in history.values())
-    assert_close(history["total"], sum(history[name] for name in TERMS), rtol=1e-9, reason="a sum of the terms")
+    assert_close(history["total"], sum(history[name] for name in terms), rtol=1e-9, reason="a sum of the terms")
     assert (np.diff(history["stage"]) >= 0).all()
     assert (np.diff(history["radius_px"]) <= 0).all()
-    assert result.terms == {name: history[name][-1] for name in (*TERMS, "total")}
+    assert result.terms == {name: history[name][-1] for name in (*terms, "total")}
     shapes = [trace.rotation.shape, trace.translation_mm.shape, trace.angles_rad.shape, trace.scale.shape]
     assert shapes == [(count, 3, 3), (count, 3), (count, 15, 3), (count,)]
     assert (trace.rest_mm is None) == (result.shape_kind != "vertices")
@@ -158,7 +164,8 @@ def test_the_document_follows_the_schema_and_repeats_the_settings(result: FitRes
     assert document["iterations"] == result.iterations
     assert Config.from_dict(document["config"]).to_dict() == result.config
     assert all(value >= 0 for value in document["seconds"].values())
-    assert {"observe", "descend", "measure"} <= set(document["seconds"])
+    search = "tournament" if result.config["solver"] == "auto" else "descend"
+    assert {"observe", search, "measure"} <= set(document["seconds"])
     assert ("vertices" in document["seconds"]) == (result.shape_kind == "vertices")
     assert {"python", "handopt", "numpy"} <= set(document["versions"])
     assert set(result.observation.notes) <= set(document["assumptions"])
@@ -211,10 +218,23 @@ def scaled_problem(scale: float) -> tuple[Floats, Start]:
 @pytest.mark.parametrize("scale", [0.88, 1.12])
 def test_the_size_is_found(scale: float) -> None:
     depth, start = scaled_problem(scale)
-    result = fit(depth, CAMERA, start=start, device="cpu")
+    result = fit(depth, CAMERA, start=start, shape="scale", device="cpu")
     assert result.shape_kind == "scale"
     assert abs(result.scale - scale) < 0.05
     assert_same_bits(result.rest_mm, result.rig.rest_mm, "rest vertices")
+
+
+@pytest.mark.parametrize("scale", [0.88, 1.12])
+def test_size_and_proportions_are_found_together(scale: float) -> None:
+    """The palm's length tells of both: a scale and proportions may share the difference."""
+    depth, start = scaled_problem(scale)
+    result = fit(depth, CAMERA, start=start, device="cpu")
+    assert result.shape_kind == "proportions"
+    palm = with_proportions(result.rig, result.proportions).keypoints_mm
+    own = result.rig.keypoints_mm
+    lengths = [np.linalg.norm(keypoints[9] - keypoints[0]) for keypoints in (palm, own)]
+    assert result.scale * lengths[0] / lengths[1] == pytest.approx(scale, rel=0.04)
+    assert set(result.to_dict()["shape"]["proportions"]) == set(PROPORTION_NAMES)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.1])
@@ -246,7 +266,7 @@ def test_vertices_move_and_the_hand_stays_a_hand(name: str) -> None:
     rest, fit_now = (face_normals(v, result.rig.faces) for v in (result.rig.rest_mm, result.rest_mm))
     assert (rest * fit_now).sum(axis=1).min() > 0, "no triangle is turned over"
     assert_same_bits(result.rest_mm, result.trace.rest_mm[-1], "rest vertices")
-    without = example(name).fit(config=Config(stages=QUICK.stages[2:]), start=example(name).truth)
+    without = example(name).fit(config=Config(solver="gradient", stages=QUICK.stages[2:]), start=example(name).truth)
     assert result.residual_mm["mean"] < without.residual_mm["mean"]
 
 
@@ -261,6 +281,7 @@ def test_vertices_follow_a_bump() -> None:
     bump = 6.0 * np.exp(-0.5 * (distance / 12.0) ** 2)
     vertices, _ = pose_rig(replace(rig, rest_mm=rig.rest_mm + bump[:, None] * rig.normals), truth)
     config = Config(
+        solver="gradient",
         stages=(Stage(iterations=2, radius_px=3.5, sigma_mm=8.0, step=0.01, keep=1),),
         steps=Steps(vertices_mm=0.15),
         vertices=VertexStage(iterations=60, radius_px=3.0, sigma_mm=6.0, step=0.5),
@@ -310,7 +331,8 @@ def test_a_mirrored_image_is_found_as_well() -> None:
 
 def test_a_start_is_told_in_the_frame_of_its_own_hand() -> None:
     """From the true pose of a left hand, without steps to speak of, comes the true pose."""
-    still = Config(stages=(Stage(iterations=1, radius_px=4.0, sigma_mm=10.0, step=1e-6, keep=1),), crop_px=64)
+    stages = (Stage(iterations=1, radius_px=4.0, sigma_mm=10.0, step=1e-6, keep=1),)
+    still = Config(solver="gradient", stages=stages, crop_px=64)
     for name in ("open", "left"):
         truth = example(name).truth
         result = example(name).fit(start=truth, config=still)

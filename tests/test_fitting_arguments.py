@@ -129,7 +129,7 @@ def start(**changes: Any) -> Start:
     ("arguments", "error", "message"),
     [
         ({"hand": "both"}, ConfigError, "hand: expected one of right, left, auto, got 'both'; change --hand"),
-        ({"shape": "bones"}, ConfigError, "shape: expected one of none, scale, vertices, got 'bones'"),
+        ({"shape": "bones"}, ConfigError, "shape: expected one of none, scale, proportions, vertices, got 'bones'"),
         ({"hand": "left", "rig": "right"}, ConfigError, "is a right hand; use --hand right or another --model"),
         ({"hand": "right", "rig": "left"}, ConfigError, "is a left hand; use --hand left or another --model"),
         ({"device": "gpu"}, DeviceError, "--device 'gpu' is not known; use auto, cpu, cuda or cuda:N"),
@@ -263,7 +263,7 @@ def test_a_fit_that_was_cut_short_says_so() -> None:
 
 def test_a_fit_that_stands_still_has_converged() -> None:
     still = replace(QUICK.stages[-1], iterations=40, step=0.0)
-    result = example("open").fit(start=example("open").truth, config=Config(stages=(still,)))
+    result = example("open").fit(start=example("open").truth, config=Config(solver="gradient", stages=(still,)))
     assert result.converged
     assert "still improving" not in result.status
     assert result.iterations < 20

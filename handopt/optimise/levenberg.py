@@ -24,6 +24,7 @@ SIZE_SIGMA = 0.08
 MAX_TURN_RAD, MAX_SHIFT_MM, MAX_RELATIVE = 0.5, 30.0, 0.1
 FIRST_DAMPING, LOWEST_DAMPING, HIGHEST_DAMPING = 1e-2, 1e-6, 1e3
 ACCEPTED, REFUSED = 0.3, 5.0
+TERMS = ("points", "silhouette", "collision", "limits", "prior", "size")
 
 Floats = NDArray[np.float64]
 

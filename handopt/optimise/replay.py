@@ -30,7 +30,6 @@ class Winner:
     joints_mm: Floats
     vertices_mm: Floats
     proportions: Floats
-    rest_mm: Floats
     renders: Floats
     target: Floats
     converged: bool
@@ -77,7 +76,6 @@ class Winner:
             joints_mm=joints.astype(np.float64) @ flip,
             vertices_mm=vertices.astype(np.float64) @ flip,
             proportions=joined.proportions[-1].astype(np.float64),
-            rest_mm=_last_rest(hand, joined) @ flip if rest_trace is None else rest_trace[-1],
             renders=renders[:, :, ::-1] if mirrored else renders,
             target=targets[:, ::-1] if mirrored else targets,
             converged=descent.converged[view],
@@ -94,7 +92,6 @@ class Winner:
             "angles_rad": self.trace.angles_rad[-1],
             "scale": float(self.trace.scale[-1]),
             "proportions": self.proportions,
-            "rest_mm": self.rest_mm,
             "terms": {name: float(values[-1]) for name, values in self.history.items() if name not in SCHEDULE},
             "iterations": len(self.trace.scale),
             "history": self.history,
@@ -127,9 +124,3 @@ def _replay(
 def _on(hand: Hand, pose: Pose) -> Pose:
     """Poses on the device of a hand."""
     return Pose(*(to_device(array, hand.device, array.dtype) for array in vars(pose).values()))
-
-
-def _last_rest(hand: Hand, pose: Pose) -> Floats:
-    """Rest vertices (V, 3) of the last pose."""
-    rest = to_numpy(hand.rest_of(_on(hand, pose))).astype(np.float64)
-    return rest[-1] if rest.ndim == 3 else rest

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 IN_PLANE = 8
 TURNED_ALIKE_RAD = 0.5
+AROUND_RAD = 0.35
 TILTS_RAD = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.6), (0.0, -0.6))  # about the image's x and y axes
 _FLEXION = 2
 # Flexion of MCP, PIP, DIP of a finger (CMC, MCP, IP of the thumb)
@@ -59,7 +60,8 @@ def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any
     """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of."""
     from handopt.proposals import propose
 
-    found = [propose(observation, mirrored, count).for_rig(rig) for observation, _, mirrored in views]
+    seen = [observation.mirrored() if mirrored else observation for observation, _, mirrored in views]
+    found = [propose(observation, count).for_rig(rig) for observation in seen]
     images = np.concatenate([np.full(len(each), image) for image, each in enumerate(found)])
     dtype = hand.rest.dtype
 
@@ -74,6 +76,21 @@ def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any
         image=to_device(images, hand.device, np.int32),
         proportions=to_device(np.zeros((len(images), 0)), hand.device, dtype),
     )
+
+
+def around(pose: Pose, hand: Hand) -> Pose:
+    """Each pose, and copies of it turned by 20 degrees about the camera's axes and with fingers bent more or less."""
+    device, dtype = hand.device, hand.rest.dtype
+    axes = np.concatenate([np.eye(3), -np.eye(3)])
+    turns = np.concatenate([np.zeros((1, 3)), AROUND_RAD * axes, np.zeros((2, 3))])
+    bends = np.zeros((len(turns), 15, 3))
+    bends[-2:, 3:, _FLEXION] = AROUND_RAD * np.array([[1.0], [-1.0]])
+    copies = pose.select(to_device(np.repeat(np.arange(len(pose)), len(turns)), device, np.int64))
+    turn = exponential(to_device(np.tile(turns, (len(pose), 1)), device, dtype))
+    copies.rotation = to_device(turn @ copies.rotation, device, dtype)
+    bent = copies.angles + to_device(np.tile(bends, (len(pose), 1, 1)), device, dtype)
+    copies.angles = to_device(bent, device, dtype)
+    return copies
 
 
 def believed_angles(pose: Pose) -> Floats:

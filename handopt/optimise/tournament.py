@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config, Round
+from handopt.errors import NumericalError
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose
 from handopt.optimise.descend import Descent, Step, best_rows
@@ -95,6 +96,8 @@ class Tournament:
 
         field.pose, system = levenberg(problem, field.pose, stage.approach, record, field.expected)
         field.costs = _finite(to_numpy(system.cost))
+        if not np.isfinite(field.costs).any():
+            raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
 
     def _bred(self, problem: LeastSquares, field: Field, stage: Round) -> Field:
         """The hypotheses, then the best of those that differ from a parent in one finger: redrawn, or another's."""

@@ -1,4 +1,4 @@
-"""What the proposal network sees of a hand: a small image of its mask, from a camera that looks straight at it.
+"""What the bank of proposals sees of a hand: a small image of its mask, from a camera that looks straight at it.
 
 The ray through the hand's centre is turned onto the optical axis (a rotation of the camera about its own centre, so
 perspective is kept and the input does not depend on where in the image the hand is); a grid of 64 x 64 rays then covers
@@ -6,7 +6,7 @@ a cube of 240 mm around the centre.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,6 @@ SIZE: Final = 64
 HALF_MM: Final = 120.0
 MM_PER_PX: Final = 2 * HALF_MM / SIZE
 CENTRE_REACH_MM: Final = 130.0
-OFFSET_SCALE_MM: Final = 100.0
-CHANNELS: Final = 2
 MIDDLE: Final = 0.5 * (SIZE - 1)
 
 
@@ -33,7 +31,7 @@ class View:
     """A camera turned to a hand.
 
     offset_mm: (64, 64) float32, depth less the centre's depth, NaN where the hand is not. turn: (3, 3) rotation from
-    the (mirrored) camera's frame to this view's. distance_mm: of the centre, which lies at (0, 0, distance) here.
+    the camera's frame to this view's. distance_mm: of the centre, which lies at (0, 0, distance) here.
     """
 
     offset_mm: FloatImage
@@ -41,21 +39,17 @@ class View:
     distance_mm: float
 
 
-def view_of(observation: "Observation", mirrored: bool = False) -> View:
-    """Look straight at an observed hand; mirrored: x -> -x of the camera first. Raises ObservationError."""
+def view_of(observation: "Observation") -> View:
+    """Look straight at an observed hand. Raises ObservationError."""
     camera, depth, mask = observation.camera, observation.depth_mm, observation.mask
     points = np.asarray(observation.points_mm, np.float64)
-    cx = camera.cx
-    if mirrored:
-        points = points * [-1.0, 1.0, 1.0]
-        depth, mask, cx = depth[:, ::-1], mask[:, ::-1], camera.width - 1 - cx
     if len(points) == 0:
         raise ObservationError("the observation has no points: nothing can be proposed")
     centre = centre_of(points)
     turn, distance = turn_to_axis(centre)
     rays = view_rays(distance) @ turn  # the inverse of turn, on row vectors
     with np.errstate(divide="ignore", invalid="ignore"):
-        u = camera.fx * rays[..., 0] / rays[..., 2] + cx
+        u = camera.fx * rays[..., 0] / rays[..., 2] + camera.cx
         v = camera.fy * rays[..., 1] / rays[..., 2] + camera.cy
     ahead = (rays[..., 2] > 0) & (np.abs(u) < 1e6) & (np.abs(v) < 1e6)
     column = np.rint(np.where(ahead, u, -1.0)).astype(np.int64)
@@ -64,7 +58,7 @@ def view_of(observation: "Observation", mirrored: bool = False) -> View:
     column, row = np.where(inside, column, 0), np.where(inside, row, 0)
     z = depth[row, column].astype(np.float64)
     seen = inside & mask[row, column] & (z > 0)
-    along = turn[2, 0] * (column - cx) / camera.fx + turn[2, 1] * (row - camera.cy) / camera.fy + turn[2, 2]
+    along = turn[2, 0] * (column - camera.cx) / camera.fx + turn[2, 1] * (row - camera.cy) / camera.fy + turn[2, 2]
     offset = z * along - distance
     seen &= np.abs(offset) < HALF_MM
     if not seen.any():
@@ -92,10 +86,3 @@ def view_rays(distance_mm: float) -> Floats:
     axis = (np.arange(SIZE) - MIDDLE) * (MM_PER_PX / distance_mm)
     x, y = np.meshgrid(axis, axis)
     return np.stack([x, y, np.ones_like(x)], axis=-1)
-
-
-def encode(offset_mm: NDArray[Any]) -> FloatImage:
-    """The network's input (..., 64, 64, 2) of views (..., 64, 64): whether there is a hand, and its offset / 100 mm."""
-    seen = np.isfinite(offset_mm)
-    offset = np.where(seen, offset_mm, 0.0) / OFFSET_SCALE_MM
-    return np.stack([seen, offset], axis=-1).astype(np.float32)

@@ -29,7 +29,6 @@ class Proposals:
     """K poses of a right hand that an observation may show, the most similar first.
 
     rotation: (K, 3, 3) rig -> camera; translation_mm: (K, 3), where the wrist is; angles_rad: (K, 15, 3); scale: (K,).
-    The camera's frame is mirrored (x -> -x) where the observation was taken for a left hand.
     """
 
     rotation: Floats
@@ -54,17 +53,16 @@ class Proposals:
         )
 
 
-def propose(observation: "Observation", mirrored: bool = False, count: int = 64, bank: Bank | None = None) -> Proposals:
-    """Propose poses of the default right hand for an observation.
+def propose(observation: "Observation", count: int = 64, bank: Bank | None = None) -> Proposals:
+    """Propose poses of the default right hand for an observation; of a left hand give observation.mirrored().
 
-    mirrored: take the observation for a left hand, and its mirror image (x -> -x of the camera) for a right one.
     count: how many; bank: the one that comes with handopt if None. Raises ShapeError, ObservationError where nothing of
     the hand is in view, and HandoptError where the bank's file is broken.
     """
     chosen = default_bank() if bank is None else bank
     if not 1 <= count <= len(chosen):
         raise ShapeError(f"count must be between 1 and {len(chosen)}, not {count!r}")
-    view = view_of(observation, mirrored)
+    view = view_of(observation)
     return poses_in(view, chosen, chosen.nearest(view.offset_mm, count))
 
 

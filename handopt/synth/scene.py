@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.explain import visible_joints
 from handopt.kinematics import forward_kinematics
 from handopt.raster import rasterise
 from handopt.rig import Rig
@@ -23,8 +24,6 @@ DISTANCE_MM: Final = (300.0, 800.0)
 """Of the middle of the 21 joints."""
 MARGIN_PX: Final = 8.0
 NEAREST_ARM_MM: Final = 120.0
-VISIBLE_MM: Final = 22.0
-"""A joint counts as visible where the surface on its ray is nearer by less than this, times the hand's scale."""
 _FARTHEST_MM: Final = 2500.0
 _PLACING_ROUNDS = 6
 _SAME_MM = 0.01
@@ -54,12 +53,7 @@ class Scene:
 
     def visible(self, scale: float) -> NDArray[np.bool_]:
         """Which joints (21,) are seen: those with no more than their own flesh in front of them."""
-        pixels = np.rint(self.camera.project(self.joints)).astype(int)
-        columns = np.clip(pixels[:, 0], 0, self.camera.width - 1)
-        rows = np.clip(pixels[:, 1], 0, self.camera.height - 1)
-        inside = (pixels[:, 0] == columns) & (pixels[:, 1] == rows)
-        surface = self.depth[rows, columns]
-        return np.asarray(inside & (surface > 0) & (self.joints[:, 2] - surface < VISIBLE_MM * scale))
+        return visible_joints(self.joints, self.depth, self.camera, scale)
 
 
 def build_scene(

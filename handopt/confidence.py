@@ -1,0 +1,56 @@
+"""How sure a fit is: the probability that every visible joint lies within 20 mm, from what the fit itself shows.
+
+A logistic regression, calibrated by scripts/calibrate.py on images of handopt synth.
+"""
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DISTINCT_MM = 20.0
+"""A hypothesis is another one where a joint that is visible in the best lies farther away than this."""
+LARGEST_GAP = 1.0
+WEIGHTS = (-5.621, -4.145, 0.757, -3.853, 3.41, 0.471)
+"""Of 1 and of the signs in order."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What speaks for and against a fit.
+
+    unexplained: logarithm of the unexplained share. gap: logarithm of how much more the best other hypothesis leaves
+    unexplained, relative to it, at most 1. visible: share of joints that are visible. likeness: of the observation to a
+    hand. border: share of the outline on the image's border.
+    """
+
+    unexplained: float
+    gap: float
+    visible: float
+    likeness: float
+    border: float
+
+    @classmethod
+    def of(
+        cls,
+        unexplained: float,
+        joints: NDArray[np.floating],
+        visible: NDArray[np.bool_],
+        others: list[tuple[float, NDArray[np.floating]]],
+        likeness: float,
+        border: float,
+    ) -> "Signs":
+        """Gather the signs of a fit. others: unexplained share and joints (21, 3) of the other hypotheses."""
+        here = max(unexplained, 1e-3)
+        gap = LARGEST_GAP
+        for share, other in others:
+            away = np.linalg.norm(other - joints, axis=1)[visible if visible.any() else slice(None)]
+            if away.max() > DISTINCT_MM:
+                gap = min(gap, float(np.log(max(share, 1e-3) / here)))
+        return cls(float(np.log(here)), max(gap, -LARGEST_GAP), float(visible.mean()), likeness, border)
+
+
+def confidence(signs: Signs) -> float:
+    """The probability, 0 to 1."""
+    score = WEIGHTS[0] + float(np.dot(WEIGHTS[1:], astuple(signs)))
+    return float(1 / (1 + np.exp(-score)))
