@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from handopt import Camera, HandoptError, fit, read_depth
+from handopt import Camera, Config, HandoptError, fit, read_depth
 from handopt.evaluation.mapping import NYU, map_keypoints
 from handopt.output.overlay import write_overlay
 
 PROJECT = Path(__file__).resolve().parents[1]
 VISIBLE_LIMIT_MM = 20.0
 ALL_LIMIT_MM = 40.0
+ABLATIONS = ("proposals", "tournament", "mutation", "second-direction", "size")
 THUMBNAIL_PX = 900
 SHEET_COLUMNS = 2
 
@@ -60,6 +61,7 @@ class Settings:
     device: str
     seed: int
     shape: str
+    without: str = ""
 
 
 def collect_cases(folder: Path, levels: list[str]) -> list[Case]:
@@ -97,6 +99,25 @@ def nyu_scores(joints: ArrayLike, names: list[str], truth: ArrayLike) -> dict[st
     return {"mean": scores["mean"], "max": scores["max"]}
 
 
+def ablated(part: str) -> Config:
+    """The default settings without a part of the method.
+
+    proposals: fixed starts instead. tournament: the single best proposal goes through all rounds alone. mutation: no
+    finger is redrawn or exchanged. second-direction: vertices may show anywhere.
+    """
+    config = Config()
+    if part == "proposals":
+        return replace(config, proposals=0)
+    if part == "second-direction":
+        return replace(config, weights=replace(config.weights, silhouette=0.0))
+    if part == "mutation":
+        return replace(config, rounds=tuple(replace(each, mutants=0, crossings=0) for each in config.rounds))
+    if part == "tournament":
+        rounds = [replace(each, enter=min(1, each.enter), keep=1, mutants=0, crossings=0) for each in config.rounds]
+        return replace(config, rounds=tuple(rounds))
+    return config
+
+
 def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
     """Fit one image and score it; an image that cannot be fitted scores infinity."""
     row: dict[str, Any] = {"group": case.group, "image": case.image.name, "kind": case.kind}
@@ -110,7 +131,8 @@ def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
             hand=case.labels["hand"],
             device=settings.device,
             seed=settings.seed,
-            shape=settings.shape,
+            shape="none" if settings.without == "size" else settings.shape,
+            config=ablated(settings.without),
             image=str(case.image),
         )
     except HandoptError as error:
@@ -229,7 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores to a file")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:N]")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shape", default="scale", choices=["none", "scale", "vertices"])
+    parser.add_argument("--shape", default="proportions", choices=["none", "scale", "proportions", "vertices"])
+    parser.add_argument("--without", default="", choices=["", *ABLATIONS], help="leave a part of the method out")
     options = parser.parse_args(arguments)
     if options.overlays is not None and options.overlays.resolve().is_relative_to(PROJECT):
         parser.error("--overlays: the data may not be free to redistribute: choose a folder outside of the project")
@@ -241,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         cases = [case for case in cases if case.image.stem in options.only.split(",")]
     if not cases:
         parser.error("--only: there is no such image")
-    settings = Settings(options.overlays, options.device, options.seed, options.shape)
+    settings = Settings(options.overlays, options.device, options.seed, options.shape, options.without)
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in fit_all(cases, settings, options.jobs):
         print_row(row)
