@@ -1,0 +1,145 @@
+"""The bank of proposals: what it holds, how it is searched, and what it proposes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from build_proposals import compress
+from compare import assert_close, assert_same_bits
+from examples import example
+from numpy.typing import NDArray
+from proposal_images import EMPTY, UNIT_MM, render_images, sample_poses
+
+from handopt.errors import HandoptError, ShapeError
+from handopt.hand import MIRROR
+from handopt.observation import observe
+from handopt.proposals import Bank, default_bank, propose
+from handopt.proposals.bank import CELLS, DEPTH_UNIT_MM, FORMAT, describe, load_bank
+from handopt.proposals.features import View
+from handopt.proposals.propose import poses_in
+from handopt.rig import default_rig, with_proportions
+
+Arrays = dict[str, NDArray]
+
+AXES = 12
+
+
+@pytest.fixture(scope="module")
+def images() -> Arrays:
+    return render_images(sample_poses(40, 3, 1), 120, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def bank(images: Arrays) -> Bank:
+    arrays = compress(images, AXES)
+    return Bank(**{**arrays, "step": float(arrays["step"])})
+
+
+def offsets(images: Arrays, row: int) -> NDArray[np.float32]:
+    """A view (64, 64) mm of the images, NaN where no hand is."""
+    stored = images["offset"][row]
+    return np.where(stored == EMPTY, np.nan, stored * np.float32(UNIT_MM)).astype(np.float32)
+
+
+def test_a_description_is_of_covered_shares_and_mean_depths() -> None:
+    view = np.full((1, 64, 64), np.nan, np.float32)
+    view[0, :4, :2] = 30.0  # half of the first cell
+    described = describe(view)[0]
+    assert described.shape == (2 * CELLS**2,)
+    assert described[0] == 0.5
+    assert described[CELLS**2] == pytest.approx(0.5 * 30 / DEPTH_UNIT_MM)
+    assert np.count_nonzero(described) == 2
+
+
+def test_every_image_finds_itself_and_the_order_is_by_distance(images: Arrays, bank: Bank) -> None:
+    found = [bank.nearest(offsets(images, row), 5) for row in range(len(bank))]
+    assert np.mean([rows[0] == row for row, rows in enumerate(found)]) > 0.98
+    described = np.stack([describe(offsets(images, row)[None])[0] for row in range(len(bank))])
+    wanted = (described[7] - bank.mean) @ bank.axes / bank.step
+    distance = np.linalg.norm(bank.descriptions - wanted, axis=1)
+    assert_same_bits(found[7], np.argsort(distance, kind="stable")[:5], "brute force")
+
+
+def test_poses_are_stored_to_a_small_error(images: Arrays, bank: Bank) -> None:
+    view = View(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
+    poses = poses_in(view, bank, np.arange(len(bank)))
+    assert np.abs(poses.angles_rad - images["angles"]).max() < 0.0101
+    assert np.abs(poses.rotation - images["rotation"]).max() < 1e-3
+    assert_close(poses.rotation @ poses.rotation.transpose(0, 2, 1), np.tile(np.eye(3), (len(poses), 1, 1)), atol=1e-12,
+                 reason="normalised quaternions")  # fmt: skip
+    assert np.abs(poses.translation_mm - images["wrist"] - [0, 0, 500]).max() < 0.0101
+    assert np.abs(poses.scale - images["scale"]).max() < 0.00251
+
+
+@pytest.mark.parametrize("name", ["open", "pinch", "point"])
+def test_one_of_the_proposals_is_near(name: str) -> None:
+    path = Path(__file__).resolve().parents[1] / "assets" / "examples" / f"{name}.png"
+    if not path.exists():
+        pytest.skip(f"there is no example {name}")
+    one = example(name)
+    proposals = propose(observe(one.depth_mm, one.camera)[0])
+    assert len(proposals) == 64
+    true = np.asarray(one.truth.rotation)
+    turn = np.degrees(np.arccos(np.clip((np.einsum("kij,ij->k", proposals.rotation, true) - 1) / 2, -1, 1)))
+    away = np.linalg.norm(proposals.translation_mm - np.asarray(one.truth.translation_mm), axis=1)
+    assert ((turn < 25) & (away < 40)).any()
+
+
+def test_the_bank_covers_the_limits_of_size() -> None:
+    bank = default_bank()
+    assert len(bank) > 100_000
+    rig = default_rig("right")
+    assert bank.angles.shape[1] == rig.limits.free.sum()
+    assert bank.mean.shape == (2 * CELLS**2,)
+    assert bank.axes.shape == (2 * CELLS**2, bank.descriptions.shape[1])
+
+
+def test_a_mirrored_observation_has_proposals_of_its_own_frame() -> None:
+    """They are those of the right hand that the mirror image shows: the same bank answers for both sides."""
+    one = example("left")
+    observation = observe(one.depth_mm, one.camera)[0]
+    proposals = propose(observation.mirrored(), 32)
+    flip = np.diag(MIRROR)
+    true = flip @ np.asarray(one.truth.rotation) @ flip
+    turn = np.degrees(np.arccos(np.clip((np.einsum("kij,ij->k", proposals.rotation, true) - 1) / 2, -1, 1)))
+    assert turn.min() < 25
+
+
+def test_proposals_for_another_rig_keep_their_size() -> None:
+    one = example("open")
+    proposals = propose(observe(one.depth_mm, one.camera)[0], 4)
+    long = with_proportions(default_rig("right"), np.where(np.arange(13) == 12, 0.2, 0.0))
+    other = proposals.for_rig(long)
+    assert (other.scale < proposals.scale).all()
+    assert_same_bits(other.translation_mm, proposals.translation_mm, "wrists")
+    same = proposals.for_rig(default_rig("right"))
+    assert_close(same.rotation, proposals.rotation, atol=1e-12, reason="the same axes")
+
+
+@pytest.mark.parametrize("count", [0, 10**7])
+def test_senseless_counts_are_refused(count: int) -> None:
+    one = example("open")
+    with pytest.raises(ShapeError, match="count must be between 1 and"):
+        propose(observe(one.depth_mm, one.camera)[0], count)
+
+
+def test_a_broken_bank_says_what_to_do(tmp_path: Path, images: Arrays) -> None:
+    path = tmp_path / "bank.npz"
+    arrays = compress(images, AXES)
+    np.savez(path, format=np.int64(FORMAT), **arrays)
+    assert len(load_bank(path)) == 120
+    broken: dict[str, Arrays] = {
+        "format 2": {**arrays, "format": np.int64(2)},
+        "rows": {**arrays, "format": np.int64(FORMAT), "scales": arrays["scales"][:3]},
+        "angles is float64": {**arrays, "format": np.int64(FORMAT), "angles": arrays["angles"].astype(float)},
+        "not a file in the archive": {"format": np.int64(FORMAT)},
+    }
+    for message, content in broken.items():
+        np.savez(path, **content)
+        with pytest.raises(HandoptError, match=f"no usable bank of proposals.*{message}.*install handopt again"):
+            load_bank(path)
+    path.write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(HandoptError, match="no usable bank"):
+        load_bank(path)
+    with pytest.raises(HandoptError, match="no usable bank"):
+        load_bank(tmp_path / "none.npz")
