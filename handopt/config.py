@@ -118,8 +118,10 @@ class Config:
     stages: tuple[Stage, ...] = _STAGES
     rounds: tuple[Round, ...] = _ROUNDS
     vertices: VertexStage = field(default_factory=VertexStage)
-    solver: str = "adam"  # or "momentum"
-    starts: int = 96  # hypotheses that enter the first stage, the best of all fixed starts
+    solver: str = "auto"  # or "lm": Levenberg-Marquardt (rounds), or "gradient": descent on the rendered depth (stages)
+    descent: str = "adam"  # or "momentum": how gradient descent makes its steps
+    proposals: int = 64  # starts of the tournament for each candidate hand, from the bank of poses; 0: the fixed starts
+    starts: int = 96  # hypotheses that enter the first stage of gradient descent, the best of all fixed starts
     render_px: float = 3.5  # radius of a splat in the renders of a tournament
     crop_px: int = 120  # side of the renderer's image
     crop_half_mm: float = 125.0  # half the side of the cube around the hand
@@ -133,10 +135,12 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges of all values."""
-        if self.solver not in SOLVERS:
-            raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}, got {self.solver!r}")
-        if not self.stages:
-            raise ConfigError("stages: at least one stage is needed")
+        for name, known in (("solver", SOLVERS), ("descent", DESCENTS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("stages", "rounds"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name}: at least one is needed")
         for path, value in _numbers("", self.to_dict()):
             if not 0 <= value < float("inf"):
                 raise ConfigError(f"{path}: expected a number of at least 0, got {value!r}")
@@ -150,11 +154,18 @@ class Config:
 
     def times(self, factor: int) -> "Config":
         """The same settings with `factor` times as many hypotheses."""
-        stages = tuple(
-            dataclasses.replace(stage, keep=factor * stage.keep, parents=factor * stage.parents)
-            for stage in self.stages
+
+        def more(items: Any, names: tuple[str, ...]) -> Any:
+            return tuple(
+                dataclasses.replace(item, **{name: factor * getattr(item, name) for name in names}) for item in items
+            )
+
+        return dataclasses.replace(
+            self,
+            starts=factor * self.starts,
+            stages=more(self.stages, ("keep", "parents")),
+            rounds=more(self.rounds, ("keep", "enter", "parents")),
         )
-        return dataclasses.replace(self, starts=factor * self.starts, stages=stages)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain values."""
@@ -179,11 +190,14 @@ class Config:
         return _build(cls, values, "")  # type: ignore[no-any-return]
 
 
-SOLVERS = ("adam", "momentum")
+SOLVERS = ("auto", "lm", "gradient")
+DESCENTS = ("adam", "momentum")
 _POSITIVE = (
     *("starts", "points", "crop_half_mm", "collision_radius_mm"),
     *(f"stages.{name}" for name in ("iterations", "radius_px", "sigma_mm", "keep", "parents")),
     *(f"vertices.{name}" for name in ("iterations", "radius_px", "sigma_mm")),
+    *(f"rounds.{name}" for name in ("keep", "parents")),
+    *(f"rounds.approach.{name}" for name in ("iterations", "sigma_mm", "points", "outline_mm")),
 )
 
 
@@ -210,10 +224,11 @@ def _build(kind: Any, values: Any, path: str) -> Any:
         wanted: Any = fields[key].type
         if dataclasses.is_dataclass(wanted):
             arguments[key] = _build(wanted, value, f"{where}.")
-        elif key == "stages":
+        elif key in ("stages", "rounds"):
             if not isinstance(value, list):
-                raise ConfigError(f"{where}: expected an array of tables [[stages]], got {value!r}")
-            arguments[key] = tuple(_build(Stage, item, f"{where}[{n}].") for n, item in enumerate(value))
+                raise ConfigError(f"{where}: expected an array of tables [[{key}]], got {value!r}")
+            item_kind = Stage if key == "stages" else Round
+            arguments[key] = tuple(_build(item_kind, item, f"{where}[{n}].") for n, item in enumerate(value))
         elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
             try:
                 arguments[key] = float(value)

@@ -97,8 +97,12 @@ def _one_view(
 
 def _thin(points: Floats, spacing_mm: float) -> Floats:
     """The mean of the points in each occupied cell of a lattice."""
-    _, cell, count = np.unique(np.floor(points / spacing_mm), axis=0, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(cell.ravel(), points[:, axis]) for axis in range(3)], axis=1)
+    lattice = np.floor(points / spacing_mm).astype(np.int64)
+    lattice -= lattice.min(axis=0)
+    _, cell, count = np.unique(
+        np.ravel_multi_index(tuple(lattice.T), tuple(lattice.max(axis=0) + 1)), return_inverse=True, return_counts=True
+    )
+    sums = np.stack([np.bincount(cell, points[:, axis]) for axis in range(3)], axis=1)
     return np.asarray(sums / count[:, None])
 
 

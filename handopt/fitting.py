@@ -16,14 +16,15 @@ from handopt.camera import Camera
 from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import ConfigError, ShapeError
-from handopt.evidence import gather_evidence
+from handopt.evidence import Evidence, gather_evidence
 from handopt.hand import MIRROR, Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation, observe
 from handopt.optimise.descend import descend, prune, refine_vertices
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.optimise.starts import fixed_starts
+from handopt.optimise.starts import fixed_starts, proposed_starts
+from handopt.optimise.tournament import Tournament
 from handopt.quality import measure, most_plausible, status_of
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig
@@ -31,7 +32,7 @@ from handopt.rig import Rig, default_rig
 Progress = Callable[[int, int, float], None]
 View = tuple[Observation, Crop, bool]
 
-SHAPES = ("none", "scale", "vertices")
+SHAPES = ("none", "scale", "proportions", "vertices")
 HANDS = ("right", "left", "auto")
 
 
@@ -71,7 +72,7 @@ def fit(
     box: Sequence[float] | None = None,
     center: Sequence[float] | None = None,
     start: Start | None = None,
-    shape: str = "scale",
+    shape: str = "proportions",
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -84,7 +85,8 @@ def fit(
     depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size
     hand: 'right', 'left', or 'auto' for the one that fits better; rig: of that side, the default hand if None
     mask: (H, W), nonzero on the hand; box: x0, y0, x1, y1 pixels around it; center: (u, v) pixels or (x, y, z) mm of
-    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size) or 'vertices' (its surface as well)
+    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm as
+    well; gradient descent leaves them out) or 'vertices' (the surface as well)
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
     image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
     iterations and the best total
@@ -124,7 +126,6 @@ def fit(
         observation=observation,
         crop=crop,
         shape_kind=shape,
-        rest_mm=fitted_rig.rest_mm if winner.trace.rest_mm is None else winner.trace.rest_mm[-1],
         fitted_depth_mm=quality.fitted_depth_mm,
         residual_mm=quality.residual_mm,
         silhouette_iou=quality.silhouette_iou,
@@ -154,10 +155,24 @@ def _optimise(
     evidence = gather_evidence(views, rig.vertex_spacing_mm, config, np.random.default_rng(seed), place)
     laplacian = sparse_to_device(rig.laplacian(), place) if shape == "vertices" else None
     objective = Objective(hand, evidence, config, laplacian)
-    pose = _starting_poses(objective, config, start)
-    clock.lap("starts")
-    descent = descend(objective, pose, config, progress)
-    clock.lap("descend")
+    clock.lap("evidence")
+    if config.solver == "gradient":
+        pose = _starting_poses(objective, config, start)
+        clock.lap("starts")
+        descent = descend(objective, pose, config, progress)
+        clock.lap("descend")
+    else:
+        if start is not None:
+            pose = _given_start(hand, evidence, start)
+        elif config.proposals:
+            pose = proposed_starts(hand, rig, views, config.proposals)
+        else:
+            pose = fixed_starts(hand, evidence)
+        relaxed = start is None and not config.proposals
+        expected = objective.prior.relaxed(len(pose)) if relaxed else pose.angles
+        clock.lap("starts")
+        descent = Tournament(hand, evidence, config, progress).run(pose, expected)
+        clock.lap("tournament")
     row = most_plausible(descent, hand, [observation for observation, _, _ in views], evidence.mirrored, rig.faces)
     clock.lap("choose")
     if shape == "vertices":
@@ -169,10 +184,18 @@ def _optimise(
 def _checked_config(config: Config, shape: str) -> Config:
     if shape not in SHAPES:
         raise ConfigError(f"shape: expected one of {', '.join(SHAPES)}, got {shape!r}; change --shape")
-    if shape != "none":
+    if shape in ("proportions", "vertices"):
         return config
-    stages = tuple(dataclasses.replace(stage, scale=False) for stage in config.stages)
-    return dataclasses.replace(config, stages=stages)
+    free = shape == "scale"
+    stages = tuple(dataclasses.replace(stage, scale=free and stage.scale) for stage in config.stages)
+    approaches = [
+        dataclasses.replace(each.approach, scale=free and each.approach.scale, proportions=False)
+        for each in config.rounds
+    ]
+    rounds = tuple(
+        dataclasses.replace(each, approach=approach) for each, approach in zip(config.rounds, approaches, strict=True)
+    )
+    return dataclasses.replace(config, stages=stages, rounds=rounds)
 
 
 def _checked_rig(rig: Rig | None, hand: str) -> Rig:
@@ -188,10 +211,15 @@ def _checked_rig(rig: Rig | None, hand: str) -> Rig:
 def _starting_poses(objective: Objective, config: Config, start: Start | None) -> Pose:
     """The best of the fixed starts, or the given one for every view."""
     hand, evidence = objective.hand, objective.evidence
-    if start is None:
-        first = config.stages[0]
-        sharpness = objective.sharpness(first.radius_px, first.sigma_mm)
-        return prune(objective, fixed_starts(hand, evidence), config.starts, sharpness)[0]
+    if start is not None:
+        return _given_start(hand, evidence, start)
+    first = config.stages[0]
+    sharpness = objective.sharpness(first.radius_px, first.sigma_mm)
+    return prune(objective, fixed_starts(hand, evidence), config.starts, sharpness)[0]
+
+
+def _given_start(hand: Hand, evidence: Evidence, start: Start) -> Pose:
+    """The given pose for every view."""
     flips = [np.diag(MIRROR) if mirrored else np.eye(3) for mirrored in evidence.mirrored]
     rotation, translation = np.asarray(start.rotation), np.asarray(start.translation_mm)
     dtype = hand.rest.dtype

@@ -26,6 +26,10 @@ class PosePrior:
         self.precision = to_device(1 / sigma**2, device, dtype)
         self._namespace = namespace(device)
 
+    def relaxed(self, count: int) -> Array:
+        """The angles (count, 15, 3) of a relaxed hand, which the prior expects unless told otherwise."""
+        return self._namespace.repeat(self.mean[None], count, axis=0)
+
     @property
     def curvature(self) -> "np.ndarray[Any, Any]":
         """Half the term's second derivative by the 45 angles in order, (45, 45), on the host: the term is quadratic."""
@@ -37,9 +41,9 @@ class PosePrior:
             curvature += np.outer(lag, lag)
         return curvature
 
-    def __call__(self, angles: Array) -> tuple[Array, Array]:
-        """Return the term (B,) and its gradient (B, 15, 3)."""
-        offset = angles - self.mean
+    def __call__(self, angles: Array, mean: Array | None = None) -> tuple[Array, Array]:
+        """Return the term (B,) and its gradient (B, 15, 3). mean: (B, 15, 3) rad, other angles than the relaxed hand's."""
+        offset = angles - (self.mean if mean is None else mean)
         gradient = 2 * self.precision * offset
         term = (self.precision * offset**2).sum(axis=(1, 2))
         flexion = angles[:, :, _FLEXION]

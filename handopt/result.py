@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES
+from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
 
 if TYPE_CHECKING:
     from handopt.camera import Camera
@@ -49,7 +49,8 @@ class FitResult:
     image: path of the depth file, or None. hand: 'right' or 'left'. status: a sentence. crop: the renderer's window.
     joints_mm: (21, 3), order of KEYPOINT_NAMES. rotation: (3, 3) rig to camera. translation_mm: (3,) wrist.
     angles_rad: (15, 3), rows as ANGLE_NAMES, columns twist, abduction, flexion. scale: of the whole hand.
-    shape_kind: 'none', 'scale' or 'vertices'. rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
+    shape_kind: 'none', 'scale', 'proportions' or 'vertices'. proportions: (S,) as handopt.rig.PROPORTION_NAMES, or empty.
+    rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
     vertices_mm: (V, 3) posed mesh. fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none.
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
     silhouette_iou: of the mesh and the observed hand, 0 .. 1. terms: value of each loss term at the end.
@@ -71,6 +72,7 @@ class FitResult:
     angles_rad: Floats
     scale: float
     shape_kind: str
+    proportions: Floats
     rest_mm: Floats
     vertices_mm: Floats
     fitted_depth_mm: Floats
@@ -91,7 +93,8 @@ class FitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""
-        offsets = np.linalg.norm(np.asarray(self.rest_mm, np.float64) - self.rig.rest_mm, axis=1)
+        shaped = with_proportions(self.rig, self.proportions) if len(self.proportions) else self.rig
+        offsets = np.linalg.norm(np.asarray(self.rest_mm, np.float64) - shaped.rest_mm, axis=1)
         document = {
             "format": FORMAT,
             "image": self.image,
@@ -109,6 +112,7 @@ class FitResult:
             "shape": {
                 "kind": self.shape_kind,
                 "scale": self.scale,
+                "proportions": dict(zip(PROPORTION_NAMES, self.proportions, strict=len(self.proportions) > 0)),
                 "vertices": len(offsets),
                 "vertex_offset_mm": {"mean": offsets.mean(), "max": offsets.max()},
             },

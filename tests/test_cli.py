@@ -78,7 +78,9 @@ def test_updating_the_readme_fills_the_blocks_and_keeps_the_rest() -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["model", "show", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["fit", "--help"], ["model", "show", "--help"], ["synth", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import json, sys\nfrom handopt.cli.main import main\n"
@@ -89,7 +91,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0
     assert "handopt" in done.stdout
     modules = set(json.loads(done.stderr))
-    assert "handopt.cli.fit" in modules
+    assert {"handopt.cli.fit", "handopt.cli.synth"} <= modules
     assert not modules & set(HEAVY)
 
 

@@ -11,8 +11,8 @@ import pytest
 from factories import fit_result
 
 from handopt.errors import OutputError
+from handopt.output import aside, result_folders, save
 from handopt.output import folder as module
-from handopt.output import result_folders, save
 from handopt.output.folder import OUR_NAMES, check_free, write_history
 from handopt.result import FitResult
 
@@ -103,7 +103,7 @@ def test_an_interruption_leaves_no_trace(
 def test_an_interrupted_clean_up_is_finished(
     result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove, calls = module.shutil.rmtree, []
+    remove, calls = aside.shutil.rmtree, []
 
     def interrupted(path: Path, ignore_errors: bool) -> None:
         calls.append(path)
@@ -111,7 +111,7 @@ def test_an_interrupted_clean_up_is_finished(
             raise KeyboardInterrupt
         remove(path, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(module.shutil, "rmtree", interrupted)
+    monkeypatch.setattr(aside.shutil, "rmtree", interrupted)
     monkeypatch.setattr(module, "write_overlay", failing(OSError(errno.ENOSPC, "full")))
     with pytest.raises(KeyboardInterrupt):
         save(result, tmp_path / "hand")
@@ -120,7 +120,7 @@ def test_an_interrupted_clean_up_is_finished(
 
 def test_what_cannot_be_cleaned_up_is_named(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "write_glb", failing(OSError(errno.EIO, "Input/output error")))
-    monkeypatch.setattr(module.shutil, "rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr(aside.shutil, "rmtree", lambda path, ignore_errors: None)
     with pytest.raises(OutputError, match=r"Input/output error.*\.partial could not be removed"):
         save(result, tmp_path / "hand")
 

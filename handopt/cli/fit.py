@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +56,16 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @option(
     "Fit",
     "--shape",
-    type=click.Choice(["none", "scale", "vertices"]),
-    default="scale",
+    type=click.Choice(["none", "scale", "proportions", "vertices"]),
+    default="proportions",
     show_default=True,
-    help="What may change besides the pose: the hand's size, or its size and surface.",
+    help="What may change besides the pose: the hand's size, or also the proportions of fingers and palm, or also its surface.",
+)
+@option(
+    "Fit",
+    "--solver",
+    type=click.Choice(["auto", "lm", "gradient"]),
+    help="auto: a tournament of Levenberg-Marquardt; lm: the same, judged by its own cost; gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
 )
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, stages and other settings.")
 @option(
@@ -146,6 +152,8 @@ class Job:
         _check_camera(options["camera"])
         with blaming("--config"):
             config = Config() if options["config"] is None else Config.from_toml(options["config"])
+        if options["solver"] is not None:
+            config = replace(config, solver=options["solver"])
         with blaming("--device"):
             resolve_device(options["device"])
         rig = _load_rig(options)

@@ -157,12 +157,14 @@ def read_mask(path: Path) -> "NDArray[np.bool_]":
     return mask
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, option: str = "-o") -> None:
     """Raise UsageError where results cannot be written into a folder that exists or not, before any work is done."""
     place = next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())
     try:
         if not place.is_dir():
-            raise click.UsageError(f"-o {folder}: {place} is not a folder; choose another with -o")
+            raise click.UsageError(f"{option} {folder}: {place} is not a folder; choose another with {option}")
         Path(tempfile.mkdtemp(prefix=".handopt-", dir=place)).rmdir()
     except OSError as error:
-        raise click.UsageError(f"-o {folder} cannot be written: {error.strerror}; choose another with -o") from None
+        raise click.UsageError(
+            f"{option} {folder} cannot be written: {error.strerror}; choose another with {option}"
+        ) from None

@@ -11,6 +11,7 @@ from handopt.cli.fit import fit
 from handopt.cli.info import info
 from handopt.cli.model import model
 from handopt.cli.options import Interrupted, one_line, show_traceback
+from handopt.cli.synth import synth
 from handopt.errors import HandoptError
 
 COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
@@ -72,3 +73,4 @@ def completion(shell: str) -> None:
 main.add_command(fit)
 main.add_command(info)
 main.add_command(model)
+main.add_command(synth)

@@ -165,16 +165,18 @@ def _remember_verbosity(ctx: click.Context, _parameter: click.Parameter, value: 
     return value
 
 
+def camera_option(section: str, text: str) -> Callable[[Command], Command]:
+    """--camera, under a heading and with a help text."""
+    return option(section, "--camera", metavar="CAMERA", shell_complete=_complete_camera, help=text)
+
+
 def depth_options(command: Command) -> Command:
     """--camera, --unit and --encoding."""
     return _all(
         command,
-        option(
+        camera_option(
             "Input",
-            "--camera",
-            metavar="CAMERA",
-            shell_complete=_complete_camera,
-            help="Intrinsics: a preset (handopt info lists them), a JSON file with fx, fy, cx, cy, width and height, "
+            "Intrinsics: a preset (handopt info lists them), a JSON file with fx, fy, cx, cy, width and height, "
             "or the numbers fx,fy,cx,cy.  [default: <stem>.json or camera.json beside the image]",
         ),
         option(

@@ -63,11 +63,12 @@ class Descent:
 
 def prune(objective: Objective, pose: Pose, keep: int, sharpness: Sharpness) -> tuple[Pose, NDArray[np.int64]]:
     """Keep the poses with the lowest totals, best first and at least one of each image, and say which they are."""
-    rows = _best_rows(total_of(objective.terms(pose, sharpness)), to_numpy(pose.image), keep)
+    rows = best_rows(total_of(objective.terms(pose, sharpness)), to_numpy(pose.image), keep)
     return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
 
 
-def _best_rows(totals: NDArray[np.float64], images: NDArray[np.int32], keep: int) -> NDArray[np.int64]:
+def best_rows(totals: NDArray[np.float64], images: NDArray[np.int32], keep: int) -> NDArray[np.int64]:
+    """The rows with the lowest totals, best first and at least one of each image."""
     order = np.argsort(totals, kind="stable")
     leaders = [int(order[images[order] == image][0]) for image in np.unique(images)]
     others = [int(row) for row in order if row not in leaders]
@@ -92,7 +93,7 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
             parents |= {int(child): int(ids[row]) for child, row in zip(born, rows, strict=True)}
             pose, ids = pose.joined(mutants), np.concatenate([ids, born])
         best, totals, converged = _run_stage(objective, pose, number, sharpness, ids, steps, config)
-        rows = _best_rows(totals, to_numpy(best.image), stage.keep)
+        rows = best_rows(totals, to_numpy(best.image), stage.keep)
         pose, ids, totals = best.select(to_device(rows, objective.hand.device, np.int64)), ids[rows], totals[rows]
         if progress is not None:
             progress(len(steps), planned, float(totals[0]))
@@ -119,7 +120,7 @@ def _run_stage(
     Returns each hypothesis' best pose and its total, and for each image whether it has converged.
     """
     xp = namespace(objective.hand.device)
-    stage, solver = config.stages[number], SOLVERS[config.solver](config.steps)
+    stage, solver = config.stages[number], SOLVERS[config.descent](config.steps)
     best, best_totals = pose.copy(), np.full(len(pose), np.inf)
     images = to_numpy(pose.image)
     pictures = np.unique(images)
@@ -162,7 +163,7 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
     """Move the rest vertices along with one pose (paper, Eq. 8), as long as the objective falls."""
     stage = config.vertices
     sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
-    solver = SOLVERS[config.solver](config.steps)
+    solver = SOLVERS[config.descent](config.steps)
     pose = descent.pose.select(to_device([row], objective.hand.device, np.int64))
     rest = objective.hand.rest.copy()
     steps: list[Step] = []

@@ -24,16 +24,15 @@ SIZE_SIGMA = 0.08
 MAX_TURN_RAD, MAX_SHIFT_MM, MAX_RELATIVE = 0.5, 30.0, 0.1
 FIRST_DAMPING, LOWEST_DAMPING, HIGHEST_DAMPING = 1e-2, 1e-6, 1e3
 ACCEPTED, REFUSED = 0.3, 5.0
-TERMS = ("points", "outline", "collision", "limits", "prior", "size")
 
 Floats = NDArray[np.float64]
 
 
 @dataclass
 class System:
-    """A cost's terms (B,), and its Gauss-Newton normal equations.
+    """A cost's terms (B,) and its Gauss-Newton normal equations.
 
-    hessian: (B, P, P), its lower triangle; gradient: (B, P), half the cost's.
+    hessian: (B, P, P), only the lower triangle; gradient: (B, P), half the cost's derivative
     """
 
     terms: dict[str, Array]
@@ -78,15 +77,15 @@ class LeastSquares:
         self._curvature = to_device(self._prior.curvature[np.ix_(free, free)], hand.device, hand.rest.dtype)
         self._count = RIGID + int(free.sum())
 
-    def cost(self, pose: Pose, approach: Approach) -> Array:
+    def cost(self, pose: Pose, approach: Approach, expected: Array | None = None) -> Array:
         """The cost of poses (B,) without its derivatives."""
-        return sum(self._evaluate(pose, approach, derivatives=False).terms.values())
+        return sum(self._evaluate(pose, approach, expected, derivatives=False).terms.values())
 
-    def system(self, pose: Pose, approach: Approach) -> System:
-        """Evaluate poses and linearise their residuals."""
-        return self._evaluate(pose, approach, derivatives=True)
+    def system(self, pose: Pose, approach: Approach, expected: Array | None = None) -> System:
+        """Evaluate poses and linearise their residuals. expected: (B, 15, 3) rad, the pose prior's means."""
+        return self._evaluate(pose, approach, expected, derivatives=True)
 
-    def _evaluate(self, pose: Pose, approach: Approach, *, derivatives: bool) -> System:
+    def _evaluate(self, pose: Pose, approach: Approach, expected: Array | None, *, derivatives: bool) -> System:
         hand, evidence, weights, xp = self.hand, self.evidence, self.config.weights, self._xp
         count, shapes = len(pose), pose.proportions.shape[1]
         rest, bind, keypoints = hand.rest_of(pose), hand.bind_of(pose), hand.keypoints_of(pose)
@@ -109,13 +108,13 @@ class LeastSquares:
         finite = xp.isfinite(joints).all(axis=(1, 2))
         terms = {
             "points": points * loss,
-            "outline": silhouette * outline(*view),
+            "silhouette": silhouette * outline(*view),
             "collision": xp.where(finite, overlap, self._full(count, np.nan)),
         }
         if not derivatives:
             nothing = xp.zeros(0, hand.rest.dtype)
             system = System(terms, nothing, nothing)
-            self._add_priors(pose, approach, system, derivatives=False)
+            self._add_priors(pose, approach, expected, system, derivatives=False)
             return system
         quadratic = closest_quadratic(points, *match, nearest, approach.sigma_mm, approach.plane)
         outline_quadratic(silhouette, *view, out=quadratic)
@@ -133,15 +132,17 @@ class LeastSquares:
             hessian, gradient = normal_equations(quadratic, joints, *skin, *chain, basis, moving.shifts)
             system.hessian += hessian
             system.gradient += gradient
-        self._add_priors(pose, approach, system, derivatives=True)
+        self._add_priors(pose, approach, expected, system, derivatives=True)
         return system
 
-    def _add_priors(self, pose: Pose, approach: Approach, system: System, *, derivatives: bool) -> None:
+    def _add_priors(
+        self, pose: Pose, approach: Approach, expected: Array | None, system: System, *, derivatives: bool
+    ) -> None:
         """Limits, the pose prior, and the prior of size and proportions: all of them quadratic in the parameters."""
         hand, weights, xp = self.hand, self.config.weights, self._xp
         count, angles, weight = len(pose), slice(RIGID, self._count), weights.prior * approach.prior
         log_scale, relative = xp.log(pose.scale) / SIZE_SIGMA, pose.proportions / PROPORTION_SIGMA
-        prior, slope = self._prior(pose.angles)
+        prior, slope = self._prior(pose.angles, expected)
         system.terms["limits"] = weights.limits * joint_limits(pose.angles, hand.lower, hand.upper)
         system.terms["prior"] = weight * prior
         system.terms["size"] = weights.size * log_scale**2 + weights.proportions * (relative**2).sum(axis=1)
@@ -197,21 +198,23 @@ def levenberg(
     pose: Pose,
     approach: Approach,
     record: Callable[[Pose, dict[str, Array]], None] | None = None,
+    expected: Array | None = None,
 ) -> tuple[Pose, System]:
     """Run an approach's iterations; a step is taken by those hypotheses whose cost it lowers (Marquardt, 1963).
 
     record: called with the poses and their terms at the start and after every iteration.
+    expected: (B, 15, 3) rad, what the pose prior expects of each hypothesis; a relaxed hand if None
     Returns the poses and their system.
     """
     xp = namespace_of(pose.scale)
     damping = xp.full(len(pose), FIRST_DAMPING, pose.scale.dtype)
     free = problem.free(pose, approach)
-    system = problem.system(pose, approach)
+    system = problem.system(pose, approach, expected)
     if record is not None:
         record(pose, dict(system.terms))
     for _ in range(approach.iterations):
         trial = problem.moved(pose, solve_damped(system.hessian, system.gradient, damping, free))
-        found = problem.system(trial, approach)
+        found = problem.system(trial, approach, expected)
         better = found.cost < system.cost
         for name in ("angles", "rotation", "translation", "scale", "proportions"):
             old, new = getattr(pose, name), getattr(trial, name)

@@ -29,6 +29,8 @@ class Winner:
     history: dict[str, NDArray[Any]]
     joints_mm: Floats
     vertices_mm: Floats
+    proportions: Floats
+    rest_mm: Floats
     renders: Floats
     target: Floats
     converged: bool
@@ -45,10 +47,12 @@ class Winner:
         ]
         joined = Pose(*(np.concatenate([getattr(p, f.name) for p in poses]) for f in dataclasses.fields(Pose)))
         rests = [step.rest for step, _ in path]
+        names = dict.fromkeys(name for step, _ in path for name in step.terms)
         history: dict[str, NDArray[Any]] = {
-            name: np.array([step.terms[name][row] for step, row in path]) for name in descent.steps[0].terms
+            name: np.array([step.terms[name][row] if name in step.terms else np.nan for step, row in path])
+            for name in names
         }
-        history["total"] = np.sum(list(history.values()), axis=0)
+        history["total"] = np.nansum(list(history.values()), axis=0)
         history["stage"] = np.array([step.stage for step, _ in path])
         history["radius_px"] = np.array([step.radius_px for step, _ in path])
         history["step"] = np.array([step.factor for step, _ in path])
@@ -57,8 +61,9 @@ class Winner:
         targets = to_numpy(evidence.target(float(history["radius_px"][-1])))[view]
         rest_trace = None
         if rests[-1] is not None:
-            default = to_numpy(hand.rest)
-            rest_trace = np.stack([default if rest is None else rest for rest in rests]) @ flip
+            shapes = to_numpy(hand.rest_of(_on(hand, joined)))
+            shapes = np.broadcast_to(shapes, (len(rests), *shapes.shape[-2:]))
+            rest_trace = np.stack([s if rest is None else rest for s, rest in zip(shapes, rests, strict=True)]) @ flip
         return cls(
             view=view,
             trace=Trace(
@@ -71,6 +76,8 @@ class Winner:
             history=history,
             joints_mm=joints.astype(np.float64) @ flip,
             vertices_mm=vertices.astype(np.float64) @ flip,
+            proportions=joined.proportions[-1].astype(np.float64),
+            rest_mm=_last_rest(hand, joined) @ flip if rest_trace is None else rest_trace[-1],
             renders=renders[:, :, ::-1] if mirrored else renders,
             target=targets[:, ::-1] if mirrored else targets,
             converged=descent.converged[view],
@@ -86,6 +93,8 @@ class Winner:
             "translation_mm": self.trace.translation_mm[-1],
             "angles_rad": self.trace.angles_rad[-1],
             "scale": float(self.trace.scale[-1]),
+            "proportions": self.proportions,
+            "rest_mm": self.rest_mm,
             "terms": {name: float(values[-1]) for name, values in self.history.items() if name not in SCHEDULE},
             "iterations": len(self.trace.scale),
             "history": self.history,
@@ -100,9 +109,7 @@ def _replay(
 ) -> tuple[Floats, Floats, Floats]:
     """The last pose's vertices and joints, and a render of every pose at its radius."""
     device = hand.device
-    on_device = Pose(
-        *(to_device(getattr(pose, f.name), device, getattr(pose, f.name).dtype) for f in dataclasses.fields(Pose))
-    )
+    on_device = _on(hand, pose)
     transforms = hand.transforms(on_device)
     vertices = hand.vertices(transforms, hand.rest_of(on_device))
     for row, rest in enumerate(rests):
@@ -115,3 +122,14 @@ def _replay(
         picked = projected[to_device(rows, device, np.int64)]
         renders[rows] = to_numpy(render_depth(picked, float(radius), evidence.size)[0])
     return to_numpy(vertices[-1]), to_numpy(hand.joints(transforms, hand.keypoints_of(on_device))[-1]), renders
+
+
+def _on(hand: Hand, pose: Pose) -> Pose:
+    """Poses on the device of a hand."""
+    return Pose(*(to_device(array, hand.device, array.dtype) for array in vars(pose).values()))
+
+
+def _last_rest(hand: Hand, pose: Pose) -> Floats:
+    """Rest vertices (V, 3) of the last pose."""
+    rest = to_numpy(hand.rest_of(_on(hand, pose))).astype(np.float64)
+    return rest[-1] if rest.ndim == 3 else rest

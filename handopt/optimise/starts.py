@@ -1,11 +1,17 @@
 """Fixed starts: palm and back of the hand, rotations in the image plane, tilts, and a few gestures."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import namespace, to_device, to_numpy
+from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose, exponential
+from handopt.observation import Observation
+from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
+from handopt.rig import Rig
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +52,27 @@ def fixed_starts(hand: Hand, evidence: Evidence) -> Pose:
     )
     pose.translation += evidence.points.mean(axis=1)[pose.image] - _facing_centre(hand, pose)
     return pose
+
+
+def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any, bool]], count: int) -> Pose:
+    """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of."""
+    from handopt.proposals import propose
+
+    found = [propose(observation, mirrored, count).for_rig(rig) for observation, _, mirrored in views]
+    images = np.concatenate([np.full(len(each), image) for image, each in enumerate(found)])
+    dtype = hand.rest.dtype
+
+    def joined(name: str) -> Array:
+        return to_device(np.concatenate([getattr(each, name) for each in found]), hand.device, dtype)
+
+    return Pose(
+        angles=joined("angles_rad"),
+        rotation=joined("rotation"),
+        translation=joined("translation_mm"),
+        scale=joined("scale").clip(MIN_SCALE, MAX_SCALE),
+        image=to_device(images, hand.device, np.int32),
+        proportions=to_device(np.zeros((len(images), 0)), hand.device, dtype),
+    )
 
 
 def _facing_centre(hand: Hand, pose: Pose) -> Floats:

@@ -1,20 +1,15 @@
 """A folder of results that appears complete or not at all."""
 
 import csv
-import errno
 import json
-import os
-import secrets
-import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handopt.errors import OutputError
+from handopt.output import aside
 from handopt.output.mesh import write_glb, write_obj, write_ply
 from handopt.output.overlay import write_overlay
 from handopt.output.renders import write_renders
@@ -27,7 +22,6 @@ RESULT_NAME = "result.json"
 OUR_NAMES = frozenset(
     (RESULT_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4", "overlay.png", "renders")
 )
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 def save(
@@ -48,7 +42,7 @@ def save(
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
-    with _written_aside(folder, overwrite) as partial:
+    with aside.written_aside(folder, overwrite) as partial:
         (partial / RESULT_NAME).write_text(result.to_json(), encoding="utf-8")
         write_glb(result, partial / "mesh.glb")
         if ply:
@@ -70,21 +64,7 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
     Worth calling before a fit, to fail early. Raises OutputError.
     """
-    try:
-        if not folder.is_symlink() and not folder.exists():
-            return
-        if not folder.is_dir() or folder.is_symlink():
-            raise OutputError(f"{folder} is in the way and is not a folder: choose another with -o")
-        if not overwrite:
-            raise OutputError(f"{folder} exists and was kept: replace it with --overwrite or choose another with -o")
-        if any(folder.iterdir()) and not _is_result(folder):
-            raise OutputError(f"{folder} holds no result of handopt and was kept: choose another with -o")
-        if foreign := sorted(path.name for path in folder.iterdir() if path.name not in OUR_NAMES):
-            raise OutputError(f"{folder} holds {foreign[0]}, which is not handopt's, and was kept: move it elsewhere")
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot look into {folder}: {error.strerror}; choose another with -o") from error
+    aside.check_free(folder, overwrite=overwrite, kind="result", is_ours=_is_result, foreign=_foreign)
 
 
 def write_history(result: "FitResult", path: Path) -> None:
@@ -154,75 +134,5 @@ def _is_result(folder: Path) -> bool:
     return isinstance(document, dict) and str(document.get("format", "")).startswith("handopt.result/")
 
 
-@contextmanager
-def _written_aside(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a folder beside the place of another to write into; put it there at the end, or remove every trace."""
-    made: list[Path] = []
-    partial = folder.parent / f".handopt-{secrets.token_hex(6)}.partial"
-    try:
-        _make_parents(folder.parent, made)
-        partial.mkdir()
-        yield partial
-        _put(partial, folder, overwrite)
-    except BaseException as error:
-        _remove(partial)
-        for parent in reversed(made):
-            with suppress(OSError):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise _explained(error, folder, partial) from error
-        raise
-
-
-def _make_parents(parent: Path, made: list[Path]) -> None:
-    """Create a folder and those above it, noting each in made as soon as it exists."""
-    missing = [path for path in (parent, *parent.parents) if not path.exists()]
-    for path in reversed(missing):
-        with suppress(FileExistsError):  # another process was quicker, so the folder is not ours to remove
-            path.mkdir()
-            made.append(path)
-
-
-def _put(partial: Path, folder: Path, overwrite: bool) -> None:
-    """Rename a complete folder to its place; with overwrite an old one goes first, and comes back if that fails."""
-    old = partial.with_suffix(".old")
-    try:
-        if overwrite and folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    except BaseException as error:
-        if old.exists() and not folder.exists():
-            try:
-                old.rename(folder)
-            except OSError:
-                raise OutputError(
-                    f"{folder} could not be replaced ({error}); its old results are now in {old}"
-                ) from error
-        raise
-    finally:
-        if folder.exists():
-            _remove(old)
-
-
-def _remove(folder: Path) -> None:
-    """Delete a folder of ours, and go on to the end if Ctrl-C arrives meanwhile."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _explained(error: OSError, folder: Path, partial: Path) -> OutputError:
-    """The error for the user: what could not be written, what is left, and which option to change."""
-    left = "what was there was kept" if os.path.lexists(folder) else "nothing was left there"
-    if os.path.lexists(partial):
-        left = f"an unfinished {partial} could not be removed"
-    if isinstance(error, OutputError):
-        return OutputError(f"{folder} was not written, and {left}: {error}")
-    if error.errno in FULL_DISK:
-        return OutputError(
-            f"the disk is full: {folder} was not written, and {left}; free some space or choose another with -o"
-        )
-    reason = error.strerror or str(error) or type(error).__name__
-    return OutputError(f"cannot write {folder}: {reason}; {left}; choose another with -o")
+def _foreign(folder: Path) -> str | None:
+    return next(iter(sorted(path.name for path in folder.iterdir() if path.name not in OUR_NAMES)), None)

@@ -1,0 +1,176 @@
+"""`handopt synth`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handopt.cli.inputs import require_writable
+from handopt.cli.options import (
+    SectionedCommand,
+    blaming,
+    camera_option,
+    option,
+    rig_options,
+    verbosity_options,
+)
+
+if TYPE_CHECKING:
+    from handopt.camera import Camera
+    from handopt.rig import Rig
+    from handopt.synth.generate import Settings
+    from handopt.synth.poses import Level
+
+LEVELS: "tuple[Level, ...]" = ("easy", "medium", "hard")
+NOISE = ("none", "low", "sr305", "kinect")
+SIZE = (640, 480)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=SectionedCommand, short_help="Make labelled synthetic depth images.")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@option(
+    "Images",
+    "--count",
+    type=click.IntRange(min=1),
+    default=15,
+    metavar="N",
+    help="Images of each level.  [default: 15]",
+)
+@option(
+    "Images",
+    "--level",
+    type=click.Choice([*LEVELS, "all"]),
+    default="all",
+    show_default=True,
+    help="easy: near frontal, nearly open. medium: turned by up to 55 degrees, any flexion. hard: fists, pinches and "
+    "other gestures and free poses from all sides.",
+)
+@option("Images", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Other images.  [default: 0]")
+@camera_option(
+    "Images",
+    "Intrinsics: a preset (handopt info lists them), a JSON file with fx, fy, cx, cy, width and height, or the numbers "
+    "fx,fy,cx,cy of an image of 640 x 480.  [default: 475,475,319.5,239.5]",
+)
+@option(
+    "Images",
+    "--noise",
+    type=click.Choice(NOISE),
+    default="sr305",
+    show_default=True,
+    help="The sensor's flaws: axial noise that grows with the square of the distance, frayed edges, flying pixels, "
+    "dropouts, holes; kinect also steps of disparity and the projector's shadow.",
+)
+@option("Images", "--forearm/--no-forearm", default=None, help="Always or never a forearm.  [default: half to 70 %]")
+@option(
+    "Images", "--background/--no-background", default=None, help="Always or never something behind.  [default: 65 %]"
+)
+@option(
+    "Hand",
+    "--hand",
+    type=click.Choice(["right", "left", "random"]),
+    default="right",
+    show_default=True,
+    help="Which hand; a left one is the mirror image of the right one of the same seed.",
+)
+@option("Hand", "--one-subject", is_flag=True, help="All images show one person's hand, drawn from --subject-seed.")
+@option(
+    "Hand",
+    "--subject-seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Which person; implies --one-subject.  [default: --seed]",
+)
+@option(
+    "Hand",
+    "--surface-rms",
+    type=click.FloatRange(0, 4),
+    default=0.0,
+    metavar="MM",
+    help="Displace the skin by a smooth random field of this RMS, up to 4: a surface that the model cannot express.  "
+    "[default: 0]",
+)
+@option("Hand", "--model", type=FILE, metavar="RIG", help="A rigged hand, glTF or GLB.  [default: handopt's own]")
+@rig_options
+@option("Output", "--overwrite", is_flag=True, help="Replace OUT if handopt synth made it.")
+@verbosity_options
+def synth(out: Path, **options: Any) -> None:
+    """Write synthetic depth images of hands with labels into the folder OUT.
+
+    OUT/LEVEL/NNN.png holds depth in mm, 16 bit, 0 where there is none; NNN.json beside it the camera, joints, pose
+    and shape; OUT/LEVEL.camera.json the camera; OUT/synth.json the settings. handopt fit reads OUT/LEVEL as it is. An
+    image depends on its number, its level and the options, not on how many there are.
+
+    One line for each level goes to stdout: folder and number of images, with a tab between them.
+    """
+    from handopt.synth.dataset import OUT_OPTION, check_free, write_dataset
+
+    with blaming(OUT_OPTION):
+        check_free(out, overwrite=options["overwrite"])
+    require_writable(out, OUT_OPTION)
+    settings = _settings(options)
+    if not options["quiet"]:
+        for note in (*settings.camera.assumptions, *settings.rig.notes):
+            click.echo(f"Note: {note}", err=True)
+    levels = LEVELS if options["level"] == "all" else (options["level"],)
+    count = options["count"]
+    with _bar(len(levels) * count, options["quiet"]) as bar:
+        folders = write_dataset(out, settings, levels, count, overwrite=options["overwrite"], progress=bar.update)
+    for folder in folders.values():
+        click.echo(f"{click.format_filename(folder)}\t{count}")
+
+
+def _settings(options: dict[str, Any]) -> "Settings":
+    """Check the options and load what they name. Raises UsageError."""
+    from handopt.synth.generate import CAMERA, Settings
+
+    subject_seed = options["subject_seed"]
+    if options["one_subject"] and subject_seed is None:
+        subject_seed = options["seed"]
+    return Settings(
+        seed=options["seed"],
+        camera=CAMERA if options["camera"] is None else _camera(options["camera"]),
+        hand=options["hand"],
+        noise=options["noise"],
+        forearm=options["forearm"],
+        background=options["background"],
+        surface_rms_mm=options["surface_rms"],
+        subject_seed=subject_seed,
+        rig=_right_rig(options["model"], options["joint_map"], options["limits"]),
+    )
+
+
+def _camera(spec: str) -> "Camera":
+    """The camera of --camera; four numbers are those of the usual image size."""
+    from handopt.camera import load_camera
+    from handopt.errors import CameraError
+
+    with blaming("--camera"):
+        try:
+            return load_camera(spec)
+        except CameraError:
+            if "," not in spec:
+                raise
+            return load_camera(spec, *SIZE)
+
+
+def _right_rig(model: Path | None, joint_map: Path | None, limits: str) -> "Rig":
+    """The right hand of --model, mirrored if it is a left one, or handopt's own."""
+    from handopt.rig import default_rig, load_rig
+
+    if model is None:
+        if joint_map is not None:
+            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
+        return default_rig("right", limits)
+    with blaming("--model", "--joint-map", "--limits"):
+        rig = load_rig(model, None, joint_map, limits)
+    return rig if rig.side == "right" else rig.mirrored()
+
+
+def _bar(total: int, quiet: bool) -> Any:
+    """A progress bar on stderr, where that is a terminal."""
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty()
+    return tqdm(total=total, unit=" image", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden)

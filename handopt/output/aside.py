@@ -1,0 +1,123 @@
+"""A folder that appears complete or not at all: written beside its place, and renamed."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from handopt.errors import OutputError
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+def check_free(
+    folder: Path,
+    *,
+    overwrite: bool,
+    kind: str,
+    is_ours: Callable[[Path], bool],
+    foreign: Callable[[Path], str | None],
+    option: str = "-o",
+) -> None:
+    """Refuse a place that is taken: without overwrite by anything, with it by what handopt did not write.
+
+    kind: what such a folder holds, as a noun. is_ours: whether a folder holds one; foreign: the name of something in it
+    that handopt does not write. option: where the user named the folder. Raises OutputError.
+    """
+    try:
+        if not folder.is_symlink() and not folder.exists():
+            return
+        if not folder.is_dir() or folder.is_symlink():
+            raise OutputError(f"{folder} is in the way and is not a folder: choose another with {option}")
+        if not overwrite:
+            raise OutputError(
+                f"{folder} exists and was kept: replace it with --overwrite or choose another with {option}"
+            )
+        if any(folder.iterdir()) and not is_ours(folder):
+            raise OutputError(f"{folder} holds no {kind} of handopt and was kept: choose another with {option}")
+        if name := foreign(folder):
+            raise OutputError(f"{folder} holds {name}, which is not handopt's, and was kept: move it elsewhere")
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot look into {folder}: {error.strerror}; choose another with {option}") from error
+
+
+@contextmanager
+def written_aside(folder: Path, overwrite: bool, option: str = "-o") -> Iterator[Path]:
+    """Give a folder beside the place of another to write into; put it there at the end, or remove every trace.
+
+    option: where the user named the folder. Raises OutputError.
+    """
+    made: list[Path] = []
+    partial = folder.parent / f".handopt-{secrets.token_hex(6)}.partial"
+    try:
+        _make_parents(folder.parent, made)
+        partial.mkdir()
+        yield partial
+        _put(partial, folder, overwrite)
+    except BaseException as error:
+        _remove(partial)
+        for parent in reversed(made):
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise _explained(error, folder, partial, option) from error
+        raise
+
+
+def _make_parents(parent: Path, made: list[Path]) -> None:
+    """Create a folder and those above it, noting each in made as soon as it exists."""
+    missing = [path for path in (parent, *parent.parents) if not path.exists()]
+    for path in reversed(missing):
+        with suppress(FileExistsError):  # another process was quicker, so the folder is not ours to remove
+            path.mkdir()
+            made.append(path)
+
+
+def _put(partial: Path, folder: Path, overwrite: bool) -> None:
+    """Rename a complete folder to its place; with overwrite an old one goes first, and comes back if that fails."""
+    old = partial.with_suffix(".old")
+    try:
+        if overwrite and folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    except BaseException as error:
+        if old.exists() and not folder.exists():
+            try:
+                old.rename(folder)
+            except OSError:
+                raise OutputError(
+                    f"{folder} could not be replaced ({error}); its old results are now in {old}"
+                ) from error
+        raise
+    finally:
+        if folder.exists():
+            _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder of ours, and go on to the end if Ctrl-C arrives meanwhile."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _explained(error: OSError, folder: Path, partial: Path, option: str) -> OutputError:
+    """The error for the user: what could not be written, what is left, and which option to change."""
+    left = "what was there was kept" if os.path.lexists(folder) else "nothing was left there"
+    if os.path.lexists(partial):
+        left = f"an unfinished {partial} could not be removed"
+    if isinstance(error, OutputError):
+        return OutputError(f"{folder} was not written, and {left}: {error}")
+    if error.errno in FULL_DISK:
+        return OutputError(
+            f"the disk is full: {folder} was not written, and {left}; free some space or choose another with {option}"
+        )
+    reason = error.strerror or str(error) or type(error).__name__
+    return OutputError(f"cannot write {folder}: {reason}; {left}; choose another with {option}")

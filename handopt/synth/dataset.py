@@ -1,0 +1,103 @@
+"""A folder of labelled images: LEVEL/NNN.png and NNN.json, LEVEL.camera.json, and synth.json about them all."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from handopt.errors import ConfigError
+from handopt.output import aside
+from handopt.synth.generate import Settings, generate
+from handopt.synth.labels import FORMAT, labels
+from handopt.synth.poses import LEVELS, Level, check_level
+
+INFO_NAME: Final = "synth.json"
+OUT_OPTION: Final = "OUT"
+_IMAGE_NAME = re.compile(r"\d{3,}\.(png|json)")
+_COMPRESSION = 1  # noise hardly compresses, and more takes most of the time
+
+
+def write_dataset(
+    folder: Path,
+    settings: Settings,
+    levels: Sequence[Level],
+    count: int,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[], None] | None = None,
+) -> dict[Level, Path]:
+    """Make `count` images of each level and write them into a new folder, complete or not at all.
+
+    progress: called after each image. Returns the folder of each level. Raises ConfigError and OutputError.
+    """
+    folder = Path(folder)
+    if count < 1:
+        raise ConfigError(f"count is {count}, expected at least 1 image")
+    for level in levels:
+        check_level(level)
+    check_free(folder, overwrite=overwrite)
+    with aside.written_aside(folder, overwrite, OUT_OPTION) as partial:
+        for level in levels:
+            (partial / level).mkdir()
+            for index in range(count):
+                write_image(partial / level, settings, level, index)
+                if progress is not None:
+                    progress()
+            _write_json(partial / f"{level}.camera.json", settings.camera.to_dict())
+        info = {
+            "format": FORMAT,
+            "generator": f"handopt synth {version('handopt')}",
+            "levels": list(levels),
+            "count": count,
+            "settings": settings.to_dict(),
+        }
+        _write_json(partial / INFO_NAME, info)
+    return {level: folder / level for level in levels}
+
+
+def write_image(folder: Path, settings: Settings, level: Level, index: int) -> None:
+    """Make one image and write it and its labels as NNN.png and NNN.json."""
+    from PIL import Image
+
+    sample = generate(settings, level, index)
+    stem = f"{index:03d}"
+    Image.fromarray(sample.counts).save(folder / f"{stem}.png", compress_level=_COMPRESSION)
+    _write_json(folder / f"{stem}.json", labels(sample, settings))
+
+
+def check_free(folder: Path, *, overwrite: bool = False) -> None:
+    """Refuse a place that is taken: without overwrite by anything, with it by all but a folder of ours.
+
+    Raises OutputError.
+    """
+    aside.check_free(
+        folder, overwrite=overwrite, kind="synthetic images", is_ours=_is_dataset, foreign=_foreign, option=OUT_OPTION
+    )
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder holds a synth.json of handopt."""
+    try:
+        document = json.loads((folder / INFO_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and str(document.get("format", "")).startswith("handopt.synth/")
+
+
+def _foreign(folder: Path) -> str | None:
+    """The name of something that is not ours in a folder or in the folders of its levels."""
+    ours = {INFO_NAME, *LEVELS, *(f"{level}.camera.json" for level in LEVELS)}
+    for path in sorted(folder.iterdir()):
+        if path.name not in ours:
+            return path.name
+        if path.is_dir():
+            for inside in sorted(path.iterdir()):
+                if not _IMAGE_NAME.fullmatch(inside.name):
+                    return f"{path.name}/{inside.name}"
+    return None
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, allow_nan=False) + "\n", encoding="utf-8")

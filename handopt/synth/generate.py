@@ -1,0 +1,149 @@
+"""One labelled image: a subject, a pose, a scene and a sensor, each drawn from the seed, the level and the number."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.errors import ConfigError
+from handopt.rig import Rig, default_rig
+from handopt.synth.forearm import sample_forearm
+from handopt.synth.noise import noise_model, sense
+from handopt.synth.poses import LEVELS, HandSample, Level, check_level, sample_hand
+from handopt.synth.scene import Scene, build_scene
+from handopt.synth.subject import Subject, check_surface, sample_subject
+
+CAMERA: Final = Camera(475.0, 475.0, 319.5, 239.5, 640, 480, "synth")
+UNIT_MM: Final = 1.0
+HANDS: Final = ("right", "left", "random")
+FOREARM_SHARE: Final = {"easy": 0.5, "medium": 0.6, "hard": 0.7}
+BACKGROUND_SHARE: Final = {"easy": 0.65, "medium": 0.65, "hard": 0.65}
+MIN_VISIBLE_SHARE: Final = 0.4
+MIN_VISIBLE_JOINTS: Final = 8
+_MAX_TRIES = 50
+# What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
+_SIDE, _SUBJECT, _CONTENT, _HAND, _SENSOR = range(5)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all images of a run. Raises ConfigError.
+
+    hand: "right", "left" or "random". noise: a name of handopt.synth.noise. forearm, background: whether there is one,
+    None for a share of the images that depends on the level. surface_rms_mm: of a displacement of every subject's skin.
+    subject_seed: of the one subject that all images show, None for another in each. rig: a right hand.
+    """
+
+    seed: int = 0
+    camera: Camera = CAMERA
+    hand: Literal["right", "left", "random"] = "right"
+    noise: str = "sr305"
+    forearm: bool | None = None
+    background: bool | None = None
+    surface_rms_mm: float = 0.0
+    subject_seed: int | None = None
+    rig: Rig = field(default_factory=default_rig)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.hand not in HANDS:
+            raise ConfigError(f"unknown hand {self.hand!r}: choose {', '.join(HANDS)}")
+        for name in ("seed", "subject_seed"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name} is {value}, expected a whole number from 0")
+        if self.rig.side != "right":
+            raise ConfigError("rig: expected a right hand; mirror a left one first")
+        noise_model(self.noise)
+        check_surface(self.surface_rms_mm)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        plain = ("seed", "hand", "noise", "forearm", "background", "surface_rms_mm", "subject_seed")
+        return {**{name: getattr(self, name) for name in plain}, "camera": self.camera.to_dict(), "rig": self.rig.name}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A synthetic image with what it shows; everything belongs to the side that `side` says.
+
+    counts: (H, W) uint16, UNIT_MM each. sample: the hand, as drawn for a right one; scene: mirrored for a left one
+    """
+
+    level: Level
+    index: int
+    side: Literal["right", "left"]
+    counts: NDArray[np.uint16]
+    hand: HandSample
+    scene: Scene
+    forearm: bool
+    background: bool
+    tries: int
+
+
+def generate(settings: Settings, level: Level, index: int) -> Sample:
+    """Make the image of a level and a number: the same for the same settings, whatever else is made.
+
+    A left hand is the mirror image of the right hand of the same seed. Raises ConfigError.
+    """
+    check_level(level)
+    side = settings.hand
+    if side == "random":
+        side = "left" if _stream(settings, level, index, _SIDE).random() < 0.5 else "right"
+    camera = settings.camera if side == "right" else _mirrored_camera(settings.camera)
+    subject = _subject(settings, level, index)
+    content = _stream(settings, level, index, _CONTENT).random(2)
+    forearm = bool(content[0] < FOREARM_SHARE[level]) if settings.forearm is None else settings.forearm
+    background = bool(content[1] < BACKGROUND_SHARE[level]) if settings.background is None else settings.background
+    hand, scene, tries = _seen(settings, level, index, subject, camera, forearm, background)
+    sensor = _stream(settings, level, index, _SENSOR)
+    sensed = sense(scene.depth, camera, noise_model(settings.noise), sensor, mirrored=side == "left")
+    counts = np.clip(np.rint(sensed / UNIT_MM), 0, 65535).astype(np.uint16)
+    if side == "left":
+        counts, scene = np.ascontiguousarray(counts[:, ::-1]), _mirrored_scene(scene, settings.camera)
+    return Sample(level, index, side, counts, hand, scene, forearm, background, tries)
+
+
+def _seen(
+    settings: Settings, level: Level, index: int, subject: Subject, camera: Camera, forearm: bool, background: bool
+) -> tuple[HandSample, Scene, int]:
+    """Draw hands until the forearm leaves enough of one in view: hand, scene, and how many were drawn."""
+    rng = _stream(settings, level, index, _HAND)
+    rig = subject.dress(settings.rig)
+    for tries in range(1, _MAX_TRIES + 1):
+        hand = sample_hand(rng, level, subject=subject, rig=settings.rig)
+        arm = sample_forearm(rng)
+        scene = build_scene(rng, hand, rig, camera, forearm=arm if forearm else None, background=background)
+        if scene.visible_share >= MIN_VISIBLE_SHARE and scene.visible(hand.scale).sum() >= MIN_VISIBLE_JOINTS:
+            return hand, scene, tries
+    raise ConfigError(f"image {index} of {level}: the forearm hides the hand in {_MAX_TRIES} draws: change --seed")
+
+
+def _stream(settings: Settings, level: Level, index: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, LEVELS.index(level), index, purpose])
+
+
+def _subject(settings: Settings, level: Level, index: int) -> Subject:
+    if settings.subject_seed is None:
+        rng = _stream(settings, level, index, _SUBJECT)
+    else:
+        rng = np.random.default_rng([settings.subject_seed, _SUBJECT])
+    return sample_subject(rng, settings.surface_rms_mm)
+
+
+def _mirrored_camera(camera: Camera) -> Camera:
+    return replace(camera, cx=camera.width - 1 - camera.cx)
+
+
+def _mirrored_scene(scene: Scene, camera: Camera) -> Scene:
+    flip = np.array([-1.0, 1.0, 1.0])
+    return Scene(
+        camera=camera,
+        translation=scene.translation * flip,
+        vertices=scene.vertices * flip,
+        joints=scene.joints * flip,
+        depth=np.ascontiguousarray(scene.depth[:, ::-1]),
+        hand_depth=np.ascontiguousarray(scene.hand_depth[:, ::-1]),
+    )

@@ -1,0 +1,197 @@
+"""Random poses of a random hand, seen from somewhere: gestures and free poses in which no finger reaches into another.
+
+Everything is drawn for a right hand; a left one is its mirror image (x -> -x of the camera).
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.errors import ConfigError
+from handopt.rig import Rig, default_rig
+from handopt.synth.flesh import PALM, Body, flesh_of
+from handopt.synth.gestures import GESTURES, RANDOM, free_angles, gesture_angles, mild_angles, sample_gesture
+from handopt.synth.subject import Subject, sample_subject
+
+Floats = NDArray[np.float64]
+Level = Literal["easy", "medium", "hard"]
+
+LEVELS: Final[tuple[Level, ...]] = ("easy", "medium", "hard")
+TOLERANCE_MM: Final = 1.5
+"""How far balls of flesh may overlap: skin gives way where it touches."""
+SKIN_TOLERANCE_MM: Final = 2.0
+"""How deep a gesture's skin may lie in other skin."""
+
+# Turns the wrist joint's frame (fingers along -z, back of the hand along +y) upright, the palm towards the camera.
+PALM_UPRIGHT: Final = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+
+_GESTURE_SHARE: Final = {"easy": 0.0, "medium": 0.15, "hard": 0.5}
+_CURL: Final = {"medium": 0.1, "hard": 0.6}
+_TILT_RAD: Final = {"easy": np.radians(25.0), "medium": np.radians(55.0)}
+_ROLL_RAD: Final = {"easy": np.radians(60.0), "medium": np.pi}
+_BACK_SHARE: Final = {"easy": 0.3, "medium": 0.5}
+_EDGE_ON: Final = 1.8  # exponent of the palm's cosine to the view: 1 is the uniform sphere, more sees more edges
+_DRAWS = 8
+_TOUCH_DRAWS = 20
+_REFINEMENTS = (0.2, 0.12, 0.07, 0.04)
+_OTHERS_SHARE = 0.3  # of a refinement, for fingers that neither touch nor are touched
+_MAX_ROUNDS = 100
+_OVERLAP_COST = 10.0
+_MOST_CLEARANCE = 3.0
+
+
+@dataclass(frozen=True)
+class HandSample:
+    """A right hand in a pose, without its place.
+
+    subject: whose hand. angles_rad: (15, 3), as Rig has them. rotation: (3, 3) rig -> camera. gesture: its name,
+    "random" for a free pose. tries: draws that it took.
+    """
+
+    subject: Subject
+    angles_rad: Floats
+    rotation: Floats
+    gesture: str
+    tries: int
+
+    @property
+    def scale(self) -> float:
+        """The subject's scale."""
+        return self.subject.scale
+
+    @property
+    def proportions(self) -> Floats:
+        """The subject's (13,) proportions."""
+        return self.subject.proportions
+
+
+def sample_hand(
+    rng: np.random.Generator, level: Level = "hard", *, subject: Subject | None = None, rig: Rig | None = None
+) -> HandSample:
+    """Draw a subject (unless one is given), a pose and a view.
+
+    rig: a right hand, the default one if None; its limits bound the angles. Raises ConfigError for an unknown level.
+    """
+    check_level(level)
+    person = sample_subject(rng) if subject is None else subject
+    hand = default_rig("right") if rig is None else rig
+    gesture = sample_gesture(rng) if rng.random() < _GESTURE_SHARE[level] else RANDOM
+    angles, tries = sample_angles(rng, level, gesture, person.proportions, hand)
+    return HandSample(person, angles, sample_view(rng, level, hand), gesture, tries)
+
+
+def check_level(level: str) -> None:
+    """Raise ConfigError for an unknown level."""
+    if level not in LEVELS:
+        raise ConfigError(f"unknown level {level!r}: the levels are {', '.join(LEVELS)}")
+
+
+def sample_angles(
+    rng: np.random.Generator, level: Level, gesture: str, proportions: Floats, rig: Rig
+) -> tuple[Floats, int]:
+    """Draw angles (15, 3) of a gesture or a "random" pose in which nothing overlaps, and say how many were drawn."""
+    body = flesh_of(rig).of(proportions)
+    for tries in range(1, _MAX_ROUNDS + 1):
+        if gesture != RANDOM and GESTURES[gesture].touch is not None:
+            angles = _touching(rng, gesture, body, clearance=min(tries - 1, _MOST_CLEARANCE))
+        else:
+            angles = _clear(rng, level, gesture, body)
+        if angles is not None and (gesture == RANDOM or body.depth_in_skin(angles) <= SKIN_TOLERANCE_MM):
+            return angles, tries
+    raise ConfigError(
+        f"no {gesture} pose without overlaps was found in {_MAX_ROUNDS} rounds: use another rig or limits"
+    )
+
+
+def sample_view(rng: np.random.Generator, level: Level, rig: Rig) -> Floats:
+    """Draw a rotation (3, 3) rig -> camera: near frontal, within 55 degrees of it, or from anywhere."""
+    if level == "hard":
+        turn = _anywhere(rng)
+    else:
+        yaw, pitch = rng.uniform(-_TILT_RAD[level], _TILT_RAD[level], 2)
+        roll = rng.uniform(-_ROLL_RAD[level], _ROLL_RAD[level])
+        back = np.pi if rng.random() < _BACK_SHARE[level] else 0.0
+        turn = _about(2, roll) @ _about(1, yaw) @ _about(0, pitch) @ _about(1, back)
+    return np.asarray(turn @ PALM_UPRIGHT @ rig.bind[0, :, :3].T)
+
+
+def view_angles(rotation: Floats, rig: Rig) -> tuple[Literal["palm", "back"], float, float, float]:
+    """Which side of a hand faces the camera, and its yaw, pitch and roll in radians.
+
+    The upright hand shows its palm; for "back" it is turned about y by half a turn first. Then it is turned about x by
+    pitch, about y by yaw and about z by roll.
+    """
+    turn = rotation @ rig.bind[0, :, :3] @ PALM_UPRIGHT.T
+    side: Literal["palm", "back"] = "palm" if turn[2, 2] >= 0 else "back"
+    if side == "back":
+        turn = turn @ np.diag([-1.0, 1.0, -1.0])
+    yaw = float(np.arcsin(np.clip(-turn[2, 0], -1.0, 1.0)))
+    return side, yaw, float(np.arctan2(turn[2, 1], turn[2, 2])), float(np.arctan2(turn[1, 0], turn[0, 0]))
+
+
+def _clear(rng: np.random.Generator, level: Level, gesture: str, body: Body) -> Floats | None:
+    """The first of some draws in which nothing overlaps."""
+    if gesture != RANDOM:
+        angles = gesture_angles(rng, gesture, _DRAWS)
+    elif level == "easy":
+        angles = mild_angles(rng, _DRAWS)
+    else:
+        angles = free_angles(rng, _DRAWS, _CURL[level])
+    angles = _within_limits(angles, body.flesh.rig)
+    overlap, _ = body.measure(angles)
+    clear = np.flatnonzero(overlap <= TOLERANCE_MM)
+    return angles[clear[0]] if len(clear) else None
+
+
+def _touching(rng: np.random.Generator, gesture: str, body: Body, clearance: float) -> Floats | None:
+    """The draw whose thumb comes closest to what it should touch, varied until it does, if nothing overlaps then.
+
+    clearance: mm by which the parts stay farther apart than they need to be.
+    """
+    touch = GESTURES[gesture].touch
+    assert touch is not None
+    target = touch[1] if touch[0] == "tip" else PALM + touch[1]
+    angles = gesture_angles(rng, gesture, _TOUCH_DRAWS)
+    aim = rng.uniform(0.5, 3.0) + 0.5 * clearance  # mm between the two skins
+    moving = np.full((15, 1), _OTHERS_SHARE)
+    moving[:3] = moving[3 * touch[1] : 3 * touch[1] + 3] = 1.0
+    best, best_cost, best_overlap = angles[0], np.inf, np.inf
+    for sigma in (*_REFINEMENTS, None):
+        angles = _within_limits(angles, body.flesh.rig)
+        overlap, contacts = body.measure(angles)
+        gap = np.linalg.norm(contacts[:, 0] - contacts[:, target], axis=1)
+        cost = np.abs(gap - aim) + _OVERLAP_COST * np.maximum(overlap - TOLERANCE_MM / 2 + clearance, 0)
+        first = int(cost.argmin())
+        if cost[first] < best_cost:
+            best, best_cost, best_overlap = angles[first], cost[first], overlap[first]
+        if sigma is None:
+            break
+        angles = best + sigma * moving * rng.standard_normal((_TOUCH_DRAWS, 15, 3)) * (best != 0)
+    return best if best_overlap <= TOLERANCE_MM else None
+
+
+def _within_limits(angles: Floats, rig: Rig) -> Floats:
+    return np.clip(angles, rig.limits.lower, rig.limits.upper)
+
+
+def _anywhere(rng: np.random.Generator) -> Floats:
+    """A rotation (3, 3) of the upright hand from all sides, edge-on a little more often than frontal."""
+    cosine = np.sign(rng.uniform(-1, 1)) * rng.uniform(0, 1) ** _EDGE_ON
+    around, roll = rng.uniform(-np.pi, np.pi, 2)
+    # To the camera, in the frame of the upright hand, whose palm faces (0, 0, -1).
+    sine = np.sqrt(1 - cosine**2)
+    view = np.array([sine * np.cos(around), sine * np.sin(around), -cosine])
+    yaw = np.arctan2(view[0], -view[2])
+    pitch = np.arcsin(np.clip(view[1], -1, 1))
+    return np.asarray(_about(2, roll) @ _about(0, -pitch) @ _about(1, yaw))
+
+
+def _about(axis: int, angle: float) -> Floats:
+    """The rotation (3, 3) about a coordinate axis."""
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.eye(3)
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[i, j], matrix[j, i] = -np.sin(angle), np.sin(angle)
+    return matrix

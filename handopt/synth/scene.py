@@ -1,0 +1,158 @@
+"""A right hand with its forearm before a background, as a clean depth image of its triangles."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.errors import ConfigError
+from handopt.kinematics import forward_kinematics
+from handopt.raster import rasterise
+from handopt.rig import Rig
+from handopt.skinning import skin
+from handopt.synth.background import Background, sample_background
+from handopt.synth.forearm import Forearm, bend_wrist, forearm_mesh
+from handopt.synth.poses import HandSample
+
+Floats = NDArray[np.float64]
+Depth = NDArray[np.float32]
+
+DISTANCE_MM: Final = (300.0, 800.0)
+"""Of the middle of the 21 joints."""
+MARGIN_PX: Final = 8.0
+NEAREST_ARM_MM: Final = 120.0
+VISIBLE_MM: Final = 22.0
+"""A joint counts as visible where the surface on its ray is nearer by less than this, times the hand's scale."""
+_FARTHEST_MM: Final = 2500.0
+_PLACING_ROUNDS = 6
+_SAME_MM = 0.01
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A posed hand and what is around it, in the camera frame, mm.
+
+    translation: (3,) of the wrist. vertices: (V, 3); joints: (21, 3); depth, hand_depth: (H, W) mm of everything and
+    of the hand alone, 0 where there is nothing
+    """
+
+    camera: Camera
+    translation: Floats
+    vertices: Floats
+    joints: Floats
+    depth: Depth
+    hand_depth: Depth
+
+    @property
+    def visible_share(self) -> float:
+        """The part of the hand's silhouette that the forearm does not hide."""
+        silhouette = self.hand_depth > 0
+        seen = silhouette & (np.abs(self.depth - self.hand_depth) < _SAME_MM)
+        return float(seen.sum() / max(silhouette.sum(), 1))
+
+    def visible(self, scale: float) -> NDArray[np.bool_]:
+        """Which joints (21,) are seen: those with no more than their own flesh in front of them."""
+        pixels = np.rint(self.camera.project(self.joints)).astype(int)
+        columns = np.clip(pixels[:, 0], 0, self.camera.width - 1)
+        rows = np.clip(pixels[:, 1], 0, self.camera.height - 1)
+        inside = (pixels[:, 0] == columns) & (pixels[:, 1] == rows)
+        surface = self.depth[rows, columns]
+        return np.asarray(inside & (surface > 0) & (self.joints[:, 2] - surface < VISIBLE_MM * scale))
+
+
+def build_scene(
+    rng: np.random.Generator,
+    hand: HandSample,
+    rig: Rig,
+    camera: Camera,
+    *,
+    forearm: Forearm | None = None,
+    background: bool = False,
+) -> Scene:
+    """Place a hand at random in the image, and render it with its surroundings.
+
+    rig: the right hand dressed for the hand's subject. Raises ConfigError where the image is too small for a hand.
+    """
+    vertices, joints = posed(hand, rig if forearm is None else bend_wrist(forearm, rig))
+    translation = place(rng, vertices, joints, camera)
+    vertices, joints = vertices + translation, joints + translation
+    points, faces = vertices, rig.faces
+    if forearm is not None:
+        tube, tube_faces = forearm_mesh(forearm, rig)
+        arm = hand.scale * (tube - rig.bind[0, :, 3]) @ hand.rotation.T + translation
+        arm[:, 2] = np.maximum(arm[:, 2], NEAREST_ARM_MM)
+        faces = np.concatenate([faces, tube_faces + np.int32(len(points))])
+        points = np.concatenate([points, arm])
+    around = sample_background(rng, vertices) if background else None
+    return Scene(
+        camera=camera,
+        translation=translation,
+        vertices=vertices,
+        joints=joints,
+        depth=_render(points, faces, camera, around),
+        hand_depth=render_mesh(vertices, rig.faces, camera),
+    )
+
+
+def posed(hand: HandSample, rig: Rig) -> tuple[Floats, Floats]:
+    """Vertices (V, 3) and joints (21, 3) of a hand whose wrist is at the origin of the camera frame, mm."""
+    transforms = forward_kinematics(
+        hand.angles_rad[None],
+        np.ascontiguousarray(hand.rotation[None]),
+        np.zeros((1, 3)),
+        np.array([hand.scale]),
+        rig.parents,
+        rig.articulated,
+        rig.bind,
+        rig.side_sign,
+    )
+    vertices = skin(transforms, rig.rest_mm, rig.skin_indices, rig.skin_weights)[0]
+    joints = skin(transforms, rig.keypoints_mm, rig.keypoint_joints[:, None], np.ones((21, 1)))[0]
+    return vertices, joints
+
+
+def place(rng: np.random.Generator, vertices: Floats, joints: Floats, camera: Camera) -> Floats:
+    """Draw a translation (3,) that keeps a hand's vertices (V, 3) inside the image, farther away if need be.
+
+    Raises ConfigError where no distance up to 2.5 m does.
+    """
+    middle = joints.mean(axis=0)
+    distance = float(rng.uniform(*DISTANCE_MM))
+    spot = rng.uniform(0.0, 1.0, 2)
+    size = np.array([camera.width - 1, camera.height - 1], np.float64)
+    while distance < _FARTHEST_MM:
+        pixel = size / 2
+        for _ in range(_PLACING_ROUNDS):
+            ray = np.array([(pixel[0] - camera.cx) / camera.fx, (pixel[1] - camera.cy) / camera.fy, 1.0])
+            translation = distance * ray - middle
+            seen = np.asarray(camera.project(vertices + translation))
+            low, high = seen.min(axis=0) - pixel, seen.max(axis=0) - pixel
+            first, last = MARGIN_PX - low, size - MARGIN_PX - high
+            if not (first <= last).all():  # NaN where a vertex is behind the camera
+                break
+            wanted = first + spot * (last - first)
+            if np.abs(wanted - pixel).max() < 0.5:
+                return np.asarray(translation)
+            pixel = wanted
+        distance *= 1.1
+    raise ConfigError(
+        f"a hand does not fit into the image of {camera.width} x {camera.height} pixels with {MARGIN_PX:g} around it"
+        ": change --camera"
+    )
+
+
+def render_mesh(points: Floats, faces: NDArray[np.int32], camera: Camera) -> Depth:
+    """Depth (H, W) of triangles, mm, 0 where there are none."""
+    numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+    return np.asarray(rasterise(np.ascontiguousarray(points[None]), faces, numbers)[0], np.float32)
+
+
+def _render(points: Floats, faces: NDArray[np.int32], camera: Camera, around: Background | None) -> Depth:
+    if around is None:
+        return render_mesh(points, faces, camera)
+    faces = np.concatenate([faces, around.faces + np.int32(len(points))])
+    depth = render_mesh(np.concatenate([points, around.points]), faces, camera)
+    plane = around.plane_depth(camera)
+    return np.where((depth > 0) & ((plane == 0) | (depth < plane)), depth, plane)

@@ -1,0 +1,83 @@
+"""Random people: the size, the proportions and the surface of a hand."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.errors import ConfigError
+from handopt.rig import PROPORTION_NAMES, Rig, with_proportions
+
+Floats = NDArray[np.float64]
+
+SCALE: Final = (0.85, 1.15)
+FINGER_SPREAD: Final = 0.08
+PALM_SPREAD: Final = 0.05
+MAX_SURFACE_RMS_MM: Final = 4.0
+FIELD_LENGTHS_MM: Final = (10.0, 25.0)
+"""Correlation lengths of the surface field: between them a bump ends."""
+_WAVES = 96
+_HIGHEST_BUMP = 2.5  # in multiples of the RMS; it keeps fingers from turning inside out
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person's hand.
+
+    scale: of the whole rig. proportions: (13,) as PROPORTION_NAMES. surface_rms_mm: how far the skin lies from what
+    scale and proportions can express, in mm of the real hand; surface_seed: which such skin.
+    """
+
+    scale: float
+    proportions: Floats
+    surface_rms_mm: float = 0.0
+    surface_seed: int = 0
+
+    def dress(self, rig: Rig) -> Rig:
+        """The rig with this subject's proportions and surface (the scale belongs to the pose); joints keep to the
+        proportions."""
+        shaped = with_proportions(rig, self.proportions)
+        if self.surface_rms_mm == 0.0:
+            return shaped
+        rms_mm = self.surface_rms_mm / self.scale
+        return replace(shaped, rest_mm=shaped.rest_mm + surface_field(shaped, rms_mm, self.surface_seed))
+
+
+def sample_subject(rng: np.random.Generator, surface_rms_mm: float = 0.0) -> Subject:
+    """Draw a person: scale 0.85 to 1.15, fingers' lengths and thicknesses within 8 %, the palm within 5 %.
+
+    surface_rms_mm: of a smooth random displacement of the skin, 0 for none. Raises ConfigError.
+    """
+    check_surface(surface_rms_mm)
+    spread = np.array([PALM_SPREAD if name.startswith("palm") else FINGER_SPREAD for name in PROPORTION_NAMES])
+    return Subject(
+        scale=float(rng.uniform(*SCALE)),
+        proportions=spread * rng.uniform(-1.0, 1.0, len(spread)),
+        surface_rms_mm=float(surface_rms_mm),
+        surface_seed=int(rng.integers(2**32)),
+    )
+
+
+def check_surface(rms_mm: float) -> None:
+    """Raise ConfigError where a surface's RMS displacement is out of range."""
+    if not 0.0 <= rms_mm <= MAX_SURFACE_RMS_MM:
+        raise ConfigError(f"the surface's RMS must be between 0 and {MAX_SURFACE_RMS_MM:g} mm, not {rms_mm!r}")
+
+
+def surface_field(rig: Rig, rms_mm: float, seed: int) -> Floats:
+    """Smooth random displacements (V, 3) of the rest vertices along their normals, of a given RMS over the vertices.
+
+    A sum of plane waves whose lengths make it a random field with a correlation length of 10 to 25 mm, in space rather
+    than along the skin; it is the same for the two sides of a mirrored rig.
+    """
+    rng = np.random.default_rng(seed)
+    lengths = rng.uniform(*FIELD_LENGTHS_MM, _WAVES)
+    waves = rng.standard_normal((3, _WAVES)) / lengths
+    phases = rng.uniform(0.0, 2 * np.pi, _WAVES)
+    points = (rig.rest_mm - rig.bind[0, :, 3]) * [rig.side_sign, 1.0, 1.0]
+    heights = np.cos(points @ waves + phases).sum(axis=1)
+    heights -= heights.mean()
+    heights /= heights.std()
+    heights = np.clip(heights, -_HIGHEST_BUMP, _HIGHEST_BUMP)
+    return np.asarray(rig.normals * (rms_mm * heights / np.sqrt(np.mean(heights**2)))[:, None])

@@ -1,0 +1,231 @@
+"""Images for the bank of proposals: random hands rendered as handopt.proposals.features sees them, with their poses.
+
+Every chunk of images has one subject (proportions, surface) with one forearm, in many poses and views; the forearm is cut
+off about where segmentation does it.
+"""
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.kinematics import forward_kinematics
+from handopt.proposals.features import HALF_MM, MIDDLE, MM_PER_PX, SIZE, centre_of, turn_to_axis
+from handopt.raster import rasterise
+from handopt.rig import Rig, default_rig, with_proportions
+from handopt.skinning import skin
+from handopt.synth.poses import LEVELS, sample_hand, sample_view
+from handopt.synth.subject import sample_subject, surface_field
+
+Floats = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
+
+CHUNK = 64
+LEVEL_SHARES = (0.12, 0.23, 0.65)
+UNIT_MM = 0.1
+EMPTY = np.iinfo(np.int16).min
+DISTANCE_MM = (280.0, 1300.0)
+COARSE_PX, COARSE_HALF_MM = 40, 250.0
+POSE_JITTER_RAD = 0.04
+MAX_SURFACE_MM = 3.0
+SCALE = (0.83, 1.17)
+# The arm is cut about 75 mm past the palm's centre, sometimes anywhere, or at the wrist where no arm is seen.
+CUT_MM, CUT_SPREAD_MM, ARM_ERROR = 77.0, 7.0, 0.12
+CUT_ANYWHERE, CUT_RANGE_MM = 0.3, (35.0, 115.0)
+NO_ARM, WRIST_MM = 0.15, (55.0, 70.0)
+SHIFT_MM = 8.0
+ARM_SEGMENTS, ARM_MM = 20, 170.0
+MIN_AREA_PX = 150
+SURPLUS = 1.08  # for images that show less than that
+
+
+@dataclass(frozen=True, eq=False)
+class Dressed:
+    """A subject's mesh with a forearm. arm: (3,) its direction in the rig; palm, keypoints: rig, mm."""
+
+    bind: Floats
+    rest: Floats
+    indices: NDArray[np.int32]
+    weights: Floats
+    faces: NDArray[np.int32]
+    arm: Floats
+    palm: Floats
+    keypoints: Floats
+
+
+def sample_poses(count: int, seed: int, processes: int) -> Floats:
+    """Draw angles (count, 15, 3) of all levels in which no finger reaches into another."""
+    each = 250
+    jobs = [(seed, number, min(each, count - number * each)) for number in range(-(-count // each))]
+    return np.concatenate(_run(_poses, jobs, processes))
+
+
+def render_images(poses: Floats, count: int, seed: int, processes: int) -> Arrays:
+    """Render count images of random poses, subjects and views.
+
+    Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
+    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13).
+    """
+    jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
+    chunks = _run(partial(_images, poses), jobs, processes)
+    assert sum(len(chunk["scale"]) for chunk in chunks) >= count
+    return {name: np.concatenate([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
+
+
+def dress(rng: np.random.Generator, rig: Rig, proportions: Floats) -> Dressed:
+    """Give the rig a subject's proportions, half of the time a surface of its own, and a random forearm."""
+    shaped = with_proportions(rig, proportions)
+    rest = shaped.rest_mm
+    if rng.random() < 0.5:
+        rest = rest + surface_field(shaped, rng.uniform(0.3, MAX_SURFACE_MM), int(rng.integers(2**32)))
+    axes, wrist = shaped.bind[0, :, :3], shaped.bind[0, :, 3]
+    vertices, faces, arm = _forearm(rng, (rest - wrist) @ axes)
+    count = len(rest)
+    indices = np.zeros((len(vertices), 4), np.int32)
+    weights = np.tile([1.0, 0.0, 0.0, 0.0], (len(vertices), 1))
+    keypoints = shaped.keypoints_mm
+    return Dressed(
+        bind=shaped.bind,
+        rest=np.concatenate([rest, vertices @ axes.T + wrist]),
+        indices=np.concatenate([shaped.skin_indices, indices]),
+        weights=np.concatenate([shaped.skin_weights, weights]),
+        faces=np.concatenate([shaped.faces, (faces + count).astype(np.int32)]),
+        arm=axes @ arm,
+        palm=0.3 * keypoints[0] + 0.7 * keypoints[[5, 9, 13, 17]].mean(axis=0),
+        keypoints=keypoints,
+    )
+
+
+def _run(work: Any, jobs: list[Any], processes: int) -> list[Any]:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if processes <= 1:
+        return [work(job) for job in jobs]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return pool.map(work, jobs, chunksize=4)
+
+
+def _poses(job: tuple[int, int, int]) -> Floats:
+    seed, number, count = job
+    rng = np.random.default_rng((seed, 1, number))
+    rig = default_rig("right")
+    levels = rng.choice(LEVELS, count, p=LEVEL_SHARES)
+    return np.stack([sample_hand(rng, level, rig=rig).angles_rad for level in levels])
+
+
+def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
+    rng = np.random.default_rng((job[0], 2, job[1]))
+    rig = default_rig("right")
+    subject = sample_subject(rng)
+    dressed = dress(rng, rig, subject.proportions)
+    angles = poses[rng.integers(len(poses), size=CHUNK)]
+    angles = angles + rng.normal(0.0, POSE_JITTER_RAD, angles.shape) * rng.uniform(0, 1, (CHUNK, 1, 1))
+    angles = np.clip(angles, rig.limits.lower, rig.limits.upper)
+    rotation = np.stack([sample_view(rng, level, rig) for level in rng.choice(LEVELS, CHUNK, p=LEVEL_SHARES)])
+    scale = rng.uniform(*SCALE, CHUNK)
+    distance = np.exp(rng.uniform(*np.log(DISTANCE_MM), CHUNK))
+    pose = angles, rotation, np.zeros((CHUNK, 3)), scale
+    transforms = forward_kinematics(*pose, rig.parents, rig.articulated, dressed.bind)
+    palm = scale[:, None] * np.einsum("bij,j->bi", rotation, dressed.palm - dressed.bind[0, :, 3])
+    wrist = np.stack([np.zeros(CHUNK), np.zeros(CHUNK), distance], axis=1) - palm
+    vertices = skin(transforms, dressed.rest, dressed.indices, dressed.weights) + wrist[:, None]
+    offset, turn, reach = _views(rng, vertices, dressed, palm + wrist, rotation)
+    wrist = np.einsum("bij,bj->bi", turn, wrist)
+    wrist[:, 2] -= reach
+    images = {
+        "offset": offset,
+        "angles": angles.astype(np.float32),
+        "rotation": (turn @ rotation).astype(np.float32),
+        "wrist": wrist.astype(np.float32),
+        "scale": scale.astype(np.float32),
+        "proportions": np.tile(subject.proportions.astype(np.float32), (CHUNK, 1)),
+    }
+    enough = (offset != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
+    return {name: values[enough] for name, values in images.items()}
+
+
+def _views(
+    rng: np.random.Generator, vertices: Floats, dressed: Dressed, palm: Floats, rotation: Floats
+) -> tuple[NDArray[np.int16], Floats, Floats]:
+    """Views of hands (B, V, 3) with their arms cut off: offsets (B, 64, 64), turns (B, 3, 3) and distances (B,)."""
+    count = len(vertices)
+    # Where the pipeline cuts the arm: a plane across what it takes for the arm's direction.
+    arm = np.einsum("bij,j->bi", rotation, dressed.arm) + rng.normal(0.0, ARM_ERROR, (count, 3))
+    arm /= np.linalg.norm(arm, axis=1, keepdims=True)
+    cut = rng.normal(CUT_MM, CUT_SPREAD_MM, count)
+    cut = np.where(rng.random(count) < CUT_ANYWHERE, rng.uniform(*CUT_RANGE_MM, count), cut)
+    cut = np.where(rng.random(count) < NO_ARM, rng.uniform(*WRIST_MM, count), cut)
+    centre = _centres(vertices, dressed.faces, palm, arm, cut) + rng.normal(0.0, SHIFT_MM, (count, 3))
+    turn, reach = (np.stack(each) for each in zip(*(turn_to_axis(point) for point in centre), strict=True))
+    turned = np.einsum("bij,bvj->bvi", turn, vertices)
+    offset = _render(turned, dressed.faces, reach, SIZE, HALF_MM) - reach[:, None, None]
+    palm_view, arm_view = (np.einsum("bij,bj->bi", turn, each) for each in (palm, arm))
+    end = (palm_view * arm_view).sum(axis=1) + cut
+    along = np.einsum("bijc,bc->bij", _points(offset, reach), arm_view)
+    seen = (np.abs(offset) < HALF_MM) & (along < end[:, None, None])
+    return np.where(seen, np.rint(offset / UNIT_MM), EMPTY).astype(np.int16), turn, reach
+
+
+def _centres(vertices: Floats, faces: NDArray[np.int32], palm: Floats, arm: Floats, cut: Floats) -> Floats:
+    """Middles (B, 3) of what is seen of hands (B, V, 3) up to the cut, found in coarse images."""
+    distance = palm[:, 2]
+    depth = _render(vertices, faces, distance, COARSE_PX, COARSE_HALF_MM)
+    middle, pitch = 0.5 * (COARSE_PX - 1), 2 * COARSE_HALF_MM / COARSE_PX
+    axis = (np.arange(COARSE_PX) - middle) * pitch
+    centres = palm.copy()
+    for number in range(len(vertices)):
+        rows, columns = np.nonzero(depth[number])
+        z = depth[number, rows, columns]
+        points = np.stack([axis[columns] * z / distance[number], axis[rows] * z / distance[number], z], axis=1)
+        points = points[(points - palm[number]) @ arm[number] < cut[number]]
+        if len(points) > 4:
+            centres[number] = centre_of(points)
+    return centres
+
+
+def _points(offset: Floats, reach: Floats) -> Floats:
+    """Points (B, 64, 64, 3) of a view's pixels."""
+    axis = (np.arange(SIZE) - MIDDLE) * MM_PER_PX
+    z = offset + reach[:, None, None]
+    share = z / reach[:, None, None]
+    return np.stack([axis * share, axis[:, None] * share, z], axis=-1)
+
+
+def _render(vertices: Floats, faces: NDArray[np.int32], distance: Floats, size: int, half_mm: float) -> Floats:
+    """Depth (B, size, size) mm, 0 = none, seen by cameras whose pixels are 2 half_mm / size apart at a distance (B,).
+
+    x and y are scaled by the distance, so that one camera of focal length size / (2 half_mm) * 1000 does for all.
+    """
+    scaled = vertices * np.stack([distance / 1000, distance / 1000, np.ones_like(distance)], axis=1)[:, None]
+    focal, middle = 1000.0 * size / (2 * half_mm), 0.5 * (size - 1)
+    depth: NDArray[np.float32] = rasterise(
+        scaled.astype(np.float32), np.ascontiguousarray(faces), (focal, focal, middle, middle, size, size)
+    )
+    return depth.astype(np.float64)
+
+
+def _forearm(rng: np.random.Generator, skin_mm: Floats) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """A tube in the wrist's axes (z towards the arm): vertices (n, 3), faces (m, 3) and its direction (3,)."""
+    rim = skin_mm[skin_mm[:, 2] > skin_mm[:, 2].max() - 20.0]
+    low, high = rim.min(axis=0), rim.max(axis=0)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)[:2]
+    start = np.array([middle[0], middle[1], high[2] - 14.0])
+    direction = np.array([rng.normal(0, 0.25), rng.normal(0, 0.4), 1.0])
+    direction /= np.linalg.norm(direction)
+    half = half * rng.uniform(0.9, 1.15) * np.array([rng.uniform(0.95, 1.2), rng.uniform(0.95, 1.2)])
+    grow = rng.uniform(1.0, 1.6, 2)
+    turns = np.arange(ARM_SEGMENTS) * (2 * np.pi / ARM_SEGMENTS)
+    circle = np.stack([np.cos(turns), np.sin(turns), np.zeros(ARM_SEGMENTS)], axis=1)
+    rings = []
+    for share in np.linspace(0, 1, 5):
+        size = np.append(half * (0.92 + share * (grow - 0.92)), 0)
+        rings.append(start + share * ARM_MM * direction + circle * size)
+    faces = []
+    for ring in range(4):
+        for k in range(ARM_SEGMENTS):
+            a, b = ring * ARM_SEGMENTS + k, ring * ARM_SEGMENTS + (k + 1) % ARM_SEGMENTS
+            faces += [(a, b, a + ARM_SEGMENTS), (b, b + ARM_SEGMENTS, a + ARM_SEGMENTS)]
+    return np.concatenate(rings), np.array(faces), direction

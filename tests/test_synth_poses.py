@@ -1,0 +1,64 @@
+"""Tests of random poses and views."""
+
+import numpy as np
+import pytest
+
+from handopt.errors import ConfigError
+from handopt.rig import default_rig
+from handopt.synth.poses import LEVELS, PALM_UPRIGHT, sample_hand, sample_subject
+
+RIG = default_rig("right")
+COUNT = 200
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def hands(request: pytest.FixtureRequest):
+    rng = np.random.default_rng(11)
+    return request.param, [sample_hand(rng, request.param) for _ in range(COUNT)]
+
+
+def test_angles_keep_the_limits_and_rotations_are_rotations(hands) -> None:
+    _, samples = hands
+    angles = np.array([hand.angles_rad for hand in samples])
+    assert (angles >= RIG.limits.lower).all()
+    assert (angles <= RIG.limits.upper).all()
+    rotations = np.array([hand.rotation for hand in samples])
+    np.testing.assert_allclose(
+        rotations @ rotations.transpose(0, 2, 1), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-12
+    )
+    np.testing.assert_allclose(np.linalg.det(rotations), 1.0)
+
+
+def test_the_same_seed_draws_the_same_hand() -> None:
+    first, second = (sample_hand(np.random.default_rng([5, 2]), "hard") for _ in range(2))
+    np.testing.assert_array_equal(first.angles_rad, second.angles_rad)
+    np.testing.assert_array_equal(first.rotation, second.rotation)
+    np.testing.assert_array_equal(first.proportions, second.proportions)
+
+
+def test_a_given_subject_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    subject = sample_subject(rng)
+    assert sample_hand(rng, "hard", subject=subject).subject is subject
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ConfigError, match="easy, medium, hard"):
+        sample_hand(np.random.default_rng(0), "extreme")  # type: ignore[arg-type]
+
+
+def test_views_are_as_the_level_says(hands) -> None:
+    level, samples = hands
+    palm = (PALM_UPRIGHT @ RIG.bind[0, :, :3].T).T @ [0.0, 0.0, -1.0]  # the palm's normal in the rig's frame
+    cosine = np.array([(hand.rotation @ palm)[2] for hand in samples]) * -1.0
+    tilt = np.degrees(np.arccos(np.abs(cosine)))
+    if level == "hard":
+        towards = np.array([hand.rotation.T @ [0.0, 0.0, -1.0] for hand in samples])
+        for axis in range(3):  # each of the six sides is seen
+            assert (towards[:, axis] > 0.7).sum() > 3
+            assert (towards[:, axis] < -0.7).sum() > 3
+        assert np.median(tilt) > 60
+    else:
+        assert tilt.max() < {"easy": 36.0, "medium": 72.0}[level]
+        assert (cosine < 0).any()
+        assert (cosine > 0).any()
