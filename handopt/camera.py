@@ -83,6 +83,13 @@ class Camera:
         """Return the camera of the crop whose top left pixel is (x0, y0); it may reach beyond the image."""
         return replace(self, cx=self.cx - x0, cy=self.cy - y0, width=width, height=height)
 
+    def mirrored(self) -> "Camera":
+        """Return the camera of the mirror image, of columns W - 1 - u.
+
+        The new cx is rounded to 11 decimals, so that mirroring twice returns a number with as many as that to the bit.
+        """
+        return replace(self, cx=round(self.width - 1 - self.cx, 11))
+
     def sized(self, width: int, height: int) -> "Camera":
         """Return the camera for an image of this size: itself, or scaled where the aspect ratio is the same.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.camera import Camera
 from handopt.errors import ShapeError
-from handopt.surfaces import BoolImage, FloatImage, Vector
+from handopt.surfaces import BoolImage, FloatImage, Places, Vector, flipped
 
 MAX_SIZE = 4096
 MAX_SAMPLES = 4
@@ -16,6 +16,7 @@ OCCLUDER_MM = 10.0
 EDGE_PX = 2.0
 HOLE_MM2 = 150.0
 HOLE_REACH_PX = 4.0
+TIE_PX = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Crop:
         """Return where the grid's rows and columns lie in the camera's image: (S,) v and (S,) u, in pixels."""
         return self._coordinates(np.arange(self.size, dtype=np.float64))
 
+    def mirrored(self) -> "Crop":
+        """Return the crop of the same cube in the mirror image (x -> -x)."""
+        x, y, z = self.center_mm
+        return Crop((-x, y, z), self.half_mm, self.size, self.camera.mirrored())
+
     def _coordinates(self, positions: Vector) -> tuple[Vector, Vector]:
         """Map grid positions, along rows and columns alike, to v and u."""
         ax, bx, ay, by, _, _ = self.coefficients
@@ -82,40 +88,49 @@ class Grid:
     hand: BoolImage
     free: BoolImage
 
+    def mirrored(self) -> "Grid":
+        """Return the mirror image."""
+        return Grid(flipped(self.depth_mm), flipped(self.hand), flipped(self.free))
+
 
 def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) -> Grid:
     """Resample a depth image onto a crop's grid; every value is one of the measurements, nothing is interpolated.
 
     depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4
     pixels are looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there.
-    A grid pixel belongs to the hand where most of them do (of two halves, the half with the first one), so the
+    A grid pixel belongs to the hand where most of them do (where half of them do, in every other row), so the
     silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
     where an edge crosses the pixel.
 
     A grid pixel is free where all that is measured lies behind the hand beside it (or at most 10 mm before it), and
     where nothing is measured farther than 2 pixels (of the grid and of the image) from the hand and from the arm,
     outside of small holes beside the hand. The arm, what is nearer than the hand, and what lies outside of the image
-    are not free.
+    are not free. The mirror image gives the mirrored grid.
     """
     samples = _samples_per_pixel(crop)
     positions = (np.arange(crop.size * samples) + 0.5) / samples - 0.5
-    v, u = (np.rint(axis).astype(np.int64) for axis in crop._coordinates(positions))
     height, width = depth_mm.shape
+    down, right = crop._coordinates(positions)
+    v, u = _nearest(down, height), _nearest(right, width)
     inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))
-    pick = np.ix_(np.clip(v, 0, height - 1), np.clip(u, 0, width - 1))
+    rows, columns = np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)
 
     def cells(image: NDArray[Any]) -> NDArray[Any]:
         blocks = image.reshape(crop.size, samples, crop.size, samples).transpose(0, 2, 1, 3)
         return blocks.reshape(crop.size, crop.size, samples * samples)
 
-    depth = np.where(cells(inside), cells(depth_mm[pick]), np.float32(0))
-    is_hand = cells(mask[pick] & inside) & (depth > 0)
-    is_arm = np.asarray(cells(arm[pick] & inside).any(axis=-1))
+    def looked_up(image: NDArray[Any]) -> NDArray[Any]:
+        return cells(image.take(rows, axis=0).take(columns, axis=1) * inside)
+
+    depth = looked_up(depth_mm)
+    is_hand = looked_up(mask) & (depth > 0)
+    is_arm = np.asarray(looked_up(arm).any(axis=-1))
     near, far = crop.center_mm[2] - crop.half_mm, crop.center_mm[2] + crop.half_mm
     ordered = np.sort(np.where(is_hand, depth, np.float32(np.inf)), axis=-1)
     count = np.count_nonzero(is_hand, axis=-1)
     median = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, axis=-1)[..., 0]
-    seen = (2 * count > samples**2) | ((2 * count == samples**2) & is_hand[..., 0])
+    even = np.arange(crop.size)[:, None] % 2 == 0
+    seen = (2 * count > samples**2) | ((2 * count == samples**2) & even)
     hand = seen & (median >= near) & (median < far)
     hand_depth = np.where(hand, median, np.float32(0)).astype(np.float32)
     other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
@@ -123,6 +138,15 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     unknown = np.asarray((count > 0) | out)
     free = _free(crop, np.where(seen, median, np.float32(0)), other, is_arm, unknown)
     return Grid(hand_depth, hand, free)
+
+
+def _nearest(positions: Vector, size: int) -> Places:
+    """Return the pixels nearest to positions along an axis of that size; of two, the one nearer to the middle."""
+    middle = 0.5 * (size - 1)
+    off = positions - middle
+    half = 0.5 * (1 - size % 2)
+    inward = np.ceil(np.abs(off) + half - 0.5 - TIE_PX) - half
+    return np.rint(middle + np.sign(off) * inward).astype(np.int64)
 
 
 def _samples_per_pixel(crop: Crop) -> int:
@@ -144,7 +168,10 @@ def _free(crop: Crop, hand_depth: FloatImage, other: FloatImage, arm: BoolImage,
     if not hand.any():
         return np.asarray(~arm & ~unknown)
     to_hand, nearest = distance_transform_edt(~hand, return_indices=True)
-    behind = measured & (other >= hand_depth[tuple(nearest)] - OCCLUDER_MM)
+    beside = hand_depth[tuple(nearest)]
+    nearest = distance_transform_edt(~hand[:, ::-1], return_distances=False, return_indices=True)
+    beside = np.maximum(beside, hand_depth[:, ::-1][tuple(nearest)][:, ::-1])  # where two are nearest, on either side
+    behind = measured & (other >= beside - OCCLUDER_MM)
     to_arm = distance_transform_edt(~arm) if arm.any() else np.full(arm.shape, np.inf)
     edge_px = EDGE_PX * max(1.0, crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px))
     holes, _ = label(~measured & ~hand)

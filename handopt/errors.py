@@ -41,5 +41,9 @@ class NumericalError(HandoptError, ArithmeticError):
     """The optimisation left the finite numbers."""
 
 
+class LabelError(HandoptError, ValueError):
+    """Labels or predictions cannot be read or compared."""
+
+
 class OutputError(HandoptError, OSError):
     """Results cannot be written."""

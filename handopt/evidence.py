@@ -73,20 +73,18 @@ def _one_view(
 ) -> dict[str, Floats]:
     from scipy.ndimage import distance_transform_edt, minimum_filter
 
+    if mirror:
+        observation, crop = observation.mirrored(), crop.mirrored()
     grid = observation.grid(crop)
     points = np.asarray(observation.points_mm, np.float64)
     coefficients = np.array(crop.coefficients, np.float64)
     free, hand, depth = grid.free, grid.hand, grid.depth_mm
-    if mirror:
-        points = points * [-1, 1, 1]
-        coefficients[1] = config.crop_px - 1 - coefficients[1]
-        free, hand, depth = free[:, ::-1], hand[:, ::-1], depth[:, ::-1]
     weight = np.where(hand, 1.0, np.where(free, config.free_weight, 0.0)) * (hand.size / max(1, hand.sum()))
     nearest = minimum_filter(np.where(hand, depth, np.inf), NEAREST_PX, mode="nearest")
     return {
         "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
         "coefficients": coefficients,
-        "centre": np.asarray(observation.center_mm) * ([-1, 1, 1] if mirror else [1, 1, 1]),
+        "centre": np.asarray(observation.center_mm),
         "splats": _project(_thin(points, spacing_mm), coefficients),
         "field": distance_transform_edt(free) * crop.mm_per_px,
         "nearest_depth": np.where(hand, nearest, 0.0),
@@ -97,11 +95,10 @@ def _one_view(
 
 def _thin(points: Floats, spacing_mm: float) -> Floats:
     """The mean of the points in each occupied cell of a lattice."""
-    lattice = np.floor(points / spacing_mm).astype(np.int64)
-    lattice -= lattice.min(axis=0)
-    _, cell, count = np.unique(
-        np.ravel_multi_index(tuple(lattice.T), tuple(lattice.max(axis=0) + 1)), return_inverse=True, return_counts=True
-    )
+    x, y, z = np.floor(points / spacing_mm).astype(np.int64).T
+    x, y, z = x - x.min(), y - y.min(), z - z.min()
+    numbers = (x * (y.max() + 1) + y) * (z.max() + 1) + z
+    _, cell, count = np.unique(numbers, return_inverse=True, return_counts=True)
     sums = np.stack([np.bincount(cell, points[:, axis]) for axis in range(3)], axis=1)
     return np.asarray(sums / count[:, None])
 

@@ -18,8 +18,8 @@ WRONG_MM = 20.0
 class Explanation:
     """How K meshes explain one observation.
 
-    unexplained: (K,) from 0; 1 is as if nothing of the hand were explained. Off-depth, missed and invented pixels count,
-    each in pixels of the observed hand. depth_mm: (K, S, S) z-buffers on the crop's grid, 0 where there is no mesh
+    unexplained: (K,) from 0; 1 is as if nothing of the hand were explained. Pixels that are off in depth, missed or
+    invented count, in pixels of the observed hand. depth_mm: (K, S, S) z-buffers on the crop's grid, 0 = no mesh
     """
 
     unexplained: NDArray[np.float64]
@@ -29,9 +29,9 @@ class Explanation:
 def explain(vertices_mm: Floats, faces: NDArray[np.int32], crop: Crop, grid: Grid) -> Explanation:
     """Compare meshes (K, V, 3) in the camera frame with an observation resampled to its crop.
 
-    Where both are, the absolute difference of depth counts up to 20 mm; a pixel of the hand without the mesh, and a pixel
-    of the mesh where the hand is proven not to be, count in full. Where nothing is known (holes, the forearm, what is
-    in front) the mesh may be.
+    Where both are, the absolute difference of depth counts up to 20 mm; a pixel of the hand without the mesh, and a
+    pixel of the mesh where the hand is proven not to be, count in full. Where nothing is known (holes, the forearm,
+    what is in front) the mesh may be.
     """
     ax, bx, ay, by = crop.coefficients[:4]
     camera = (ax, ay, bx, by, crop.size, crop.size)

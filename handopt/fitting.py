@@ -23,7 +23,7 @@ from handopt.observation import Observation, observe
 from handopt.optimise.descend import descend, prune, refine_vertices
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.optimise.starts import fixed_starts, proposed_starts
+from handopt.optimise.starts import believed_angles, fixed_starts, proposed_starts
 from handopt.optimise.tournament import Tournament
 from handopt.quality import measure, most_plausible, status_of
 from handopt.result import FitResult
@@ -85,8 +85,8 @@ def fit(
     depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size
     hand: 'right', 'left', or 'auto' for the one that fits better; rig: of that side, the default hand if None
     mask: (H, W), nonzero on the hand; box: x0, y0, x1, y1 pixels around it; center: (u, v) pixels or (x, y, z) mm of
-    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm as
-    well; gradient descent leaves them out) or 'vertices' (the surface as well)
+    the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm
+    as well; gradient descent leaves them out) or 'vertices' (the surface as well)
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
     image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
     iterations and the best total
@@ -164,12 +164,13 @@ def _optimise(
     else:
         if start is not None:
             pose = _given_start(hand, evidence, start)
+            expected = pose.angles
         elif config.proposals:
             pose = proposed_starts(hand, rig, views, config.proposals)
+            expected = to_device(believed_angles(pose), place, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, evidence)
-        relaxed = start is None and not config.proposals
-        expected = objective.prior.relaxed(len(pose)) if relaxed else pose.angles
+            expected = objective.prior.relaxed(len(pose))
         clock.lap("starts")
         descent = Tournament(hand, evidence, config, progress).run(pose, expected)
         clock.lap("tournament")

@@ -167,7 +167,7 @@ class Hand:
         ]
 
     def coarse(self, count: int) -> "Hand":
-        """The same hand with `count` of its vertices, spread evenly over the rest mesh (farthest-point sampling)."""
+        """The same hand with `count` of its vertices, spread evenly over the rest mesh by farthest-point sampling."""
         rest = to_numpy(self.rest).astype(np.float64)
         rows = [int(np.argmax(rest[:, 2]))]
         distance = np.full(len(rest), np.inf)

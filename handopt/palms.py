@@ -23,15 +23,19 @@ TYPICAL_RADIUS_MM = 36.0
 CENTER_REACH_MM = 60.0
 CENTER_SURFACE_MM = 30.0
 MIN_SURFACE_CM2 = 20.0
-BOX_STEP_PX = 4
+BOX_STEP_PX = 2
 MAX_PALMS = 8
-MAX_COARSE_PX = 30_000
+MAX_COARSE_PX = 16_000
+MAX_TIP_PX = 3_000
 PEAK_MM = 40.0
 PALM_SPACING_MM = 30.0
 TIP_TO_PALM_MM = (45.0, 125.0)
 PIECE_CM2 = (0.15, 60.0)
+FARTHER_CM2 = 32.0
 PIECE_GAP_MM = (-100.0, 120.0)
 HOLE_MM2 = 150.0
+BACKGROUND_REACH_MM = 60.0
+BACKGROUND_SLACK_MM = 15.0
 
 Places = NDArray[np.int64]
 
@@ -126,7 +130,7 @@ def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> lis
     window = _window_of_box(frame, box, z)
     surface = window.labels == label
     own = np.array([label], np.int32)
-    silhouette, _ = with_pieces(window.depth_mm, window.labels, frame.area_cm2, surface, own)
+    silhouette, _ = with_pieces(window.depth_mm, window.labels, frame.area_cm2, surface, own, window.pixel_mm(z))
     radius = _inscribed_radius(window, silhouette, z)
     plausible = surface & (radius >= PALM_RADIUS_MM[0]) & (radius <= PALM_RADIUS_MM[1])
     peak_px = max(3, round(PEAK_MM / window.pixel_mm(z))) | 1
@@ -167,7 +171,9 @@ def _behind_tips(window: Window, surface: BoolImage, radius: NDArray[np.float64]
 
     An end at the border of the image is none.
     """
-    points, depth, at_border = window.points_mm[surface], window.depth_mm[surface], window.border[surface]
+    some = np.flatnonzero(surface)[:: max(1, np.count_nonzero(surface) // MAX_TIP_PX)]
+    points, depth = window.points_mm.reshape(-1, 3)[some], window.depth_mm.ravel()[some]
+    at_border = window.border.ravel()[some]
     offsets = points - points.mean(axis=0)
     along = offsets @ np.linalg.eigh(offsets.T @ offsets)[1][:, 2]
     targets = [(along, q) for q in np.percentile(along, (0.5, 99.5))] + [(depth, np.percentile(depth, 0.5))]
@@ -206,13 +212,19 @@ def fill_holes(mask: BoolImage, max_px: float) -> BoolImage:
 
 
 def with_pieces(
-    depth_mm: FloatImage, labels: LabelImage, area_cm2: NDArray[np.float64], surface: BoolImage, own: LabelImage
+    depth_mm: FloatImage,
+    labels: LabelImage,
+    area_cm2: NDArray[np.float64],
+    surface: BoolImage,
+    own: LabelImage,
+    pixel_mm: float,
 ) -> tuple[BoolImage, LabelImage]:
     """Add the small surfaces that adjoin a surface in the image: fingers that depth edges cut off from their hand.
 
-    depth_mm, labels: (h, w). area_cm2: (labels,). surface: (h, w) with the labels own: (n,). A piece has at most 60
-    cm2 and lies, where they meet, at most 120 mm nearer or 100 mm farther. Pieces of pieces follow once. Returns the
-    mask and all labels in it.
+    depth_mm, labels: (h, w), pixels of pixel_mm. area_cm2: (labels,). surface: (h, w) with the labels own: (n,). A
+    piece has at most 60 cm2 and lies, where they meet, at most 120 mm nearer; or it has at most 32 cm2, lies at most
+    100 mm farther, and does not continue a larger surface behind. Pieces of pieces follow once. Returns the mask and
+    all labels in it.
     """
     from scipy.ndimage import maximum_filter
 
@@ -221,17 +233,39 @@ def with_pieces(
         ring = (beside > 0) & ~surface & (labels > 0)
         around, gaps = labels[ring], (beside - depth_mm)[ring]
         pieces = []
-        for label in np.unique(around):
-            here = around == label
-            if (
-                PIECE_CM2[0] <= area_cm2[label] <= PIECE_CM2[1]
-                and label not in own
-                and np.count_nonzero(here) >= 2
-                and PIECE_GAP_MM[0] < np.median(gaps[here]) < PIECE_GAP_MM[1]
-            ):
+        farther = []
+        for label in np.flatnonzero(np.bincount(around) >= 2).tolist():
+            if not PIECE_CM2[0] <= area_cm2[label] <= PIECE_CM2[1] or label in own:
+                continue
+            gap = float(np.median(gaps[around == label]))
+            if 0 <= gap < PIECE_GAP_MM[1]:
                 pieces.append(label)
+            elif PIECE_GAP_MM[0] < gap < 0 and area_cm2[label] <= FARTHER_CM2:
+                farther.append(label)
+        if farther:
+            low, high = _background(depth_mm, labels, area_cm2, own, pixel_mm)
+            continued = (depth_mm > low) & (depth_mm < high)
+            pieces += [label for label in farther if continued[labels == label].mean() <= 0.5]
         if not pieces:
             break
         own = np.append(own, np.array(pieces, np.int32))
         surface = surface | np.isin(labels, pieces)
     return surface, own
+
+
+def _background(
+    depth_mm: FloatImage, labels: LabelImage, area_cm2: NDArray[np.float64], own: LabelImage, pixel_mm: float
+) -> tuple[FloatImage, FloatImage]:
+    """Return (h, w) the depths between which a pixel continues surfaces too large for a farther piece, 60 mm around.
+
+    Surfaces of infinite area do not count: they are other parts of the hand's own.
+    """
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    large = (area_cm2 > FARTHER_CM2) & np.isfinite(area_cm2)
+    large[own] = False
+    size = 2 * round(BACKGROUND_REACH_MM / pixel_mm) + 1
+    there = large[labels]
+    low = minimum_filter(np.where(there, depth_mm, np.float32(np.inf)), size) - np.float32(BACKGROUND_SLACK_MM)
+    high = maximum_filter(np.where(there, depth_mm, np.float32(-np.inf)), size) + np.float32(BACKGROUND_SLACK_MM)
+    return low, high

@@ -42,7 +42,7 @@ class PosePrior:
         return curvature
 
     def __call__(self, angles: Array, mean: Array | None = None) -> tuple[Array, Array]:
-        """Return the term (B,) and its gradient (B, 15, 3). mean: (B, 15, 3) rad, other angles than the relaxed hand's."""
+        """Return the term (B,) and its gradient (B, 15, 3). mean: (B, 15, 3) rad, instead of the relaxed hand's."""
         offset = angles - (self.mean if mean is None else mean)
         gradient = 2 * self.precision * offset
         term = (self.precision * offset**2).sum(axis=(1, 2))

@@ -49,8 +49,8 @@ class FitResult:
     image: path of the depth file, or None. hand: 'right' or 'left'. status: a sentence. crop: the renderer's window.
     joints_mm: (21, 3), order of KEYPOINT_NAMES. rotation: (3, 3) rig to camera. translation_mm: (3,) wrist.
     angles_rad: (15, 3), rows as ANGLE_NAMES, columns twist, abduction, flexion. scale: of the whole hand.
-    shape_kind: 'none', 'scale', 'proportions' or 'vertices'. proportions: (S,) as handopt.rig.PROPORTION_NAMES, or empty.
-    rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
+    shape_kind: 'none', 'scale', 'proportions' or 'vertices'. proportions: (S,) as handopt.rig.PROPORTION_NAMES, or
+    empty. rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
     vertices_mm: (V, 3) posed mesh. fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none.
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
     silhouette_iou: of the mesh and the observed hand, 0 .. 1. terms: value of each loss term at the end.

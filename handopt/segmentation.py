@@ -5,10 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.palms import HOLE_MM2, Palm, fill_holes, with_pieces
-from handopt.surfaces import BoolImage, FloatImage, Frame, LabelImage, Vector, Window, label_surfaces, window_around
+from handopt.surfaces import (
+    BoolImage,
+    Box,
+    FloatImage,
+    Frame,
+    LabelImage,
+    Vector,
+    Window,
+    bounding_box,
+    label_surfaces,
+    window_around,
+)
 
 BALL_MM = 160.0
 CUT_MM = 75.0
+MAX_GROWN_CM2 = 500.0
 ARM_END_MM = 95.0
 FINGER_RADIUS_MM = 13.0
 MIN_LIMB_CM2 = 1.5
@@ -84,32 +96,64 @@ SCORE_WEIGHTS = {
 def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
     """Grow a hand around a palm: a connected ball of its surface, detached pieces, less the forearm.
 
-    nearest_mm: distance of the nearest palm of the image, which the score counts from. None where nothing is there.
+    nearest_mm: distance of the nearest palm of the image, which the score counts from. None where nothing is there, or
+    more than a hand and a forearm.
     """
     window = window_around(frame, palm.center_mm, BALL_MM)
-    pixel_mm = window.pixel_mm(float(palm.center_mm[2]))
-    measured = window.depth_mm > 0
-    offsets = window.points_mm - palm.center_mm.astype(np.float32)
-    distance = np.where(measured, np.sqrt(np.einsum("ijk,ijk->ij", offsets, offsets)), np.inf)
+    distance = _distance(window, palm)
     ball = distance < BALL_MM
-    surface = np.where(ball & (window.labels == palm.label), window.depth_mm, np.float32(0))
-    parts = label_surfaces(surface, frame.camera.fx / window.stride)
+    parts = _parts(window, ball & (window.labels == palm.label))
     core = parts[(distance < 0.8 * palm.radius_mm + 3.0) & (parts > 0)]
     if not len(core):
         return None
-    region, labels = _with_pieces_and_parts(window, palm.label, parts, int(np.bincount(core).argmax()))
-    region &= ball
-    silhouette = fill_holes(region, HOLE_MM2 / pixel_mm**2) & (region | ~measured)
+    whole, labels = _with_pieces_and_parts(window, palm.label, parts, int(np.bincount(core).argmax()))
+    if float(window.pixel_cm2[whole & ball].sum()) > MAX_GROWN_CM2:
+        return None
+    whole &= ball
+    box = bounding_box(whole, 1)
+    region, near = whole[box], window.part(box)
+    offsets = near.points_mm - palm.center_mm.astype(np.float32)
+    pixel_mm = near.pixel_mm(float(palm.center_mm[2]))
+    silhouette = fill_holes(region, HOLE_MM2 / pixel_mm**2) & (region | ~(near.depth_mm > 0))
     thin = silhouette & ~_opened(silhouette, FINGER_RADIUS_MM / pixel_mm)
-    limbs = _limbs(window, offsets, distance, region, thin, max(55.0, palm.radius_mm + 12.0))
+    limbs = _limbs(near, offsets, distance[box], region, thin, max(55.0, palm.radius_mm + 12.0))
     arm = _choose_arm(limbs)
     hand, severed = region, np.isin(window.labels, labels)
     if arm is not None:
-        along = offsets @ arm.direction.astype(np.float32)
-        hand = region & (along <= CUT_MM) & ~(arm.mask & (distance > ARM_END_MM) & (along > 0.4 * distance))
-        severed &= along > 0.5 * CUT_MM
-    features = _features(palm, window, hand, limbs, arm, thin, nearest_mm)
-    return Candidate(palm, window, hand, severed & ~hand, labels, arm, features)
+        direction = arm.direction.astype(np.float32)
+        along, away = offsets @ direction, distance[box]
+        beyond = arm.mask & (along > 0.4 * away)
+        hand = region & (along <= CUT_MM) & ~(beyond & (away > ARM_END_MM))
+        hand &= ~_arm_pieces(near, hand, thin, beyond, labels[labels != palm.label])
+        severed &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * CUT_MM
+    features = _features(palm, near, hand, limbs, arm, thin, nearest_mm)
+    severed[box] &= ~hand
+    return Candidate(palm, window, _placed(hand, box, whole.shape), severed, labels, arm, features)
+
+
+def _distance(window: Window, palm: Palm) -> FloatImage:
+    """Return (h, w) the distance of each point from a palm, mm; inf where nothing is measured."""
+    offsets = window.points_mm - palm.center_mm.astype(np.float32)
+    distance = np.sqrt(np.einsum("ijk,ijk->ij", offsets, offsets))
+    distance[window.depth_mm <= 0] = np.inf
+    return np.asarray(distance)
+
+
+def _parts(window: Window, surface: BoolImage) -> LabelImage:
+    """Label what of a surface hangs together within reach: (h, w) from 1."""
+    parts = np.zeros(surface.shape, np.int32)
+    if surface.any():
+        box = bounding_box(surface, 0)
+        depth = np.where(surface[box], window.depth_mm[box], np.float32(0))
+        parts[box] = label_surfaces(depth, window.frame.camera.fx / window.stride)
+    return parts
+
+
+def _placed(part: BoolImage, box: Box, shape: tuple[int, ...]) -> BoolImage:
+    """Return an image of the given shape with a part of it in its place."""
+    image = np.zeros(shape, np.bool_)
+    image[box] = part
+    return image
 
 
 def _with_pieces_and_parts(window: Window, label: int, parts: LabelImage, core: int) -> tuple[BoolImage, LabelImage]:
@@ -123,29 +167,9 @@ def _with_pieces_and_parts(window: Window, label: int, parts: LabelImage, core: 
     part_areas[(part_areas > MAX_PART_CM2) | (np.arange(len(part_areas)) == 0)] = np.inf
     local = np.where(window.labels == label, np.int32(len(areas)) + parts, window.labels)
     own = np.array([len(areas) + core], np.int32)
-    region, found = with_pieces(window.depth_mm, local, np.append(areas, part_areas), parts == core, own)
+    pixel_mm = window.pixel_mm(float(np.median(window.depth_mm[parts == core])))
+    region, found = with_pieces(window.depth_mm, local, np.append(areas, part_areas), parts == core, own, pixel_mm)
     return region, np.append(found[found < len(areas)], np.int32(label))
-
-
-def in_pixels(candidate: Candidate) -> tuple[BoolImage, BoolImage]:
-    """Return (H, W) masks of a candidate's hand and of what was severed from it, at the resolution of the image."""
-    from scipy.ndimage import binary_dilation
-
-    window = candidate.window
-    frame = window.frame
-    wanted = np.zeros(len(frame.area_cm2), np.bool_)
-    wanted[candidate.labels] = True
-    block = np.s_[window.rows.start : window.rows.stop, window.columns.start : window.columns.stop]
-    mask, arm = np.zeros(frame.labels.shape, np.bool_), np.zeros(frame.labels.shape, np.bool_)
-    mask[block] = wanted[frame.labels[block]] & _magnified(binary_dilation(candidate.hand, np.ones((3, 3))), window)
-    arm[block] = wanted[frame.surfaces[block]] & _magnified(binary_dilation(candidate.severed, np.ones((3, 3))), window)
-    return mask, arm & ~mask
-
-
-def _magnified(mask: BoolImage, window: Window) -> BoolImage:
-    """Blow a mask of a window up to the window's extent in the image."""
-    height, width = window.rows.stop - window.rows.start, window.columns.stop - window.columns.start
-    return np.asarray(mask.repeat(window.stride, axis=0)[:height].repeat(window.stride, axis=1)[:, :width])
 
 
 def _opened(mask: BoolImage, radius_px: float) -> BoolImage:
@@ -208,6 +232,17 @@ def _choose_arm(limbs: list[Limb]) -> Limb | None:
     return arm if arm is not None and evidence(arm) >= 4.0 else None
 
 
+def _arm_pieces(window: Window, hand: BoolImage, thin: BoolImage, arm: BoolImage, pieces: LabelImage) -> BoolImage:
+    """Tell the detached pieces (n,) of a hand that belong to its forearm: an elbow or a sleeve before the wrist."""
+    found = np.zeros(hand.shape, np.bool_)
+    for label in pieces:
+        piece = hand & (window.labels == label)
+        count = np.count_nonzero(piece)
+        if count and 2 * np.count_nonzero(piece & arm) > count and 3 * np.count_nonzero(piece & thin) < count:
+            found |= piece
+    return found
+
+
 def _features(
     palm: Palm, window: Window, hand: BoolImage, limbs: list[Limb], arm: Limb | None, thin: BoolImage, nearest_mm: float
 ) -> dict[str, float]:
@@ -226,7 +261,7 @@ def _features(
         "creases": min(float(window.pixel_cm2[_creases(window, hand, z)].sum()), 20.0) / 10.0,
         "fat_limbs": sum(limb.area_cm2 * max(0.0, 1.0 - 2.0 * limb.thin) for limb in others) / 20.0,
         "second_arm": sum(limb.area_cm2 for limb in others if limb.reach_mm > 150.0) / 20.0,
-        "at_border": min(np.count_nonzero(hand & window.border) * window.pixel_mm(z), 80.0) / 40.0,
+        "at_border": min(np.count_nonzero(hand & window.border) * window.pixel_mm(z), 50.0) / 40.0,
         "far": (z - nearest_mm) / 100.0,
     }
 

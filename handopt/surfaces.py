@@ -4,22 +4,28 @@ Lengths are in mm, areas in cm2 of the plane parallel to the image (a slanted su
 frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handopt.camera import Camera
+from handopt.planes import large_planes
 
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]
 LabelImage = NDArray[np.int32]
 Points = NDArray[np.float32]
 Vector = NDArray[np.float64]
+Places = NDArray[np.int64]
+Box = tuple[slice, slice]
+Value = TypeVar("Value", bound=np.generic)
 
 STEP_MM = 8.0
 STEP_PER_PX = 4.0
 MIN_SUPPORT = 3
+MAX_GAP_PX = 2
 COARSE_MM = 3.2
 
 
@@ -48,6 +54,14 @@ class Window:
     depth_mm: FloatImage
     labels: LabelImage
     points_mm: Points
+
+    def part(self, box: Box) -> "Window":
+        """Return the window of a box of its pixels; the box has no step."""
+        rows, columns = (
+            slice(whole.start + cut.start * whole.step, whole.start + cut.stop * whole.step, whole.step)
+            for whole, cut in zip((self.rows, self.columns), box, strict=True)
+        )
+        return Window(self.frame, rows, columns, self.depth_mm[box], self.labels[box], self.points_mm[box])
 
     @property
     def stride(self) -> int:
@@ -94,9 +108,15 @@ def drop_flying(depth_mm: FloatImage, focal: float) -> FloatImage:
     and lower, neighbours, on neither's surface: the sensor mixed two surfaces. A speckle shares its surface with
     fewer than 3 of its 8 neighbours.
     """
-    steps = surface_steps(depth_mm, focal)
-    support = np.zeros(depth_mm.shape, np.uint8)
-    drop = np.zeros(depth_mm.shape, np.bool_)
+    clean = depth_mm.copy()
+    clean[_flying(surface_steps(depth_mm, focal))] = 0
+    return clean
+
+
+def _flying(steps: FloatImage) -> BoolImage:
+    """Tell flying pixels and speckle; True as well where nothing is measured. steps: of surface_steps."""
+    support = np.zeros(steps.shape, np.uint8)
+    drop = np.zeros(steps.shape, np.bool_)
     for one, other, axis in (
         (np.s_[:, :-1], np.s_[:, 1:], 1),
         (np.s_[:-1], np.s_[1:], 0),
@@ -104,57 +124,119 @@ def drop_flying(depth_mm: FloatImage, focal: float) -> FloatImage:
         (np.s_[1:, :-1], np.s_[:-1, 1:], None),
     ):
         step = steps[other] - steps[one]
-        farther, nearer = step > 1, step < -1
-        link = np.abs(step) <= 1
+        link = (np.abs(step) <= 1).view(np.uint8)
         support[one] += link
         support[other] += link
+        if axis is None:
+            continue
+        farther, nearer = step > 1, step < -1
         if axis == 1:
             drop[:, 1:-1] |= (farther[:, 1:] & farther[:, :-1]) | (nearer[:, 1:] & nearer[:, :-1])
-        elif axis == 0:
+        else:
             drop[1:-1] |= (farther[1:] & farther[:-1]) | (nearer[1:] & nearer[:-1])
     drop |= support < MIN_SUPPORT
-    clean = depth_mm.copy()
-    clean[drop] = 0
-    return clean
+    return drop
 
 
 def label_surfaces(depth_mm: FloatImage, focal: float) -> LabelImage:
     """Label the depth-connected components of an image: (H, W) int32 from 1, 0 where there is no measurement.
+
+    A surface holds together across gaps of 1 or 2 pixels that were not measured.
+    """
+    return _labelled(surface_steps(depth_mm, focal))
+
+
+def _labelled(steps: FloatImage) -> LabelImage:
+    """Label components. steps: of surface_steps.
 
     Pixels are joined along rows into runs first, so the graph has thousands of nodes and not hundreds of thousands.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    steps = surface_steps(depth_mm, focal)
-    starts = depth_mm > 0
+    measured = ~np.isnan(steps)
+    starts = measured.copy()
     starts[:, 1:] &= ~(np.abs(steps[:, 1:] - steps[:, :-1]) <= 1)
-    runs = np.cumsum(starts.ravel(), dtype=np.int32).reshape(depth_mm.shape)
+    runs = np.cumsum(starts.ravel(), dtype=np.int32).reshape(steps.shape)
     touches = np.abs(steps[1:] - steps[:-1]) <= 1
     repeated = touches[:, 1:] & touches[:, :-1] & ~starts[:-1, 1:] & ~starts[1:, 1:]
     touches[:, 1:] &= ~repeated
+    ones, others = [runs[:-1][touches]], [runs[1:][touches]]
+    for one, other in _across_gaps(steps, measured):
+        ones.append(runs.ravel()[one])
+        others.append(runs.ravel()[other])
+    one, other = np.concatenate(ones), np.concatenate(others)
     count = int(runs[-1, -1]) + 1
-    pairs = (runs[:-1][touches], runs[1:][touches])
-    graph = coo_array((np.ones(len(pairs[0]), np.bool_), pairs), shape=(count, count))
+    graph = coo_array((np.ones(len(one)), (one, other)), shape=(count, count))
     _, component = connected_components(graph, directed=False)
     labels = np.take(component.astype(np.int32) + np.int32(1), runs)
-    labels[depth_mm <= 0] = 0
+    labels *= measured
     return np.asarray(labels)
 
 
-def take_apart(depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None = None) -> Frame:
+def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Places, Places]]:
+    """Return pairs of flat indices of pixels on one surface with 1 or 2 pixels in a row or column between, unmeasured.
+
+    Only pixels before a gap are looked at, and these are few.
+    """
+    height, width = steps.shape
+    flat, known = steps.ravel(), measured.ravel()
+    pairs = []
+    for axis, stride in ((1, 1), (0, width)):
+        ends = measured[:, :-1] & ~measured[:, 1:] if axis == 1 else measured[:-1] & ~measured[1:]
+        rows, columns = np.nonzero(ends)
+        before = rows * width + columns
+        room = width - 1 - columns if axis == 1 else height - 1 - rows
+        for gap in range(1, MAX_GAP_PX + 1):
+            before, room = before[room > gap], room[room > gap]
+            after = before + (gap + 1) * stride
+            joined = np.abs(flat[after] - flat[before]) <= 1
+            pairs.append((before[joined], after[joined]))
+            before, room = before[~known[after]], room[~known[after]]
+    return pairs
+
+
+def take_apart(depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None = None, *, planes: bool = True) -> Frame:
     """Drop flying pixels and label the surfaces of a depth image.
 
-    depth_mm: (H, W) mm, 0 = none. allowed: (H, W) where the hand may be; None is everywhere.
+    depth_mm: (H, W) mm, 0 = none. allowed: (H, W) where the hand may be; None is everywhere. planes: whether to look
+    for large planes; they get the last label and no area, for they are no hand.
     """
-    focal = float(np.sqrt(camera.fx * camera.fy))
-    clean = drop_flying(depth_mm, focal)
-    surfaces = label_surfaces(clean, focal)
-    labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
+    steps = surface_steps(depth_mm, float(np.sqrt(camera.fx * camera.fy)))
+    flying = _flying(steps)
+    steps[flying] = np.nan
+    clean = depth_mm.copy()
+    clean[flying] = 0
+    flat = large_planes(clean, camera) if planes else None
+    if flat is not None:
+        steps[flat] = np.nan
+    surfaces = _labelled(steps)
     count = int(surfaces.max()) + 1
-    area = np.bincount(labels.ravel(), np.square(clean).ravel(), count) / (100.0 * camera.fx * camera.fy)
-    area[0] = 0.0
+    if flat is not None:
+        surfaces[flat] = count
+    labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
+    area = np.bincount(labels.ravel(), np.square(clean).ravel(), count + 1) / (100.0 * camera.fx * camera.fy)
+    area[[0, count]] = 0.0
     return Frame(camera, clean, surfaces, labels, area)
+
+
+def flipped(image: NDArray[Value]) -> NDArray[Value]:
+    """Return the mirror image (columns W - 1 - u), as a copy."""
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+def thinned(image: NDArray[Value], step: int) -> NDArray[Value]:
+    """Return every step-th row and column of an image, from (step - 1) // 2 on."""
+    first = (step - 1) // 2
+    return np.ascontiguousarray(image[first::step, first::step])
+
+
+def thinned_camera(camera: Camera, step: int) -> Camera:
+    """Return the camera that sees an image as it is when thinned."""
+    first = (step - 1) // 2
+    width, height = (len(range(first, size, step)) for size in (camera.width, camera.height))
+    cx, cy = (camera.cx - first) / step, (camera.cy - first) / step
+    return replace(camera, fx=camera.fx / step, fy=camera.fy / step, cx=cx, cy=cy, width=width, height=height)
 
 
 def open_window(frame: Frame, rows: tuple[float, float], columns: tuple[float, float], stride: int) -> Window:
@@ -182,6 +264,15 @@ def window_around(frame: Frame, center_mm: Vector, radius_mm: float, stride: int
     if stride is None:
         stride = coarse_stride(camera, float(center_mm[2]))
     return open_window(frame, (v - half_v, v + half_v), (u - half_u, u + half_u), stride)
+
+
+def bounding_box(mask: BoolImage, margin_px: int) -> Box:
+    """Return the box of a mask's True pixels (there must be some) and of a margin around, within the image."""
+    sides = []
+    for axis in (1, 0):
+        line = np.flatnonzero(mask.any(axis=axis))
+        sides.append(slice(max(0, int(line[0]) - margin_px), min(mask.shape[1 - axis], int(line[-1]) + 1 + margin_px)))
+    return sides[0], sides[1]
 
 
 def coarse_stride(camera: Camera, z_mm: float) -> int:

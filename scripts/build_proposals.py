@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=PROJECT / "assets" / ASSET)
     parser.add_argument("--images", type=int, default=160_000, help="poses in the bank")
-    parser.add_argument("--poses", type=int, default=40_000, help="distinct hand poses; each is seen from several sides")
+    parser.add_argument(
+        "--poses", type=int, default=40_000, help="distinct hand poses; each is seen from several sides"
+    )
     parser.add_argument("--axes", type=int, default=40, help="numbers that describe an image")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
@@ -72,7 +74,8 @@ def compress(images: Arrays, axes_count: int) -> Arrays:
         "axes": axes,
         "angles": _whole((images["angles"] - middle).reshape(-1, 45)[:, free] / ANGLE_STEP_RAD, np.int8),
         "quaternions": _whole(
-            np.roll(Rotation.from_matrix(images["rotation"]).as_quat(canonical=True), 1, axis=1) / QUATERNION_STEP, np.int16
+            np.roll(Rotation.from_matrix(images["rotation"]).as_quat(canonical=True), 1, axis=1) / QUATERNION_STEP,
+            np.int16,
         ),
         "wrists": _whole(images["wrist"] / WRIST_STEP_MM, np.int16),
         "scales": _whole((images["scale"] - 1) / SCALE_STEP, np.int8),

@@ -4,7 +4,7 @@
 DATA_DIR holds either one folder per level (easy, medium, hard) or the images themselves. Beside each PNG stands
 NAME.json or, for all images of a folder, camera.json, with camera, unit_mm and hand, and one of these sets of labels:
   joints_mm                    21 keypoints in the camera's frame (and visible, 21 booleans)
-  joint_names, joints_xyz_mm   the 14 joints of the NYU Hand Pose set, compared through the mapping of nyu_joints()
+  joint_names, joints_xyz_mm   the 14 joints of the NYU Hand Pose set, compared through handopt.evaluation.mapping
   neither                      depth residual and silhouette overlap only: look at the overlays
 """
 
@@ -22,18 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 
-from handopt import KEYPOINT_NAMES, Camera, HandoptError, Rig, fit, read_depth
+from handopt import Camera, HandoptError, fit, read_depth
+from handopt.evaluation.mapping import NYU, map_keypoints
 from handopt.output.overlay import write_overlay
-
-Floats = NDArray[np.float64]
 
 PROJECT = Path(__file__).resolve().parents[1]
 VISIBLE_LIMIT_MM = 20.0
 ALL_LIMIT_MM = 40.0
-WRIST_HALF_WIDTH_MM = 17.0
 THUMBNAIL_PX = 900
 SHEET_COLUMNS = 2
 
@@ -83,7 +81,7 @@ def collect_cases(folder: Path, levels: list[str]) -> list[Case]:
 def keypoint_scores(joints: ArrayLike, truth: ArrayLike, visible: ArrayLike | None = None) -> dict[str, float]:
     """Compare keypoints with the truth.
 
-    joints, truth: (21, 3) mm. visible: (21,) booleans, all true if None.
+    joints, truth: (J, 3) mm. visible: (J,) booleans, all true if None.
     Returns the mean and the largest error over all joints and the largest over visible ones, in mm.
     """
     errors = np.linalg.norm(np.asarray(joints, dtype=np.float64) - np.asarray(truth, dtype=np.float64), axis=1)
@@ -92,41 +90,11 @@ def keypoint_scores(joints: ArrayLike, truth: ArrayLike, visible: ArrayLike | No
     return {"mean": float(errors.mean()), "max": float(errors.max()), "max_visible": largest_visible}
 
 
-def nyu_joints(joints: ArrayLike, lateral: ArrayLike) -> dict[str, Floats]:
-    """Map the 21 keypoints (21, 3) mm onto the 14 labels of the NYU Hand Pose set.
-
-    lateral: (3,) unit vector across the hand, from the thumb's side to the little finger's.
-    Tips are tips; 'mid' is the PIP joint (the thumb's IP joint); the thumb's base lies between its MCP and CMC joints;
-    the sides of the wrist are 17 mm off the wrist joint; the palm's centre lies between the wrist and the mean MCP.
-    """
-    by_name = dict(zip(KEYPOINT_NAMES, np.asarray(joints, dtype=np.float64), strict=True))
-    side = WRIST_HALF_WIDTH_MM * np.asarray(lateral, dtype=np.float64)
-    fingers = ("pinky", "ring", "middle", "index")
-    knuckles = np.mean([by_name[f"{finger}_mcp"] for finger in fingers], axis=0)
-    mapped = {}
-    for finger in fingers:
-        mapped[f"{finger}_tip"] = by_name[f"{finger}_tip"]
-        mapped[f"{finger}_mid"] = by_name[f"{finger}_pip"]
-    return mapped | {
-        "thumb_tip": by_name["thumb_tip"],
-        "thumb_mid": by_name["thumb_ip"],
-        "thumb_base": 0.65 * by_name["thumb_mcp"] + 0.35 * by_name["thumb_cmc"],
-        "wrist_little_side": by_name["wrist"] + side,
-        "wrist_thumb_side": by_name["wrist"] - side,
-        "palm_centre": 0.3 * by_name["wrist"] + 0.7 * knuckles,
-    }
-
-
-def nyu_scores(joints: ArrayLike, lateral: ArrayLike, names: list[str], truth: ArrayLike) -> dict[str, float]:
+def nyu_scores(joints: ArrayLike, names: list[str], truth: ArrayLike) -> dict[str, float]:
     """Compare keypoints (21, 3) mm with the NYU labels `names` (N, 3) mm. Returns mean and largest error in mm."""
-    mapped = nyu_joints(joints, lateral)
-    errors = np.linalg.norm(np.stack([mapped[name] for name in names]) - np.asarray(truth, dtype=np.float64), axis=1)
-    return {"mean": float(errors.mean()), "max": float(errors.max())}
-
-
-def little_side(rig: Rig) -> Floats:
-    """Return the unit vector (3,) of the rig's frame that points across the hand to the little finger's side."""
-    return np.asarray(rig.side_sign * rig.bind[0, :, 0], dtype=np.float64)
+    mapped = map_keypoints(joints, NYU)[[NYU.joints.index(name) for name in names]]
+    scores = keypoint_scores(mapped, truth)
+    return {"mean": scores["mean"], "max": scores["max"]}
 
 
 def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
@@ -153,8 +121,7 @@ def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
     if case.kind == "keypoints":
         row |= keypoint_scores(result.joints_mm, case.labels["joints_mm"], case.labels.get("visible"))
     elif case.kind == "nyu":
-        lateral = np.asarray(result.rotation) @ little_side(result.rig)
-        row |= nyu_scores(result.joints_mm, lateral, case.labels["joint_names"], case.labels["joints_xyz_mm"])
+        row |= nyu_scores(result.joints_mm, case.labels["joint_names"], case.labels["joints_xyz_mm"])
     if settings.overlays is not None:
         target = settings.overlays / case.group / f"{case.image.stem}.png"
         target.parent.mkdir(parents=True, exist_ok=True)

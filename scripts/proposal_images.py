@@ -1,7 +1,7 @@
 """Images for the bank of proposals: random hands rendered as handopt.proposals.features sees them, with their poses.
 
-Every chunk of images has one subject (proportions, surface) with one forearm, in many poses and views; the forearm is cut
-off about where segmentation does it.
+Every chunk of images has one subject (proportions, surface) with one forearm, in many poses and views; the forearm is
+cut off about where segmentation does it.
 """
 
 import multiprocessing

@@ -272,3 +272,13 @@ def test_real_frames_come_with_camera_and_unit(shared_data: Path, pattern: str) 
         assert found.camera.sized(*depth.depth_mm.shape[::-1]) == found.camera
         nearest = np.sort(depth.depth_mm[depth.depth_mm > 0])[: depth.depth_mm.size // 100]
         assert 200 < np.median(nearest) < 900, frame
+
+
+@pytest.mark.parametrize("cx", [319.5, 123.683, 83.3, 311.7283491, -20.25, 700.1])
+def test_the_mirrored_camera_sees_mirrored_points(cx: float) -> None:
+    camera = Camera(475.0, 470.0, cx, 240.0, 640, 480)
+    turned = camera.mirrored()
+    points = np.array([[30.0, -20.0, 500.0], [-80.0, 10.0, 700.0]])
+    u, v = camera.project(points).T
+    np.testing.assert_allclose(turned.project(points * [-1, 1, 1]), np.stack([639 - u, v], axis=-1), atol=1e-9)
+    assert turned.mirrored() == camera

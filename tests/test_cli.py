@@ -79,7 +79,15 @@ def test_updating_the_readme_fills_the_blocks_and_keeps_the_rest() -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["fit", "--help"], ["model", "show", "--help"], ["synth", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["eval", "--help"],
+        ["fit", "--help"],
+        ["model", "show", "--help"],
+        ["synth", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (

@@ -232,3 +232,31 @@ def test_without_a_hand_all_that_is_in_the_image_is_free() -> None:
     assert isinstance(grid, Grid)
     assert not grid.hand.any()
     assert grid.free.all()
+
+
+@pytest.mark.parametrize("z_mm", [180.0, 240.0, 480.0, 480.25, 900.0])
+@pytest.mark.parametrize("width", [640, 639])
+def test_the_mirror_image_gives_the_mirrored_grid(z_mm: float, width: int, rng: np.random.Generator) -> None:
+    """To the bit, with edges through grid pixels, and with centres that put samples between two pixels."""
+    camera = Camera(480.0, 480.0, 300.5, 239.5, width, 480)
+    for x_mm in (0.0, 10.0, -z_mm * 0.1):
+        which = Crop((x_mm, -20.0, z_mm), 120.0, 120, camera)
+        depth = np.round(z_mm + rng.uniform(-40, 90, (480, width))).astype(np.float32)
+        mask, arm = (rng.random((60, -(-width // 8))) < 0.5).repeat(8, 0).repeat(8, 1)[:, :width], depth > z_mm + 80
+        depth[rng.random((480, width)) < 0.2] = 0.0
+        grid = resample(which, depth, mask, arm & ~mask)
+        turned = resample(which.mirrored(), depth[:, ::-1], mask[:, ::-1], (arm & ~mask)[:, ::-1]).mirrored()
+        for name in ("depth_mm", "hand", "free"):
+            np.testing.assert_array_equal(getattr(turned, name), getattr(grid, name), err_msg=name)
+        assert which.mirrored().mirrored() == which
+
+
+def test_half_covered_pixels_neither_grow_nor_shrink_a_silhouette() -> None:
+    which = crop(center_mm=(0.0, 0.0, 240.0), half_mm=120.0, size=120)
+    depth = np.full((480, 640), 240.0, np.float32)
+    for across in (True, False):
+        mask = np.zeros((480, 640), bool)
+        mask[np.s_[:, 318:322] if across else np.s_[238:242]] = True
+        shifted = np.roll(mask, 1, axis=1 if across else 0)
+        counts = [np.count_nonzero(resample(which, depth, one, ~one).hand) for one in (mask, shifted)]
+        assert abs(counts[0] - counts[1]) <= 120

@@ -35,9 +35,16 @@ def evidence(observation: Observation) -> Evidence:
     return gather(CONFIG, [(observation, False)], spacing_mm=SPACING_MM)
 
 
+def every_ninth(observation: Observation) -> Observation:
+    """The observation with every ninth pixel of its mask."""
+    mask = np.zeros_like(observation.mask)
+    mask.ravel()[np.flatnonzero(observation.mask)[::9]] = True
+    return replace(observation, mask=mask, points_mm=observation.points_mm[::9])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_shapes_and_devices(dtype: type, observation: Observation, device: Place) -> None:
-    half = replace(observation, points_mm=observation.points_mm[::9])
+    half = every_ninth(observation)
     views = [(observation, False), (half, True), (observation, True)]
     found = gather(CONFIG, views, device=device.device, dtype=dtype, spacing_mm=SPACING_MM)
     shapes = {
@@ -60,7 +67,7 @@ def test_shapes_and_devices(dtype: type, observation: Observation, device: Place
 
 
 def test_padding_renders_nothing(observation: Observation) -> None:
-    half = replace(observation, points_mm=observation.points_mm[::9])
+    half = every_ninth(observation)
     config = replace(CONFIG, points=50)
     both = gather(config, [(half, False), (observation, False)], spacing_mm=SPACING_MM)
     alone = gather(config, [(half, False)], spacing_mm=SPACING_MM)

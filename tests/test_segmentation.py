@@ -7,7 +7,8 @@ import pytest
 from scenes import ARM, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
 from handopt.palms import Palm, propose_palms
-from handopt.segmentation import SCORE_WEIGHTS, Candidate, grow, in_pixels
+from handopt.pixels import in_pixels
+from handopt.segmentation import SCORE_WEIGHTS, Candidate, grow
 from handopt.surfaces import take_apart
 
 
@@ -39,7 +40,7 @@ def test_the_forearm_is_severed_past_the_wrist() -> None:
     assert best.arm.direction[1] > 0.95
     assert best.arm.reach_mm > 140.0
     assert best.arm.thin < 0.1
-    mask, arm = in_pixels(best)
+    _, mask, arm = in_pixels(best, scene.photograph().astype(np.float32), CAMERA, 1)
     assert mask.shape == arm.shape == (480, 640)
     assert not (mask & arm).any()
     rows = np.arange(480)[:, None]
@@ -60,7 +61,7 @@ def test_a_side_by_side_bundle_of_fingers_is_no_forearm() -> None:
 def test_area_is_that_of_the_hand() -> None:
     scene, _ = open_hand()
     best = candidates(scene)[0]
-    mask, _ = in_pixels(best)
+    _, mask, _ = in_pixels(best, scene.photograph().astype(np.float32), CAMERA, 1)
     pixels: Any = scene.depth_mm[mask]
     assert best.area_cm2 == pytest.approx(float((pixels**2).sum()) / CAMERA.fx**2 / 100.0, rel=0.1)
 

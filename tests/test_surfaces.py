@@ -9,20 +9,38 @@ from scenes import CAMERA, open_hand
 
 from handopt.camera import Camera
 from handopt.surfaces import (
+    bounding_box,
     coarse_stride,
     drop_flying,
+    flipped,
     label_surfaces,
     open_window,
     surface_steps,
     take_apart,
+    thinned,
+    thinned_camera,
     window_around,
 )
 
 FOCAL = 475.0
 
 
+def neighbours(depth: Any, place: tuple[int, int]) -> list[tuple[int, int]]:
+    """The nearest measured pixel in each of 4 directions, at most 3 away."""
+    found = []
+    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        for far in (1, 2, 3):
+            row, column = place[0] + far * down, place[1] + far * right
+            if not (0 <= row < depth.shape[0] and 0 <= column < depth.shape[1]):
+                break
+            if depth[row, column] > 0:
+                found.append((row, column))
+                break
+    return found
+
+
 def flooded(depth: Any, focal: float) -> Any:
-    """Slow twin of label_surfaces: a flood fill, pixel by pixel, over 4 neighbours."""
+    """Slow twin of label_surfaces: a flood fill, pixel by pixel."""
     steps, labels, count = surface_steps(depth, focal).astype(float), np.zeros(depth.shape, int), 0
     for start in zip(*np.nonzero(depth > 0), strict=True):
         if labels[start]:
@@ -30,10 +48,9 @@ def flooded(depth: Any, focal: float) -> Any:
         count += 1
         labels[start], queue = count, deque([start])
         while queue:
-            row, column = queue.popleft()
-            for place in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
-                inside = 0 <= place[0] < depth.shape[0] and 0 <= place[1] < depth.shape[1]
-                if inside and not labels[place] and abs(steps[place] - steps[row, column]) <= 1:
+            here = queue.popleft()
+            for place in neighbours(depth, here):
+                if not labels[place] and abs(steps[place] - steps[here]) <= 1:
                     labels[place] = count
                     queue.append(place)
     return labels
@@ -43,7 +60,7 @@ def flooded(depth: Any, focal: float) -> Any:
 @pytest.mark.parametrize("shape", [(30, 40), (1, 50), (50, 1), (2, 2)])
 def test_components_are_those_of_a_flood_fill(shape: tuple[int, int], step_mm: float, rng: np.random.Generator) -> None:
     depth = (600 + step_mm * rng.standard_normal(shape)).astype(np.float32)
-    depth[rng.random(shape) < 0.2] = 0
+    depth[rng.random(shape) < 0.3] = 0
     labels, twin = label_surfaces(depth, FOCAL), flooded(depth, FOCAL)
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(labels == 0, depth == 0)
@@ -65,6 +82,15 @@ def test_a_steep_surface_holds_together_and_an_edge_does_not() -> None:
     assert len(np.unique(label_surfaces(slope, FOCAL))) == 1
     edge = np.where(u < 100, 500.0, 540.0).astype(np.float32) * np.ones((50, 1), np.float32)
     assert len(np.unique(label_surfaces(edge, FOCAL))) == 2
+
+
+@pytest.mark.parametrize(("gap_px", "surfaces"), [(0, 1), (1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("across", [True, False])
+def test_narrow_gaps_do_not_part_a_surface(gap_px: int, surfaces: int, across: bool) -> None:
+    depth = np.full((20, 20), 500.0, np.float32)
+    depth[:, 8 : 8 + gap_px] = 0.0
+    labels = label_surfaces(depth if across else depth.T.copy(), FOCAL)
+    assert len(np.unique(labels[labels > 0])) == surfaces
 
 
 @pytest.mark.parametrize("across", [True, False])
@@ -111,10 +137,49 @@ def test_allowed_restricts_labels_but_not_surfaces() -> None:
     depth = np.full((480, 640), 500.0, np.float32)
     allowed = np.zeros((480, 640), bool)
     allowed[:100] = True
-    frame = take_apart(depth, CAMERA, allowed)
+    frame = take_apart(depth, CAMERA, allowed, planes=False)
     assert (frame.surfaces > 0).all()
     np.testing.assert_array_equal(frame.labels > 0, allowed)
     assert len(frame.area_cm2) > frame.surfaces.max()
+
+
+def test_planes_have_a_label_of_their_own_and_no_area() -> None:
+    depth = np.full((480, 640), 900.0, np.float32)
+    depth[200:280, 300:380] = 600.0
+    frame = take_apart(depth, CAMERA)
+    wall, hand = frame.labels[20, 20], frame.labels[240, 340]
+    assert wall not in (0, hand)
+    assert frame.area_cm2[wall] == 0.0
+    assert frame.area_cm2[hand] > 50.0
+    assert (frame.depth_mm[frame.labels == wall] == 900.0).all()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_the_camera_of_a_thinned_image_sees_the_same_points(step: int) -> None:
+    depth = open_hand()[1].astype(np.float32)
+    small, camera = thinned(depth, step), thinned_camera(CAMERA, step)
+    assert small.shape == (camera.height, camera.width)
+    first = (step - 1) // 2
+    expected = CAMERA.backproject(depth)[first::step, first::step]
+    np.testing.assert_allclose(camera.backproject(small), expected, atol=1e-3)  # float32 at 1 m
+
+
+def test_a_part_of_a_window_is_a_window() -> None:
+    frame = take_apart(open_hand()[1].astype(np.float32), CAMERA)
+    window = open_window(frame, (100.0, 400.0), (200.0, 500.0), 3)
+    part = window.part((slice(10, 60), slice(5, 90)))
+    np.testing.assert_array_equal(frame.depth_mm[part.rows, part.columns], part.depth_mm)
+    np.testing.assert_array_equal(part.depth_mm, window.depth_mm[10:60, 5:90])
+    np.testing.assert_array_equal(part.points_mm, window.points_mm[10:60, 5:90])
+    np.testing.assert_array_equal(part.border, window.border[10:60, 5:90])
+
+
+def test_the_bounding_box() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[4, 7] = mask[9, 21] = True
+    assert bounding_box(mask, 0) == (slice(4, 10), slice(7, 22))
+    assert bounding_box(mask, 5) == (slice(0, 15), slice(2, 27))
+    np.testing.assert_array_equal(flipped(mask)[:, ::-1], mask)
 
 
 def test_windows_agree_with_the_frame() -> None:

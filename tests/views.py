@@ -1,6 +1,5 @@
 """Small views of the default hand, for the tests of the objective and of the descent: observations, evidence, poses."""
 
-from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from handopt.backend import Device, sparse_to_device, to_device
 from handopt.camera import Camera
 from handopt.config import Config
-from handopt.crop import Crop, Grid
 from handopt.evidence import Evidence, gather_evidence
-from handopt.hand import MIRROR, Hand, Pose
+from handopt.hand import Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation
 from handopt.rig import default_rig
@@ -60,37 +58,9 @@ def small_observation(curl: float = 0.5, score: float = 1.0) -> Observation:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class MirrorImage(Observation):
-    """What a mirror shows of an observation: pixel for pixel, and with its points in the same order.
-
-    An observation of the mirrored depth image differs in details: pixels are numbered from the left, which decides on
-    the points that are drawn, and grid pixels that are half hand are told by their left corner.
-    """
-
-    original: Observation
-
-    def grid(self, crop: Crop) -> Grid:
-        """The original's grid, turned over."""
-        x, y, z = crop.center_mm
-        grid = self.original.grid(Crop((-x, y, z), crop.half_mm, crop.size, self.original.camera))
-        return Grid(grid.depth_mm[:, ::-1], grid.hand[:, ::-1], grid.free[:, ::-1])
-
-
-def mirrored(observation: Observation) -> MirrorImage:
+def mirrored(observation: Observation) -> Observation:
     """The observation that a mirror shows."""
-    camera = observation.camera
-    direction = observation.arm_direction
-    changes = {
-        "camera": replace(camera, cx=camera.width - 1 - camera.cx),
-        "depth_mm": np.ascontiguousarray(observation.depth_mm[:, ::-1]),
-        "mask": np.ascontiguousarray(observation.mask[:, ::-1]),
-        "arm": np.ascontiguousarray(observation.arm[:, ::-1]),
-        "center_mm": observation.center_mm * MIRROR,
-        "points_mm": observation.points_mm * MIRROR.astype(np.float32),
-        "arm_direction": None if direction is None else direction * MIRROR,
-    }
-    return MirrorImage(**{**vars(observation), **changes}, original=observation)
+    return observation.mirrored()
 
 
 def gather(

@@ -59,13 +59,15 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Choice(["none", "scale", "proportions", "vertices"]),
     default="proportions",
     show_default=True,
-    help="What may change besides the pose: the hand's size, or also the proportions of fingers and palm, or also its surface.",
+    help="What may change besides the pose: the hand's size, also the proportions of fingers and palm, also its "
+    "surface.",
 )
 @option(
     "Fit",
     "--solver",
     type=click.Choice(["auto", "lm", "gradient"]),
-    help="auto: a tournament of Levenberg-Marquardt; lm: the same, judged by its own cost; gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
+    help="auto: a tournament of Levenberg-Marquardt, judged by a z-buffer; lm: the same, judged by its own cost; "
+    "gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
 )
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, stages and other settings.")
 @option(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from handopt.cli.evaluate import evaluate
 from handopt.cli.fit import fit
 from handopt.cli.info import info
 from handopt.cli.model import model
@@ -70,6 +71,7 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "handopt", COMPLETION_VARIABLE).source())
 
 
+main.add_command(evaluate)
 main.add_command(fit)
 main.add_command(info)
 main.add_command(model)

@@ -16,6 +16,7 @@ from handopt.rig import Rig
 Floats = NDArray[np.float64]
 
 IN_PLANE = 8
+TURNED_ALIKE_RAD = 0.5
 TILTS_RAD = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.6), (0.0, -0.6))  # about the image's x and y axes
 _FLEXION = 2
 # Flexion of MCP, PIP, DIP of a finger (CMC, MCP, IP of the thumb)
@@ -73,6 +74,18 @@ def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any
         image=to_device(images, hand.device, np.int32),
         proportions=to_device(np.zeros((len(images), 0)), hand.device, dtype),
     )
+
+
+def believed_angles(pose: Pose) -> Floats:
+    """What the proposals of an image together say of each one's angles, (B, 15, 3) rad: a mean over those turned alike.
+
+    It is what a finger that cannot be seen most likely does.
+    """
+    rotation, angles, image = (to_numpy(each).astype(np.float64) for each in (pose.rotation, pose.angles, pose.image))
+    cosine = 0.5 * (np.einsum("aij,bij->ab", rotation, rotation) - 1)
+    away = np.arccos(cosine.clip(-1, 1))
+    weight = np.exp(-((away / TURNED_ALIKE_RAD) ** 2)) * (image[:, None] == image)
+    return np.asarray(np.einsum("ab,bij->aij", weight / weight.sum(axis=1, keepdims=True), angles))
 
 
 def _facing_centre(hand: Hand, pose: Pose) -> Floats:

@@ -120,32 +120,33 @@ class Tournament:
         )
 
     def _redrawn(self, field: Field, stage: Round) -> tuple[Field, Rows, Rows]:
-        """Copies of the best with one finger from a grid or from another hypothesis, the row that each is a copy of, and
-        its group: parent, finger and, in the last bit, whether the finger is another hypothesis'."""
+        """Copies of the best hypotheses, with one finger from a grid or from another hypothesis.
+
+        Returns them, the row that each is a copy of, and its group: parent and finger, and in the last bit whether the
+        finger is another hypothesis'.
+        """
         angles, expected, images = to_numpy(field.pose.angles), to_numpy(field.expected), field.images
         copies, beliefs, rows, groups = [], [], [], []
         for parent in best_rows(np.arange(len(images), dtype=np.float64), images, stage.parents):
             partners = np.flatnonzero((images == images[parent]) & (np.arange(len(images)) != parent))[: stage.partners]
             for finger, grid in enumerate(GRIDS):
                 part = slice(ROWS * finger, ROWS * (finger + 1))
-                sources = [(grid, np.repeat(expected[parent : parent + 1, part], len(grid), axis=0))] * bool(
-                    stage.mutants
-                )
-                sources += [(angles[partners, part], expected[partners, part])] * bool(stage.crossings)
-                for kind, (drawn, belief) in enumerate(sources, start=not stage.mutants):
-                    copy, believed = (
-                        np.repeat(each[parent : parent + 1], len(drawn), axis=0) for each in (angles, expected)
-                    )
-                    copy[:, part], believed[:, part] = drawn, belief
+                own = np.repeat(expected[parent : parent + 1, part], len(grid), axis=0)
+                sources = {0: (grid, own), 1: (angles[partners, part], expected[partners, part])}
+                for kind, wanted in enumerate((stage.mutants, stage.crossings)):
+                    if not wanted:
+                        continue
+                    fingers, belief = sources[kind]
+                    copy, believed = (np.repeat(each[[parent]], len(fingers), axis=0) for each in (angles, expected))
+                    copy[:, part], believed[:, part] = fingers, belief
                     copies.append(copy)
                     beliefs.append(believed)
-                    rows.append(np.full(len(drawn), parent))
-                    groups.append(np.full(len(drawn), 2 * (len(GRIDS) * int(parent) + finger) + kind))
+                    rows.append(np.full(len(fingers), parent))
+                    groups.append(np.full(len(fingers), 2 * (len(GRIDS) * int(parent) + finger) + kind))
         row, device = np.concatenate(rows), self.hand.device
         drawn = field.select(row, self.hand)
-        drawn.pose.angles = to_device(np.concatenate(copies), device, angles.dtype).clip(
-            self.hand.lower, self.hand.upper
-        )
+        redrawn = to_device(np.concatenate(copies), device, angles.dtype)
+        drawn.pose.angles = redrawn.clip(self.hand.lower, self.hand.upper)
         drawn.expected = to_device(np.concatenate(beliefs), device, angles.dtype)
         return drawn, row, np.concatenate(groups)
 

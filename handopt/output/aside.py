@@ -1,11 +1,13 @@
 """A folder that appears complete or not at all: written beside its place, and renamed."""
 
 import errno
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from handopt.errors import OutputError
@@ -13,19 +15,37 @@ from handopt.errors import OutputError
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
-def check_free(
-    folder: Path,
-    *,
-    overwrite: bool,
-    kind: str,
-    is_ours: Callable[[Path], bool],
-    foreign: Callable[[Path], str | None],
-    option: str = "-o",
-) -> None:
+@dataclass(frozen=True)
+class Kind:
+    """A kind of folder that handopt writes.
+
+    noun: what it holds. marker: a JSON file in it, whose format begins with `format`. foreign: the name of something in
+    such a folder that handopt does not write, or None.
+    """
+
+    noun: str
+    marker: str
+    format: str
+    foreign: Callable[[Path], str | None]
+
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder is of this kind."""
+        try:
+            document = json.loads((folder / self.marker).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(document, dict) and str(document.get("format", "")).startswith(self.format)
+
+
+def other_than(names: Collection[str]) -> Callable[[Path], str | None]:
+    """A Kind's foreign for folders that hold nothing but files of these names."""
+    return lambda folder: next((path.name for path in sorted(folder.iterdir()) if path.name not in names), None)
+
+
+def check_free(folder: Path, kind: Kind, *, overwrite: bool, option: str = "-o") -> None:
     """Refuse a place that is taken: without overwrite by anything, with it by what handopt did not write.
 
-    kind: what such a folder holds, as a noun. is_ours: whether a folder holds one; foreign: the name of something in it
-    that handopt does not write. option: where the user named the folder. Raises OutputError.
+    option: where the user named the folder. Raises OutputError.
     """
     try:
         if not folder.is_symlink() and not folder.exists():
@@ -36,9 +56,9 @@ def check_free(
             raise OutputError(
                 f"{folder} exists and was kept: replace it with --overwrite or choose another with {option}"
             )
-        if any(folder.iterdir()) and not is_ours(folder):
-            raise OutputError(f"{folder} holds no {kind} of handopt and was kept: choose another with {option}")
-        if name := foreign(folder):
+        if any(folder.iterdir()) and not kind.holds(folder):
+            raise OutputError(f"{folder} holds no {kind.noun} of handopt and was kept: choose another with {option}")
+        if name := kind.foreign(folder):
             raise OutputError(f"{folder} holds {name}, which is not handopt's, and was kept: move it elsewhere")
     except OutputError:
         raise

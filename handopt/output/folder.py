@@ -1,7 +1,6 @@
 """A folder of results that appears complete or not at all."""
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -22,6 +21,7 @@ RESULT_NAME = "result.json"
 OUR_NAMES = frozenset(
     (RESULT_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4", "overlay.png", "renders")
 )
+RESULT = aside.Kind("result", RESULT_NAME, "handopt.result/", aside.other_than(OUR_NAMES))
 
 
 def save(
@@ -64,7 +64,7 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
     Worth calling before a fit, to fail early. Raises OutputError.
     """
-    aside.check_free(folder, overwrite=overwrite, kind="result", is_ours=_is_result, foreign=_foreign)
+    aside.check_free(folder, RESULT, overwrite=overwrite)
 
 
 def write_history(result: "FitResult", path: Path) -> None:
@@ -123,16 +123,3 @@ def _separate(chosen: dict[Path, PurePath]) -> None:
             attempt += 1
             ending = "" if attempt == 1 else f"_{attempt}"
             chosen[place] = original.with_name(_with_suffix(place) + ending)
-
-
-def _is_result(folder: Path) -> bool:
-    """Whether a folder holds a result.json of handopt."""
-    try:
-        document = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and str(document.get("format", "")).startswith("handopt.result/")
-
-
-def _foreign(folder: Path) -> str | None:
-    return next(iter(sorted(path.name for path in folder.iterdir() if path.name not in OUR_NAMES)), None)

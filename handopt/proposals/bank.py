@@ -1,7 +1,7 @@
 """The bank of rendered poses: for each a short description of its image, and the pose, in few bytes.
 
-A description holds, for 16 x 16 cells of a view (handopt.proposals.features), the share that the hand covers and its mean
-depth, on the principal axes of all images. Poses whose descriptions are near look alike.
+A description holds, for 16 x 16 cells of a view (handopt.proposals.features), the share that the hand covers and its
+mean depth, on the principal axes of all images. Poses whose descriptions are near look alike.
 """
 
 import zipfile
@@ -43,9 +43,9 @@ _ARRAYS: Final = {
 class Bank:
     """N poses of the default right hand in views of their own.
 
-    descriptions: (N, d) int8 steps of `step`; mean: (512,) and axes: (512, d) of describe()'s numbers. angles: (N, free)
-    of the angles that may move; quaternions: (N, 4) w first, rig -> view; wrists: (N, 3) from the view's centre; scales:
-    (N,) from 1; all of them whole numbers of the steps above.
+    descriptions: (N, d) int8 steps of `step`; mean: (512,) and axes: (512, d) of describe()'s numbers. angles: (N,
+    free) of the angles that may move; quaternions: (N, 4) w first, rig -> view; wrists: (N, 3) from the view's centre;
+    scales: (N,) from 1; all of them whole numbers of the steps above.
     """
 
     descriptions: NDArray[np.int8]

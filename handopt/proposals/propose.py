@@ -54,9 +54,7 @@ class Proposals:
         )
 
 
-def propose(
-    observation: "Observation", mirrored: bool = False, count: int = 64, bank: Bank | None = None
-) -> Proposals:
+def propose(observation: "Observation", mirrored: bool = False, count: int = 64, bank: Bank | None = None) -> Proposals:
     """Propose poses of the default right hand for an observation.
 
     mirrored: take the observation for a left hand, and its mirror image (x -> -x of the camera) for a right one.

@@ -73,17 +73,11 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
     Raises OutputError.
     """
     aside.check_free(
-        folder, overwrite=overwrite, kind="synthetic images", is_ours=_is_dataset, foreign=_foreign, option=OUT_OPTION
+        folder,
+        aside.Kind("synthetic images", INFO_NAME, "handopt.synth/", _foreign),
+        overwrite=overwrite,
+        option=OUT_OPTION,
     )
-
-
-def _is_dataset(folder: Path) -> bool:
-    """Whether a folder holds a synth.json of handopt."""
-    try:
-        document = json.loads((folder / INFO_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and str(document.get("format", "")).startswith("handopt.synth/")
 
 
 def _foreign(folder: Path) -> str | None:

@@ -1,0 +1,59 @@
+"""Reading joints from JSON files, with messages that name the file."""
+
+import json
+import math
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.errors import LabelError
+
+Floats = NDArray[np.float64]
+
+RESULT_NAME: Final = "result.json"
+RESULT_FORMAT: Final = "handopt.result/"
+LARGEST: Final = 10**12
+
+
+def read_json(file: Path, argument: str) -> Any:
+    """What a JSON file holds. argument: of the command, to name in messages. Raises LabelError."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise LabelError(f"{file} cannot be read: {error.strerror or error}; change {argument}") from error
+    except (ValueError, RecursionError) as error:
+        raise LabelError(
+            f"{file} is not valid JSON ({error}); is it truncated? mend it or move it out of {argument}"
+        ) from error
+
+
+def points(value: Any, count: int, where: str, *, gaps: bool = False) -> Floats:
+    """A list of points as (count, 3); null becomes NaN where there may be gaps. Raises LabelError."""
+    rows = value if isinstance(value, list) else []
+    sound = len(rows) == count and all(isinstance(row, list) and len(row) == 3 for row in rows)
+    if not sound or not all(_is_number(number) or (gaps and number is None) for number in chain.from_iterable(rows)):
+        raise LabelError(f"{where}: expected {count} points of three numbers in mm; mend the file")
+    return np.array([[math.nan if number is None else number for number in row] for row in rows], np.float64)
+
+
+def joint_names(value: Any, known: Sequence[str], where: str, *, all_of: bool) -> tuple[str, ...]:
+    """A list of different names out of the known ones, or all of these. Raises LabelError."""
+    names = value if isinstance(value, list) and all(isinstance(name, str) for name in value) else []
+    if (
+        not names
+        or len(set(names)) < len(names)
+        or not set(names) <= set(known)
+        or (all_of and len(names) < len(known))
+    ):
+        which = "all of" if all_of else "some of"
+        raise LabelError(f"{where}: expected a list of {which} {', '.join(known)}, each once; mend the file")
+    return tuple(names)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a JSON value is a number, and not one that no float holds."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST)

@@ -1,0 +1,156 @@
+"""Labels to score against: the synthetic layout, the NYU set in it, and the data sets' own files."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.errors import LabelError
+from handopt.evaluation.documents import RESULT_FORMAT, joint_names, points, read_json
+from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
+from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
+from handopt.evaluation.text import read_names, read_text
+from handopt.rig.joints import KEYPOINT_NAMES
+
+if TYPE_CHECKING:
+    from handopt.camera import Camera
+
+Floats = NDArray[np.float64]
+
+MSRA_PATTERNS: Final = ("joint.txt", "*/joint.txt", "*/*/joint.txt")
+
+
+def read_labels(
+    path: Path,
+    *,
+    joint_set: str | None = None,
+    coordinates: str = "auto",
+    camera: "Camera | None" = None,
+    names: Path | None = None,
+) -> Frames:
+    """Read labels.
+
+    path: a folder with NAME.json files that hold joints_mm (21 keypoints, and visible) or joint_names and joints_xyz_mm
+    (NYU), in it or in folders in it (easy, medium, hard); one such file; a text file of NYU, ICVL or MSRA; or a folder
+    of MSRA joint.txt files. joint_set: the set's name, None to tell by the files. coordinates, camera: of text files,
+    see read_text. names: a file with the image name of every line of a text file. Raises LabelError.
+    """
+    wanted = None if joint_set is None else JOINT_SETS[joint_set]
+    path = Path(path)
+    if path.is_dir():
+        frames = _read_folder(path, wanted, coordinates, camera)
+    elif path.suffix.lower() == ".json":
+        frames = _read_documents([path], path.parent, wanted, f"{path} holds no joints_mm and no joints_xyz_mm")
+    else:
+        frames = read_text(path, joint_set=_text_set(wanted, path), coordinates=coordinates, camera=camera)
+    return frames if names is None else _named(frames, read_names(names), names)
+
+
+def _read_folder(folder: Path, wanted: JointSet | None, coordinates: str, camera: "Camera | None") -> Frames:
+    joint_files = sorted(chain.from_iterable(folder.glob(pattern) for pattern in MSRA_PATTERNS))
+    if joint_files and wanted in (None, MSRA):
+        parts = [read_text(file, joint_set=MSRA, coordinates=coordinates, camera=camera) for file in joint_files]
+        names = tuple(
+            "/".join((*parts_of(file.parent.relative_to(folder), suffix=False), name))
+            for file, frames in zip(joint_files, parts, strict=True)
+            for name in frames.names
+        )
+        return replace(
+            parts[0],
+            names=names,
+            keys=tuple(key for frames in parts for key in frames.keys),
+            joints_mm=np.concatenate([frames.joints_mm for frames in parts]),
+        )
+    files = sorted(file for file in chain(folder.glob("*.json"), folder.glob("*/*.json")) if file.name[0] != ".")
+    empty = (
+        f"{folder} holds no labels: TRUTH needs NAME.json files with joints_mm or joints_xyz_mm, in it or in folders "
+        "in it, or is a text file of NYU, ICVL or MSRA labels"
+    )
+    if wanted is not None:
+        empty = f"{folder} holds no labels of {wanted.title}, as --format {wanted.name} says: change it or TRUTH"
+    frames = _read_documents(files, folder, wanted, empty)
+    labelled = set(frames.names)
+    images = chain(folder.glob("*.png"), folder.glob("*/*.png"))
+    bare = sorted(str(image) for image in images if "/".join(parts_of(image.relative_to(folder))) not in labelled)
+    return replace(frames, notes=(f"Images without labels, left out: {listed(bare)}.",)) if bare else frames
+
+
+def _read_documents(files: Sequence[Path], root: Path, wanted: JointSet | None, empty: str) -> Frames:
+    """Frames of JSON files, those without joints left out."""
+    labels = [(file, each) for file in files if (each := _document_joints(file, wanted)) is not None]
+    if not labels:
+        raise LabelError(empty)
+    sets = {each[0].name: file for file, each in labels}
+    if len(sets) > 1:
+        raise LabelError(
+            f"{' and '.join(str(file) for file in sets.values())} are labels of different sets ({', '.join(sets)}): "
+            "choose one with --format"
+        )
+    joint_set, joints = labels[0][1][:2]
+    for file, each in labels:
+        if set(each[1]) != set(joints):
+            raise LabelError(f"{file} and {labels[0][0]} label different joints: score them apart")
+    orders = [[each[1].index(name) for name in joints] for _, each in labels]
+    millimetres = np.stack([each[2][order] for order, (_, each) in zip(orders, labels, strict=True)])
+    check_millimetres(millimetres, [str(file) for file, _ in labels])
+    seen = [each[3] for _, each in labels]
+    visible = None
+    if any(each is not None for each in seen):
+        rows = [np.ones(len(joints), bool) if each is None else each for each in seen]
+        visible = np.stack([row[order] for order, row in zip(orders, rows, strict=True)])
+    return Frames(
+        joint_set,
+        tuple("/".join(parts_of(file.relative_to(root))) for file, _ in labels),
+        tuple((parts_of(file.resolve().parent / file.name),) for file, _ in labels),
+        joints,
+        millimetres,
+        visible,
+    )
+
+
+Document = tuple[JointSet, tuple[str, ...], Floats, NDArray[np.bool_] | None]
+
+
+def _document_joints(file: Path, wanted: JointSet | None) -> Document | None:
+    """The set, names, joints (J, 3) and visibility (J,) in a JSON file, or None if it holds none of the wanted set."""
+    document = read_json(file, "TRUTH")
+    if not isinstance(document, dict) or str(document.get("format", "")).startswith(RESULT_FORMAT):
+        return None
+    if "joints_mm" in document and wanted in (None, KEYPOINTS):
+        joints = joint_names(
+            document.get("keypoints", list(KEYPOINT_NAMES)), KEYPOINT_NAMES, f"{file}: keypoints", all_of=True
+        )
+        values = points(document["joints_mm"], len(joints), f"{file}: joints_mm")
+        return KEYPOINTS, joints, values, _visibility(document.get("visible"), len(joints), file)
+    if "joints_xyz_mm" in document and wanted in (None, NYU):
+        joints = joint_names(document.get("joint_names"), NYU.joints, f"{file}: joint_names", all_of=False)
+        values = points(document["joints_xyz_mm"], len(joints), f"{file}: joints_xyz_mm")
+        return NYU, joints, values, _visibility(document.get("visible"), len(joints), file)
+    return None
+
+
+def _visibility(value: Any, count: int, file: Path) -> NDArray[np.bool_] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != count or not all(isinstance(each, bool) for each in value):
+        raise LabelError(f"{file}: visible: expected {count} times true or false; mend the file")
+    return np.array(value, dtype=bool)
+
+
+def _text_set(wanted: JointSet | None, path: Path) -> JointSet | None:
+    if wanted is KEYPOINTS:
+        raise LabelError(f"{path}: labels in the synthetic layout are JSON files in a folder; change --format or TRUTH")
+    if not path.exists():
+        raise LabelError(f"{path} does not exist: TRUTH is a folder of labels or a text file")
+    return wanted
+
+
+def _named(frames: Frames, names: tuple[str, ...], file: Path) -> Frames:
+    if len(names) != len(frames.names):
+        raise LabelError(f"{file} names {len(names)} images and TRUTH has {len(frames.names)} frames: change --names")
+    keys = tuple((parts_of(name),) for name in names)
+    return replace(frames, names=tuple("/".join(key[0]) for key in keys), keys=keys, ordered=False)

@@ -1,0 +1,96 @@
+"""Predictions to score: result folders of `handopt fit`, or text files in a data set's format."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.errors import LabelError
+from handopt.evaluation.documents import RESULT_FORMAT, RESULT_NAME, joint_names, points, read_json
+from handopt.evaluation.frames import Frames, Parts, check_millimetres, parts_of
+from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
+from handopt.evaluation.text import read_text
+from handopt.rig.joints import KEYPOINT_NAMES
+
+if TYPE_CHECKING:
+    from handopt.camera import Camera
+
+Floats = NDArray[np.float64]
+
+
+def read_predictions(path: Path, truth: Frames, *, coordinates: str = "auto", camera: "Camera | None" = None) -> Frames:
+    """Read predictions as joints of the truth's set.
+
+    path: a folder of `handopt fit`'s results or of folders of them, or a text file in the truth's format. coordinates,
+    camera: of a text file, see read_text. Raises LabelError.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_results(path, truth)
+    if path.name == RESULT_NAME:
+        return _read_results(path.parent, truth)
+    if truth.joint_set is KEYPOINTS:
+        raise LabelError(
+            f"{path}: predictions of 21 keypoints are read from handopt fit's result folders: give their folder"
+        )
+    frames = read_text(
+        path,
+        joint_set=truth.joint_set,
+        coordinates=coordinates,
+        camera=camera,
+        predicted=True,
+        option="--pred-coordinates",
+    )
+    columns = [frames.joints.index(name) for name in truth.joints]
+    return replace(frames, joints=truth.joints, joints_mm=frames.joints_mm[:, columns])
+
+
+def _read_results(folder: Path, truth: Frames) -> Frames:
+    """Results of `handopt fit`, mapped to the truth's joints."""
+    files = sorted(
+        file for file in folder.rglob(RESULT_NAME) if not any(part[0] == "." for part in file.relative_to(folder).parts)
+    )
+    if not files:
+        raise LabelError(
+            f"{folder} holds no result of handopt: PRED needs folders with {RESULT_NAME}, as handopt fit -o writes them"
+        )
+    rows = [_result(file) for file in files]
+    columns = [truth.joint_set.joints.index(name) for name in truth.joints]
+    keypoints = np.stack([row[0] for row in rows])
+    millimetres = map_keypoints(keypoints, truth.joint_set)[:, columns]
+    check_millimetres(millimetres, [str(file) for file in files], predicted=True)
+    return Frames(
+        truth.joint_set,
+        tuple(str(file.parent) for file in files),
+        tuple(_result_keys(file, row[2]) for file, row in zip(files, rows, strict=True)),
+        truth.joints,
+        millimetres,
+        confidence=np.array([row[1] for row in rows]),
+    )
+
+
+def _result(file: Path) -> tuple[Floats, float, str | None]:
+    """Keypoints (21, 3) mm, NaN where null, confidence or NaN, and the image's path of a result.json."""
+    document = read_json(file, "PRED")
+    if not isinstance(document, dict) or not str(document.get("format", "")).startswith(RESULT_FORMAT):
+        raise LabelError(f"{file} is no result of handopt fit: move it out of PRED")
+    names = joint_names(document.get("keypoints"), KEYPOINT_NAMES, f"{file}: keypoints", all_of=True)
+    joints = points(document.get("joints_mm"), len(names), f"{file}: joints_mm", gaps=True)
+    confidence = document.get("confidence")
+    if not isinstance(confidence, (int, float)) or isinstance(confidence, bool) or not 0 <= confidence <= 1:
+        confidence = math.nan
+    image = document.get("image")
+    return (
+        joints[[names.index(name) for name in KEYPOINT_NAMES]],
+        float(confidence),
+        image if isinstance(image, str) else None,
+    )
+
+
+def _result_keys(file: Path, image: str | None) -> tuple[Parts, ...]:
+    """The folder of a result, and the path of its image."""
+    folder = parts_of(file.resolve().parent, suffix=False)
+    return (folder,) if not image or not parts_of(image) else (folder, parts_of(image))

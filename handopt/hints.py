@@ -1,0 +1,105 @@
+"""Checking what the user gives the observation: the depth image, and hints on where the hand is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from handopt.camera import Camera
+from handopt.errors import CameraError, DepthError, ObservationError, ShapeError
+from handopt.surfaces import BoolImage, FloatImage, Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """What the user knows of the hand's place; None is nothing.
+
+    mask: (H, W) the pixels of the hand. allowed: (H, W) where it may be, less than or as much as the mask. place: (2,)
+    pixel or (3,) point in mm of the palm.
+    """
+
+    mask: BoolImage | None = None
+    allowed: BoolImage | None = None
+    place: Vector | None = None
+
+    def __bool__(self) -> bool:
+        return self.allowed is not None or self.place is not None
+
+    def mirrored(self, width: int) -> "Hints":
+        """Return what they are in the mirror image of an image of that width."""
+        mask, allowed = (None if image is None else np.fliplr(image) for image in (self.mask, self.allowed))
+        place = self.place
+        if place is not None:
+            place = np.array([width - 1 - place[0], place[1]] if len(place) == 2 else [-place[0], *place[1:]])
+        return Hints(mask, allowed, place)
+
+
+def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tuple[str, ...]]:
+    """Return the depth image as float32 with 0 where nothing was measured, and notes on what was changed.
+
+    Raises ShapeError, CameraError or DepthError.
+    """
+    given = np.asarray(depth_mm)
+    if given.ndim != 2 or given.dtype.kind not in "iuf":
+        raise ShapeError(f"depth_mm: expected an (H, W) array of real numbers, got {given.dtype} {given.shape}")
+    if given.shape != (camera.height, camera.width):
+        raise CameraError(
+            f"the depth image is {given.shape[1]} x {given.shape[0]} pixels, but the camera ({camera.source}) is for "
+            f"{camera.width} x {camera.height}; change --camera"
+        )
+    with np.errstate(over="ignore"):
+        depth = given.astype(np.float32)
+    finite = np.isfinite(depth)
+    notes: tuple[str, ...] = ()
+    if not finite.all():
+        depth = np.where(finite, depth, np.float32(0))
+        notes = (f"{np.count_nonzero(~finite)} pixels of the depth image are not finite; they count as not measured.",)
+    if depth.min() < 0:
+        raise DepthError(f"the depth image goes down to {depth.min():g} mm; depths must not be negative, check --unit")
+    return depth, notes
+
+
+def checked_hints(
+    shape: tuple[int, int], mask: ArrayLike | None, box: Sequence[float] | None, center: Sequence[float] | None
+) -> Hints:
+    """Check hints for an image of shape (H, W). Raises ShapeError or ObservationError."""
+    given = None if mask is None else _checked_mask(mask, shape)
+    return Hints(given, _allowed(shape, given, box), None if center is None else _checked_center(center))
+
+
+def _checked_mask(mask: ArrayLike, shape: tuple[int, int]) -> BoolImage:
+    """Return a mask as booleans."""
+    given = np.asarray(mask)
+    if given.shape != shape or given.dtype.kind not in "biu":
+        raise ShapeError(f"mask: expected bool {shape}, got {given.dtype} {given.shape}; change --mask")
+    return given.astype(np.bool_)
+
+
+def _allowed(shape: tuple[int, int], mask: BoolImage | None, box: Sequence[float] | None) -> BoolImage | None:
+    """Return where the hand may be; None is everywhere."""
+    if box is None:
+        return mask
+    edges = np.asarray(box, dtype=np.float64)
+    if edges.shape != (4,) or not np.isfinite(edges).all():
+        raise ShapeError(f"box: expected 4 numbers (x0, y0, x1, y1), got {box}; change --box")
+    x0, y0, x1, y1 = (round(float(edge)) for edge in edges)
+    if x1 <= x0 or y1 <= y0:
+        raise ObservationError(f"the box ({x0}, {y0}, {x1}, {y1}) is empty; --box needs x0 < x1 and y0 < y1")
+    allowed = np.zeros(shape, np.bool_)
+    allowed[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
+    if not allowed.any():
+        raise ObservationError(
+            f"the box ({x0}, {y0}, {x1}, {y1}) lies outside of the {shape[1]} x {shape[0]} image; change --box"
+        )
+    return allowed if mask is None else allowed & mask
+
+
+def _checked_center(center: Sequence[float]) -> Vector:
+    """Return (2,) a pixel or (3,) a point."""
+    place = np.asarray(center, dtype=np.float64)
+    if place.shape not in ((2,), (3,)) or not np.isfinite(place).all():
+        raise ShapeError(f"center: expected (u, v) in pixels or (x, y, z) in mm, got {center}; change --center")
+    if len(place) == 3 and place[2] <= 0:
+        raise ObservationError(f"the centre {center} lies behind the camera; --center needs z > 0")
+    return place

@@ -1,0 +1,78 @@
+"""From a hand found in a thinned depth image back to the pixels of the image itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.segmentation import Candidate
+from handopt.surfaces import STEP_MM, STEP_PER_PX, BoolImage, Box, FloatImage, Places, Window, bounding_box, drop_flying
+
+
+def in_pixels(
+    candidate: Candidate, depth_mm: FloatImage, camera: Camera, step: int
+) -> tuple[FloatImage, BoolImage, BoolImage]:
+    """Return depth, hand and what was severed from it, (H, W) each, at the resolution of the image.
+
+    candidate: found in the image thinned by step (see handopt.surfaces.thinned). depth_mm: (H, W) the image itself.
+    Flying pixels are dropped in the candidate's window, 160 mm around the palm. There a pixel belongs to the hand
+    where its depth goes with the samples of the hand around it and not with the nearest sample, if that is none.
+    """
+    whole = (slice(0, candidate.hand.shape[0]), slice(0, candidate.hand.shape[1]))
+    block, _ = _pixels_of(candidate.window, whole, depth_mm.shape, step)
+    depth = depth_mm.copy()
+    depth[block] = drop_flying(depth_mm[block], float(np.sqrt(camera.fx * camera.fy)))
+    mask = _going_with(candidate.hand, candidate.window, depth, camera, step)
+    arm = _going_with(candidate.severed, candidate.window, depth, camera, step)
+    return depth, mask, arm & ~mask
+
+
+def _going_with(samples: BoolImage, window: Window, depth_mm: FloatImage, camera: Camera, step: int) -> BoolImage:
+    """Tell the pixels (H, W) that go with samples (h, w) of a window."""
+    going = np.zeros(depth_mm.shape, np.bool_)
+    if not samples.any():
+        return going
+    box = bounding_box(samples, 1)
+    block, nearest = _pixels_of(window, box, depth_mm.shape, step)
+    seen, wanted = window.depth_mm[box], samples[box]
+    focal = float(np.sqrt(camera.fx * camera.fy))
+    slack = STEP_MM + (0.5 * STEP_PER_PX * step * window.stride / focal) * seen.max()
+    low, high = _range_around(seen, wanted)
+    z, others = depth_mm[block], nearest(np.where(wanted, np.float32(-STEP_MM), seen))
+    going[block] = (z >= nearest(low - slack)) & (z <= nearest(high + slack)) & (np.abs(z - others) > STEP_MM) & (z > 0)
+    return going
+
+
+def _pixels_of(window: Window, box: Box, shape: tuple[int, ...], step: int) -> tuple[Box, Callable[[Any], Any]]:
+    """Return the block of pixels that a box of a window's samples stands for, and a lookup of the nearest sample.
+
+    The lookup takes an image of the box to an image of the block.
+    """
+    (rows, v), (columns, u) = (
+        _along(whole, cut, step, size)
+        for whole, cut, size in zip((window.rows, window.columns), box, shape, strict=True)
+    )
+    return (rows, columns), lambda image: image.take(v, axis=0).take(u, axis=1)
+
+
+def _along(whole: slice, cut: slice, step: int, size: int) -> tuple[slice, Places]:
+    """Return the pixels and the nearest sample of each along one axis of an image of that size."""
+    spacing = step * whole.step
+    first = whole.start * step + cut.start * spacing + (step - 1) // 2
+    end = first + (cut.stop - cut.start) * spacing
+    start = 0 if first < spacing else first - spacing // 2
+    stop = size if end >= size else end - spacing // 2
+    return slice(start, stop), np.clip(
+        (np.arange(start, stop) - first + spacing // 2) // spacing, 0, cut.stop - cut.start - 1
+    )
+
+
+def _range_around(depth_mm: FloatImage, samples: BoolImage) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (h, w) the least and greatest depth of the samples among each pixel and its 8 neighbours; inf, -inf."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    low = minimum_filter(np.where(samples, depth_mm, np.float32(np.inf)), 3)
+    high = maximum_filter(np.where(samples, depth_mm, np.float32(-np.inf)), 3)
+    return low, high
