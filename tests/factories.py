@@ -108,6 +108,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         angles_rad=trace.angles_rad[-1],
         scale=1.01,
         shape_kind="scale",
+        proportions=np.zeros(0),
         rest_mm=rig.rest_mm.copy(),
         vertices_mm=vertices,
         fitted_depth_mm=fitted,

@@ -62,15 +62,15 @@ def test_auto_takes_the_side_that_fits(name: str) -> None:
     assert result.hand == example(name).hand
 
 
-@pytest.mark.parametrize("solver", ["adam", "momentum"])
-def test_both_solvers_mend_a_disturbed_pose(solver: str) -> None:
+@pytest.mark.parametrize("descent", ["adam", "momentum"])
+def test_both_descents_mend_a_disturbed_pose(descent: str) -> None:
     problem = make_problem(1)
-    config = replace(Config(), solver=solver)
+    config = replace(Config(), solver="gradient", descent=descent)
     result = fit(problem.depth_mm, CAMERA, start=problem.start, config=config, shape="none", device="cpu")
     before = np.linalg.norm(pose_rig(default_rig("right"), problem.start)[1] - problem.joints_mm, axis=1).mean()
     assert before > 20
     assert np.linalg.norm(result.joints_mm - problem.joints_mm, axis=1).mean() < 5
-    assert result.config["solver"] == solver
+    assert (result.config["solver"], result.config["descent"]) == ("gradient", descent)
 
 
 def test_every_device(device: Place) -> None:

@@ -15,12 +15,12 @@ from handopt.optimise.descend import _stalled, descend, prune, refine_vertices
 Floats = NDArray[np.float64]
 
 
-@pytest.mark.parametrize("solver", ["adam", "momentum"])
-def test_every_image_reaches_its_goal(solver: str) -> None:
+@pytest.mark.parametrize("kind", ["adam", "momentum"])
+def test_every_image_reaches_its_goal(kind: str) -> None:
     objective = Valley([[30, 0, 400], [-50, 20, 500]])
     stages = [stage(60, 4), stage(60, 2, step=0.2), stage(60, 2, step=0.05)]
     start = wrists([[0, 0, 400], [0, 9, 450], [0, 0, 500], [5, 5, 480]], [0, 0, 1, 1])
-    descent = descend(objective, start, settings(*stages, solver=solver))
+    descent = descend(objective, start, settings(*stages, descent=kind))
     check_consistent(objective, descent)
     assert sorted(descent.pose.image.tolist()) == [0, 1]
     assert np.abs(descent.pose.translation - objective.goals[descent.pose.image]).max() < 1
