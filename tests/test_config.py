@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from handopt.config import DESCENTS, Approach, Config, Round, Stage, Steps, VertexStage, Weights
+from handopt.config import DESCENTS, SOLVERS, Approach, Config, Round, Stage, Steps, VertexStage, Weights
 from handopt.errors import ConfigError
 from handopt.optimise import solvers
 
+APPROACH = {"iterations": 3, "sigma_mm": 12.0}
+ROUND = {"approach": APPROACH, "keep": 2}
 STAGE = {"iterations": 4, "radius_px": 5.0, "sigma_mm": 30.0, "step": 1.0, "keep": 2}
 
 
@@ -30,11 +32,23 @@ def test_the_default_is_coarse_to_fine_and_ends_with_one_hypothesis() -> None:
     assert stages[-1].keep == 1
 
 
+def test_the_default_rounds_look_closer_and_closer_at_fewer_hypotheses() -> None:
+    rounds = Config().rounds
+    assert len(rounds) > 1
+    for first, second in pairwise(rounds):
+        assert first.approach.sigma_mm >= second.approach.sigma_mm
+        assert first.approach.points <= second.approach.points
+        assert first.keep >= second.keep
+    assert rounds[-1].keep == 2, "the best and its rival"
+    assert max(item.approach.points for item in rounds) <= Config().points
+    assert rounds[-1].approach.vertices == 0, "all of them at the end"
+
+
 def test_every_setting_survives_a_round_trip() -> None:
     config = Config(
         weights=Weights(depth=1.5), steps=Steps(scale=0.02), stages=(Stage(**STAGE, scale=True, mutants=1, parents=3),),
-        vertices=VertexStage(iterations=7), solver="lm", descent="momentum", starts=5,
-        rounds=(Round(Approach(3, 9.0, scale=True), keep=2, mutants=1),),
+        rounds=(Round(Approach(3, 12.0, scale=True), keep=2, enter=9),), vertices=VertexStage(iterations=7),
+        solver="gradient", descent="momentum", starts=5,
     )  # fmt: skip
     values = config.to_dict()
     assert set(values) == {f.name for f in dataclasses.fields(Config)}
@@ -45,6 +59,7 @@ def test_every_setting_survives_a_round_trip() -> None:
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     text = """
+    solver = "gradient"
     descent = "momentum"
     starts = 7
     huber = 0
@@ -66,11 +81,22 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     keep = 1
     scale = true
     mutants = 2
+    [[rounds]]
+    keep = 3
+    approach = { iterations = 4, sigma_mm = 20 }
+    [[rounds]]
+    keep = 1
+    crossings = 2
+    [rounds.approach]
+    iterations = 5
+    sigma_mm = 10.0
+    proportions = true
     """
     read = Config.from_toml(written(tmp_path, text))
     default = Config()
     assert read == dataclasses.replace(
         default,
+        solver="gradient",
         descent="momentum",
         starts=7,
         huber=0.0,
@@ -80,6 +106,10 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         stages=(
             Stage(iterations=4, radius_px=5.0, sigma_mm=30.0, step=1.0, keep=2),
             Stage(iterations=5, radius_px=3.5, sigma_mm=10.0, step=0.5, keep=1, scale=True, mutants=2),
+        ),
+        rounds=(
+            Round(Approach(iterations=4, sigma_mm=20.0), keep=3),
+            Round(Approach(iterations=5, sigma_mm=10.0, proportions=True), keep=1, crossings=2),
         ),
     )
     assert isinstance(read.weights.depth, float)
@@ -97,6 +127,11 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"stages": [3]}, "expected a table, got 3"),
         ({"stages": []}, "stages: at least one is needed"),
         ({"stages": [STAGE, {"iterations": 3}]}, "stages[1].radius_px is missing"),
+        ({"rounds": ROUND}, "rounds: expected an array of tables"),
+        ({"rounds": []}, "rounds: at least one is needed"),
+        ({"rounds": [{"keep": 2}]}, "rounds[0].approach is missing"),
+        ({"rounds": [ROUND, {**ROUND, "approach": {"sigma_mm": 2.0}}]}, "rounds[1].approach.iterations is missing"),
+        ({"rounds": [{**ROUND, "approach": {**APPROACH, "sigma": 2.0}}]}, "rounds[0].approach.sigma is unknown"),
         ({"starts": 3.0}, "starts: expected int, got 3.0"),
         ({"starts": True}, "starts: expected int, got True"),
         ({"huber": True}, "huber: expected float, got True"),
@@ -105,9 +140,6 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"stages": [{**STAGE, "scale": 1}]}, "stages[0].scale: expected bool, got 1"),
         ({"solver": "newton"}, "solver: expected one of auto, lm, gradient, got 'newton'"),
         ({"descent": "newton"}, "descent: expected one of adam, momentum, got 'newton'"),
-        ({"rounds": []}, "rounds: at least one is needed"),
-        ({"rounds": [{"keep": 2}]}, "rounds[0].approach is missing"),
-        ({"rounds": [{"keep": 0, "approach": {"iterations": 2, "sigma_mm": 3.0}}]}, "rounds[0].keep: must be"),
         ({"weights": {"depth": -1.0}}, "weights.depth: expected a number of at least 0, got -1.0"),
         ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
         ({"steps": {"scale": float("inf")}}, "steps.scale: expected a number of at least 0, got inf"),
@@ -129,6 +161,11 @@ def test_nonsense_is_refused_with_the_path_of_the_setting(values: dict[str, Any]
         *[({name: 0}, name) for name in ("starts", "points", "crop_half_mm", "collision_radius_mm")],
         *[({"stages": [{**STAGE, name: 0}]}, f"stages[0].{name}") for name in ("iterations", "radius_px", "sigma_mm")],
         ({"stages": [{**STAGE, "keep": 0}]}, "stages[0].keep"),
+        *[({"rounds": [{**ROUND, name: 0}]}, f"rounds[0].{name}") for name in ("keep", "parents")],
+        *[
+            ({"rounds": [{**ROUND, "approach": {**APPROACH, name: 0}}]}, f"rounds[0].approach.{name}")
+            for name in ("iterations", "sigma_mm", "points", "outline_mm")
+        ],
         *[({"vertices": {name: 0}}, f"vertices.{name}") for name in ("iterations", "radius_px", "sigma_mm")],
     ],
 )
@@ -175,6 +212,8 @@ def test_settings_are_constants() -> None:
 
 def test_every_descent_that_can_be_named_exists() -> None:
     assert set(DESCENTS) == set(solvers.SOLVERS)
+    for solver in SOLVERS:
+        assert Config(solver=solver).solver == solver
 
 
 def test_absurd_files_are_refused(tmp_path: Path) -> None:

@@ -69,6 +69,21 @@ def test_each_hypothesis_is_judged_alone_and_left_as_it_was(prior: PosePrior, rn
         assert_same_bits(alone_gradient, gradient[row : row + 1], "gradient")
 
 
+def test_another_pose_may_be_expected(prior: PosePrior, rng: np.random.Generator) -> None:
+    pose, mean = angles(rng), angles(rng)
+    relaxed = prior.relaxed(4)
+    assert relaxed.shape == (4, 15, 3)
+    for found, expected in zip(prior(pose, relaxed), prior(pose), strict=True):
+        assert_same_bits(found, expected)
+    gradient = prior(pose, mean)[1]
+    for _ in range(3):
+        direction = rng.normal(size=pose.shape)
+        error = directional_derivative_error(lambda x: float(prior(x, mean)[0].sum()), gradient, pose, direction, 1e-4)
+        assert error <= 1e-8, "a quadratic has no truncation error in a central difference"
+    near = mean + 0.01 * rng.normal(size=mean.shape)
+    assert (prior(near, mean)[0] < prior(near)[0]).all()
+
+
 def test_it_prefers_a_relaxed_hand(prior: PosePrior) -> None:
     best = cheapest(prior)
     limits = default_rig("right").limits

@@ -11,6 +11,7 @@ import pytest
 from factories import fit_result
 
 from handopt.result import ANGLE_NAMES, FORMAT, KEYPOINT_NAMES, plain, schema
+from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,17 @@ def test_the_document_holds_the_values() -> None:
     assert document["assumptions"] == list(result.assumptions)
 
 
+def test_proportions_are_told_by_name(validator: jsonschema.Draft202012Validator) -> None:
+    assert fit_result().to_dict()["shape"]["proportions"] == {}
+    drawn = np.linspace(-0.1, 0.1, len(PROPORTION_NAMES))
+    rest = with_proportions(default_rig("right"), drawn).rest_mm
+    document = fit_result(shape_kind="proportions", proportions=drawn, rest_mm=rest).to_dict()
+    validator.validate(document)
+    assert list(document["shape"]["proportions"]) == list(PROPORTION_NAMES)
+    assert list(document["shape"]["proportions"].values()) == drawn.tolist()
+    assert document["shape"]["vertex_offset_mm"] == pytest.approx({"mean": 0.0, "max": 0.0}), "of the rig that has them"
+
+
 def test_the_text_is_strict_json_with_a_row_of_numbers_per_line() -> None:
     result = fit_result(image="Bücher/[1,\n2].png", angles_rad=np.full((15, 3), np.nan))
     text = result.to_json()
@@ -97,6 +109,7 @@ def test_the_text_is_strict_json_with_a_row_of_numbers_per_line() -> None:
         (lambda d: d["pose"]["angles_rad"].pop("thumb_ip"), ["pose", "angles_rad"]),
         (lambda d: d["pose"]["angles_rad"].update(thumb_tip=[0, 0, 0]), ["pose", "angles_rad"]),
         (lambda d: d["shape"].update(kind="bones"), ["shape", "kind"]),
+        (lambda d: d["shape"]["proportions"].update(palm_width=-1), ["shape", "proportions", "palm_width"]),
         (lambda d: d["residual_mm"].update(median="1 mm"), ["residual_mm", "median"]),
         (lambda d: d.update(silhouette_iou=1.5), ["silhouette_iou"]),
         (lambda d: d["seconds"].update(fit=-1), ["seconds", "fit"]),

@@ -101,7 +101,7 @@ def default_bank() -> Bank:
 def load_bank(path: Path) -> Bank:
     """Read a bank that scripts/build_proposals.py wrote. Raises HandoptError where it cannot be used."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if int(file["format"]) != FORMAT:
                 raise ValueError(f"format {int(file['format'])}, expected {FORMAT}")
             arrays = {name: file[name] for name in _ARRAYS}
