@@ -1,0 +1,169 @@
+"""The tournament: pruning, breeding, merging, and that it finds what one start alone does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from compare import assert_same_bits
+from examples import example
+from numpy.typing import NDArray
+from views import CPU, gather, near_poses, small_observation
+
+from handopt.config import Approach, Config, Round
+from handopt.errors import NumericalError
+from handopt.evidence import Evidence
+from handopt.fitting import fit
+from handopt.hand import Hand, Pose
+from handopt.optimise.fingers import GRIDS, ROWS
+from handopt.optimise.starts import around, believed_angles
+from handopt.optimise.tournament import SAME_MM, Tournament
+from handopt.rig import PROPORTION_NAMES, default_rig
+
+APPROACH = Approach(3, 20.0, points=60, vertices=200)
+CONFIG = Config(crop_px=32, points=100, rounds=(Round(APPROACH, keep=3),))
+CURLS = (0.0, 0.3, 0.6, 0.9, 1.2)
+
+
+@pytest.fixture(scope="module")
+def hand() -> Hand:
+    return Hand.of(default_rig("right"), CPU)
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return gather(CONFIG, [(small_observation(), False), (small_observation(1.0), False)], dtype=np.float32)
+
+
+def starts(images: tuple[int, ...] = (0,) * len(CURLS)) -> Pose:
+    return near_poses(CURLS, images, dtype=np.float32)
+
+
+def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    descent = Tournament(hand, evidence, CONFIG).run(pose, pose.angles)
+    assert len(descent.pose) == 3
+    assert (np.diff(descent.totals) >= 0).all()
+    assert len(descent.steps) == APPROACH.iterations + 1
+    for row in range(3):
+        path = descent.path(row)
+        costs = [step.total[at] for step, at in path]
+        assert (np.diff(costs) <= 0).all(), "no step is taken that does not lower the cost"
+        assert costs[-1] == pytest.approx(descent.totals[row], rel=1e-6), "a sum of float32 terms"
+        assert_same_bits(path[-1][0].pose.angles[path[-1][1]], descent.pose.angles[row], "angles")
+
+
+def test_every_image_keeps_a_hypothesis(hand: Hand, evidence: Evidence) -> None:
+    pose = starts((0, 0, 0, 0, 1))
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=1, enter=2), Round(APPROACH, keep=1)))
+    descent = Tournament(hand, evidence, config).run(pose, pose.angles)
+    assert sorted(descent.pose.image.tolist()) == [0, 1]
+    assert set(descent.converged) == {0, 1}
+
+
+def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, evidence: Evidence) -> None:
+    pose = starts().select(np.array([2, 2, 2, 2]))
+    descent = Tournament(hand, evidence, CONFIG).run(pose, pose.angles)
+    assert len(descent.pose) == 1
+    apart = Tournament(hand, evidence, CONFIG).run(starts(), starts().angles)
+    joints = hand.joints(hand.transforms(apart.pose))
+    for row in range(1, len(joints)):
+        assert np.linalg.norm(joints[:row] - joints[row], axis=2).mean(axis=1).min() >= SAME_MM
+
+
+def test_mutants_differ_from_their_parent_in_one_finger_of_the_grid(hand: Hand, evidence: Evidence) -> None:
+    pose = starts((0,) * 5).select(np.array([1]))
+    still = replace(APPROACH, iterations=1)
+    config = replace(CONFIG, rounds=(Round(still, keep=99, mutants=2, parents=1),))
+    descent = Tournament(hand, evidence, config).run(pose, pose.angles)
+    first = descent.steps[0]
+    assert len(first.ids) == 1 + 2 * len(GRIDS)
+    for row in range(1, len(first.ids)):
+        changed = [
+            finger
+            for finger in range(len(GRIDS))
+            if not np.array_equal(first.pose.angles[row], first.pose.angles[0])
+            and (first.pose.angles[row] != first.pose.angles[0])[ROWS * finger : ROWS * (finger + 1)].any()
+        ]
+        assert len(changed) == 1
+        assert descent.parents[int(first.ids[row])] == 0
+
+
+def test_crossings_take_a_finger_of_another_hypothesis(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    pose.angles[:] = np.clip(pose.angles, hand.lower, hand.upper)
+    config = replace(CONFIG, rounds=(Round(replace(APPROACH, iterations=1), keep=99, crossings=1, parents=1),))
+    first = Tournament(hand, evidence, config).run(pose, pose.angles).steps[0]
+    assert len(first.ids) == len(pose) + len(GRIDS)
+    for child in first.pose.angles[len(pose) :]:
+        own = [np.array_equal(child[3 * f : 3 * f + 3], first.pose.angles[0][3 * f : 3 * f + 3]) for f in range(5)]
+        finger = own.index(False)
+        donors = first.pose.angles[1 : len(pose), 3 * finger : 3 * finger + 3]
+        assert (np.abs(donors - child[3 * finger : 3 * finger + 3]).max(axis=(1, 2)) == 0).any()
+
+
+def test_proportions_are_freed_where_a_round_says_so(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    free = replace(APPROACH, scale=True, proportions=True)
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(free, keep=1)))
+    descent = Tournament(hand, evidence, config).run(pose, pose.angles)
+    assert descent.pose.proportions.shape == (1, len(PROPORTION_NAMES))
+    assert np.abs(descent.pose.proportions).max() > 0
+    assert (descent.steps[0].pose.proportions == 0).all()
+    assert (descent.steps[0].pose.scale == descent.steps[3].pose.scale).all()
+
+
+def test_progress_is_told_after_every_round(hand: Hand, evidence: Evidence) -> None:
+    told: list[tuple[int, int, float]] = []
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(APPROACH, keep=1)))
+    descent = Tournament(hand, evidence, config, lambda *values: told.append(values)).run(starts(), starts().angles)
+    assert [values[:2] for values in told] == [(4, 8), (8, 8)]
+    assert told[-1][2] == descent.totals[0]
+
+
+def test_numbers_that_are_none_are_an_error(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    pose.translation[:] = np.nan
+    with pytest.raises(NumericalError, match="not finite for any pose"):
+        Tournament(hand, evidence, CONFIG).run(pose, pose.angles)
+
+
+def test_copies_around_a_pose_are_turned_or_bent(hand: Hand) -> None:
+    pose = starts().select(np.array([0, 3]))
+    copies = around(pose, hand)
+    assert len(copies) == 18
+    assert_same_bits(copies.rotation[0], pose.rotation[0], "the pose itself comes first")
+    assert_same_bits(copies.rotation[9], pose.rotation[1], "of every pose")
+    cosine = (np.einsum("bij,bij->b", copies.rotation[:9], np.repeat(pose.rotation[:1], 9, axis=0)) - 1) / 2
+    turned = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    assert np.allclose(np.sort(turned), [0] * 3 + [20.05] * 6, atol=0.2)
+
+
+def test_proposals_that_are_turned_alike_share_what_they_believe() -> None:
+    pose = starts()
+    pose.rotation[:] = pose.rotation[0]
+    pose.rotation[4] = pose.rotation[0] @ np.diag([-1, 1, -1]).astype(np.float32)
+    believed = believed_angles(pose)
+    mean: NDArray[np.float64] = pose.angles[:4].astype(np.float64).mean(axis=0)
+    assert np.abs(believed[:4] - mean).max() < 1e-6
+    assert np.abs(believed[4] - pose.angles[4]).max() < 1e-6, "turned the other way: alone"
+    pose.image[1:] = 1
+    assert np.abs(believed_angles(pose)[0] - pose.angles[0]).max() < 1e-6, "the only one of its image"
+
+
+def test_the_default_search_finds_a_pinch_from_the_depth_alone() -> None:
+    one = example("pinch")
+    result = fit(one.depth_mm, one.camera, hand=one.hand, device="cpu")
+    assert one.error_mm(result) < 5
+    assert result.confidence > 0.8
+    assert result.alternatives
+    assert result.hand_margin is None
+
+
+def test_both_hands_are_compared() -> None:
+    one = example("left")
+    result = fit(one.depth_mm, one.camera, hand="auto", device="cpu")
+    assert result.hand == "left"
+    assert result.hand_margin is not None
+    assert result.hand_margin > 0
+    assert {other.hand for other in result.alternatives} == {"right", "left"}
+    assert min(other.unexplained for other in result.alternatives) >= result.unexplained
