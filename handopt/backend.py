@@ -291,6 +291,17 @@ def set_cpu_threads(count: int) -> None:
     library().handle.handopt_set_threads(max(1, count))
 
 
+@contextmanager
+def one_cpu_thread() -> Iterator[None]:
+    """Run CPU kernels on one thread meanwhile: for many short launches, whose threads cost more to wake than they do."""
+    threads = cpu_threads()
+    set_cpu_threads(1)
+    try:
+        yield
+    finally:
+        set_cpu_threads(threads)
+
+
 @cache
 def library() -> Library:
     """Load the compiled CPU kernels. Raises KernelError where they are missing or stale."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.backend import Device, resolve_device, sparse_to_device, to_device, to_numpy, using
+from handopt.backend import Device, one_cpu_thread, resolve_device, sparse_to_device, to_device, to_numpy, using
 from handopt.camera import Camera
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
@@ -194,7 +194,8 @@ def _optimise(
             pose = fixed_starts(hand, evidence)
             expected = objective.prior.relaxed(len(pose))
         clock.lap("starts")
-        descent = Tournament(hand, evidence, config, progress).run(pose, expected)
+        with one_cpu_thread():
+            descent = Tournament(hand, evidence, config, progress).run(pose, expected)
         clock.lap("tournament")
     observations = [observation for observation, _, _ in views]
     ranking = rank(descent, hand, evidence, [observation.score for observation in observations], rig.faces)

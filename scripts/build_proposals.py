@@ -3,7 +3,7 @@
 
 Draws random hands, renders each as handopt.proposals.features sees an observation, describes the images on their
 principal axes and stores descriptions and poses in few bytes. The same seed gives the same bank. 160,000 poses take
-about 12 minutes and 1.6 GB of memory on 2 cores.
+7 to 12 minutes and 2 GB of memory on 2 cores.
 """
 
 import argparse
