@@ -293,7 +293,7 @@ def set_cpu_threads(count: int) -> None:
 
 @contextmanager
 def one_cpu_thread() -> Iterator[None]:
-    """Run CPU kernels on one thread meanwhile: for many short launches, whose threads cost more to wake than they do."""
+    """Run CPU kernels on one thread meanwhile: for many short launches, which cost less than waking other threads."""
     threads = cpu_threads()
     set_cpu_threads(1)
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 DISTINCT_MM = 20.0
 """A hypothesis is another one where a joint that is visible in the best lies farther away than this."""
 LARGEST_GAP = 1.0
-WEIGHTS = (-5.621, -4.145, 0.757, -3.853, 3.41, 0.471)
+WEIGHTS = (-7.924, -4.063, 1.16, -0.232, 2.715, 2.595)
 """Of 1 and of the signs in order."""
 
 

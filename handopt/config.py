@@ -13,7 +13,10 @@ from handopt.errors import ConfigError
 
 @dataclass(frozen=True)
 class Weights:
-    """Weight of each term of the objective. Every term is scaled to about 1 for a fit that is one unit off."""
+    """Weight of each term of the objective. Every term is scaled to about 1 for a fit that is one unit off.
+
+    depth belongs to gradient descent alone, front and proportions to least squares.
+    """
 
     depth: float = 4.0  # rendered against observed closeness, mean over the hand's pixels; 1 = the crop's depth
     silhouette: float = 3.0  # squared distance of projected vertices to the hand's region, in (10 mm)^2
@@ -22,7 +25,7 @@ class Weights:
     limits: float = 1.0  # squared overshoot of joint limits, rad^2 (paper, Table 1)
     prior: float = 0.01  # squared deviation from a relaxed hand, in standard deviations, summed over the angles
     size: float = 0.005  # squared deviation of the logarithm of the scale from 0, in standard deviations of 8 %
-    front: float = 1.0  # of vertices before the observed surface, against silhouette's weight of those beside it
+    front: float = 1.0  # of vertices before the observed surface, relative to silhouette
     proportions: float = 0.002  # squared proportions of fingers and palm, in standard deviations of 5 %, summed
     shape: float = 1.0  # squared Laplacian of the vertex offsets, mean over vertices, in mm^2
 
@@ -128,7 +131,7 @@ class Config:
     crop_px: int = 120  # side of the renderer's image
     crop_half_mm: float = 125.0  # half the side of the cube around the hand
     points: int = 1000  # observed points drawn for the points term
-    plane: float = 0.6  # share of point-to-plane against point-to-point distance
+    plane: float = 0.6  # gradient descent's share of point-to-plane against point-to-point distance
     collision_radius_mm: float = 9.0
     front_margin_mm: float = 3.0  # how far a vertex may lie before the observed surface
     huber: float = 0.02  # where the depth term turns from squared to absolute, in closeness
@@ -151,6 +154,14 @@ class Config:
                 raise ConfigError(f"{path}: must be greater than 0")
         if not self.plane <= 1:
             raise ConfigError(f"plane: expected a number from 0 to 1, got {self.plane!r}")
+        rounds = {f"rounds[{number}]": each for number, each in enumerate(self.rounds)}
+        for path, each in {"capture": self.capture, **rounds}.items():
+            if not each.approach.plane <= 1:
+                raise ConfigError(f"{path}.approach.plane: expected a number from 0 to 1, got {each.approach.plane!r}")
+            if each.approach.points > self.points:
+                raise ConfigError(f"{path}.approach.points: expected at most points, which is {self.points}")
+        if self.proposals > MAX_PROPOSALS:
+            raise ConfigError(f"proposals: expected at most {MAX_PROPOSALS}, got {self.proposals!r}")
         if not 16 <= self.crop_px <= 1024:
             raise ConfigError(f"crop_px: expected 16 to 1024, got {self.crop_px!r}")
 
@@ -167,6 +178,7 @@ class Config:
             starts=factor * self.starts,
             stages=more(self.stages, ("keep", "parents")),
             rounds=more(self.rounds, ("keep", "enter", "parents")),
+            capture=more((self.capture,), ("keep", "enter", "parents"))[0],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,14 +204,20 @@ class Config:
         return _build(cls, values, "")  # type: ignore[no-any-return]
 
 
+MAX_PROPOSALS = 10_000
 SOLVERS = ("auto", "lm", "gradient")
 DESCENTS = ("adam", "momentum")
 _POSITIVE = (
     *("starts", "points", "crop_half_mm", "collision_radius_mm"),
     *(f"stages.{name}" for name in ("iterations", "radius_px", "sigma_mm", "keep", "parents")),
     *(f"vertices.{name}" for name in ("iterations", "radius_px", "sigma_mm")),
-    *(f"rounds.{name}" for name in ("keep", "parents")),
-    *(f"rounds.approach.{name}" for name in ("iterations", "sigma_mm", "points", "outline_mm")),
+    "render_px",
+    *(f"{table}.{name}" for table in ("rounds", "capture") for name in ("keep", "parents")),
+    *(
+        f"{table}.approach.{name}"
+        for table in ("rounds", "capture")
+        for name in ("iterations", "sigma_mm", "points", "outline_mm")
+    ),
 )
 
 

@@ -18,7 +18,7 @@ from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import ConfigError, ShapeError
 from handopt.evidence import Evidence, gather_evidence
-from handopt.explain import visible_joints
+from handopt.explain import explain, visible_joints
 from handopt.hand import MIRROR, Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation, observe
@@ -189,11 +189,14 @@ def _optimise(
             config = dataclasses.replace(config, rounds=(config.capture, *config.rounds))
         elif config.proposals:
             pose = proposed_starts(hand, rig, views, config.proposals)
+            if shape == "none":
+                pose.scale[:] = 1
             expected = to_device(believed_angles(pose), place, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, evidence)
             expected = objective.prior.relaxed(len(pose))
         clock.lap("starts")
+        pose.angles = pose.angles.clip(hand.lower, hand.upper)
         with one_cpu_thread():
             descent = Tournament(hand, evidence, config, progress).run(pose, expected)
         clock.lap("tournament")
@@ -209,7 +212,11 @@ def _optimise(
     if shape == "vertices":
         descent, row = refine_vertices(objective, descent, row, config), 0
         clock.lap("vertices")
-    return Winner.of(descent, row, evidence, hand), unexplained, others
+    winner = Winner.of(descent, row, evidence, hand)
+    if shape == "vertices":
+        flip = MIRROR if evidence.mirrored[winner.view] else np.ones(3)
+        unexplained = float(explain((winner.vertices_mm * flip)[None], rig.faces, *evidence.grids[winner.view])[0])
+    return winner, unexplained, others
 
 
 def _alternatives(

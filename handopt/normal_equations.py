@@ -10,7 +10,7 @@ from handopt.errors import ShapeError
 
 RIGID = 7
 """Parameters of every hand: rotation (3), translation (3), logarithm of the scale."""
-MAX_PARAMETERS = 64
+MAX_PARAMETERS = 80
 MAX_ROWS = 16
 """Articulated joints that normal_equations can count with."""
 

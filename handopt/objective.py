@@ -110,7 +110,7 @@ class Objective:
         terms["prior"] = weights.prior * prior
         log_scale = self._namespace.log(pose.scale)
         terms["size"] = weights.size * (log_scale / SIZE_SIGMA) ** 2
-        terms["shape"], grad_shape = self._shape_term(rest, len(pose))
+        terms["shape"], grad_shape = self._shape_term(rest, pose)
         terms = {name: terms[name] for name in TERMS}
         if not backward:
             return terms, None
@@ -169,13 +169,15 @@ class Objective:
         terms["points"] = upstream * loss
         return closest_points_backward(upstream, *match, nearest, sigma, plane) if backward else None
 
-    def _shape_term(self, rest: Array | None, count: int) -> tuple[Array, Any]:
+    def _shape_term(self, rest: Array | None, pose: Pose) -> tuple[Array, Any]:
         """Mean squared Laplacian of the vertex offsets: smooth bumps are cheap, spikes are not."""
+        count = len(pose)
         zero = self._upstream(count, 0.0)
         if rest is None:
             return zero, 0
         weight = self.config.weights.shape / len(rest)
-        bending = self._laplacian @ (rest - self.hand.rest)
+        unmoved = self.hand.rest_of(pose)
+        bending = self._laplacian @ (rest - (unmoved[0] if unmoved.ndim == 3 else unmoved))
         return zero + weight * (bending**2).sum(), 2 * count * weight * (self._laplacian.T @ bending)
 
     def _upstream(self, count: int, weight: float) -> Array:

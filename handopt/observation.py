@@ -36,6 +36,7 @@ from handopt.surfaces import (
 )
 
 MAX_MASK_CM2 = 1000.0
+MASK_SCORE = 5.0  # as of a hand that is beyond doubt
 MASKED_SURFACE_CM2 = 4.0
 SKIN_TO_PALM_MM = 15.0
 THINNED_FOCAL_PX = 240.0
@@ -54,7 +55,7 @@ class Observation:
     no forearm is in view. touches_border: the hand leaves the image. score: plausibility, see likeness. notes:
     sentences on what was done. rivals: how many other places of the image look like a hand. lead: by how much the score
     exceeds that of the best other place, negative where that is better, inf where there is none. Points and directions
-    are in the camera frame. With a mask that was given, score is 0 and there is no rival.
+    are in the camera frame. With a mask that was given, score is that of a hand beyond doubt, and there is no rival.
     """
 
     camera: Camera
@@ -74,8 +75,8 @@ class Observation:
     def likeness(self) -> float:
         """How much it looks like a hand, 0 to 1: 0.5 where as many hands as other things score like that.
 
-        The scores of hands are 1.5 to 6, of forearms, heads, bodies and walls seldom more than 1. It says nothing of a
-        mask that was given.
+        The scores of hands are 1.5 to 6, of forearms, heads, bodies and walls seldom more than 1. A mask that was given
+        is taken at its word.
         """
         return float(1.0 / (1.0 + np.exp(-2.0 * (self.score - EVEN_SCORE))))
 
@@ -245,7 +246,7 @@ def _observe_mask(frame: Frame, hints: Hints, notes: tuple[str, ...]) -> Observa
         direction = ray / np.linalg.norm(ray)
     notes = (*notes, "The mask was taken for the hand as it is, without flying pixels.")
     center = _palm_center(frame.camera, palm, hints.place)
-    return _observation(frame.camera, frame.depth_mm, mask, arm, center, direction, 0.0, notes)
+    return _observation(frame.camera, frame.depth_mm, mask, arm, center, direction, MASK_SCORE, notes)
 
 
 def _observation(

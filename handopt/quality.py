@@ -71,7 +71,7 @@ def rank(descent: Descent, hand: Hand, evidence: Evidence, scores: list[float], 
     unexplained = np.empty(len(images))
     for image in np.unique(images):
         rows = images == image
-        unexplained[rows] = explain(vertices[rows], faces, *evidence.grids[image]).unexplained
+        unexplained[rows] = explain(vertices[rows], faces, *evidence.grids[image])
     doubt = max(scores) - np.array(scores)[images]
     order = np.argsort(unexplained + RANK_DOUBT_WEIGHT * doubt, kind="stable")
     return Ranking(order, unexplained[order])

@@ -16,7 +16,7 @@
 
 #define RIGID 7
 #define MAX_ROWS 16
-#define MAX_PARAMETERS 64
+#define MAX_PARAMETERS 80  // a multiple of LANES; 7, 45 angles and 13 proportions need 65
 
 // An angle's axis in the camera frame: the joint's own axis before the rotations that are applied before it.
 //   L = R_y(side abd) R_x(-flex) R_z(side twist):  abduction side y, flexion -R_y x, twist side R_y R_x z

@@ -72,7 +72,10 @@ def compress(images: Arrays, axes_count: int) -> Arrays:
         "step": np.float32(step),
         "mean": mean.astype(np.float32),
         "axes": axes,
-        "angles": _whole((images["angles"] - middle).reshape(-1, 45)[:, free] / ANGLE_STEP_RAD, np.int8),
+        "middle": middle.ravel().astype(np.float32),
+        "angles": _whole(
+            (images["angles"] - middle.astype(np.float32)).reshape(-1, 45)[:, free] / ANGLE_STEP_RAD, np.int8
+        ),
         "quaternions": _whole(
             np.roll(Rotation.from_matrix(images["rotation"]).as_quat(canonical=True), 1, axis=1) / QUATERNION_STEP,
             np.int16,

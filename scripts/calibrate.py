@@ -130,13 +130,14 @@ def cut(
     else:
         bottom = int(np.quantile(v, 1 - share))
     left, top = max(0, left), max(0, top)
+    right, bottom = min(camera.width, max(right, left + 2)), min(camera.height, max(bottom, top + 2))
     view = Camera(camera.fx, camera.fy, camera.cx - left, camera.cy - top, right - left, bottom - top)
     inside = (u >= left) & (u < right) & (v >= top) & (v < bottom)
     return np.ascontiguousarray(depth[top:bottom, left:right]), view, inside
 
 
 def no_hand(rng: np.random.Generator) -> tuple[NDArray[np.float32], Camera]:
-    """A depth image of an object: an ellipsoid, a box, a bottle or an arm, with noise."""
+    """A depth image of an object: an ellipsoid, a box or a bottle, with noise."""
     camera = Camera(fx=475.0, fy=475.0, cx=319.5, cy=239.5, width=640, height=480)
     around = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     heights = np.linspace(-1, 1, 13)

@@ -102,8 +102,9 @@ def nyu_scores(joints: ArrayLike, names: list[str], truth: ArrayLike) -> dict[st
 def ablated(part: str) -> Config:
     """The default settings without a part of the method.
 
-    proposals: fixed starts instead. tournament: the single best proposal goes through all rounds alone. mutation: no
-    finger is redrawn or exchanged. second-direction: vertices may show anywhere.
+    size: the hand keeps the rig's size (fit_case sees to it). proposals: fixed starts instead. tournament: the single
+    best proposal goes through all rounds alone. mutation: no finger is redrawn or exchanged. second-direction: vertices
+    may show anywhere.
     """
     config = Config()
     if part == "proposals":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config
-from handopt.hand import Pose
+from handopt.hand import Hand, Pose
 from handopt.objective import Objective, Sharpness, total_of
 from handopt.optimise.fingers import mutate
 from handopt.optimise.solvers import SOLVERS
@@ -159,13 +159,19 @@ def _stalled(leaders: list[NDArray[np.float64]], current: NDArray[np.float64], t
     )
 
 
+def own_rest(hand: Hand, pose: Pose) -> Array:
+    """A copy of the rest vertices (V, 3) of a single pose, with its proportions."""
+    rest = hand.rest_of(pose)
+    return (rest[0] if rest.ndim == 3 else rest).copy()
+
+
 def refine_vertices(objective: Objective, descent: Descent, row: int, config: Config) -> Descent:
     """Move the rest vertices along with one pose (paper, Eq. 8), as long as the objective falls."""
     stage = config.vertices
     sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
     solver = SOLVERS[config.descent](config.steps)
     pose = descent.pose.select(to_device([row], objective.hand.device, np.int64))
-    rest = objective.hand.rest.copy()
+    rest = own_rest(objective.hand, pose)
     steps: list[Step] = []
     number = len(config.stages)
     for _ in range(stage.iterations):

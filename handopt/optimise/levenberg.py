@@ -22,6 +22,7 @@ LENGTH_UNIT_MM = 10.0
 PROPORTION_SIGMA = 0.05
 SIZE_SIGMA = 0.08
 MAX_TURN_RAD, MAX_SHIFT_MM, MAX_RELATIVE = 0.5, 30.0, 0.1
+MAX_PROPORTION = 0.5
 FIRST_DAMPING, LOWEST_DAMPING, HIGHEST_DAMPING = 1e-2, 1e-6, 1e3
 ACCEPTED, REFUSED = 0.3, 5.0
 TERMS = ("points", "silhouette", "collision", "limits", "prior", "size")
@@ -175,13 +176,16 @@ class LeastSquares:
             translation=pose.translation + _at_most(step[:, 3:6], MAX_SHIFT_MM),
             scale=scale.clip(MIN_SCALE, MAX_SCALE),
             image=pose.image,
-            proportions=pose.proportions + step[:, self._count :].clip(-MAX_RELATIVE, MAX_RELATIVE),
+            proportions=(pose.proportions + step[:, self._count :].clip(-MAX_RELATIVE, MAX_RELATIVE)).clip(
+                -MAX_PROPORTION, MAX_PROPORTION
+            ),
         )
 
     def free(self, pose: Pose, approach: Approach) -> Array:
         """Which parameters may move, (P,) of 0 and 1."""
         free = np.ones(self._count + pose.proportions.shape[1])
         free[RIGID - 1] = approach.scale
+        free[self._count :] = approach.proportions
         return to_device(free, self.hand.device, self.hand.rest.dtype)
 
     def _full(self, count: int, value: float) -> Array:

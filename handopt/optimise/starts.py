@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
+from handopt.errors import ObservationError
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose, exponential
 from handopt.observation import Observation
@@ -60,9 +61,17 @@ def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any
     """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of."""
     from handopt.proposals import propose
 
-    seen = [observation.mirrored() if mirrored else observation for observation, _, mirrored in views]
-    found = [propose(observation, count).for_rig(rig) for observation in seen]
-    images = np.concatenate([np.full(len(each), image) for image, each in enumerate(found)])
+    found, images = [], np.zeros(0, np.int64)
+    for image, (observation, _, mirrored) in enumerate(views):
+        try:
+            proposals = propose(observation.mirrored() if mirrored else observation, count).for_rig(rig)
+        except ObservationError as error:  # nothing near the middle of its points: another candidate may be the hand
+            problem = error
+            continue
+        found.append(proposals)
+        images = np.append(images, np.full(len(proposals), image))
+    if not found:
+        raise problem
     dtype = hand.rest.dtype
 
     def joined(name: str) -> Array:

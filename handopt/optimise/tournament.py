@@ -56,6 +56,7 @@ class Tournament:
         self._steps: list[Step] = []
         self._parents: dict[int, int] = {}
         self._next = 0
+        self._shaped = False
 
     def run(self, starts: Pose, expected: Array) -> Descent:
         """From starts to survivors, best first and at least one of each image.
@@ -63,6 +64,7 @@ class Tournament:
         expected: (B, 15, 3) rad, the angles that the pose prior expects of each start.
         """
         field = Field(starts, self._born(len(starts)), expected, np.zeros(len(starts)))
+        self._shaped = any(stage.approach.proportions for stage in self.config.rounds)
         for number, stage in enumerate(self.config.rounds):
             problem = self._problems[stage.approach.vertices]
             if stage.approach.proportions:
@@ -81,18 +83,18 @@ class Tournament:
         return Descent(field.pose, field.ids, field.costs, settled, self._steps, self._parents)
 
     def _settled(self, image: int) -> bool:
-        """Whether the last iteration lowered the best cost of an image by next to nothing."""
-        before, after = (
-            min(step.total[to_numpy(step.pose.image) == image], default=np.inf) for step in self._steps[-2:]
-        )
-        return bool(before - after <= SETTLED * after)
+        """Whether the last round's later half lowered the best cost of an image by next to nothing."""
+        last = [step for step in self._steps if step.stage == self._steps[-1].stage]
+        costs = [_finite(step.total)[to_numpy(step.pose.image) == image].min(initial=np.inf) for step in last]
+        return bool(costs[len(costs) // 2] - costs[-1] <= SETTLED * costs[-1])
 
     def _descend(self, problem: LeastSquares, number: int, stage: Round, field: Field) -> None:
         """Let all hypotheses descend."""
 
         def record(at: Pose, terms: dict[str, Array]) -> None:
             host = {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}
-            self._steps.append(Step(number, self.config.render_px, 1.0, field.ids, self._with_proportions(at), host))
+            recorded = self._with_proportions(at) if self._shaped else at
+            self._steps.append(Step(number, self.config.render_px, 1.0, field.ids, recorded, host))
 
         field.pose, system = levenberg(problem, field.pose, stage.approach, record, field.expected)
         field.costs = _finite(to_numpy(system.cost))
@@ -102,6 +104,8 @@ class Tournament:
     def _bred(self, problem: LeastSquares, field: Field, stage: Round) -> Field:
         """The hypotheses, then the best of those that differ from a parent in one finger: redrawn, or another's."""
         drawn, row, group = self._redrawn(field, stage)
+        if len(row) == 0:
+            return field
         costs = _finite(to_numpy(problem.cost(drawn.pose, stage.approach, drawn.expected)))
         chosen = []
         for each in np.unique(group):
@@ -129,6 +133,7 @@ class Tournament:
         finger is another hypothesis'.
         """
         angles, expected, images = to_numpy(field.pose.angles), to_numpy(field.expected), field.images
+        lower, upper = to_numpy(self.hand.lower), to_numpy(self.hand.upper)
         copies, beliefs, rows, groups = [], [], [], []
         for parent in best_rows(np.arange(len(images), dtype=np.float64), images, stage.parents):
             partners = np.flatnonzero((images == images[parent]) & (np.arange(len(images)) != parent))[: stage.partners]
@@ -141,17 +146,17 @@ class Tournament:
                         continue
                     fingers, belief = sources[kind]
                     copy, believed = (np.repeat(each[[parent]], len(fingers), axis=0) for each in (angles, expected))
-                    copy[:, part], believed[:, part] = fingers, belief
+                    copy[:, part] = np.clip(fingers, lower[part], upper[part])
+                    believed[:, part] = belief
                     copies.append(copy)
                     beliefs.append(believed)
                     rows.append(np.full(len(fingers), parent))
                     groups.append(np.full(len(fingers), 2 * (len(GRIDS) * int(parent) + finger) + kind))
-        row, device = np.concatenate(rows), self.hand.device
+        row, device = np.concatenate([np.zeros(0, np.int64), *rows]), self.hand.device
         drawn = field.select(row, self.hand)
-        redrawn = to_device(np.concatenate(copies), device, angles.dtype)
-        drawn.pose.angles = redrawn.clip(self.hand.lower, self.hand.upper)
-        drawn.expected = to_device(np.concatenate(beliefs), device, angles.dtype)
-        return drawn, row, np.concatenate(groups)
+        drawn.pose.angles = to_device(np.concatenate([angles[:0], *copies]), device, angles.dtype)
+        drawn.expected = to_device(np.concatenate([expected[:0], *beliefs]), device, angles.dtype)
+        return drawn, row, np.concatenate([np.zeros(0, np.int64), *groups])
 
     def _distinct(self, field: Field, keep: int) -> Rows:
         """The best rows; of hypotheses that have become the same, only the better one."""

@@ -5,6 +5,7 @@ mean depth, on the principal axes of all images. Poses whose descriptions are ne
 """
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ DEPTH_UNIT_MM: Final = 60.0
 """A depth that weighs as much as covering a whole cell."""
 ASSET: Final = "proposals.npz"
 FORMAT: Final = 1
+FREE_ANGLES: Final = 22
+"""Angles of the default rig that may move."""
 ANGLE_STEP_RAD: Final = 0.02
 QUATERNION_STEP: Final = 1 / 32000
 WRIST_STEP_MM: Final = 0.02
@@ -32,6 +35,7 @@ _ARRAYS: Final = {
     "step": (np.float32, 0),
     "mean": (np.float32, 1),
     "axes": (np.float32, 2),
+    "middle": (np.float32, 1),
     "angles": (np.int8, 2),
     "quaternions": (np.int16, 2),
     "wrists": (np.int16, 2),
@@ -43,15 +47,16 @@ _ARRAYS: Final = {
 class Bank:
     """N poses of the default right hand in views of their own.
 
-    descriptions: (N, d) int8 steps of `step`; mean: (512,) and axes: (512, d) of describe()'s numbers. angles: (N,
-    free) of the angles that may move; quaternions: (N, 4) w first, rig -> view; wrists: (N, 3) from the view's centre;
-    scales: (N,) from 1; all of them whole numbers of the steps above.
+    descriptions: (N, d) int8 steps of `step`; mean: (512,) and axes: (512, d) of describe()'s numbers. middle: (45,)
+    rad, from which angles count. angles: (N, free) of the angles that may move; quaternions: (N, 4) w first, rig ->
+    view; wrists: (N, 3) from the view's centre; scales: (N,) from 1; all of them whole numbers of the steps above.
     """
 
     descriptions: NDArray[np.int8]
     step: float
     mean: NDArray[np.float32]
     axes: NDArray[np.float32]
+    middle: NDArray[np.float32]
     angles: NDArray[np.int8]
     quaternions: NDArray[np.int16]
     wrists: NDArray[np.int16]
@@ -108,9 +113,17 @@ def load_bank(path: Path) -> Bank:
         for name, (dtype, dimensions) in _ARRAYS.items():
             if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
                 raise ValueError(f"{name} is {arrays[name].dtype} with {arrays[name].ndim} axes")
+        width = arrays["descriptions"].shape[1]
+        shapes = {"mean": (2 * CELLS**2,), "axes": (2 * CELLS**2, width), "middle": (45,)}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} has shape {arrays[name].shape}")
+        for name, columns in {"quaternions": 4, "wrists": 3, "angles": FREE_ANGLES}.items():
+            if arrays[name].shape[1] != columns:
+                raise ValueError(f"{name} has {arrays[name].shape[1]} columns")
         counts = {len(arrays[name]) for name in ("descriptions", "angles", "quaternions", "wrists", "scales")}
         if len(counts) != 1 or 0 in counts:
             raise ValueError(f"its arrays have {sorted(counts)} rows")
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise HandoptError(f"{path} is no usable bank of proposals ({error}): install handopt again") from error
     return Bank(**{**arrays, "step": float(arrays["step"])})

@@ -71,7 +71,7 @@ def poses_in(view: View, bank: Bank, rows: NDArray[Any]) -> Proposals:
     from handopt.rig import default_rig
 
     limits = default_rig("right").limits
-    angles = np.repeat(0.5 * (limits.lower + limits.upper).reshape(1, -1), len(rows), axis=0)
+    angles = np.repeat(bank.middle[None].astype(np.float64), len(rows), axis=0)
     angles[:, np.flatnonzero(limits.free)] += ANGLE_STEP_RAD * bank.angles[rows]
     place = WRIST_STEP_MM * bank.wrists[rows] + [0.0, 0.0, view.distance_mm]
     return Proposals(
