@@ -51,7 +51,7 @@ class Approach:
 
     iterations: int
     sigma_mm: float  # where an observed point starts to count as an outlier
-    points: int = 400  # how many observed points
+    points: int = 400  # how many observed points, at most as many as are drawn (Config.points)
     vertices: int = 0  # about how many of the model's vertices, 0 for all
     plane: float = 0.6  # share of point-to-plane against point-to-point distance
     outline_mm: float = 30.0  # where a vertex beside or before the observed hand starts to count as an outlier
@@ -158,8 +158,6 @@ class Config:
         for path, each in {"capture": self.capture, **rounds}.items():
             if not each.approach.plane <= 1:
                 raise ConfigError(f"{path}.approach.plane: expected a number from 0 to 1, got {each.approach.plane!r}")
-            if each.approach.points > self.points:
-                raise ConfigError(f"{path}.approach.points: expected at most points, which is {self.points}")
         if self.proposals > MAX_PROPOSALS:
             raise ConfigError(f"proposals: expected at most {MAX_PROPOSALS}, got {self.proposals!r}")
         if not 16 <= self.crop_px <= 1024:

@@ -26,7 +26,7 @@ class Valley:
     """
 
     def __init__(self, goals: Any, angles: Floats | None = None) -> None:
-        self.hand = SimpleNamespace(device=CPU, rest=REST)
+        self.hand = SimpleNamespace(device=CPU, rest=REST, rest_of=lambda _pose: REST)
         self.goals = np.asarray(goals, np.float64)
         self.angles = np.zeros((15, 3)) if angles is None else angles
         self.spoil: Callable[[dict[str, Floats], Pose], None] = lambda _terms, _pose: None
