@@ -130,7 +130,7 @@ def _no_hand(frame: Frame, candidates: list[Candidate], hinted: bool) -> str:
         what = (
             f"no hand was found: the most likely place, {z} away, shows {best.area_cm2:.3g} cm2 unlike a hand; {WHERE}"
         )
-    return f"{what}, or check --unit (what is measured there lies {length(near)} to {length(far)} away)"
+    return f"{what}, or check --unit (what the image shows lies {length(near)} to {length(far)} away)"
 
 
 def length(mm: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.backend import Device, one_cpu_thread, resolve_device, sparse_to_device, to_device, to_numpy, using
+from handopt.backend import Array, Device, one_cpu_thread, resolve_device, sparse_to_device, to_device, to_numpy, using
 from handopt.camera import Camera
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
@@ -107,11 +107,8 @@ def fit(
     observations = observe(depth_mm, camera, mask=mask, box=box, center=center)
     clock.lap("observe")
     sides = [False, True] if hand == "auto" else [rig.side == "left"]
-    views = [
-        (observation, observation.crop(config.crop_px, config.crop_half_mm), mirror)
-        for observation in observations
-        for mirror in sides
-    ]
+    crops = [observation.crop(config.crop_px, config.crop_half_mm) for observation in observations]
+    views = [(*seen, mirror) for seen in zip(observations, crops, strict=True) for mirror in sides]
     right = rig if rig.side == "right" else rig.mirrored()
     with using(place):
         winner, unexplained, alternatives = _optimise(
@@ -122,16 +119,9 @@ def fit(
     shaped = with_proportions(fitted_rig, winner.proportions) if len(winner.proportions) else fitted_rig
     quality = measure(winner.vertices_mm, observation, fitted_rig.faces)
     visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, camera, float(winner.trace.scale[-1]))
-    sure = confidence(
-        Signs.of(
-            unexplained,
-            winner.joints_mm,
-            visible,
-            [(other.unexplained, other.joints_mm) for other in alternatives],
-            observation.likeness,
-            observation.border_share,
-        )
-    )
+    others = [(other.unexplained, other.joints_mm) for other in alternatives]
+    seen = observation.likeness, observation.border_share
+    sure = confidence(Signs.of(unexplained, winner.joints_mm, visible, others, *seen))
     clock.lap("measure")
     return FitResult(
         image=image,
@@ -184,19 +174,11 @@ def _optimise(
         clock.lap("descend")
     else:
         if start is not None:
-            pose = around(_given_start(hand, evidence, start), hand)
-            expected = pose.angles
             config = dataclasses.replace(config, rounds=(config.capture, *config.rounds))
-        elif config.proposals:
-            pose = proposed_starts(hand, rig, views, config.proposals)
-            if shape == "none":
-                pose.scale[:] = 1
-            expected = to_device(believed_angles(pose), place, hand.rest.dtype)
-        else:
-            pose = fixed_starts(hand, evidence)
-            expected = objective.prior.relaxed(len(pose))
+        pose, expected = _tournament_starts(objective, rig, views, config, start)
+        if start is None and shape == "none":
+            pose.scale[:] = 1
         clock.lap("starts")
-        pose.angles = pose.angles.clip(hand.lower, hand.upper)
         with one_cpu_thread():
             descent = Tournament(hand, evidence, config, progress).run(pose, expected)
         clock.lap("tournament")
@@ -270,6 +252,24 @@ def _starting_poses(objective: Objective, config: Config, start: Start | None) -
     first = config.stages[0]
     sharpness = objective.sharpness(first.radius_px, first.sigma_mm)
     return prune(objective, fixed_starts(hand, evidence), config.starts, sharpness)[0]
+
+
+def _tournament_starts(
+    objective: Objective, rig: Rig, views: list[View], config: Config, start: Start | None
+) -> tuple[Pose, Array]:
+    """Where the tournament begins, within the limits, and the angles (B, 15, 3) that the pose prior expects."""
+    hand, evidence = objective.hand, objective.evidence
+    if start is not None:
+        pose = around(_given_start(hand, evidence, start), hand)
+        expected = pose.angles
+    elif config.proposals:
+        pose = proposed_starts(hand, rig, views, config.proposals)
+        expected = to_device(believed_angles(pose), hand.device, hand.rest.dtype)
+    else:
+        pose = fixed_starts(hand, evidence)
+        expected = objective.prior.relaxed(len(pose))
+    pose.angles = pose.angles.clip(hand.lower, hand.upper)
+    return pose, expected
 
 
 def _given_start(hand: Hand, evidence: Evidence, start: Start) -> Pose:

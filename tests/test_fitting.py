@@ -372,3 +372,27 @@ def test_the_number_of_threads_does_not_matter() -> None:
     finally:
         backend.set_cpu_threads(threads)
     same(*results)
+
+
+def test_without_shape_and_start_the_hand_has_the_rigs_size() -> None:
+    result = example("open").fit(config=None, shape="none")
+    assert (result.trace.scale == 1).all()
+    assert not np.asarray(result.proportions).any()
+    assert_same_bits(result.rest_mm, result.rig.rest_mm, "rest vertices")
+
+
+def test_the_surface_starts_from_the_proportions() -> None:
+    """Vertices that are freed after the tournament move away from the fitted proportions, not from the rig's own."""
+    config = replace(Config(), vertices=VertexStage(iterations=2))
+    result = example("pinch").fit(config=config, shape="vertices")
+    assert result.trace.rest_mm is not None
+    shaped = with_proportions(result.rig, result.proportions).rest_mm
+    assert np.linalg.norm(result.trace.rest_mm[-1] - shaped, axis=1).max() < 1.0
+    assert np.abs(shaped - result.rig.rest_mm).max() > 0.5
+
+
+def test_a_mask_is_taken_at_its_word() -> None:
+    one = example("open")
+    seen = observe(one.depth_mm, one.camera)[0]
+    result = one.fit(config=None, mask=seen.mask)
+    assert result.confidence > 0.9
