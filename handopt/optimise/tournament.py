@@ -20,7 +20,7 @@ Rows = NDArray[np.int64]
 Progress = Callable[[int, int, float], None]
 
 SAME_MM = 4.0
-SETTLED = 1e-3  # relative decrease of the cost
+SETTLED = 0.01  # relative decrease of the cost
 
 
 @dataclass
