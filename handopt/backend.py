@@ -97,6 +97,11 @@ def namespace(device: Device) -> Any:
     return cupy
 
 
+def namespace_of(array: Array) -> Any:
+    """The array module of an array: numpy or cupy."""
+    return namespace(device_of(array))
+
+
 @contextmanager
 def using(device: Device) -> Iterator[None]:
     """Make a GPU the current one, so that new arrays are made on it; nothing to do for the CPU."""

@@ -1,10 +1,11 @@
 """A rig's arrays on the device that computes with them, and poses of it."""
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 
-from handopt.backend import Array, Device, device_of, namespace, to_device, to_numpy
+from handopt.backend import Array, Device, namespace, namespace_of, to_device, to_numpy
 from handopt.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.normal_equations import angle_ancestry, angle_columns
 from handopt.rig import Rig
@@ -37,7 +38,7 @@ class Pose:
 
     def joined(self, other: "Pose") -> "Pose":
         """These poses, then the others."""
-        xp = namespace(device_of(self.scale))
+        xp = namespace_of(self.scale)
         return Pose(*(xp.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
     def copy(self) -> "Pose":
@@ -123,16 +124,21 @@ class Hand:
             return self.rest
         return blend_shapes(self.rest, self.vertex_basis, pose.proportions)
 
-    def keypoints_of(self, pose: Pose) -> Array:
-        """Keypoints of the bind pose (21, 3) mm, or (B, 21, 3) where the poses have proportions of their own."""
+    def keypoints_of(self, pose: Pose, bind: Array | None = None) -> Array:
+        """Keypoints of the bind pose (21, 3) mm, or (B, 21, 3) where the poses have proportions of their own.
+
+        bind: what bind_of gives for these poses, where it is known already
+        """
         if pose.proportions.shape[1] == 0:
             return self.keypoints
-        return namespace(self.device).ascontiguousarray(self.bind_of(pose)[..., 3][:, self.keypoint_joints[:, 0]])
+        bind = self.bind_of(pose) if bind is None else bind
+        return namespace(self.device).ascontiguousarray(bind[..., 3][:, self.keypoint_joints[:, 0]])
 
-    def transforms(self, pose: Pose) -> Array:
-        """Joint transforms (B, J, 3, 4)."""
+    def transforms(self, pose: Pose, bind: Array | None = None) -> Array:
+        """Joint transforms (B, J, 3, 4). bind: what bind_of gives for these poses, where it is known already."""
+        bind = self.bind_of(pose) if bind is None else bind
         return forward_kinematics(
-            pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated, self.bind_of(pose)
+            pose.angles, pose.rotation, pose.translation, pose.scale, self.parents, self.articulated, bind
         )
 
     def transforms_backward(self, grad_transforms: Array, pose: Pose) -> tuple[Array, Array, Array, Array]:
@@ -169,20 +175,27 @@ class Hand:
     def coarse(self, count: int) -> "Hand":
         """The same hand with `count` of its vertices, spread evenly over the rest mesh by farthest-point sampling."""
         rest = to_numpy(self.rest).astype(np.float64)
-        rows = [int(np.argmax(rest[:, 2]))]
-        distance = np.full(len(rest), np.inf)
-        while len(rows) < min(count, len(rest)):
-            distance = np.minimum(distance, ((rest - rest[rows[-1]]) ** 2).sum(axis=1))
-            rows.append(int(np.argmax(distance)))
-        kept = to_device(sorted(rows), self.device, np.int64)
+        kept = to_device(_spread(rest.tobytes(), min(count, len(rest))), self.device, np.int64)
         names = ("rest", "normals", "indices", "weights")
         basis = namespace(self.device).ascontiguousarray(self.vertex_basis[:, kept])
         return replace(self, **{name: getattr(self, name)[kept].copy() for name in names}, vertex_basis=basis)
 
 
+@lru_cache(maxsize=16)
+def _spread(points: bytes, count: int) -> tuple[int, ...]:
+    """The rows of `count` points, spread evenly over all (V, 3), float64 in bytes; every image asks for the same."""
+    rest = np.frombuffer(points).reshape(-1, 3)
+    rows = [int(np.argmax(rest[:, 2]))]
+    distance = np.full(len(rest), np.inf)
+    while len(rows) < count:
+        distance = np.minimum(distance, ((rest - rest[rows[-1]]) ** 2).sum(axis=1))
+        rows.append(int(np.argmax(distance)))
+    return tuple(sorted(rows))
+
+
 def exponential(tangent: Array) -> Array:
     """Rotations exp([w]x) of tangents w (B, 3), as (B, 3, 3) (Rodrigues' formula)."""
-    xp = namespace(device_of(tangent))
+    xp = namespace_of(tangent)
     angle = xp.linalg.norm(tangent, axis=1)[:, None, None]
     safe = xp.maximum(angle, 1e-12)
     x, y, z = tangent[:, 0], tangent[:, 1], tangent[:, 2]

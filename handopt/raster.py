@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handopt.backend import Arguments, Array, device_of, launch, namespace, using
+from handopt.backend import Arguments, Array, device_of, launch, namespace_of, using
 from handopt.errors import ShapeError
 
 
@@ -24,5 +24,5 @@ def rasterise(points: Array, faces: Array, camera: tuple[float, float, float, fl
     with using(device_of(points)):
         depth.fill(np.inf)
         launch("rasterise_forward", b * f, points, faces, depth, fx, fy, cx, cy, b, v, f, int(width), int(height))
-        depth[namespace(device_of(points)).isinf(depth)] = 0
+        depth[namespace_of(points).isinf(depth)] = 0
     return depth

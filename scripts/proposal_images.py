@@ -45,7 +45,7 @@ SURPLUS = 1.08  # for images that show less than that
 
 @dataclass(frozen=True, eq=False)
 class Dressed:
-    """A subject's mesh with a forearm. arm: (3,) its direction in the rig; palm, keypoints: rig, mm."""
+    """A subject's mesh with a forearm. arm: (3,) its direction in the rig; palm: (3,) rig, mm."""
 
     bind: Floats
     rest: Floats
@@ -54,7 +54,6 @@ class Dressed:
     faces: NDArray[np.int32]
     arm: Floats
     palm: Floats
-    keypoints: Floats
 
 
 def sample_poses(count: int, seed: int, processes: int) -> Floats:
@@ -68,7 +67,7 @@ def render_images(poses: Floats, count: int, seed: int, processes: int) -> Array
     """Render count images of random poses, subjects and views.
 
     Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
-    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13).
+    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,).
     """
     jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
     chunks = _run(partial(_images, poses), jobs, processes)
@@ -96,7 +95,6 @@ def dress(rng: np.random.Generator, rig: Rig, proportions: Floats) -> Dressed:
         faces=np.concatenate([shaped.faces, (faces + count).astype(np.int32)]),
         arm=axes @ arm,
         palm=0.3 * keypoints[0] + 0.7 * keypoints[[5, 9, 13, 17]].mean(axis=0),
-        keypoints=keypoints,
     )
 
 
@@ -141,7 +139,6 @@ def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
         "rotation": (turn @ rotation).astype(np.float32),
         "wrist": wrist.astype(np.float32),
         "scale": scale.astype(np.float32),
-        "proportions": np.tile(subject.proportions.astype(np.float32), (CHUNK, 1)),
     }
     enough = (offset != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
     return {name: values[enough] for name, values in images.items()}

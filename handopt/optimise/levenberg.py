@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Array, namespace, to_device, to_numpy
+from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
 from handopt.closest import closest_points, closest_quadratic
 from handopt.collisions import collision, collision_quadratic
 from handopt.config import Approach, Config
@@ -14,13 +14,12 @@ from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose, exponential
 from handopt.limits import joint_limits
 from handopt.normal_equations import RIGID, normal_equations, pose_axes, solve_damped
+from handopt.objective import LENGTH_UNIT_MM, SIZE_SIGMA
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.outline import outline, outline_quadratic
 from handopt.prior import PosePrior
 
-LENGTH_UNIT_MM = 10.0
 PROPORTION_SIGMA = 0.05
-SIZE_SIGMA = 0.08
 MAX_TURN_RAD, MAX_SHIFT_MM, MAX_RELATIVE = 0.5, 30.0, 0.1
 MAX_PROPORTION = 0.5
 FIRST_DAMPING, LOWEST_DAMPING, HIGHEST_DAMPING = 1e-2, 1e-6, 1e3
@@ -55,13 +54,6 @@ class System:
         self.gradient = xp.where(better[:, None], other.gradient, self.gradient)
 
 
-def namespace_of(array: Array) -> Array:
-    """The array module of an array."""
-    from handopt.backend import device_of
-
-    return namespace(device_of(array))
-
-
 class LeastSquares:
     """Residuals of B poses against I observed hands, and how they move with each pose.
 
@@ -90,8 +82,8 @@ class LeastSquares:
     def _evaluate(self, pose: Pose, approach: Approach, expected: Array | None, *, derivatives: bool) -> System:
         hand, evidence, weights, xp = self.hand, self.evidence, self.config.weights, self._xp
         count, shapes = len(pose), pose.proportions.shape[1]
-        rest, bind, keypoints = hand.rest_of(pose), hand.bind_of(pose), hand.keypoints_of(pose)
-        transforms = hand.transforms(pose)
+        rest, bind = hand.rest_of(pose), hand.bind_of(pose)
+        transforms, keypoints = hand.transforms(pose, bind), hand.keypoints_of(pose, bind)
         posed, normals = hand.vertices(transforms, rest), hand.vertex_normals(transforms)
         joints = hand.joints(transforms, keypoints)
         points = self._full(count, weights.points / approach.sigma_mm**2)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from handopt.backend import Array, device_of, namespace
+from handopt.backend import Array, namespace_of
 from handopt.config import Steps
 from handopt.hand import Pose, exponential
 from handopt.objective import Gradient
@@ -23,7 +23,7 @@ class Solver:
         pose.angles -= factor * self.steps.angles_rad * self.direction("angles", gradient.angles)
         pose.translation -= factor * self.steps.translation_mm * self.direction("translation", gradient.translation)
         turn = exponential(-factor * self.steps.rotation_rad * self.direction("rotation", gradient.rotation))
-        pose.rotation = namespace(device_of(turn)).ascontiguousarray(turn @ pose.rotation)
+        pose.rotation = namespace_of(turn).ascontiguousarray(turn @ pose.rotation)
         if free_scale:
             pose.scale -= factor * self.steps.scale * self.direction("scale", gradient.scale)
             pose.scale.clip(MIN_SCALE, MAX_SCALE, out=pose.scale)
@@ -42,7 +42,7 @@ class Adam(Solver):
 
     def direction(self, group: str, gradient: Array) -> Array:
         """Bias-corrected mean over root mean square."""
-        xp = namespace(device_of(gradient))
+        xp = namespace_of(gradient)
         first, second, count = self._state.get(group, (xp.zeros_like(gradient), xp.zeros_like(gradient), None))
         count = xp.zeros(len(gradient) if group != "rest" else 1, gradient.dtype) if count is None else count
         count = count + 1
@@ -64,7 +64,7 @@ class Momentum(Solver):
 
     def direction(self, group: str, gradient: Array) -> Array:
         """Decayed sum of gradients over their largest component."""
-        xp = namespace(device_of(gradient))
+        xp = namespace_of(gradient)
         rows = (1, -1) if group == "rest" else (len(gradient), -1)
         flat = gradient.reshape(rows)
         velocity, largest = self._state.get(group, (xp.zeros_like(flat), xp.zeros((len(flat), 1), flat.dtype)))

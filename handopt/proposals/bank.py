@@ -7,7 +7,7 @@ mean depth, on the principal axes of all images. Poses whose descriptions are ne
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,10 +65,18 @@ class Bank:
     def __len__(self) -> int:
         return len(self.scales)
 
+    @cached_property
+    def _floats(self) -> NDArray[np.float32]:
+        return self.descriptions.astype(np.float32)
+
+    @cached_property
+    def _squares(self) -> NDArray[np.float32]:
+        return np.asarray(np.square(self._floats).sum(axis=1))
+
     def nearest(self, offset_mm: NDArray[np.float32], count: int) -> NDArray[np.int64]:
         """The rows of the most similar images, nearest first. offset_mm: (64, 64), NaN where no hand is."""
         wanted = (describe(offset_mm[None])[0] - self.mean) @ self.axes / np.float32(self.step)
-        distance = _squares(self) - 2 * (_as_floats(self) @ wanted)
+        distance = self._squares - 2 * (self._floats @ wanted)
         count = min(count, len(self))
         rows = np.argpartition(distance, count - 1)[:count]
         return np.asarray(rows[np.lexsort((rows, distance[rows]))])
@@ -85,16 +93,6 @@ def describe(offset_mm: Floats) -> NDArray[np.float32]:
         return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(image), -1))
 
     return np.concatenate([cells(seen), cells(depth)], axis=1)
-
-
-@cache
-def _as_floats(bank: Bank) -> NDArray[np.float32]:
-    return bank.descriptions.astype(np.float32)
-
-
-@cache
-def _squares(bank: Bank) -> NDArray[np.float32]:
-    return np.asarray(np.square(_as_floats(bank)).sum(axis=1))
 
 
 @cache
