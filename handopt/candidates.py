@@ -91,11 +91,10 @@ def _grown(frame: Frame, palms: list[Palm]) -> list[Candidate]:
         palm = palms[index]
         if any(np.linalg.norm(palm.center_mm - center) < SURE_REACH_MM for center in sure):
             continue
-        candidate = grow(frame, palm, nearest)
-        if candidate is not None:
-            found.append(candidate)
-            if candidate.score >= SURE_SCORE:
-                sure.append(palm.center_mm)
+        readings = grow(frame, palm, nearest)
+        found += readings
+        if any(candidate.score >= SURE_SCORE for candidate in readings):
+            sure.append(palm.center_mm)
     return found
 
 
@@ -107,10 +106,14 @@ def _plausible(candidate: Candidate, hinted: bool) -> bool:
 
 
 def _choose(candidates: list[Candidate]) -> list[Candidate]:
-    """Return the best candidates that lie apart from each other."""
+    """Return the best candidates that lie apart from each other, or are readings of one palm."""
     chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
-        apart = all(np.linalg.norm(candidate.palm.center_mm - other.palm.center_mm) > DISTINCT_MM for other in chosen)
+        apart = all(
+            other.palm is candidate.palm
+            or np.linalg.norm(candidate.palm.center_mm - other.palm.center_mm) > DISTINCT_MM
+            for other in chosen
+        )
         if apart and len(chosen) < MAX_CANDIDATES and (not chosen or candidate.score > chosen[0].score - MAX_SCORE_GAP):
             chosen.append(candidate)
     return chosen

@@ -8,6 +8,8 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
 DISTINCT_MM = 20.0
 """A hypothesis is another one where a joint that is visible in the best lies farther away than this."""
 LARGEST_GAP = 1.0
@@ -52,5 +54,9 @@ class Signs:
 
 def confidence(signs: Signs) -> float:
     """The probability, 0 to 1."""
-    score = WEIGHTS[0] + float(np.dot(WEIGHTS[1:], astuple(signs)))
-    return float(1 / (1 + np.exp(-score)))
+    return float(sure(np.array(WEIGHTS), np.array(astuple(signs))))
+
+
+def sure(weights: Floats, signs: Floats) -> Floats:
+    """The probabilities (...) of signs (..., 5), in the order of Signs, with weights (6,)."""
+    return np.asarray(1 / (1 + np.exp(-(weights[0] + signs @ weights[1:]))))

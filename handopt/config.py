@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,9 @@ class Round:
     approach: Approach
     keep: int  # hypotheses that go on
     enter: int = 0  # the best so many enter, 0 for all
-    mutants: int = 0  # redrawn poses of each finger that join each parent
-    crossings: int = 0  # fingers of other hypotheses, of each finger, that join each parent
-    parents: int = 3
-    partners: int = 12  # hypotheses whose fingers are tried
+    above: float = 0.0  # skipped where the best hypothesis leaves less than this share unexplained
+    judged: bool = False  # by the unexplained share instead of the cost
+    redraws: int = 0  # poses with one finger drawn again, those that leave the least unexplained, that join the best
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,18 @@ _STAGES = (
 
 
 _CAPTURE = Round(Approach(10, 40.0, points=240, vertices=400, outline_mm=40.0), keep=6)
+_SEEN = Approach(6, 6.0, points=400, plane=0.9, outline_mm=15.0, prior=0.3, scale=True, proportions=True)
+_REDRAWN = Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, prior=0.3, scale=True)
 _ROUNDS = (
     Round(Approach(5, 20.0, points=160, vertices=300, outline_mm=15.0), keep=24, enter=64),
-    Round(Approach(5, 15.0, points=160, vertices=300, outline_mm=15.0, scale=True), keep=10, mutants=2, crossings=1),
-    Round(Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, scale=True), keep=3, mutants=2, crossings=1),
-    Round(Approach(6, 6.0, points=400, plane=0.9, outline_mm=15.0, prior=0.3, scale=True, proportions=True), keep=2),
-    Round(Approach(8, 5.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True), keep=2),
+    Round(Approach(5, 15.0, points=160, vertices=300, outline_mm=15.0, scale=True), keep=10),
+    Round(Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, scale=True), keep=4),
+    Round(_SEEN, keep=3, judged=True),
+    Round(_REDRAWN, keep=4, judged=True, above=0.1, redraws=8),
+    Round(_SEEN, keep=3, judged=True, above=0.1),
+    Round(_REDRAWN, keep=4, judged=True, above=0.1, redraws=8),
+    Round(_SEEN, keep=3, judged=True, above=0.1),
+    Round(replace(_SEEN, iterations=8, sigma_mm=5.0, points=1000, prior=0.1), keep=2, judged=True),
 )
 
 
@@ -126,6 +131,7 @@ class Config:
     solver: str = "auto"  # or "lm": Levenberg-Marquardt (rounds), or "gradient": descent on the rendered depth (stages)
     descent: str = "adam"  # or "momentum": how gradient descent makes its steps
     proposals: int = 64  # starts of the tournament for each candidate hand, from the bank of poses; 0: the fixed starts
+    retry: float = 0.14  # where the search leaves more of the observation unexplained, a larger one follows
     starts: int = 96  # hypotheses that enter the first stage of gradient descent, the best of all fixed starts
     render_px: float = 3.5  # radius of a splat in the renders of a tournament
     crop_px: int = 120  # side of the renderer's image
@@ -175,8 +181,8 @@ class Config:
             self,
             starts=factor * self.starts,
             stages=more(self.stages, ("keep", "parents")),
-            rounds=more(self.rounds, ("keep", "enter", "parents")),
-            capture=more((self.capture,), ("keep", "enter", "parents"))[0],
+            rounds=more(self.rounds, ("keep", "enter", "redraws")),
+            capture=more((self.capture,), ("keep", "enter", "redraws"))[0],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,7 +216,8 @@ _POSITIVE = (
     *(f"stages.{name}" for name in ("iterations", "radius_px", "sigma_mm", "keep", "parents")),
     *(f"vertices.{name}" for name in ("iterations", "radius_px", "sigma_mm")),
     "render_px",
-    *(f"{table}.{name}" for table in ("rounds", "capture") for name in ("keep", "parents")),
+    "rounds.keep",
+    "capture.keep",
     *(
         f"{table}.approach.{name}"
         for table in ("rounds", "capture")

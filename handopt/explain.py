@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.backend import Array, device_of, namespace_of, to_device, to_numpy
 from handopt.camera import Camera
 from handopt.crop import Crop, Grid
 from handopt.raster import rasterise
@@ -15,22 +16,28 @@ WRONG_MM = 20.0
 """A depth that is off by this much, or hand where there is none or none where there is, counts as wholly wrong."""
 
 
-def explain(vertices_mm: Floats, faces: NDArray[np.int32], crop: Crop, grid: Grid) -> NDArray[np.float64]:
+def explain(vertices_mm: Array, faces: Array, crop: Crop, grid: Grid, step: int = 1) -> NDArray[np.float64]:
     """The share of an observation that each of K meshes leaves unexplained, (K,), from 0; 1 is as if none were there.
 
-    vertices_mm: (K, V, 3) in the camera frame; faces: (F, 3); grid: the observation, resampled to the crop
+    vertices_mm: (K, V, 3) in the camera frame; faces: (F, 3); grid: the observation, resampled to the crop; step: look
+    at every step-th of its rows and columns only
 
     Where both are, the absolute difference of depth counts up to 20 mm; a pixel of the hand without the mesh, and a
     pixel of the mesh where the hand is proven not to be, count in full. Where nothing is known (holes, the forearm,
     what is in front) the mesh may be.
     """
+    device, xp = device_of(vertices_mm), namespace_of(vertices_mm)
+    every = (slice(None, None, step), slice(None, None, step))
+    observed, hand, free = (
+        to_device(each[every], device, each.dtype) for each in (grid.depth_mm, grid.hand, grid.free)
+    )
     ax, bx, ay, by = crop.coefficients[:4]
-    camera = (ax, ay, bx, by, crop.size, crop.size)
-    depth = rasterise(np.ascontiguousarray(vertices_mm, np.float32), np.ascontiguousarray(faces, np.int32), camera)
+    camera = (ax / step, ay / step, bx / step, by / step, hand.shape[1], hand.shape[0])
+    depth = rasterise(xp.ascontiguousarray(vertices_mm, np.float32), faces, camera)
     covered = depth > 0
-    off = np.minimum(np.abs(depth - grid.depth_mm), WRONG_MM) / WRONG_MM
-    wrong = np.where(grid.hand, np.where(covered, off, 1.0), covered & grid.free)
-    return np.asarray(wrong.sum(axis=(1, 2), dtype=np.float64) / max(1, int(grid.hand.sum())))
+    off = xp.minimum(xp.abs(depth - observed), WRONG_MM) / WRONG_MM
+    wrong = xp.where(hand, xp.where(covered, off, 1.0), covered & free)
+    return np.asarray(to_numpy(wrong.sum(axis=(1, 2), dtype=np.float64)) / max(1, int(hand.sum())))
 
 
 def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:

@@ -22,20 +22,23 @@ from handopt.explain import explain, visible_joints
 from handopt.hand import MIRROR, Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation, observe
-from handopt.optimise.descend import Descent, descend, prune, refine_vertices
+from handopt.optimise.descend import descend, prune, refine_vertices
+from handopt.optimise.levenberg import LeastSquares
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.optimise.starts import around, believed_angles, fixed_starts, proposed_starts
 from handopt.optimise.tournament import Tournament
-from handopt.quality import Ranking, measure, most_plausible, rank, status_of
+from handopt.quality import Ranking, measure, most_plausible, ranked, status_of
 from handopt.result import Alternative, FitResult
 from handopt.rig import Rig, default_rig, with_proportions
+from handopt.uncertainty import Spread, spread_of
 
 Progress = Callable[[int, int, float], None]
 View = tuple[Observation, Crop, bool]
 
 SHAPES = ("none", "scale", "proportions", "vertices")
 HANDS = ("right", "left", "auto")
+RETRY = 3  # times as many hypotheses in a second search
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,8 @@ def fit(
     views = [(*seen, mirror) for seen in zip(observations, crops, strict=True) for mirror in sides]
     right = rig if rig.side == "right" else rig.mirrored()
     with using(place):
-        winner, unexplained, alternatives = _optimise(
-            right, views, start, shape, config.times(len(sides)), place, seed, clock, progress
-        )
+        found = _optimise(right, views, start, shape, config.times(len(sides)), place, seed, clock, progress)
+    winner, unexplained, alternatives = found.winner, found.unexplained, found.alternatives
     observation, crop, mirror = views[winner.view]
     fitted_rig = right.mirrored() if mirror else right
     shaped = with_proportions(fitted_rig, winner.proportions) if len(winner.proportions) else fitted_rig
@@ -121,7 +123,8 @@ def fit(
     visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, camera, float(winner.trace.scale[-1]))
     others = [(other.unexplained, other.joints_mm) for other in alternatives]
     seen = observation.likeness, observation.border_share
-    sure = confidence(Signs.of(unexplained, winner.joints_mm, visible, others, *seen))
+    signs = Signs.of(unexplained, winner.joints_mm, visible, others, *seen)
+    sure = confidence(signs)
     clock.lap("measure")
     return FitResult(
         image=image,
@@ -139,6 +142,7 @@ def fit(
         unexplained=unexplained,
         confidence=sure,
         joint_visible=visible,
+        joint_uncertainty_mm=found.spread.radius_mm(sure),
         alternatives=alternatives,
         seconds=clock.seconds,
         device=str(place),
@@ -146,6 +150,8 @@ def fit(
         config=config.to_dict(),
         versions=_versions(),
         assumptions=(*assumptions, *rig.notes, *observation.notes),
+        signs=signs,
+        spread=found.spread,
         **winner.facts(),
     )
 
@@ -160,52 +166,86 @@ def _optimise(
     seed: int,
     clock: "_Clock",
     progress: Progress | None,
-) -> tuple[Winner, float, tuple[Alternative, ...]]:
+) -> "_Found":
     """Fit a right hand to all views at once; left hands are mirrored views."""
     hand = Hand.of(rig, place)
     evidence = gather_evidence(views, rig.vertex_spacing_mm, config, np.random.default_rng(seed), place)
     laplacian = sparse_to_device(rig.laplacian(), place) if shape == "vertices" else None
     objective = Objective(hand, evidence, config, laplacian)
+    scores = [observation.score for observation, _, _ in views]
     clock.lap("evidence")
     if config.solver == "gradient":
         pose = _starting_poses(objective, config, start)
         clock.lap("starts")
-        descent = descend(objective, pose, config, progress)
+        found = [ranked(descend(objective, pose, config, progress), hand, evidence, scores)]
         clock.lap("descend")
     else:
-        if start is not None:
-            config = dataclasses.replace(config, rounds=(config.capture, *config.rounds))
-        pose, expected = _tournament_starts(objective, rig, views, config, start)
-        if start is None and shape == "none":
-            pose.scale[:] = 1
-        clock.lap("starts")
-        with one_cpu_thread():
-            descent = Tournament(hand, evidence, config, progress).run(pose, expected)
+        found = _searches(objective, rig, views, config, start, shape == "none", scores, clock, progress)
         clock.lap("tournament")
-    observations = [observation for observation, _, _ in views]
-    ranking = rank(descent, hand, evidence, [observation.score for observation in observations], rig.faces)
+    found.sort(key=lambda each: each.judged[0])
+    best = found[0]
     if config.solver == "auto":
-        row = int(ranking.rows[0])
+        row = int(best.rows[0])
     else:
-        row = most_plausible(descent, hand, observations, evidence.mirrored, rig.faces)
-    unexplained = float(ranking.unexplained[ranking.rows == row][0])
-    others = _alternatives(descent, hand, evidence, ranking, row)
+        observations = [observation for observation, _, _ in views]
+        row = most_plausible(best.descent, hand, observations, evidence.mirrored, rig.faces)
+    unexplained = float(best.unexplained[best.rows == row][0])
+    others = tuple(
+        other for each in found for other in _alternatives(each, hand, evidence, row if each is best else None)
+    )
+    descent = best.descent
+    flip = MIRROR if evidence.mirrored[int(to_numpy(descent.pose.image)[row])] else np.ones(3)
+    spread = spread_of(
+        LeastSquares(hand, evidence, config),
+        descent.pose.select(to_device([row], place, np.int64)),
+        config.rounds[-1].approach,
+        unexplained,
+        [(other.unexplained, other.joints_mm * flip) for other in others],
+    )
     clock.lap("choose")
     if shape == "vertices":
         descent, row = refine_vertices(objective, descent, row, config), 0
         clock.lap("vertices")
     winner = Winner.of(descent, row, evidence, hand)
     if shape == "vertices":
-        flip = MIRROR if evidence.mirrored[winner.view] else np.ones(3)
         unexplained = float(explain((winner.vertices_mm * flip)[None], rig.faces, *evidence.grids[winner.view])[0])
-    return winner, unexplained, others
+    return _Found(winner, unexplained, others, spread)
 
 
-def _alternatives(
-    descent: Descent, hand: Hand, evidence: Evidence, ranking: Ranking, row: int
-) -> tuple[Alternative, ...]:
-    """All survivors but one, best first."""
-    pose = descent.pose
+def _searches(
+    objective: Objective,
+    rig: Rig,
+    views: list[View],
+    config: Config,
+    start: Start | None,
+    rigid: bool,
+    scores: list[float],
+    clock: "_Clock",
+    progress: Progress | None,
+) -> list[Ranking]:
+    """One tournament, and a larger one where it leaves too much unexplained. rigid: the hand keeps the rig's size."""
+    hand, evidence = objective.hand, objective.evidence
+    if start is not None:
+        config = dataclasses.replace(config, rounds=(config.capture, *config.rounds))
+    found: list[Ranking] = []
+    for factor in (1, RETRY) if start is None and config.proposals else (1,):
+        if found and found[0].unexplained.min() <= config.retry:
+            break
+        larger = dataclasses.replace(config.times(factor), proposals=factor * config.proposals)
+        pose, expected = _tournament_starts(objective, rig, views, larger, start)
+        if start is None and rigid:
+            pose.scale[:] = 1
+        clock.lap("starts")
+        with one_cpu_thread():
+            descent = Tournament(hand, evidence, larger, progress).run(pose, expected)
+        found.append(ranked(descent, hand, evidence, scores))
+        clock.lap("tournament")
+    return found
+
+
+def _alternatives(ranking: Ranking, hand: Hand, evidence: Evidence, row: int | None) -> tuple[Alternative, ...]:
+    """All survivors of a search but the given one, best first."""
+    pose = ranking.descent.pose
     joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
     images = to_numpy(pose.image)
     found = []
@@ -287,6 +327,16 @@ def _given_start(hand: Hand, evidence: Evidence, start: Start) -> Pose:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a fit has found: the winner, what it leaves unexplained, the other survivors, its joints' spread."""
+
+    winner: Winner
+    unexplained: float
+    alternatives: tuple[Alternative, ...]
+    spread: Spread
+
+
 class _Clock:
     """Seconds of each stage."""
 
@@ -297,7 +347,7 @@ class _Clock:
     def lap(self, stage: str) -> None:
         """Book the time since the last lap."""
         now = time.perf_counter()
-        self.seconds[stage] = now - self._last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
 

@@ -53,6 +53,7 @@ class Hand:
     rest: (V, 3) mm; normals: (V, 3); indices, weights: (V, 4); parents: (J,); articulated: (15,); bind: (J, 3, 4)
     keypoints: (21, 3) mm; keypoint_joints: (21, 1) and ones: (21, 1), with which skin moves the keypoints
     bones: (20, 2); lower, upper: (15, 3) rad; free: (15, 3), 1 where an angle may move and 0 where it is frozen
+    faces: (F, 3) int32, none where only some vertices are kept
     ancestry: (J, D) and columns: (15, 3), as in handopt.normal_equations
     vertex_basis: (S, V, 3) and joint_basis: (S, J, 3) mm, how rest vertices and joints move with the proportions
     """
@@ -69,6 +70,7 @@ class Hand:
     keypoint_joints: Array
     ones: Array
     bones: Array
+    faces: Array
     lower: Array
     upper: Array
     free: Array
@@ -100,6 +102,7 @@ class Hand:
             "articulated": rig.articulated,
             "keypoint_joints": rig.keypoint_joints[:, None],
             "bones": rig.bones,
+            "faces": rig.faces,
             "ancestry": angle_ancestry(rig.parents, rig.articulated),
             "columns": angle_columns(rig.limits.free),
         }
@@ -178,7 +181,8 @@ class Hand:
         kept = to_device(_spread(rest.tobytes(), min(count, len(rest))), self.device, np.int64)
         names = ("rest", "normals", "indices", "weights")
         basis = namespace(self.device).ascontiguousarray(self.vertex_basis[:, kept])
-        return replace(self, **{name: getattr(self, name)[kept].copy() for name in names}, vertex_basis=basis)
+        kept_arrays = {name: getattr(self, name)[kept].copy() for name in names}
+        return replace(self, **kept_arrays, vertex_basis=basis, faces=self.faces[:0])
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import to_numpy
+from handopt.backend import to_device, to_numpy
 from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.hand import MIRROR, Hand
@@ -53,28 +53,35 @@ def most_plausible(
     return rows[int(np.argmin(costs))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranking:
-    """All survivors of a search, best first: their rows, and how much of the observation each leaves unexplained."""
+    """All survivors of a search, best first.
 
+    rows: of the descent's poses; unexplained: share of the observation that each leaves unexplained; judged: the same
+    and a share for the lack of plausibility of its observation.
+    """
+
+    descent: Descent
     rows: NDArray[np.int64]
     unexplained: NDArray[np.float64]
+    judged: NDArray[np.float64]
 
 
-def rank(descent: Descent, hand: Hand, evidence: Evidence, scores: list[float], faces: Faces) -> Ranking:
+def ranked(descent: Descent, hand: Hand, evidence: Evidence, scores: list[float]) -> Ranking:
     """Order survivors by how much of their observation they leave unexplained, and its lack of plausibility.
 
-    scores: plausibility of each image's observation; faces: of the right hand. See handopt.explain.
+    scores: plausibility of each image's observation. See handopt.explain.
     """
     images = to_numpy(descent.pose.image)
-    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose)))
+    vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))
     unexplained = np.empty(len(images))
     for image in np.unique(images):
-        rows = images == image
-        unexplained[rows] = explain(vertices[rows], faces, *evidence.grids[image])
-    doubt = max(scores) - np.array(scores)[images]
-    order = np.argsort(unexplained + RANK_DOUBT_WEIGHT * doubt, kind="stable")
-    return Ranking(order, unexplained[order])
+        rows = np.flatnonzero(images == image)
+        there = vertices[to_device(rows, hand.device, np.int64)]
+        unexplained[rows] = explain(there, hand.faces, *evidence.grids[image])
+    judged = unexplained + RANK_DOUBT_WEIGHT * (max(scores) - np.array(scores)[images])
+    order = np.argsort(judged, kind="stable")
+    return Ranking(descent, order, unexplained[order], judged[order])
 
 
 def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Quality:

@@ -17,9 +17,11 @@ from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_prop
 
 if TYPE_CHECKING:
     from handopt.camera import Camera
+    from handopt.confidence import Signs
     from handopt.crop import Crop
     from handopt.observation import Observation
     from handopt.rig import Rig
+    from handopt.uncertainty import Spread
 
 FORMAT = "handopt.result/1"
 
@@ -64,9 +66,11 @@ class FitResult:
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
     silhouette_iou: of the mesh and the observed hand, 0 .. 1. unexplained: share of the observed hand that the mesh
     does not explain, from 0 (see handopt.explain). confidence: 0 .. 1, see handopt.confidence. joint_visible: (21,)
-    joints with no more than their own flesh before them. alternatives: other poses that survived, best first. terms:
-    value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total', 'radius_px', 'stage',
-    'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at the final radius.
+    joints with no more than their own flesh before them. joint_uncertainty_mm: (21,) radius around each joint in
+    which the true one lies in two of three cases, see handopt.uncertainty. alternatives: other poses that survived,
+    best first. terms: value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total',
+    'radius_px', 'stage', 'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at
+    the final radius. signs, spread: of which confidence and joint_uncertainty_mm are made.
     """
 
     image: str | None
@@ -92,6 +96,7 @@ class FitResult:
     unexplained: float
     confidence: float
     joint_visible: npt.NDArray[np.bool_]
+    joint_uncertainty_mm: Floats
     alternatives: tuple[Alternative, ...]
     terms: dict[str, float]
     iterations: int
@@ -105,6 +110,8 @@ class FitResult:
     trace: Trace = field(repr=False)
     renders: Floats = field(repr=False)
     target: Floats = field(repr=False)
+    signs: "Signs" = field(repr=False)
+    spread: "Spread" = field(repr=False)
 
     @property
     def hand_margin(self) -> float | None:
@@ -142,6 +149,7 @@ class FitResult:
             "unexplained": self.unexplained,
             "confidence": self.confidence,
             "joint_visible": self.joint_visible,
+            "joint_uncertainty_mm": self.joint_uncertainty_mm,
             "hand_margin": self.hand_margin,
             "alternatives": [vars(alternative) for alternative in self.alternatives],
             "terms": self.terms,

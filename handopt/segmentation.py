@@ -26,6 +26,8 @@ FINGER_RADIUS_MM = 13.0
 MIN_LIMB_CM2 = 1.5
 MAX_PART_CM2 = 25.0
 CREASE_MM = 8.0
+# A forearm's stump that ends this near may as well be fingers side by side.
+STUMP_MM, STUMP_CM2 = 140.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,11 @@ SCORE_WEIGHTS = {
 }
 
 
-def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
+def grow(frame: Frame, palm: Palm, nearest_mm: float) -> list[Candidate]:
     """Grow a hand around a palm: a connected ball of its surface, detached pieces, less the forearm.
 
-    nearest_mm: distance of the nearest palm of the image, which the score counts from. None where nothing is there, or
-    more than a hand and a forearm.
+    nearest_mm: distance of the nearest palm of the image, which the score counts from. Nothing where nothing is there,
+    or more than a hand and a forearm; two readings where what looks like a forearm may be fingers.
     """
     window = window_around(frame, palm.center_mm, BALL_MM)
     distance = _distance(window, palm)
@@ -105,10 +107,10 @@ def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
     parts = _parts(window, ball & (window.labels == palm.label))
     core = parts[(distance < 0.8 * palm.radius_mm + 3.0) & (parts > 0)]
     if not len(core):
-        return None
+        return []
     whole, labels = _with_pieces_and_parts(window, palm.label, parts, int(np.bincount(core).argmax()))
     if float(window.pixel_cm2[whole & ball].sum()) > MAX_GROWN_CM2:
-        return None
+        return []
     whole &= ball
     box = bounding_box(whole, 1)
     region, near = whole[box], window.part(box)
@@ -118,17 +120,23 @@ def grow(frame: Frame, palm: Palm, nearest_mm: float) -> Candidate | None:
     thin = silhouette & ~_opened(silhouette, FINGER_RADIUS_MM / pixel_mm)
     limbs = _limbs(near, offsets, distance[box], region, thin, max(55.0, palm.radius_mm + 12.0))
     arm = _choose_arm(limbs)
-    hand, severed = region, np.isin(window.labels, labels)
-    if arm is not None:
-        direction = arm.direction.astype(np.float32)
-        along, away = offsets @ direction, distance[box]
-        beyond = arm.mask & (along > 0.4 * away)
-        hand = region & (along <= CUT_MM) & ~(beyond & (away > ARM_END_MM))
-        hand &= ~_arm_pieces(near, hand, thin, beyond, labels[labels != palm.label])
-        severed &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * CUT_MM
-    features = _features(palm, near, hand, limbs, arm, thin, nearest_mm)
-    severed[box] &= ~hand
-    return Candidate(palm, window, _placed(hand, box, whole.shape), severed, labels, arm, features)
+    readings = [arm]
+    if arm is not None and not arm.at_border and arm.reach_mm < STUMP_MM and arm.area_cm2 > STUMP_CM2:
+        readings.append(None)
+    found = []
+    for reading in readings:
+        hand, severed = region, np.isin(window.labels, labels)
+        if reading is not None:
+            direction = reading.direction.astype(np.float32)
+            along, away = offsets @ direction, distance[box]
+            beyond = reading.mask & (along > 0.4 * away)
+            hand = region & (along <= CUT_MM) & ~(beyond & (away > ARM_END_MM))
+            hand &= ~_arm_pieces(near, hand, thin, beyond, labels[labels != palm.label])
+            severed &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * CUT_MM
+        features = _features(palm, near, hand, limbs, reading, thin, nearest_mm)
+        severed[box] &= ~hand
+        found.append(Candidate(palm, window, _placed(hand, box, whole.shape), severed, labels, reading, features))
+    return found
 
 
 def _distance(window: Window, palm: Palm) -> FloatImage:

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Build assets/proposals.npz, the bank of rendered poses from which handopt proposes starts: see handopt/proposals.
+"""Build assets/proposals.npz, from which handopt proposes starts: a trained network and a bank of rendered poses.
 
-Draws random hands, renders each as handopt.proposals.features sees an observation, describes the images on their
-principal axes and stores descriptions and poses in few bytes. The same seed gives the same bank. 160,000 poses take
-7 to 12 minutes and 2 GB of memory on 2 cores.
+Draws random hands, renders each as handopt.proposals.features sees an observation, describes the images by the
+principal axes of the network's features, and stores descriptions, poses and the network in few bytes. The same seed and
+network give the same file. The network comes from scripts/train_proposals.py; from the same seed and number of poses
+the images here are the first of those that it was trained with (--cache reads them instead of rendering them again).
+160,000 poses take BUILD_MINUTES minutes and 3 GB of memory on 2 cores.
 """
 
 import argparse
@@ -20,23 +22,26 @@ from handopt.proposals.bank import (
     ANGLE_STEP_RAD,
     ASSET,
     FORMAT,
+    NETWORK,
     QUATERNION_STEP,
     SCALE_STEP,
     WRIST_STEP_MM,
-    describe,
 )
+from handopt.proposals.features import encode
+from handopt.proposals.network import Network, network_of
 from handopt.rig import default_rig
 
 Floats = NDArray[np.floating]
 
 PROJECT = Path(__file__).resolve().parents[1]
 AXES_FROM = 20_000  # images from which the principal axes are computed
-BATCH = 4096
+BATCH = 256
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Render, describe, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", type=Path, help="what scripts/train_proposals.py wrote")
     parser.add_argument("-o", "--output", type=Path, default=PROJECT / "assets" / ASSET)
     parser.add_argument("--images", type=int, default=160_000, help="poses in the bank")
     parser.add_argument(
@@ -45,20 +50,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--axes", type=int, default=40, help="numbers that describe an image")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--cache", type=Path, help="rendered images that scripts/train_proposals.py --cache kept")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    poses = sample_poses(options.poses, options.seed, options.processes)
-    images = render_images(poses, options.images, options.seed, options.processes)
-    bank = compress(images, options.axes)
+    with np.load(options.network) as file:
+        weights = {name: file[name] for name in file.files}
+    if options.cache:
+        with np.load(options.cache) as file:
+            images = {name: file[name][: options.images] for name in file.files}
+    else:
+        poses = sample_poses(options.poses, options.seed, options.processes)
+        images = render_images(poses, options.images, options.seed, options.processes)
+    bank = compress(images, network_of(weights), options.axes)
+    bank |= {NETWORK + name: each for name, each in weights.items()}
     np.savez_compressed(options.output, format=np.int64(FORMAT), seed=np.int64(options.seed), **bank)
     size = options.output.stat().st_size / 1e6
     print(f"{options.output}: {len(bank['scales'])} poses, {size:.1f} MB, {time.perf_counter() - started:.0f} s")
 
 
-def compress(images: Arrays, axes_count: int) -> Arrays:
+def compress(images: Arrays, network: Network, axes_count: int) -> Arrays:
     """Turn images and poses, as render_images gives them, into the arrays of a bank."""
+    offsets = images["offset"]
     described = np.concatenate(
-        [_described(images["offset"][first : first + BATCH]) for first in range(0, len(images["offset"]), BATCH)]
+        [_described(offsets[first : first + BATCH], network) for first in range(0, len(offsets), BATCH)]
     )
     mean = described[:AXES_FROM].mean(axis=0)
     _, vectors = np.linalg.eigh(np.cov((described[:AXES_FROM] - mean).T))
@@ -85,8 +99,8 @@ def compress(images: Arrays, axes_count: int) -> Arrays:
     }
 
 
-def _described(offset: NDArray[np.int16]) -> NDArray[np.float32]:
-    return describe(np.where(offset == EMPTY, np.nan, offset * np.float32(UNIT_MM)).astype(np.float32))
+def _described(offset: NDArray[np.int16], network: Network) -> NDArray[np.float32]:
+    return network.features(encode(np.where(offset == EMPTY, np.nan, offset * np.float32(UNIT_MM))))
 
 
 def _whole(values: Floats, kind: type) -> NDArray[np.integer]:

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Calibrate handopt.confidence: fit synthetic images and objects that are no hands, and regress success on the signs.
+"""Calibrate handopt.confidence and handopt.uncertainty: fit synthetic images and objects that are no hands.
 
-Success is every visible joint within 20 mm. Prints the weights for handopt/confidence.py, and on a second, disjoint set
-of images how often fits of each confidence succeed. 300 images of each level and 150 objects take about 10 minutes on
+Success, every visible joint within 20 mm, is regressed on the signs; the joints' errors are explained by their spread.
+Prints the weights for both modules, and for a second, disjoint half of the images how often fits of each confidence
+succeed and how many joints lie within their radius. 300 images of each level and 150 objects take about 10 minutes on
 2 cores.
 """
 
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from multiprocessing import get_context
 from typing import Any
 
@@ -18,14 +19,28 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from handopt import Camera, HandoptError, fit, rasterise
-from handopt.confidence import Signs
+from handopt.confidence import sure
 from handopt.synth import Settings, generate
 from handopt.synth.poses import LEVELS
+from handopt.uncertainty import Spread, radius_mm
 
 LIMIT_MM = 20.0
 RIDGE = 0.01
 THRESHOLDS = (0.5, 0.7, 0.9, 0.95)
-Row = tuple[str, bool, tuple[float, ...]]
+INSIDE = 2 / 3  # of the joints lie within the radius
+FREEDOM = 3.0  # of Student's t, whose heavy tails keep gross errors from deciding
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One fit: kind of image, whether it succeeds, its signs, and (21,) errors in mm, visibility and spread."""
+
+    kind: str
+    success: bool
+    signs: tuple[float, ...]
+    errors: NDArray[np.float64] | None = None
+    visible: NDArray[np.bool_] | None = None
+    spread: Spread | None = None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,18 +56,63 @@ def main(arguments: list[str] | None = None) -> None:
     jobs += [("object", index, options.seed) for index in range(options.objects)]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         rows = [row for row in pool.map(_one, jobs, chunksize=4) if row is not None]
-    kinds = np.array([row[0] for row in rows])
-    success = np.array([row[1] for row in rows])
-    signs = np.array([row[2] for row in rows])
-    first = np.arange(len(rows)) % 2 == 0
-    print("WEIGHTS =", tuple(np.round(regress(signs[first], success[first]), 3).tolist()), "from the first half")
-    weights = regress(signs, success)
-    print("WEIGHTS =", tuple(np.round(weights, 3).tolist()))
-    report(kinds[~first], success[~first], sure(regress(signs[first], success[first]), signs[~first]))
+    first, second = rows[::2], rows[1::2]
+    weights = regress(first)
+    print("confidence from the first half, WEIGHTS =", _rounded(weights))
+    report(second, sure(weights, _signs(second)))
+    everything = regress(rows)
+    print("confidence, WEIGHTS =", _rounded(everything))
+    radii = explain_errors(first, sure(weights, _signs(first)))
+    print("uncertainty from the first half, WEIGHTS =", _rounded(radii))
+    report_radii(second, sure(weights, _signs(second)), radii)
+    print("uncertainty, WEIGHTS =", _rounded(explain_errors(rows, sure(everything, _signs(rows)))))
 
 
-def regress(signs: NDArray[np.float64], success: NDArray[np.bool_]) -> NDArray[np.float64]:
+def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights of handopt.uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
+    errors, spreads, sureness = _joints(rows, confidence)
+
+    def loss(logarithms: NDArray[np.float64]) -> float:
+        variance = radius_mm(np.exp(logarithms), *spreads, sureness) ** 2
+        return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
+
+    weights = np.exp(minimize(loss, np.log([1.0, 0.05, 0.5, 100.0]), method="Nelder-Mead").x)
+    return np.asarray(weights * np.quantile(errors / radius_mm(weights, *spreads, sureness), INSIDE) ** 2)
+
+
+def report_radii(rows: list[Row], confidence: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
+    """Print how many joints lie within their radius, visible and hidden ones, and how large the radii are."""
+    errors, spreads, sureness = _joints(rows, confidence)
+    radii = radius_mm(weights, *spreads, sureness)
+    visible = np.concatenate([row.visible for row in rows if row.visible is not None])
+    for name, chosen in (("visible", visible), ("hidden", ~visible)):
+        inside, size = (errors < radii)[chosen].mean(), np.percentile(radii[chosen], (10, 50, 90)).round(1)
+        twice = (errors < 2 * radii)[chosen].mean()
+        print(f"{name} joints: {inside:.1%} within their radius, {twice:.1%} within twice; radii p10, p50, p90 {size}")
+
+
+def _joints(
+    rows: list[Row], confidence: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
+    """Errors, spreads and confidence of all joints of fits of hands, (n,) each."""
+    hands = [(row, sureness) for row, sureness in zip(rows, confidence, strict=True) if row.errors is not None]
+    errors = np.concatenate([row.errors for row, _ in hands])
+    near = np.concatenate([row.spread.near for row, _ in hands])
+    rivals = np.concatenate([row.spread.rivals for row, _ in hands])
+    return errors, (near, rivals), np.repeat([sureness for _, sureness in hands], 21)
+
+
+def _signs(rows: list[Row]) -> NDArray[np.float64]:
+    return np.array([row.signs for row in rows])
+
+
+def _rounded(weights: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(f"{weight:.4g}") for weight in weights)
+
+
+def regress(rows: list[Row]) -> NDArray[np.float64]:
     """Logistic regression with a small ridge: the weights of 1 and of each sign."""
+    signs, success = _signs(rows), np.array([row.success for row in rows])
     inputs = np.column_stack([np.ones(len(signs)), signs])
 
     def loss(weights: NDArray[np.float64]) -> float:
@@ -62,13 +122,9 @@ def regress(signs: NDArray[np.float64], success: NDArray[np.bool_]) -> NDArray[n
     return np.asarray(minimize(loss, np.zeros(inputs.shape[1])).x)
 
 
-def sure(weights: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The confidence of fits."""
-    return np.asarray(1 / (1 + np.exp(-(weights[0] + signs @ weights[1:]))))
-
-
-def report(kinds: NDArray[np.str_], success: NDArray[np.bool_], confidence: NDArray[np.float64]) -> None:
+def report(fits: list[Row], confidence: NDArray[np.float64]) -> None:
     """Print how often fits of each confidence succeed."""
+    kinds, success = np.array([row.kind for row in fits]), np.array([row.success for row in fits])
     for kind in [*LEVELS, "border", "object", "all"]:
         rows = np.ones(len(kinds), bool) if kind == "all" else kinds == kind
         if not rows.any():
@@ -99,18 +155,11 @@ def _one(job: tuple[str, int, int]) -> Row | None:
         result = fit(depth, camera)
     except HandoptError:
         return None  # no answer is no wrong answer
-    signs = Signs.of(
-        result.unexplained,
-        result.joints_mm,
-        result.joint_visible,
-        [(other.unexplained, other.joints_mm) for other in result.alternatives],
-        result.observation.likeness,
-        result.observation.border_share,
-    )
     if truth is None:
-        return kind, False, astuple(signs)
-    errors = np.linalg.norm(result.joints_mm - truth[0], axis=1)[truth[1]]
-    return kind, bool(errors.max(initial=0.0) < LIMIT_MM), astuple(signs)
+        return Row(kind, False, astuple(result.signs))
+    errors = np.linalg.norm(result.joints_mm - truth[0], axis=1)
+    success = bool(errors[truth[1]].max(initial=0.0) < LIMIT_MM)
+    return Row(kind, success, astuple(result.signs), errors, truth[1], result.spread)
 
 
 def cut(

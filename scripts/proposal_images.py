@@ -67,7 +67,7 @@ def render_images(poses: Floats, count: int, seed: int, processes: int) -> Array
     """Render count images of random poses, subjects and views.
 
     Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
-    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,).
+    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13).
     """
     jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
     chunks = _run(partial(_images, poses), jobs, processes)
@@ -139,6 +139,7 @@ def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
         "rotation": (turn @ rotation).astype(np.float32),
         "wrist": wrist.astype(np.float32),
         "scale": scale.astype(np.float32),
+        "proportions": np.tile(subject.proportions.astype(np.float32), (CHUNK, 1)),
     }
     enough = (offset != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
     return {name: values[enough] for name, values in images.items()}

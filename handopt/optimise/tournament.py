@@ -10,6 +10,7 @@ from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config, Round
 from handopt.errors import NumericalError
 from handopt.evidence import Evidence
+from handopt.explain import explain
 from handopt.hand import Hand, Pose
 from handopt.optimise.descend import Descent, Step, best_rows
 from handopt.optimise.fingers import GRIDS, ROWS
@@ -20,6 +21,8 @@ Rows = NDArray[np.int64]
 Progress = Callable[[int, int, float], None]
 
 SAME_MM = 4.0
+JUDGE_STEP = 2  # of the crop's rows and columns that a judged round looks at
+ALIKE = 24  # starts turned most alike whose fingers are tried
 SETTLED = 0.01  # relative decrease of the cost
 
 
@@ -48,7 +51,7 @@ class Tournament:
 
     def __init__(self, hand: Hand, evidence: Evidence, config: Config, progress: Progress | None = None) -> None:
         """hand: with all its vertices; rounds ask for fewer."""
-        self.config, self.hand, self._progress = config, hand, progress
+        self.config, self.hand, self.evidence, self._progress = config, hand, evidence, progress
         self._problems = {
             count: LeastSquares(hand.coarse(count) if count else hand, evidence, config)
             for count in {stage.approach.vertices for stage in config.rounds}
@@ -64,17 +67,22 @@ class Tournament:
         expected: (B, 15, 3) rad, the angles that the pose prior expects of each start.
         """
         field = Field(starts, self._born(len(starts)), expected, np.zeros(len(starts)))
+        self._starts = starts.copy()  # whose fingers are tried later
         self._shaped = any(stage.approach.proportions for stage in self.config.rounds)
         for number, stage in enumerate(self.config.rounds):
+            if stage.above and number and self._unexplained(field.pose).min() < stage.above:
+                continue
             problem = self._problems[stage.approach.vertices]
             if stage.approach.proportions:
                 field.pose = self._with_proportions(field.pose)
             if stage.enter:
                 costs = _finite(to_numpy(problem.cost(field.pose, stage.approach, field.expected)))
                 field = field.select(best_rows(costs, field.images, stage.enter), self.hand)
-            if stage.mutants or stage.crossings:
-                field = self._bred(problem, field, stage)
+            if stage.redraws:
+                field = self._bred(field, stage)
             self._descend(problem, number, stage, field)
+            if stage.judged:
+                field.costs = self._unexplained(field.pose)
             field = field.select(self._distinct(field, stage.keep), self.hand)
             if self._progress is not None:
                 planned = sum(each.approach.iterations + 1 for each in self.config.rounds)
@@ -101,22 +109,14 @@ class Tournament:
         if not np.isfinite(field.costs).any():
             raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
 
-    def _bred(self, problem: LeastSquares, field: Field, stage: Round) -> Field:
-        """The hypotheses, then the best of those that differ from a parent in one finger: redrawn, or another's."""
-        drawn, row, group = self._redrawn(field, stage)
-        if len(row) == 0:
-            return field
-        costs = _finite(to_numpy(problem.cost(drawn.pose, stage.approach, drawn.expected)))
-        chosen = []
-        for each in np.unique(group):
-            inside = np.flatnonzero(group == each)
-            keep = stage.crossings if each % 2 else stage.mutants
-            chosen.append(inside[np.argsort(costs[inside], kind="stable")[:keep]])
-        best = np.concatenate(chosen)
+    def _bred(self, field: Field, stage: Round) -> Field:
+        """The hypotheses, then those copies of each image's best, with one finger redrawn, that explain most."""
+        drawn, parents = self._redrawn(field)
+        best = best_rows(self._unexplained(drawn.pose), drawn.images, stage.redraws)
         drawn = drawn.select(best, self.hand)
         drawn.ids = self._born(len(best))
         self._parents |= {
-            int(child): int(field.ids[parent]) for child, parent in zip(drawn.ids, row[best], strict=True)
+            int(child): int(field.ids[parent]) for child, parent in zip(drawn.ids, parents[best], strict=True)
         }
         xp = namespace(self.hand.device)
         return Field(
@@ -126,37 +126,42 @@ class Tournament:
             np.concatenate([field.costs, drawn.costs]),
         )
 
-    def _redrawn(self, field: Field, stage: Round) -> tuple[Field, Rows, Rows]:
-        """Copies of the best hypotheses, with one finger from a grid or from another hypothesis.
+    def _redrawn(self, field: Field) -> tuple[Field, Rows]:
+        """Copies of the best hypothesis of each image, and the row that each is a copy of.
 
-        Returns them, the row that each is a copy of, and its group: parent and finger, and in the last bit whether the
-        finger is another hypothesis'.
+        In each, one finger is from a grid (mutation) or from a start that is turned alike (crossover).
         """
-        angles, expected, images = to_numpy(field.pose.angles), to_numpy(field.expected), field.images
+        angles, rotations, images = (to_numpy(each) for each in (field.pose.angles, field.pose.rotation, field.images))
+        starts = [to_numpy(each) for each in (self._starts.angles, self._starts.rotation, self._starts.image)]
         lower, upper = to_numpy(self.hand.lower), to_numpy(self.hand.upper)
-        copies, beliefs, rows, groups = [], [], [], []
-        for parent in best_rows(np.arange(len(images), dtype=np.float64), images, stage.parents):
-            partners = np.flatnonzero((images == images[parent]) & (np.arange(len(images)) != parent))[: stage.partners]
+        copies, rows = [], []
+        for parent in best_rows(field.costs, images, 1):
+            fingers, turned = (each[starts[2] == images[parent]] for each in starts[:2])
+            alike = np.einsum("aij,ij->a", turned, rotations[parent])
+            fingers = fingers[np.argsort(-alike, kind="stable")[:ALIKE]]
             for finger, grid in enumerate(GRIDS):
                 part = slice(ROWS * finger, ROWS * (finger + 1))
-                own = np.repeat(expected[parent : parent + 1, part], len(grid), axis=0)
-                sources = {0: (grid, own), 1: (angles[partners, part], expected[partners, part])}
-                for kind, wanted in enumerate((stage.mutants, stage.crossings)):
-                    if not wanted:
-                        continue
-                    fingers, belief = sources[kind]
-                    copy, believed = (np.repeat(each[[parent]], len(fingers), axis=0) for each in (angles, expected))
-                    copy[:, part] = np.clip(fingers, lower[part], upper[part])
-                    believed[:, part] = belief
-                    copies.append(copy)
-                    beliefs.append(believed)
-                    rows.append(np.full(len(fingers), parent))
-                    groups.append(np.full(len(fingers), 2 * (len(GRIDS) * int(parent) + finger) + kind))
-        row, device = np.concatenate([np.zeros(0, np.int64), *rows]), self.hand.device
-        drawn = field.select(row, self.hand)
-        drawn.pose.angles = to_device(np.concatenate([angles[:0], *copies]), device, angles.dtype)
-        drawn.expected = to_device(np.concatenate([expected[:0], *beliefs]), device, angles.dtype)
-        return drawn, row, np.concatenate([np.zeros(0, np.int64), *groups])
+                drawn = np.concatenate([grid, fingers[:, part]])
+                copy = np.repeat(angles[[parent]], len(drawn), axis=0)
+                copy[:, part] = np.clip(drawn, lower[part], upper[part])
+                copies.append(copy)
+                rows.append(np.full(len(drawn), parent))
+        row = np.concatenate(rows)
+        found = field.select(row, self.hand)
+        found.pose.angles = to_device(np.concatenate(copies), self.hand.device, angles.dtype)
+        return found, row
+
+    def _unexplained(self, pose: Pose) -> Floats:
+        """The share of its observation that each pose leaves unexplained, looked at coarsely."""
+        hand, images = self.hand, to_numpy(pose.image)
+        vertices = hand.vertices(hand.transforms(pose), hand.rest_of(pose))
+        shares = np.empty(len(images))
+        for image in np.unique(images):
+            rows = np.flatnonzero(images == image)
+            there = vertices[to_device(rows, hand.device, np.int64)]
+            crop, grid = self.evidence.grids[image]
+            shares[rows] = explain(there, hand.faces, crop, grid, JUDGE_STEP)
+        return np.where(np.isfinite(to_numpy(vertices).sum(axis=(1, 2))), shares, np.inf)
 
     def _distinct(self, field: Field, keep: int) -> Rows:
         """The best rows; of hypotheses that have become the same, only the better one."""

@@ -1,7 +1,7 @@
 """The bank of rendered poses: for each a short description of its image, and the pose, in few bytes.
 
-A description holds, for 16 x 16 cells of a view (handopt.proposals.features), the share that the hand covers and its
-mean depth, on the principal axes of all images. Poses whose descriptions are near look alike.
+A description holds what a small network makes of a view (handopt.proposals.features) before it guesses the pose, on the
+principal axes of all images. Images whose descriptions are near show poses that are near.
 """
 
 import zipfile
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from handopt.assets import asset
 from handopt.errors import HandoptError
+from handopt.proposals.network import Network, network_of
 
 Floats = NDArray[np.floating[Any]]
 
-CELLS: Final = 16
-DEPTH_UNIT_MM: Final = 60.0
-"""A depth that weighs as much as covering a whole cell."""
 ASSET: Final = "proposals.npz"
-FORMAT: Final = 1
+FORMAT: Final = 2
 FREE_ANGLES: Final = 22
 """Angles of the default rig that may move."""
 ANGLE_STEP_RAD: Final = 0.02
 QUATERNION_STEP: Final = 1 / 32000
 WRIST_STEP_MM: Final = 0.02
 SCALE_STEP: Final = 0.005
+NETWORK: Final = "network."
+"""What the names of the network's arrays begin with in the file."""
 _ARRAYS: Final = {
     "descriptions": (np.int8, 2),
     "step": (np.float32, 0),
@@ -47,11 +47,13 @@ _ARRAYS: Final = {
 class Bank:
     """N poses of the default right hand in views of their own.
 
-    descriptions: (N, d) int8 steps of `step`; mean: (512,) and axes: (512, d) of describe()'s numbers. middle: (45,)
-    rad, from which angles count. angles: (N, free) of the angles that may move; quaternions: (N, 4) w first, rig ->
-    view; wrists: (N, 3) from the view's centre; scales: (N,) from 1; all of them whole numbers of the steps above.
+    network: whose (hidden,) features of a view, less mean: (hidden,), on axes: (hidden, d), describe it. descriptions:
+    (N, d) int8 steps of `step`. middle: (45,) rad, from which angles count. angles: (N, free) of the angles that may
+    move; quaternions: (N, 4) w first, rig -> view; wrists: (N, 3) from the view's centre; scales: (N,) from 1; all of
+    them whole numbers of the steps above.
     """
 
+    network: Network
     descriptions: NDArray[np.int8]
     step: float
     mean: NDArray[np.float32]
@@ -73,26 +75,18 @@ class Bank:
     def _squares(self) -> NDArray[np.float32]:
         return np.asarray(np.square(self._floats).sum(axis=1))
 
-    def nearest(self, offset_mm: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-        """The rows of the most similar images, nearest first. offset_mm: (64, 64), NaN where no hand is."""
-        wanted = (describe(offset_mm[None])[0] - self.mean) @ self.axes / np.float32(self.step)
-        distance = self._squares - 2 * (self._floats @ wanted)
-        count = min(count, len(self))
-        rows = np.argpartition(distance, count - 1)[:count]
-        return np.asarray(rows[np.lexsort((rows, distance[rows]))])
+    def nearest(self, features: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The poses whose images are the most similar to any of several views, nearest first.
 
-
-def describe(offset_mm: Floats) -> NDArray[np.float32]:
-    """Describe views (N, 64, 64) mm, NaN where no hand is: (N, 512), covered shares of the cells and their depths."""
-    seen = np.isfinite(offset_mm)
-    depth = np.where(seen, offset_mm, 0) / DEPTH_UNIT_MM
-    size = offset_mm.shape[1] // CELLS
-
-    def cells(image: NDArray[Any]) -> NDArray[Any]:
-        blocks = image.reshape(len(image), CELLS, size, CELLS, size)
-        return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(image), -1))
-
-    return np.concatenate([cells(seen), cells(depth)], axis=1)
+        features: (T, hidden) of the views. Returns the rows (count,) of the poses, and to which view each is near.
+        """
+        wanted = (features - self.mean) @ self.axes / np.float32(self.step)
+        distance = self._squares[:, None] - 2 * (self._floats @ wanted.T) + np.square(wanted).sum(axis=1)
+        flat = distance.ravel()
+        count = min(count, len(flat))
+        places = np.argpartition(flat, count - 1)[:count]
+        rows, views = np.divmod(places[np.lexsort((places, flat[places]))], len(features))
+        return rows, views
 
 
 @cache
@@ -108,11 +102,15 @@ def load_bank(path: Path) -> Bank:
             if int(file["format"]) != FORMAT:
                 raise ValueError(f"format {int(file['format'])}, expected {FORMAT}")
             arrays = {name: file[name] for name in _ARRAYS}
+            network = network_of(
+                {name.removeprefix(NETWORK): file[name] for name in file.files if name.startswith(NETWORK)}
+            )
         for name, (dtype, dimensions) in _ARRAYS.items():
             if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
                 raise ValueError(f"{name} is {arrays[name].dtype} with {arrays[name].ndim} axes")
         width = arrays["descriptions"].shape[1]
-        shapes = {"mean": (2 * CELLS**2,), "axes": (2 * CELLS**2, width), "middle": (45,)}
+        hidden = network.weights["inner.bias"].size
+        shapes = {"mean": (hidden,), "axes": (hidden, width), "middle": (45,)}
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")
@@ -124,4 +122,4 @@ def load_bank(path: Path) -> Bank:
             raise ValueError(f"its arrays have {sorted(counts)} rows")
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise HandoptError(f"{path} is no usable bank of proposals ({error}): install handopt again") from error
-    return Bank(**{**arrays, "step": float(arrays["step"])})
+    return Bank(network, **{**arrays, "step": float(arrays["step"])})

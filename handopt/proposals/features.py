@@ -6,7 +6,7 @@ a cube of 240 mm around the centre.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ SIZE: Final = 64
 HALF_MM: Final = 120.0
 MM_PER_PX: Final = 2 * HALF_MM / SIZE
 CENTRE_REACH_MM: Final = 130.0
+OFFSET_SCALE_MM: Final = 100.0
+CHANNELS: Final = 2
 MIDDLE: Final = 0.5 * (SIZE - 1)
 
 
@@ -86,3 +88,10 @@ def view_rays(distance_mm: float) -> Floats:
     axis = (np.arange(SIZE) - MIDDLE) * (MM_PER_PX / distance_mm)
     x, y = np.meshgrid(axis, axis)
     return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+
+def encode(offset_mm: NDArray[Any]) -> FloatImage:
+    """The network's input (..., 64, 64, 2) of views (..., 64, 64): whether there is a hand, and its offset / 100 mm."""
+    seen = np.isfinite(offset_mm)
+    offset = np.where(seen, offset_mm, 0.0) / OFFSET_SCALE_MM
+    return np.stack([seen, offset], axis=-1).astype(np.float32)

@@ -1,7 +1,10 @@
-"""Poses that an observation may show: those of the most similar images of the bank."""
+"""Poses that an observation may show: guesses of a small network, and the poses of the most similar images of the bank.
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+Both look at the view four times, turned by quarter turns about the optical axis, which are exact.
+"""
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,8 @@ from handopt.proposals.bank import (
     Bank,
     default_bank,
 )
-from handopt.proposals.features import View, view_of
+from handopt.proposals.features import View, encode, view_of
+from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 
 if TYPE_CHECKING:
     from handopt.observation import Observation
@@ -23,10 +27,15 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+GUESSES: Final = 0.25
+"""Share of the proposals that are the network's own guesses."""
+TURNS: Final = 4
+_QUARTER: Final = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """K poses of a right hand that an observation may show, the most similar first.
+    """K poses of a right hand that an observation may show, the likeliest guesses first, then the most similar.
 
     rotation: (K, 3, 3) rig -> camera; translation_mm: (K, 3), where the wrist is; angles_rad: (K, 15, 3); scale: (K,).
     """
@@ -52,6 +61,15 @@ class Proposals:
             self.scale * (_palm_mm(own) / _palm_mm(rig)),
         )
 
+    def select(self, rows: Any) -> "Proposals":
+        """Some of the proposals."""
+        return Proposals(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    def joined(self, other: "Proposals") -> "Proposals":
+        """These proposals, then others."""
+        names = [each.name for each in fields(self)]
+        return Proposals(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+
 
 def propose(observation: "Observation", count: int = 64, bank: Bank | None = None) -> Proposals:
     """Propose poses of the default right hand for an observation; of a left hand give observation.mirrored().
@@ -62,8 +80,53 @@ def propose(observation: "Observation", count: int = 64, bank: Bank | None = Non
     chosen = default_bank() if bank is None else bank
     if not 1 <= count <= len(chosen):
         raise ShapeError(f"count must be between 1 and {len(chosen)}, not {count!r}")
-    view = view_of(observation)
-    return poses_in(view, chosen, chosen.nearest(view.offset_mm, count))
+    views = quarter_turns(view_of(observation))
+    features = chosen.network.features(encode(np.stack([view.offset_mm for view in views])))
+    own = guesses(views, chosen.network.hypotheses(features))
+    own = own.select(np.arange(min(len(own), int(GUESSES * count))))
+    rows, turns = chosen.nearest(features, count - len(own))
+    for turn in np.unique(turns):
+        own = own.joined(poses_in(views[turn], chosen, rows[turns == turn]))
+    return own
+
+
+def quarter_turns(view: View) -> list[View]:
+    """The four views of cameras that are turned about the optical axis."""
+    views = [view]
+    for _ in range(TURNS - 1):
+        last = views[-1]
+        views.append(View(last.offset_mm.T[:, ::-1], _QUARTER @ last.turn, last.distance_mm))
+    return views
+
+
+def guesses(views: list[View], heads: NDArray[np.float32]) -> Proposals:
+    """The poses that the heads (T, K, n) of views mean, the most probable first."""
+    decoded = [decode(rows, view) for rows, view in zip(heads, views, strict=True)]
+    joined = decoded[0]
+    for each in decoded[1:]:
+        joined = joined.joined(each)
+    logits = heads[..., -1].astype(np.float64)
+    share = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probability = (share / share.sum(axis=1, keepdims=True)).ravel()
+    return joined.select(np.argsort(-probability, kind="stable"))
+
+
+def decode(heads: NDArray[np.float32], view: View) -> Proposals:
+    """The poses in the camera's frame that the heads (K, n) of a view mean, in the heads' order."""
+    from handopt.rig import default_rig
+
+    limits = default_rig("right").limits
+    free = np.flatnonzero(limits.free)
+    six, bends, wrist, size, _ = np.split(heads.astype(np.float64), np.cumsum(head_sizes(len(free)))[:-1], axis=1)
+    angles = np.repeat(0.5 * (limits.lower + limits.upper).reshape(1, -1), len(heads), axis=0)
+    angles[:, free] += ANGLE_STD_RAD * bends
+    place = WRIST_STD_MM * wrist + [0.0, 0.0, view.distance_mm]
+    return Proposals(
+        rotation=view.turn.T @ _orthonormal(six),
+        translation_mm=place @ view.turn,
+        angles_rad=np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper),
+        scale=np.exp(LOG_SCALE_STD * size[:, 0]),
+    )
 
 
 def poses_in(view: View, bank: Bank, rows: NDArray[Any]) -> Proposals:
@@ -80,6 +143,14 @@ def poses_in(view: View, bank: Bank, rows: NDArray[Any]) -> Proposals:
         angles_rad=np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper),
         scale=1 + SCALE_STEP * bank.scales[rows],
     )
+
+
+def _orthonormal(six: Floats) -> Floats:
+    """Rotations (K, 3, 3) whose first two columns are (K, 6) made orthonormal (Zhou et al., CVPR 2019)."""
+    first = six[:, :3] / np.maximum(np.linalg.norm(six[:, :3], axis=1, keepdims=True), 1e-4)
+    second = six[:, 3:] - (six[:, 3:] * first).sum(axis=1, keepdims=True) * first
+    second /= np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-4)
+    return np.stack([first, second, np.cross(first, second)], axis=2)
 
 
 def _rotations(quaternions: Floats) -> Floats:

@@ -1,0 +1,95 @@
+"""The proposals' network in NumPy: convolutions as matrix products, and what its heads' numbers mean."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from handopt.proposals.features import CHANNELS, SIZE
+
+FloatImage = NDArray[np.float32]
+
+VERSION: Final = 1
+ANGLE_STD_RAD: Final = 0.5
+WRIST_STD_MM: Final = 50.0
+LOG_SCALE_STD: Final = 0.1
+
+
+def head_sizes(free: int) -> tuple[int, int, int, int, int]:
+    """How many numbers of a head are its rotation (6D), its free angles, its wrist, its log scale and its logit."""
+    return 6, free, 3, 1, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Weights as float32: (size * size * inputs, outputs) of a convolution, (inputs, outputs) of a dense layer.
+
+    A 5 x 5 convolution of stride 2; stages of a 3 x 3 convolution of stride 2 and a residual block of two of stride 1;
+    two dense layers; K heads. ReLU after all but the last. metadata: how it was trained.
+    """
+
+    weights: dict[str, FloatImage]
+    stages: int
+    heads: int
+    metadata: dict[str, Any]
+
+    def features(self, images: FloatImage) -> FloatImage:
+        """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, 2)."""
+        x = _relu(self._convolve(images, "stem", 5, 2))
+        for stage in range(self.stages):
+            x = _relu(self._convolve(x, f"stage{stage}.shrink", 3, 2))
+            inner = _relu(self._convolve(x, f"stage{stage}.first", 3, 1))
+            inner = self._convolve(inner, f"stage{stage}.second", 3, 1)
+            inner += x
+            x = _relu(inner)
+        x = _relu(self._dense(x.reshape(len(x), -1), "dense"))
+        return _relu(self._dense(x, "inner"))
+
+    def hypotheses(self, features: FloatImage) -> FloatImage:
+        """The heads (B, K, n) of features (B, hidden)."""
+        return self._dense(features, "head").reshape(len(features), self.heads, -1)
+
+    def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
+        return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)
+
+    def _dense(self, x: FloatImage, name: str) -> FloatImage:
+        return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+
+def convolve(x: FloatImage, weight: FloatImage, bias: FloatImage, size: int, stride: int) -> FloatImage:
+    """A convolution with zero padding of (size - 1) / 2.
+
+    x: (B, H, W, C); weight: (size * size * C, N), rows by window row, window column and channel; bias: (N,)
+    Returns (B, H / stride, W / stride, N).
+    """
+    pad = (size - 1) // 2
+    batch, height, width, channels = x.shape
+    padded = np.zeros((batch, height + 2 * pad, width + 2 * pad, channels), np.float32)
+    padded[:, pad : pad + height, pad : pad + width] = x
+    windows = sliding_window_view(padded, (size, size), axis=(1, 2))[:, ::stride, ::stride]
+    rows, columns = windows.shape[1:3]
+    patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(batch * rows * columns, size * size * channels)
+    product = patches @ weight
+    product += bias
+    return product.reshape(batch, rows, columns, -1)
+
+
+def _relu(x: FloatImage) -> FloatImage:
+    return np.maximum(x, np.float32(0), out=x)
+
+
+def network_of(arrays: Mapping[str, NDArray[Any]]) -> Network:
+    """The network of the arrays that scripts/train_proposals.py wrote. Raises ValueError or KeyError for others."""
+    metadata = json.loads(str(arrays["metadata"]))
+    if metadata["version"] != VERSION:
+        raise ValueError(f"a network of version {metadata['version']}, expected {VERSION}")
+    weights = {name: each.astype(np.float32) for name, each in arrays.items() if name != "metadata"}
+    network = Network(weights, int(metadata["stages"]), int(metadata["heads"]), metadata)
+    features = network.features(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))
+    if not np.isfinite(network.hypotheses(features)).all():
+        raise ValueError("a network that is not finite")
+    return network
