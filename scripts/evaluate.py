@@ -103,7 +103,7 @@ def ablated(part: str) -> Config:
     """The default settings without a part of the method.
 
     size: the hand keeps the rig's size (fit_case sees to it). proposals: fixed starts instead. tournament: the single
-    best proposal goes through all rounds alone. mutation: no finger is redrawn or exchanged. second-direction: vertices
+    best proposal goes through all rounds alone, once. mutation: no finger is redrawn or exchanged. second-direction: vertices
     may show anywhere.
     """
     config = Config()
@@ -115,7 +115,7 @@ def ablated(part: str) -> Config:
         return replace(config, rounds=tuple(each for each in config.rounds if not each.redraws))
     if part == "tournament":
         rounds = [replace(each, enter=min(1, each.enter), keep=1, redraws=0) for each in config.rounds]
-        return replace(config, rounds=tuple(rounds))
+        return replace(config, rounds=tuple(rounds), retry=1.0)
     return config
 
 

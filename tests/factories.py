@@ -9,10 +9,12 @@ import reference
 from numpy.typing import NDArray
 
 from handopt.camera import Camera
+from handopt.confidence import Signs
 from handopt.crop import Crop
 from handopt.observation import Observation
 from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig
+from handopt.uncertainty import Spread
 
 Floats = NDArray[np.float64]
 
@@ -120,6 +122,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         unexplained=0.21,
         confidence=0.93,
         joint_visible=np.arange(21) % 3 > 0,
+        joint_uncertainty_mm=2.0 + np.arange(21),
         alternatives=(Alternative("left" if side == "right" else "right", 0.32, joints + 15.0),),
         silhouette_iou=float(both.sum() / (observation.mask | (fitted > 0)).sum()),
         terms={"depth": float(total[-1]) * 0.9, "limits": float(total[-1]) * 0.1},
@@ -141,6 +144,8 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         trace=trace,
         renders=np.stack([splat(pose[0], crop, r) for pose, r in zip(poses, radius, strict=True)]),
         target=splat(truth, crop, float(radius[-1])),
+        signs=Signs(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
+        spread=Spread(np.full(21, 3.0), np.full(21, 1.0)),
     )
 
 

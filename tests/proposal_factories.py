@@ -1,4 +1,8 @@
-"""Rendered hands and observations of them, for tests of the proposals."""
+"""Small networks with random weights, a slow twin of their layers, and observations of rendered hands."""
+
+import itertools
+import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +10,8 @@ from numpy.typing import NDArray
 from handopt.camera import Camera
 from handopt.kinematics import forward_kinematics
 from handopt.observation import Observation, observe
+from handopt.proposals.features import CHANNELS, SIZE
+from handopt.proposals.network import VERSION, Network, head_sizes
 from handopt.raster import rasterise
 from handopt.rig import default_rig
 from handopt.skinning import skin
@@ -14,6 +20,73 @@ from handopt.synth.poses import HandSample
 Floats = NDArray[np.float64]
 
 CAMERA = Camera(475.0, 470.0, 322.3, 236.4, 640, 480, "test")
+FREE = 22
+HEADS = 5
+
+
+def random_weights(rng: np.random.Generator, heads: int = HEADS, widths: tuple[int, ...] = (3, 4, 6)) -> dict[str, Any]:
+    """Weights of a network with widths[0] filters at the start and a stage for each other width."""
+    weights: dict[str, Any] = {}
+
+    def layer(name: str, inputs: int, outputs: int) -> None:
+        weights[f"{name}.weight"] = (rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
+        weights[f"{name}.bias"] = (0.3 * rng.normal(size=outputs)).astype(np.float32)
+
+    layer("stem", 25 * CHANNELS, widths[0])
+    for stage, (before, width) in enumerate(itertools.pairwise(widths)):
+        layer(f"stage{stage}.shrink", 9 * before, width)
+        layer(f"stage{stage}.first", 9 * width, width)
+        layer(f"stage{stage}.second", 9 * width, width)
+    side = SIZE >> len(widths)
+    layer("dense", side * side * widths[-1], 7)
+    layer("inner", 7, 7)
+    layer("head", 7, heads * sum(head_sizes(FREE)))
+    return weights
+
+
+def random_network(rng: np.random.Generator, heads: int = HEADS, widths: tuple[int, ...] = (3, 4, 6)) -> Network:
+    """A network of random weights."""
+    return Network(random_weights(rng, heads, widths), len(widths) - 1, heads, {})
+
+
+def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The arrays of a file with these weights."""
+    return {"metadata": json.dumps({"version": VERSION, "heads": HEADS, "stages": 2, **changes}), **weights}
+
+
+def slow_convolution(x: Floats, weight: Floats, bias: Floats, size: int, stride: int) -> Floats:
+    """A convolution of one image (H, W, C) in loops, in float64."""
+    height, width, channels = x.shape
+    kernel = weight.reshape(size, size, channels, -1).astype(np.float64)
+    pad = (size - 1) // 2
+    result = np.zeros((height // stride, width // stride, kernel.shape[-1]))
+    for i in range(result.shape[0]):
+        for j in range(result.shape[1]):
+            result[i, j] = bias
+            for k in range(size):
+                for m in range(size):
+                    row, column = i * stride + k - pad, j * stride + m - pad
+                    if 0 <= row < height and 0 <= column < width:
+                        result[i, j] += x[row, column] @ kernel[k, m]
+    return result
+
+
+def slow_heads(network: Network, image: Floats) -> Floats:
+    """The heads (K, n) of an image (64, 64, 2), layer by layer in loops."""
+    w = network.weights
+
+    def layer(x: Floats, name: str, size: int, stride: int) -> Floats:
+        return slow_convolution(x, w[f"{name}.weight"], w[f"{name}.bias"], size, stride)
+
+    x = np.maximum(layer(image, "stem", 5, 2), 0)
+    for stage in range(network.stages):
+        x = np.maximum(layer(x, f"stage{stage}.shrink", 3, 2), 0)
+        inner = np.maximum(layer(x, f"stage{stage}.first", 3, 1), 0)
+        x = np.maximum(x + layer(inner, f"stage{stage}.second", 3, 1), 0)
+    numbers = x.ravel()
+    for name in ("dense", "inner"):
+        numbers = np.maximum(numbers @ w[f"{name}.weight"].astype(np.float64) + w[f"{name}.bias"], 0)
+    return (numbers @ w["head.weight"].astype(np.float64) + w["head.bias"]).reshape(network.heads, -1)
 
 
 def posed_sample(sample: HandSample, wrist_mm: Floats, turn: Floats | None = None) -> tuple[Floats, Floats]:

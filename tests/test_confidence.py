@@ -8,7 +8,7 @@ import pytest
 from factories import fit_result
 
 from handopt import HandoptError, fit
-from handopt.confidence import LARGEST_GAP, WEIGHTS, Signs, confidence
+from handopt.confidence import LARGEST_GAP, WEIGHTS, Signs, confidence, sure
 
 GOOD = Signs(unexplained=np.log(0.12), gap=0.8, visible=0.8, likeness=0.95, border=0.0)
 
@@ -46,8 +46,9 @@ def test_objects_are_no_confident_hands(seed: int) -> None:
 def test_the_regression_finds_the_weights_of_a_logistic_model() -> None:
     rng = np.random.default_rng(5)
     signs = rng.normal(size=(20_000, 2))
-    success = rng.random(len(signs)) < calibrate.sure(np.array([0.5, 2.0, -1.0]), signs)
-    assert np.abs(calibrate.regress(signs, success) - [0.5, 2.0, -1.0]).max() < 0.1
+    success = rng.random(len(signs)) < sure(np.array([0.5, 2.0, -1.0]), signs)
+    rows = [calibrate.Row("easy", bool(good), tuple(each)) for good, each in zip(success, signs, strict=True)]
+    assert np.abs(calibrate.regress(rows) - [0.5, 2.0, -1.0]).max() < 0.1
 
 
 def test_an_image_is_cut_within_the_hand() -> None:

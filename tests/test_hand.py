@@ -33,7 +33,7 @@ def pose() -> Pose:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_array_is_on_the_device_in_its_precision(dtype: type, device: Place) -> None:
     hand = Hand.of(default_rig("right"), device.device, dtype)
-    whole = {"indices", "parents", "articulated", "keypoint_joints", "bones", "ancestry", "columns"}
+    whole = {"indices", "parents", "articulated", "keypoint_joints", "bones", "faces", "ancestry", "columns"}
     for name, array in vars(hand).items():
         if name == "device":
             continue
@@ -126,7 +126,8 @@ def test_a_coarse_hand_has_some_of_the_vertices(count: int, hand: Hand, pose: Po
     for name in ("normals", "indices", "weights"):
         assert_same_bits(getattr(coarse, name), getattr(hand, name)[rows], name)
     assert_same_bits(coarse.vertex_basis, hand.vertex_basis[:, rows].copy(), "vertex_basis")
-    others = {"device", "rest", "normals", "indices", "weights", "vertex_basis"}
+    assert len(coarse.faces) == 0
+    others = {"device", "rest", "normals", "indices", "weights", "vertex_basis", "faces"}
     assert all(getattr(coarse, name) is array for name, array in vars(hand).items() if name not in others)
     for array in vars(coarse).values():
         assert array is CPU or array.flags.c_contiguous

@@ -17,7 +17,7 @@ FOCAL = 475.0
 def hand_in(depth: Any, step: int) -> tuple[Any, Any, Any]:
     """Depth, mask and arm of the best candidate of an image thinned by step."""
     frame = take_apart(thinned(depth, step), thinned_camera(CAMERA, step))
-    grown = [candidate for palm in propose_palms(frame) if (candidate := grow(frame, palm, 400.0)) is not None]
+    grown = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
     return in_pixels(max(grown, key=lambda candidate: candidate.score), depth, CAMERA, step)
 
 

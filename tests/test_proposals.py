@@ -8,20 +8,22 @@ from build_proposals import compress
 from compare import assert_close, assert_same_bits
 from examples import example
 from numpy.typing import NDArray
+from proposal_factories import as_arrays, random_network, random_weights
 from proposal_images import EMPTY, UNIT_MM, render_images, sample_poses
 
 from handopt.errors import HandoptError, ShapeError
 from handopt.hand import MIRROR
 from handopt.observation import observe
 from handopt.proposals import Bank, default_bank, propose
-from handopt.proposals.bank import CELLS, DEPTH_UNIT_MM, FORMAT, describe, load_bank
-from handopt.proposals.features import View
-from handopt.proposals.propose import poses_in
+from handopt.proposals.bank import FORMAT, NETWORK, load_bank
+from handopt.proposals.features import MIDDLE, View, encode
+from handopt.proposals.network import WRIST_STD_MM, head_sizes, network_of
+from handopt.proposals.propose import guesses, poses_in, quarter_turns
 from handopt.rig import default_rig, with_proportions
 
 Arrays = dict[str, NDArray]
 
-AXES = 12
+AXES = 6
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,9 @@ def images() -> Arrays:
 
 @pytest.fixture(scope="module")
 def bank(images: Arrays) -> Bank:
-    arrays = compress(images, AXES)
-    return Bank(**{**arrays, "step": float(arrays["step"])})
+    network = random_network(np.random.default_rng(2))
+    arrays = compress(images, network, AXES)
+    return Bank(network, **{**arrays, "step": float(arrays["step"])})
 
 
 def offsets(images: Arrays, row: int) -> NDArray[np.float32]:
@@ -41,23 +44,45 @@ def offsets(images: Arrays, row: int) -> NDArray[np.float32]:
     return np.where(stored == EMPTY, np.nan, stored * np.float32(UNIT_MM)).astype(np.float32)
 
 
-def test_a_description_is_of_covered_shares_and_mean_depths() -> None:
-    view = np.full((1, 64, 64), np.nan, np.float32)
-    view[0, :4, :2] = 30.0  # half of the first cell
-    described = describe(view)[0]
-    assert described.shape == (2 * CELLS**2,)
-    assert described[0] == 0.5
-    assert described[CELLS**2] == pytest.approx(0.5 * 30 / DEPTH_UNIT_MM)
-    assert np.count_nonzero(described) == 2
-
-
 def test_every_image_finds_itself_and_the_order_is_by_distance(images: Arrays, bank: Bank) -> None:
-    found = [bank.nearest(offsets(images, row), 5) for row in range(len(bank))]
+    described = bank.network.features(encode(np.stack([offsets(images, row) for row in range(len(bank))])))
+    found = [bank.nearest(described[[row]], 5)[0] for row in range(len(bank))]
     assert np.mean([rows[0] == row for row, rows in enumerate(found)]) > 0.98
-    described = np.stack([describe(offsets(images, row)[None])[0] for row in range(len(bank))])
     wanted = (described[7] - bank.mean) @ bank.axes / bank.step
     distance = np.linalg.norm(bank.descriptions - wanted, axis=1)
     assert_same_bits(found[7], np.argsort(distance, kind="stable")[:5], "brute force")
+    rows, views = bank.nearest(described[[7, 30]], 2)
+    assert sorted(zip(rows.tolist(), views.tolist(), strict=True)) == [(7, 0), (30, 1)]
+
+
+def test_quarter_turns_propose_the_same_poses(images: Arrays, bank: Bank) -> None:
+    view = View(offsets(images, 3), np.eye(3), 500.0)
+    views = quarter_turns(view)
+    assert len(views) == 4
+    for turned in views:
+        # The pose of the image, found in the view that is turned, is where it is in the view itself.
+        camera = turned.turn.T
+        assert_close(camera @ turned.turn, np.eye(3), atol=1e-12, reason="a rotation")
+    row, column = 20, 40
+    x, y = column - MIDDLE, row - MIDDLE
+    there = views[1].turn @ [x, y, 0]
+    assert views[1].offset_mm[int(there[1] + MIDDLE), int(there[0] + MIDDLE)] == pytest.approx(
+        view.offset_mm[row, column], nan_ok=True
+    )
+
+
+def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
+    view = View(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
+    free = int(default_rig("right").limits.free.sum())
+    heads = np.zeros((1, 3, sum(head_sizes(free))), np.float32)
+    heads[..., 0], heads[..., 4] = 2.0, 3.0  # columns along x and y
+    heads[0, :, 6 + free] = [0.0, 1.0, 2.0]  # x of the wrist
+    heads[0, :, -1] = [0.1, 2.0, 0.7]
+    found = guesses([view], heads)
+    assert_close(found.rotation, np.tile(np.eye(3), (3, 1, 1)), atol=1e-12, reason="orthonormal already")
+    assert_close(found.translation_mm[:, 0], WRIST_STD_MM * np.array([1.0, 2.0, 0.0]), atol=1e-6, reason="by logit")
+    assert (found.translation_mm[:, 2] == 500).all()
+    assert (found.scale == 1).all()
 
 
 def test_poses_are_stored_to_a_small_error(images: Arrays, bank: Bank) -> None:
@@ -88,8 +113,7 @@ def test_the_bank_covers_the_limits_of_size() -> None:
     assert len(bank) > 100_000
     rig = default_rig("right")
     assert bank.angles.shape[1] == rig.limits.free.sum()
-    assert bank.mean.shape == (2 * CELLS**2,)
-    assert bank.axes.shape == (2 * CELLS**2, bank.descriptions.shape[1])
+    assert bank.axes.shape == (len(bank.mean), bank.descriptions.shape[1])
 
 
 def test_a_mirrored_observation_has_proposals_of_its_own_frame() -> None:
@@ -123,11 +147,18 @@ def test_senseless_counts_are_refused(count: int) -> None:
 
 def test_a_broken_bank_says_what_to_do(tmp_path: Path, images: Arrays) -> None:
     path = tmp_path / "bank.npz"
-    arrays = compress(images, AXES)
+    weights = random_weights(np.random.default_rng(2))
+    arrays = compress(images, network_of(as_arrays(weights)), AXES)
+    arrays |= {NETWORK + name: np.asarray(each) for name, each in as_arrays(weights).items()}
     np.savez(path, format=np.int64(FORMAT), **arrays)
     assert len(load_bank(path)) == 120
     broken: dict[str, Arrays] = {
-        "format 2": {**arrays, "format": np.int64(2)},
+        "format 1": {**arrays, "format": np.int64(1)},
+        "version 9": {
+            **arrays,
+            "format": np.int64(FORMAT),
+            NETWORK + "metadata": np.asarray(as_arrays(weights, version=9)["metadata"]),
+        },
         "rows": {**arrays, "format": np.int64(FORMAT), "scales": arrays["scales"][:3]},
         "angles is float64": {**arrays, "format": np.int64(FORMAT), "angles": arrays["angles"].astype(float)},
         "not a file in the archive": {"format": np.int64(FORMAT)},

@@ -14,7 +14,7 @@ from handopt.surfaces import take_apart
 
 def candidates(scene: Scene) -> list[Candidate]:
     frame = take_apart(scene.photograph().astype(np.float32), CAMERA)
-    grown = [grow(frame, palm, 400.0) for palm in propose_palms(frame)]
+    grown = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
     return sorted((one for one in grown if one is not None), key=lambda one: -one.score)
 
 
@@ -72,7 +72,7 @@ def test_nothing_grows_where_nothing_is() -> None:
     scene.plane(np.array([0.0, 0.0, 1.0]), 900.0, WALL)
     frame = take_apart(scene.photograph().astype(np.float32), CAMERA)
     label = int(frame.labels[240, 320])
-    assert grow(frame, Palm(np.array([0.0, 0.0, 650.0]), 30.0, label), 400.0) is None
+    assert grow(frame, Palm(np.array([0.0, 0.0, 650.0]), 30.0, label), 400.0) == []
 
 
 def test_distance_and_the_border_count_against_a_candidate() -> None:
