@@ -149,7 +149,7 @@ class FitResult:
             "unexplained": self.unexplained,
             "confidence": self.confidence,
             "joint_visible": self.joint_visible,
-            "joint_uncertainty_mm": self.joint_uncertainty_mm,
+            "joint_uncertainty_mm": np.round(self.joint_uncertainty_mm, 2),
             "hand_margin": self.hand_margin,
             "alternatives": [vars(alternative) for alternative in self.alternatives],
             "terms": self.terms,
