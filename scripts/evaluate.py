@@ -103,8 +103,8 @@ def ablated(part: str) -> Config:
     """The default settings without a part of the method.
 
     size: the hand keeps the rig's size (fit_case sees to it). proposals: fixed starts instead. tournament: the single
-    best proposal goes through all rounds alone, once. mutation: no finger is redrawn or exchanged. second-direction: vertices
-    may show anywhere.
+    best proposal goes through all rounds alone, once. mutation: no finger is redrawn or exchanged. second-direction:
+    vertices may show anywhere.
     """
     config = Config()
     if part == "proposals":
