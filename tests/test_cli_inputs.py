@@ -79,11 +79,11 @@ def test_images_are_found_once_and_in_order(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / name).touch()
     (tmp_path / "deep.png").mkdir()
     found = [tmp_path / name for name in ("a.PNG", "b.png", "c.npy")]
-    assert find_images([tmp_path]) == found
-    assert find_images([tmp_path / "c.npy", tmp_path]) == [found[2], *found[:2]]
+    assert list(find_images([tmp_path])) == found
+    assert list(find_images([tmp_path / "c.npy", tmp_path])) == [found[2], *found[:2]]
     monkeypatch.chdir(tmp_path)
-    assert find_images([Path("b.png"), tmp_path / "b.png"]) == [Path("b.png")]
-    assert find_images([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"], "what is named is tried"
+    assert list(find_images([Path("b.png"), tmp_path / "b.png"])) == [Path("b.png")]
+    assert list(find_images([tmp_path / "notes.txt"])) == [tmp_path / "notes.txt"], "what is named is tried"
 
 
 def test_a_folder_that_cannot_be_listed_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
