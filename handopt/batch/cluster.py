@@ -70,12 +70,17 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task]) -> Iterator[Outcome
     given = [Task(task.image.absolute(), task.folder.absolute()) for task in tasks]
     count = _workers(client)
     asked = time.monotonic()
-    size = max(1, min(CHUNK, len(tasks) // (CHUNKS_PER_WORKER * max(1, count))))
+    size = chunk_size(len(tasks), count)
     queue = deque(range(first, min(first + size, len(tasks))) for first in range(0, len(tasks), size))
+    suspects: deque[int] = deque()  # Dask blames all that a lost worker had: these are tried again one at a time
+    alone: set[int] = set()
     done = as_completed()
     chunks: dict[str, tuple[Any, range]] = {}
 
     def submit() -> None:
+        if not queue and not chunks and suspects:
+            suspect = suspects.popleft()
+            queue.append(range(suspect, suspect + 1))
         while queue and len(chunks) < IN_FLIGHT * max(1, count):
             chunk = queue.popleft()
             key = f"{name}-{chunk.start}-{secrets.token_hex(4)}"
@@ -93,10 +98,12 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task]) -> Iterator[Outcome
                 raise WorkerError(
                     f"the cluster gave up a chunk of images ({future.status}); run the same command again"
                 )
-            if isinstance(error, KilledWorker) and len(chunk) > 1:
-                queue.extend(range(index, index + 1) for index in chunk)
-            elif isinstance(error, KilledWorker):
-                yield _given_up(tasks[chunk.start])
+            if isinstance(error, KilledWorker):
+                if chunk.start in alone:
+                    yield _given_up(tasks[chunk.start])
+                else:
+                    suspects.extend(chunk)
+                    alone.update(chunk)
             elif error is not None:
                 raise WorkerError(f"a worker of the cluster failed: {type(error).__name__}: {error}") from error
             else:
@@ -109,6 +116,11 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task]) -> Iterator[Outcome
     finally:
         with suppress(Exception):
             client.cancel([future for future, _ in chunks.values()], force=True)
+
+
+def chunk_size(images: int, workers: int) -> int:
+    """Images of a chunk: few enough that all workers end at about the same time."""
+    return max(1, min(CHUNK, images // (CHUNKS_PER_WORKER * max(1, workers))))
 
 
 def _work(name: str, tasks: list[Task]) -> list[Outcome]:

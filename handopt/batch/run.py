@@ -1,7 +1,7 @@
 """A run over many images: in this process, in several, or on a cluster."""
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from handopt.batch.job import Job, Progress
@@ -35,21 +35,32 @@ def run(
     progress: called with iterations of a fit in this process. talk: called with sentences on the cluster. Raises
     WorkerError where processes cannot start or the cluster cannot be reached.
     """
-    for folder in {task.folder.parent for task in tasks}:
-        remove_stale(folder)
+    _clear_up(tasks)
+    try:
+        yield from _outcomes(job, tasks, where, progress, talk)
+    finally:
+        _clear_up(tasks)  # after workers that were lost
+
+
+def _outcomes(
+    job: Job, tasks: Sequence[Task], where: Where, progress: Progress | None, talk: Callable[[str], None]
+) -> Iterator[Outcome]:
     if where.workers is not None or where.cluster is not None:
         from handopt.batch.cluster import on_cluster
 
-        yield from on_cluster(job, tasks, address=where.cluster, workers=where.workers, talk=talk)
-        return
+        return on_cluster(job, tasks, address=where.cluster, workers=where.workers, talk=talk)
     count = min(len(tasks), where.jobs or processes_that_pay(len(tasks), job.settings["device"]))
     if count > 1:
         from handopt.batch.pool import in_processes
 
-        yield from in_processes(job, tasks, count)
-        return
-    for task in tasks:
-        yield job.run(task, progress)
+        return in_processes(job, tasks, count)
+    return (job.run(task, progress) for task in tasks)
+
+
+def _clear_up(tasks: Sequence[Task]) -> None:
+    """Remove what processes that were killed have left."""
+    for folder in {task.folder.parent for task in tasks}:
+        remove_stale(folder)
 
 
 def processes_that_pay(images: int, device: str) -> int:

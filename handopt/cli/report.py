@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,7 +67,7 @@ class Report(AbstractContextManager["Report"]):
     def outcome(self, outcome: "Outcome") -> None:
         """Print a result, or why there is none for an image, on one line."""
         name = click.format_filename(outcome.task.image)
-        self._assumptions(name, outcome.notes)
+        self._assumptions(outcome.task.image, outcome.notes)
         if self._verbosity >= 1:
             for line in outcome.details:
                 self.talk(f"{name}: {line}")
@@ -100,18 +101,19 @@ class Report(AbstractContextManager["Report"]):
                 verb = "were skipped" if status == "skipped" else "failed"
                 self.talk(f"{self.counts[status]} of {self._total} images {verb}.")
 
-    def _assumptions(self, name: str, sentences: tuple[str, ...]) -> None:
+    def _assumptions(self, image: Path, sentences: tuple[str, ...]) -> None:
         """Say what was assumed about an image; of many images each sentence once, and not without end."""
         if self._verbosity < 0:
             return
         for sentence in sentences:
-            if self._total > 1 and (sentence in self._said or len(self._said) > MAX_SENTENCES):
+            kind = sentence.replace(str(image.with_suffix("")), "") if self._total > 1 else f"{image}: {sentence}"
+            if kind in self._said or len(self._said) > MAX_SENTENCES:
                 continue
-            self._said.add(sentence)
+            self._said.add(kind)
             if len(self._said) > MAX_SENTENCES:
                 self.talk("What else is assumed stands in each result.json.")
             else:
-                self.talk(f"{name}: {sentence}")
+                self.talk(f"{click.format_filename(image)}: {sentence}")
 
     def _line(self, outcome: "Outcome") -> str:
         if self._as_json:
