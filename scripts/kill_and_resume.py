@@ -34,12 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     whole, disturbed = options.output / "whole", options.output / "disturbed"
     report: dict[str, Any] = {"undisturbed": watched(command(options, whole), whole)}
-    seconds = report["undisturbed"]["seconds"]
+    total = report["undisturbed"]["images"]
     rng = random.Random(options.seed)
-    report["kills"] = [
-        killed(command(options, disturbed), disturbed, rng.uniform(0, 1.6 * seconds / (options.kills + 1)))
-        for _ in range(options.kills)
-    ]
+    moments = sorted(rng.uniform(0, 0.95 * total) for _ in range(options.kills))
+    report["kills"] = [killed(command(options, disturbed), disturbed, moment, rng.random()) for moment in moments]
     report["resumed"] = watched(command(options, disturbed), disturbed)
     report["differences"] = differences(whole, disturbed)
     print(json.dumps(report, indent=2))
@@ -70,16 +68,15 @@ def watched(words: list[str], output: Path) -> dict[str, Any]:
     }
 
 
-def killed(words: list[str], output: Path, after_s: float) -> dict[str, Any]:
-    """Kill a run some time after its first image has ended; its workers are left to notice it by themselves."""
+def killed(words: list[str], output: Path, images: float, wait_s: float) -> dict[str, Any]:
+    """Kill a run some time after so many images have ended; its workers are left to notice it by themselves."""
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        before = lines(output)
-        while process.poll() is None and lines(output) <= before:
+        while process.poll() is None and lines(output) < images:
             time.sleep(POLL_S)
-        time.sleep(after_s)
+        time.sleep(wait_s)
         process.kill()
     left = [str(path.relative_to(output)) for path in output.rglob(".handopt-*")]
-    return {"after_s": round(after_s, 2), "exit": process.returncode, "images": lines(output), "unfinished": left}
+    return {"exit": process.returncode, "images": lines(output), "unfinished": left}
 
 
 def lines(output: Path) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,11 @@ def test_another_run_replaces_the_lines_of_its_images_and_keeps_the_others(tmp_p
         summary.add(outcome("a"))
         summary.add(outcome("b"))
     assert rows(tmp_path) == [("b", DONE), ("a", DONE), ("x", FAILED)]
+    with Summary(tmp_path, images("a", "b")) as summary:
+        summary.add(replace(outcome("a"), before=True))
+        assert len(rows(tmp_path)) == 3, "it has its line"
+        summary.add(replace(outcome("y"), before=True))
+    assert rows(tmp_path) == [("a", DONE), ("b", DONE), ("x", FAILED), ("y", DONE)]
 
 
 def test_what_a_kill_cut_off_goes_and_what_was_done_stays(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class Summary:
         """output: the folder, which is made where it is missing. Raises OutputError."""
         self.path = output / SUMMARY_NAME
         self._images = images
+        self._known: set[str] = set()  # images that were done before and have their line
         try:
             output.mkdir(parents=True, exist_ok=True)
             self._folder = os.open(output, os.O_RDONLY)
@@ -61,7 +62,9 @@ class Summary:
             os.close(self._folder)
 
     def add(self, outcome: Outcome) -> None:
-        """Append a line. Raises OutputError."""
+        """Append a line, unless it is there from an earlier run. Raises OutputError."""
+        if outcome.before and str(outcome.task.image) in self._known:
+            return
         try:
             self._append((outcome.to_json() + "\n").encode("utf-8"))
         except OSError as error:
@@ -92,6 +95,7 @@ class Summary:
         places = _last_lines(self.path, None if finished else {str(image) for image in self._images})
         order = [name for image in self._images if (name := str(image)) in places]
         ours = set(order)
+        self._known = ours
         order += [name for name in places if name not in ours]
         aside = self.path.with_name(f".handopt-{secrets.token_hex(6)}.summary")
         try:
