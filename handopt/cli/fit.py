@@ -165,9 +165,9 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: 
         left = len(tasks)
         for outcome in outcomes:
             left -= 1
-            report.outcome(outcome)
             if summary is not None:
                 summary.add(outcome)
+            report.outcome(outcome)
             if outcome.full and left:
                 report.stopped(left)
                 break
