@@ -9,7 +9,7 @@ from batch_jobs import NamedJob, tasks_of
 from handopt import backend
 from handopt.backend import Device
 from handopt.batch import run as module
-from handopt.batch.outcome import DONE
+from handopt.batch.outcome import DONE, FAILED
 from handopt.batch.run import Where, processes_that_pay, run
 
 
@@ -25,6 +25,15 @@ def test_jobs_are_processes(tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path, "a", "b")
     assert len(list(run(NamedJob(), tasks, Where(jobs=2)))) == 2
     assert all((task.folder / "process").read_text() != str(os.getpid()) for task in tasks)
+
+
+@pytest.mark.process
+def test_a_long_run_survives_a_crash_also_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 1)
+    tasks = tasks_of(tmp_path, "killer", *(f"i{number}" for number in range(module.IMAGES_PER_PROCESS)))
+    outcomes = {outcome.task.image.stem: outcome.status for outcome in run(NamedJob(), tasks, Where())}
+    assert outcomes.pop("killer") == FAILED
+    assert list(outcomes.values()) == [DONE] * module.IMAGES_PER_PROCESS
 
 
 def test_one_process_a_core_but_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:

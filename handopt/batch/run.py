@@ -50,7 +50,7 @@ def _outcomes(
 
         return on_cluster(job, tasks, address=where.cluster, workers=where.workers, talk=talk)
     count = min(len(tasks), where.jobs or processes_that_pay(len(tasks), job.settings["device"]))
-    if count > 1:
+    if count > 1 or (where.jobs is None and len(tasks) > IMAGES_PER_PROCESS):  # a crash must not end a long run
         from handopt.batch.pool import in_processes
 
         return in_processes(job, tasks, count)
