@@ -9,10 +9,15 @@ from typing import Any
 
 from handopt.batch.outcome import DONE, Outcome, Task
 
+PAUSE_S = 0.2
+
 
 @dataclass(frozen=True)
 class NamedJob:
-    """Images whose names begin with 'killer' kill their process, 'once' the first time only; 'slow' ones take long."""
+    """Images whose names begin with 'killer' kill their process, 'once' the first time only.
+
+    'slow' ones take a minute, 'pause' ones PAUSE_S.
+    """
 
     settings: dict[str, Any] = field(default_factory=lambda: {"device": "cpu"})
 
@@ -28,8 +33,8 @@ class NamedJob:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        if name.startswith("slow"):
-            time.sleep(60)
+        if name.startswith(("slow", "pause")):
+            time.sleep(60 if name.startswith("slow") else PAUSE_S)
         task.folder.mkdir(parents=True)
         (task.folder / "process").write_text(str(os.getpid()))
         return Outcome(task, DONE, fit=str(os.environ.get("OMP_NUM_THREADS")), iou=1.0, median_mm=1.0)

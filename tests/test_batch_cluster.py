@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ def test_an_image_that_kills_every_worker_fails_and_the_rest_is_done(
     assert failed.status == FAILED
     assert "every worker that worked on it was lost" in str(failed.error)
     assert {name: outcome.status for name, outcome in outcomes.items()} == dict.fromkeys("abcde", DONE)
+
+
+def test_two_workers_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent))
+    tasks = tasks_of(tmp_path, *(f"pause{number}" for number in range(20)))
+    ended = {outcome.task for outcome in on_cluster(NamedJob(), tasks, address=None, workers=2)}
+    assert ended == set(tasks)
+    shares = Counter((task.folder / "process").read_text() for task in tasks)
+    assert len(shares) == 2
+    assert min(shares.values()) >= 4
 
 
 def test_chunks_are_small_enough_for_all_and_few_enough_for_the_scheduler() -> None:

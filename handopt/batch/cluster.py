@@ -159,7 +159,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
                     threads_per_worker=1,
                     processes=True,
                     memory_limit=0,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                 )
             ).scheduler_address
