@@ -16,7 +16,8 @@ PAUSE_S = 0.2
 class NamedJob:
     """Images whose names begin with 'killer' kill their process, 'once' the first time only.
 
-    'slow' ones take a minute, 'pause' ones PAUSE_S.
+    'slow' ones take a minute, 'pause' ones PAUSE_S, and 'pair' ones until two processes
+    are at work.
     """
 
     settings: dict[str, Any] = field(default_factory=lambda: {"device": "cpu"})
@@ -35,9 +36,19 @@ class NamedJob:
             os.kill(os.getpid(), signal.SIGKILL)
         if name.startswith(("slow", "pause")):
             time.sleep(60 if name.startswith("slow") else PAUSE_S)
+        if name.startswith("pair"):
+            _wait_for_another(task.folder.parent / "processes")
         task.folder.mkdir(parents=True)
         (task.folder / "process").write_text(str(os.getpid()))
         return Outcome(task, DONE, fit=str(os.environ.get("OMP_NUM_THREADS")), iou=1.0, median_mm=1.0)
+
+
+def _wait_for_another(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 30
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 class BrokenJob(NamedJob):

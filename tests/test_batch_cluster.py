@@ -89,12 +89,12 @@ def test_an_image_that_kills_every_worker_fails_and_the_rest_is_done(
 
 def test_two_workers_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent))
-    tasks = tasks_of(tmp_path, *(f"pause{number}" for number in range(20)))
+    tasks = tasks_of(tmp_path, *(f"pause{number}" for number in range(12)))
     ended = {outcome.task for outcome in on_cluster(NamedJob(), tasks, address=None, workers=2)}
     assert ended == set(tasks)
     shares = Counter((task.folder / "process").read_text() for task in tasks)
     assert len(shares) == 2
-    assert min(shares.values()) >= 4
+    assert min(shares.values()) >= 2
 
 
 def test_chunks_are_small_enough_for_all_and_few_enough_for_the_scheduler() -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 
 def test_every_image_is_done_once_by_processes_of_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    tasks = tasks_of(tmp_path, *(f"i{number}" for number in range(12)))
+    tasks = tasks_of(tmp_path, *(f"pair{number}" for number in range(12)))
     outcomes = list(in_processes(NamedJob(), tasks, 2))
     assert {outcome.task for outcome in outcomes} == set(tasks)
     assert len(outcomes) == len(tasks)
