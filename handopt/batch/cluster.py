@@ -2,11 +2,12 @@
 
 import logging
 import secrets
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,8 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if address is None:
-            address = stack.enter_context(
-                distributed.LocalCluster(
+            with _deaf_to_ctrl_c():
+                local = distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
@@ -162,7 +163,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
                     dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                 )
-            ).scheduler_address
+            address = stack.enter_context(local).scheduler_address
         if Path(address).is_file():
             return distributed.Client(scheduler_file=address, timeout=CONNECT_S)
         return distributed.Client(address, timeout=CONNECT_S)
@@ -171,6 +172,19 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
             f"no Dask scheduler answers at {address}: {' '.join(str(error).split()) or type(error).__name__}; "
             "change --cluster, or use --workers N on this machine"
         ) from error
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that start meanwhile ignore Ctrl-C, which goes to all of them: the first one decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check(client: Any, workers: int | None, talk: Callable[[str], None]) -> None:

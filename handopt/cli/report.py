@@ -106,7 +106,7 @@ class Report(AbstractContextManager["Report"]):
         if self._verbosity < 0:
             return
         for sentence in sentences:
-            kind = sentence.replace(str(image.with_suffix(".json")), "") if self._total > 1 else f"{image}: {sentence}"
+            kind = sentence.replace(image.with_suffix(".json").name, "") if self._total > 1 else f"{image}: {sentence}"
             if kind in self._said or len(self._said) > MAX_SENTENCES:
                 continue
             self._said.add(kind)
