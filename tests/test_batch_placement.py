@@ -77,3 +77,9 @@ def test_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_without_room_for_slots_pins_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / f"handopt-slots-{os.getuid()}").touch()
     assert claim("core", ["0"]) is None
+
+
+def test_no_gpu_is_counted_where_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "cuda_problem", lambda: "CuPy is not installed")
+    assert backend.cuda_devices() == 0
+    assert own_device("auto") == "auto"
