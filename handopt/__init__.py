@@ -33,6 +33,7 @@ _EXPORTS = {
         "OutputError",
         "RigError",
         "ShapeError",
+        "WorkerError",
     ),
     "handopt.evaluation": ("Evaluation", "evaluate"),
     "handopt.evaluation.mapping": ("map_keypoints",),

@@ -65,6 +65,15 @@ def cuda_problem() -> str | None:
     return None
 
 
+def cuda_devices() -> int:
+    """How many GPUs can be used."""
+    if cuda_problem() is not None:
+        return 0
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount())
+
+
 def resolve_device(name: str = "auto") -> Device:
     """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a Device. Raises DeviceError where it is not available."""
     if name == "cpu" or (name == "auto" and cuda_problem() is not None):

@@ -47,3 +47,16 @@ class LabelError(HandoptError, ValueError):
 
 class OutputError(HandoptError, OSError):
     """Results cannot be written."""
+
+
+class WorkerError(HandoptError, RuntimeError):
+    """Worker processes cannot start, or a cluster cannot be reached."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line; of one that handopt does not raise on purpose, also its kind."""
+    text = " ".join(str(error).split())
+    if isinstance(error, HandoptError):
+        return text
+    hint = "" if isinstance(error, OSError | MemoryError) else " (-vv shows where)"
+    return f"{type(error).__name__}: {text}{hint}" if text else f"{type(error).__name__}{hint}"

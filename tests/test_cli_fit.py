@@ -22,7 +22,7 @@ from handopt.errors import ObservationError
 
 __all__ = ["fake_fit"]
 
-CONTENT = {"result.json", "mesh.glb", "overlay.png", "history.csv", "renders"}
+CONTENT = {"result.json", "source.json", "mesh.glb", "overlay.png", "history.csv", "renders"}
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_folder_is_its_depth_files_in_order_and_one_bad_image_stops_nothing(
     assert len(errors) == 1
     assert errors[0].startswith(f"Error: {images / 'b.png'}: is damaged")
     assert printed.stderr.endswith("1 of 3 images failed.\n")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "c"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "c", "summary.jsonl"]
 
 
 def test_assumptions_are_printed_and_stored_but_not_when_quiet(tmp_path: Path, fake_fit: FakeFit) -> None:
@@ -139,9 +139,10 @@ def test_existing_results_are_kept_unless_overwritten(images: Path, tmp_path: Pa
     out = tmp_path / "out"
     assert fit(images / "a.png", "-o", out).exit_code == 0
     (out / "a" / "mine").write_text("kept")
-    refused = fit(images / "a.png", images / "c.png", "-o", out)
+    refused = fit(images / "a.png", images / "c.png", "-o", out, "--seed", "1")
     assert refused.exit_code == 1
-    assert f"{out / 'a'} exists and was kept: replace it with --overwrite" in refused.stderr
+    assert f"{out / 'a'} was made with another --seed (0, now 1), and was kept: replace" in refused.stderr
+    assert "--overwrite" in refused.stderr
     assert refused.stdout.startswith(str(out / "c"))
     assert len(fake_fit.calls) == 2, "it is refused before the fit"
     assert (out / "a" / "mine").read_text() == "kept"

@@ -5,11 +5,14 @@ import io
 import math
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from tqdm import tqdm
 
+from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
+from handopt.cli import report as module
 from handopt.cli.main import main
 from handopt.cli.report import Report
 
@@ -19,6 +22,15 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+def task(name: str) -> Task:
+    return Task(Path(name), Path("out") / Path(name).stem)
+
+
+def done(name: str, **more: Any) -> Outcome:
+    """An image that is done."""
+    return Outcome(task(name), DONE, fit="good", median_mm=1.0, iou=0.5, **more)
 
 
 @pytest.fixture
@@ -32,7 +44,7 @@ def test_iterations_of_a_single_image_are_counted(terminal: Terminal) -> None:
         assert report.progress is not None
         report.progress(1, 8, math.nan)
         report.progress(4, 8, 0.25)
-        report.assumptions(Path("a.png"), ["The hand is blue."])
+        report.outcome(done("a.png", notes=("The hand is blue.",)))
         report.progress(8, 8, 0.125)
     shown = terminal.getvalue()
     assert "4/8" in shown
@@ -45,9 +57,9 @@ def test_iterations_of_a_single_image_are_counted(terminal: Terminal) -> None:
 def test_several_images_are_counted_whether_they_fail_or_not(terminal: Terminal) -> None:
     with redirect_stderr(terminal), click.Context(main), Report(2, verbosity=0, as_json=False) as report:
         assert report.progress is None
-        report.failure(Path("a.png"), ValueError("a.png is odd"))
-        report.failure(Path("b.png"), ValueError("odd"))
-        report.summary(2)
+        report.outcome(Outcome.of_error(task("a.png"), ValueError("a.png is odd")))
+        report.outcome(Outcome.of_error(task("b.png"), ValueError("odd")))
+        report.summary()
     shown = terminal.getvalue()
     assert "0/2" in shown
     assert "2/2" in shown
@@ -58,7 +70,48 @@ def test_several_images_are_counted_whether_they_fail_or_not(terminal: Terminal)
 def test_quiet_means_no_bar(terminal: Terminal) -> None:
     with redirect_stderr(terminal), Report(2, verbosity=-1, as_json=False) as report:
         report.weights({"depth": 1.0})
-        report.assumptions(Path("a.png"), ["The hand is blue."])
+        report.outcome(done("a.png", notes=("The hand is blue.",)))
     with redirect_stderr(terminal), Report(1, verbosity=-1, as_json=False) as report:
         assert report.progress is None
     assert terminal.getvalue() == ""
+
+
+def test_what_was_done_before_counts_for_the_bar_but_not_for_its_rate(terminal: Terminal) -> None:
+    with redirect_stderr(terminal), click.Context(main), Report(3, verbosity=0, as_json=False) as report:
+        report.outcome(done("a.png", before=True))
+        report.outcome(done("b.png", before=True))
+        assert (report._bar.n, report._bar.initial) == (2, 2)
+        report.outcome(Outcome(task("c.png"), SKIPPED, error="out/c was kept"))
+        report.summary()
+    shown = terminal.getvalue()
+    assert "Skipped: c.png: out/c was kept\n" in shown
+    assert "2 of 3 images were done before and not fitted again.\n" in shown
+    assert "1 of 3 images were skipped.\n" in shown
+    assert dict(report.counts) == {DONE: 2, SKIPPED: 1}
+
+
+def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    with click.Context(main), Report(100_000, verbosity=0, as_json=False) as report:
+        for number in range(30):
+            clock[0] += 1
+            status = FAILED if number == 3 else DONE
+            report.outcome(Outcome(task(f"{number}.png"), status, before=number < 5))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "10 of 100000 images, 0.50 a second, 55 h 33 min left, 1 failed",
+        "20 of 100000 images, 0.75 a second, 37 h 2 min left, 1 failed",
+        "30 of 100000 images, 0.83 a second, 33 h 20 min left, 1 failed",
+    ]
+
+
+def test_sentences_of_many_images_are_said_once_and_not_without_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(main), Report(100, verbosity=0, as_json=False) as report:
+        for number in range(40):
+            notes = (f"One count is 1 mm, as {number}.json says.", f"Number {number}.")
+            report.outcome(done(f"{number}.png", notes=notes))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == ["0.png: One count is 1 mm, as 0.json says.", "0.png: Number 0.", "1.png: Number 1."]
+    assert lines[-1] == "What else is assumed stands in each result.json."
+    assert len(lines) == module.MAX_SENTENCES + 1

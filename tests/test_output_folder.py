@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -346,5 +347,31 @@ def test_files_of_others_are_never_replaced(result: FitResult, tmp_path: Path) -
 
 
 def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: Path) -> None:
-    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True)
+    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, source="{}")
     assert {path.name for path in folder.iterdir()} == OUR_NAMES
+
+
+# ------------------------------------------------------------------------------------- after a kill
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    host, dead, alive = aside._host(), 2**22 + 1, os.getppid()
+    names = {
+        f".handopt-{host}-{dead}-0a.partial": True,
+        f".handopt-{host}-{dead}-0b.old": True,
+        f".handopt-{host}-{alive}-0c.partial": False,
+        f".handopt-{host}-{os.getpid()}-0d.partial": False,
+        f".handopt-00000000-{dead}-0e.partial": False,
+        f".handopt-{host}-x-0f.partial": False,
+        "hand": False,
+    }
+    for name in names:
+        (tmp_path / name / "renders").mkdir(parents=True)
+    assert aside.remove_stale(tmp_path) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, stale in names.items() if not stale}
+    for name in names:
+        if (tmp_path / name).is_dir():
+            os.utime(tmp_path / name, (1, 1))
+    assert aside.remove_stale(tmp_path) == 3, "another machine's, and those whose number another process has now"
+    assert {path.name for path in tmp_path.iterdir()} == {"hand", f".handopt-{host}-x-0f.partial"}
+    assert aside.remove_stale(tmp_path / "missing") == 0

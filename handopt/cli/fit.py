@@ -1,18 +1,15 @@
 """`handopt fit`."""
 
-import math
-import time
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from handopt.cli.inputs import Reader, find_images, read_mask, require_writable
+from handopt.cli.inputs import STANDARD_INPUT, Source, find_images
+from handopt.cli.job import make_job
 from handopt.cli.options import (
     Numbers,
     SectionedCommand,
-    blaming,
     depth_options,
     option,
     rig_options,
@@ -20,15 +17,11 @@ from handopt.cli.options import (
 )
 from handopt.cli.report import Report
 
-if TYPE_CHECKING:
-    from handopt.result import FitResult
-    from handopt.rig import Rig
-
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(cls=SectionedCommand, short_help="Fit the hand to depth images.")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=Source())
 @depth_options
 @option("Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image.")
 @option(
@@ -98,156 +91,93 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Where each image gets a folder of results.",
 )
 @option("Output", "--overwrite", is_flag=True, help="Replace results that exist.")
+@option(
+    "Output",
+    "--update",
+    is_flag=True,
+    help="Replace only results of another content of the image, of other settings, or without a file that is asked "
+    "for now.",
+)
 @option("Output", "--no-renders", is_flag=True, help="Leave out the renders of every iteration.")
+@option("Output", "--no-overlay", is_flag=True, help="Leave out overlay.png, which takes a quarter of the time.")
 @option("Output", "--video", is_flag=True, help="Also write optimisation.mp4.")
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
 @option("Output", "--json", "as_json", is_flag=True, help="Print the result of each image as a line of JSON.")
+@option("Many images", "-r", "--recursive", is_flag=True, help="Look into folders of folders as well.")
+@option("Many images", "-0", "--null", is_flag=True, help="The list on standard input is that of find -print0.")
+@option(
+    "Many images",
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
+)
+@option(
+    "Many images",
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The same with so many workers of Dask, each on a core or GPU of its own.",
+)
+@option(
+    "Many images",
+    "--cluster",
+    metavar="ADDRESS",
+    help="Work on a Dask cluster: address of its scheduler, or its scheduler file. All see the same files.",
+)
 @verbosity_options
 @click.pass_context
-def fit(ctx: click.Context, /, images: tuple[Path, ...], **options: Any) -> None:
-    """Fit the hand to each depth image in IMAGE...: files, or folders of them.
+def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
+    """Fit the hand to each depth image in IMAGE...: files, folders of them, patterns in quotes, or - for a list of them
+    on standard input.
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv and renders/. One line for each goes
-    to stdout: folder, status, median residual, overlap of the silhouettes, seconds, with tabs between them.
+    to stdout: folder, status, median residual, overlap of the silhouettes, seconds, with tabs between them. Of several
+    images OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. What is done already is not done again.
 
-    The exit code is 0 if all images were fitted, and 1 if some were not; those that could be are kept.
+    The exit code is 0 if all images are done, and 1 if some are not; those that are are kept.
     """
-    from handopt.output.folder import result_folders
+    from contextlib import closing, nullcontext
 
-    paths = find_images(images)
-    job = Job.of(paths, options)
+    from handopt.batch.outcome import DONE, Task
+    from handopt.batch.run import Where, run
+    from handopt.batch.summary import Summary
+    from handopt.output.naming import result_folders
+
+    _check_places(options)
+    given = [path for word in images for path in word]
+    output = options["output"]
+    bases = find_images(given, recursive=options["recursive"], null=options["null"], output=output)
+    paths = list(bases)
+    job = make_job(options, len(paths))
     verbosity = -1 if options["quiet"] else options["verbose"]
-    failed = 0
-    with Report(len(paths), verbosity=verbosity, as_json=options["as_json"]) as report:
+    where = Where(options["jobs"], options["workers"], options["cluster"])
+    tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
+    several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or given[0].is_dir()
+    with (
+        Report(len(paths), verbosity=verbosity, as_json=options["as_json"]) as report,
+        Summary(output, paths) if several else nullcontext() as summary,
+        closing(run(job, tasks, where, progress=report.progress, talk=report.talk)) as outcomes,
+    ):
         report.weights(job.settings["config"].to_dict()["weights"])
-        for image, folder in result_folders(paths, options["output"]).items():
-            started = time.perf_counter()
-            try:
-                result = job.run(image, folder, report)
-            except Exception as error:  # one bad image must not stop the rest
-                failed += 1
-                report.failure(image, error)
-                continue
-            failed += not math.isfinite(result.residual_mm["median"])
-            report.success(image, folder, result, time.perf_counter() - started)
-        report.summary(failed)
-    ctx.exit(1 if failed else 0)
+        left = len(tasks)
+        for outcome in outcomes:
+            left -= 1
+            if summary is not None:
+                summary.add(outcome)
+            report.outcome(outcome)
+            if outcome.full and left:
+                report.stopped(left)
+                break
+        report.summary()
+    ctx.exit(0 if report.counts[DONE] == len(tasks) else 1)
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is the same for all images: how to read, fit and write them."""
-
-    reader: Reader
-    settings: dict[str, Any]
-    outputs: dict[str, bool]
-    limits: str
-
-    @classmethod
-    def of(cls, images: list[Path], options: dict[str, Any]) -> "Job":
-        """Check the options and load what they name. Raises UsageError."""
-        from handopt.backend import resolve_device
-        from handopt.config import Config
-
-        _check_single(images, options)
-        _check_camera(options["camera"])
-        with blaming("--config"):
-            config = Config() if options["config"] is None else Config.from_toml(options["config"])
-        if options["solver"] is not None:
-            config = replace(config, solver=options["solver"])
-        with blaming("--device"):
-            resolve_device(options["device"])
-        rig = _load_rig(options)
-        require_writable(options["output"])
-        return cls(
-            reader=Reader(
-                options["camera"], options["unit"], options["encoding"], options["hand"], rig.side if rig else None
-            ),
-            settings={
-                "rig": rig,
-                "mask": None if options["mask"] is None else read_mask(options["mask"]),
-                "box": options["box"],
-                "center": options["center"],
-                "config": config,
-                **{name: options[name] for name in ("shape", "device", "seed")},
-            },
-            outputs={
-                "renders": not options["no_renders"],
-                **{name: options[name] for name in ("video", "ply", "obj", "overwrite")},
-            },
-            limits=options["limits"],
-        )
-
-    def run(self, image: Path, folder: Path, report: Report) -> "FitResult":
-        """Read, fit and save one image. Raises HandoptError."""
-        from handopt.fitting import fit as fit_hand
-        from handopt.output.folder import check_free, save
-        from handopt.rig import default_rig
-
-        check_free(folder, overwrite=self.outputs["overwrite"])
-        started = time.perf_counter()
-        frame = self.reader.read(image)
-        report.assumptions(image, frame.assumptions)
-        reading = time.perf_counter() - started
-        rig = self.settings["rig"] or default_rig("left" if frame.hand == "left" else "right", self.limits)
-        result = fit_hand(
-            frame.depth_mm,
-            frame.camera,
-            hand=frame.hand,
-            image=click.format_filename(image),
-            assumptions=frame.assumptions,
-            progress=report.progress,
-            **{**self.settings, "rig": rig},
-        )
-        report.assumptions(image, [each for each in result.assumptions if each not in frame.assumptions])
-        result.seconds = {"read": reading, **result.seconds}
-        save(result, folder, **self.outputs)
-        return result
-
-
-def _check_single(images: list[Path], options: dict[str, Any]) -> None:
-    """Refuse what makes sense for a single image only."""
-    given = [f"--{name}" for name in ("mask", "box", "center") if options[name] is not None]
-    if given and len(images) > 1:
-        raise click.UsageError(
-            f"{' and '.join(given)} cannot be the same for {len(images)} images: fit them one by one"
-        )
-    if options["box"] is not None:
-        x0, y0, x1, y1 = options["box"]
-        if x0 >= x1 or y0 >= y1:
-            raise click.UsageError("--box X0,Y0,X1,Y1 needs X0 < X1 and Y0 < Y1")
-
-
-def _check_camera(spec: str | None) -> None:
-    """Refuse a --camera that no image could use; four numbers need an image's size to make a camera."""
-    from handopt.camera import load_camera
-    from handopt.errors import CameraError
-
-    if spec is None:
-        return
-    with blaming("--camera"):
-        try:
-            load_camera(spec)
-        except CameraError:
-            if "," not in spec:
-                raise
-            load_camera(spec, 1, 1)
-
-
-def _load_rig(options: dict[str, Any]) -> "Rig | None":
-    """Load --model, if one is given."""
-    from handopt.rig import load_rig
-    from handopt.rig.joints import read_mapping
-
-    mapping = options["joint_map"]
-    if options["model"] is None:
-        if mapping is not None:
-            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
-        return None
-    if mapping is not None:
-        with blaming("--joint-map"):
-            read_mapping(mapping)
-    side = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model", "--hand"):
-        return load_rig(options["model"], side, mapping, options["limits"])
+def _check_places(options: dict[str, Any]) -> None:
+    """Refuse options that say differently where to work, or what to do with results that exist."""
+    for names in (("jobs", "workers", "cluster"), ("overwrite", "update")):
+        given = [f"--{name}" for name in names if options[name]]
+        if len(given) > 1:
+            raise click.UsageError(f"{' and '.join(given)} exclude each other")

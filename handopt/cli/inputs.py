@@ -1,143 +1,119 @@
-"""What `handopt fit` is given: images, and what is known or assumed about each of them."""
+"""What `handopt fit` is given: files, folders, patterns, and lists from standard input."""
 
+import glob
+import os
+import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from handopt.cli.options import blaming
-from handopt.errors import CameraError, DepthError
+from handopt.errors import DepthError
+from handopt.reader import Frame, Reader
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from handopt.camera import Camera, Sidecar
+__all__ = ["Frame", "Reader", "Source", "find_images", "listed", "read_mask", "require_writable"]
 
-# Presets speak of a sensor's own files, which are 16-bit PNG; floating point files come in mm or metres.
-_SENSOR_SUFFIX = ".png"
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A depth image (H, W) in mm and its camera. hand: 'right', 'left' or 'auto'. assumptions: sentences."""
-
-    depth_mm: "NDArray[np.float32]"
-    camera: "Camera"
-    hand: str
-    assumptions: tuple[str, ...]
+STANDARD_INPUT = "-"
+_RESULT_MARKER = "result.json"
 
 
-@dataclass(frozen=True)
-class Reader:
-    """Reads images by the options --camera, --unit, --encoding and --hand, and the side of --model."""
+class Source(click.ParamType):  # type: ignore[type-arg]
+    """A file or folder that exists, a pattern that matches some, or - for a list from standard input."""
 
-    camera: str | None = None
-    unit: float | None = None
-    encoding: str = "auto"
-    hand: str | None = None
-    model_side: str | None = None
+    name = "path"
 
-    def read(self, image: Path) -> Frame:
-        """Read an image, and what the options leave open from beside it. Raises DepthError, CameraError."""
-        from handopt.depth import read_depth
-
-        notes: list[str] = []
-        beside = self._beside(image)
-        depth = read_depth(image, unit=self._unit(image, beside, notes), encoding=self.encoding)
-        notes += depth.assumptions
-        height, width = depth.depth_mm.shape
-        camera = self._camera(image, beside, width, height, notes)
-        hand = self._hand(beside, notes)
-        return Frame(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
-
-    def _beside(self, image: Path) -> "Sidecar | None":
-        from handopt.camera import sidecar
-
-        try:
-            return sidecar(image)
-        except CameraError:
-            if self.camera is not None and self.unit is not None:
-                return None
-            raise
-
-    def _unit(self, image: Path, beside: "Sidecar | None", notes: list[str]) -> float | None:
-        """Mm per count by --unit, the --camera file, the file beside the image or the preset; None leaves a guess."""
-        from handopt.camera import presets, unit_of
-
-        if self.unit is not None:
-            return self.unit
-        named = None if self.camera is None else unit_of(self.camera)
-        is_preset = self.camera is not None and self.camera.strip().lower().replace("_", "-") in presets()
-        if named is not None and not is_preset:
-            notes.append(f"One count is {named:g} mm, as {self.camera} says.")
-            return named
-        if beside is not None and beside.unit_mm is not None:
-            notes.append(beside.notes["unit"])
-            return beside.unit_mm
-        if named is not None and image.suffix.lower() == _SENSOR_SUFFIX:
-            notes.append(f"One count was taken for {named:g} mm, as is usual for {self.camera} (--unit changes this).")
-            return named
-        return None
-
-    def _camera(self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
-        from handopt.camera import load_camera
-
-        if self.camera is not None:
-            camera = load_camera(self.camera, width, height)
-        elif beside is not None and beside.camera is not None:
-            notes.append(beside.notes["camera"])
-            camera = beside.camera.sized(width, height)
-        else:
-            raise CameraError(
-                f"{image}: its camera is unknown: give --camera (a preset such as kinect, a JSON file, or "
-                f"fx,fy,cx,cy), or put {image.stem}.json or camera.json beside the image"
-            )
-        notes += camera.assumptions
-        return camera
-
-    def _hand(self, beside: "Sidecar | None", notes: list[str]) -> str:
-        """The side by --hand, the --camera file, the file beside the image or the model."""
-        from handopt.camera import hand_of
-
-        if self.hand is not None:
-            return self.hand
-        named = None if self.camera is None else hand_of(self.camera)
-        if named is not None:
-            notes.append(f"The hand is a {named} hand, as {self.camera} says.")
-            return named
-        if beside is not None and beside.hand is not None:
-            notes.append(beside.notes["hand"])
-            return beside.hand
-        if self.model_side is not None:
-            notes.append(f"The hand was taken for a {self.model_side} one, as --model is (--hand changes this).")
-            return self.model_side
-        notes.append("The hand was taken for a right one (--hand changes this).")
-        return "right"
-
-
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Return the files given, and the depth files directly in the folders given, each once. Raises UsageError."""
-    from handopt.depth import DEPTH_SUFFIXES, is_depth_file
-
-    images: dict[Path, Path] = {}
-    for path in paths:
-        found = [path]
-        if path.is_dir():
-            try:
-                inside = sorted(path.iterdir())
-            except OSError as error:
-                raise click.UsageError(f"the folder {path} cannot be read: {error.strerror}") from None
-            found = [each for each in inside if is_depth_file(each) and each.name[0] != "." and each.is_file()]
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
+        """The paths that one word of the command line stands for."""
+        if isinstance(value, tuple):
+            return value
+        if value == STANDARD_INPUT or os.path.lexists(value):
+            return (Path(value),)
+        if glob.has_magic(value):
+            found = sorted(glob.glob(value, recursive=True))  # noqa: PTH207 (absolute patterns as well)
             if not found:
-                suffixes = ", ".join(sorted(DEPTH_SUFFIXES))
-                raise click.UsageError(f"the folder {path} holds no depth images ({suffixes})")
-        for image in found:
-            images.setdefault(image.parent.resolve() / image.name, image)
-    return list(images.values())
+                raise click.BadParameter(f"nothing matches {value!r}.", ctx, param)
+            return tuple(Path(each) for each in found)
+        raise click.BadParameter(f"Path {value!r} does not exist.", ctx, param)
+
+    def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Files and folders."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+def listed(null: bool) -> list[Path]:
+    """The paths on standard input, one a line, or with a zero byte after each. Raises UsageError."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("IMAGE - reads a list of images from standard input: pipe one in, as of find")
+    words = sys.stdin.buffer.read().split(b"\0" if null else b"\n")
+    lines = [line for word in words if (line := word if null else word.removesuffix(b"\r"))]
+    paths = [Path(os.fsdecode(line)) for line in lines]
+    if not paths:
+        raise click.UsageError("the list of images on standard input is empty")
+    if not null and any(b"\0" in line for line in lines):
+        raise click.UsageError("the list on standard input has zero bytes in it: --null reads what find -print0 writes")
+    return paths
+
+
+def find_images(
+    paths: Sequence[Path], *, recursive: bool = False, null: bool = False, output: Path | None = None
+) -> dict[Path, Path]:
+    """Return each image once, in order, with the folder that its results are named relative to.
+
+    paths: files, which need not be depth files; folders, of which the depth files in them, and if recursive in folders
+    below, are taken, but not what is hidden, handopt's results, or what lies in output; - for a list from standard
+    input, where each line may be any of these or missing. Raises UsageError.
+    """
+    places: dict[Path, Path] = {}
+    images: dict[Path, tuple[Path, Path]] = {}
+    for path in paths:
+        named = listed(null) if str(path) == STANDARD_INPUT else [path]
+        for each in named:
+            for image, base in _expanded(each, recursive, output):
+                parent = places.get(image.parent)
+                if parent is None:
+                    parent = places[image.parent] = image.parent.resolve()
+                images.setdefault(parent / image.name, (image, base))
+    return dict(images.values())
+
+
+def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tuple[Path, Path]]:
+    if not path.is_dir():
+        return [(path, path.parent)]
+    from handopt.depth import DEPTH_SUFFIXES
+
+    found = [(image, path) for image in _depth_files(path, recursive, output)]
+    if not found:
+        suffixes = ", ".join(sorted(DEPTH_SUFFIXES))
+        below = not recursive and any(each.is_dir() for each in path.iterdir())
+        hint = ": --recursive looks into the folders in it" if below else ""
+        raise click.UsageError(f"the folder {path} holds no depth images ({suffixes}){hint}")
+    return found
+
+
+def _depth_files(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
+    """Depth files in a folder in order, those in folders below after them."""
+    from handopt.depth import is_depth_file
+
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise click.UsageError(f"the folder {folder} cannot be read: {error.strerror}") from None
+    visible = [each for each in inside if each.name[0] != "."]
+    yield from (each for each in visible if is_depth_file(each) and each.is_file())
+    if recursive:
+        for each in visible:
+            if each.is_dir() and not each.is_symlink() and not (each / _RESULT_MARKER).is_file():
+                if output is not None and each.resolve() == output.resolve():
+                    continue
+                yield from _depth_files(each, recursive, output)
 
 
 def read_mask(path: Path) -> "NDArray[np.bool_]":

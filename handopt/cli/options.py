@@ -10,6 +10,7 @@ from typing import IO, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from handopt import errors
 from handopt.errors import HandoptError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,20 +40,17 @@ class Interrupted(click.ClickException):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line; of one that handopt does not raise on purpose, also its kind."""
-    text = " ".join(str(error).split())
-    if isinstance(error, HandoptError | click.ClickException):
-        return text
-    hint = "" if isinstance(error, OSError | MemoryError) else " (-vv shows where)"
-    return f"{type(error).__name__}: {text}{hint}" if text else f"{type(error).__name__}{hint}"
+    """The message of an error on one line; of one that nobody raised on purpose, also its kind."""
+    return " ".join(str(error).split()) if isinstance(error, click.ClickException) else errors.one_line(error)
 
 
-def show_traceback(ctx: click.Context, error: BaseException) -> None:
-    """Print the traceback of an error to stderr where -vv or HANDOPT_TRACEBACK asks for it."""
+def show_traceback(ctx: click.Context, error: "BaseException | str") -> None:
+    """Print the traceback of an error, or its text, to stderr where -vv or HANDOPT_TRACEBACK asks for it."""
     if ctx.meta.get(_VERBOSITY, 0) >= 2 or os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+        click.echo(text, err=True, nl=False)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """A folder that appears complete or not at all: written beside its place, and renamed."""
 
 import errno
+import hashlib
 import json
 import os
+import platform
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from pathlib import Path
 from handopt.errors import OutputError
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+STALE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def written_aside(folder: Path, overwrite: bool, option: str = "-o") -> Iterator
     option: where the user named the folder. Raises OutputError.
     """
     made: list[Path] = []
-    partial = folder.parent / f".handopt-{secrets.token_hex(6)}.partial"
+    partial = folder.parent / f".handopt-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.partial"
     try:
         _make_parents(folder.parent, made)
         partial.mkdir()
@@ -87,6 +91,43 @@ def written_aside(folder: Path, overwrite: bool, option: str = "-o") -> Iterator
         if isinstance(error, OSError):
             raise _explained(error, folder, partial, option) from error
         raise
+
+
+def remove_stale(folder: Path) -> int:
+    """Remove what a process that was killed has left half written in a folder, and return how much that was.
+
+    Nothing of a process that lives is touched; what another machine's process began, only when it is an hour old.
+    """
+    found = 0
+    with suppress(OSError):
+        for path in [*folder.glob(".handopt-*-*-*.partial"), *folder.glob(".handopt-*-*-*.old")]:
+            with suppress(OSError, ValueError):
+                if _is_stale(path):
+                    _remove(path)
+                    found += 1
+    return found
+
+
+def _is_stale(path: Path) -> bool:
+    _, host, process, _ = path.name.split("-")
+    if host == _host() and int(process) != os.getpid() and not _is_alive(int(process)):
+        return True
+    return time.time() - path.stat().st_mtime > STALE_S
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _host() -> str:
+    """This machine in eight characters."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _make_parents(parent: Path, made: list[Path]) -> None:

@@ -1,9 +1,7 @@
 """A folder of results that appears complete or not at all."""
 
 import csv
-from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +16,12 @@ if TYPE_CHECKING:
     from handopt.result import FitResult
 
 RESULT_NAME = "result.json"
+SOURCE_NAME = "source.json"
 OUR_NAMES = frozenset(
-    (RESULT_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4", "overlay.png", "renders")
+    (
+        *(RESULT_NAME, SOURCE_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4"),
+        *("overlay.png", "renders"),
+    )
 )
 RESULT = aside.Kind("result", RESULT_NAME, "handopt.result/", aside.other_than(OUR_NAMES))
 
@@ -32,9 +34,13 @@ def save(
     obj: bool = False,
     video: bool = False,
     renders: bool = True,
+    overlay: bool = True,
+    source: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a result into a new folder: result.json, mesh.glb, overlay.png, history.csv and what is asked for.
+
+    source: text of source.json, which says what the result was made of.
 
     The folder is written aside, beside its place, and renamed when it is complete; whatever interrupts it, nothing is
     left. An existing folder is kept unless overwrite; then it is replaced if it is empty or holds a result of handopt.
@@ -50,7 +56,10 @@ def save(
         if obj:
             write_obj(result, partial / "mesh.obj")
         write_history(result, partial / "history.csv")
-        write_overlay(result, partial / "overlay.png")
+        if overlay:
+            write_overlay(result, partial / "overlay.png")
+        if source is not None:
+            (partial / SOURCE_NAME).write_text(source, encoding="utf-8")
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")
@@ -75,51 +84,3 @@ def write_history(result: "FitResult", path: Path) -> None:
         writer.writerow(["iteration", *columns])
         for index, row in enumerate(zip(*columns.values(), strict=True)):
             writer.writerow([index, *row])
-
-
-def result_folders(images: Sequence[Path], root: Path) -> dict[Path, Path]:
-    """Choose the folder of each image's results: root/<stem>, or what tells equal stems apart.
-
-    Images of equal stem in different folders keep the differing part of their folders (root/a/000, root/b/000); in one
-    folder they keep their suffix (root/000_png, root/000_npy). No folder lies inside another's. One file named
-    twice has one folder.
-    """
-    places = {image: image.parent.resolve() / image.name for image in images}
-    by_stem: defaultdict[str, set[Path]] = defaultdict(set)
-    for place in places.values():
-        by_stem[place.stem].add(place)
-    chosen: dict[Path, PurePath] = {}
-    for stem, group in by_stem.items():
-        shared = _shared_parts([place.parent.parts for place in group])
-        for place in group:
-            siblings = [other for other in group if other.parent == place.parent]
-            plain = len(siblings) == 1 and stem.strip(".")  # a stem of dots would name another folder
-            name = stem if plain else _with_suffix(place)
-            chosen[place] = PurePath(*place.parent.parts[shared:], name)
-    _separate(chosen)
-    return {image: root / chosen[place] for image, place in places.items()}
-
-
-def _shared_parts(parents: list[tuple[str, ...]]) -> int:
-    """How many leading parts all the folders have in common."""
-    return next(
-        (index for index, parts in enumerate(zip(*parents, strict=False)) if len(set(parts)) > 1),
-        min(len(parts) for parts in parents),
-    )
-
-
-def _with_suffix(place: Path) -> str:
-    return place.name.replace(".", "_")
-
-
-def _separate(chosen: dict[Path, PurePath]) -> None:
-    """Rename, in place, what is equal to another folder or holds it, until every folder stands alone."""
-    for place in sorted(chosen, key=str):
-        original, attempt = chosen[place], 0
-        while any(
-            other != place and (path == chosen[place] or chosen[place] in path.parents)
-            for other, path in chosen.items()
-        ):
-            attempt += 1
-            ending = "" if attempt == 1 else f"_{attempt}"
-            chosen[place] = original.with_name(_with_suffix(place) + ending)

@@ -128,7 +128,7 @@ def draw_overlay(result: "FitResult") -> "Image.Image":
 
 def write_overlay(result: "FitResult", path: Path) -> None:
     """Write the overlay as PNG."""
-    draw_overlay(result).save(path, format="PNG", compress_level=6)
+    draw_overlay(result).save(path, format="PNG", compress_level=3)
 
 
 def _depth_range(result: "FitResult") -> tuple[float, float]:

@@ -1,0 +1,78 @@
+"""Which core or GPU a worker process takes: each has a slot on the machine, which the process holds until it ends."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+_held: dict[str, tuple[int, str]] = {}
+
+
+def claim(kind: str, slots: Sequence[str]) -> str | None:
+    """The first slot that no other process of this user holds, for as long as this process lives; None if all are held.
+
+    A process that asks again gets the same one.
+    """
+    if kind in _held:
+        return _held[kind][1]
+    folder = Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for slot in slots:
+            file = os.open(folder / f"{kind}-{slot.replace(os.sep, '_')}", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                continue
+            _held[kind] = (file, slot)
+            return slot
+    except OSError:
+        return None
+    return None
+
+
+def release(kind: str) -> None:
+    """Give a slot back."""
+    if kind in _held:
+        os.close(_held.pop(kind)[0])
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def pin_to_core() -> int | None:
+    """Bind this process to a core that no other worker has; None where that is not possible or done already."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        return None
+    slot = claim("core", [str(core) for core in cores])
+    if slot is None:
+        return None
+    os.sched_setaffinity(0, {int(slot)})
+    return int(slot)
+
+
+def own_device(device: str) -> str:
+    """The device for this worker: of several GPUs one that no other worker has, where none is named.
+
+    A GPU's slot is its name in CUDA_VISIBLE_DEVICES, which dask-cuda gives each worker in another order.
+    """
+    if device not in ("auto", "cuda"):
+        return device
+    from handopt.backend import cuda_devices
+
+    count = cuda_devices()
+    if count < 2:
+        return device
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    names = named[:count] if len(named) >= count else [str(index) for index in range(count)]
+    slot = claim("gpu", names)
+    return f"cuda:{os.getpid() % count if slot is None else names.index(slot)}"

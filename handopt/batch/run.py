@@ -1,0 +1,73 @@
+"""A run over many images: in this process, in several, or on a cluster."""
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+from handopt.batch.job import Job, Progress
+from handopt.batch.outcome import Outcome, Task
+from handopt.batch.placement import usable_cores
+from handopt.output.aside import remove_stale
+
+IMAGES_PER_PROCESS = 8  # below this a process costs more to start than it saves
+PROCESSES_PER_GPU = 3  # one fits while the others read and write
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the work is done: `jobs` processes (None: as many as pay), `workers` of Dask here, or a Dask `cluster`."""
+
+    jobs: int | None = None
+    workers: int | None = None
+    cluster: str | None = None
+
+
+def run(
+    job: Job,
+    tasks: Sequence[Task],
+    where: Where,
+    *,
+    progress: Progress | None = None,
+    talk: Callable[[str], None] = lambda _line: None,
+) -> Generator[Outcome, None, None]:
+    """Give the outcome of each task when it is there, in any order; close the iterator to stop early.
+
+    progress: called with iterations of a fit in this process. talk: called with sentences on the cluster. Raises
+    WorkerError where processes cannot start or the cluster cannot be reached.
+    """
+    _clear_up(tasks)
+    try:
+        yield from _outcomes(job, tasks, where, progress, talk)
+    finally:
+        _clear_up(tasks)  # after workers that were lost
+
+
+def _outcomes(
+    job: Job, tasks: Sequence[Task], where: Where, progress: Progress | None, talk: Callable[[str], None]
+) -> Iterator[Outcome]:
+    if where.workers is not None or where.cluster is not None:
+        from handopt.batch.cluster import on_cluster
+
+        return on_cluster(job, tasks, address=where.cluster, workers=where.workers, talk=talk)
+    count = min(len(tasks), where.jobs or processes_that_pay(len(tasks), job.settings["device"]))
+    if count > 1 or (where.jobs is None and len(tasks) > IMAGES_PER_PROCESS):  # a crash must not end a long run
+        from handopt.batch.pool import in_processes
+
+        return in_processes(job, tasks, count)
+    return (job.run(task, progress) for task in tasks)
+
+
+def _clear_up(tasks: Sequence[Task]) -> None:
+    """Remove what processes that were killed have left."""
+    for folder in {task.folder.parent for task in tasks}:
+        remove_stale(folder)
+
+
+def processes_that_pay(images: int, device: str) -> int:
+    """How many processes to use for so many images: one for each core, or a few for each GPU."""
+    from handopt.backend import cuda_devices, resolve_device
+
+    most = usable_cores()
+    if resolve_device(device).kind == "cuda":
+        most = min(most, PROCESSES_PER_GPU * (1 if ":" in device else cuda_devices()))
+    return max(1, min(most, math.ceil(images / IMAGES_PER_PROCESS)))

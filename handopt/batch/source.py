@@ -1,0 +1,133 @@
+"""source.json: what a result was made of, so that another run can tell whether it would make the same."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handopt.errors import DepthError
+from handopt.output.folder import RESULT_NAME, SOURCE_NAME
+
+FORMAT = "handopt.source/1"
+_BLOCK = 1 << 20
+_OPTIONS = {
+    "handopt": "handopt's version",
+    "solver": "--solver",
+    "joint_map": "--joint-map",
+    "config": "--config",
+}
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stands in the folder of an image's results: a result that may be kept, or why it may not."""
+
+    result: dict[str, Any] | None
+    reason: str
+
+
+class Source:
+    """The files that an image's result is made of: the image, and the JSON files beside it."""
+
+    def __init__(self, image: Path) -> None:
+        """Remember what the files are like now; a file that is missing is left out."""
+        self.image = image
+        beside = dict.fromkeys((image, image.with_suffix(".json"), image.with_name("camera.json")))
+        self._stamps = {path: stamp for path in beside if (stamp := _stamp(path)) is not None}
+
+    def check(self) -> None:
+        """Raise DepthError where a file has changed or vanished since."""
+        for path, stamp in self._stamps.items():
+            now = _stamp(path)
+            if now != stamp:
+                what = "vanished" if now is None else "changed"
+                raise DepthError(f"{path}: {what} while it was read; run the same command again when it is complete")
+
+    def document(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What source.json says: the files' sizes, times and contents, and the settings. Raises DepthError."""
+        try:
+            files = {
+                path.name: {"bytes": stamp[1], "mtime_ns": stamp[2], "sha256": digest(path)}
+                for path, stamp in self._stamps.items()
+            }
+        except OSError as error:
+            raise DepthError(f"{self.image}: cannot be read any more ({error.strerror or error})") from error
+        self.check()
+        return {"format": FORMAT, "image": str(self.image), "files": files, "settings": dict(settings)}
+
+    def found(self, folder: Path, settings: Mapping[str, Any], names: Collection[str]) -> Found:
+        """Whether a folder holds the complete result of these files with these settings, with files of these names."""
+        result, known = _read(folder / RESULT_NAME), _read(folder / SOURCE_NAME)
+        if result is None or known is None or not str(known.get("format", "")).startswith(FORMAT):
+            return Found(None, "exists and was not made by handopt fit, or by an older one")
+        reason = self._difference(known.get("files", {})) or _setting_that_differs(known.get("settings", {}), settings)
+        if reason is None:
+            missing = [name for name in names if not _filled(folder / name)]
+            reason = f"has no {missing[0]}" if missing else None
+        return Found(result, "") if reason is None else Found(None, reason)
+
+    def _difference(self, known: Mapping[str, Any]) -> str | None:
+        now = {path.name: (path, stamp) for path, stamp in self._stamps.items()}
+        names = [name for name in known if name != self.image.name and not name.endswith(".json")]
+        if names:
+            return f"holds the result of another image, {names[0]}"
+        for name in {**known, **now}:
+            if name not in known or name not in now:
+                return f"was made {'with' if name in known else 'without'} {name} beside the image"
+            path, (_, size, mtime) = now[name]
+            told = known[name]
+            if told["bytes"] != size or (told["mtime_ns"] != mtime and told["sha256"] != digest(path)):
+                return f"was made of another content of {name}"
+        return None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    summed = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            summed.update(block)
+    return summed.hexdigest()
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _filled(path: Path) -> bool:
+    """Whether a file has something in it, or a folder is there."""
+    try:
+        return path.is_dir() or path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _setting_that_differs(known: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    for name in {**known, **now}:
+        if known.get(name) != now.get(name):
+            option = _OPTIONS.get(name, f"--{name}")
+            values = [each.get(name) for each in (known, now)]
+            told = all(value is None or isinstance(value, (str, int, float)) for value in values)
+            short = f" ({_told(values[0])}, now {_told(values[1])})" if told else ""
+            return f"was made with another {option}{short}"
+    return None
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)[:40]

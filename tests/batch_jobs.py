@@ -1,0 +1,63 @@
+"""Stand-ins for the work of a batch: what they do is told by the image's name, so that worker processes know it too."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from handopt.batch.outcome import DONE, Outcome, Task
+
+PAUSE_S = 0.2
+
+
+@dataclass(frozen=True)
+class NamedJob:
+    """Images whose names begin with 'killer' kill their process, 'once' the first time only.
+
+    'slow' ones take a minute, 'pause' ones PAUSE_S, and 'pair' ones until two processes
+    are at work.
+    """
+
+    settings: dict[str, Any] = field(default_factory=lambda: {"device": "cpu"})
+
+    def on(self, device: str) -> "NamedJob":
+        """The same on another device."""
+        return replace(self, settings={**self.settings, "device": device})
+
+    def run(self, task: Task, _progress: object = None) -> Outcome:
+        """Pretend to fit: leave a folder that says which process did it."""
+        name = task.image.name
+        mark = task.folder.with_suffix(".tried")
+        if name.startswith("killer") or (name.startswith("once") and not mark.exists()):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name.startswith(("slow", "pause")):
+            time.sleep(60 if name.startswith("slow") else PAUSE_S)
+        if name.startswith("pair"):
+            _wait_for_another(task.folder.parent / "processes")
+        task.folder.mkdir(parents=True)
+        (task.folder / "process").write_text(str(os.getpid()))
+        return Outcome(task, DONE, fit=str(os.environ.get("OMP_NUM_THREADS")), iou=1.0, median_mm=1.0)
+
+
+def _wait_for_another(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 30
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+class BrokenJob(NamedJob):
+    """Cannot even be unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (7,)
+
+
+def tasks_of(folder: Path, *names: str) -> list[Task]:
+    """Tasks for images of these names."""
+    return [Task(folder / f"{name}.png", folder / "out" / name) for name in names]

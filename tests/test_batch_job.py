@@ -1,0 +1,86 @@
+"""One image of a batch: a job that can be sent away, and outcomes instead of errors."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import fit_result
+from fit_cli import FakeFit, fake_fit, write_camera, write_depth
+
+from handopt.batch.job import Job, readable
+from handopt.batch.outcome import DONE, FAILED, SKIPPED, Task
+from handopt.config import Config
+from handopt.output import save
+from handopt.reader import Reader
+from handopt.rig import default_rig
+
+__all__ = ["fake_fit"]
+
+
+def job(**changes: Any) -> Job:
+    arguments: dict[str, Any] = {
+        "reader": Reader(hand="left"),
+        "rig": default_rig("left"),
+        "settings": {"config": Config(), "device": "auto", "seed": 0},
+        "outputs": {"renders": False, "overlay": True, "video": False, "ply": False, "obj": False},
+        "limits": "default",
+        "identity": {"shape": "scale"},
+    }
+    return Job(**{**arguments, **changes})
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    write_camera(tmp_path)
+    return Task(write_depth(tmp_path / "a.png"), tmp_path / "out" / "a")
+
+
+def test_a_job_that_was_sent_away_does_the_same(task: Task, fake_fit: FakeFit, tmp_path: Path) -> None:
+    sent = pickle.loads(pickle.dumps(job()))
+    assert sent.run(task).status == DONE
+    other = Task(task.image, tmp_path / "out" / "b")
+    assert job().run(other).status == DONE
+    for name in ("source.json", "mesh.glb", "overlay.png"):
+        assert (task.folder / name).read_bytes() == (other.folder / name).read_bytes()
+    assert fake_fit.calls[0]["rig"].side == "left"
+    assert job().on("cuda:1").settings["device"] == "cuda:1"
+
+
+def test_an_outcome_says_what_the_result_says(task: Task, fake_fit: FakeFit) -> None:
+    done = job().run(task)
+    again = job().run(task)
+    assert (done.before, again.before) == (False, True)
+    assert len(fake_fit.calls) == 1
+    for name in ("status", "fit", "hand", "confidence", "median_mm", "iou"):
+        assert getattr(done, name) == getattr(again, name), name
+    assert any("camera.json" in note for note in done.notes)
+    assert done.details[1].startswith("terms: ")
+
+
+def test_errors_of_any_kind_become_outcomes(task: Task, fake_fit: FakeFit) -> None:
+    def fail(_index: int) -> None:
+        raise MemoryError
+
+    fake_fit.before = fail
+    failed = job().run(task)
+    assert (failed.status, failed.error, failed.full) == (FAILED, "MemoryError", False)
+    assert not task.folder.parent.exists()
+
+
+def test_a_result_of_an_unknown_origin_is_kept_and_a_file_in_the_way_named(task: Task, fake_fit: FakeFit) -> None:
+    save(fit_result(iterations=2), task.folder, renders=False)
+    skipped = job().run(task)
+    assert skipped.status == SKIPPED
+    assert "was not made by handopt fit, or by an older one, and was kept: replace such results" in str(skipped.error)
+    assert job(existing="update").run(task).status == DONE
+    (task.folder / "mine").touch()
+    assert "mine, which is not handopt's" in str(job(existing="overwrite").run(task).error)
+    other = Task(task.image, task.image)
+    assert "is in the way and is not a folder" in str(job().run(other).error)
+    assert not job(existing="update").run(other).before
+    assert task.image.is_file()
+
+
+def test_paths_that_are_no_text_can_be_read() -> None:
+    assert readable(Path("a\udcff.png")) == "a\ufffd.png"
