@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Device, resolve_device, to_device, to_numpy, using
+from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.config import Approach, Config
 from handopt.errors import ObservationError
 from handopt.evidence import Evidence, gather_evidence
@@ -73,7 +73,7 @@ def fit_shape(
     side = takes[0].fit.hand
     generic = rig if rig is not None and rig.side == side else rig.mirrored() if rig is not None else default_rig(side)
     place = resolve_device(device)
-    with using(place):
+    with using(place), one_cpu_thread():  # the launches are short
         job = _Job.of(generic, place, config, seed)
         state, more = job.agreed(takes, len(frames))
         takes, left_out = _without(takes, more), left_out + more

@@ -1,7 +1,8 @@
 """The shape that is sought: scale, proportions and offsets of one right hand, and the arrays to compare it with images."""
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from handopt.backend import Device, namespace_of, to_device
 from handopt.hand import Hand, Pose
 from handopt.rig import Rig, with_proportions
 from handopt.shape.regression import JointRegressor, joint_regressor
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 
@@ -65,12 +69,21 @@ class Template:
 
     def gathered(self, gradients: Floats) -> Floats:
         """The transpose of fine: gradients (N, V + E, n) by the finer mesh' vertices as those by the own (N, V, n)."""
-        count = len(self.rig.rest_mm)
-        own = gradients[:, :count].copy()
-        middles = gradients[:, count:] / 2
-        for ends in self.edges.T:
-            np.add.at(own, (slice(None), ends), middles)
-        return own
+        number, fine, width = gradients.shape
+        columns = gradients.transpose(1, 0, 2).reshape(fine, number * width)
+        own: Floats = self._ends @ columns
+        return own.reshape(-1, number, width).transpose(1, 0, 2)
+
+    @cached_property
+    def _ends(self) -> "csr_array":
+        """(V, V + E): each vertex' share of the finer mesh' vertices."""
+        from scipy.sparse import csr_array
+
+        count, middles = len(self.rig.rest_mm), len(self.rig.rest_mm) + np.arange(len(self.edges))
+        rows = np.concatenate([np.arange(count), *self.edges.T])
+        columns = np.concatenate([np.arange(count), middles, middles])
+        values = np.concatenate([np.ones(count), np.full(2 * len(self.edges), 0.5)])
+        return csr_array((values, (rows, columns)), shape=(count, count + len(self.edges)))
 
     def hand(self, offsets_mm: Floats) -> Hand:
         """The finer hand with offsets; its proportions are still the poses' own."""
@@ -81,7 +94,7 @@ class Template:
         coarse = Hand.of(rig, self.device)
         normals = self.fine(rig.normals)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        indices, weights = self._skin()
+        indices, weights = self._skin
         vertex_basis, joint_basis = self.rig.proportion_basis
         dtype = coarse.rest.dtype
         return replace(
@@ -94,6 +107,7 @@ class Template:
             joint_basis=to_device(joint_basis, self.device, dtype),
         )
 
+    @cached_property
     def _skin(self) -> tuple[NDArray[np.int64], Floats]:
         """Joints and weights (V + E, K) of the finer mesh, descending: those of each end by half."""
         count = len(self.rig.rest_mm)

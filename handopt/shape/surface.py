@@ -53,11 +53,11 @@ def pull_of(problem: LeastSquares, pose: Pose, approach: Approach, template: Tem
     blocks, gradient = np.zeros((fine, 3, 3)), np.zeros((fine, 3))
     cross = np.empty((count, size, 3 * len(template.rig.rest_mm)))
     for image in range(count):
-        blended = np.einsum("vk,vkab->vab", weights, linear[image][indices])
+        blended = (weights[:, None] @ linear[image].reshape(-1, 9)[indices]).reshape(-1, 3, 3)
         pulled = quadratic[image][:, _TRIANGLE] @ blended  # A B
         blocks += blended.transpose(0, 2, 1) @ pulled
         gradient += np.einsum("vab,va->vb", blended, quadratic[image][:, 6:])
-        mixed = np.einsum("pva,vab->pvb", motion[image], pulled)
+        mixed = (motion[image].transpose(1, 0, 2) @ pulled).transpose(1, 0, 2)
         cross[image] = template.gathered(mixed).reshape(size, -1)
     shifts = _joint_pull(problem, pose, transforms, linear)
     flat = template.gathered(gradient[None])[0] + template.regressor.backward(shifts)

@@ -28,7 +28,7 @@ IMAGE_WEIGHT: Final = 1000.0
 """How many times an image's cost counts against the prior's: its pixels are many, but their errors are related."""
 FIRST_DAMPING: Final = 1e-4
 ACCEPTED, REFUSED = 0.2, 10.0
-ENOUGH: Final = 1e-4
+ENOUGH: Final = 1e-3
 """Relative decrease of the cost below which the iterations end."""
 
 
