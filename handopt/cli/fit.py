@@ -151,14 +151,14 @@ class Job:
         from handopt.config import Config
 
         _check_single(images, options)
-        _check_camera(options["camera"])
+        check_camera(options["camera"])
         with blaming("--config"):
             config = Config() if options["config"] is None else Config.from_toml(options["config"])
         if options["solver"] is not None:
             config = replace(config, solver=options["solver"])
         with blaming("--device"):
             resolve_device(options["device"])
-        rig = _load_rig(options)
+        rig = load_model(options)
         require_writable(options["output"])
         return cls(
             reader=Reader(
@@ -219,7 +219,7 @@ def _check_single(images: list[Path], options: dict[str, Any]) -> None:
             raise click.UsageError("--box X0,Y0,X1,Y1 needs X0 < X1 and Y0 < Y1")
 
 
-def _check_camera(spec: str | None) -> None:
+def check_camera(spec: str | None) -> None:
     """Refuse a --camera that no image could use; four numbers need an image's size to make a camera."""
     from handopt.camera import load_camera
     from handopt.errors import CameraError
@@ -235,7 +235,7 @@ def _check_camera(spec: str | None) -> None:
             load_camera(spec, 1, 1)
 
 
-def _load_rig(options: dict[str, Any]) -> "Rig | None":
+def load_model(options: dict[str, Any]) -> "Rig | None":
     """Load --model, if one is given."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping

@@ -80,7 +80,7 @@ def written_aside(folder: Path, overwrite: bool, option: str = "-o") -> Iterator
         yield partial
         _put(partial, folder, overwrite)
     except BaseException as error:
-        _remove(partial)
+        remove(partial)
         for parent in reversed(made):
             with suppress(OSError):
                 parent.rmdir()
@@ -116,10 +116,10 @@ def _put(partial: Path, folder: Path, overwrite: bool) -> None:
         raise
     finally:
         if folder.exists():
-            _remove(old)
+            remove(old)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Delete a folder of ours, and go on to the end if Ctrl-C arrives meanwhile."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
