@@ -57,10 +57,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "Fit",
     "--shape",
     type=click.Choice(["none", "scale", "proportions", "vertices"]),
-    default="proportions",
-    show_default=True,
     help="What may change besides the pose: the hand's size, also the proportions of fingers and palm, also its "
-    "surface.",
+    "surface.  [default: proportions; none where --model is a hand of handopt shape]",
 )
 @option(
     "Fit",
@@ -170,7 +168,8 @@ class Job:
                 "box": options["box"],
                 "center": options["center"],
                 "config": config,
-                **{name: options[name] for name in ("shape", "device", "seed")},
+                "shape": options["shape"] or ("none" if rig is not None and rig.is_personal else "proportions"),
+                **{name: options[name] for name in ("device", "seed")},
             },
             outputs={
                 "renders": not options["no_renders"],

@@ -12,7 +12,15 @@ import click
 from handopt.cli.fit import check_camera, load_model
 from handopt.cli.inputs import Frame as ReadFrame
 from handopt.cli.inputs import Reader, find_images, require_writable
-from handopt.cli.options import SectionedCommand, blaming, depth_options, one_line, option, rig_options, verbosity_options
+from handopt.cli.options import (
+    SectionedCommand,
+    blaming,
+    depth_options,
+    one_line,
+    option,
+    rig_options,
+    verbosity_options,
+)
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
@@ -31,7 +39,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Which hand it is; auto takes the one that fits the images better.  [default: what the JSON files or --model "
     "say, else right]",
 )
-@option("Hand", "--model", type=FILE, metavar="RIG", help="The rig to begin with, glTF or GLB.  [default: handopt's own]")
+@option(
+    "Hand", "--model", type=FILE, metavar="RIG", help="The rig to begin with, glTF or GLB.  [default: handopt's own]"
+)
 @rig_options
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, rounds and other settings.")
 @option(
@@ -85,9 +95,7 @@ def shape(images: tuple[Path, ...], **options: Any) -> None:
     require_writable(output.parent)
     rig, settings = _settings(options)
     talk = _Talk(options["quiet"], options["verbose"])
-    reader = Reader(
-        options["camera"], options["unit"], options["encoding"], options["hand"], rig.side if rig else None
-    )
+    reader = Reader(options["camera"], options["unit"], options["encoding"], options["hand"], rig.side if rig else None)
     frames, hands, unread = _read(paths, reader, talk)
     hand = _one_hand(frames, hands, options["hand"])
     result = _fitted(frames, hand, rig, options["limits"], settings, talk)
@@ -115,9 +123,7 @@ def _settings(options: dict[str, Any]) -> "tuple[Rig | None, dict[str, Any]]":
     return load_model(options), {"config": config, "device": options["device"], "seed": options["seed"]}
 
 
-def _read(
-    paths: Sequence[Path], reader: Reader, talk: "_Talk"
-) -> "tuple[list[Frame], list[str], list[LeftOut]]":
+def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[Frame], list[str], list[LeftOut]]":
     """Read all images that can be read: frames, the hand that each is said to show, and those that cannot."""
     from handopt.errors import CameraError, DepthError, ObservationError
     from handopt.shape import Frame, LeftOut
@@ -197,7 +203,8 @@ class _Bars:
     """One tqdm bar at a time, each for a part of the work."""
 
     def __init__(self, watched: bool) -> None:
-        self._watched, self._part, self._bar = watched, "", None
+        self._watched, self._part = watched, ""
+        self._bar: Any = None
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         """What to call with the part, how much of it is done and how much there is."""
@@ -217,5 +224,4 @@ class _Bars:
             self.__exit__()
             self._part = part
             self._bar = tqdm(total=total, desc=part, file=sys.stderr, leave=False, dynamic_ncols=True)
-        assert self._bar is not None
         self._bar.update(done - self._bar.n)

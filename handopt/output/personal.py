@@ -20,9 +20,7 @@ FITS_NAME: Final = "fits"
 OUR_NAMES: Final = frozenset(
     (MEASUREMENTS_NAME, FITS_NAME, "rest.obj", "rest.ply", "history.csv", "turntable.mp4", "turntable.png")
 )
-PERSONAL: Final = aside.Kind(
-    "personal hand", MEASUREMENTS_NAME, "handopt.shape/", aside.other_than(OUR_NAMES)
-)
+PERSONAL: Final = aside.Kind("personal hand", MEASUREMENTS_NAME, "handopt.shape/", aside.other_than(OUR_NAMES))
 
 
 def folder_of(path: Path) -> Path:

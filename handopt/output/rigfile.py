@@ -1,4 +1,4 @@
-"""A rig as a file that handopt, Blender, three.js and trimesh read: binary glTF with a skin; PLY and OBJ of its mesh."""
+"""A rig as a file that handopt, Blender, three.js and trimesh read: binary glTF with a skin; its mesh as PLY and OBJ."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,9 +34,7 @@ class _Buffer:
 
         components = {"<f4": gltf.FLOAT, "|u1": gltf.UNSIGNED_BYTE, "<u4": gltf.UNSIGNED_INT}
         self.data.extend(b"\0" * (-len(self.data) % 4))
-        self.views.append(
-            gltf.BufferView(buffer=0, byteOffset=len(self.data), byteLength=values.nbytes, target=target)
-        )
+        self.views.append(gltf.BufferView(buffer=0, byteOffset=len(self.data), byteLength=values.nbytes, target=target))
         self.accessors.append(
             gltf.Accessor(
                 bufferView=len(self.views) - 1,

@@ -143,6 +143,11 @@ class Rig:
             yield "the bind matrices must be rotations"
 
     @property
+    def is_personal(self) -> bool:
+        """Whether it is one person's hand, in real size."""
+        return self.confidence is not None
+
+    @property
     def side_sign(self) -> int:
         """+1 for a right hand, -1 for a left one: the factor of abduction and twist."""
         return 1 if self.side == "right" else -1

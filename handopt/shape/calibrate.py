@@ -38,7 +38,7 @@ POSES: Final = dataclasses.replace(SURFACE, iterations=5, scale=False, proportio
 
 UNEXPLAINED: Final = 0.28
 UNEXPLAINED_RATIO: Final = 1.7
-"""An image is left out where the shared hand leaves more than this share of it unexplained, and this times the median."""
+"""An image is left out where the shared hand leaves more than this share of it unexplained, and so many medians."""
 MOST_LEFT_OUT: Final = 0.5
 
 

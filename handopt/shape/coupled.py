@@ -125,9 +125,7 @@ def free_lengths(problem: LeastSquares, pose: Pose, system: System) -> None:
     bind = hand.bind_of(pose)
     transforms = hand.transforms(pose, bind)
     joints = hand.joints(transforms, hand.keypoints_of(pose, bind))
-    weight = to_device(
-        np.full(len(pose), config.weights.collision / LENGTH_UNIT_MM**2), hand.device, pose.scale.dtype
-    )
+    weight = to_device(np.full(len(pose), config.weights.collision / LENGTH_UNIT_MM**2), hand.device, pose.scale.dtype)
     arguments = (weight, joints, hand.bones, config.collision_radius_mm)
     missing = collision_backward(*arguments, fixed_length=False) - collision_backward(*arguments)
     first = system.gradient.shape[1] - len(PROPORTION_NAMES)

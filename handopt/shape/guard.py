@@ -125,9 +125,12 @@ def crossing_faces(vertices_mm: Floats, faces: Ints) -> NDArray[np.bool_]:
     apart = (faces[first][:, :, None] != faces[second][:, None, :]).all(axis=(1, 2))
     crossing = np.zeros(len(faces), np.bool_)
     for one, other in zip(first[apart], second[apart], strict=True):
-        if not (crossing[one] and crossing[other]) and igl.tri_tri_intersection_test_3d(
-            *(corner[None] for corner in corners[one]), *(corner[None] for corner in corners[other])
-        )[0]:
+        if (
+            not (crossing[one] and crossing[other])
+            and igl.tri_tri_intersection_test_3d(
+                *(corner[None] for corner in corners[one]), *(corner[None] for corner in corners[other])
+            )[0]
+        ):
             crossing[[one, other]] = True
     return crossing
 

@@ -1,4 +1,4 @@
-"""What is expected of a hand's surface before it is seen: a smooth random field on the mesh, alike on opposite sides."""
+"""What is expected of a hand's surface before it is seen: a smooth random field, alike on opposite sides."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final

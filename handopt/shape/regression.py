@@ -15,7 +15,8 @@ Floats = NDArray[np.float64]
 
 RING_MM: Final = 6.0
 """Width of a joint's ring along its bones."""
-ACROSS: Final = float(__import__("os").environ.get("ACROSS", 0.0))
+ACROSS: Final = 0.0
+"""Gain across the bones: a bulge of the skin does not say that the joint under it lies elsewhere."""
 TIPS: Final = frozenset(chain[-1] for chain in CHAINS.values())
 _REACH = 3.0  # in widths of the ring
 

@@ -174,7 +174,7 @@ def assemble(
     rig = rig.mirrored() if mirrored else rig
     vertices, joints, renders = _replayed(template, state, takes)
     vertices, joints = vertices * flip, joints * flip
-    views = frontal_views(vertices, rig.faces, [take.fit.observation for take in takes])
+    views = frontal_views(list(vertices), rig.faces, [take.fit.observation for take in takes])
     rig = dataclasses.replace(rig, confidence=confidence_of(views))
     table = state.history.table()
     fits = tuple(
@@ -196,7 +196,7 @@ def assemble(
     )
 
 
-def _replayed(template: Template, state: "State", takes: Sequence[Take]) -> tuple[Floats, Floats, Floats]:
+def _replayed(template: Template, state: "State", takes: Sequence[Take]) -> tuple[Floats, Floats, NDArray[np.float32]]:
     """Final vertices (B, V, 3) and joints (B, 21, 3) of right hands, and renders (B, T, S, S) of all iterations."""
     evidence, moments = state.evidence, state.history.moments
     radius, count = state.together.config.render_px, len(template.rig.rest_mm)
@@ -215,7 +215,7 @@ def _replayed(template: Template, state: "State", takes: Sequence[Take]) -> tupl
 
 
 def _fit_of(
-    take: Take, row: int, rig: Rig, state: "State", vertices: Floats, joints: Floats, renders: Floats,
+    take: Take, row: int, rig: Rig, state: "State", vertices: Floats, joints: Floats, renders: NDArray[np.float32],
     table: dict[str, NDArray[Any]],
 ) -> FitResult:  # fmt: skip
     """The fit of one image with the personal rig, whose scale and proportions are its own."""

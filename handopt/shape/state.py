@@ -1,4 +1,4 @@
-"""The shape that is sought: scale, proportions and offsets of one right hand, and the arrays to compare it with images."""
+"""The shape that is sought: scale, proportions and offsets of one right hand, as arrays to compare with images."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property

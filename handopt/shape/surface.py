@@ -1,12 +1,12 @@
 """Free vertices: how the costs of all images depend on the rest vertices that they share (paper, Eq. 8)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import namespace, to_device, to_numpy
+from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.closest import closest_points, closest_quadratic
 from handopt.collisions import collision_backward
 from handopt.config import Approach
@@ -64,7 +64,7 @@ def pull_of(problem: LeastSquares, pose: Pose, approach: Approach, template: Tem
     return Pull(_curvature(blocks, template), flat.ravel(), cross)
 
 
-def _quadratic(problem: LeastSquares, pose: Pose, approach: Approach, transforms):  # type: ignore[no-untyped-def]
+def _quadratic(problem: LeastSquares, pose: Pose, approach: Approach, transforms: Array) -> Array:
     """The images' Gauss-Newton model by the posed vertices (B, V, 9), as the problem's own."""
     hand, evidence, config = problem.hand, problem.evidence, problem.config
     xp, weights = namespace(hand.device), config.weights
@@ -103,11 +103,11 @@ def pose_motion(problem: LeastSquares, pose: Pose) -> Floats:
     return motion
 
 
-def _vertices(hand: Hand, pose: Pose):  # type: ignore[no-untyped-def]
+def _vertices(hand: Hand, pose: Pose) -> Array:
     return hand.vertices(hand.transforms(pose, hand.bind_of(pose)), hand.rest_of(pose))
 
 
-def _joint_pull(problem: LeastSquares, pose: Pose, transforms, linear: Floats) -> Floats:  # type: ignore[no-untyped-def]
+def _joint_pull(problem: LeastSquares, pose: Pose, transforms: Array, linear: Floats) -> Floats:
     """Half the derivative (J, 3) of all collisions by the bind positions, bone lengths free."""
     hand, config = problem.hand, problem.config
     joints = hand.joints(transforms, hand.keypoints_of(pose))
@@ -122,7 +122,7 @@ def _joint_pull(problem: LeastSquares, pose: Pose, transforms, linear: Floats) -
 
 
 def _curvature(blocks: Floats, template: Template) -> "csc_array":
-    """From blocks (V + E, 3, 3) of the finer mesh to a sparse (3 V, 3 V): a middle moves by half of what its ends do."""
+    """From blocks (V + E, 3, 3) of the finer mesh to (3 V, 3 V): a middle moves by half of what its ends do."""
     from scipy.sparse import csc_array
 
     count = len(template.rig.rest_mm)

@@ -1,4 +1,4 @@
-"""The images that a hand's shape is taken from: each fitted by itself first, and each left out if it does not fit in."""
+"""The images that a hand's shape is taken from: each fitted by itself first, and left out if it does not fit in."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -115,7 +115,8 @@ def take_all(
         ]
     if not takes:
         raise ObservationError(
-            "none of the images shows enough of a hand: " + "; ".join(f"{each.name}: {each.reason}" for each in left_out)
+            "none of the images shows enough of a hand: "
+            + "; ".join(f"{each.name}: {each.reason}" for each in left_out)
         )
     return takes, left_out
 
@@ -186,6 +187,7 @@ def disagreeing(takes: Sequence[Take]) -> list[LeftOut]:
 
 def poses_of(takes: Sequence[Take]) -> Pose:
     """The takes' poses as those of right hands, on the host, image by image."""
+
     def stacked(values: Sequence[Any]) -> Any:
         return np.stack([np.asarray(each, np.float32) for each in values])
 

@@ -123,9 +123,7 @@ class Together:
                 break
         return pose, shape, total
 
-    def deviations(
-        self, pose: Pose, shape: Shape, approach: Approach, by_common: Floats, by_offsets: Floats
-    ) -> Floats:
+    def deviations(self, pose: Pose, shape: Shape, approach: Approach, by_common: Floats, by_offsets: Floats) -> Floats:
         """Posterior standard deviations (M,) of lengths, given their derivatives.
 
         by_common: (M, 1 + S) by the logarithm of the scale and the proportions; by_offsets: (M, 3 V). The posterior is
@@ -138,7 +136,7 @@ class Together:
         dense[arrow.rows :] = by_common.T
         move, change = arrow.solve(dense, by_offsets.T)
         variances = (np.einsum("nm,nm->m", dense, move) + np.einsum("mv,vm->m", by_offsets, change)) / IMAGE_WEIGHT
-        return np.sqrt(np.maximum(variances, 0))
+        return np.asarray(np.sqrt(np.maximum(variances, 0)))
 
     def _trial(
         self, problem: LeastSquares, pose: Pose, shape: Shape, system: System, pull: Pull, damping: float
