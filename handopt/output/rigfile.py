@@ -1,4 +1,4 @@
-"""A rig as a file that handopt, Blender, three.js and trimesh read: binary glTF with a skin; its mesh as PLY and OBJ."""
+"""A rig as a file that handopt, Blender, three.js and trimesh read: glTF with a skin; and its mesh as PLY and OBJ."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final

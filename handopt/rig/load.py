@@ -50,8 +50,8 @@ def load_rig(
 
     side: "right", "left" or None (told from the geometry; right for handopt's own hand). mapping: TOML or JSON file
     {canonical name = "joint name in the file"} for rigs with other names. limits: a set of the limits.toml beside the
-    model, or else of handopt's own; with "default" a hand of handopt shape keeps those in its file. Raises RigError with
-    what is wrong with the file.
+    model, or else of handopt's own; with "default" a hand of handopt shape keeps those of its file. Raises RigError
+    with what is wrong with the file.
     """
     if side not in (None, "right", "left"):
         raise RigError(f"the side must be 'right' or 'left', not {side!r}")

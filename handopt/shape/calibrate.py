@@ -17,6 +17,7 @@ from handopt.explain import explain
 from handopt.hand import Pose
 from handopt.optimise.levenberg import LeastSquares, levenberg
 from handopt.rig import Rig, default_rig
+from handopt.shape.bones import BONE_NAMES
 from handopt.shape.coupled import Freedom, fit_together
 from handopt.shape.guard import Guard
 from handopt.shape.history import History
@@ -159,7 +160,7 @@ class _Job:
         pose = Pose(**{name: to_device(value, template.device, value.dtype) for name, value in vars(host).items()})
         shape = Shape(
             scale=float(np.median(host.scale)),
-            proportions=np.median(host.proportions, axis=0).astype(np.float64),
+            proportions=np.concatenate([np.median(host.proportions, axis=0), np.zeros(len(BONE_NAMES))]),
             offsets_mm=np.zeros_like(template.rig.rest_mm),
         )
         history = History()

@@ -18,7 +18,7 @@ from handopt.hand import Hand, Pose
 from handopt.normal_equations import RIGID
 from handopt.objective import LENGTH_UNIT_MM
 from handopt.optimise.levenberg import LeastSquares, System
-from handopt.rig import PROPORTION_NAMES
+from handopt.shape.bones import SHAPE_NAMES
 from handopt.shape.state import Shape, shared
 
 Floats = NDArray[np.float64]
@@ -71,8 +71,14 @@ def fit_together(
 
 def own_and_common(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of a pose's parameters, those that are its own, and those that all images share: scale and proportions."""
-    common = np.array([_SCALE, *range(size - len(PROPORTION_NAMES), size)])
+    common = np.array([_SCALE, *range(size - len(SHAPE_NAMES), size)])
     return np.setdiff1d(np.arange(size), common), common
+
+
+def whole_hessian(system: System) -> Floats:
+    """Both triangles of the poses' normal equations (B, P, P); a system has only the lower one in full."""
+    lower = np.tril(to_numpy(system.hessian).astype(np.float64))
+    return np.asarray(lower + np.tril(lower, -1).transpose(0, 2, 1))
 
 
 def total_of(system: System) -> float:
@@ -89,9 +95,7 @@ def tell(record: Record | None, pose: Pose, system: System, shape: Shape) -> Non
 
 def _arrow_step(system: System, damping: float, freedom: Freedom) -> Floats:
     """The damped Gauss-Newton step (B, P) of all poses and of the parameters that they share."""
-    hessian = to_numpy(system.hessian).astype(np.float64)
-    gradient = to_numpy(system.gradient).astype(np.float64)
-    hessian = hessian + np.tril(hessian, -1).transpose(0, 2, 1)
+    hessian, gradient = whole_hessian(system), to_numpy(system.gradient).astype(np.float64)
     count, size = gradient.shape
     own, common = own_and_common(size)
     mobile = np.concatenate([[freedom.scale], np.full(len(common) - 1, freedom.proportions)])
@@ -128,8 +132,8 @@ def free_lengths(problem: LeastSquares, pose: Pose, system: System) -> None:
     weight = to_device(np.full(len(pose), config.weights.collision / LENGTH_UNIT_MM**2), hand.device, pose.scale.dtype)
     arguments = (weight, joints, hand.bones, config.collision_radius_mm)
     missing = collision_backward(*arguments, fixed_length=False) - collision_backward(*arguments)
-    first = system.gradient.shape[1] - len(PROPORTION_NAMES)
-    for number in range(len(PROPORTION_NAMES)):
+    first = system.gradient.shape[1] - len(SHAPE_NAMES)
+    for number in range(len(SHAPE_NAMES)):
         system.gradient[:, first + number] += 0.5 * (missing * _joint_motion(hand, pose, number)).sum(axis=(1, 2))
 
 

@@ -17,6 +17,7 @@ from handopt.quality import measure, status_of
 from handopt.render import render_depth
 from handopt.result import FitResult, Trace
 from handopt.rig import PROPORTION_NAMES, Rig
+from handopt.shape.bones import BONE_NAMES, SHAPE_NAMES, SPREAD
 from handopt.shape.measurements import Measurement, Tape
 from handopt.shape.seen import SEEN, confidence_of, frontal_views
 from handopt.shape.state import Shape, Template
@@ -39,9 +40,10 @@ class ShapeResult:
     """A person's hand.
 
     rig: the personal hand in real size, with the confidence of each vertex; generic: what it was made from, of the
-    same side. scale, proportions (S,), offsets_mm (V, 3): how the one becomes the other, in the right hand's frame.
-    fits: of each image that was used, with the personal rig; left_out: the others, and why. views: (V,) frontal views
-    of each vertex. history: columns by iteration, see handopt.shape.history. seconds: per stage
+    same side. scale, proportions (S,) as handopt.shape.bones.SHAPE_NAMES, offsets_mm (V, 3): how the one becomes the
+    other, in the right hand's frame. fits: of each image that was used, with the personal rig; left_out: the others,
+    and why. views: (V,) frontal views of each vertex. history: columns by iteration, see handopt.shape.history.
+    seconds: per stage
     """
 
     rig: Rig
@@ -81,7 +83,7 @@ class ShapeResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The measurements and how they came about, as plain values of the format "handopt.shape/1"."""
-        first = self.fits[0]
+        first, common = self.fits[0], len(PROPORTION_NAMES)
         return {
             "format": FORMAT,
             "hand": self.rig.side,
@@ -91,7 +93,8 @@ class ShapeResult:
             "shape": {
                 "generic": self.generic.name,
                 "scale": self.scale,
-                "proportions": dict(zip(PROPORTION_NAMES, self.proportions.tolist(), strict=True)),
+                "proportions": dict(zip(PROPORTION_NAMES, self.proportions[:common].tolist(), strict=True)),
+                "bones": dict(zip(BONE_NAMES, (SPREAD * self.proportions[common:]).tolist(), strict=True)),
                 "offset_mm": {
                     "rms": float(np.sqrt((self.offsets_mm**2).sum(axis=1).mean())),
                     "max": float(np.linalg.norm(self.offsets_mm, axis=1).max()),
@@ -118,7 +121,7 @@ def measured(together: Together, pose: Pose, shape: Shape, approach: Approach) -
     template = together.template
     tape = Tape.on(template.rig)
     lengths = tape.lengths(shape.rig(template, "personal"))
-    by_common = np.empty((len(lengths), 1 + len(PROPORTION_NAMES)))
+    by_common = np.empty((len(lengths), 1 + len(SHAPE_NAMES)))
     for column in range(by_common.shape[1]):
         ends = []
         for sign in (-1, 1):

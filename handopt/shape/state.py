@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import Device, namespace_of, to_device
 from handopt.hand import Hand, Pose
-from handopt.rig import Rig, with_proportions
+from handopt.rig import Rig
+from handopt.shape.bones import shape_basis
 from handopt.shape.regression import JointRegressor, joint_regressor
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ WRIST: Final = 0
 class Shape:
     """A person's hand as a change of a generic one.
 
-    scale: of the whole; proportions: (S,), see handopt.rig.proportions; offsets_mm: (V, 3) of the rest vertices, before
-    the scale, added to what the proportions make of them.
+    scale: of the whole; proportions: (S,), as handopt.shape.bones.SHAPE_NAMES; offsets_mm: (V, 3) of the rest vertices,
+    before the scale, added to what the proportions make of them.
     """
 
     scale: float
@@ -34,33 +35,39 @@ class Shape:
 
     def rig(self, template: "Template", name: str) -> Rig:
         """The personal rig in real size, with the offsets' share of the joints."""
-        shaped = with_proportions(template.rig, self.proportions)
-        bind = shaped.bind.copy()
+        bind = template.rig.bind.copy()
+        bind[:, :, 3] += np.tensordot(self.proportions, template.joint_basis, 1)
         wrist = bind[WRIST, :, 3].copy()
         bind[:, :, 3] += template.regressor.shifts(self.offsets_mm)
+        rest = template.rig.rest_mm + np.tensordot(self.proportions, template.vertex_basis, 1) + self.offsets_mm
         bind[:, :, 3] = wrist + self.scale * (bind[:, :, 3] - wrist)
-        rest = wrist + self.scale * (shaped.rest_mm + self.offsets_mm - wrist)
-        return replace(shaped, name=name, rest_mm=rest, bind=bind)
+        return replace(template.rig, name=name, rest_mm=wrist + self.scale * (rest - wrist), bind=bind)
 
 
 @dataclass(frozen=True)
 class Template:
     """A generic right hand, and the finer mesh that images are compared with.
 
-    regressor: see handopt.shape.regression; edges: (E, 2) of the mesh; the finer mesh has a vertex more in the
+    vertex_basis: (S, V, 3), joint_basis: (S, J, 3) mm, see handopt.shape.bones; regressor: see handopt.shape.regression
+    edges: (E, 2) of the mesh; the finer mesh has a vertex more in the
     middle of each edge.
     """
 
     rig: Rig
     device: Device
+    dtype: type
+    vertex_basis: Floats = field(repr=False)
+    joint_basis: Floats = field(repr=False)
     regressor: JointRegressor = field(repr=False)
     edges: NDArray[np.int64] = field(repr=False)
 
     @classmethod
-    def of(cls, rig: Rig, device: Device) -> "Template":
+    def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Template":
         """Prepare a right-hand rig."""
         pairs = np.sort(np.concatenate([rig.faces[:, [0, 1]], rig.faces[:, [1, 2]], rig.faces[:, [2, 0]]]), axis=1)
-        return cls(rig, device, joint_regressor(rig), np.unique(pairs, axis=0).astype(np.int64))
+        return cls(
+            rig, device, dtype, *shape_basis(rig), joint_regressor(rig), np.unique(pairs, axis=0).astype(np.int64)
+        )
 
     def fine(self, values: Floats) -> Floats:
         """Values (..., V, n) at the vertices, and behind them the mean of each edge's ends."""
@@ -91,11 +98,10 @@ class Template:
         bind = self.rig.bind.copy()
         bind[:, :, 3] += self.regressor.shifts(offsets_mm)
         rig = replace(self.rig, rest_mm=rest, bind=bind)
-        coarse = Hand.of(rig, self.device)
+        coarse = Hand.of(rig, self.device, self.dtype)
         normals = self.fine(rig.normals)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         indices, weights = self._skin
-        vertex_basis, joint_basis = self.rig.proportion_basis
         dtype = coarse.rest.dtype
         return replace(
             coarse,
@@ -103,8 +109,8 @@ class Template:
             normals=to_device(normals, self.device, dtype),
             indices=to_device(indices, self.device, np.int32),
             weights=to_device(weights, self.device, dtype),
-            vertex_basis=to_device(self.fine(vertex_basis), self.device, dtype),
-            joint_basis=to_device(joint_basis, self.device, dtype),
+            vertex_basis=to_device(self.fine(self.vertex_basis), self.device, dtype),
+            joint_basis=to_device(self.joint_basis, self.device, dtype),
         )
 
     @cached_property

@@ -16,7 +16,7 @@ from handopt.config import Approach, Config
 from handopt.evidence import Evidence
 from handopt.hand import Pose
 from handopt.optimise.levenberg import LeastSquares, System
-from handopt.shape.coupled import Record, free_lengths, own_and_common, tell, total_of
+from handopt.shape.coupled import Record, free_lengths, own_and_common, tell, total_of, whole_hessian
 from handopt.shape.prior import SurfacePrior
 from handopt.shape.state import Shape, Template, shared
 from handopt.shape.surface import Pull, pull_of
@@ -43,8 +43,7 @@ class Arrow:
         from scipy.sparse import csc_array
         from scipy.sparse.linalg import splu
 
-        hessian = to_numpy(system.hessian).astype(np.float64)
-        hessian = hessian + np.tril(hessian, -1).transpose(0, 2, 1)
+        hessian = whole_hessian(system)
         self.count, self.size = hessian.shape[:2]
         self.own, self.common = own_and_common(self.size)
         each, self.rows = len(self.own), len(self.own) * self.count
@@ -129,7 +128,8 @@ class Together:
         by_common: (M, 1 + S) by the logarithm of the scale and the proportions; by_offsets: (M, 3 V). The posterior is
         the Gaussian of the normal equations (Laplace's approximation); whatever the model cannot express is not in it.
         """
-        problem, system, _ = self._evaluated(shared(pose, shape), shape, approach)
+        pose = shared(pose, shape)
+        problem, system, _ = self._evaluated(pose, shape, approach)
         pull = pull_of(problem, pose, approach, self.template)
         arrow = Arrow(system, pull, self.prior.precision / IMAGE_WEIGHT)
         dense = np.zeros((arrow.rows + len(arrow.common), len(by_common)))
