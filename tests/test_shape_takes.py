@@ -74,7 +74,7 @@ def test_a_hand_of_another_size_is_left_out() -> None:
 
 def test_two_people_are_refused() -> None:
     mixed = [take(name, scale) for name, scale in zip("abcdef", (0.85, 0.86, 0.87, 1.12, 1.13, 1.14), strict=True)]
-    with pytest.raises(ObservationError, match="do not show one hand.* in a .* in f"):
+    with pytest.raises(ObservationError, match=r"do not show one hand.* in a .* in f"):
         disagreeing(mixed)
     with pytest.raises(ObservationError, match="do not show one hand"):
         disagreeing([take("a", 0.85), take("b", 1.12)])

@@ -99,9 +99,9 @@ def shape(images: tuple[Path, ...], **options: Any) -> None:
     frames, hands, unread = _read(paths, reader, talk)
     hand = _one_hand(frames, hands, options["hand"])
     result = _fitted(frames, hand, rig, options["limits"], settings, talk)
-    result = replace(result, left_out=(*unread, *result.left_out))
     for each in result.left_out:
-        talk.always(f"Left out: {each.name}: {each.reason}")
+        talk.left_out(each)
+    result = replace(result, left_out=(*unread, *result.left_out))
     folder = save_shape(
         result, output, renders=not options["no_renders"], video=options["video"], overwrite=options["overwrite"]
     )
@@ -135,6 +135,7 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
             read: ReadFrame = reader.read(path)
         except (DepthError, CameraError) as error:
             unread.append(LeftOut(name, one_line(error)))
+            talk.left_out(unread[-1])
             continue
         frames.append(Frame(name, read.depth_mm, read.camera, read.assumptions))
         hands.append(read.hand)
@@ -190,9 +191,9 @@ class _Talk:
         if not self._quiet:
             click.echo(line, err=True)
 
-    def always(self, line: str) -> None:
-        """Print a line."""
-        click.echo(line, err=True)
+    def left_out(self, image: "LeftOut") -> None:
+        """Name an image that is not used."""
+        click.echo(f"Left out: {image.name}: {image.reason}", err=True)
 
     def bars(self) -> "_Bars":
         """A progress bar for each part of the work, where somebody watches."""
