@@ -37,9 +37,11 @@ PROPORTIONS: Final = Approach(8, 5.0, points=1000, **_COMMON)  # type: ignore[ar
 SURFACE: Final = Approach(7, 4.0, points=POINTS, **_COMMON)  # type: ignore[arg-type]
 POSES: Final = dataclasses.replace(SURFACE, iterations=5, scale=False, proportions=False)
 
-UNEXPLAINED: Final = 0.28
+UNEXPLAINED: Final = (0.26, 0.33)
 UNEXPLAINED_RATIO: Final = 1.7
-"""An image is left out where the shared hand leaves more than this share of it unexplained, and so many medians."""
+WORSE: Final = 0.06
+"""An image is left out where the shared hand leaves more than the second share of it unexplained, or more than the
+first and WORSE more than a hand of its own does; in any case more than UNEXPLAINED_RATIO times the median."""
 MOST_LEFT_OUT: Final = 0.5
 
 
@@ -125,14 +127,16 @@ class _Job:
         while True:
             state = self._sized(takes)
             shares = self._unexplained(state)
-            limit = max(UNEXPLAINED, UNEXPLAINED_RATIO * float(np.median(shares)))
+            own = np.array([take.fit.unexplained for take in takes])
+            low = np.where(shares - own > WORSE, UNEXPLAINED[0], UNEXPLAINED[1])
+            limits = np.maximum(low, UNEXPLAINED_RATIO * np.median(shares))
             odd = [
                 LeftOut(
                     take.name,
                     f"its pose or its hand does not fit in: the hand of the other images leaves {share:.0%} of it "
                     f"unexplained (the median is {np.median(shares):.0%})",
                 )
-                for take, share in zip(takes, shares, strict=True)
+                for take, share, limit in zip(takes, shares, limits, strict=True)
                 if share > limit and len(takes) > 2
             ]
             if not odd:
