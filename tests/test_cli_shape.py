@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from fit_cli import write_camera, write_depth
+from fit_cli import FakeFit, fake_fit, fit, write_camera, write_depth
 from rig_files import HandFile
 from shape_cases import calibrated
 
@@ -15,7 +15,11 @@ import handopt.shape
 from handopt.cli.main import main
 from handopt.errors import ObservationError
 from handopt.output import personal
+from handopt.output.rigfile import write_rig
+from handopt.rig import default_rig
 from handopt.shape import LeftOut, ShapeResult
+
+__all__ = ["fake_fit"]
 
 
 def shape(*arguments: str | Path) -> Result:
@@ -158,3 +162,16 @@ def test_the_hand_is_a_model_for_the_other_commands(tmp_path: Path, fake: FakeSh
     again = shape(images, "-o", tmp_path / "again.glb", "--model", out, "--no-renders", "-q")
     assert again.exit_code == 0
     assert fake.calls[-1]["rig"].name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("rig", "options", "kind"),
+    [("mine", (), "none"), ("mine", ("--shape", "scale"), "scale"), ("plain", (), "proportions")],
+)
+def test_fit_leaves_a_personal_hand_its_shape(
+    rig: str, options: tuple[str, ...], kind: str, images: Path, tmp_path: Path, fake_fit: FakeFit
+) -> None:
+    write_rig(calibrated().rig if rig == "mine" else default_rig(), tmp_path / f"{rig}.glb")
+    printed = fit(images / "a.png", "-o", tmp_path / "out", "--model", tmp_path / f"{rig}.glb", *options)
+    assert printed.exit_code == 0, printed.stderr
+    assert fake_fit.calls[0]["shape"] == kind

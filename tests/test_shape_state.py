@@ -50,6 +50,18 @@ def test_a_baked_rig_is_what_was_fitted(rng: np.random.Generator) -> None:
     assert np.linalg.norm(wrist - again.translation[0]) < 1e-9
 
 
+def test_offsets_give_way_where_the_proportions_leave_no_room() -> None:
+    bad = int(np.argmax(RIG.rest_mm[:, 2]))
+    offsets = smooth_offsets(1.5)
+    shape = Shape(1.0, np.full(len(SHAPE_NAMES), 0.03), offsets)
+    assert np.array_equal(template().sound(shape).offsets_mm, offsets)
+    offsets = offsets.copy()
+    offsets[bad] -= 60.0 * RIG.normals[bad]
+    sound = template().sound(Shape(1.0, shape.proportions, offsets))
+    assert np.linalg.norm(sound.offsets_mm[bad]) < 30
+    assert np.array_equal(template().sound(sound).offsets_mm, sound.offsets_mm)
+
+
 def test_no_change_is_the_generic_rig() -> None:
     rig = Shape(1.0, np.zeros(len(SHAPE_NAMES)), np.zeros_like(RIG.rest_mm)).rig(template(), "same")
     assert_close(rig.rest_mm, RIG.rest_mm, atol=1e-12, reason="rounding")

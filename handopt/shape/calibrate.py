@@ -200,6 +200,7 @@ class _Job:
             say("surface", next(step), SURFACE.iterations)
 
         pose, shape, _ = state.together.run(state.pose, state.shape, SURFACE, told)
+        shape = self.template.sound(shape)
         problem = LeastSquares(self.template.hand(shape.offsets_mm), state.evidence, state.together.config)
         settle = state.history.recorder("poses")
         pose, _ = levenberg(

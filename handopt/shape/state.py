@@ -11,6 +11,7 @@ from handopt.backend import Device, namespace_of, to_device
 from handopt.hand import Hand, Pose
 from handopt.rig import Rig
 from handopt.shape.bones import shape_basis
+from handopt.shape.guard import Guard
 from handopt.shape.regression import JointRegressor, joint_regressor
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ class Template:
         return cls(
             rig, device, dtype, *shape_basis(rig), joint_regressor(rig), np.unique(pairs, axis=0).astype(np.int64)
         )
+
+    def sound(self, shape: Shape) -> Shape:
+        """The shape with as much of its offsets as leaves a sound hand of its proportions; see handopt.shape.guard."""
+        shaped = self.rig.rest_mm + np.tensordot(shape.proportions, self.vertex_basis, 1)
+        guard = Guard(shaped, self.rig.faces.astype(np.int64))
+        return replace(shape, offsets_mm=guard.admit(np.zeros_like(shaped), shape.offsets_mm))
 
     def fine(self, values: Floats) -> Floats:
         """Values (..., V, n) at the vertices, and behind them the mean of each edge's ends."""
