@@ -11,6 +11,8 @@ from handopt.camera import Camera
 from handopt.config import Config
 from handopt.errors import ObservationError, ShapeError
 from handopt.result import Alternative
+from handopt.rig import default_rig
+from handopt.shape import takes as takes_module
 from handopt.shape.takes import Frame, LeftOut, Take, _one_side, disagreeing, poses_of, take_all
 
 SETTINGS: dict[str, Any] = {"hand": "right", "rig": None, "config": Config(), "device": "cpu", "seed": 0}
@@ -40,13 +42,17 @@ def test_an_image_without_a_hand_is_left_out_by_name() -> None:
     assert done == [1, 2]
 
 
-def test_too_few_pixels_are_said_to_be() -> None:
-    frame = frames()[0]
-    depth = frame.depth_mm.copy()
-    columns = np.flatnonzero((depth > 0).any(axis=0))
-    depth[:, columns[0] + 25 :] = 0
-    with pytest.raises(ObservationError, match="none of the images shows enough of a hand"):
-        take_all([Frame("sliver", depth, frame.camera)], **SETTINGS)
+def test_too_few_pixels_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takes_module, "MIN_PIXELS", 10**6)
+    with pytest.raises(ObservationError, match=r"none of the images.*0: only \d+ pixels .* show the hand, 1000000 and"):
+        take_all(frames()[:1], **SETTINGS)
+
+
+def test_auto_takes_the_side_that_fits() -> None:
+    found, left_out = take_all(frames("left", count=2), **{**SETTINGS, "hand": "auto", "rig": default_rig("right")})
+    assert [each.fit.hand for each in found] == ["left", "left"]
+    assert all(each.mirrored for each in found)
+    assert left_out == []
 
 
 def test_no_image_is_no_calibration() -> None:

@@ -166,8 +166,7 @@ def _fitted(
     from handopt.rig import default_rig
     from handopt.shape import fit_shape
 
-    if rig is None and hand != "auto":
-        rig = default_rig(hand, limits)
+    rig = rig or default_rig("left" if hand == "left" else "right", limits)
     with talk.bars() as progress:
         return fit_shape(frames, hand=hand, rig=rig, progress=progress, **settings)
 
