@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.output.mesh import vertex_normals
-
 if TYPE_CHECKING:
     from handopt.observation import Observation
 
@@ -28,9 +26,11 @@ def frontal_views(
     vertices_mm: (V, 3) in the camera frame of each image. A view counts where the vertex is what its ray hits first,
     and the image has measured the hand there, at about the same depth.
     """
+    import igl
+
     from handopt.raster import rasterise
 
-    views = np.zeros(len(vertices_mm[0]))
+    views, whole = np.zeros(len(vertices_mm[0])), faces.astype(np.int64)
     for posed, observation in zip(vertices_mm, observations, strict=True):
         camera = observation.camera
         numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
@@ -42,7 +42,9 @@ def frontal_views(
         hit = inside & (posed[:, 2] < nearest[row, column] + SAME_SURFACE_MM) & observation.mask[row, column]
         hit &= np.abs(posed[:, 2] - measured) < 2 * SAME_SURFACE_MM
         towards = -posed / np.linalg.norm(posed, axis=1, keepdims=True)
-        views += hit * np.maximum(0, np.einsum("vc,vc->v", vertex_normals(posed, faces), towards))
+        views += hit * np.maximum(
+            0, np.einsum("vc,vc->v", igl.per_vertex_normals(np.ascontiguousarray(posed), whole), towards)
+        )
     return views
 
 
