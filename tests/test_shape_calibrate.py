@@ -13,7 +13,7 @@ from handopt.config import Config
 from handopt.errors import ObservationError, RigError
 from handopt.rig import default_rig, load_rig
 from handopt.shape import Frame, calibrate, fit_shape
-from handopt.shape.calibrate import _Job
+from handopt.shape.calibrate import _Job, _odd_one
 from handopt.shape.guard import Guard
 from handopt.shape.seen import SEEN
 from handopt.synth.generate import true_rig
@@ -81,16 +81,32 @@ def test_a_wrong_pose_among_many_is_left_out_and_named() -> None:
     assert "does not fit in" in left_out[0].reason
 
 
-def test_images_that_do_not_fit_together_are_refused() -> None:
+def test_two_images_that_do_not_fit_together_are_refused() -> None:
     job = _Job.of(RIG, CPU, Config(), 0)
-    wrong = [
-        replace(each, fit=replace(each.fit, translation_mm=each.fit.translation_mm + np.array([0.0, 0.0, 150.0])))
-        for each in takes()
+    second = takes()[1]
+    away = second.fit.translation_mm + np.array([0.0, 0.0, 150.0])
+    far = replace(second, fit=replace(second.fit, translation_mm=away))
+    with pytest.raises(ObservationError, match="do not show one hand in poses that can be found: 1: "):
+        job.agreed([takes()[0], far], 2)
+
+
+@pytest.mark.parametrize(
+    ("shares", "own", "odd"),
+    [
+        ([0.15, 0.16, 0.14, 0.15], [0.15, 0.17, 0.13, 0.16], None),
+        ([0.15, 0.16, 0.40, 0.15], [0.15, 0.17, 0.39, 0.16], 2),  # a wrong pose, which its own fit has as well
+        ([0.15, 0.16, 0.14, 0.24], [0.15, 0.17, 0.13, 0.17], 3),  # another hand
+        ([0.15, 0.30, 0.29, 0.15], [0.15, 0.29, 0.28, 0.16], None),  # images that are hard to explain
+        ([0.15, 0.25, 0.14, 0.28], [0.15, 0.17, 0.13, 0.17], 3),  # the worse of two
+    ],
+)
+def test_the_one_that_fits_in_worst_is_found(shares: list[float], own: list[float], odd: int | None) -> None:
+    images = [
+        replace(takes()[0], name=str(number), fit=replace(takes()[0].fit, unexplained=value))
+        for number, value in enumerate(own)
     ]
-    good = takes()[0]
-    mixed = [replace(good, name="a"), replace(good, name="b"), *wrong[:1]]
-    with pytest.raises(ObservationError, match="do not show one hand in poses that can be found"):
-        job.agreed(mixed, 1)
+    found = _odd_one(images, np.array(shares))
+    assert (None if found is None else found.name) == (None if odd is None else str(odd))
 
 
 @pytest.mark.usefixtures("quick")

@@ -37,11 +37,12 @@ PROPORTIONS: Final = Approach(8, 5.0, points=1000, **_COMMON)  # type: ignore[ar
 SURFACE: Final = Approach(7, 4.0, points=POINTS, **_COMMON)  # type: ignore[arg-type]
 POSES: Final = dataclasses.replace(SURFACE, iterations=5, scale=False, proportions=False)
 
-UNEXPLAINED: Final = (0.26, 0.33)
+UNEXPLAINED: Final = 0.33
 UNEXPLAINED_RATIO: Final = 1.7
-WORSE: Final = 0.06
-"""An image is left out where the shared hand leaves more than the second share of it unexplained, or more than the
-first and WORSE more than a hand of its own does; in any case more than UNEXPLAINED_RATIO times the median."""
+"""A pose is wrong where the shared hand leaves more than this share of an image unexplained, and so many medians."""
+WORSE: Final = 0.045
+WORSE_RATIO: Final = 1.25
+"""A hand is another where the shared one leaves so much more of an image unexplained than the image's own fit does."""
 MOST_LEFT_OUT: Final = 0.5
 
 
@@ -94,6 +95,25 @@ def _without(takes: list[Take], left_out: Sequence[LeftOut]) -> list[Take]:
     return [take for take in takes if take.name not in names]
 
 
+def _odd_one(takes: Sequence[Take], shares: Floats) -> LeftOut | None:
+    """The take that fits in worst, if one does not: its pose is wrong, or its hand another person's.
+
+    shares: (B,) of each image that the shared hand leaves unexplained
+    """
+    own = np.array([take.fit.unexplained for take in takes])
+    wrong = (shares > UNEXPLAINED) & (shares > UNEXPLAINED_RATIO * np.median(shares))
+    other = (shares > own + WORSE) & (shares > WORSE_RATIO * own)
+    if len(takes) < 2 or not (wrong | other).any():
+        return None
+    worst = int(np.argmax(np.where(wrong | other, np.maximum(shares - own, shares - np.median(shares)), -np.inf)))
+    share, alone = shares[worst], own[worst]
+    return LeftOut(
+        takes[worst].name,
+        f"its pose or its hand does not fit in: the hand that all images share leaves {share:.0%} of it unexplained, "
+        f"one of its own {alone:.0%}, and the median of the images is {np.median(shares):.0%}",
+    )
+
+
 @dataclass
 class State:
     """Where the optimisation stands: poses (B) of right hands, the shape, and the way to them."""
@@ -119,34 +139,23 @@ class _Job:
         return cls(Template.of(right, place), dataclasses.replace(config, points=POINTS), seed)
 
     def agreed(self, takes: list[Take], given: int) -> tuple[State, list[LeftOut]]:
-        """Fit size and proportions to all images, leave out those that they do not fit, and begin again without them.
+        """Fit size and proportions to all images, leave out the one that fits in worst, and begin again, until all do.
 
         given: how many images there were at first. Raises ObservationError where most do not fit in.
         """
         left_out: list[LeftOut] = []
         while True:
             state = self._sized(takes)
-            shares = self._unexplained(state)
-            own = np.array([take.fit.unexplained for take in takes])
-            low = np.where(shares - own > WORSE, UNEXPLAINED[0], UNEXPLAINED[1])
-            limits = np.maximum(low, UNEXPLAINED_RATIO * np.median(shares))
-            odd = [
-                LeftOut(
-                    take.name,
-                    f"its pose or its hand does not fit in: the hand of the other images leaves {share:.0%} of it "
-                    f"unexplained (the median is {np.median(shares):.0%})",
-                )
-                for take, share, limit in zip(takes, shares, limits, strict=True)
-                if share > limit and len(takes) > 2
-            ]
-            if not odd:
+            odd = _odd_one(takes, self._unexplained(state))
+            if odd is None:
                 return state, left_out
-            left_out += odd
-            takes = _without(takes, odd)
-            if len(left_out) > MOST_LEFT_OUT * given:
+            left_out.append(odd)
+            takes = _without(takes, [odd])
+            if len(takes) < 2 or len(left_out) > MOST_LEFT_OUT * given:
                 raise ObservationError(
                     "the images do not show one hand in poses that can be found: "
                     + "; ".join(f"{each.name}: {each.reason}" for each in left_out)
+                    + "; give images of one person's hand, or remove those whose fit is wrong (handopt fit shows it)"
                 )
 
     def _sized(self, takes: list[Take]) -> State:
