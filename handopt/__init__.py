@@ -43,11 +43,14 @@ _EXPORTS = {
     "handopt.losses": ("depth_loss", "depth_loss_backward", "silhouette_loss", "silhouette_loss_backward"),
     "handopt.observation": ("Observation", "observe"),
     "handopt.output.folder": ("save",),
+    "handopt.output.personal": ("save_shape",),
+    "handopt.output.rigfile": ("write_rig",),
     "handopt.projection": ("project", "project_backward"),
     "handopt.raster": ("rasterise",),
     "handopt.render": ("render_depth", "render_depth_backward"),
     "handopt.result": ("FitResult",),
     "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig"),
+    "handopt.shape": ("Frame", "ShapeResult", "fit_shape"),
     "handopt.skinning": ("skin", "skin_backward", "skin_normals"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

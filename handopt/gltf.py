@@ -40,6 +40,10 @@ class SkinnedMesh:
     """(J, 4, 4) rig -> joint."""
     mesh_name: str
     copyright: str
+    extras: dict[str, Any]
+    """Of the skin."""
+    confidence: NDArray[np.float64] | None
+    """(N,) the vertex attribute _CONFIDENCE, where every primitive has it."""
 
 
 def read_skinned_mesh(path: Path) -> SkinnedMesh:
@@ -82,11 +86,13 @@ def _read(path: Path) -> SkinnedMesh:
         inverse_binds=binds.reshape(-1, 4, 4).transpose(0, 2, 1),
         mesh_name=str(nodes[0].name or meshes[0].name or ""),
         copyright=str(document.gltf.asset.copyright or ""),
+        extras=skin.extras if isinstance(skin.extras, dict) else {},
+        confidence=None if any(part[4] is None for part in parts) else np.concatenate([part[4] for part in parts]),
     )
 
 
-def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, Any]:
-    """Positions (N, 3), faces (F, 3), joints and weights (N, 4 * sets) of one primitive."""
+def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Positions (N, 3), faces (F, 3), joints and weights (N, 4 * sets), confidence (N,) or None of one primitive."""
     path = document.path
     if primitive.mode not in (None, _TRIANGLES):
         raise RigError(f"{path}: the mesh must consist of triangles (its primitive mode is {primitive.mode}, not 4)")
@@ -114,7 +120,11 @@ def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, An
         raise RigError(f"{path}: the mesh has {len(corners)} triangle corners, which is not a multiple of 3")
     if len(corners) and corners.max() >= len(positions):
         raise RigError(f"{path}: a triangle refers to vertex {corners.max()}, but there are {len(positions)} vertices")
-    return positions, corners.reshape(-1, 3), np.hstack(joints), np.hstack(weights)
+    sure = getattr(attributes, "_CONFIDENCE", None)
+    confidence = None if sure is None else document.accessor(sure, "SCALAR").astype(np.float64).ravel()
+    if confidence is not None and len(confidence) != len(positions):
+        raise RigError(f"{path}: positions and _CONFIDENCE of the mesh differ in length")
+    return positions, corners.reshape(-1, 3), np.hstack(joints), np.hstack(weights), confidence
 
 
 def _widen(rows: NDArray[Any], width: int) -> NDArray[Any]:

@@ -11,10 +11,10 @@ from synth_labels import reposed
 
 from handopt.camera import Camera, sidecar
 from handopt.errors import ConfigError, OutputError
-from handopt.rig import KEYPOINT_NAMES, default_rig
+from handopt.rig import KEYPOINT_NAMES, default_rig, load_rig
 from handopt.synth import dataset
-from handopt.synth.dataset import check_free, write_dataset
-from handopt.synth.generate import Settings, generate
+from handopt.synth.dataset import SUBJECT_NAME, check_free, write_dataset
+from handopt.synth.generate import Settings, generate, true_rig
 from handopt.synth.labels import labels
 
 CAMERA = Camera(237.5, 237.5, 150.0, 119.5, 320, 240)
@@ -119,3 +119,24 @@ def test_impossible_requests_are_refused_before_anything_is_written(tmp_path: Pa
     with pytest.raises(ConfigError, match="unknown level"):
         write_dataset(tmp_path / "out", SETTINGS, ("impossible",), 1)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_one_subjects_true_hand_lies_beside_its_images(side: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, hand=side, subject_seed=5, surface_rms_mm=2.0)
+    folder = write_dataset(tmp_path / "one", settings, ["easy"], 1)["easy"]
+    rig = load_rig(tmp_path / "one" / SUBJECT_NAME)
+    assert rig.side == side
+    np.testing.assert_allclose(rig.rest_mm, true_rig(settings).rest_mm, atol=1e-4)
+    label = json.loads((folder / "000.json").read_text())
+    bones = [[2, 3], [5, 6], [6, 7], [17, 18]]
+    in_image = np.linalg.norm(np.diff(np.array(label["joints_mm"])[bones], axis=1), axis=2)
+    np.testing.assert_allclose(in_image, np.linalg.norm(np.diff(rig.keypoints_mm[bones], axis=1), axis=2), atol=0.01)
+    write_dataset(tmp_path / "one", settings, ["easy"], 1, overwrite=True)
+
+
+def test_many_subjects_have_no_one_true_hand(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "many", SETTINGS, ["easy"], 1)
+    assert not (tmp_path / "many" / SUBJECT_NAME).exists()
+    with pytest.raises(ConfigError, match="subject_seed"):
+        true_rig(SETTINGS)

@@ -50,10 +50,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "Fit",
     "--shape",
     type=click.Choice(["none", "scale", "proportions", "vertices"]),
-    default="proportions",
-    show_default=True,
     help="What may change besides the pose: the hand's size, also the proportions of fingers and palm, also its "
-    "surface.",
+    "surface.  [default: proportions; none where --model is a hand of handopt shape]",
 )
 @option(
     "Fit",

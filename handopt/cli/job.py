@@ -23,7 +23,7 @@ def make_job(options: dict[str, Any], images: int) -> "Job":
     from handopt.config import Config
 
     _check_single(images, options)
-    _check_camera(options["camera"])
+    check_camera(options["camera"])
     with blaming("--config"):
         config = Config() if options["config"] is None else Config.from_toml(options["config"])
     if options["solver"] is not None:
@@ -31,7 +31,9 @@ def make_job(options: dict[str, Any], images: int) -> "Job":
     with blaming("--device"):
         if options["cluster"] is None:
             resolve_device(options["device"])
-    rig = _load_rig(options)
+    rig = load_model(options)
+    personal = rig is not None and rig.is_personal
+    options = {**options, "shape": options["shape"] or ("none" if personal else "proportions")}
     mask = None if options["mask"] is None else read_mask(options["mask"])
     require_writable(options["output"])
     return Job(
@@ -90,7 +92,7 @@ def _check_single(images: int, options: dict[str, Any]) -> None:
             raise click.UsageError("--box X0,Y0,X1,Y1 needs X0 < X1 and Y0 < Y1")
 
 
-def _check_camera(spec: str | None) -> None:
+def check_camera(spec: str | None) -> None:
     """Refuse a --camera that no image could use; four numbers need an image's size to make a camera."""
     from handopt.camera import load_camera
     from handopt.errors import CameraError
@@ -106,7 +108,7 @@ def _check_camera(spec: str | None) -> None:
             load_camera(spec, 1, 1)
 
 
-def _load_rig(options: dict[str, Any]) -> "Rig | None":
+def load_model(options: dict[str, Any]) -> "Rig | None":
     """Load --model, if one is given."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping

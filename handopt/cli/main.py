@@ -12,6 +12,7 @@ from handopt.cli.fit import fit
 from handopt.cli.info import info
 from handopt.cli.model import model
 from handopt.cli.options import Interrupted, one_line, show_traceback
+from handopt.cli.shape import shape
 from handopt.cli.synth import synth
 from handopt.errors import HandoptError
 
@@ -75,4 +76,5 @@ main.add_command(evaluate)
 main.add_command(fit)
 main.add_command(info)
 main.add_command(model)
+main.add_command(shape)
 main.add_command(synth)

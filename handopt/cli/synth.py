@@ -74,7 +74,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Which hand; a left one is the mirror image of the right one of the same seed.",
 )
-@option("Hand", "--one-subject", is_flag=True, help="All images show one person's hand, drawn from --subject-seed.")
+@option(
+    "Hand",
+    "--one-subject",
+    is_flag=True,
+    help="All images show one person's hand, drawn from --subject-seed; OUT/subject.glb is its true rest shape.",
+)
 @option(
     "Hand",
     "--subject-seed",

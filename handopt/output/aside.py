@@ -84,7 +84,7 @@ def written_aside(folder: Path, overwrite: bool, option: str = "-o") -> Iterator
         yield partial
         _put(partial, folder, overwrite)
     except BaseException as error:
-        _remove(partial)
+        remove(partial)
         for parent in reversed(made):
             with suppress(OSError):
                 parent.rmdir()
@@ -103,7 +103,7 @@ def remove_stale(folder: Path) -> int:
         for path in [*folder.glob(".handopt-*-*-*.partial"), *folder.glob(".handopt-*-*-*.old")]:
             with suppress(OSError, ValueError):
                 if _is_stale(path):
-                    _remove(path)
+                    remove(path)
                     found += 1
     return found
 
@@ -157,10 +157,10 @@ def _put(partial: Path, folder: Path, overwrite: bool) -> None:
         raise
     finally:
         if folder.exists():
-            _remove(old)
+            remove(old)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Delete a folder of ours, and go on to the end if Ctrl-C arrives meanwhile."""
     try:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,12 @@
 """A folder of results that appears complete or not at all."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from handopt.output import aside
 from handopt.output.mesh import write_glb, write_obj, write_ply
@@ -78,7 +80,12 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
 def write_history(result: "FitResult", path: Path) -> None:
     """Write every term at every iteration as CSV, in full precision; the first column counts iterations from 0."""
-    columns = {name: np.asarray(values).tolist() for name, values in result.history.items()}
+    write_columns(result.history, path)
+
+
+def write_columns(table: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write columns of equal length as CSV, in full precision; the first column counts iterations from 0."""
+    columns = {name: np.asarray(values).tolist() for name, values in table.items()}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["iteration", *columns])

@@ -1,5 +1,6 @@
 """The turntable of `handopt model show`: a rig in its rest pose from eight sides, with its joints and bones."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,21 @@ class Turntable:
         self._shift = np.array([0.0, 0.0, DISTANCE * np.linalg.norm(self._vertices, axis=1).max()])
         self._camera = self._framing()
 
-    def panel(self, view: int) -> "Image.Image":
-        """The picture of one view, RGB of PANEL_PX; view 0 shows the palm."""
+    def share_scale(self, other: "Turntable") -> None:
+        """Show both hands at the same scale, that of the one that needs more room."""
+        far = np.maximum(self._shift, other._shift)
+        for table in (self, other):
+            table._shift = far
+        cameras = self._framing(), other._framing()
+        focal = min(camera.fx for camera in cameras)
+        for table, camera in zip((self, other), cameras, strict=True):
+            middle = np.array([camera.width, camera.height]) / 2 - 0.5
+            offset = (np.array([camera.cx, camera.cy]) - middle) * focal / camera.fx
+            cx, cy = (float(value) for value in middle + offset)
+            table._camera = replace(camera, fx=focal, fy=focal, cx=cx, cy=cy)
+
+    def panel(self, view: float) -> "Image.Image":
+        """The picture of one view, RGB of PANEL_PX; view 0 shows the palm, VIEWS are a whole turn."""
         from PIL import Image
 
         turn = _turn(view)
@@ -164,7 +178,7 @@ def _finger(keypoint: int) -> RGB:
     return colour.OUTLINE if keypoint == 0 else colour.FINGERS[(keypoint - 1) // 4]
 
 
-def _turn(view: int) -> Floats:
+def _turn(view: float) -> Floats:
     """Rotation (3, 3) of a view about the vertical, seen from slightly above."""
     angle = 2 * np.pi * view / VIEWS
     cos, sin = np.cos(angle), np.sin(angle)

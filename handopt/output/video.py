@@ -157,7 +157,7 @@ def write_video(result: "FitResult", path: Path, fps: float = 30) -> None:
         with writer:
             for image in frames(result):
                 writer.append_data(image)
-        _check_video(path, len(result.renders))
+        check_video(path, len(result.renders))
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise OutputError(
@@ -165,7 +165,7 @@ def write_video(result: "FitResult", path: Path, fps: float = 30) -> None:
         ) from error
 
 
-def _check_video(path: Path, expected: int) -> None:
+def check_video(path: Path, expected: int) -> None:
     """Count the frames, since a failure of ffmpeg at the end of a file goes unreported otherwise. Raises OSError."""
     import imageio_ffmpeg
 

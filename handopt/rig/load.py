@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from handopt.assets import asset
 from handopt.errors import RigError
 from handopt.gltf import SkinnedMesh, read_skinned_mesh
+from handopt.rig.extras import limits_of, personal
 from handopt.rig.joints import (
     CANONICAL,
     DIGITS,
@@ -49,7 +50,8 @@ def load_rig(
 
     side: "right", "left" or None (told from the geometry; right for handopt's own hand). mapping: TOML or JSON file
     {canonical name = "joint name in the file"} for rigs with other names. limits: a set of the limits.toml beside the
-    model, or else of handopt's own. Raises RigError with what is wrong with the file.
+    model, or else of handopt's own; with "default" a hand of handopt shape keeps those of its file. Raises RigError
+    with what is wrong with the file.
     """
     if side not in (None, "right", "left"):
         raise RigError(f"the side must be 'right' or 'left', not {side!r}")
@@ -72,6 +74,7 @@ def load_rig(
     chosen, side_notes = _side(positions, rotations, side, mesh, path)
     axes, axis_notes = conform_axes(positions, rotations, chosen)
     bind[:, :, :3] = [axes[name] for name in names]
+    own = personal(mesh.extras)
     beside = path.with_name("limits.toml")
     rig = Rig(
         name=path.stem,
@@ -83,9 +86,12 @@ def load_rig(
         joint_names=names,
         parents=np.array(chain_parents(names)),
         bind=bind,
-        limits=load_limits(limits, beside if beside.exists() else None),
+        limits=limits_of(own, where)
+        if own is not None and limits == "default"
+        else load_limits(limits, beside if beside.exists() else None),
         licence=mesh.copyright or _licence_beside(path),
         notes=(*notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
+        confidence=None if mesh.confidence is None else mesh.confidence[keep],
     )
     if not rig.is_closed:
         rig = replace(rig, notes=(*rig.notes, "the mesh is not closed: some edges do not have two faces"))

@@ -93,6 +93,8 @@ class Rig:
     licence: str = ""
     notes: tuple[str, ...] = ()
     """What loading assumed or changed, as sentences."""
+    confidence: Floats | None = None
+    """(V,) how well each vertex was observed, 0 to 1, of a hand made by handopt shape."""
 
     def __post_init__(self) -> None:
         """Check shapes, ranges and consistency. Raises RigError."""
@@ -106,6 +108,9 @@ class Rig:
         }
         for field, (dtype, shape) in shapes.items():
             object.__setattr__(self, field, _frozen(getattr(self, field), dtype, shape, f"{self.name}: {field}"))
+        if self.confidence is not None:
+            seen = _frozen(self.confidence, np.float64, (len(self.rest_mm),), f"{self.name}: confidence")
+            object.__setattr__(self, "confidence", seen)
         problem = next(self._problems(), None)
         if problem:
             raise RigError(f"{self.name}: {problem}")
@@ -136,6 +141,11 @@ class Rig:
         errors = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3))
         if errors.max() > _ROTATION_TOLERANCE or np.linalg.det(rotations).min() < 0:
             yield "the bind matrices must be rotations"
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it is one person's hand, in real size."""
+        return self.confidence is not None
 
     @property
     def side_sign(self) -> int:

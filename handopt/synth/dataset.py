@@ -1,4 +1,7 @@
-"""A folder of labelled images: LEVEL/NNN.png and NNN.json, LEVEL.camera.json, and synth.json about them all."""
+"""A folder of labelled images: LEVEL/NNN.png and NNN.json, LEVEL.camera.json, and synth.json about them all.
+
+Where all images show one person, subject.glb is that hand: its rest mesh and joints in real size.
+"""
 
 import json
 import re
@@ -9,11 +12,13 @@ from typing import Any, Final
 
 from handopt.errors import ConfigError
 from handopt.output import aside
-from handopt.synth.generate import Settings, generate
+from handopt.output.rigfile import write_rig
+from handopt.synth.generate import Settings, generate, true_rig
 from handopt.synth.labels import FORMAT, labels
 from handopt.synth.poses import LEVELS, Level, check_level
 
 INFO_NAME: Final = "synth.json"
+SUBJECT_NAME: Final = "subject.glb"
 OUT_OPTION: Final = "OUT"
 _IMAGE_NAME = re.compile(r"\d{3,}\.(png|json)")
 _COMPRESSION = 1  # noise hardly compresses, and more takes most of the time
@@ -46,6 +51,8 @@ def write_dataset(
                 if progress is not None:
                     progress()
             _write_json(partial / f"{level}.camera.json", settings.camera.to_dict())
+        if settings.subject_seed is not None:
+            write_rig(true_rig(settings), partial / SUBJECT_NAME)
         info = {
             "format": FORMAT,
             "generator": f"handopt synth {version('handopt')}",
@@ -82,7 +89,7 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
 def _foreign(folder: Path) -> str | None:
     """The name of something that is not ours in a folder or in the folders of its levels."""
-    ours = {INFO_NAME, *LEVELS, *(f"{level}.camera.json" for level in LEVELS)}
+    ours = {INFO_NAME, SUBJECT_NAME, *LEVELS, *(f"{level}.camera.json" for level in LEVELS)}
     for path in sorted(folder.iterdir()):
         if path.name not in ours:
             return path.name

@@ -93,7 +93,7 @@ def generate(settings: Settings, level: Level, index: int) -> Sample:
     if side == "random":
         side = "left" if _stream(settings, level, index, _SIDE).random() < 0.5 else "right"
     camera = settings.camera if side == "right" else _mirrored_camera(settings.camera)
-    subject = _subject(settings, level, index)
+    subject = subject_of(settings, level, index)
     content = _stream(settings, level, index, _CONTENT).random(2)
     forearm = bool(content[0] < FOREARM_SHARE[level]) if settings.forearm is None else settings.forearm
     background = bool(content[1] < BACKGROUND_SHARE[level]) if settings.background is None else settings.background
@@ -121,11 +121,21 @@ def _seen(
     raise ConfigError(f"image {index} of {level}: the forearm hides the hand in {_MAX_TRIES} draws: change --seed")
 
 
+def true_rig(settings: Settings) -> Rig:
+    """The one subject's hand in real size, as a rig of the settings' side. Raises ConfigError without subject_seed."""
+    if settings.subject_seed is None:
+        raise ConfigError("subject_seed: needed, since each image shows another hand without")
+    subject = subject_of(settings, LEVELS[0], 0)
+    rig = subject.life_size(settings.rig)
+    return rig.mirrored() if settings.hand == "left" else rig
+
+
 def _stream(settings: Settings, level: Level, index: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, LEVELS.index(level), index, purpose])
 
 
-def _subject(settings: Settings, level: Level, index: int) -> Subject:
+def subject_of(settings: Settings, level: Level, index: int) -> Subject:
+    """The person that an image shows."""
     if settings.subject_seed is None:
         rng = _stream(settings, level, index, _SUBJECT)
     else:

@@ -43,6 +43,14 @@ class Subject:
         rms_mm = self.surface_rms_mm / self.scale
         return replace(shaped, rest_mm=shaped.rest_mm + surface_field(shaped, rms_mm, self.surface_seed))
 
+    def life_size(self, rig: Rig) -> Rig:
+        """The dressed rig with this subject's scale, about the wrist."""
+        dressed = self.dress(rig)
+        wrist = dressed.bind[0, :, 3]
+        bind = dressed.bind.copy()
+        bind[:, :, 3] = wrist + self.scale * (bind[:, :, 3] - wrist)
+        return replace(dressed, rest_mm=wrist + self.scale * (dressed.rest_mm - wrist), bind=bind)
+
 
 def sample_subject(rng: np.random.Generator, surface_rms_mm: float = 0.0) -> Subject:
     """Draw a person: scale 0.85 to 1.15, fingers' lengths and thicknesses within 8 %, the palm within 5 %.

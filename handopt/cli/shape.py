@@ -1,0 +1,228 @@
+"""`handopt shape`."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handopt.cli.inputs import Source, find_images, require_writable
+from handopt.cli.job import check_camera, load_model
+from handopt.cli.options import (
+    SectionedCommand,
+    blaming,
+    depth_options,
+    one_line,
+    option,
+    rig_options,
+    verbosity_options,
+)
+from handopt.reader import Reader
+
+if TYPE_CHECKING:
+    from handopt.rig import Rig
+    from handopt.shape import Frame, LeftOut, ShapeResult
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=SectionedCommand, short_help="Make a personal hand from depth images.")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=Source())
+@depth_options
+@option(
+    "Hand",
+    "--hand",
+    type=click.Choice(["right", "left", "auto"]),
+    help="Which hand it is; auto takes the one that fits the images better.  [default: what the JSON files or --model "
+    "say, else right]",
+)
+@option(
+    "Hand", "--model", type=FILE, metavar="RIG", help="The rig to begin with, glTF or GLB.  [default: handopt's own]"
+)
+@rig_options
+@option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, rounds and other settings.")
+@option(
+    "Fit",
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where to compute: auto, cpu, cuda or cuda:N.",
+)
+@option(
+    "Fit",
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default="0",
+    metavar="N",
+    help="Seed of what is random.",
+)
+@option(
+    "Output",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="myhand.glb",
+    show_default=True,
+    metavar="GLB",
+    help="The personal rig; a folder of the same name without .glb holds the rest.",
+)
+@option("Output", "--overwrite", is_flag=True, help="Replace a hand that exists.")
+@option("Output", "--no-renders", is_flag=True, help="Leave out the renders of every iteration.")
+@option("Output", "--video", is_flag=True, help="Also write turntable.mp4, and optimisation.mp4 of each image.")
+@option("Output", "--json", "as_json", is_flag=True, help="Print measurements.json on one line.")
+@verbosity_options
+def shape(images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
+    """Make a personal hand from depth images of one person's one hand: files, or folders of them.
+
+    All images are fitted with one rest mesh and a pose of each. The result is a rig, which --model of the other
+    commands accepts, and beside it a folder with measurements.json, rest.obj, rest.ply (coloured by how well each place
+    was seen), history.csv, turntable.png and fits/ with the fit of each image. Images that do not fit in are left out,
+    and named on standard error. One line for each measurement goes to stdout: name, mm, standard deviation, and that of
+    the generic hand, with tabs between them.
+
+    One image gives what it shows; ten to twenty from several sides, with the hand bent and open, give the hand.
+    """
+    from handopt.output.personal import check_free, save_shape
+
+    output = options["output"]
+    paths = list(find_images([path for word in images for path in word]))
+    with blaming("-o"):
+        check_free(output, overwrite=options["overwrite"])
+    require_writable(output.parent)
+    rig, settings = _settings(options)
+    talk = _Talk(options["quiet"], options["verbose"])
+    reader = Reader(options["camera"], options["unit"], options["encoding"], options["hand"], rig.side if rig else None)
+    frames, hands, unread = _read(paths, reader, talk)
+    hand = _one_hand(frames, hands, options["hand"])
+    result = _fitted(frames, hand, rig, options["limits"], settings, talk)
+    for each in result.left_out:
+        talk.left_out(each)
+    result = replace(result, left_out=(*unread, *result.left_out))
+    folder = save_shape(
+        result, output, renders=not options["no_renders"], video=options["video"], overwrite=options["overwrite"]
+    )
+    talk.say(result.status)
+    talk.say(f"{click.format_filename(output)} is the rig, {click.format_filename(folder)} shows how it came about.")
+    _print(result, options["as_json"])
+
+
+def _settings(options: dict[str, Any]) -> "tuple[Rig | None, dict[str, Any]]":
+    """Check the options and load what they name. Raises UsageError."""
+    from handopt.backend import resolve_device
+    from handopt.config import Config
+
+    check_camera(options["camera"])
+    with blaming("--config"):
+        config = Config() if options["config"] is None else Config.from_toml(options["config"])
+    with blaming("--device"):
+        resolve_device(options["device"])
+    return load_model(options), {"config": config, "device": options["device"], "seed": options["seed"]}
+
+
+def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[Frame], list[str], list[LeftOut]]":
+    """Read all images that can be read: frames, the hand that each is said to show, and those that cannot."""
+    from handopt.errors import CameraError, DepthError, ObservationError
+    from handopt.shape import Frame, LeftOut
+
+    frames, hands, unread = [], [], []
+    for path in paths:
+        name = click.format_filename(path)
+        try:
+            read = reader.read(path)
+        except (DepthError, CameraError) as error:
+            unread.append(LeftOut(name, one_line(error)))
+            talk.left_out(unread[-1])
+            continue
+        frames.append(Frame(name, read.depth_mm, read.camera, read.assumptions))
+        hands.append(read.hand)
+        for sentence in read.assumptions:
+            talk.say(f"{name}: {sentence}")
+    if not frames:
+        raise ObservationError(
+            "none of the images can be read: " + "; ".join(f"{each.name}: {each.reason}" for each in unread)
+        )
+    return frames, hands, unread
+
+
+def _one_hand(frames: "Sequence[Frame]", hands: Sequence[str], asked: str | None) -> str:
+    """The side that all images are said to show. Raises UsageError where they are of both."""
+    if asked is not None or len(set(hands)) == 1:
+        return asked or hands[0]
+    named = {hand: [frame.name for frame, other in zip(frames, hands, strict=True) if other == hand] for hand in hands}
+    parts = ", ".join(f"{len(names)} of a {hand} hand (such as {names[0]})" for hand, names in sorted(named.items()))
+    raise click.UsageError(
+        f"the images are of different hands, as the files beside them say: {parts}; give the images of one hand, or "
+        "--hand where the files are wrong"
+    )
+
+
+def _fitted(
+    frames: "Sequence[Frame]", hand: str, rig: "Rig | None", limits: str, settings: dict[str, Any], talk: "_Talk"
+) -> "ShapeResult":
+    from handopt.rig import default_rig
+    from handopt.shape import fit_shape
+
+    rig = rig or default_rig("left" if hand == "left" else "right", limits)
+    with talk.bars() as progress:
+        return fit_shape(frames, hand=hand, rig=rig, progress=progress, **settings)
+
+
+def _print(result: "ShapeResult", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), allow_nan=False))
+        return
+    for each in result.measurements:
+        click.echo(f"{each.name}\t{each.value_mm:.1f}\t{each.deviation_mm:.1f}\t{each.generic_mm:.1f}")
+
+
+class _Talk:
+    """What the command says on stderr while it works."""
+
+    def __init__(self, quiet: bool, verbose: int) -> None:
+        self._quiet, self._verbose = quiet, verbose
+
+    def say(self, line: str) -> None:
+        """Print a line unless -q was given."""
+        if not self._quiet:
+            click.echo(line, err=True)
+
+    def left_out(self, image: "LeftOut") -> None:
+        """Name an image that is not used."""
+        click.echo(f"Left out: {image.name}: {image.reason}", err=True)
+
+    def bars(self) -> "_Bars":
+        """A progress bar for each part of the work, where somebody watches."""
+        return _Bars(not self._quiet and sys.stderr.isatty())
+
+
+class _Bars:
+    """One tqdm bar at a time, each for a part of the work."""
+
+    def __init__(self, watched: bool) -> None:
+        self._watched, self._part = watched, ""
+        self._bar: Any = None
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        """What to call with the part, how much of it is done and how much there is."""
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _show(self, part: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if not self._watched:
+            return
+        if part != self._part:
+            self.__exit__()
+            self._part = part
+            self._bar = tqdm(total=total, desc=part, file=sys.stderr, leave=False, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)

@@ -1,0 +1,95 @@
+"""The generic and the personal hand on one turntable, side by side and at one scale, as a picture or a video."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from handopt.errors import OutputError
+from handopt.output import colour
+from handopt.output.colour import Bytes
+from handopt.output.turntable import PANEL_PX, VIEWS, Turntable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from handopt.rig import Rig
+
+FRAMES: Final = 48
+FPS: Final = 12
+TITLE_PX: Final = 36
+GAP_PX: Final = 12
+STILLS: Final = (0, 2, 4, 6)  # views of the picture: palm, both edges, back
+QUALITY: Final = 8
+
+
+class Comparison:
+    """Two rigs before cameras of the same magnification."""
+
+    def __init__(self, generic: "Rig", personal: "Rig") -> None:
+        self._titles = ("generic", "personal")
+        self._tables = (Turntable(generic), Turntable(personal))
+        self._tables[0].share_scale(self._tables[1])
+
+    def frame(self, view: float) -> "Image.Image":
+        """Both hands from one side, of even width and height; view: in eighths of a turn, 0 shows the palm."""
+        from PIL import Image, ImageDraw
+
+        canvas = Image.new("RGB", (2 * PANEL_PX[0] + GAP_PX, PANEL_PX[1] + TITLE_PX), colour.PAPER)
+        draw = ImageDraw.Draw(canvas)
+        for number, (title, table) in enumerate(zip(self._titles, self._tables, strict=True)):
+            left = number * (PANEL_PX[0] + GAP_PX)
+            draw.text((left + 10, TITLE_PX // 2), title, colour.INK, colour.font(16), anchor="lm")
+            canvas.paste(table.panel(view), (left, TITLE_PX))
+        return canvas
+
+    def frames(self) -> Iterator[Bytes]:
+        """A whole turn, (H, W, 3) uint8 each."""
+        for number in range(FRAMES):
+            yield np.asarray(self.frame(number * VIEWS / FRAMES))
+
+
+def write_comparison(generic: "Rig", personal: "Rig", path: Path) -> None:
+    """Write the turn as H.264 in an .mp4, or four sides of it as a .png. Raises OutputError where ffmpeg fails."""
+    comparison = Comparison(generic, personal)
+    if path.suffix == ".png":
+        _stills(comparison).save(path, format="PNG", compress_level=6)
+        return
+    import imageio.v2 as imageio
+
+    from handopt.output.video import check_video
+
+    try:
+        writer = imageio.get_writer(
+            path,
+            format="FFMPEG",
+            mode="I",
+            fps=FPS,
+            codec="libx264",
+            pixelformat="yuv420p",
+            quality=QUALITY,
+            macro_block_size=2,
+            ffmpeg_log_level="fatal",
+            output_params=["-preset", "veryfast", "-movflags", "+faststart"],
+        )
+        with writer:
+            for image in comparison.frames():
+                writer.append_data(image)
+        check_video(path, FRAMES)
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise OutputError(
+            f"the video was not written ({reason}): is the disk full? leave out --video or reinstall imageio-ffmpeg"
+        ) from error
+
+
+def _stills(comparison: Comparison) -> "Image.Image":
+    from PIL import Image
+
+    frames = [comparison.frame(view) for view in STILLS]
+    width, height = frames[0].size
+    canvas = Image.new("RGB", (2 * width + GAP_PX, 2 * height + GAP_PX), colour.PAPER)
+    for number, frame in enumerate(frames):
+        canvas.paste(frame, (number % 2 * (width + GAP_PX), number // 2 * (height + GAP_PX)))
+    return canvas

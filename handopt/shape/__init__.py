@@ -1,0 +1,8 @@
+"""One person's hand from depth images: the rest vertices themselves are moved until the hand matches what was seen."""
+
+from handopt.shape.calibrate import fit_shape
+from handopt.shape.measurements import Measurement
+from handopt.shape.result import ShapeResult
+from handopt.shape.takes import Frame, LeftOut
+
+__all__ = ["Frame", "LeftOut", "Measurement", "ShapeResult", "fit_shape"]

@@ -1,0 +1,272 @@
+"""What a calibration of a hand's shape returns."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import to_device, to_numpy
+from handopt.config import Approach
+from handopt.explain import explain, visible_joints
+from handopt.hand import MIRROR, Pose
+from handopt.projection import project
+from handopt.quality import measure, status_of
+from handopt.render import render_depth
+from handopt.result import FitResult, Trace
+from handopt.rig import PROPORTION_NAMES, Rig
+from handopt.shape.bones import BONE_NAMES, SHAPE_NAMES, SPREAD
+from handopt.shape.measurements import Measurement, Tape
+from handopt.shape.seen import SEEN, confidence_of, frontal_views
+from handopt.shape.state import Shape, Template
+from handopt.shape.takes import LeftOut, Take
+from handopt.shape.together import Together
+
+if TYPE_CHECKING:
+    from handopt.shape.calibrate import State
+
+Floats = NDArray[np.float64]
+
+FORMAT: Final = "handopt.shape/1"
+UNDERSTATED: Final = 1.5
+"""Factor of the deviations, measured on synthetic people: errors of images are related, and the model is not exact."""
+_DIFFERENCE = 1e-4
+
+
+@dataclass
+class ShapeResult:
+    """A person's hand.
+
+    rig: the personal hand in real size, with the confidence of each vertex; generic: what it was made from, of the
+    same side. scale, proportions (S,) as handopt.shape.bones.SHAPE_NAMES, offsets_mm (V, 3): how the one becomes the
+    other, in the right hand's frame. fits: of each image that was used, with the personal rig; left_out: the others,
+    and why. views: (V,) frontal views of each vertex. history: columns by iteration, see handopt.shape.history.
+    seconds: per stage
+    """
+
+    rig: Rig
+    generic: Rig
+    scale: float
+    proportions: Floats
+    offsets_mm: Floats = field(repr=False)
+    fits: tuple[FitResult, ...] = field(repr=False)
+    left_out: tuple[LeftOut, ...]
+    views: Floats = field(repr=False)
+    measurements: tuple[Measurement, ...]
+    history: dict[str, NDArray[Any]] = field(repr=False)
+    seconds: dict[str, float]
+
+    @property
+    def residual_mm(self) -> dict[str, float]:
+        """Median over the images of their median and mean absolute depth residuals."""
+        return {
+            name: float(np.median([each.residual_mm[name] for each in self.fits])) for name in ("median", "mean", "p95")
+        }
+
+    @property
+    def seen_share(self) -> float:
+        """Share of the vertices that were seen."""
+        return float(np.mean(self.views >= SEEN))
+
+    @property
+    def status(self) -> str:
+        """A sentence on how good it is."""
+        used, residual = len(self.fits), self.residual_mm
+        images = "1 image" if used == 1 else f"{used} images"
+        left = f", {len(self.left_out)} left out" if self.left_out else ""
+        return (
+            f"A {self.rig.side} hand from {images}{left}: median residual {residual['median']:.1f} mm, mean "
+            f"{residual['mean']:.1f} mm, {self.seen_share:.0%} of the skin seen."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The measurements and how they came about, as plain values of the format "handopt.shape/1"."""
+        first, common = self.fits[0], len(PROPORTION_NAMES)
+        return {
+            "format": FORMAT,
+            "hand": self.rig.side,
+            "status": self.status,
+            "unit": "mm",
+            "measurements": {each.name: each.to_dict() for each in self.measurements},
+            "shape": {
+                "generic": self.generic.name,
+                "scale": self.scale,
+                "proportions": dict(zip(PROPORTION_NAMES, self.proportions[:common].tolist(), strict=True)),
+                "bones": dict(zip(BONE_NAMES, (SPREAD * self.proportions[common:]).tolist(), strict=True)),
+                "offset_mm": {
+                    "rms": float(np.sqrt((self.offsets_mm**2).sum(axis=1).mean())),
+                    "max": float(np.linalg.norm(self.offsets_mm, axis=1).max()),
+                },
+            },
+            "seen_share": self.seen_share,
+            "images": [
+                {"image": each.image, "residual_mm": each.residual_mm, "unexplained": each.unexplained}
+                for each in self.fits
+            ],
+            "left_out": [dataclasses.asdict(each) for each in self.left_out],
+            "residual_mm": self.residual_mm,
+            "seconds": self.seconds,
+            "device": first.device,
+            "seed": first.seed,
+            "config": first.config,
+            "versions": first.versions,
+            "assumptions": list(dict.fromkeys(note for each in self.fits for note in each.assumptions)),
+        }
+
+
+def measured(together: Together, pose: Pose, shape: Shape, approach: Approach) -> tuple[Measurement, ...]:
+    """The lengths of a personal hand, with standard deviations from the posterior of its shape."""
+    template = together.template
+    tape = Tape.on(template.rig)
+    lengths = tape.lengths(shape.rig(template, "personal"))
+    by_common = np.empty((len(lengths), 1 + len(SHAPE_NAMES)))
+    for column in range(by_common.shape[1]):
+        ends = []
+        for sign in (-1, 1):
+            moved = shape.proportions.copy()
+            scale = shape.scale
+            if column == 0:
+                scale *= np.exp(sign * _DIFFERENCE)
+            else:
+                moved[column - 1] += sign * _DIFFERENCE
+            changed = dataclasses.replace(shape, scale=scale, proportions=moved)
+            ends.append(tape.lengths(changed.rig(template, "personal")))
+        by_common[:, column] = (ends[1] - ends[0]) / (2 * _DIFFERENCE)
+    by_offsets = _by_offsets(tape, template, shape)
+    deviations = UNDERSTATED * together.deviations(pose, shape, approach, by_common, by_offsets)
+    generic = tape.lengths(template.rig)
+    return tuple(
+        Measurement(name, float(length), float(deviation), float(was))
+        for name, length, deviation, was in zip(tape.names, lengths, deviations, generic, strict=True)
+    )
+
+
+def _by_offsets(tape: Tape, template: Template, shape: Shape) -> Floats:
+    """Derivatives (M, 3 V) of the lengths by the offsets."""
+    rig = shape.rig(template, "personal")
+    places = {"joint": rig.keypoints_mm, "skin": rig.rest_mm}
+    rows = np.zeros((len(tape.ends), *rig.rest_mm.shape))
+    for row, ((first, i), (second, j)) in zip(rows, tape.ends.values(), strict=True):
+        between = places[first][i] - places[second][j]
+        unit = shape.scale * between / np.linalg.norm(between)
+        for kind, index, sign in ((first, i, 1.0), (second, j, -1.0)):
+            if kind == "skin":
+                row[index] += sign * unit
+            else:
+                shifts = np.zeros((len(rig.joint_names), 3))
+                shifts[rig.keypoint_joints[index]] = sign * unit
+                row += template.regressor.backward(shifts)
+    return rows.reshape(len(rows), -1)
+
+
+def assemble(
+    generic: Rig,
+    template: Template,
+    state: "State",
+    takes: Sequence[Take],
+    left_out: Sequence[LeftOut],
+    lengths: tuple[Measurement, ...],
+    seconds: dict[str, float],
+) -> ShapeResult:
+    """Bake the shape into a rig, and measure every image with it."""
+    mirrored = generic.side == "left"
+    flip = MIRROR if mirrored else np.ones(3)
+    rig = state.shape.rig(template, f"personal-{template.rig.side}")
+    rig = rig.mirrored() if mirrored else rig
+    vertices, joints, renders = _replayed(template, state, takes)
+    vertices, joints = vertices * flip, joints * flip
+    views = frontal_views(list(vertices), rig.faces, [take.fit.observation for take in takes])
+    rig = dataclasses.replace(rig, confidence=confidence_of(views))
+    table = state.history.table()
+    fits = tuple(
+        _fit_of(take, number, rig, state, vertices[number], joints[number], renders[number], table)
+        for number, take in enumerate(takes)
+    )
+    return ShapeResult(
+        rig=rig,
+        generic=generic,
+        scale=state.shape.scale,
+        proportions=state.shape.proportions,
+        offsets_mm=state.shape.offsets_mm,
+        fits=fits,
+        left_out=tuple(left_out),
+        views=views,
+        measurements=lengths,
+        history=table,
+        seconds=seconds,
+    )
+
+
+def _replayed(template: Template, state: "State", takes: Sequence[Take]) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    """Final vertices (B, V, 3) and joints (B, 21, 3) of right hands, and renders (B, T, S, S) of all iterations."""
+    evidence, moments = state.evidence, state.history.moments
+    radius, count = state.together.config.render_px, len(template.rig.rest_mm)
+    renders = np.empty((len(takes), len(moments), evidence.size, evidence.size), np.float32)
+    for number, moment in enumerate(moments):
+        hand = template.hand(moment.offsets_mm.astype(np.float64))
+        pose = Pose(**{name: to_device(v, template.device, v.dtype) for name, v in vars(moment.pose).items()})
+        transforms = hand.transforms(pose, hand.bind_of(pose))
+        posed = hand.vertices(transforms, hand.rest_of(pose))
+        picture = render_depth(project(posed, evidence.coefficients[pose.image]), radius, evidence.size)[0]
+        renders[:, number] = to_numpy(picture)
+    joints = hand.joints(transforms, hand.keypoints_of(pose))
+    if takes[0].mirrored:
+        renders = renders[..., ::-1]
+    return to_numpy(posed)[:, :count].astype(np.float64), to_numpy(joints).astype(np.float64), renders
+
+
+def _fit_of(
+    take: Take, row: int, rig: Rig, state: "State", vertices: Floats, joints: Floats, renders: NDArray[np.float32],
+    table: dict[str, NDArray[Any]],
+) -> FitResult:  # fmt: skip
+    """The fit of one image with the personal rig, whose scale and proportions are its own."""
+    flip = np.diag(MIRROR) if take.mirrored else np.eye(3)
+    moments, config = state.history.moments, state.together.config
+    quality = measure(vertices, take.fit.observation, rig.faces)
+    visible = visible_joints(joints, quality.fitted_depth_mm, take.fit.camera, 1.0)
+    right = vertices @ flip
+    faces = rig.mirrored().faces if take.mirrored else rig.faces
+    unexplained = float(explain(right[None], faces, *state.evidence.grids[row])[0])
+    history: dict[str, NDArray[Any]] = {
+        name: np.array([each.terms[name][row] for each in moments]) for name in moments[0].terms
+    }
+    history["total"] = np.sum(list(history.values()), axis=0)
+    terms = {name: float(values[-1]) for name, values in history.items()}
+    history |= {
+        "stage": table["stage"], "radius_px": np.full(len(moments), config.render_px), "step": np.ones(len(moments))
+    }  # fmt: skip
+    trace = Trace(
+        rotation=np.stack([flip @ each.pose.rotation[row].astype(np.float64) @ flip for each in moments]),
+        translation_mm=np.stack([each.pose.translation[row].astype(np.float64) @ flip for each in moments]),
+        angles_rad=np.stack([each.pose.angles[row].astype(np.float64) for each in moments]),
+        scale=np.array([each.pose.scale[row] for each in moments], np.float64),
+    )
+    target = to_numpy(state.evidence.target(config.render_px))[row]
+    return dataclasses.replace(
+        take.fit,
+        status=status_of(True, take.fit.observation, quality, take.fit.confidence),
+        converged=True,
+        rig=rig,
+        joints_mm=joints,
+        rotation=trace.rotation[-1],
+        translation_mm=trace.translation_mm[-1],
+        angles_rad=trace.angles_rad[-1],
+        scale=1.0,
+        shape_kind="none",
+        proportions=np.zeros(0),
+        rest_mm=rig.rest_mm,
+        vertices_mm=vertices,
+        fitted_depth_mm=quality.fitted_depth_mm,
+        residual_mm=quality.residual_mm,
+        silhouette_iou=quality.silhouette_iou,
+        unexplained=unexplained,
+        joint_visible=visible,
+        terms=terms,
+        iterations=len(moments),
+        history=history,
+        trace=trace,
+        renders=renders,
+        target=target[:, ::-1] if take.mirrored else target,
+    )

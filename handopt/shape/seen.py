@@ -1,0 +1,53 @@
+"""What was seen of the skin: how often, and how frontally."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from handopt.observation import Observation
+
+Floats = NDArray[np.float64]
+
+SAME_SURFACE_MM: Final = 4.0
+HALF_SURE: Final = 1.0
+"""Frontal views of a vertex that make its confidence 1/2."""
+SEEN: Final = 0.2
+"""Frontal views from which on a vertex counts as seen."""
+
+
+def frontal_views(
+    vertices_mm: Sequence[Floats], faces: NDArray[np.int32], observations: "Sequence[Observation]"
+) -> Floats:
+    """The number of views of each vertex (V,), each counted by the cosine of its angle to the surface.
+
+    vertices_mm: (V, 3) in the camera frame of each image. A view counts where the vertex is what its ray hits first,
+    and the image has measured the hand there, at about the same depth.
+    """
+    import igl
+
+    from handopt.raster import rasterise
+
+    views, whole = np.zeros(len(vertices_mm[0])), faces.astype(np.int64)
+    for posed, observation in zip(vertices_mm, observations, strict=True):
+        camera = observation.camera
+        numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+        nearest = rasterise(np.ascontiguousarray(posed[None]), np.ascontiguousarray(faces), numbers)[0]
+        pixels = np.rint(np.asarray(camera.project(posed))).astype(int)
+        column, row = np.clip(pixels[:, 0], 0, camera.width - 1), np.clip(pixels[:, 1], 0, camera.height - 1)
+        inside = (pixels[:, 0] == column) & (pixels[:, 1] == row)
+        measured = observation.depth_mm[row, column]
+        hit = inside & (posed[:, 2] < nearest[row, column] + SAME_SURFACE_MM) & observation.mask[row, column]
+        hit &= np.abs(posed[:, 2] - measured) < 2 * SAME_SURFACE_MM
+        towards = -posed / np.linalg.norm(posed, axis=1, keepdims=True)
+        views += hit * np.maximum(
+            0, np.einsum("vc,vc->v", igl.per_vertex_normals(np.ascontiguousarray(posed), whole), towards)
+        )
+    return views
+
+
+def confidence_of(views: Floats) -> Floats:
+    """Confidence (V,) from 0, never seen, towards 1, of frontal views (V,)."""
+    return np.asarray(views / (views + HALF_SURE))

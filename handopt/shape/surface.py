@@ -1,0 +1,137 @@
+"""Free vertices: how the costs of all images depend on the rest vertices that they share (paper, Eq. 8)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Array, namespace, to_device, to_numpy
+from handopt.closest import closest_points, closest_quadratic
+from handopt.collisions import collision_backward
+from handopt.config import Approach
+from handopt.hand import Hand, Pose
+from handopt.objective import LENGTH_UNIT_MM
+from handopt.optimise.levenberg import LeastSquares
+from handopt.outline import outline_quadratic
+from handopt.shape.state import Template
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
+
+Floats = NDArray[np.float64]
+
+_STEP = 1e-5
+_TRIANGLE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What B images say of the rest vertices: loss(offsets + d) = loss + 2 gradient.d + d.H d, summed over the images.
+
+    curvature: (3 V, 3 V) sparse; gradient: (3 V,); cross: (B, P, 3 V), half the mixed derivatives by the parameters of
+    each pose (as in handopt.normal_equations) and the offsets
+    """
+
+    curvature: "csc_array"
+    gradient: Floats
+    cross: Floats
+
+
+def pull_of(problem: LeastSquares, pose: Pose, approach: Approach, template: Template) -> Pull:
+    """Linearise the costs of all poses by the offsets of the template's vertices: gradients are summed (Eq. 8).
+
+    problem: with the template's finer mesh
+    """
+    hand = problem.hand
+    transforms = hand.transforms(pose, hand.bind_of(pose))
+    quadratic = to_numpy(_quadratic(problem, pose, approach, transforms)).astype(np.float64)
+    linear = to_numpy(transforms).astype(np.float64)[..., :3]
+    indices, weights = to_numpy(hand.indices), to_numpy(hand.weights).astype(np.float64)
+    motion = pose_motion(problem, pose)
+    count, fine, size = len(pose), quadratic.shape[1], motion.shape[1]
+    blocks, gradient = np.zeros((fine, 3, 3)), np.zeros((fine, 3))
+    cross = np.empty((count, size, 3 * len(template.rig.rest_mm)))
+    for image in range(count):
+        blended = (weights[:, None] @ linear[image].reshape(-1, 9)[indices]).reshape(-1, 3, 3)
+        pulled = quadratic[image][:, _TRIANGLE] @ blended  # A B
+        blocks += blended.transpose(0, 2, 1) @ pulled
+        gradient += np.einsum("vab,va->vb", blended, quadratic[image][:, 6:])
+        mixed = (motion[image].transpose(1, 0, 2) @ pulled).transpose(1, 0, 2)
+        cross[image] = template.gathered(mixed).reshape(size, -1)
+    shifts = _joint_pull(problem, pose, transforms, linear)
+    flat = template.gathered(gradient[None])[0] + template.regressor.backward(shifts)
+    return Pull(_curvature(blocks, template), flat.ravel(), cross)
+
+
+def _quadratic(problem: LeastSquares, pose: Pose, approach: Approach, transforms: Array) -> Array:
+    """The images' Gauss-Newton model by the posed vertices (B, V, 9), as the problem's own."""
+    hand, evidence, config = problem.hand, problem.evidence, problem.config
+    xp, weights = namespace(hand.device), config.weights
+    posed, normals = hand.vertices(transforms, hand.rest_of(pose)), hand.vertex_normals(transforms)
+    points = xp.full(len(pose), weights.points / approach.sigma_mm**2, hand.rest.dtype)
+    silhouette = xp.full(len(pose), weights.silhouette / LENGTH_UNIT_MM**2, hand.rest.dtype)
+    observed = xp.ascontiguousarray(evidence.points[:, : approach.points])
+    match = (observed, pose.image, posed, normals)
+    _, nearest = closest_points(*match, approach.sigma_mm, approach.plane)
+    quadratic = closest_quadratic(points, *match, nearest, approach.sigma_mm, approach.plane)
+    return outline_quadratic(
+        silhouette, posed, pose.image, evidence.coefficients, evidence.field, evidence.nearest_depth,
+        evidence.mm_per_px, approach.outline_mm, weights.front, config.front_margin_mm, out=quadratic,
+    )  # fmt: skip
+
+
+def pose_motion(problem: LeastSquares, pose: Pose) -> Floats:
+    """How the posed vertices move with each parameter of their pose, (B, P, V, 3) mm, by finite differences."""
+    hand = problem.hand
+    fine = Hand(
+        **{
+            name: value.astype(np.float64) if getattr(value, "dtype", None) == np.float32 else value
+            for name, value in vars(hand).items()
+        }
+    )
+    sharp = LeastSquares(fine, problem.evidence, problem.config)
+    start = Pose(**{name: v if name == "image" else v.astype(np.float64) for name, v in vars(pose).items()})
+    rest = to_numpy(_vertices(fine, start))
+    size = int(problem.free(pose, Approach(0, 1.0)).shape[0])
+    motion = np.empty((len(pose), size, *rest.shape[1:]))
+    for number in range(size):
+        step = np.zeros((len(pose), size))
+        step[:, number] = _STEP
+        moved = sharp.moved(start, to_device(step, hand.device, np.float64))
+        motion[:, number] = (to_numpy(_vertices(fine, moved)) - rest) / _STEP
+    return motion
+
+
+def _vertices(hand: Hand, pose: Pose) -> Array:
+    return hand.vertices(hand.transforms(pose, hand.bind_of(pose)), hand.rest_of(pose))
+
+
+def _joint_pull(problem: LeastSquares, pose: Pose, transforms: Array, linear: Floats) -> Floats:
+    """Half the derivative (J, 3) of all collisions by the bind positions, bone lengths free."""
+    hand, config = problem.hand, problem.config
+    joints = hand.joints(transforms, hand.keypoints_of(pose))
+    weight = namespace(hand.device).full(len(pose), config.weights.collision / LENGTH_UNIT_MM**2, hand.rest.dtype)
+    contact = to_numpy(
+        collision_backward(weight, joints, hand.bones, config.collision_radius_mm, fixed_length=False)
+    ).astype(np.float64)
+    rows = to_numpy(hand.keypoint_joints)[:, 0]
+    pulled = np.zeros((linear.shape[1], 3))
+    np.add.at(pulled, rows, np.einsum("bkac,bka->kc", linear[:, rows], contact) / 2)
+    return pulled
+
+
+def _curvature(blocks: Floats, template: Template) -> "csc_array":
+    """From blocks (V + E, 3, 3) of the finer mesh to (3 V, 3 V): a middle moves by half of what its ends do."""
+    from scipy.sparse import csc_array
+
+    count = len(template.rig.rest_mm)
+    first, second = template.edges.T
+    middle = blocks[count:] / 4
+    rows = np.concatenate([np.arange(count), first, second, first, second])
+    columns = np.concatenate([np.arange(count), first, second, second, first])
+    values = np.concatenate([blocks[:count], middle, middle, middle, middle])
+    down, across = np.meshgrid(np.arange(3), np.arange(3), indexing="ij")
+    places = (3 * rows[:, None, None] + down, 3 * columns[:, None, None] + across)
+    flat = tuple(np.broadcast_to(each, values.shape).ravel() for each in places)
+    return csc_array((values.ravel(), flat), shape=(3 * count, 3 * count))
