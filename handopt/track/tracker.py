@@ -1,0 +1,316 @@
+"""The tracker: each frame starts from where the hand was going, and from scratch where that fails."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
+from handopt.camera import Camera
+from handopt.config import Approach, Config
+from handopt.errors import NumericalError, ObservationError
+from handopt.explain import explain, visible_joints
+from handopt.fitting import fit
+from handopt.hand import Hand, Pose, exponential
+from handopt.normal_equations import RIGID
+from handopt.optimise.fingers import GRIDS, ROWS
+from handopt.optimise.levenberg import System, levenberg
+from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
+from handopt.raster import rasterise
+from handopt.rig import Rig
+from handopt.track.residuals import FrameResiduals, Shape, Temporal, learn
+from handopt.track.window import View, Wrist, crop_around, crop_camera, look
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.float32]
+
+EXPECT = Approach(0, 15.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
+REACH = Approach(3, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
+SETTLE = Approach(3, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
+FINISH = Approach(3, 5.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
+CAPTURE = Approach(8, 25.0, points=240, vertices=400, outline_mm=30.0)
+VELOCITY_KEPT = 0.9
+FORGETTING = 0.99
+END_MARGIN_MM = 2.0
+LOST = 0.75
+"""Unexplained share from which a fit is none."""
+DOUBTFUL = 0.2
+JUMP = 2.0
+"""A frame that leaves this times the usual share unexplained, and more than DOUBTFUL, is fitted anew."""
+LEARNS_BELOW = 0.3
+LONGEST_PATIENCE = 30
+SEED_OF_POINTS = 20170111
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A hand in a frame: rotation (3, 3), translation_mm (3,), angles_rad (15, 3)."""
+
+    rotation: Floats
+    translation_mm: Floats
+    angles_rad: Floats
+
+    def after(self, before: "Placed", share: float) -> "Placed":
+        """Where the hand is one frame later if it goes on as it came from another pose, a share of its way."""
+        turn = _rotation_vector(self.rotation @ before.rotation.T)
+        return Placed(
+            np.asarray(exponential(share * turn[None])[0] @ self.rotation),
+            self.translation_mm + share * (self.translation_mm - before.translation_mm),
+            self.angles_rad + share * (self.angles_rad - before.angles_rad),
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A hand followed to a frame.
+
+    unexplained: see handopt.explain. refitted: found from scratch. visible: (21,). information: (3 + 3 + 45,) how
+    sharply rotation, translation and angles are known, 0 where an angle is not free. shape: what is believed by now.
+    """
+
+    placed: Placed
+    shape: Shape
+    joints_mm: Floats
+    visible: NDArray[np.bool_]
+    unexplained: float
+    refitted: bool
+    information: Floats
+
+
+class Tracker:
+    """Follows a right hand; a left one is followed in mirror images.
+
+    After each frame `found` says where the hand is, or None.
+    """
+
+    def __init__(
+        self, rig: Rig, camera: Camera, config: Config | None = None, device: Device | None = None, seed: int = 0
+    ) -> None:
+        """rig: a right hand; camera: of all frames."""
+        self.config = config or Config()
+        self._rig, self._camera, self._seed = rig, camera, seed
+        self._place = resolve_device("auto") if device is None else device
+        with using(self._place):
+            self._hand = Hand.of(rig, self._place)
+        self._rng = np.random.default_rng([seed, SEED_OF_POINTS])
+        self._prior = Shape.unknown(self.config, len(rig.proportion_basis[0]))
+        self._free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
+        local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
+        self._end_mm = float(local[:, 2].max())
+        self.shape = self._prior
+        self.found: Found | None = None
+        self._before: Placed | None = None
+        self._usual = 0.1
+        self._frame = 0
+        self._patience, self._waited = 0, 0
+        self._thinned: dict[int, Any] = {}
+
+    def follow(self, depth_mm: Image) -> Found | None:
+        """Take the next frame (H, W), mm, 0 where nothing is measured; None where the hand is not in it."""
+        with using(self._place), one_cpu_thread():
+            found = self._follow(depth_mm)
+        self._frame += 1
+        if found is None:
+            if self.found is not None:
+                self._before = None
+            self.found = None
+            return None
+        self._before = self.found.placed if self.found is not None and not found.refitted else None
+        self.found = found
+        self.shape = found.shape
+        self._usual += 0.1 * (min(found.unexplained, 0.4) - self._usual)
+        return found
+
+    def forget(self) -> None:
+        """Start afresh, but keep what is known of the hand's shape."""
+        self.found, self._before = None, None
+        self._patience = self._waited = 0
+
+    def _follow(self, depth_mm: Image) -> Found | None:
+        if not (depth_mm > 0).any():
+            return None
+        found = self._continued(depth_mm) if self.found is not None else None
+        if found is not None and not self._doubtful(found):
+            self._patience = self._waited = 0
+            return found
+        if found is not None and self._waited < self._patience:
+            self._waited += 1
+            return found
+        again = self._refitted(depth_mm, found)
+        if again is found:  # nothing better is to be had: ask less often
+            self._patience, self._waited = min(2 * self._patience + 1, LONGEST_PATIENCE), 0
+        return again if again is not None and again.unexplained < LOST else None
+
+    def _doubtful(self, found: Found) -> bool:
+        return found.unexplained > max(DOUBTFUL, JUMP * self._usual)
+
+    def _continued(self, depth_mm: Image) -> Found | None:
+        """Go on from the last frame."""
+        assert self.found is not None
+        last = self.found.placed
+        ahead = last if self._before is None else last.after(self._before, VELOCITY_KEPT)
+        ahead = replace(ahead, angles_rad=self._within(ahead.angles_rad))
+        temporal = Temporal(ahead.rotation, ahead.translation_mm, ahead.angles_rad)
+        return self._fitted(depth_mm, [ahead, last], temporal, refitted=False)
+
+    def _refitted(self, depth_mm: Image, found: Found | None) -> Found | None:
+        """Find the hand from scratch; the better of that and what was found before."""
+        try:
+            result = fit(depth_mm, self._camera, rig=self._rig, config=self.config, device=str(self._place))
+        except (ObservationError, NumericalError):
+            return found
+        if self.shape is self._prior:
+            sizes = np.concatenate([[np.log(result.scale)], result.proportions])
+            self.shape = Shape(sizes, self._prior.precision)
+        start = Placed(result.rotation, result.translation_mm, result.angles_rad)
+        again = self._fitted(depth_mm, [start], None, refitted=True)
+        if again is None or found is None:
+            return again or found
+        grid = result.observation.grid(result.crop)
+        meshes = np.stack([self._vertices(each.placed, each.shape) for each in (found, again)])
+        left = explain(meshes, self._rig.faces, result.crop, grid)
+        return again if left[1] < left[0] else found
+
+    def _fitted(
+        self, depth_mm: Image, starts: list[Placed], temporal: Temporal | None, *, refitted: bool
+    ) -> Found | None:
+        """Fit a frame from some starts, the first of which says where to look."""
+        view = self._look(depth_mm, starts[0])
+        if view is None:
+            return None
+        dressed = self._dressed()
+        pose = self._poses(starts)
+        if temporal is None:
+            pose, _ = self._descend(dressed, view, pose, CAPTURE, None)
+        else:
+            pose = self._with_fresh(dressed, view, pose, temporal)
+        pose, system = self._descend(dressed, view, pose, REACH, temporal)
+        best = np.argsort(to_numpy(system.cost), kind="stable")[:2]
+        pose, system = self._descend(dressed, view, pose.select(best), SETTLE, temporal)
+        pose = pose.select(np.array([int(to_numpy(system.cost).argmin())]))
+        problem = FrameResiduals(self._hand, view.evidence, self.config, self.shape, temporal)
+        pose.proportions = self._array(self.shape.proportions[None])
+        pose.scale = self._array([self.shape.scale])
+        pose, system = levenberg(problem, pose, FINISH)
+        if not np.isfinite(to_numpy(system.cost)).all():
+            return None
+        return self._judged(view, pose, system, refitted)
+
+    def _look(self, depth_mm: Image, start: Placed) -> View | None:
+        """Cut out what is near an expected hand."""
+        vertices = self._vertices(start, self.shape)
+        if not 0 < vertices[:, 2].min():
+            return None
+        crop = crop_around(vertices, self._camera)
+        expected = self._depth(vertices, crop)
+        wrist = self._rig.bind[0]
+        axis = start.rotation @ wrist[:, 2]
+        end = Wrist(start.translation_mm, axis, self.shape.scale * self._end_mm - END_MARGIN_MM)
+        return look(depth_mm, crop, expected, end, self.config.points, self._rng, self._place)
+
+    def _depth(self, vertices: Floats, crop: Any) -> Image:
+        ax, bx, ay, by = crop.coefficients[:4]
+        points = np.ascontiguousarray(vertices[None], np.float32)
+        return np.asarray(rasterise(points, self._rig.faces, (ax, ay, bx, by, crop.size, crop.size))[0])
+
+    def _with_fresh(self, hand: Hand, view: View, pose: Pose, temporal: Temporal) -> Pose:
+        """The starts, and the best of the first one with a finger redrawn; the fingers take turns."""
+        finger = self._frame % len(GRIDS)
+        part = slice(ROWS * finger, ROWS * (finger + 1))
+        grid = GRIDS[finger]
+        drawn = pose.select(np.zeros(len(grid), np.int64))
+        angles = to_numpy(drawn.angles).copy()
+        angles[:, part] = np.clip(grid, self._rig.limits.lower[part], self._rig.limits.upper[part])
+        drawn.angles = self._array(angles)
+        problem = FrameResiduals(self._coarse(hand, EXPECT), view.evidence, self.config, None, temporal)
+        costs = to_numpy(problem.cost(drawn, EXPECT))
+        return pose.joined(drawn.select(np.array([int(np.nanargmin(costs))])))
+
+    def _descend(
+        self, hand: Hand, view: View, pose: Pose, approach: Approach, temporal: Temporal | None
+    ) -> tuple[Pose, System]:
+        problem = FrameResiduals(self._coarse(hand, approach), view.evidence, self.config, None, temporal)
+        return levenberg(problem, pose, approach)
+
+    def _judged(self, view: View, pose: Pose, system: System, refitted: bool) -> Found:
+        """Measure a fitted pose, and learn the hand's shape from it where it is good."""
+        transforms = self._hand.transforms(pose)
+        vertices = to_numpy(self._hand.vertices(transforms, self._hand.rest_of(pose)))[0].astype(np.float64)
+        joints = to_numpy(self._hand.joints(transforms, self._hand.keypoints_of(pose)))[0].astype(np.float64)
+        unexplained = float(explain(vertices[None], self._rig.faces, view.crop, view.grid)[0])
+        scale = float(to_numpy(pose.scale)[0])
+        surface = self._depth(vertices, view.crop)
+        visible = visible_joints(joints, surface, crop_camera(view.crop), scale)
+        lower = np.tril(to_numpy(system.hessian)[0].astype(np.float64))
+        hessian = lower + np.tril(lower, -1).T
+        count = RIGID + len(self._free)
+        solution = np.concatenate([[np.log(scale)], to_numpy(pose.proportions)[0]]).astype(np.float64)
+        shape = self.shape
+        if unexplained < LEARNS_BELOW:
+            shape = learn(self.shape, hessian, solution, count, FORGETTING, self._prior)
+        else:
+            shape = Shape(solution, self.shape.precision)
+        placed = Placed(
+            *(to_numpy(each)[0].astype(np.float64) for each in (pose.rotation, pose.translation, pose.angles))
+        )
+        return Found(placed, shape, joints, visible, unexplained, refitted, self._information(hessian, count))
+
+    def _information(self, hessian: Floats, count: int) -> Floats:
+        """Inverse variances of the pose's parameters (51,) with all others of the pose unknown."""
+        rows = np.r_[0:6, RIGID:count]
+        own = hessian[np.ix_(rows, rows)]
+        variance = np.diag(np.linalg.inv(own + 1e-6 * np.diag(np.diag(own)) + 1e-9 * np.eye(len(own))))
+        information = np.zeros(6 + 45)
+        information[:6] = 1 / np.maximum(variance[:6], 1e-12)
+        information[6 + self._free] = 1 / np.maximum(variance[6:], 1e-12)
+        return information
+
+    def _dressed(self) -> Hand:
+        """The hand with the proportions that are believed, fixed."""
+        pose = self._poses([Placed(np.eye(3), np.zeros(3), np.zeros((15, 3)))])
+        pose.proportions = self._array(self.shape.proportions[None])
+        hand = self._hand
+        return replace(
+            hand, rest=hand.rest_of(pose)[0].copy(), bind=hand.bind_of(pose)[0].copy(),
+            keypoints=hand.keypoints_of(pose)[0].copy(),
+        )  # fmt: skip
+
+    def _coarse(self, hand: Hand, approach: Approach) -> Hand:
+        if not approach.vertices:
+            return hand
+        thin = self._hand.coarse(approach.vertices) if approach.vertices not in self._thinned else None
+        if thin is not None:
+            rest = to_numpy(self._hand.rest)
+            rows = [int(np.flatnonzero((rest == vertex).all(axis=1))[0]) for vertex in to_numpy(thin.rest)]
+            self._thinned[approach.vertices] = thin, np.array(rows)
+        thin, rows = self._thinned[approach.vertices]
+        return replace(thin, rest=hand.rest[rows].copy(), bind=hand.bind, keypoints=hand.keypoints)
+
+    def _poses(self, placed: list[Placed]) -> Pose:
+        return Pose(
+            angles=self._array([self._within(each.angles_rad) for each in placed]),
+            rotation=self._array([each.rotation for each in placed]),
+            translation=self._array([each.translation_mm for each in placed]),
+            scale=self._array([min(max(self.shape.scale, MIN_SCALE), MAX_SCALE)] * len(placed)),
+            image=to_device(np.zeros(len(placed)), self._place, np.int32),
+            proportions=self._array(np.zeros((len(placed), 0))),
+        )
+
+    def _vertices(self, placed: Placed, shape: Shape) -> Floats:
+        pose = self._poses([placed])
+        pose.proportions = self._array(shape.proportions[None])
+        pose.scale = self._array([shape.scale])
+        return np.asarray(to_numpy(self._hand.vertices(self._hand.transforms(pose), self._hand.rest_of(pose)))[0])
+
+    def _within(self, angles: Floats) -> Floats:
+        return np.clip(angles, self._rig.limits.lower, self._rig.limits.upper)
+
+    def _array(self, values: Any) -> Any:
+        return to_device(values, self._place, np.float32)
+
+
+def _rotation_vector(rotation: Floats) -> Floats:
+    from scipy.spatial.transform import Rotation
+
+    return np.asarray(Rotation.from_matrix(rotation).as_rotvec())
