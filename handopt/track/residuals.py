@@ -17,6 +17,13 @@ from handopt.optimise.levenberg import PROPORTION_SIGMA, LeastSquares, System
 Floats = NDArray[np.float64]
 
 REFERENCE_SIGMA_MM = 5.0
+_NOTHING = np.zeros(0)
+_NO_EVIDENCE = Evidence(0, *[_NOTHING] * 8, (), ())
+
+
+def without_sizes(config: Config) -> Config:
+    """The settings without a prior of size and proportions, which a Shape takes the place of."""
+    return replace(config, weights=replace(config.weights, size=0.0, proportions=0.0))
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,14 @@ class Shape:
     precision: Floats
 
     @classmethod
-    def unknown(cls, config: Config, proportions: int) -> "Shape":
-        """What a single fit believes before it sees an image."""
+    def unknown(cls, config: Config, proportions: int, factor: float = 1.0) -> "Shape":
+        """What a single fit believes before it sees an image, times a factor."""
         weights = config.weights
         precision = [
             weights.size / SIZE_SIGMA**2,
             *[weights.proportions / PROPORTION_SIGMA**2] * proportions,
         ]
-        return cls(np.zeros(1 + proportions), np.diag(precision))
+        return cls(np.zeros(1 + proportions), factor * np.diag(precision))
 
     @property
     def scale(self) -> float:
@@ -70,13 +77,16 @@ class Shape:
 class FrameResiduals(LeastSquares):
     """LeastSquares with a temporal term, and a belief of the hand's shape in place of the prior of sizes."""
 
-    def __init__(
-        self, hand: Hand, evidence: Evidence, config: Config, shape: Shape | None, temporal: Temporal | None
-    ) -> None:
-        """shape: None where the hand wears it already and it is fixed."""
-        weights = replace(config.weights, size=0.0, proportions=0.0)
-        super().__init__(hand, evidence, replace(config, weights=weights))
-        self._shape, self._temporal = shape, temporal
+    def __init__(self, hand: Hand, config: Config) -> None:
+        """hand: all vertices that are compared. config: with weights of 0 for size and proportions."""
+        super().__init__(hand, _NO_EVIDENCE, config)
+        self._shape: Shape | None = None
+        self._temporal: Temporal | None = None
+
+    def at(self, hand: Hand, evidence: Evidence, shape: Shape | None, temporal: Temporal | None) -> "FrameResiduals":
+        """The same for another frame. hand: perhaps in other proportions; shape: None where these are fixed."""
+        self.hand, self.evidence, self._shape, self._temporal = hand, evidence, shape, temporal
+        return self
 
     def _add_priors(
         self, pose: Pose, approach: Approach, expected: Array | None, system: System, *, derivatives: bool
@@ -158,5 +168,7 @@ def learn(shape: Shape, hessian: Floats, solution: Floats, count: int, forgettin
     gained = posterior - shape.precision
     values, vectors = np.linalg.eigh(0.5 * (gained + gained.T))
     gained = (vectors * np.maximum(values, 0)) @ vectors.T
-    kept = prior.precision + forgetting * (shape.precision - prior.precision)
-    return Shape(solution, kept + gained)
+    # Every frame brings the prior along, since frames err alike: else their common error would outweigh it in time.
+    precision = forgetting * shape.precision + gained + prior.precision
+    mean = np.linalg.solve(precision, (forgetting * shape.precision + gained) @ solution + prior.precision @ prior.mean)
+    return Shape(mean, precision)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
+from handopt.backend import Array, Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.camera import Camera
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
@@ -19,7 +19,7 @@ from handopt.optimise.levenberg import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.raster import rasterise
 from handopt.rig import Rig
-from handopt.track.residuals import FrameResiduals, Shape, Temporal, learn
+from handopt.track.residuals import FrameResiduals, Shape, Temporal, learn, without_sizes
 from handopt.track.window import View, Wrist, crop_around, crop_camera, look
 
 Floats = NDArray[np.float64]
@@ -32,6 +32,7 @@ FINISH = Approach(3, 5.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, sc
 CAPTURE = Approach(8, 25.0, points=240, vertices=400, outline_mm=30.0)
 VELOCITY_KEPT = 0.9
 FORGETTING = 0.99
+PRIOR_FACTOR = 1.0
 END_MARGIN_MM = 2.0
 LOST = 0.75
 """Unexplained share from which a fit is none."""
@@ -40,6 +41,7 @@ JUMP = 2.0
 """A frame that leaves this times the usual share unexplained, and more than DOUBTFUL, is fitted anew."""
 LEARNS_BELOW = 0.3
 LONGEST_PATIENCE = 30
+PALM = [0, 5, 9, 13, 17]
 SEED_OF_POINTS = 20170111
 
 
@@ -78,6 +80,15 @@ class Found:
     information: Floats
 
 
+@dataclass(frozen=True)
+class _Worn:
+    """Arrays of a hand in given proportions: rest (V, 3) mm, bind (J, 3, 4), keypoints (21, 3) mm."""
+
+    rest: Array
+    bind: Array
+    keypoints: Array
+
+
 class Tracker:
     """Follows a right hand; a left one is followed in mirror images.
 
@@ -94,7 +105,7 @@ class Tracker:
         with using(self._place):
             self._hand = Hand.of(rig, self._place)
         self._rng = np.random.default_rng([seed, SEED_OF_POINTS])
-        self._prior = Shape.unknown(self.config, len(rig.proportion_basis[0]))
+        self._prior = Shape.unknown(self.config, len(rig.proportion_basis[0]), PRIOR_FACTOR)
         self._free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
         local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
         self._end_mm = float(local[:, 2].max())
@@ -104,7 +115,7 @@ class Tracker:
         self._usual = 0.1
         self._frame = 0
         self._patience, self._waited = 0, 0
-        self._thinned: dict[int, Any] = {}
+        self._problems = self._prepared()
 
     def follow(self, depth_mm: Image) -> Found | None:
         """Take the next frame (H, W), mm, 0 where nothing is measured; None where the hand is not in it."""
@@ -157,7 +168,10 @@ class Tracker:
     def _refitted(self, depth_mm: Image, found: Found | None) -> Found | None:
         """Find the hand from scratch; the better of that and what was found before."""
         try:
-            result = fit(depth_mm, self._camera, rig=self._rig, config=self.config, device=str(self._place))
+            hint = None if found is None else self.found_near()
+            result = fit(
+                depth_mm, self._camera, rig=self._rig, center=hint, config=self.config, device=str(self._place)
+            )
         except (ObservationError, NumericalError):
             return found
         if self.shape is self._prior:
@@ -172,6 +186,10 @@ class Tracker:
         left = explain(meshes, self._rig.faces, result.crop, grid)
         return again if left[1] < left[0] else found
 
+    def found_near(self) -> Floats | None:
+        """Where the palm was last."""
+        return None if self.found is None else np.asarray(self.found.joints_mm[PALM].mean(axis=0))
+
     def _fitted(
         self, depth_mm: Image, starts: list[Placed], temporal: Temporal | None, *, refitted: bool
     ) -> Found | None:
@@ -179,17 +197,17 @@ class Tracker:
         view = self._look(depth_mm, starts[0])
         if view is None:
             return None
-        dressed = self._dressed()
+        worn = self._worn()
         pose = self._poses(starts)
         if temporal is None:
-            pose, _ = self._descend(dressed, view, pose, CAPTURE, None)
+            pose, _ = self._descend(view, worn, pose, CAPTURE, None)
         else:
-            pose = self._with_fresh(dressed, view, pose, temporal)
-        pose, system = self._descend(dressed, view, pose, REACH, temporal)
+            pose = self._with_fresh(view, worn, pose, temporal)
+        pose, system = self._descend(view, worn, pose, REACH, temporal)
         best = np.argsort(to_numpy(system.cost), kind="stable")[:2]
-        pose, system = self._descend(dressed, view, pose.select(best), SETTLE, temporal)
+        pose, system = self._descend(view, worn, pose.select(best), SETTLE, temporal)
         pose = pose.select(np.array([int(to_numpy(system.cost).argmin())]))
-        problem = FrameResiduals(self._hand, view.evidence, self.config, self.shape, temporal)
+        problem = self._problems[0][0].at(self._hand, view.evidence, self.shape, temporal)
         pose.proportions = self._array(self.shape.proportions[None])
         pose.scale = self._array([self.shape.scale])
         pose, system = levenberg(problem, pose, FINISH)
@@ -214,7 +232,7 @@ class Tracker:
         points = np.ascontiguousarray(vertices[None], np.float32)
         return np.asarray(rasterise(points, self._rig.faces, (ax, ay, bx, by, crop.size, crop.size))[0])
 
-    def _with_fresh(self, hand: Hand, view: View, pose: Pose, temporal: Temporal) -> Pose:
+    def _with_fresh(self, view: View, worn: "_Worn", pose: Pose, temporal: Temporal) -> Pose:
         """The starts, and the best of the first one with a finger redrawn; the fingers take turns."""
         finger = self._frame % len(GRIDS)
         part = slice(ROWS * finger, ROWS * (finger + 1))
@@ -223,15 +241,14 @@ class Tracker:
         angles = to_numpy(drawn.angles).copy()
         angles[:, part] = np.clip(grid, self._rig.limits.lower[part], self._rig.limits.upper[part])
         drawn.angles = self._array(angles)
-        problem = FrameResiduals(self._coarse(hand, EXPECT), view.evidence, self.config, None, temporal)
+        problem = self._problem(view, EXPECT, worn, temporal)
         costs = to_numpy(problem.cost(drawn, EXPECT))
         return pose.joined(drawn.select(np.array([int(np.nanargmin(costs))])))
 
     def _descend(
-        self, hand: Hand, view: View, pose: Pose, approach: Approach, temporal: Temporal | None
+        self, view: View, worn: "_Worn", pose: Pose, approach: Approach, temporal: Temporal | None
     ) -> tuple[Pose, System]:
-        problem = FrameResiduals(self._coarse(hand, approach), view.evidence, self.config, None, temporal)
-        return levenberg(problem, pose, approach)
+        return levenberg(self._problem(view, approach, worn, temporal), pose, approach)
 
     def _judged(self, view: View, pose: Pose, system: System, refitted: bool) -> Found:
         """Measure a fitted pose, and learn the hand's shape from it where it is good."""
@@ -266,26 +283,29 @@ class Tracker:
         information[6 + self._free] = 1 / np.maximum(variance[6:], 1e-12)
         return information
 
-    def _dressed(self) -> Hand:
-        """The hand with the proportions that are believed, fixed."""
+    def _prepared(self) -> dict[int, tuple[FrameResiduals, Hand, NDArray[np.int64]]]:
+        """By number of vertices: the least squares, the thinned hand, and which vertices it has."""
+        prepared = {}
+        config = without_sizes(self.config)
+        rest = to_numpy(self._hand.rest)
+        for count in {each.vertices for each in (EXPECT, REACH, SETTLE, FINISH, CAPTURE)}:
+            hand = self._hand.coarse(count) if count else self._hand
+            kept = to_numpy(hand.rest)
+            rows = np.array([np.flatnonzero((rest == vertex).all(axis=1))[0] for vertex in kept])
+            prepared[count] = FrameResiduals(hand, config), hand, rows
+        return prepared
+
+    def _problem(self, view: View, approach: Approach, worn: "_Worn", temporal: Temporal | None) -> FrameResiduals:
+        """The least squares of a frame, the hand in the proportions that are believed."""
+        problem, thin, rows = self._problems[approach.vertices]
+        hand = replace(thin, rest=worn.rest[rows], bind=worn.bind, keypoints=worn.keypoints)
+        return problem.at(hand, view.evidence, None, temporal)
+
+    def _worn(self) -> "_Worn":
         pose = self._poses([Placed(np.eye(3), np.zeros(3), np.zeros((15, 3)))])
         pose.proportions = self._array(self.shape.proportions[None])
         hand = self._hand
-        return replace(
-            hand, rest=hand.rest_of(pose)[0].copy(), bind=hand.bind_of(pose)[0].copy(),
-            keypoints=hand.keypoints_of(pose)[0].copy(),
-        )  # fmt: skip
-
-    def _coarse(self, hand: Hand, approach: Approach) -> Hand:
-        if not approach.vertices:
-            return hand
-        thin = self._hand.coarse(approach.vertices) if approach.vertices not in self._thinned else None
-        if thin is not None:
-            rest = to_numpy(self._hand.rest)
-            rows = [int(np.flatnonzero((rest == vertex).all(axis=1))[0]) for vertex in to_numpy(thin.rest)]
-            self._thinned[approach.vertices] = thin, np.array(rows)
-        thin, rows = self._thinned[approach.vertices]
-        return replace(thin, rest=hand.rest[rows].copy(), bind=hand.bind, keypoints=hand.keypoints)
+        return _Worn(hand.rest_of(pose)[0].copy(), hand.bind_of(pose)[0].copy(), hand.keypoints_of(pose)[0].copy())
 
     def _poses(self, placed: list[Placed]) -> Pose:
         return Pose(
