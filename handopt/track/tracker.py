@@ -100,7 +100,7 @@ class Tracker:
     ) -> None:
         """rig: a right hand; camera: of all frames."""
         self.config = config or Config()
-        self._rig, self._camera, self._seed = rig, camera, seed
+        self._rig, self.camera, self._seed = rig, camera, seed
         self._place = resolve_device("auto") if device is None else device
         with using(self._place):
             self._hand = Hand.of(rig, self._place)
@@ -115,6 +115,7 @@ class Tracker:
         self._usual = 0.1
         self._frame = 0
         self._patience, self._waited = 0, 0
+        self._learns = True
         self._problems = self._prepared()
 
     def follow(self, depth_mm: Image) -> Found | None:
@@ -132,6 +133,14 @@ class Tracker:
         self.shape = found.shape
         self._usual += 0.1 * (min(found.unexplained, 0.4) - self._usual)
         return found
+
+    def from_here(self, found: Found) -> "Tracker":
+        """Another tracker that starts from a frame and learns nothing of the shape."""
+        other = Tracker.__new__(Tracker)
+        other.__dict__.update(self.__dict__)
+        other.found, other._before, other._learns = found, None, False
+        other._rng = np.random.default_rng([self._seed, SEED_OF_POINTS, self._frame])
+        return other
 
     def forget(self) -> None:
         """Start afresh, but keep what is known of the hand's shape."""
@@ -170,7 +179,7 @@ class Tracker:
         try:
             hint = None if found is None else self.found_near()
             result = fit(
-                depth_mm, self._camera, rig=self._rig, center=hint, config=self.config, device=str(self._place)
+                depth_mm, self.camera, rig=self._rig, center=hint, config=self.config, device=str(self._place)
             )
         except (ObservationError, NumericalError):
             return found
@@ -220,7 +229,7 @@ class Tracker:
         vertices = self._vertices(start, self.shape)
         if not 0 < vertices[:, 2].min():
             return None
-        crop = crop_around(vertices, self._camera)
+        crop = crop_around(vertices, self.camera)
         expected = self._depth(vertices, crop)
         wrist = self._rig.bind[0]
         axis = start.rotation @ wrist[:, 2]
@@ -264,7 +273,9 @@ class Tracker:
         count = RIGID + len(self._free)
         solution = np.concatenate([[np.log(scale)], to_numpy(pose.proportions)[0]]).astype(np.float64)
         shape = self.shape
-        if unexplained < LEARNS_BELOW:
+        if not self._learns:
+            pass
+        elif unexplained < LEARNS_BELOW:
             shape = learn(self.shape, hessian, solution, count, FORGETTING, self._prior)
         else:
             shape = Shape(solution, self.shape.precision)

@@ -79,7 +79,7 @@ def look(
     Every grid pixel looks up the nearest pixel of the image. The hand is what lies near the expected silhouette and
     depth on surfaces that agree with it; the forearm is cut off where the model's skin ends.
     """
-    v, u, depth = _looked_up(depth_mm, crop)
+    v, u, depth = looked_up(depth_mm, crop)
     focal = float(crop.coefficients[0])
     clean = drop_flying(depth, focal)
     x, y = _lifted(clean, u, v, crop.camera)
@@ -94,7 +94,7 @@ def look(
     return View(crop, grid, _evidence(grid, x, y, crop, points, rng, device), seen)
 
 
-def _looked_up(depth_mm: Image, crop: Crop) -> tuple[NDArray[np.int64], NDArray[np.int64], Image]:
+def looked_up(depth_mm: Image, crop: Crop) -> tuple[NDArray[np.int64], NDArray[np.int64], Image]:
     """Rows (S,), columns (S,) of the image and the depth (S, S) there, 0 outside of it."""
     down, right = crop.image_coordinates()
     v, u = np.rint(down).astype(np.int64), np.rint(right).astype(np.int64)
