@@ -33,7 +33,7 @@ class StackSource:
         self.fps = asked.fps
         first, name, count = None, self.name, 0
         problem = f"{path}: nothing is measured in any of its pages"
-        for count, page in enumerate(self._pages(), 1):  # noqa: B007
+        for count, page in enumerate(self._pages(), 1):
             if isinstance(page, DepthError):
                 problem = str(page)
             elif has_depth(page):

@@ -30,6 +30,7 @@ WAY_TOLERANCE_MM: Final = TOLERANCE_MM + 0.5
 _WAY_STEPS = 11
 _VIEW_TRIES = 40
 _KEY_TRIES = 60
+_LOOKED_AT = (0.2, 0.35, 0.5, 0.65, 0.8)  # shares of the time at which the hand must be in view
 _LEADS = (0.0, 0.35, -0.35)  # by which part of the way the thumb is ahead of the fingers
 _MIN_VISIBLE_SHARE, _MIN_VISIBLE_JOINTS = 0.4, 8
 
@@ -161,7 +162,7 @@ class Motion:
             travel = float(np.linalg.norm(end.middle - start.middle))
             seconds = max(turn / TURN_RAD_S, bend / BEND_RAD_S / (1 - abs(lead)), travel / TRAVEL_MM_S, LEAST_TRAVEL_S)
             way = Way(start, end, leisure * seconds / speed, hold / speed, lead)
-            if self._in_view(way.at(0.5 * way.travel_s)):
+            if all(self._in_view(way.at(share * way.travel_s)) for share in _LOOKED_AT):
                 return way
         raise ConfigError(f"no way to another pose was found in {_KEY_TRIES} draws: change --seed")
 

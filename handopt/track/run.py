@@ -279,9 +279,7 @@ def _without_depth(frame: "Frame") -> "Frame":
     return replace(frame, depth_mm=np.zeros((0, 0), np.float32))
 
 
-def _seen(
-    depth: Image, camera: Camera, found: Found | None, steps: list[_Step]
-) -> "tuple[NDArray[np.uint16], Floats]":
+def _seen(depth: Image, camera: Camera, found: Found | None, steps: list[_Step]) -> "tuple[NDArray[np.uint16], Floats]":
     """What to show of a frame: the cube about the hand, or about where it was."""
     if found is not None:
         center = 0.5 * (found.joints_mm.min(axis=0) + found.joints_mm.max(axis=0))

@@ -11,7 +11,7 @@ ORDER = 3
 CUTOFF_HZ = 4.5
 """Where the two-sided smoother halves what moves: quick fingers reach 3 to 4 Hz."""
 LEAST_WEIGHT = 0.02
-MIN_CUTOFF_HZ, SPEED_CUTOFF_HZ = 1.5, 6.0
+MIN_CUTOFF_HZ, SPEED_CUTOFF_HZ = 3.0, 30.0
 """Of the causal filter: its cutoff at rest, and how it rises with a speed relative to the unit's usual one."""
 SPEED_SMOOTHING_HZ = 3.0
 

@@ -94,9 +94,7 @@ class Track:
     def joints_mm(self) -> Floats:
         """The 21 keypoints (T, 21, 3); NaN where there is no pose."""
         shaped = self.shaped
-        joints: Floats = skin(
-            self.transforms(), shaped.keypoints_mm, shaped.keypoint_joints[:, None], np.ones((21, 1))
-        )
+        joints: Floats = skin(self.transforms(), shaped.keypoints_mm, shaped.keypoint_joints[:, None], np.ones((21, 1)))
         joints[~self.known] = np.nan
         return joints
 

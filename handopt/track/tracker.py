@@ -28,13 +28,13 @@ Image = NDArray[np.float32]
 EXPECT = Approach(0, 15.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
 REACH = Approach(3, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
 SETTLE = Approach(3, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
-FINISH = Approach(3, 5.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
+FINISH = Approach(3, 4.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
 CAPTURE = Approach(8, 25.0, points=240, vertices=400, outline_mm=30.0)
 VELOCITY_KEPT = 0.9
 FORGETTING = 0.99
 PRIOR_FACTOR = 1.0
 END_MARGIN_MM = 2.0
-LOST = 0.75
+LOST = 0.5
 """Unexplained share from which a fit is none."""
 DOUBTFUL = 0.2
 JUMP = 2.0
@@ -178,9 +178,7 @@ class Tracker:
         """Find the hand from scratch; the better of that and what was found before."""
         try:
             hint = None if found is None else self.found_near()
-            result = fit(
-                depth_mm, self.camera, rig=self._rig, center=hint, config=self.config, device=str(self._place)
-            )
+            result = fit(depth_mm, self.camera, rig=self._rig, center=hint, config=self.config, device=str(self._place))
         except (ObservationError, NumericalError):
             return found
         if self.shape is self._prior:
@@ -227,7 +225,7 @@ class Tracker:
     def _look(self, depth_mm: Image, start: Placed) -> View | None:
         """Cut out what is near an expected hand."""
         vertices = self._vertices(start, self.shape)
-        if not 0 < vertices[:, 2].min():
+        if not vertices[:, 2].min() > 0:
             return None
         crop = crop_around(vertices, self.camera)
         expected = self._depth(vertices, crop)
