@@ -208,6 +208,6 @@ def _load_rig(options: dict[str, Any]) -> "Rig | None":
             return None
         side = "left" if options["hand"] == "left" else "right"
         return default_rig(side, options["limits"])
-    side = options["hand"] if options["hand"] in ("right", "left") else None
+    named = options["hand"] if options["hand"] in ("right", "left") else None
     with blaming("--model", "--joint-map", "--limits", "--hand"):
-        return load_rig(options["model"], side, options["joint_map"], options["limits"])
+        return load_rig(options["model"], named, options["joint_map"], options["limits"])

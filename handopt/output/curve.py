@@ -54,10 +54,8 @@ class CurvePanel:
 
         layer = Image.new("L", (self._width * FINE, self._height * FINE))
         draw = ImageDraw.Draw(layer)
-        known = np.isfinite(self._y[: index + 1])
-        spots = [
-            (x * FINE, y * FINE) for x, y in zip(self._x[: index + 1][known], self._y[: index + 1][known], strict=True)
-        ]
+        shown = np.flatnonzero(np.isfinite(self._y[: index + 1]))
+        spots = [(self._x[row] * FINE, self._y[row] * FINE) for row in shown]
         if len(spots) > 1:
             draw.line(spots, 255, 2 * FINE, joint="curve")
         if spots:

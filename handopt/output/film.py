@@ -102,7 +102,7 @@ def write_trace(result: "FitResult", path: Path) -> None:
         window_depth_mm=np.clip(depth, 0, 65535).astype(np.uint16)[None],
         window_center_mm=middle[None],
         window_half_mm=np.array(TRACE_HALF_MM),
-        **Skinned.of(rig, np.asarray(result.rest_mm)).arrays(),
+        **Skinned.of(rig, np.asarray(result.rest_mm)).arrays(),  # type: ignore[arg-type]
     )
 
 

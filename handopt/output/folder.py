@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 RESULT_NAME = "result.json"
 OUR_NAMES = frozenset(
     (
-        RESULT_NAME,
-        "history.csv",
-        "mesh.glb",
-        "mesh.obj",
-        "mesh.ply",
-        "optimisation.mp4",
-        "overlay.png",
-        "renders",
-        "trace.npz",
+        *(RESULT_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4", "overlay.png", "renders"),
+        TRACE_NAME,
     )
 )
 RESULT = aside.Kind("result", RESULT_NAME, "handopt.result/", aside.other_than(OUR_NAMES))

@@ -46,9 +46,8 @@ def write_animation(track: "Track", path: Path) -> None:
     samplers, channels = [], []
 
     def animate(joint: int, what: str, values: Floats, kind: str) -> None:
-        samplers.append(
-            gltf.AnimationSampler(input=times, output=buffer.add(values, "<f4", kind), interpolation="LINEAR")
-        )
+        output = buffer.add(values, "<f4", kind)
+        samplers.append(gltf.AnimationSampler(input=times, output=output, interpolation="LINEAR"))
         target = gltf.AnimationChannelTarget(node=joint, path=what)
         channels.append(gltf.AnimationChannel(sampler=len(samplers) - 1, target=target))
 

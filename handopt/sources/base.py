@@ -37,8 +37,9 @@ class Frame:
 class Source(Protocol):
     """A sequence of frames of one camera, opened. Frames come in order, each read when it is asked for.
 
-    length: number of frames, None where that is not known. fps: frames a second, None where nothing says. hand: 'right',
-    'left' or None, as files beside the frames say. assumptions: sentences on what was guessed. unit_mm: mm per count.
+    length: number of frames, None where that is not known. fps: frames a second, None where nothing says. hand:
+    'right', 'left' or None, as files beside the frames say. assumptions: sentences on what was guessed. unit_mm: mm per
+    count.
     """
 
     name: str

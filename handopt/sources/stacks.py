@@ -130,9 +130,8 @@ class NumpySource(StackSource):
         for index in range(shape[0]):
             data = file.read(page_bytes)
             if len(data) < page_bytes:
-                complete = index
                 yield DepthError(
-                    f"{self._named(index)}: the file is cut short: it has {complete} of {shape[0]} frames; copy it again"
+                    f"{self._named(index)}: the file is cut short, it has {index} of {shape[0]} frames: copy it again"
                 )
                 return
             yield np.frombuffer(data, dtype).reshape(shape[1:])

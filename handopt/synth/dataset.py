@@ -32,7 +32,8 @@ def write_dataset(
 ) -> dict[Level, Path]:
     """Make `count` images of each level and write them into a new folder, complete or not at all.
 
-    progress: called after each image. timing: of a sequence, whose frames the images of each level are, or None. Returns the folder of each level. Raises ConfigError and OutputError.
+    progress: called after each image. timing: of a sequence, whose frames the images of each level are, or None.
+    Returns the folder of each level. Raises ConfigError and OutputError.
     """
     folder = Path(folder)
     if count < 1:

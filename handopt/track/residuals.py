@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 REFERENCE_SIGMA_MM = 5.0
 _NOTHING = np.zeros(0)
-_NO_EVIDENCE = Evidence(0, *[_NOTHING] * 8, (), ())
+_NO_EVIDENCE = Evidence(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), ())
 
 
 def without_sizes(config: Config) -> Config:

@@ -11,20 +11,31 @@ ORDER = 3
 CUTOFF_HZ = 4.5
 """Where the two-sided smoother halves what moves: quick fingers reach 3 to 4 Hz."""
 LEAST_WEIGHT = 0.02
+ROUNDS = 6
+TOLERANCE_QUATERNION, TOLERANCE_MM, TOLERANCE_RAD = 0.03, 4.0, 0.12
 MIN_CUTOFF_HZ, SPEED_CUTOFF_HZ = 3.0, 30.0
 """Of the causal filter: its cutoff at rest, and how it rises with a speed relative to the unit's usual one."""
 SPEED_SMOOTHING_HZ = 3.0
 
 
-def two_sided(values: Floats, weights: Floats, fps: float, cutoff_hz: float = CUTOFF_HZ) -> Floats:
+def two_sided(
+    values: Floats,
+    weights: Floats,
+    fps: float,
+    cutoff_hz: float = CUTOFF_HZ,
+    tolerance: float = np.inf,
+    *,
+    together: bool = False,
+) -> Floats:
     """Smooth the columns of values (T, P) with weights (T, P) from 0: what has weight 0 is filled in.
 
     Minimises sum w (x - y)^2 + s sum (D^3 x)^2 with third differences D^3, which is what a Kalman filter and a
     Rauch-Tung-Striebel smoother with white noise of the jerk do (Whittaker, 1923; Eilers, Anal. Chem. 2003). At weight
     1, s halves amplitudes at the cutoff; where weights are smaller, more is smoothed. Phases stay.
-    """
-    from scipy.linalg import solveh_banded
 
+    tolerance: by how much a value of weight 1 may be moved. What would be moved farther is motion and no jitter: its
+    weight grows until it is not. together: columns of a row are moved as one.
+    """
     count = len(values)
     if count <= ORDER:
         return values.copy()
@@ -35,12 +46,27 @@ def two_sided(values: Floats, weights: Floats, fps: float, cutoff_hz: float = CU
     for k in range(ORDER + 1):
         for i in range(ORDER + 1 - k):
             bands[ORDER - k, i + k : count - ORDER + i + k] += stencil[i] * stencil[i + k]
+    weights = weights.copy()
+    for _ in range(ROUNDS):
+        smoothed = _solved(strength * bands, values, weights)
+        off = np.abs(smoothed - values) * np.sqrt(np.minimum(weights, 1.0)) / tolerance
+        off = np.where(weights > 0, off, 0.0)
+        if together:
+            off = np.repeat(off.max(axis=1, keepdims=True), values.shape[1], axis=1)
+        if off.max() <= 1:
+            break
+        weights *= np.maximum(off, 1.0) ** 2
+    return smoothed
+
+
+def _solved(bands: Floats, values: Floats, weights: Floats) -> Floats:
+    from scipy.linalg import solveh_banded
+
     smoothed = np.empty_like(values)
     for column in range(values.shape[1]):
-        own = strength * bands
-        weight = weights[:, column]
-        own[ORDER] += weight + 1e-9
-        smoothed[:, column] = solveh_banded(own, weight * values[:, column])
+        own = bands.copy()
+        own[ORDER] += weights[:, column] + 1e-9
+        smoothed[:, column] = solveh_banded(own, weights[:, column] * values[:, column])
     return smoothed
 
 
@@ -55,7 +81,9 @@ def smooth_rotations(rotations: Floats, weights: Floats, fps: float, cutoff_hz: 
     from scipy.spatial.transform import Rotation
 
     quaternions = continuous(Rotation.from_matrix(rotations).as_quat())
-    smoothed = two_sided(quaternions, np.repeat(weights[:, None], 4, axis=1), fps, cutoff_hz)
+    smoothed = two_sided(
+        quaternions, np.repeat(weights[:, None], 4, axis=1), fps, cutoff_hz, TOLERANCE_QUATERNION, together=True
+    )
     return np.asarray(Rotation.from_quat(smoothed).as_matrix())
 
 

@@ -10,7 +10,7 @@ from handopt.camera import Camera
 from handopt.kinematics import forward_kinematics
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
 from handopt.skinning import skin
-from handopt.track.smooth import LEAST_WEIGHT, smooth_rotations, two_sided
+from handopt.track.smooth import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,7 +23,7 @@ REFERENCE_PERCENTILE = 60
 
 @dataclass(frozen=True)
 class Windows:
-    """What the camera saw around the hand, for pictures: depth in mm, (T, S, S) uint16, of cubes about centres (T, 3)."""
+    """What the camera saw around the hand, for pictures: depth in mm, (T, S, S) uint16, in cubes about (T, 3)."""
 
     depth_mm: NDArray[np.uint16]
     centers_mm: Floats
@@ -118,8 +118,8 @@ class Track:
         for run in runs:
             # A rotation has one weight, of its worst known axis: quaternions have no axes of their own.
             rotation[run] = smooth_rotations(rotation[run], weights[run, :3].min(axis=1), self.fps)
-            translation[run] = two_sided(translation[run], weights[run, 3:6], self.fps)
-            flat = two_sided(angles[run].reshape(-1, 45), weights[run, 6:], self.fps)
+            translation[run] = two_sided(translation[run], weights[run, 3:6], self.fps, tolerance=TOLERANCE_MM)
+            flat = two_sided(angles[run].reshape(-1, 45), weights[run, 6:], self.fps, tolerance=TOLERANCE_RAD)
             angles[run] = flat.reshape(-1, 15, 3)
             bridged[run] = ~self.tracked[run]
         angles = np.clip(angles, self.rig.limits.lower, self.rig.limits.upper)

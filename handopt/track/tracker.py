@@ -177,14 +177,16 @@ class Tracker:
     def _refitted(self, depth_mm: Image, found: Found | None) -> Found | None:
         """Find the hand from scratch; the better of that and what was found before."""
         try:
-            hint = None if found is None else self.found_near()
+            hint = None if found is None else self._palm()
             result = fit(depth_mm, self.camera, rig=self._rig, center=hint, config=self.config, device=str(self._place))
         except (ObservationError, NumericalError):
             return found
         if self.shape is self._prior:
             sizes = np.concatenate([[np.log(result.scale)], result.proportions])
             self.shape = Shape(sizes, self._prior.precision)
-        start = Placed(result.rotation, result.translation_mm, result.angles_rad)
+        start = Placed(
+            *(np.asarray(each, np.float64) for each in (result.rotation, result.translation_mm, result.angles_rad))
+        )
         again = self._fitted(depth_mm, [start], None, refitted=True)
         if again is None or found is None:
             return again or found
@@ -193,9 +195,12 @@ class Tracker:
         left = explain(meshes, self._rig.faces, result.crop, grid)
         return again if left[1] < left[0] else found
 
-    def found_near(self) -> Floats | None:
+    def _palm(self) -> tuple[float, float, float] | None:
         """Where the palm was last."""
-        return None if self.found is None else np.asarray(self.found.joints_mm[PALM].mean(axis=0))
+        if self.found is None:
+            return None
+        x, y, z = self.found.joints_mm[PALM].mean(axis=0).tolist()
+        return x, y, z
 
     def _fitted(
         self, depth_mm: Image, starts: list[Placed], temporal: Temporal | None, *, refitted: bool
