@@ -50,7 +50,8 @@ class Skinned:
         """Joint transforms (T, J, 3, 4), rest space -> camera space, of T poses."""
         return np.asarray(
             forward_kinematics(
-                *(np.ascontiguousarray(each, np.float64) for each in (angles_rad, rotation, translation_mm, scale)),
+                np.ascontiguousarray(angles_rad, np.float64), np.ascontiguousarray(rotation, np.float64),
+                np.ascontiguousarray(translation_mm, np.float64), np.ascontiguousarray(scale, np.float64),
                 self.parents, self.articulated, self.bind, int(self.side_sign),
             )
         )  # fmt: skip

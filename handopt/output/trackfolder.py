@@ -72,5 +72,5 @@ def write_arrays(track: "Track", path: Path) -> None:
         window_depth_mm=track.windows.depth_mm,
         window_center_mm=track.windows.centers_mm,
         window_half_mm=np.array(track.windows.half_mm),
-        **vertices.arrays(),
+        **vertices.arrays(),  # type: ignore[arg-type]
     )

@@ -19,6 +19,8 @@ FORMAT = "handopt.track/1"
 LONGEST_GAP_S = 0.5
 """Gaps up to this are bridged by the smoother; in longer ones there is no hand."""
 REFERENCE_PERCENTILE = 60
+QUICK_MM = 6.0
+NOT_SMOOTHED = "The hand moves too far between frames to be smoothed; each pose is that of its own frame."
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Track:
         """The track after the two-sided pass, with short gaps bridged."""
         if not self.tracked.any():
             return replace(self, smoothed=True)
+        if self._restless() > QUICK_MM:
+            return replace(self, notes=(*self.notes, NOT_SMOOTHED))
         weights = _weights(self.information, self.tracked)
         runs = _runs(self.tracked, max(1, round(LONGEST_GAP_S * self.fps)))
         rotation, translation, angles = self.rotation.copy(), self.translation_mm.copy(), self.angles_rad.copy()
@@ -126,6 +130,13 @@ class Track:
         return replace(
             self, rotation=rotation, translation_mm=translation, angles_rad=angles, bridged=bridged, smoothed=True
         )
+
+    def _restless(self) -> float:
+        """By how much palms are off the middle of the frames before and after, mm: small where frames are dense."""
+        places = self.joints_mm()[:, [0, 5, 9, 13, 17]]
+        places[~self.tracked] = np.nan
+        off = np.linalg.norm(np.diff(places, 2, axis=0), axis=2).mean(axis=1) / 2
+        return float(np.median(off[np.isfinite(off)])) if np.isfinite(off).any() else 0.0
 
     def line(self, frame: int, joints: Floats) -> dict[str, Any]:
         """One frame as JSON values; joints: of all frames, as joints_mm gives them."""

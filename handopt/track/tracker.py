@@ -26,8 +26,8 @@ Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 
 EXPECT = Approach(0, 15.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
-REACH = Approach(3, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
-SETTLE = Approach(3, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
+REACH = Approach(2, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
+SETTLE = Approach(2, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
 FINISH = Approach(3, 4.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
 CAPTURE = Approach(8, 25.0, points=240, vertices=400, outline_mm=30.0)
 VELOCITY_KEPT = 0.9
@@ -36,9 +36,11 @@ PRIOR_FACTOR = 1.0
 END_MARGIN_MM = 2.0
 LOST = 0.5
 """Unexplained share from which a fit is none."""
-DOUBTFUL = 0.2
-JUMP = 2.0
+DOUBTFUL = 0.18
+JUMP = 1.5
 """A frame that leaves this times the usual share unexplained, and more than DOUBTFUL, is fitted anew."""
+SURPRISE_MM, SURPRISE_RAD = 20.0, 0.4
+"""From where the hand was going, in a frame: one that moves farther was not followed but found."""
 LEARNS_BELOW = 0.3
 LONGEST_PATIENCE = 30
 PALM = [0, 5, 9, 13, 17]
@@ -150,8 +152,8 @@ class Tracker:
     def _follow(self, depth_mm: Image) -> Found | None:
         if not (depth_mm > 0).any():
             return None
-        found = self._continued(depth_mm) if self.found is not None else None
-        if found is not None and not self._doubtful(found):
+        found, surprise = self._continued(depth_mm) if self.found is not None else (None, False)
+        if found is not None and not surprise and not self._doubtful(found):
             self._patience = self._waited = 0
             return found
         if found is not None and self._waited < self._patience:
@@ -165,14 +167,19 @@ class Tracker:
     def _doubtful(self, found: Found) -> bool:
         return found.unexplained > max(DOUBTFUL, JUMP * self._usual)
 
-    def _continued(self, depth_mm: Image) -> Found | None:
-        """Go on from the last frame."""
+    def _continued(self, depth_mm: Image) -> tuple[Found | None, bool]:
+        """Go on from the last frame; and whether the hand is far from where it was going."""
         assert self.found is not None
         last = self.found.placed
         ahead = last if self._before is None else last.after(self._before, VELOCITY_KEPT)
         ahead = replace(ahead, angles_rad=self._within(ahead.angles_rad))
         temporal = Temporal(ahead.rotation, ahead.translation_mm, ahead.angles_rad)
-        return self._fitted(depth_mm, [ahead, last], temporal, refitted=False)
+        found = self._fitted(depth_mm, [ahead, last], temporal, refitted=False)
+        if found is None:
+            return None, True
+        shift = float(np.linalg.norm(found.placed.translation_mm - ahead.translation_mm))
+        turn = float(np.linalg.norm(_rotation_vector(found.placed.rotation @ ahead.rotation.T)))
+        return found, shift > SURPRISE_MM or turn > SURPRISE_RAD
 
     def _refitted(self, depth_mm: Image, found: Found | None) -> Found | None:
         """Find the hand from scratch; the better of that and what was found before."""
