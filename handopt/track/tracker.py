@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from handopt.backend import Array, Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.camera import Camera
 from handopt.config import Approach, Config
+from handopt.crop import Crop
 from handopt.errors import NumericalError, ObservationError
-from handopt.explain import explain, visible_joints
+from handopt.explain import explain, visible_joints, wrongness
 from handopt.fitting import fit
 from handopt.hand import Hand, Pose, exponential
 from handopt.normal_equations import RIGID
@@ -26,7 +27,7 @@ Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 
 EXPECT = Approach(0, 15.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
-REACH = Approach(2, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
+REACH = Approach(3, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
 SETTLE = Approach(2, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
 FINISH = Approach(3, 4.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
 CAPTURE = Approach(8, 25.0, points=240, vertices=400, outline_mm=30.0)
@@ -41,6 +42,8 @@ JUMP = 1.5
 """A frame that leaves this times the usual share unexplained, and more than DOUBTFUL, is fitted anew."""
 SURPRISE_MM, SURPRISE_RAD = 20.0, 0.4
 """From where the hand was going, in a frame: one that moves farther was not followed but found."""
+WRONG = 0.6
+"""From here a pixel counts for the finger that is redrawn."""
 LEARNS_BELOW = 0.3
 LONGEST_PATIENCE = 30
 PALM = [0, 5, 9, 13, 17]
@@ -118,6 +121,7 @@ class Tracker:
         self._frame = 0
         self._patience, self._waited = 0, 0
         self._learns = True
+        self._suspect = 0
         self._problems = self._prepared()
 
     def follow(self, depth_mm: Image) -> Found | None:
@@ -252,8 +256,8 @@ class Tracker:
         return np.asarray(rasterise(points, self._rig.faces, (ax, ay, bx, by, crop.size, crop.size))[0])
 
     def _with_fresh(self, view: View, worn: "_Worn", pose: Pose, temporal: Temporal) -> Pose:
-        """The starts, and the best of the first one with a finger redrawn; the fingers take turns."""
-        finger = self._frame % len(GRIDS)
+        """The starts, and the best of the first one with a finger redrawn: the worst one, or each in turn."""
+        finger = self._suspect if self._frame % 2 else self._frame // 2 % len(GRIDS)
         part = slice(ROWS * finger, ROWS * (finger + 1))
         grid = GRIDS[finger]
         drawn = pose.select(np.zeros(len(grid), np.int64))
@@ -274,9 +278,11 @@ class Tracker:
         transforms = self._hand.transforms(pose)
         vertices = to_numpy(self._hand.vertices(transforms, self._hand.rest_of(pose)))[0].astype(np.float64)
         joints = to_numpy(self._hand.joints(transforms, self._hand.keypoints_of(pose)))[0].astype(np.float64)
-        unexplained = float(explain(vertices[None], self._rig.faces, view.crop, view.grid)[0])
         scale = float(to_numpy(pose.scale)[0])
         surface = self._depth(vertices, view.crop)
+        wrong = wrongness(surface[None], view.grid)[0]
+        unexplained = float(wrong.sum(dtype=np.float64) / view.seen)
+        self._suspect = _suspect(wrong, joints, view.crop)
         visible = visible_joints(joints, surface, crop_camera(view.crop), scale)
         lower = np.tril(to_numpy(system.hessian)[0].astype(np.float64))
         hessian = lower + np.tril(lower, -1).T
@@ -349,6 +355,17 @@ class Tracker:
 
     def _array(self, values: Any) -> Any:
         return to_device(values, self._place, np.float32)
+
+
+def _suspect(wrong: Floats, joints: Floats, crop: Crop) -> int:
+    """The finger beside which most is wrong (S, S): 0 the thumb to 4. joints: (21, 3) mm."""
+    rows, columns = np.nonzero(wrong > WRONG)
+    if len(rows) == 0:
+        return 0
+    ax, bx, ay, by = crop.coefficients[:4]
+    pixels = np.stack([ax * joints[:, 0] / joints[:, 2] + bx, ay * joints[:, 1] / joints[:, 2] + by], axis=1)
+    away = (columns[:, None] - pixels[1:, 0]) ** 2 + (rows[:, None] - pixels[1:, 1]) ** 2
+    return int(np.bincount(away.argmin(axis=1) // 4, minlength=len(GRIDS)).argmax())
 
 
 def _rotation_vector(rotation: Floats) -> Floats:
