@@ -147,7 +147,7 @@ def test_a_stack_that_changes_while_it_is_read_ends_with_a_reason(made, tmp_path
     path = made(tmp_path)
     source = open_source(path, ASKED)
     taken = []
-    with pytest.raises(SourceError, match="changed while it was read, at frame 1.*track it again"):  # noqa: PT012
+    with pytest.raises(SourceError, match=r"changed while it was read, at frame 1.*track it again"):  # noqa: PT012
         for frame in source:
             taken.append(frame)
             with path.open("ab") as file:
@@ -168,11 +168,7 @@ def test_a_stack_that_disappears_ends_with_a_reason(tmp_path: Path) -> None:
 def test_a_truncated_stack_gives_what_it_has(made, tmp_path: Path) -> None:
     path = made(tmp_path)
     path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
-    try:
-        frames = list(open_source(path, ASKED))
-    except HandoptError as error:
-        assert "damaged" in str(error)  # a TIFF file's directories may lie at its end
-        return
+    frames = list(open_source(path, ASKED))
     assert frames[0].problem is None
     assert "cut short" in frames[-1].problem
 

@@ -1,5 +1,7 @@
 """Key poses and the ways between them."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_motion_is_continuous_and_not_too_quick(motion: Motion) -> None:
     times = np.arange(0, 3, 1 / 30)
     keys = [motion.at(seconds)[0] for seconds in times]
     places = np.array([key.middle for key in keys])
-    turns = [rotation_angle(a.hand.rotation, b.hand.rotation) for a, b in zip(keys, keys[1:], strict=False)]
+    turns = [rotation_angle(a.hand.rotation, b.hand.rotation) for a, b in itertools.pairwise(keys)]
     assert np.linalg.norm(np.diff(places, axis=0), axis=1).max() < 25
     assert max(turns) < 0.2
     for one, other in zip(motion.keys, motion.keys[1:], strict=False):

@@ -7,7 +7,7 @@ from handopt.sources.facts import Asked
 
 _KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .npy or .npz stack"
 _NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BAG = b"#ROSBAG"
+_RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librealsense from 2.58 on
 
 
 def open_source(path: Path, asked: Asked | None = None) -> Source:
@@ -39,7 +39,7 @@ def open_source(path: Path, asked: Asked | None = None) -> Source:
         return NumpySource(path, asked)
     if head.startswith(_TIFF):
         return TiffSource(path, asked)
-    if head.startswith(_BAG):
+    if head.startswith(_RECORDINGS):
         from handopt.sources.realsense import open_recording
 
         return open_recording(path, asked)

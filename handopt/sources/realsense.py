@@ -52,10 +52,10 @@ class RealSenseSource:
 class Device:
     """A pyrealsense2 pipeline: a camera, or a recording that plays as fast as it is read."""
 
-    def __init__(self, rs: Any, config: Any, what: str, *, recording: bool) -> None:
-        """config: of the pipeline. what: for messages. Raises SourceError."""
+    def __init__(self, rs: Any, pipeline: Any, config: Any, what: str, *, recording: bool) -> None:
+        """pipeline: not started; config: of it. what: for messages. Raises SourceError."""
         self._what, self._recording = what, recording
-        self._pipeline = rs.pipeline()
+        self._pipeline = pipeline
         try:
             profile = self._pipeline.start(config)
             if recording:
@@ -71,18 +71,22 @@ class Device:
         """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError where a camera gives none any more."""
         last = -1
         while True:
-            arrived, frames = self._pipeline.try_wait_for_frames(timeout_ms)
-            if not arrived:
+            depth = self._next(timeout_ms)
+            if depth is None:
                 if self._recording:
                     return
                 raise SourceError(
                     f"{self._what}: gave no frame for {timeout_ms / 1000:g} s; it may have been unplugged: "
                     "what was tracked before is kept; check its cable and start again"
                 )
-            depth = frames.get_depth_frame()
             if depth and depth.get_frame_number() != last:
                 last = depth.get_frame_number()
                 yield np.asanyarray(depth.get_data()).copy(), float(depth.get_timestamp())
+
+    def _next(self, timeout_ms: int) -> Any:
+        """The next depth frame, None where there is none in time."""
+        arrived, frames = self._pipeline.try_wait_for_frames(timeout_ms)
+        return frames.get_depth_frame() if arrived else None
 
     def close(self) -> None:
         """Stop the pipeline."""
@@ -110,7 +114,9 @@ def open_recording(path: Path, asked: Asked) -> RealSenseSource:
         rs.config.enable_device_from_file(config, str(path), repeat_playback=False)
     except RuntimeError as error:
         raise SourceError(f"{path}: cannot be played ({error}); copy or record it again") from error
-    return RealSenseSource(path.name, Device(rs, config, str(path), recording=True), asked, timeout_ms=1000)
+    return RealSenseSource(
+        path.name, Device(rs, rs.pipeline(), config, str(path), recording=True), asked, timeout_ms=1000
+    )
 
 
 def open_camera(asked: Asked, timeout_ms: int = TIMEOUT_MS) -> RealSenseSource:
@@ -120,7 +126,7 @@ def open_camera(asked: Asked, timeout_ms: int = TIMEOUT_MS) -> RealSenseSource:
         raise SourceError("--live: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
     config = rs.config()
     config.enable_stream(rs.stream.depth, *LIVE_SIZE, rs.format.z16, LIVE_FPS)
-    return RealSenseSource("live", Device(rs, config, "--live", recording=False), asked, timeout_ms)
+    return RealSenseSource("live", Device(rs, rs.pipeline(), config, "--live", recording=False), asked, timeout_ms)
 
 
 def _library(what: str) -> Any:
