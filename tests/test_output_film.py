@@ -104,7 +104,7 @@ def test_panels_show_what_they_say_and_have_their_scales() -> None:
     ("panels", "size"), [((), 120), (("depth", "colour"), 120), (("depth",), 20), (("depth",), 9999)]
 )
 def test_panels_that_do_not_exist_are_refused(panels: tuple[str, ...], size: int) -> None:
-    with pytest.raises(ConfigError, match="panels|size"):
+    with pytest.raises(ConfigError, match=r"panels|size"):
         Painter(Film.of_track(followed()), panels, size)
 
 
