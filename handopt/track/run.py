@@ -36,9 +36,11 @@ REMEMBERED = 30
 """Frames that can be gone back to."""
 WARM_UP = 15
 """After so many frames what is known of the hand is good enough to look at the first ones again."""
-JUMP_MM = 25.0
-AGREES_MM = 3.0
+JUMP_MM = 14.0
+AGREES_MM = 8.0
 PATIENCE = 4
+LOOK_BACK = 12
+"""Every so many frames the way back is tried; it mostly agrees at once."""
 SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
 USUAL_SPEED = np.array([1.0] * 4 + [150.0] * 3 + [2.0] * 45)
 """Of quaternions, mm and rad a second, for the causal filter."""
@@ -113,7 +115,8 @@ class Run:
             self._warm = 0
             return
         self._warm += 1
-        if self._warm == WARM_UP or (before is not None and (found.refitted or _jumped(before, found))):
+        due = self._warm >= WARM_UP and (self._warm - WARM_UP) % LOOK_BACK == 0
+        if due or (before is not None and (found.refitted or _jumped(before, found))):
             self._go_back(found)
 
     def _go_back(self, found: Found) -> None:
@@ -127,9 +130,9 @@ class Run:
                 return
             if other is not None:
                 apart = np.linalg.norm(there.joints_mm - other.joints_mm, axis=1)
-                if apart.mean() < AGREES_MM:
+                if apart[there.visible | other.visible].max(initial=0.0) < AGREES_MM:
                     return
-                if there.unexplained >= other.unexplained:
+                if not backwards.prefers(depth, there, other):
                     worse += 1
                     if worse == PATIENCE:
                         return

@@ -148,6 +148,16 @@ class Tracker:
         other._rng = np.random.default_rng([self._seed, SEED_OF_POINTS, self._frame])
         return other
 
+    def prefers(self, depth_mm: Image, one: Found, other: Found) -> bool:
+        """Whether one pose of a frame explains it better than another, by what each of the two takes for the hand."""
+        meshes = np.stack([self._vertices(each.placed, each.shape) for each in (one, other)])
+        left = np.zeros(2)
+        for each in (one, other):
+            view = self._look(depth_mm, each.placed)
+            if view is not None:
+                left += explain(meshes, self._rig.faces, view.crop, view.grid)
+        return bool(left[0] < left[1])
+
     def forget(self) -> None:
         """Start afresh, but keep what is known of the hand's shape."""
         self.found, self._before = None, None

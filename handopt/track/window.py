@@ -23,6 +23,8 @@ FAR_REACH_MM = 60.0
 """The same for surfaces most of which lie within the reach."""
 DEPTH_REACH_MM = 70.0
 AGREES_MM = 40.0
+PIECE_CM2, PIECE_STEP_MM = (0.3, 30.0), 95.0
+"""Of a surface that counts as a finger where none is expected: its area, and its distance in depth."""
 OCCLUDER_MM = 10.0
 EDGE_PX = 2.0
 HOLE_MM2 = 150.0
@@ -144,8 +146,15 @@ def _hand(depth: Image, expected_mm: Image, crop: Crop, focal: float) -> Mask:
     agreeing = np.bincount(labels[close & silhouette & (step < AGREES_MM)], minlength=count)
     kept = (4 * agreeing >= near) & (near > 0)
     whole = kept & (2 * near >= total)
-    kept[0] = whole[0] = False
-    return np.asarray((close & kept[labels]) | (measured & whole[labels] & (away < FAR_REACH_MM)))
+    # A finger that comes out from behind others is a surface of its own, where none is expected.
+    beside = measured & (away < FAR_REACH_MM) & (step < PIECE_STEP_MM)
+    cells_cm2 = total * crop.mm_per_px**2 / 100
+    piece = (cells_cm2 >= PIECE_CM2[0]) & (cells_cm2 <= PIECE_CM2[1])
+    piece &= 4 * np.bincount(labels[beside], minlength=count) >= 3 * total
+    kept[0] = whole[0] = piece[0] = False
+    return np.asarray(
+        (close & kept[labels]) | (measured & whole[labels] & (away < FAR_REACH_MM)) | (beside & piece[labels])
+    )
 
 
 def _free(depth: Image, clean: Image, hand: Mask, arm: Mask, inside: Mask, crop: Crop) -> Mask:
