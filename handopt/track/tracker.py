@@ -30,7 +30,6 @@ EXPECT = Approach(0, 15.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
 REACH = Approach(3, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
 SETTLE = Approach(2, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
 FINISH = Approach(3, 4.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
-CAPTURE = Approach(8, 25.0, points=240, vertices=400, outline_mm=30.0)
 VELOCITY_KEPT = 0.9
 FORGETTING = 0.99
 PRIOR_FACTOR = 1.0
@@ -232,9 +231,7 @@ class Tracker:
             return None
         worn = self._worn()
         pose = self._poses(starts)
-        if temporal is None:
-            pose, _ = self._descend(view, worn, pose, CAPTURE, None)
-        else:
+        if temporal is not None:
             pose = self._with_fresh(view, worn, pose, temporal)
         pose, system = self._descend(view, worn, pose, REACH, temporal)
         best = np.argsort(to_numpy(system.cost), kind="stable")[:2]
@@ -325,7 +322,7 @@ class Tracker:
         prepared = {}
         config = without_sizes(self.config)
         rest = to_numpy(self._hand.rest)
-        for count in {each.vertices for each in (EXPECT, REACH, SETTLE, FINISH, CAPTURE)}:
+        for count in {each.vertices for each in (EXPECT, REACH, SETTLE, FINISH)}:
             hand = self._hand.coarse(count) if count else self._hand
             kept = to_numpy(hand.rest)
             rows = np.array([np.flatnonzero((rest == vertex).all(axis=1))[0] for vertex in kept])
