@@ -45,7 +45,7 @@ def write_dataset(
         for level in levels:
             (partial / level).mkdir()
             for sample, place in _samples(settings, level, count, timing):
-                _write_sample(partial / level, sample, settings, place)
+                write_sample(partial / level, sample, settings, place)
                 if progress is not None:
                     progress()
             _write_json(partial / f"{level}.camera.json", settings.camera.to_dict())
@@ -61,11 +61,6 @@ def write_dataset(
     return {level: folder / level for level in levels}
 
 
-def write_image(folder: Path, settings: Settings, level: Level, index: int) -> None:
-    """Make one image and write it and its labels as NNN.png and NNN.json."""
-    _write_sample(folder, generate(settings, level, index), settings, None)
-
-
 def _samples(
     settings: Settings, level: Level, count: int, timing: Timing | None
 ) -> Iterator[tuple[Sample, dict[str, Any] | None]]:
@@ -77,7 +72,8 @@ def _samples(
         yield generate(settings, level, index), None
 
 
-def _write_sample(folder: Path, sample: Sample, settings: Settings, place: dict[str, Any] | None) -> None:
+def write_sample(folder: Path, sample: Sample, settings: Settings, place: dict[str, Any] | None) -> None:
+    """Write an image and its labels as NNN.png and NNN.json; place: of a frame in its sequence."""
     from PIL import Image
 
     stem = f"{sample.index:03d}"
