@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from handopt.errors import HandoptError
     from handopt.rig import Rig
     from handopt.sources import Frame, Source
+    from handopt.track.pose import Found
     from handopt.track.run import Run
     from handopt.track.track import Track
-    from handopt.track.tracker import Found
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SAID_EVERY_S = 1.0

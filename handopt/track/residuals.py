@@ -108,7 +108,8 @@ class FrameResiduals(LeastSquares):
             return
         system.gradient[:, RIGID - 1] += slope[:, 0]
         system.gradient[:, self._count :] += slope[:, 1:]
-        rows = np.r_[RIGID - 1, self._count : self._count + len(shape.mean) - 1]
+        numbers = np.r_[RIGID - 1, self._count : self._count + len(shape.mean) - 1]
+        rows = to_device(numbers, self.hand.device, np.int64)
         system.hessian[:, rows[:, None], rows] += precision
 
     def _add_temporal(

@@ -18,10 +18,11 @@ from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError
 from handopt.hand import MIRROR
 from handopt.rig import Rig, default_rig
+from handopt.track.pose import Found, Placed
 from handopt.track.residuals import Shape
 from handopt.track.smooth import OneEuro
 from handopt.track.track import Track, Windows
-from handopt.track.tracker import Found, Placed, Tracker
+from handopt.track.tracker import Tracker
 from handopt.track.window import looked_up
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ WARM_UP = 15
 JUMP_MM = 14.0
 AGREES_MM = 8.0
 PATIENCE = 4
-LOOK_BACK = 20
+LOOK_BACK = 12
 """Every so many frames the way back is tried; it mostly agrees at once."""
 SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
 USUAL_SPEED = np.array([1.0] * 4 + [150.0] * 3 + [2.0] * 45)
@@ -154,9 +155,16 @@ class Run:
         if last is not None and quaternion @ last[:4] < 0:
             quaternion = -quaternion
         vector = np.concatenate([quaternion, placed.translation_mm, placed.angles_rad.ravel()])
-        vector = self._filter(vector, 1.0 / DEFAULT_FPS)
+        vector = self._filter(vector, self._since(frame))
         rotation = Rotation.from_quat(vector[:4]).as_matrix()
         return replace(found, placed=Placed(rotation, vector[4:7], vector[7:].reshape(15, 3)))
+
+    def _since(self, frame: "Frame") -> float:
+        """Seconds since the frame before, a usual time where nothing says."""
+        before = self._steps[-1].frame.time_s if self._steps else None
+        if before is None or frame.time_s is None or frame.time_s <= before:
+            return 1.0 / DEFAULT_FPS
+        return frame.time_s - before
 
     def _begin(self, side: str) -> None:
         if not side:

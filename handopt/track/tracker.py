@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from handopt.backend import Array, Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.camera import Camera
 from handopt.config import Approach, Config
-from handopt.crop import Crop
 from handopt.errors import NumericalError, ObservationError
 from handopt.explain import explain, visible_joints, wrongness
 from handopt.fitting import fit
-from handopt.hand import Hand, Pose, exponential
+from handopt.hand import Hand, Pose
 from handopt.normal_equations import RIGID
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.optimise.levenberg import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.raster import rasterise
 from handopt.rig import Rig
+from handopt.track.pose import Found, Placed, rotation_vector, suspect
 from handopt.track.residuals import FrameResiduals, Shape, Temporal, learn, without_sizes
 from handopt.track.window import View, Wrist, crop_around, crop_camera, look
 
@@ -41,47 +41,10 @@ JUMP = 1.5
 """A frame that leaves this times the usual share unexplained, and more than DOUBTFUL, is fitted anew."""
 SURPRISE_MM, SURPRISE_RAD = 20.0, 0.4
 """From where the hand was going, in a frame: one that moves farther was not followed but found."""
-WRONG = 0.6
-"""From here a pixel counts for the finger that is redrawn."""
 LEARNS_BELOW = 0.3
 LONGEST_PATIENCE = 30
 PALM = [0, 5, 9, 13, 17]
 SEED_OF_POINTS = 20170111
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A hand in a frame: rotation (3, 3), translation_mm (3,), angles_rad (15, 3)."""
-
-    rotation: Floats
-    translation_mm: Floats
-    angles_rad: Floats
-
-    def after(self, before: "Placed", share: float) -> "Placed":
-        """Where the hand is one frame later if it goes on as it came from another pose, a share of its way."""
-        turn = _rotation_vector(self.rotation @ before.rotation.T)
-        return Placed(
-            np.asarray(exponential(share * turn[None])[0] @ self.rotation),
-            self.translation_mm + share * (self.translation_mm - before.translation_mm),
-            self.angles_rad + share * (self.angles_rad - before.angles_rad),
-        )
-
-
-@dataclass(frozen=True)
-class Found:
-    """A hand followed to a frame.
-
-    unexplained: see handopt.explain. refitted: found from scratch. visible: (21,). information: (3 + 3 + 45,) how
-    sharply rotation, translation and angles are known, 0 where an angle is not free. shape: what is believed by now.
-    """
-
-    placed: Placed
-    shape: Shape
-    joints_mm: Floats
-    visible: NDArray[np.bool_]
-    unexplained: float
-    refitted: bool
-    information: Floats
 
 
 @dataclass(frozen=True)
@@ -157,11 +120,6 @@ class Tracker:
                 left += explain(meshes, self._rig.faces, view.crop, view.grid)
         return bool(left[0] < left[1])
 
-    def forget(self) -> None:
-        """Start afresh, but keep what is known of the hand's shape."""
-        self.found, self._before = None, None
-        self._patience = self._waited = 0
-
     def _follow(self, depth_mm: Image) -> Found | None:
         if not (depth_mm > 0).any():
             return None
@@ -191,7 +149,7 @@ class Tracker:
         if found is None:
             return None, True
         shift = float(np.linalg.norm(found.placed.translation_mm - ahead.translation_mm))
-        turn = float(np.linalg.norm(_rotation_vector(found.placed.rotation @ ahead.rotation.T)))
+        turn = float(np.linalg.norm(rotation_vector(found.placed.rotation @ ahead.rotation.T)))
         return found, shift > SURPRISE_MM or turn > SURPRISE_RAD
 
     def _refitted(self, depth_mm: Image, found: Found | None) -> Found | None:
@@ -235,8 +193,8 @@ class Tracker:
             pose = self._with_fresh(view, worn, pose, temporal)
         pose, system = self._descend(view, worn, pose, REACH, temporal)
         best = np.argsort(to_numpy(system.cost), kind="stable")[:2]
-        pose, system = self._descend(view, worn, pose.select(best), SETTLE, temporal)
-        pose = pose.select(np.array([int(to_numpy(system.cost).argmin())]))
+        pose, system = self._descend(view, worn, pose.select(self._rows(best)), SETTLE, temporal)
+        pose = pose.select(self._rows([int(to_numpy(system.cost).argmin())]))
         problem = self._problems[0][0].at(self._hand, view.evidence, self.shape, temporal)
         pose.proportions = self._array(self.shape.proportions[None])
         pose.scale = self._array([self.shape.scale])
@@ -267,13 +225,13 @@ class Tracker:
         finger = self._suspect if self._frame % 2 else self._frame // 2 % len(GRIDS)
         part = slice(ROWS * finger, ROWS * (finger + 1))
         grid = GRIDS[finger]
-        drawn = pose.select(np.zeros(len(grid), np.int64))
+        drawn = pose.select(self._rows(np.zeros(len(grid))))
         angles = to_numpy(drawn.angles).copy()
         angles[:, part] = np.clip(grid, self._rig.limits.lower[part], self._rig.limits.upper[part])
         drawn.angles = self._array(angles)
         problem = self._problem(view, EXPECT, worn, temporal)
         costs = to_numpy(problem.cost(drawn, EXPECT))
-        return pose.joined(drawn.select(np.array([int(np.nanargmin(costs))])))
+        return pose.joined(drawn.select(self._rows([int(np.nanargmin(costs))])))
 
     def _descend(
         self, view: View, worn: "_Worn", pose: Pose, approach: Approach, temporal: Temporal | None
@@ -289,7 +247,7 @@ class Tracker:
         surface = self._depth(vertices, view.crop)
         wrong = wrongness(surface[None], view.grid)[0]
         unexplained = float(wrong.sum(dtype=np.float64) / view.seen)
-        self._suspect = _suspect(wrong, joints, view.crop)
+        self._suspect = suspect(wrong, joints, view.crop)
         visible = visible_joints(joints, surface, crop_camera(view.crop), scale)
         lower = np.tril(to_numpy(system.hessian)[0].astype(np.float64))
         hessian = lower + np.tril(lower, -1).T
@@ -332,7 +290,7 @@ class Tracker:
     def _problem(self, view: View, approach: Approach, worn: "_Worn", temporal: Temporal | None) -> FrameResiduals:
         """The least squares of a frame, the hand in the proportions that are believed."""
         problem, thin, rows = self._problems[approach.vertices]
-        hand = replace(thin, rest=worn.rest[rows], bind=worn.bind, keypoints=worn.keypoints)
+        hand = replace(thin, rest=worn.rest[self._rows(rows)], bind=worn.bind, keypoints=worn.keypoints)
         return problem.at(hand, view.evidence, None, temporal)
 
     def _worn(self) -> "_Worn":
@@ -360,22 +318,8 @@ class Tracker:
     def _within(self, angles: Floats) -> Floats:
         return np.clip(angles, self._rig.limits.lower, self._rig.limits.upper)
 
+    def _rows(self, rows: Any) -> Array:
+        return to_device(rows, self._place, np.int64)
+
     def _array(self, values: Any) -> Any:
         return to_device(values, self._place, np.float32)
-
-
-def _suspect(wrong: Floats, joints: Floats, crop: Crop) -> int:
-    """The finger beside which most is wrong (S, S): 0 the thumb to 4. joints: (21, 3) mm."""
-    rows, columns = np.nonzero(wrong > WRONG)
-    if len(rows) == 0:
-        return 0
-    ax, bx, ay, by = crop.coefficients[:4]
-    pixels = np.stack([ax * joints[:, 0] / joints[:, 2] + bx, ay * joints[:, 1] / joints[:, 2] + by], axis=1)
-    away = (columns[:, None] - pixels[1:, 0]) ** 2 + (rows[:, None] - pixels[1:, 1]) ** 2
-    return int(np.bincount(away.argmin(axis=1) // 4, minlength=len(GRIDS)).argmax())
-
-
-def _rotation_vector(rotation: Floats) -> Floats:
-    from scipy.spatial.transform import Rotation
-
-    return np.asarray(Rotation.from_matrix(rotation).as_rotvec())
