@@ -1,15 +1,17 @@
 """Following a hand: accuracy, dropouts, left hands, causal use, and sources that end early."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sequences import CAMERA, DROPOUT, FPS, followed, frames, samples, truth
 
 from handopt.errors import ObservationError
-from handopt.sources import SourceError
+from handopt.sources import SourceError, open_source
 from handopt.sources.base import Frame
 from handopt.track.run import Run, follow
+from handopt.track.run import track as follow_source
 from handopt.track.track import LONGEST_GAP_S
 
 SEEN = np.array([sample.counts.any() for sample in samples()])
@@ -114,3 +116,11 @@ def test_frames_too_far_apart_are_not_smoothed() -> None:
     assert not track.smoothed
     assert "too far between frames" in track.notes[-1]
     assert len(track) == 4
+
+
+def test_real_frames_are_followed_although_they_are_far_apart(shared_data: Path) -> None:
+    track, error = follow_source(open_source(shared_data / "sr305"))
+    assert error is None
+    assert track.tracked.all()
+    assert track.unexplained.max() < 0.25
+    assert not track.smoothed
