@@ -27,15 +27,10 @@ def explain(vertices_mm: Floats, faces: NDArray[np.int32], crop: Crop, grid: Gri
     ax, bx, ay, by = crop.coefficients[:4]
     camera = (ax, ay, bx, by, crop.size, crop.size)
     depth = rasterise(np.ascontiguousarray(vertices_mm, np.float32), np.ascontiguousarray(faces, np.int32), camera)
-    wrong = wrongness(depth, grid)
+    covered = depth > 0
+    off = np.minimum(np.abs(depth - grid.depth_mm), WRONG_MM) / WRONG_MM
+    wrong = np.where(grid.hand, np.where(covered, off, 1.0), covered & grid.free)
     return np.asarray(wrong.sum(axis=(1, 2), dtype=np.float64) / max(1, int(grid.hand.sum())))
-
-
-def wrongness(depth_mm: Floats, grid: Grid) -> Floats:
-    """How wrong each pixel of z-buffers (K, S, S) on an observation's grid is, 0 to 1; see explain."""
-    covered = depth_mm > 0
-    off = np.minimum(np.abs(depth_mm - grid.depth_mm), WRONG_MM) / WRONG_MM
-    return np.where(grid.hand, np.where(covered, off, 1.0), covered & grid.free)
 
 
 def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:

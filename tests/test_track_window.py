@@ -5,8 +5,10 @@ import pytest
 from sequences import CAMERA, samples
 
 from handopt.backend import resolve_device
+from handopt.explain import explain
 from handopt.raster import rasterise
 from handopt.rig import default_rig
+from handopt.track.pose import wrongness
 from handopt.track.window import SIZE_PX, View, Wrist, crop_around, crop_camera, look
 
 
@@ -60,3 +62,13 @@ def test_a_wall_behind_is_no_hand_but_proves_where_it_is_not() -> None:
 def test_nothing_is_seen_where_there_is_nothing() -> None:
     assert view_of(np.zeros_like(DEPTH)) is None
     assert view_of(DEPTH, shift=(0.0, 0.0, 300.0)) is None
+
+
+def test_wrongness_sums_to_what_explain_says() -> None:
+    view = view_of(DEPTH)
+    assert view is not None
+    vertices = np.ascontiguousarray((samples()[0].scene.vertices + [6.0, 0.0, 4.0])[None])
+    faces, seen = default_rig("right").faces, crop_camera(view.crop)
+    depth = rasterise(vertices.astype(np.float32), faces, (seen.fx, seen.fy, seen.cx, seen.cy, SIZE_PX, SIZE_PX))[0]
+    share = wrongness(depth, view.grid).sum(dtype=np.float64) / view.grid.hand.sum()
+    assert share == pytest.approx(explain(vertices, faces, view.crop, view.grid)[0], rel=1e-3)

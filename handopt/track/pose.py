@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.crop import Crop
+from handopt.crop import Crop, Grid
+from handopt.explain import WRONG_MM
 from handopt.hand import exponential
 from handopt.optimise.fingers import GRIDS
 from handopt.track.residuals import Shape
@@ -49,6 +50,13 @@ class Found:
     unexplained: float
     refitted: bool
     information: Floats
+
+
+def wrongness(depth_mm: Floats, grid: Grid) -> Floats:
+    """How wrong each pixel of a z-buffer (S, S) on an observation's grid is, 0 to 1, as handopt.explain counts it."""
+    covered = depth_mm > 0
+    off = np.minimum(np.abs(depth_mm - grid.depth_mm), WRONG_MM) / WRONG_MM
+    return np.where(grid.hand, np.where(covered, off, 1.0), covered & grid.free)
 
 
 def suspect(wrong: Floats, joints: Floats, crop: Crop) -> int:

@@ -10,7 +10,7 @@ from handopt.backend import Array, Device, one_cpu_thread, resolve_device, to_de
 from handopt.camera import Camera
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
-from handopt.explain import explain, visible_joints, wrongness
+from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
 from handopt.hand import Hand, Pose
 from handopt.normal_equations import RIGID
@@ -19,7 +19,7 @@ from handopt.optimise.levenberg import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.raster import rasterise
 from handopt.rig import Rig
-from handopt.track.pose import Found, Placed, rotation_vector, suspect
+from handopt.track.pose import Found, Placed, rotation_vector, suspect, wrongness
 from handopt.track.residuals import FrameResiduals, Shape, Temporal, learn, without_sizes
 from handopt.track.window import View, Wrist, crop_around, crop_camera, look
 
@@ -245,7 +245,7 @@ class Tracker:
         joints = to_numpy(self._hand.joints(transforms, self._hand.keypoints_of(pose)))[0].astype(np.float64)
         scale = float(to_numpy(pose.scale)[0])
         surface = self._depth(vertices, view.crop)
-        wrong = wrongness(surface[None], view.grid)[0]
+        wrong = wrongness(surface, view.grid)
         unexplained = float(wrong.sum(dtype=np.float64) / view.seen)
         self._suspect = suspect(wrong, joints, view.crop)
         visible = visible_joints(joints, surface, crop_camera(view.crop), scale)
