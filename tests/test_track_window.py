@@ -67,7 +67,7 @@ def test_nothing_is_seen_where_there_is_nothing() -> None:
 def test_wrongness_sums_to_what_explain_says() -> None:
     view = view_of(DEPTH)
     assert view is not None
-    vertices = np.ascontiguousarray((samples()[0].scene.vertices + [6.0, 0.0, 4.0])[None])
+    vertices = np.ascontiguousarray((samples()[0].scene.vertices + np.array([6.0, 0.0, 4.0]))[None])
     faces, seen = default_rig("right").faces, crop_camera(view.crop)
     depth = rasterise(vertices.astype(np.float32), faces, (seen.fx, seen.fy, seen.cx, seen.cy, SIZE_PX, SIZE_PX))[0]
     share = wrongness(depth, view.grid).sum(dtype=np.float64) / view.grid.hand.sum()

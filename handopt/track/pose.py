@@ -52,7 +52,7 @@ class Found:
     information: Floats
 
 
-def wrongness(depth_mm: Floats, grid: Grid) -> Floats:
+def wrongness(depth_mm: NDArray[np.floating], grid: Grid) -> Floats:
     """How wrong each pixel of a z-buffer (S, S) on an observation's grid is, 0 to 1, as handopt.explain counts it."""
     covered = depth_mm > 0
     off = np.minimum(np.abs(depth_mm - grid.depth_mm), WRONG_MM) / WRONG_MM
