@@ -53,12 +53,12 @@ def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "
     if unit is not None and not (np.isfinite(unit) and unit > 0):
         raise DepthError(f"--unit is {unit:g}, expected mm per count above 0")
     notes: list[str] = []
-    counts = _single_channel(decode(path, notes), path, encoding, notes)
-    depth_mm, unit_mm = _to_mm(counts, path, unit, notes)
+    counts = single_channel(decode(path, notes), path, encoding, notes)
+    depth_mm, unit_mm = counts_to_mm(counts, path, unit, notes)
     return DepthImage(depth_mm, path, unit_mm, tuple(notes))
 
 
-def _single_channel(values: Array, path: Path, encoding: str, notes: list[str]) -> Array:
+def single_channel(values: Array, path: Path, encoding: str, notes: list[str]) -> Array:
     """Return counts (H, W) from decoded values. Raises DepthError where they are a picture."""
     if values.ndim == 3 and 1 in values.shape:
         values = values.reshape([size for size in values.shape if size != 1])
@@ -128,7 +128,7 @@ def _why_not_nyu(rgb: Array, depth: Array) -> str | None:
     return None
 
 
-def _to_mm(counts: Array, path: Path, unit: float | None, notes: list[str]) -> tuple[NDArray[np.float32], float]:
+def counts_to_mm(counts: Array, path: Path, unit: float | None, notes: list[str]) -> tuple[NDArray[np.float32], float]:
     """Return depth (H, W) in mm and the mm per count. Raises DepthError."""
     values = _drop_invalid(counts, path, notes)
     measured = values[values > 0]

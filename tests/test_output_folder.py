@@ -47,7 +47,7 @@ def test_save_writes_everything(result: FitResult, tmp_path: Path) -> None:
     target = tmp_path / "out" / "deep" / "hand"
     assert save(result, target, ply=True, obj=True, video=True) == target
     names = {path.name for path in target.iterdir()}
-    assert names == ALWAYS | {"renders", "mesh.ply", "mesh.obj", "optimisation.mp4"}
+    assert names == ALWAYS | {"renders", "trace.npz", "mesh.ply", "mesh.obj", "optimisation.mp4"}
     assert len(list((target / "renders").iterdir())) == result.iterations
     assert json.loads((target / "result.json").read_text()) == result.to_dict()
     assert [path.name for path in target.parent.iterdir()] == ["hand"]

@@ -90,7 +90,7 @@ def test_an_interrupted_folder_leaves_no_trace(tmp_path: Path, monkeypatch: pyte
         (folder / "000.png").touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dataset, "write_image", interrupt)
+    monkeypatch.setattr(dataset, "write_sample", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(tmp_path / "deep" / "out", SETTINGS, ("easy",), 1)
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,8 @@ from handopt.cli.model import model
 from handopt.cli.options import Interrupted, one_line, show_traceback
 from handopt.cli.shape import shape
 from handopt.cli.synth import synth
+from handopt.cli.track import track
+from handopt.cli.video import video
 from handopt.errors import HandoptError
 
 COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
@@ -78,3 +80,5 @@ main.add_command(info)
 main.add_command(model)
 main.add_command(shape)
 main.add_command(synth)
+main.add_command(track)
+main.add_command(video)

@@ -8,6 +8,8 @@ import click
 
 from handopt.cli.inputs import require_writable
 from handopt.cli.options import (
+    Numbers,
+    Positive,
     SectionedCommand,
     blaming,
     camera_option,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from handopt.rig import Rig
     from handopt.synth.generate import Settings
     from handopt.synth.poses import Level
+    from handopt.synth.sequence import Timing
 
 LEVELS: "tuple[Level, ...]" = ("easy", "medium", "hard")
 NOISE = ("none", "low", "sr305", "kinect")
@@ -67,6 +70,28 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "Images", "--background/--no-background", default=None, help="Always or never something behind.  [default: 65 %]"
 )
 @option(
+    "Sequence",
+    "--sequence",
+    is_flag=True,
+    help="The images of a level are the frames of one person's hand in motion, before one background.",
+)
+@option("Sequence", "--fps", type=Positive(), default=30.0, metavar="N", help="Frames a second.  [default: 30]")
+@option(
+    "Sequence",
+    "--speed",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    metavar="N",
+    help="Factor of all speeds; 0 is a hand that holds still.  [default: 1]",
+)
+@option(
+    "Sequence",
+    "--dropout",
+    type=Numbers(2),
+    metavar="FIRST,COUNT",
+    help="Frames in which nothing is measured: the first and how many.",
+)
+@option(
     "Hand",
     "--hand",
     type=click.Choice(["right", "left", "random"]),
@@ -105,7 +130,8 @@ def synth(out: Path, **options: Any) -> None:
 
     OUT/LEVEL/NNN.png holds depth in mm, 16 bit, 0 where there is none; NNN.json beside it the camera, joints, pose
     and shape; OUT/LEVEL.camera.json the camera; OUT/synth.json the settings. handopt fit reads OUT/LEVEL as it is. An
-    image depends on its number, its level and the options, not on how many there are.
+    image depends on its number, its level and the options, not on how many there are. With --sequence NNN counts
+    frames, and NNN.json has "sequence": frame, time_s, way (from which key pose to the next) and dropout.
 
     One line for each level goes to stdout: folder and number of images, with a tab between them.
     """
@@ -120,10 +146,30 @@ def synth(out: Path, **options: Any) -> None:
             click.echo(f"Note: {note}", err=True)
     levels = LEVELS if options["level"] == "all" else (options["level"],)
     count = options["count"]
+    timing = _timing(options)
     with _bar(len(levels) * count, options["quiet"]) as bar:
-        folders = write_dataset(out, settings, levels, count, overwrite=options["overwrite"], progress=bar.update)
+        folders = write_dataset(
+            out, settings, levels, count, overwrite=options["overwrite"], progress=bar.update, timing=timing
+        )
     for folder in folders.values():
         click.echo(f"{click.format_filename(folder)}\t{count}")
+
+
+def _timing(options: dict[str, Any]) -> "Timing | None":
+    """How a sequence runs, None for single images. Raises UsageError."""
+    from handopt.synth.sequence import Timing
+
+    if not options["sequence"]:
+        context = click.get_current_context()
+        for name in ("fps", "speed", "dropout"):
+            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+                raise click.UsageError(f"--{name} is for a sequence: give --sequence as well")
+        return None
+    dropout = options["dropout"]
+    if dropout is not None and not all(number >= 0 and number == int(number) for number in dropout):
+        raise click.UsageError("--dropout FIRST,COUNT needs two whole numbers from 0")
+    frames = None if dropout is None else (int(dropout[0]), int(dropout[1]))
+    return Timing(options["fps"], options["speed"], frames)
 
 
 def _settings(options: dict[str, Any]) -> "Settings":

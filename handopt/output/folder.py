@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt.output import aside
+from handopt.output.film import TRACE_NAME, write_trace
 from handopt.output.mesh import write_glb, write_obj, write_ply
 from handopt.output.overlay import write_overlay
 from handopt.output.renders import write_renders
@@ -22,7 +23,7 @@ SOURCE_NAME = "source.json"
 OUR_NAMES = frozenset(
     (
         *(RESULT_NAME, SOURCE_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4"),
-        *("overlay.png", "renders"),
+        *("overlay.png", "renders", TRACE_NAME),
     )
 )
 RESULT = aside.Kind("result", RESULT_NAME, "handopt.result/", aside.other_than(OUR_NAMES))
@@ -65,6 +66,7 @@ def save(
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")
+            write_trace(result, partial / TRACE_NAME)
         if video:
             write_video(result, partial / "optimisation.mp4")
     return folder

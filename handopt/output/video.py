@@ -1,6 +1,6 @@
 """optimisation.mp4: the renders of every iteration, with the loss curve growing below them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,10 +137,15 @@ def write_video(result: "FitResult", path: Path, fps: float = 30) -> None:
 
     Raises OutputError if there is no iteration to show, or ffmpeg fails.
     """
-    import imageio.v2 as imageio
-
     if len(result.renders) == 0:
         raise OutputError("there is no video without an iteration: leave out --video")
+    write_mp4(frames(result), len(result.renders), path, fps)
+
+
+def write_mp4(pictures: Iterable[Bytes], count: int, path: Path, fps: float) -> None:
+    """Write pictures (H, W, 3) of even size, `count` of them, as H.264 in an mp4 file. Raises OutputError."""
+    import imageio.v2 as imageio
+
     try:
         writer = imageio.get_writer(
             path,
@@ -155,9 +160,9 @@ def write_video(result: "FitResult", path: Path, fps: float = 30) -> None:
             output_params=["-preset", "veryfast", "-movflags", "+faststart"],
         )
         with writer:
-            for image in frames(result):
+            for image in pictures:
                 writer.append_data(image)
-        check_video(path, len(result.renders))
+        check_video(path, count)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise OutputError(

@@ -5,7 +5,7 @@ Where all images show one person, subject.glb is that hand: its rest mesh and jo
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +13,10 @@ from typing import Any, Final
 from handopt.errors import ConfigError
 from handopt.output import aside
 from handopt.output.rigfile import write_rig
-from handopt.synth.generate import Settings, generate, true_rig
+from handopt.synth.generate import Sample, Settings, generate, true_rig
 from handopt.synth.labels import FORMAT, labels
 from handopt.synth.poses import LEVELS, Level, check_level
+from handopt.synth.sequence import Timing, generate_sequence
 
 INFO_NAME: Final = "synth.json"
 SUBJECT_NAME: Final = "subject.glb"
@@ -32,10 +33,12 @@ def write_dataset(
     *,
     overwrite: bool = False,
     progress: Callable[[], None] | None = None,
+    timing: Timing | None = None,
 ) -> dict[Level, Path]:
     """Make `count` images of each level and write them into a new folder, complete or not at all.
 
-    progress: called after each image. Returns the folder of each level. Raises ConfigError and OutputError.
+    progress: called after each image. timing: of a sequence, whose frames the images of each level are, or None.
+    Returns the folder of each level. Raises ConfigError and OutputError.
     """
     folder = Path(folder)
     if count < 1:
@@ -46,8 +49,8 @@ def write_dataset(
     with aside.written_aside(folder, overwrite, OUT_OPTION) as partial:
         for level in levels:
             (partial / level).mkdir()
-            for index in range(count):
-                write_image(partial / level, settings, level, index)
+            for sample, place in _samples(settings, level, count, timing):
+                write_sample(partial / level, sample, settings, place)
                 if progress is not None:
                     progress()
             _write_json(partial / f"{level}.camera.json", settings.camera.to_dict())
@@ -59,19 +62,31 @@ def write_dataset(
             "levels": list(levels),
             "count": count,
             "settings": settings.to_dict(),
+            **({} if timing is None else {"sequence": timing.to_dict()}),
         }
         _write_json(partial / INFO_NAME, info)
     return {level: folder / level for level in levels}
 
 
-def write_image(folder: Path, settings: Settings, level: Level, index: int) -> None:
-    """Make one image and write it and its labels as NNN.png and NNN.json."""
+def _samples(
+    settings: Settings, level: Level, count: int, timing: Timing | None
+) -> Iterator[tuple[Sample, dict[str, Any] | None]]:
+    """The images of a level in order, each with its place in a sequence if there is one."""
+    if timing is not None:
+        yield from generate_sequence(settings, level, count, timing)
+        return
+    for index in range(count):
+        yield generate(settings, level, index), None
+
+
+def write_sample(folder: Path, sample: Sample, settings: Settings, place: dict[str, Any] | None) -> None:
+    """Write an image and its labels as NNN.png and NNN.json; place: of a frame in its sequence."""
     from PIL import Image
 
-    sample = generate(settings, level, index)
-    stem = f"{index:03d}"
+    stem = f"{sample.index:03d}"
     Image.fromarray(sample.counts).save(folder / f"{stem}.png", compress_level=_COMPRESSION)
-    _write_json(folder / f"{stem}.json", labels(sample, settings))
+    sequence = {} if place is None else {"sequence": place}
+    _write_json(folder / f"{stem}.json", {**labels(sample, settings), **sequence})
 
 
 def check_free(folder: Path, *, overwrite: bool = False) -> None:

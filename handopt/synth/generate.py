@@ -92,7 +92,7 @@ def generate(settings: Settings, level: Level, index: int) -> Sample:
     side = settings.hand
     if side == "random":
         side = "left" if _stream(settings, level, index, _SIDE).random() < 0.5 else "right"
-    camera = settings.camera if side == "right" else _mirrored_camera(settings.camera)
+    camera = settings.camera if side == "right" else mirrored_camera(settings.camera)
     subject = subject_of(settings, level, index)
     content = _stream(settings, level, index, _CONTENT).random(2)
     forearm = bool(content[0] < FOREARM_SHARE[level]) if settings.forearm is None else settings.forearm
@@ -102,7 +102,7 @@ def generate(settings: Settings, level: Level, index: int) -> Sample:
     sensed = sense(scene.depth, camera, noise_model(settings.noise), sensor, mirrored=side == "left")
     counts = np.clip(np.rint(sensed / UNIT_MM), 0, 65535).astype(np.uint16)
     if side == "left":
-        counts, scene = np.ascontiguousarray(counts[:, ::-1]), _mirrored_scene(scene, settings.camera)
+        counts, scene = np.ascontiguousarray(counts[:, ::-1]), mirrored_scene(scene, settings.camera)
     return Sample(level, index, side, counts, hand, scene, forearm, background, tries)
 
 
@@ -143,11 +143,13 @@ def subject_of(settings: Settings, level: Level, index: int) -> Subject:
     return sample_subject(rng, settings.surface_rms_mm)
 
 
-def _mirrored_camera(camera: Camera) -> Camera:
+def mirrored_camera(camera: Camera) -> Camera:
+    """The camera that sees the mirror image."""
     return replace(camera, cx=camera.width - 1 - camera.cx)
 
 
-def _mirrored_scene(scene: Scene, camera: Camera) -> Scene:
+def mirrored_scene(scene: Scene, camera: Camera) -> Scene:
+    """The mirror image of a scene, as the camera sees it."""
     flip = np.array([-1.0, 1.0, 1.0])
     return Scene(
         camera=camera,

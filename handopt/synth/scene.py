@@ -71,6 +71,23 @@ def build_scene(
     """
     vertices, joints = posed(hand, rig if forearm is None else bend_wrist(forearm, rig))
     translation = place(rng, vertices, joints, camera)
+    around = sample_background(rng, vertices + translation) if background else None
+    return compose(hand, rig, camera, translation, forearm, around)
+
+
+def compose(
+    hand: HandSample,
+    rig: Rig,
+    camera: Camera,
+    translation: Floats,
+    forearm: Forearm | None = None,
+    around: Background | None = None,
+) -> Scene:
+    """Render a hand whose wrist is at a place (3,) of the camera frame, mm, with what is around it.
+
+    rig: the right hand dressed for the hand's subject
+    """
+    vertices, joints = posed(hand, rig if forearm is None else bend_wrist(forearm, rig))
     vertices, joints = vertices + translation, joints + translation
     points, faces = vertices, rig.faces
     if forearm is not None:
@@ -79,7 +96,6 @@ def build_scene(
         arm[:, 2] = np.maximum(arm[:, 2], NEAREST_ARM_MM)
         faces = np.concatenate([faces, tube_faces + np.int32(len(points))])
         points = np.concatenate([points, arm])
-    around = sample_background(rng, vertices) if background else None
     return Scene(
         camera=camera,
         translation=translation,

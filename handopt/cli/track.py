@@ -1,0 +1,213 @@
+"""`handopt track`."""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handopt.cli.inputs import require_writable
+from handopt.cli.options import (
+    Positive,
+    SectionedCommand,
+    blaming,
+    depth_options,
+    one_line,
+    option,
+    rig_options,
+    show_traceback,
+    verbosity_options,
+)
+
+if TYPE_CHECKING:
+    from handopt.errors import HandoptError
+    from handopt.rig import Rig
+    from handopt.sources import Frame, Source
+    from handopt.track.pose import Found
+    from handopt.track.run import Run
+    from handopt.track.track import Track
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+SAID_EVERY_S = 1.0
+
+
+@click.command(cls=SectionedCommand, short_help="Follow a hand through a sequence.")
+@click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(path_type=Path))
+@depth_options
+@option("Input", "--live", is_flag=True, help="Follow the hand before a RealSense camera until Ctrl-C.")
+@option("Input", "--fps", type=Positive(), metavar="N", help="Frames a second.  [default: what SOURCE says, else 30]")
+@option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
+@option(
+    "Hand",
+    "--hand",
+    type=click.Choice(["right", "left", "auto"]),
+    help="Which hand it is; auto tries both in the first frame.  [default: what the JSON file or --model says, else "
+    "right]",
+)
+@option("Hand", "--model", type=FILE, metavar="RIG", help="A rigged hand, glTF or GLB.  [default: handopt's own]")
+@rig_options
+@option(
+    "Track",
+    "--smooth/--no-smooth",
+    default=None,
+    help="A final pass in both directions, which takes out jitter without lag, or each frame as it comes, with a "
+    "causal filter.  [default: --smooth, but not with --live]",
+)
+@option("Track", "--device", metavar="DEVICE", default="auto", help="Where to compute: auto, cpu, cuda or cuda:N.")
+@option("Track", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of what is random.")
+@option(
+    "Output",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the track.  [default: handopt-out/<name>-track]",
+)
+@option("Output", "--overwrite", is_flag=True, help="Replace a track that exists.")
+@option("Output", "--no-video", is_flag=True, help="Leave out track.mp4.")
+@option("Output", "--json", "as_json", is_flag=True, help="Print every frame as a line of JSON.")
+@verbosity_options
+def track(source: Path | None, **options: Any) -> None:
+    """Follow a hand through SOURCE: a folder of depth images in natural order, a .bag recording, a multi-page TIFF, or
+    a .npy or .npz stack (frames, height, width).
+
+    The folder of the track gets track.json, track.jsonl (a line for each frame), track.npz, hand.glb (animated,
+    skinned), hand.bvh and track.mp4. One line goes to stdout: folder, frames, frames with the hand, frames found from
+    scratch, frames a second, with tabs between them.
+
+    The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time; what was tracked
+    is kept.
+    """
+    from handopt.output.trackfolder import check_free, save_track
+    from handopt.track.run import Run
+
+    if (source is None) != options["live"]:
+        raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
+    folder = options["output"] or Path("handopt-out") / f"{'live' if source is None else source.resolve().stem}-track"
+    with blaming("-o"):
+        check_free(folder, overwrite=options["overwrite"])
+    require_writable(folder)
+    rig = _load_rig(options)
+    frames = _open(source, options)
+    _note(frames.assumptions, options)
+    smooth = not options["live"] if options["smooth"] is None else options["smooth"]
+    side = options["hand"] or (rig.side if rig is not None else frames.hand) or "right"
+    with blaming("--device", "--model"):
+        run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"])
+    error = _follow(run, frames, options)
+    result = run.track(frames.name, frames.fps, frames.assumptions)
+    _note([note for note in result.notes if note not in frames.assumptions], options)
+    save_track(result, folder, video=not options["no_video"], overwrite=options["overwrite"])
+    _print(result, folder, options)
+    _finish(result, error)
+
+
+def _open(source: Path | None, options: dict[str, Any]) -> "Source":
+    from handopt.sources import live_source, open_source
+    from handopt.sources.facts import Asked
+
+    asked = Asked(options["camera"], options["unit"], options["encoding"], options["fps"])
+    return live_source(asked) if source is None else open_source(source, asked)
+
+
+def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "HandoptError | None":
+    """Take the frames, with a bar on a terminal, and the rate of a camera."""
+    from itertools import islice
+
+    from tqdm import tqdm
+
+    from handopt.sources.ahead import ahead
+    from handopt.track.run import follow
+
+    hidden = options["quiet"] or options["live"] or not sys.stderr.isatty()
+    limit = options["frames"]
+    total = limit if frames.length is None else min(frames.length, limit or frames.length)
+    rate = _Rate(sys.stderr.isatty(), shown=options["live"] and not options["quiet"])
+    with tqdm(total=total, unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
+
+        def said(frame: "Frame", found: "Found | None") -> None:
+            if frame.problem is not None:
+                bar.clear()
+                click.echo(f"Error: {frame.problem}", err=True)
+            bar.update()
+            rate.count(found is not None)
+
+        taken = islice(ahead(frames), limit)
+        if not options["live"]:
+            return follow(run, taken, said)
+        error = None
+        with suppress(KeyboardInterrupt):  # how one stops a camera
+            error = follow(run, taken, said)
+        rate.end()
+        return error
+
+
+class _Rate:
+    """Says every second how many frames a second are followed."""
+
+    def __init__(self, terminal: bool, *, shown: bool) -> None:
+        self._end = "\r" if terminal else "\n"
+        self._shown = shown
+        self._since, self._frames, self._found = time.perf_counter(), 0, 0
+
+    def count(self, found: bool) -> None:
+        """A frame was taken."""
+        self._frames += 1
+        self._found += found
+        seconds = time.perf_counter() - self._since
+        if self._shown and seconds >= SAID_EVERY_S:
+            state = "hand followed" if self._found == self._frames else "no hand" if not self._found else "hand lost"
+            click.echo(f"{self._frames / seconds:5.1f} frames/s   {state:14}{self._end}", err=True, nl=False)
+            self._since, self._frames, self._found = time.perf_counter(), 0, 0
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._shown and self._end == "\r":
+            click.echo("", err=True)
+
+
+def _print(result: "Track", folder: Path, options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        joints = result.joints_mm()
+        for frame in range(len(result)):
+            click.echo(json.dumps(result.line(frame, joints), allow_nan=False))
+        return
+    rate = len(result) / max(result.seconds, 1e-9)
+    counts = (len(result), int(result.tracked.sum()), int(result.refitted.sum()))
+    click.echo("\t".join((click.format_filename(folder), *map(str, counts), f"{rate:.1f} frames/s")))
+
+
+def _finish(result: "Track", error: "HandoptError | None") -> None:
+    """End with 1 where not all frames are there."""
+    if error is not None:
+        show_traceback(click.get_current_context(), error)
+        click.echo(f"Error: {one_line(error)}", err=True)
+    if result.problems:
+        click.echo(f"{len(result.problems)} of {len(result)} frames could not be read.", err=True)
+    if error is not None or result.problems:
+        sys.exit(1)
+
+
+def _note(sentences: Any, options: dict[str, Any]) -> None:
+    if not options["quiet"]:
+        for sentence in sentences:
+            click.echo(f"Note: {sentence}", err=True)
+
+
+def _load_rig(options: dict[str, Any]) -> "Rig | None":
+    """Load --model, or the own hand with --limits; None for the own hand as it is."""
+    from handopt.rig import default_rig, load_rig
+
+    if options["model"] is None:
+        if options["joint_map"] is not None:
+            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
+        if options["limits"] == "default":
+            return None
+        side = "left" if options["hand"] == "left" else "right"
+        return default_rig(side, options["limits"])
+    named = options["hand"] if options["hand"] in ("right", "left") else None
+    with blaming("--model", "--joint-map", "--limits", "--hand"):
+        return load_rig(options["model"], named, options["joint_map"], options["limits"])

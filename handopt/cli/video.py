@@ -1,0 +1,138 @@
+"""`handopt video`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from handopt.cli.options import Positive, SectionedCommand, one_line, option, show_traceback, verbosity_options
+from handopt.errors import HandoptError
+
+PANELS = ("depth", "fit", "overlay", "residual")
+
+
+class Panels(click.ParamType):  # type: ignore[type-arg]
+    """Names of panels with commas between them."""
+
+    name = "panels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Parse "depth,fit"."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        unknown = [name for name in names if name not in PANELS]
+        if unknown:
+            self.fail(f"{', '.join(unknown) or 'nothing'} is no panel: choose from {', '.join(PANELS)}.", param, ctx)
+        return names
+
+
+@click.command(cls=SectionedCommand, short_help="Turn results into videos.")
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@option(
+    "Picture",
+    "--panels",
+    type=Panels(),
+    default=",".join(PANELS),
+    show_default=True,
+    metavar="NAMES",
+    help="Which panels, in which order.",
+)
+@option("Picture", "--turntable", is_flag=True, help="One more panel, with the hand turning about the vertical.")
+@option(
+    "Picture",
+    "--size",
+    type=click.IntRange(80, 1080),
+    default=300,
+    show_default=True,
+    metavar="PX",
+    help="Edge of a panel in pixels.",
+)
+@option(
+    "Picture",
+    "--fps",
+    type=Positive(),
+    metavar="N",
+    help="Frames a second.  [default: that of the track, 30 for an optimisation]",
+)
+@option(
+    "Output",
+    "--format",
+    "kind",
+    type=click.Choice(["mp4", "gif"]),
+    default="mp4",
+    show_default=True,
+    help="What to write.",
+)
+@option(
+    "Output",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Folder of the videos, or a name that ends in .mp4 or .gif for a single one.  [default: beside each RESULT]",
+)
+@option("Output", "--overwrite", is_flag=True, help="Replace videos that exist.")
+@verbosity_options
+def video(results: tuple[Path, ...], **options: Any) -> None:
+    """Turn each RESULT, a folder of handopt fit or handopt track, into a video.
+
+    Side by side: the depth, the fitted hand, the fit over the depth, and the residual in mm, with their colour scales.
+    A fit shows its iterations and the objective beside them, a track its frames.
+
+    One line for each goes to stdout: the video. The exit code is 1 if some could not be made.
+    """
+    places = _places(results, options)
+    failed = 0
+    for folder, path in places.items():
+        try:
+            _make(folder, path, options)
+        except HandoptError as error:
+            failed += 1
+            show_traceback(click.get_current_context(), error)
+            click.echo(f"Error: {one_line(error)}", err=True)
+        else:
+            click.echo(click.format_filename(path))
+    if failed and len(places) > 1:
+        click.echo(f"{failed} of {len(places)} videos failed.", err=True)
+    if failed:
+        sys.exit(1)
+
+
+def _places(results: tuple[Path, ...], options: dict[str, Any]) -> dict[Path, Path]:
+    """The video of each result. Raises UsageError."""
+    output, ending = options["output"], f".{options['kind']}"
+    named = output is not None and output.suffix.lower() in (".mp4", ".gif") and not output.is_dir()
+    if named and len(results) > 1:
+        raise click.UsageError(f"-o {output} is one video for {len(results)} results: give a folder")
+    places: dict[Path, Path] = {}
+    for folder in results:
+        whole = folder.resolve()
+        path = output if named else (output or whole.parent) / f"{whole.name}{ending}"
+        if path in places.values():
+            raise click.UsageError(f"two results would be {path}: make them one by one, each with its own -o")
+        places[folder] = path
+    return places
+
+
+def _make(folder: Path, path: Path, options: dict[str, Any]) -> None:
+    from tqdm import tqdm
+
+    from handopt.errors import OutputError
+    from handopt.output.film import load_film
+    from handopt.output.movie import write_movie
+
+    if path.exists() and not options["overwrite"]:
+        raise OutputError(f"{path} exists and was kept: replace it with --overwrite or choose another with -o")
+    film = load_film(folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror}; choose another with -o") from error
+    hidden = options["quiet"] or not sys.stderr.isatty()
+    with tqdm(total=len(film), unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
+        write_movie(
+            film, path, fps=options["fps"], size=options["size"], panels=options["panels"],
+            turntable=options["turntable"], progress=bar.update,
+        )  # fmt: skip

@@ -1,0 +1,67 @@
+"""A hand that pictures and animations can pose without its rig's file: plain arrays that fit into an .npz file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.kinematics import forward_kinematics
+from handopt.rig import Rig
+from handopt.skinning import skin
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Skinned:
+    """Arrays of a rig in a hand's proportions; see handopt.rig.Rig. side_sign: () +1 for a right hand, else -1."""
+
+    rest_mm: Floats
+    faces: Ints
+    skin_indices: Ints
+    skin_weights: Floats
+    parents: Ints
+    articulated: Ints
+    bind: Floats
+    keypoint_joints: Ints
+    bones: Ints
+    side_sign: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rig: Rig, rest_mm: Floats | None = None) -> "Skinned":
+        """Of a rig that has the proportions. rest_mm: (V, 3) where its surface differs."""
+        own = {each.name: getattr(rig, each.name) for each in fields(cls) if each.name != "rest_mm"}
+        own["side_sign"] = np.array(rig.side_sign)
+        return cls(rest_mm=np.asarray(rig.rest_mm if rest_mm is None else rest_mm, np.float64), **own)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays, by names that begin with "rig_"."""
+        return {f"rig_{each.name}": np.asarray(getattr(self, each.name)) for each in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> "Skinned":
+        """What arrays() gave. Raises KeyError where one is missing."""
+        return cls(**{each.name: np.asarray(arrays[f"rig_{each.name}"]) for each in fields(cls)})
+
+    def transforms(self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats) -> Floats:
+        """Joint transforms (T, J, 3, 4), rest space -> camera space, of T poses."""
+        return np.asarray(
+            forward_kinematics(
+                np.ascontiguousarray(angles_rad, np.float64), np.ascontiguousarray(rotation, np.float64),
+                np.ascontiguousarray(translation_mm, np.float64), np.ascontiguousarray(scale, np.float64),
+                self.parents, self.articulated, self.bind, int(self.side_sign),
+            )
+        )  # fmt: skip
+
+    def posed(
+        self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats
+    ) -> tuple[Floats, Floats]:
+        """Vertices (T, V, 3) and keypoints (T, 21, 3) of T poses, mm."""
+        transforms = self.transforms(rotation, translation_mm, angles_rad, scale)
+        vertices = skin(transforms, self.rest_mm, self.skin_indices, self.skin_weights)
+        keypoints = np.ascontiguousarray(self.bind[self.keypoint_joints, :, 3])
+        joints = skin(transforms, keypoints, self.keypoint_joints[:, None], np.ones((len(keypoints), 1)))
+        return np.asarray(vertices), np.asarray(joints)

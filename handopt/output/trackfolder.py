@@ -1,0 +1,76 @@
+"""A folder with a track: arrays, lines of JSON, an animation, and a video."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from handopt.output import aside
+from handopt.output.motion import write_animation, write_bvh
+from handopt.output.skinned import Skinned
+
+if TYPE_CHECKING:
+    from handopt.track.track import Track
+
+INFO_NAME, ARRAYS_NAME, LINES_NAME = "track.json", "track.npz", "track.jsonl"
+OUR_NAMES = frozenset((INFO_NAME, ARRAYS_NAME, LINES_NAME, "hand.glb", "hand.bvh", "track.mp4"))
+TRACK = aside.Kind("track", INFO_NAME, "handopt.track/", aside.other_than(OUR_NAMES))
+
+
+def check_free(folder: Path, *, overwrite: bool = False) -> None:
+    """Refuse a place that is taken: without overwrite by anything, with it by all but a track. Raises OutputError."""
+    aside.check_free(folder, TRACK, overwrite=overwrite)
+
+
+def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: bool = False) -> Path:
+    """Write a track into a new folder, complete or not at all. Raises OutputError.
+
+    track.json holds what is the same for all frames, track.jsonl a line for each, track.npz all arrays, hand.glb the
+    animated hand (metres, y up), hand.bvh its skeleton (centimetres), track.mp4 the panels of handopt video.
+    """
+    folder = Path(folder)
+    check_free(folder, overwrite=overwrite)
+    with aside.written_aside(folder, overwrite) as partial:
+        header = json.dumps(track.header(), indent=2, ensure_ascii=False, allow_nan=False)
+        (partial / INFO_NAME).write_text(header + "\n", encoding="utf-8")
+        joints = track.joints_mm()
+        with (partial / LINES_NAME).open("w", encoding="utf-8") as file:
+            for frame in range(len(track)):
+                file.write(json.dumps(track.line(frame, joints), ensure_ascii=False, allow_nan=False) + "\n")
+        write_arrays(track, partial / ARRAYS_NAME)
+        write_animation(track, partial / "hand.glb")
+        write_bvh(track, partial / "hand.bvh")
+        if video:
+            from handopt.output.film import Film
+            from handopt.output.movie import write_movie
+
+            write_movie(Film.of_track(track), partial / "track.mp4")
+    return folder
+
+
+def write_arrays(track: "Track", path: Path) -> None:
+    """Write every array of a track as .npz; what holds for all frames stands as JSON text in "header"."""
+    vertices = Skinned.of(track.shaped)
+    camera = track.camera
+    np.savez_compressed(
+        path,
+        header=np.array(json.dumps(track.header(), allow_nan=False)),
+        camera=np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]),
+        time_s=track.time_s,
+        tracked=track.tracked,
+        bridged=track.bridged,
+        refitted=track.refitted,
+        unexplained=track.unexplained,
+        joints_mm=track.joints_mm().astype(np.float32),
+        visible=track.visible,
+        rotation=track.rotation,
+        translation_mm=track.translation_mm,
+        angles_rad=track.angles_rad.astype(np.float32),
+        scale=np.full(len(track), track.scale),
+        proportions=track.proportions,
+        window_depth_mm=track.windows.depth_mm,
+        window_center_mm=track.windows.centers_mm,
+        window_half_mm=np.array(track.windows.half_mm),
+        **vertices.arrays(),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,92 @@
+"""Frames and what gives them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.errors import DepthError, HandoptError
+
+Image = NDArray[np.float32]
+
+ENDLESS_MM = 1e6
+
+
+class SourceError(HandoptError, OSError):
+    """A source of frames cannot be opened, or ended before its time."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a sequence.
+
+    name: what a message calls it. depth_mm: (H, W), 0 where nothing is measured. time_s: since the first frame, or
+    None. problem: why there is no depth in a frame that could not be read; it counts as one without measurements.
+    """
+
+    index: int
+    name: str
+    depth_mm: Image
+    time_s: float | None = None
+    problem: str | None = None
+
+
+class Source(Protocol):
+    """A sequence of frames of one camera, opened. Frames come in order, each read when it is asked for.
+
+    length: number of frames, None where that is not known. fps: frames a second, None where nothing says. hand:
+    'right', 'left' or None, as files beside the frames say. assumptions: sentences on what was guessed. unit_mm: mm per
+    count.
+    """
+
+    name: str
+    camera: Camera
+    length: int | None
+    fps: float | None
+    hand: str | None
+    unit_mm: float
+    assumptions: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames. Raises SourceError where the source fails for good, with what came before still valid."""
+        ...
+
+
+@dataclass
+class Facts:
+    """What is known of a source's frames before they are read."""
+
+    camera: Camera
+    unit_mm: float
+    hand: str | None = None
+    assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of every frame."""
+        return self.camera.height, self.camera.width
+
+    def empty(self) -> Image:
+        """A frame without measurements."""
+        return np.zeros(self.shape, np.float32)
+
+    def millimetres(self, counts: NDArray[Any], name: str) -> Image:
+        """Depth in mm of counts (H, W); what is no measurement becomes 0. Raises DepthError for another size."""
+        if counts.shape != self.shape:
+            height, width = self.shape
+            raise DepthError(
+                f"{name}: is {counts.shape[1]} x {counts.shape[0]} pixels, the first frame {width} x {height}; "
+                "a sequence is of one camera: track what has another size on its own"
+            )
+        depth = counts.astype(np.float32)
+        if counts.dtype == np.uint16:
+            depth[counts == np.iinfo(np.uint16).max] = 0
+        depth *= np.float32(self.unit_mm)
+        if counts.dtype.kind == "f":
+            depth[~((depth > 0) & (depth < ENDLESS_MM))] = 0
+        elif counts.dtype.kind == "i":
+            depth[depth < 0] = 0
+        return depth

@@ -1,0 +1,53 @@
+"""From a path to a source of frames."""
+
+from pathlib import Path
+
+from handopt.sources.base import Source, SourceError
+from handopt.sources.facts import Asked
+
+_KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .npy or .npz stack"
+_NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librealsense from 2.58 on
+
+
+def open_source(path: Path, asked: Asked | None = None) -> Source:
+    """Open a folder, a recording or a stack; what a file is, is told by its content.
+
+    Raises SourceError, CameraError and DepthError.
+    """
+    asked = asked or Asked()
+    try:
+        if path.is_dir():
+            from handopt.sources.folder import FolderSource
+
+            return FolderSource(path, asked)
+        if not path.exists():
+            raise SourceError(f"{path}: does not exist; check the path")
+        if not path.is_file():
+            raise SourceError(f"{path}: is not a regular file; give {_KINDS}")
+        with path.open("rb") as file:
+            head = file.read(16)
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
+    from handopt.sources.stacks import NumpySource, TiffSource
+
+    if not head:
+        raise SourceError(f"{path}: is empty (0 bytes); copy or record it again")
+    if head.startswith(_NUMPY):
+        return NumpySource(path, asked)
+    if head.startswith(_TIFF):
+        return TiffSource(path, asked)
+    if head.startswith(_RECORDINGS):
+        from handopt.sources.realsense import open_recording
+
+        return open_recording(path, asked)
+    raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
+
+
+def live_source(asked: Asked | None = None) -> Source:
+    """The first RealSense camera that is plugged in. Raises SourceError."""
+    from handopt.sources.realsense import open_camera
+
+    return open_camera(asked or Asked())

@@ -1,0 +1,77 @@
+"""A folder of depth images as a sequence."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
+from handopt.depthfile import decode
+from handopt.errors import DepthError
+from handopt.sources.base import Frame, SourceError
+from handopt.sources.facts import Asked, facts_of, has_depth
+
+
+class FolderSource:
+    """The depth images of a folder in natural order: 2.png before 10.png."""
+
+    camera: Camera
+
+    def __init__(self, folder: Path, asked: Asked) -> None:
+        """Look through the folder for a first image to go by. Raises SourceError, CameraError, DepthError."""
+        self.name = str(folder)
+        self._files = _listed(folder)
+        self._asked = asked
+        self.length: int | None = len(self._files)
+        self.fps = asked.fps
+        path, counts = self._first()
+        self._facts = facts_of(counts, path, asked, str(path))
+        self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
+        self.assumptions = tuple(self._facts.assumptions)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames; one that cannot be read any more, or never could, says so."""
+        for index, path in enumerate(self._files):
+            try:
+                depth = self._facts.millimetres(self._counts(path), path.name)
+            except DepthError as error:
+                yield Frame(index, path.name, self._facts.empty(), problem=str(error))
+            else:
+                yield Frame(index, path.name, depth)
+
+    def _counts(self, path: Path) -> NDArray[Any]:
+        notes: list[str] = []
+        return single_channel(decode(path, notes), path, self._asked.encoding, notes)
+
+    def _first(self) -> tuple[Path, NDArray[Any]]:
+        """The first image with depth in it."""
+        problem = f"{self.name}: nothing is measured in any of its {len(self._files)} images"
+        for path in self._files:
+            try:
+                counts = self._counts(path)
+            except DepthError as error:
+                problem = str(error)
+                continue
+            if has_depth(counts):
+                return path, counts
+        raise DepthError(problem)
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """A key that sorts numbers in names by their value."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        inside = [path for path in folder.iterdir() if is_depth_file(path) and path.name[0] != "." and path.is_file()]
+    except OSError as error:
+        raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    if not inside:
+        suffixes = ", ".join(sorted(DEPTH_SUFFIXES))
+        raise SourceError(f"the folder {folder} holds no depth images ({suffixes}): give the folder of the frames")
+    return sorted(inside, key=lambda path: natural(path.name))

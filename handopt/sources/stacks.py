@@ -1,0 +1,199 @@
+"""Many depth images in one file: .npy and .npz stacks, and multi-page TIFF, read page by page."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.depth import single_channel
+from handopt.depthfile import check_shape
+from handopt.errors import DepthError
+from handopt.sources.base import Frame, SourceError
+from handopt.sources.facts import Asked, facts_of, has_depth
+
+Counts = NDArray[Any]
+Stamp = tuple[int, int]
+
+
+class StackSource:
+    """The pages of a file. A page that cannot be read says so; where the file changes meanwhile, reading ends."""
+
+    camera: Camera
+
+    def __init__(self, path: Path, asked: Asked) -> None:
+        """Look for a first page to go by. Raises SourceError, CameraError, DepthError."""
+        self.name, self._path, self._asked = str(path), path, asked
+        self._stamp = _stamp(path)
+        self.length: int | None = None
+        self.fps = asked.fps
+        first, name, count = None, self.name, 0
+        problem = f"{path}: nothing is measured in any of its pages"
+        for count, page in enumerate(self._pages(), 1):
+            if isinstance(page, DepthError):
+                problem = str(page)
+            elif has_depth(page):
+                first, name = page, self._named(count - 1)
+                break
+        if count == 0:
+            raise DepthError(f"{path}: holds no images")
+        if first is None:
+            raise DepthError(problem)
+        self._facts = facts_of(first, path, asked, name)
+        self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
+        self.assumptions = tuple(self._facts.assumptions)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames. Raises SourceError where the file changes."""
+        for index, page in enumerate(self._pages()):
+            self._check_unchanged(index)
+            name = self._named(index)
+            try:
+                if isinstance(page, DepthError):
+                    raise page
+                depth = self._facts.millimetres(page, name)
+            except DepthError as error:
+                yield Frame(index, name, self._facts.empty(), problem=str(error))
+            else:
+                yield Frame(index, name, depth)
+        self._check_unchanged(self.length or 0)
+
+    def _pages(self) -> Iterator[Counts | DepthError]:
+        raise NotImplementedError
+
+    def _named(self, index: int) -> str:
+        return f"{self._path.name}[{index}]"
+
+    def _check_unchanged(self, index: int) -> None:
+        try:
+            same = _stamp(self._path) == self._stamp
+        except SourceError:
+            same = False
+        if not same:
+            raise SourceError(
+                f"{self._path} changed while it was read, at frame {index}: what was read before is kept; "
+                "track it again when it is complete"
+            )
+
+
+class NumpySource(StackSource):
+    """A .npy file (N, H, W), or a .npz file with such an array, the one named "depth" if there is one."""
+
+    def _pages(self) -> Iterator[Counts | DepthError]:
+        try:
+            with self._path.open("rb") as file:
+                if file.read(4)[:2] != b"PK":
+                    file.seek(0)
+                    yield from self._array(file, self._path.stat().st_size)
+                    return
+            with zipfile.ZipFile(self._path) as archive:
+                member = self._member(archive)
+                with archive.open(member) as stream:
+                    yield from self._array(stream, archive.getinfo(member).file_size)
+        except (DepthError, SourceError):
+            raise
+        except OSError as error:
+            raise SourceError(f"{self._path}: cannot be read ({error.strerror or error})") from error
+        except Exception as error:  # zipfile and zlib raise almost anything on damaged files
+            raise DepthError(f"{self._path}: is damaged or cut short ({error}); copy or save it again") from error
+
+    def _member(self, archive: zipfile.ZipFile) -> str:
+        """The array to read: "depth", or the first with three dimensions."""
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        if "depth.npy" in names:
+            return "depth.npy"
+        for name in names:
+            with archive.open(name) as file:
+                if len(_header(self._path, file)[0]) == 3:
+                    return name
+        raise DepthError(f"{self._path}: holds no array (frames, height, width); name the stack 'depth'")
+
+    def _array(self, file: IO[bytes], size: int) -> Iterator[Counts | DepthError]:
+        shape, fortran, dtype = _header(self._path, file)
+        if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
+            raise DepthError(f"{self._path}: holds values of type {dtype}, expected integers or floats")
+        if len(shape) != 3 or fortran:
+            order = ", in Fortran order" if fortran else ""
+            raise DepthError(
+                f"{self._path}: holds an array of shape {shape}{order}, expected (frames, height, width) in C order; "
+                "for a single image use handopt fit"
+            )
+        check_shape(self._path, shape[1:])
+        if dtype.itemsize == 1:
+            raise DepthError(f"{self._path}: holds 8-bit values, which are too coarse to fit a hand; save 16 bits")
+        self.length = shape[0]
+        page_bytes = shape[1] * shape[2] * dtype.itemsize
+        for index in range(shape[0]):
+            data = file.read(page_bytes)
+            if len(data) < page_bytes:
+                yield DepthError(
+                    f"{self._named(index)}: the file is cut short, it has {index} of {shape[0]} frames: copy it again"
+                )
+                return
+            yield np.frombuffer(data, dtype).reshape(shape[1:])
+
+
+class TiffSource(StackSource):
+    """A TIFF file with a page for every frame."""
+
+    def _pages(self) -> Iterator[Counts | DepthError]:
+        from PIL import Image
+
+        try:
+            image = Image.open(self._path, formats=("TIFF",))
+        except Exception as error:  # Pillow raises almost anything on damaged files
+            raise DepthError(f"{self._path}: is damaged, or no TIFF file ({error}); export it again") from error
+        with image:
+            index = 0
+            while True:
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        image.seek(index)
+                except EOFError:
+                    self.length = index
+                    return
+                except Exception as error:
+                    yield DepthError(f"{self._named(index)}: the file is damaged or cut short here ({error})")
+                    return
+                yield self._page(image, index)
+                index += 1
+
+    def _page(self, image: Any, index: int) -> Counts | DepthError:
+        name = self._named(index)
+        try:
+            check_shape(Path(name), (image.height, image.width))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return single_channel(np.array(image), Path(name), self._asked.encoding, [])
+        except DepthError as error:
+            return error
+        except Exception as error:
+            return DepthError(f"{name}: is damaged or cut short ({error}); export it again")
+
+
+def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and dtype of a .npy stream, which is left at its first value."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+    except Exception as error:  # the header is evaluated as Python literals
+        raise DepthError(f"{path}: has a damaged array header ({error}); save it again with numpy.save") from error
+    return shape, fortran, dtype
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    if status.st_size == 0:
+        raise SourceError(f"{path}: is empty (0 bytes); copy or record it again")
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,224 @@
+"""A hand that moves: key poses that a person goes through, and the smooth way from each to the next."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.errors import ConfigError
+from handopt.rig import Rig
+from handopt.synth.flesh import Body, flesh_of
+from handopt.synth.forearm import Forearm, bend_wrist, sample_forearm
+from handopt.synth.poses import TOLERANCE_MM, HandSample, Level, sample_hand, sample_view
+from handopt.synth.scene import compose, place, posed
+from handopt.synth.subject import Subject
+
+Floats = NDArray[np.float64]
+
+TURN_RAD_S: Final = 1.8
+"""Mean speed of the whole hand's rotation on the way between two key poses; the peak is 15 / 8 of it."""
+BEND_RAD_S: Final = 3.5
+TRAVEL_MM_S: Final = 250.0
+LEAST_TRAVEL_S: Final = 0.4
+HOLD_S: Final = (0.0, 0.4)
+LEISURE: Final = (1.0, 1.6)
+"""Factor by which a way takes longer than the fastest of its parts would."""
+MAX_TURN_RAD: Final = np.radians(80.0)
+WAY_TOLERANCE_MM: Final = TOLERANCE_MM + 0.5
+_WAY_STEPS = 11
+_VIEW_TRIES = 40
+_KEY_TRIES = 60
+_LOOKED_AT = (0.2, 0.35, 0.5, 0.65, 0.8)  # shares of the time at which the hand must be in view
+_LEADS = (0.0, 0.35, -0.35)  # by which part of the way the thumb is ahead of the fingers
+_MIN_VISIBLE_SHARE, _MIN_VISIBLE_JOINTS = 0.4, 8
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key pose. middle: (3,) of the 21 joints in the camera frame, mm. forearm: bent as the wrist is, or None."""
+
+    hand: HandSample
+    middle: Floats
+    forearm: Forearm | None
+
+
+@dataclass(frozen=True)
+class Way:
+    """From one key pose to the next: seconds on the way, seconds at rest after it, and the thumb's lead."""
+
+    start: Key
+    end: Key
+    travel_s: float
+    hold_s: float
+    lead: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes with the rest after it."""
+        return self.travel_s + self.hold_s
+
+    def at(self, seconds: float) -> Key:
+        """The pose after some seconds on the way."""
+        share = min(seconds / self.travel_s, 1.0)
+        part = float(minimum_jerk(np.array(share)))
+        start, end = self.start, self.end
+        nearer = end if share >= 0.5 else start
+        hand = replace(
+            nearer.hand,
+            angles_rad=blend_angles(start.hand.angles_rad, end.hand.angles_rad, np.array([share]), self.lead)[0],
+            rotation=_slerp(start.hand.rotation, end.hand.rotation, part),
+        )
+        forearm = start.forearm
+        if start.forearm is not None and end.forearm is not None:
+            forearm = replace(
+                start.forearm,
+                flexion=start.forearm.flexion + part * (end.forearm.flexion - start.forearm.flexion),
+                deviation=start.forearm.deviation + part * (end.forearm.deviation - start.forearm.deviation),
+            )
+        return Key(hand, start.middle + part * (end.middle - start.middle), forearm)
+
+
+def minimum_jerk(share: Floats) -> Floats:
+    """Progress 0..1 at shares 0..1 of the time: 10 t^3 - 15 t^4 + 6 t^5 (Flash and Hogan, J. Neurosci. 1985)."""
+    t = np.clip(share, 0.0, 1.0)
+    return np.asarray(t**3 * (10 - 15 * t + 6 * t**2))
+
+
+def blend_angles(start: Floats, end: Floats, share: Floats, lead: float) -> Floats:
+    """Angles (T, 15, 3) at shares (T,) of the time; a lead above 0 lets the thumb arrive first, below 0 last."""
+    span = 1.0 - abs(lead)
+    late, early = minimum_jerk((share - abs(lead)) / span), minimum_jerk(share / span)
+    thumb, fingers = (early, late) if lead > 0 else (late, early)
+    progress = np.repeat(fingers[:, None], 15, axis=1)
+    progress[:, :3] = thumb[:, None]
+    return np.asarray(start + progress[..., None] * (end - start))
+
+
+class Motion:
+    """Key poses and the ways between them, long enough for a number of seconds."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        level: Level,
+        subject: Subject,
+        rig: Rig,
+        camera: Camera,
+        *,
+        seconds: float,
+        speed: float = 1.0,
+        forearm: bool = False,
+    ) -> None:
+        """rig: a right hand; speed: factor of all speeds, 0 for a hand that stays in its first pose.
+
+        Raises ConfigError where no way without overlaps is found.
+        """
+        self._rng, self._level, self._subject, self._camera = rng, level, subject, camera
+        self._rig, self._dressed = rig, subject.dress(rig)
+        self._body = flesh_of(rig).of(subject.proportions)
+        self._arm = sample_forearm(rng) if forearm else None
+        self._first = self._key(None)
+        self.ways: list[Way] = []
+        covered = 0.0
+        while speed > 0 and covered < seconds:
+            self.ways.append(self._way(self.ways[-1].end if self.ways else self._first, speed))
+            covered += self.ways[-1].seconds
+
+    def at(self, seconds: float) -> tuple[Key, int]:
+        """The pose at a time, and the number of the way that it is on."""
+        for number, way in enumerate(self.ways):
+            if seconds < way.seconds or number == len(self.ways) - 1:
+                return way.at(seconds), number
+            seconds -= way.seconds
+        return self._first, 0
+
+    @property
+    def keys(self) -> list[Key]:
+        """All key poses."""
+        return [self._first, *(way.end for way in self.ways)]
+
+    def placed(self, key: Key) -> Floats:
+        """Where the wrist (3,) of a pose is, mm."""
+        _, joints = posed(key.hand, self._dressed)
+        return np.asarray(key.middle - joints.mean(axis=0))
+
+    def vertices(self, key: Key) -> Floats:
+        """The skin (V, 3) of a pose, mm."""
+        vertices, joints = posed(key.hand, self._dressed)
+        return np.asarray(vertices + key.middle - joints.mean(axis=0))
+
+    def _way(self, start: Key, speed: float) -> Way:
+        """A way to a new key pose on which nothing overlaps and the hand stays in view."""
+        for _ in range(_KEY_TRIES):
+            end = self._key(start)
+            lead = _clear_lead(self._body, start.hand.angles_rad, end.hand.angles_rad)
+            if lead is None:
+                continue
+            leisure, hold = float(self._rng.uniform(*LEISURE)), float(self._rng.uniform(*HOLD_S))
+            turn = rotation_angle(start.hand.rotation, end.hand.rotation)
+            bend = float(np.abs(end.hand.angles_rad - start.hand.angles_rad).max())
+            travel = float(np.linalg.norm(end.middle - start.middle))
+            seconds = max(turn / TURN_RAD_S, bend / BEND_RAD_S / (1 - abs(lead)), travel / TRAVEL_MM_S, LEAST_TRAVEL_S)
+            way = Way(start, end, leisure * seconds / speed, hold / speed, lead)
+            if all(self._in_view(way.at(share * way.travel_s)) for share in _LOOKED_AT):
+                return way
+        raise ConfigError(f"no way to another pose was found in {_KEY_TRIES} draws: change --seed")
+
+    def _key(self, previous: Key | None) -> Key:
+        """Draw a key pose that can be seen, turned from the previous one by no more than a wrist and an elbow can."""
+        for _ in range(_KEY_TRIES):
+            hand = sample_hand(self._rng, self._level, subject=self._subject, rig=self._rig)
+            forearm = self._arm
+            if previous is not None:
+                hand = replace(hand, rotation=self._view_near(previous.hand.rotation))
+                if forearm is not None:
+                    bent = sample_forearm(self._rng)
+                    forearm = replace(forearm, flexion=bent.flexion, deviation=bent.deviation)
+            rig = self._dressed if forearm is None else bend_wrist(forearm, self._dressed)
+            vertices, joints = posed(hand, rig)
+            translation = place(self._rng, vertices, joints, self._camera)
+            key = Key(hand, translation + joints.mean(axis=0), forearm)
+            if self._in_view(key):
+                return key
+        raise ConfigError(f"the forearm hides the hand in {_KEY_TRIES} draws: change --seed")
+
+    def _view_near(self, rotation: Floats) -> Floats:
+        """A view of the level that is not turned too far, or the nearest of some."""
+        best, least = rotation, np.inf
+        for _ in range(_VIEW_TRIES):
+            view = sample_view(self._rng, self._level, self._rig)
+            turn = rotation_angle(rotation, view)
+            if turn < least:
+                best, least = view, turn
+            if turn <= MAX_TURN_RAD:
+                break
+        return best
+
+    def _in_view(self, key: Key) -> bool:
+        scene = compose(key.hand, self._dressed, self._camera, self.placed(key), key.forearm)
+        enough = scene.visible_share >= _MIN_VISIBLE_SHARE
+        return bool(enough and scene.visible(key.hand.scale).sum() >= _MIN_VISIBLE_JOINTS)
+
+
+def rotation_angle(one: Floats, other: Floats) -> float:
+    """The angle between two rotations (3, 3), rad."""
+    return float(np.arccos(np.clip((np.trace(one.T @ other) - 1) / 2, -1, 1)))
+
+
+def _slerp(start: Floats, end: Floats, part: float) -> Floats:
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_matrix(start.T @ end).as_rotvec()
+    return np.asarray(start @ Rotation.from_rotvec(part * turn).as_matrix())
+
+
+def _clear_lead(body: Body, start: Floats, end: Floats) -> float | None:
+    """The thumb's lead with which nothing overlaps on the way between two poses, if there is one."""
+    share = np.linspace(0.0, 1.0, _WAY_STEPS)
+    for lead in _LEADS:
+        overlap, _ = body.measure(blend_angles(start, end, share, lead))
+        if overlap.max() <= WAY_TOLERANCE_MM:
+            return lead
+    return None

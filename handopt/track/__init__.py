@@ -1,0 +1,1 @@
+"""Following one hand through a sequence of depth images."""

@@ -1,0 +1,175 @@
+"""Least squares of a frame within a sequence: what one image says, where the hand was going, and whose hand it is."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Array, to_device
+from handopt.config import Approach, Config
+from handopt.evidence import Evidence
+from handopt.hand import Hand, Pose
+from handopt.normal_equations import RIGID
+from handopt.objective import SIZE_SIGMA
+from handopt.optimise.levenberg import PROPORTION_SIGMA, LeastSquares, System
+
+Floats = NDArray[np.float64]
+
+REFERENCE_SIGMA_MM = 5.0
+_NOTHING = np.zeros(0)
+_NO_EVIDENCE = Evidence(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), ())
+
+
+def without_sizes(config: Config) -> Config:
+    """The settings without a prior of size and proportions, which a Shape takes the place of."""
+    return replace(config, weights=replace(config.weights, size=0.0, proportions=0.0))
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """What is expected of a frame: a pose, and how strongly to expect it.
+
+    rotation: (3, 3); translation_mm: (3,); angles_rad: (15, 3). Weights are of squared deviations, in the units of the
+    objective at a robust width of 5 mm; beyond the widths a deviation counts less and less (Geman and McClure, 1985),
+    so that the image can overrule it.
+    """
+
+    rotation: Floats
+    translation_mm: Floats
+    angles_rad: Floats
+    rotation_weight: float = 0.3
+    translation_weight: float = 3e-5
+    angles_weight: float = 0.1
+    rotation_width: float = 0.3
+    translation_width_mm: float = 30.0
+    angles_width: float = 0.3
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is believed of a hand's logarithm of scale and proportions (14,): mean, and precision (14, 14)."""
+
+    mean: Floats
+    precision: Floats
+
+    @classmethod
+    def unknown(cls, config: Config, proportions: int, factor: float = 1.0) -> "Shape":
+        """What a single fit believes before it sees an image, times a factor."""
+        weights = config.weights
+        precision = [
+            weights.size / SIZE_SIGMA**2,
+            *[weights.proportions / PROPORTION_SIGMA**2] * proportions,
+        ]
+        return cls(np.zeros(1 + proportions), factor * np.diag(precision))
+
+    @property
+    def scale(self) -> float:
+        """Scale of the whole hand."""
+        return float(np.exp(self.mean[0]))
+
+    @property
+    def proportions(self) -> Floats:
+        """Proportions (13,)."""
+        return self.mean[1:]
+
+
+class FrameResiduals(LeastSquares):
+    """LeastSquares with a temporal term, and a belief of the hand's shape in place of the prior of sizes."""
+
+    def __init__(self, hand: Hand, config: Config) -> None:
+        """hand: all vertices that are compared. config: with weights of 0 for size and proportions."""
+        super().__init__(hand, _NO_EVIDENCE, config)
+        self._shape: Shape | None = None
+        self._temporal: Temporal | None = None
+
+    def at(self, hand: Hand, evidence: Evidence, shape: Shape | None, temporal: Temporal | None) -> "FrameResiduals":
+        """The same for another frame. hand: perhaps in other proportions; shape: None where these are fixed."""
+        self.hand, self.evidence, self._shape, self._temporal = hand, evidence, shape, temporal
+        return self
+
+    def _add_priors(
+        self, pose: Pose, approach: Approach, expected: Array | None, system: System, *, derivatives: bool
+    ) -> None:
+        super()._add_priors(pose, approach, expected, system, derivatives=derivatives)
+        if self._shape is not None:
+            self._add_shape(pose, system, derivatives)
+        if self._temporal is not None:
+            self._add_temporal(self._temporal, pose, approach, system, derivatives)
+
+    def _add_shape(self, pose: Pose, system: System, derivatives: bool) -> None:
+        shape, xp = self._shape, self._xp
+        assert shape is not None
+        off = xp.concatenate([xp.log(pose.scale)[:, None], pose.proportions], axis=1) - self._on(shape.mean)
+        precision = self._on(shape.precision)
+        slope = off @ precision
+        system.terms["size"] = system.terms["size"] + (slope * off).sum(axis=1)
+        if not derivatives:
+            return
+        system.gradient[:, RIGID - 1] += slope[:, 0]
+        system.gradient[:, self._count :] += slope[:, 1:]
+        numbers = np.r_[RIGID - 1, self._count : self._count + len(shape.mean) - 1]
+        rows = to_device(numbers, self.hand.device, np.int64)
+        system.hessian[:, rows[:, None], rows] += precision
+
+    def _add_temporal(
+        self, temporal: Temporal, pose: Pose, approach: Approach, system: System, derivatives: bool
+    ) -> None:
+        xp = self._xp
+        factor = (REFERENCE_SIGMA_MM / approach.sigma_mm) ** 2
+        turn = _tangent(xp, pose.rotation @ self._on(temporal.rotation).T)
+        shift = pose.translation - self._on(temporal.translation_mm)
+        bend = (pose.angles - self._on(temporal.angles_rad)).reshape(len(pose), -1)[:, self._angles]
+        total = 0
+        for part, offset, weight, width in (
+            (slice(0, 3), turn, temporal.rotation_weight, temporal.rotation_width),
+            (slice(3, 6), shift, temporal.translation_weight, temporal.translation_width_mm),
+            (slice(RIGID, self._count), bend, temporal.angles_weight, temporal.angles_width),
+        ):
+            robust = 1 / (1 + (offset / width) ** 2)
+            total = total + factor * weight * (offset**2 * robust).sum(axis=1)
+            if derivatives:
+                pull = factor * weight * robust**2
+                system.gradient[:, part] += pull * offset
+                diagonal = system.hessian.reshape(len(pose), -1)[:, :: system.hessian.shape[1] + 1]  # a view
+                diagonal[:, part] += pull
+        system.terms["temporal"] = total
+
+    def _on(self, values: Any) -> Array:
+        return to_device(values, self.hand.device, self.hand.rest.dtype)
+
+
+def _tangent(xp: Any, rotation: Array) -> Array:
+    """The rotation vectors (B, 3) of rotations (B, 3, 3) below half a turn."""
+    skew = xp.stack(
+        [
+            rotation[:, 2, 1] - rotation[:, 1, 2],
+            rotation[:, 0, 2] - rotation[:, 2, 0],
+            rotation[:, 1, 0] - rotation[:, 0, 1],
+        ],
+        axis=1,
+    )
+    cosine = 0.5 * (xp.trace(rotation, axis1=1, axis2=2) - 1)
+    angle = xp.arccos(cosine.clip(-1, 1))
+    sine = 0.5 * xp.linalg.norm(skew, axis=1)
+    return skew * (0.5 * angle / xp.maximum(sine, 1e-9))[:, None]
+
+
+def learn(shape: Shape, hessian: Floats, solution: Floats, count: int, forgetting: float, prior: Shape) -> Shape:
+    """The belief after a frame that was solved with it.
+
+    hessian: (P, P) full, the belief's own part included; solution: (14,); count: where the proportions start in it.
+    The frame's own information is the Schur complement of the pose in it.
+    """
+    rows = np.r_[RIGID - 1, count : len(hessian)]
+    pose = np.setdiff1d(np.arange(len(hessian)), rows)
+    inner = hessian[np.ix_(pose, pose)] + 1e-9 * np.eye(len(pose))
+    across = hessian[np.ix_(rows, pose)]
+    posterior = hessian[np.ix_(rows, rows)] - across @ np.linalg.solve(inner, across.T)
+    gained = posterior - shape.precision
+    values, vectors = np.linalg.eigh(0.5 * (gained + gained.T))
+    gained = (vectors * np.maximum(values, 0)) @ vectors.T
+    # Every frame brings the prior along, since frames err alike: else their common error would outweigh it in time.
+    precision = forgetting * shape.precision + gained + prior.precision
+    mean = np.linalg.solve(precision, (forgetting * shape.precision + gained) @ solution + prior.precision @ prior.mean)
+    return Shape(mean, precision)

@@ -1,0 +1,204 @@
+"""A track: a hand's pose in every frame of a sequence, with one shape."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.kinematics import forward_kinematics
+from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
+from handopt.skinning import skin
+from handopt.track.smooth import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+FORMAT = "handopt.track/1"
+LONGEST_GAP_S = 0.5
+"""Gaps up to this are bridged by the smoother; in longer ones there is no hand."""
+REFERENCE_PERCENTILE = 60
+QUICK_MM = 6.0
+NOT_SMOOTHED = "The hand moves too far between frames to be smoothed; each pose is that of its own frame."
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What the camera saw around the hand, for pictures: depth in mm, (T, S, S) uint16, in cubes about (T, 3)."""
+
+    depth_mm: NDArray[np.uint16]
+    centers_mm: Floats
+    half_mm: float
+
+
+@dataclass(frozen=True)
+class Track:
+    """A followed hand; lengths in mm in the camera frame, T frames; poses belong to the rig of the hand's own side.
+
+    rig: as it is, before the proportions. names: (T,) of frames. time_s: (T,). tracked: (T,) whether the hand was
+    found; bridged: (T,) whether its pose was filled in between frames that were. refitted: found from scratch.
+    problems: by frame, why it could not be read. unexplained: (T,) share, NaN where not tracked (see handopt.explain).
+    rotation: (T, 3, 3) rig -> camera; translation_mm: (T, 3) of the wrist; angles_rad: (T, 15, 3); visible: (T, 21).
+    scale, proportions (13,): of the hand, the same in all frames. information: (T, 51) of rotation, translation and
+    angles, for weights. smoothed: whether the two-sided pass was made. notes: sentences.
+    """
+
+    hand: str
+    rig: Rig
+    camera: Camera
+    fps: float
+    source: str
+    names: tuple[str, ...]
+    time_s: Floats
+    tracked: Flags
+    bridged: Flags
+    refitted: Flags
+    problems: dict[int, str]
+    unexplained: Floats
+    rotation: Floats
+    translation_mm: Floats
+    angles_rad: Floats
+    visible: Flags
+    scale: float
+    proportions: Floats
+    information: Floats
+    windows: Windows
+    smoothed: bool = False
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+    @property
+    def known(self) -> Flags:
+        """(T,) whether there is a pose: tracked or bridged."""
+        return np.asarray(self.tracked | self.bridged)
+
+    @property
+    def shaped(self) -> Rig:
+        """The rig with the hand's proportions."""
+        return with_proportions(self.rig, self.proportions)
+
+    def transforms(self) -> Floats:
+        """Joint transforms (T, J, 3, 4), rest space -> camera space."""
+        shaped = self.shaped
+        return np.asarray(
+            forward_kinematics(
+                np.ascontiguousarray(self.angles_rad), np.ascontiguousarray(self.rotation),
+                np.ascontiguousarray(self.translation_mm), np.full(len(self), self.scale),
+                shaped.parents, shaped.articulated, shaped.bind, shaped.side_sign,
+            )
+        )  # fmt: skip
+
+    def joints_mm(self) -> Floats:
+        """The 21 keypoints (T, 21, 3); NaN where there is no pose."""
+        shaped = self.shaped
+        joints: Floats = skin(self.transforms(), shaped.keypoints_mm, shaped.keypoint_joints[:, None], np.ones((21, 1)))
+        joints[~self.known] = np.nan
+        return joints
+
+    def vertices_mm(self, frame: int) -> Floats:
+        """The skin (V, 3) of one frame."""
+        shaped = self.shaped
+        one = replace(
+            self, time_s=self.time_s[[frame]], rotation=self.rotation[[frame]],
+            translation_mm=self.translation_mm[[frame]], angles_rad=self.angles_rad[[frame]],
+        )  # fmt: skip
+        return np.asarray(skin(one.transforms(), shaped.rest_mm, shaped.skin_indices, shaped.skin_weights)[0])
+
+    def smooth(self) -> "Track":
+        """The track after the two-sided pass, with short gaps bridged."""
+        if not self.tracked.any():
+            return replace(self, smoothed=True)
+        if self._restless() > QUICK_MM:
+            return replace(self, notes=(*self.notes, NOT_SMOOTHED))
+        weights = _weights(self.information, self.tracked)
+        runs = _runs(self.tracked, max(1, round(LONGEST_GAP_S * self.fps)))
+        rotation, translation, angles = self.rotation.copy(), self.translation_mm.copy(), self.angles_rad.copy()
+        bridged = np.zeros(len(self), np.bool_)
+        for run in runs:
+            # A rotation has one weight, of its worst known axis: quaternions have no axes of their own.
+            rotation[run] = smooth_rotations(rotation[run], weights[run, :3].min(axis=1), self.fps)
+            translation[run] = two_sided(translation[run], weights[run, 3:6], self.fps, tolerance=TOLERANCE_MM)
+            flat = two_sided(angles[run].reshape(-1, 45), weights[run, 6:], self.fps, tolerance=TOLERANCE_RAD)
+            angles[run] = flat.reshape(-1, 15, 3)
+            bridged[run] = ~self.tracked[run]
+        angles = np.clip(angles, self.rig.limits.lower, self.rig.limits.upper)
+        return replace(
+            self, rotation=rotation, translation_mm=translation, angles_rad=angles, bridged=bridged, smoothed=True
+        )
+
+    def _restless(self) -> float:
+        """By how much palms are off the middle of the frames before and after, mm: small where frames are dense."""
+        places = self.joints_mm()[:, [0, 5, 9, 13, 17]]
+        places[~self.tracked] = np.nan
+        off = np.linalg.norm(np.diff(places, 2, axis=0), axis=2).mean(axis=1) / 2
+        return float(np.median(off[np.isfinite(off)])) if np.isfinite(off).any() else 0.0
+
+    def line(self, frame: int, joints: Floats) -> dict[str, Any]:
+        """One frame as JSON values; joints: of all frames, as joints_mm gives them."""
+        known = bool(self.known[frame])
+        return {
+            "frame": frame,
+            "name": self.names[frame],
+            "time_s": round(float(self.time_s[frame]), 6),
+            "tracked": bool(self.tracked[frame]),
+            "bridged": bool(self.bridged[frame]),
+            "refitted": bool(self.refitted[frame]),
+            "unexplained": None if np.isnan(self.unexplained[frame]) else round(float(self.unexplained[frame]), 4),
+            "problem": self.problems.get(frame),
+            "joints_mm": joints[frame].round(3).tolist() if known else None,
+            "visible": self.visible[frame].tolist() if known else None,
+            "rotation": self.rotation[frame].round(6).tolist() if known else None,
+            "translation_mm": self.translation_mm[frame].round(3).tolist() if known else None,
+            "angles_rad": self.angles_rad[frame].round(5).tolist() if known else None,
+        }
+
+    def header(self) -> dict[str, Any]:
+        """What holds for all frames, as JSON values."""
+        from handopt.rig import PROPORTION_NAMES
+
+        return {
+            "format": FORMAT,
+            "source": self.source,
+            "hand": self.hand,
+            "rig": self.rig.name,
+            "frames": len(self),
+            "tracked": int(self.tracked.sum()),
+            "bridged": int(self.bridged.sum()),
+            "refitted": int(self.refitted.sum()),
+            "fps": self.fps,
+            "smoothed": self.smoothed,
+            "camera": self.camera.to_dict(),
+            "keypoints": list(KEYPOINT_NAMES),
+            "shape": {
+                "scale": self.scale,
+                "proportions": dict(zip(PROPORTION_NAMES, self.proportions.tolist(), strict=True)),
+            },
+            "problems": {str(frame): problem for frame, problem in self.problems.items()},
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+            "versions": self.versions,
+        }
+
+
+def _weights(information: Floats, tracked: Flags) -> Floats:
+    """Weights (T, P) up to 1 from inverse variances: 1 where a parameter is known as well as it mostly is."""
+    known = information[tracked]
+    usual = np.percentile(known, REFERENCE_PERCENTILE, axis=0)
+    weights = np.clip(information / np.where(usual > 0, usual, 1.0), LEAST_WEIGHT, 1.0)
+    weights[:, usual <= 0] = 1.0
+    weights[~tracked] = 0.0
+    return np.asarray(weights)
+
+
+def _runs(tracked: Flags, gap: int) -> list[slice]:
+    """Stretches of frames that begin and end tracked and hold no longer gap."""
+    frames = np.flatnonzero(tracked)
+    breaks = np.flatnonzero(np.diff(frames) > gap + 1)
+    starts = np.concatenate([[frames[0]], frames[breaks + 1]])
+    ends = np.concatenate([frames[breaks], [frames[-1]]])
+    return [slice(int(start), int(end) + 1) for start, end in zip(starts, ends, strict=True)]

@@ -1,0 +1,198 @@
+"""The evidence of one frame, cut out around where the hand is expected: a lean `observe` and `gather_evidence`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Device, to_device
+from handopt.camera import Camera
+from handopt.crop import Crop, Grid
+from handopt.evidence import NEAREST_PX, Evidence
+from handopt.surfaces import drop_flying, label_surfaces
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+SIZE_PX = 120
+HALF_MM = 140.0
+REACH_MM = 35.0
+"""How far beside the expected silhouette the hand may be found."""
+FAR_REACH_MM = 60.0
+"""The same for surfaces most of which lie within the reach."""
+DEPTH_REACH_MM = 70.0
+AGREES_MM = 40.0
+PIECE_CM2, PIECE_STEP_MM = (0.3, 30.0), 95.0
+"""Of a surface that counts as a finger where none is expected: its area, and its distance in depth."""
+OCCLUDER_MM = 10.0
+EDGE_PX = 2.0
+HOLE_MM2 = 150.0
+HOLE_REACH_PX = 4.0
+MIN_CELLS = 120
+ARM_SLACK_MM = 12.0
+ARM_CONE = 0.3
+
+
+@dataclass(frozen=True)
+class Wrist:
+    """Where the hand ends: the wrist (3,) mm, the unit direction to the forearm, and how far the skin goes on there."""
+
+    place: Floats
+    direction: Floats
+    end_mm: float
+
+
+@dataclass(frozen=True)
+class View:
+    """What a frame shows around the expected hand. seen: measured cells of the hand."""
+
+    crop: Crop
+    grid: Grid
+    evidence: Evidence
+    seen: int
+
+
+def crop_around(vertices_mm: Floats, camera: Camera) -> Crop:
+    """The cube around an expected hand, whose vertices (V, 3) are in the camera frame."""
+    low, high = vertices_mm.min(axis=0), vertices_mm.max(axis=0)
+    x, y, z = 0.5 * (low + high)
+    return Crop((float(x), float(y), float(z)), HALF_MM, SIZE_PX, camera)
+
+
+def crop_camera(crop: Crop) -> Camera:
+    """The camera that sees a crop's grid."""
+    ax, bx, ay, by = (float(value) for value in crop.coefficients[:4])
+    return Camera(ax, ay, bx, by, crop.size, crop.size, "crop")
+
+
+def look(
+    depth_mm: Image,
+    crop: Crop,
+    expected_mm: Image,
+    wrist: Wrist,
+    points: int,
+    rng: np.random.Generator,
+    device: Device,
+) -> View | None:
+    """Cut the hand out of a depth image (H, W), mm; None where too little of it is seen.
+
+    expected_mm: (S, S) z-buffer of the expected hand on the crop's grid. points: how many are drawn for the fit.
+    Every grid pixel looks up the nearest pixel of the image. The hand is what lies near the expected silhouette and
+    depth on surfaces that agree with it; the forearm is cut off where the model's skin ends.
+    """
+    v, u, depth = looked_up(depth_mm, crop)
+    focal = float(crop.coefficients[0])
+    clean = drop_flying(depth, focal)
+    x, y = _lifted(clean, u, v, crop.camera)
+    arm = _arm(x, y, clean, wrist)
+    hand = _hand(np.where(arm, np.float32(0), clean), expected_mm, crop, focal)
+    seen = int(np.count_nonzero(hand))
+    if seen < MIN_CELLS:
+        return None
+    inside = (u >= 0) & (u < depth_mm.shape[1]) & ((v >= 0) & (v < depth_mm.shape[0]))[:, None]
+    free = _free(depth, clean, hand, arm, inside, crop)
+    grid = Grid(np.where(hand, clean, np.float32(0)), hand, free)
+    return View(crop, grid, _evidence(grid, x, y, crop, points, rng, device), seen)
+
+
+def looked_up(depth_mm: Image, crop: Crop) -> tuple[NDArray[np.int64], NDArray[np.int64], Image]:
+    """Rows (S,), columns (S,) of the image and the depth (S, S) there, 0 outside of it."""
+    down, right = crop.image_coordinates()
+    v, u = np.rint(down).astype(np.int64), np.rint(right).astype(np.int64)
+    height, width = depth_mm.shape
+    depth = depth_mm[np.clip(v, 0, height - 1)[:, None], np.clip(u, 0, width - 1)].astype(np.float32)
+    depth[(v < 0) | (v >= height)] = 0
+    depth[:, (u < 0) | (u >= width)] = 0
+    near, far = crop.center_mm[2] - crop.half_mm, crop.center_mm[2] + 2 * crop.half_mm
+    depth[depth < near] = 0
+    depth[depth > far] = np.float32(far)
+    return v, u, depth
+
+
+def _lifted(depth: Image, u: NDArray[np.int64], v: NDArray[np.int64], camera: Camera) -> tuple[Image, Image]:
+    x = ((u - camera.cx) / camera.fx).astype(np.float32) * depth
+    y = ((v - camera.cy) / camera.fy).astype(np.float32)[:, None] * depth
+    return x, y
+
+
+def _arm(x: Image, y: Image, z: Image, wrist: Wrist) -> Mask:
+    """Tell the cells that lie beyond the end of the hand's skin, or off its side there."""
+    place, direction = wrist.place.astype(np.float32), wrist.direction.astype(np.float32)
+    dx, dy, dz = x - place[0], y - place[1], z - place[2]
+    along = dx * direction[0] + dy * direction[1] + dz * direction[2]
+    away2 = dx * dx + dy * dy + dz * dz
+    reach = np.float32(wrist.end_mm + ARM_SLACK_MM)
+    cone = (away2 > reach * reach) & (along > 0) & (along * along > ARM_CONE**2 * away2)
+    return np.asarray((z > 0) & ((along > wrist.end_mm) | cone))
+
+
+def _hand(depth: Image, expected_mm: Image, crop: Crop, focal: float) -> Mask:
+    """Tell the cells of the hand among measured cells that are not the forearm's."""
+    from scipy.ndimage import distance_transform_edt
+
+    silhouette = expected_mm > 0
+    if not silhouette.any():
+        return np.zeros(depth.shape, np.bool_)
+    away, nearest = distance_transform_edt(~silhouette, return_indices=True)
+    away = away * crop.mm_per_px
+    step = np.abs(depth - expected_mm[tuple(nearest)])
+    measured = (depth > 0) & (step < 2 * DEPTH_REACH_MM)
+    labels = label_surfaces(np.where(measured, depth, np.float32(0)), focal)
+    close = measured & (away < REACH_MM) & (step < DEPTH_REACH_MM)
+    count = int(labels.max()) + 1
+    total = np.bincount(labels[measured], minlength=count)
+    near = np.bincount(labels[close], minlength=count)
+    agreeing = np.bincount(labels[close & silhouette & (step < AGREES_MM)], minlength=count)
+    kept = (4 * agreeing >= near) & (near > 0)
+    whole = kept & (2 * near >= total)
+    # A finger that comes out from behind others is a surface of its own, where none is expected.
+    beside = measured & (away < FAR_REACH_MM) & (step < PIECE_STEP_MM)
+    cells_cm2 = total * crop.mm_per_px**2 / 100
+    piece = (cells_cm2 >= PIECE_CM2[0]) & (cells_cm2 <= PIECE_CM2[1])
+    piece &= 4 * np.bincount(labels[beside], minlength=count) >= 3 * total
+    kept[0] = whole[0] = piece[0] = False
+    return np.asarray(
+        (close & kept[labels]) | (measured & whole[labels] & (away < FAR_REACH_MM)) | (beside & piece[labels])
+    )
+
+
+def _free(depth: Image, clean: Image, hand: Mask, arm: Mask, inside: Mask, crop: Crop) -> Mask:
+    """Tell where the hand is proven not to be; see handopt.crop.resample."""
+    from scipy.ndimage import distance_transform_edt, label
+
+    away, nearest = distance_transform_edt(~hand, return_indices=True)
+    measured = depth > 0
+    beside = clean[tuple(nearest)]
+    behind = measured & (depth >= beside - OCCLUDER_MM)
+    holes, _ = label(~measured)
+    small = np.bincount(holes.ravel()) * crop.mm_per_px**2 <= HOLE_MM2
+    in_hole = small[holes] & (away <= HOLE_REACH_PX)
+    near_arm = distance_transform_edt(~arm) <= EDGE_PX if arm.any() else arm
+    empty = ~measured & (away > EDGE_PX) & ~near_arm & ~in_hole
+    flying = measured & (clean == 0)
+    return np.asarray((behind | empty) & ~hand & ~arm & ~flying & inside)
+
+
+def _evidence(
+    grid: Grid, x: Image, y: Image, crop: Crop, points: int, rng: np.random.Generator, device: Device
+) -> Evidence:
+    """What the least squares compare the model with."""
+    from scipy.ndimage import distance_transform_edt, minimum_filter
+
+    rows = np.flatnonzero(grid.hand)
+    drawn = rng.choice(rows, points, replace=len(rows) < points)
+    cloud = np.stack([x.ravel()[drawn], y.ravel()[drawn], grid.depth_mm.ravel()[drawn]], axis=1)
+    nearest = minimum_filter(np.where(grid.hand, grid.depth_mm, np.float32(np.inf)), NEAREST_PX, mode="nearest")
+    arrays = {
+        "points": cloud,
+        "coefficients": crop.coefficients,
+        "centre": np.asarray(crop.center_mm),
+        "splats": np.zeros((0, 3)),
+        "field": distance_transform_edt(grid.free) * crop.mm_per_px,
+        "nearest_depth": np.where(grid.hand, nearest, np.float32(0)),
+        "mm_per_px": np.asarray(crop.mm_per_px),
+        "weight": np.zeros((0, 0)),
+    }
+    placed = {name: to_device(array[None], device, np.float32) for name, array in arrays.items()}
+    return Evidence(size=crop.size, mirrored=(False,), grids=((crop, grid),), **placed)

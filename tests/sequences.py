@@ -1,0 +1,46 @@
+"""Short synthetic sequences that several tests share."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.sources.base import Frame
+from handopt.synth.generate import Sample, Settings
+from handopt.synth.sequence import Timing, generate_sequence
+from handopt.track.run import Run
+from handopt.track.track import Track
+
+CAMERA = Camera(237.5, 237.5, 159.5, 119.5, 320, 240)
+FPS = 30.0
+COUNT, DROPOUT = 24, (18, 2)
+
+
+@lru_cache(maxsize=2)
+def samples(hand: str = "right") -> tuple[Sample, ...]:
+    """The frames of a medium sequence with a dropout."""
+    settings = Settings(seed=101, camera=CAMERA, hand=hand, background=False)  # type: ignore[arg-type]
+    return tuple(sample for sample, _ in generate_sequence(settings, "medium", COUNT, Timing(FPS, 1.0, DROPOUT)))
+
+
+def frames(hand: str = "right", *, timed: bool = True) -> list[Frame]:
+    """The same as frames of a source."""
+    return [
+        Frame(index, f"{index:03d}.png", sample.counts.astype(np.float32), index / FPS if timed else None)
+        for index, sample in enumerate(samples(hand))
+    ]
+
+
+def truth(hand: str = "right") -> NDArray[np.float64]:
+    """The joints (T, 21, 3)."""
+    return np.array([sample.scene.joints for sample in samples(hand)])
+
+
+@lru_cache(maxsize=4)
+def followed(hand: str = "right", smooth: bool = True) -> Track:
+    """The track of the frames."""
+    run = Run(CAMERA, hand, smooth=smooth)
+    for frame in frames(hand):
+        run.take(frame)
+    return run.track("frames", FPS)

@@ -1,0 +1,49 @@
+"""The temporal term and what is believed of the shape."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from handopt.config import Config
+from handopt.normal_equations import RIGID
+from handopt.track.residuals import Shape, _tangent, learn, without_sizes
+
+
+def test_tangents_are_rotation_vectors(rng: np.random.Generator) -> None:
+    vectors = rng.normal(size=(20, 3))
+    rotations = Rotation.from_rotvec(vectors)
+    assert np.allclose(_tangent(np, rotations.as_matrix()), rotations.as_rotvec(), atol=1e-6)
+    assert np.allclose(_tangent(np, np.eye(3)[None]), 0)
+
+
+def test_sizes_are_left_to_the_belief() -> None:
+    config = without_sizes(Config())
+    assert config.weights.size == config.weights.proportions == 0
+    assert config.weights.points == Config().weights.points
+
+
+def test_frames_sharpen_the_belief_by_their_own_information(rng: np.random.Generator) -> None:
+    count = RIGID + 4
+    prior = Shape.unknown(Config(), 2)
+    factor = rng.normal(size=(40, count + 2))
+    hessian = factor.T @ factor
+    rows = [RIGID - 1, count, count + 1]
+    hessian[np.ix_(rows, rows)] += prior.precision
+    solution = np.array([0.1, 0.05, -0.02])
+    learned = learn(prior, hessian, solution, count, 1.0, prior)
+    gained = learned.precision - 2 * prior.precision
+    inverse = np.linalg.inv(factor.T @ factor)[np.ix_(rows, rows)]
+    assert np.allclose(np.linalg.inv(gained), inverse, rtol=1e-4), "marginal over the pose"
+    assert np.abs(learned.mean - solution).max() < np.abs(solution).max()
+    assert learned.scale == pytest.approx(np.exp(learned.mean[0]))
+
+
+def test_a_frame_that_shows_nothing_teaches_nothing() -> None:
+    prior = Shape.unknown(Config(), 2)
+    count = RIGID + 4
+    hessian = np.eye(count + 2)
+    rows = [RIGID - 1, count, count + 1]
+    hessian[np.ix_(rows, rows)] = prior.precision
+    learned = learn(prior, hessian, np.zeros(3), count, 1.0, prior)
+    assert np.allclose(learned.mean, 0)
+    assert np.allclose(learned.precision, 2 * prior.precision)
