@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 DISTINCT_MM = 20.0
 """A hypothesis is another one where a joint that is visible in the best lies farther away than this."""
 LARGEST_GAP = 1.0
-WEIGHTS = (-7.924, -4.063, 1.16, -0.232, 2.715, 2.595)
+WEIGHTS = (-9.775, -4.384, 1.411, 0.463, 5.142, 8.358)
 """Of 1 and of the signs in order."""
 
 

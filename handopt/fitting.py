@@ -31,8 +31,9 @@ from handopt.optimise.tournament import Tournament
 from handopt.quality import Ranking, measure, most_plausible, ranked, status_of
 from handopt.result import Alternative, FitResult
 from handopt.rig import Rig, default_rig, with_proportions
-from handopt.uncertainty import Spread, spread_of
+from handopt.uncertainty import radius_mm, spread_of
 
+Floats = NDArray[np.float64]
 Progress = Callable[[int, int, float], None]
 View = tuple[Observation, Crop, bool]
 
@@ -142,7 +143,7 @@ def fit(
         unexplained=unexplained,
         confidence=sure,
         joint_visible=visible,
-        joint_uncertainty_mm=found.spread.radius_mm(sure),
+        joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),
         alternatives=alternatives,
         seconds=clock.seconds,
         device=str(place),
@@ -151,7 +152,7 @@ def fit(
         versions=_versions(),
         assumptions=(*assumptions, *rig.notes, *observation.notes),
         signs=signs,
-        spread=found.spread,
+        spread_mm2=found.spread_mm2,
         **winner.facts(),
     )
 
@@ -195,13 +196,8 @@ def _optimise(
     )
     descent = best.descent
     flip = MIRROR if evidence.mirrored[int(to_numpy(descent.pose.image)[row])] else np.ones(3)
-    spread = spread_of(
-        LeastSquares(hand, evidence, config),
-        descent.pose.select(to_device([row], place, np.int64)),
-        config.rounds[-1].approach,
-        unexplained,
-        [(other.unexplained, other.joints_mm * flip) for other in others],
-    )
+    winning = descent.pose.select(to_device([row], place, np.int64))
+    spread = spread_of(LeastSquares(hand, evidence, config), winning, config.rounds[-1].approach)
     clock.lap("choose")
     if shape == "vertices":
         descent, row = refine_vertices(objective, descent, row, config), 0
@@ -329,12 +325,12 @@ def _given_start(hand: Hand, evidence: Evidence, start: Start) -> Pose:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What a fit has found: the winner, what it leaves unexplained, the other survivors, its joints' spread."""
+    """What a fit has found: the winner, what it leaves unexplained, the other survivors, the (21,) joints' spread."""
 
     winner: Winner
     unexplained: float
     alternatives: tuple[Alternative, ...]
-    spread: Spread
+    spread_mm2: Floats
 
 
 class _Clock:

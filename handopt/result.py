@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from handopt.crop import Crop
     from handopt.observation import Observation
     from handopt.rig import Rig
-    from handopt.uncertainty import Spread
 
 FORMAT = "handopt.result/1"
 
@@ -70,7 +69,7 @@ class FitResult:
     which the true one lies in two of three cases, see handopt.uncertainty. alternatives: other poses that survived,
     best first. terms: value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total',
     'radius_px', 'stage', 'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at
-    the final radius. signs, spread: of which confidence and joint_uncertainty_mm are made.
+    the final radius. signs, spread_mm2: of which confidence and joint_uncertainty_mm are made.
     """
 
     image: str | None
@@ -111,7 +110,7 @@ class FitResult:
     renders: Floats = field(repr=False)
     target: Floats = field(repr=False)
     signs: "Signs" = field(repr=False)
-    spread: "Spread" = field(repr=False)
+    spread_mm2: Floats = field(repr=False)
 
     @property
     def hand_margin(self) -> float | None:

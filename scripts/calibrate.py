@@ -22,10 +22,11 @@ from handopt import Camera, HandoptError, fit, rasterise
 from handopt.confidence import sure
 from handopt.synth import Settings, generate
 from handopt.synth.poses import LEVELS
-from handopt.uncertainty import Spread, radius_mm
+from handopt.uncertainty import WEIGHTS, radius_mm
 
 LIMIT_MM = 20.0
 RIDGE = 0.01
+OBJECT_WEIGHT = 3.0  # most objects get no answer, so that those that do are few
 THRESHOLDS = (0.5, 0.7, 0.9, 0.95)
 INSIDE = 2 / 3  # of the joints lie within the radius
 FREEDOM = 3.0  # of Student's t, whose heavy tails keep gross errors from deciding
@@ -40,7 +41,7 @@ class Row:
     signs: tuple[float, ...]
     errors: NDArray[np.float64] | None = None
     visible: NDArray[np.bool_] | None = None
-    spread: Spread | None = None
+    spread: NDArray[np.float64] | None = None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,21 +71,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weights of handopt.uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
-    errors, spreads, sureness = _joints(rows, confidence)
+    errors, *signs = _joints(rows, confidence)
 
     def loss(logarithms: NDArray[np.float64]) -> float:
-        variance = radius_mm(np.exp(logarithms), *spreads, sureness) ** 2
+        variance = radius_mm(*signs, np.exp(logarithms)) ** 2
         return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
 
-    weights = np.exp(minimize(loss, np.log([1.0, 0.05, 0.5, 100.0]), method="Nelder-Mead").x)
-    return np.asarray(weights * np.quantile(errors / radius_mm(weights, *spreads, sureness), INSIDE) ** 2)
+    weights = np.exp(minimize(loss, np.log(WEIGHTS), method="Nelder-Mead", options={"maxiter": 4000}).x)
+    factor = np.quantile(errors / radius_mm(*signs, weights), INSIDE)
+    return np.asarray(weights * [factor**2, factor, factor, factor**2])
 
 
 def report_radii(rows: list[Row], confidence: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
     """Print how many joints lie within their radius, visible and hidden ones, and how large the radii are."""
-    errors, spreads, sureness = _joints(rows, confidence)
-    radii = radius_mm(weights, *spreads, sureness)
-    visible = np.concatenate([row.visible for row in rows if row.visible is not None])
+    errors, spread, visible, sureness = _joints(rows, confidence)
+    radii = radius_mm(spread, visible, sureness, weights)
     for name, chosen in (("visible", visible), ("hidden", ~visible)):
         inside, size = (errors < radii)[chosen].mean(), np.percentile(radii[chosen], (10, 50, 90)).round(1)
         twice = (errors < 2 * radii)[chosen].mean()
@@ -93,13 +94,12 @@ def report_radii(rows: list[Row], confidence: NDArray[np.float64], weights: NDAr
 
 def _joints(
     rows: list[Row], confidence: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
-    """Errors, spreads and confidence of all joints of fits of hands, (n,) each."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Errors, spread, visibility and confidence of all joints of fits of hands, (n,) each."""
     hands = [(row, sureness) for row, sureness in zip(rows, confidence, strict=True) if row.errors is not None]
-    errors = np.concatenate([row.errors for row, _ in hands])
-    near = np.concatenate([row.spread.near for row, _ in hands])
-    rivals = np.concatenate([row.spread.rivals for row, _ in hands])
-    return errors, (near, rivals), np.repeat([sureness for _, sureness in hands], 21)
+    names = ("errors", "spread", "visible")
+    errors, spread, visible = (np.concatenate([getattr(row, name) for row, _ in hands]) for name in names)
+    return errors, spread, visible, np.repeat([sureness for _, sureness in hands], 21)
 
 
 def _signs(rows: list[Row]) -> NDArray[np.float64]:
@@ -113,11 +113,12 @@ def _rounded(weights: NDArray[np.float64]) -> tuple[float, ...]:
 def regress(rows: list[Row]) -> NDArray[np.float64]:
     """Logistic regression with a small ridge: the weights of 1 and of each sign."""
     signs, success = _signs(rows), np.array([row.success for row in rows])
+    counts = np.array([OBJECT_WEIGHT if row.kind == "object" else 1.0 for row in rows])
     inputs = np.column_stack([np.ones(len(signs)), signs])
 
     def loss(weights: NDArray[np.float64]) -> float:
         score = inputs @ weights
-        return float(np.logaddexp(0, np.where(success, -score, score)).sum() + RIDGE * (weights**2).sum())
+        return float((counts * np.logaddexp(0, np.where(success, -score, score))).sum() + RIDGE * (weights**2).sum())
 
     return np.asarray(minimize(loss, np.zeros(inputs.shape[1])).x)
 
@@ -159,7 +160,7 @@ def _one(job: tuple[str, int, int]) -> Row | None:
         return Row(kind, False, astuple(result.signs))
     errors = np.linalg.norm(result.joints_mm - truth[0], axis=1)
     success = bool(errors[truth[1]].max(initial=0.0) < LIMIT_MM)
-    return Row(kind, success, astuple(result.signs), errors, truth[1], result.spread)
+    return Row(kind, success, astuple(result.signs), errors, truth[1], result.spread_mm2)
 
 
 def cut(

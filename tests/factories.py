@@ -14,7 +14,6 @@ from handopt.crop import Crop
 from handopt.observation import Observation
 from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig
-from handopt.uncertainty import Spread
 
 Floats = NDArray[np.float64]
 
@@ -145,7 +144,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         renders=np.stack([splat(pose[0], crop, r) for pose, r in zip(poses, radius, strict=True)]),
         target=splat(truth, crop, float(radius[-1])),
         signs=Signs(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
-        spread=Spread(np.full(21, 3.0), np.full(21, 1.0)),
+        spread_mm2=np.full(21, 900.0),
     )
 
 
