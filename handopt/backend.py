@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from handopt.assets import package_folder
 from handopt.errors import DeviceError, KernelError, ShapeError
 from handopt.signatures import SIGNATURES
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 # A numpy.ndarray or a cupy.ndarray.
 Array = Any
@@ -307,13 +310,26 @@ def set_cpu_threads(count: int) -> None:
 
 @contextmanager
 def one_cpu_thread() -> Iterator[None]:
-    """Run CPU kernels on one thread meanwhile: for many short launches, which cost less than waking other threads."""
+    """Run CPU kernels and BLAS on one thread meanwhile: for many short launches, which cost less than waking others.
+
+    What BLAS rounds depends on how many threads it has; so it is the same everywhere.
+    """
     threads = cpu_threads()
     set_cpu_threads(1)
     try:
-        yield
+        with _thread_pools().limit(limits=1, user_api="blas"):
+            yield
     finally:
         set_cpu_threads(threads)
+
+
+@cache
+def _thread_pools() -> "ThreadpoolController":
+    """The thread pools of the libraries that are loaded, SciPy's linear algebra among them."""
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @cache

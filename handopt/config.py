@@ -114,7 +114,7 @@ _ROUNDS = (
     Round(_SEEN, keep=3, judged=True, above=0.1),
     Round(_REDRAWN, keep=4, judged=True, above=0.1, redraws=8),
     Round(_SEEN, keep=3, judged=True, above=0.1),
-    Round(replace(_SEEN, iterations=8, sigma_mm=5.0, points=1000, prior=0.1), keep=2, judged=True),
+    Round(replace(_SEEN, iterations=8, sigma_mm=5.0, points=2000, plane=1.0, prior=0.1), keep=2, judged=True),
 )
 
 
@@ -136,7 +136,7 @@ class Config:
     render_px: float = 3.5  # radius of a splat in the renders of a tournament
     crop_px: int = 120  # side of the renderer's image
     crop_half_mm: float = 125.0  # half the side of the cube around the hand
-    points: int = 1000  # observed points drawn for the points term
+    points: int = 2000  # observed points drawn; gradient descent compares at most 1000 of them
     plane: float = 0.6  # gradient descent's share of point-to-plane against point-to-point distance
     collision_radius_mm: float = 9.0
     front_margin_mm: float = 3.0  # how far a vertex may lie before the observed surface

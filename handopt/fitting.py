@@ -197,7 +197,8 @@ def _optimise(
     descent = best.descent
     flip = MIRROR if evidence.mirrored[int(to_numpy(descent.pose.image)[row])] else np.ones(3)
     winning = descent.pose.select(to_device([row], place, np.int64))
-    spread = spread_of(LeastSquares(hand, evidence, config), winning, config.rounds[-1].approach)
+    with one_cpu_thread():
+        spread = spread_of(LeastSquares(hand, evidence, config), winning, config.rounds[-1].approach)
     clock.lap("choose")
     if shape == "vertices":
         descent, row = refine_vertices(objective, descent, row, config), 0
@@ -228,11 +229,11 @@ def _searches(
         if found and found[0].unexplained.min() <= config.retry:
             break
         larger = dataclasses.replace(config.times(factor), proposals=factor * config.proposals)
-        pose, expected = _tournament_starts(objective, rig, views, larger, start)
-        if start is None and rigid:
-            pose.scale[:] = 1
-        clock.lap("starts")
         with one_cpu_thread():
+            pose, expected = _tournament_starts(objective, rig, views, larger, start)
+            if start is None and rigid:
+                pose.scale[:] = 1
+            clock.lap("starts")
             descent = Tournament(hand, evidence, larger, progress).run(pose, expected)
         found.append(ranked(descent, hand, evidence, scores))
         clock.lap("tournament")

@@ -22,6 +22,7 @@ from handopt.render import render_depth
 
 TERMS = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
 LENGTH_UNIT_MM = 10.0
+MAX_POINTS = 1000  # observed points that are compared at a time
 SIZE_SIGMA = 0.08
 
 
@@ -69,6 +70,7 @@ class Objective:
         self.prior = PosePrior(hand.device, hand.rest.dtype)
         self._laplacian = laplacian
         self._namespace = namespace(hand.device)
+        self._points = self._namespace.ascontiguousarray(evidence.points[:, :MAX_POINTS])
 
     def sharpness(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> Sharpness:
         """Prepare the observed side for a splat radius."""
@@ -164,7 +166,7 @@ class Objective:
         sigma, plane = sharpness.sigma_mm, self.config.plane
         upstream = self._upstream(len(pose), self.config.weights.points / sigma**2)
         normals = self.hand.vertex_normals(transforms)
-        match = (self.evidence.points, pose.image, vertices, normals)
+        match = (self._points, pose.image, vertices, normals)
         loss, nearest = closest_points(*match, sigma, plane)
         terms["points"] = upstream * loss
         return closest_points_backward(upstream, *match, nearest, sigma, plane) if backward else None

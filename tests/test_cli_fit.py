@@ -22,7 +22,7 @@ from handopt.errors import ObservationError
 
 __all__ = ["fake_fit"]
 
-CONTENT = {"result.json", "source.json", "mesh.glb", "overlay.png", "history.csv", "renders"}
+CONTENT = {"result.json", "source.json", "mesh.glb", "overlay.png", "history.csv", "renders", "trace.npz"}
 
 
 @pytest.fixture

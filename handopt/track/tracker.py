@@ -14,6 +14,7 @@ from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
 from handopt.hand import Hand, Pose
 from handopt.normal_equations import RIGID
+from handopt.objective import MAX_POINTS
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.optimise.levenberg import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
@@ -213,7 +214,8 @@ class Tracker:
         wrist = self._rig.bind[0]
         axis = start.rotation @ wrist[:, 2]
         end = Wrist(start.translation_mm, axis, self.shape.scale * self._end_mm - END_MARGIN_MM)
-        return look(depth_mm, crop, expected, end, self.config.points, self._rng, self._place)
+        points = min(self.config.points, MAX_POINTS)
+        return look(depth_mm, crop, expected, end, points, self._rng, self._place)
 
     def _depth(self, vertices: Floats, crop: Any) -> Image:
         ax, bx, ay, by = crop.coefficients[:4]
