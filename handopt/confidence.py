@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 DISTINCT_MM = 20.0
 """A hypothesis is another one where a joint that is visible in the best lies farther away than this."""
 LARGEST_GAP = 1.0
-WEIGHTS = (-9.775, -4.384, 1.411, 0.463, 5.142, 8.358)
+WEIGHTS = (-8.599, -4.192, 1.508, -1.508, 6.721, 7.099)
 """Of 1 and of the signs in order."""
 
 
