@@ -171,6 +171,8 @@ class Config:
 
     def times(self, factor: int) -> "Config":
         """The same settings with `factor` times as many hypotheses."""
+        if factor == 1:
+            return self
 
         def more(items: Any, names: tuple[str, ...]) -> Any:
             return tuple(

@@ -228,7 +228,9 @@ def _searches(
     for factor in (1, RETRY) if start is None and config.proposals else (1,):
         if found and found[0].unexplained.min() <= config.retry:
             break
-        larger = dataclasses.replace(config.times(factor), proposals=factor * config.proposals)
+        larger = config.times(factor)
+        if factor > 1:
+            larger = dataclasses.replace(larger, proposals=factor * config.proposals)
         with one_cpu_thread():
             pose, expected = _tournament_starts(objective, rig, views, larger, start)
             if start is None and rigid:

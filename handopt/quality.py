@@ -13,6 +13,7 @@ from handopt.hand import MIRROR, Hand
 from handopt.observation import Observation
 from handopt.optimise.descend import Descent
 from handopt.raster import rasterise
+from handopt.surfaces import bounding_box
 
 Floats = NDArray[np.floating[Any]]
 Faces = NDArray[np.int32]
@@ -104,7 +105,9 @@ def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Qual
         if residual.size
         else dict.fromkeys(("median", "mean", "p95"), float("inf"))
     )
-    hand = binary_fill_holes(observation.mask)
+    hand = observation.mask.copy()
+    box = bounding_box(hand, 0)
+    hand[box] = binary_fill_holes(hand[box])
     union = (hand | covered) & ~observation.arm
     return Quality(fitted, numbers, float((hand & covered).sum() / max(1, union.sum())))
 

@@ -15,7 +15,7 @@ GOOD = Signs(unexplained=np.log(0.12), gap=0.8, visible=0.8, likeness=0.95, bord
 
 def test_good_signs_make_a_fit_sure_and_bad_ones_do_not() -> None:
     assert confidence(GOOD) > 0.9
-    assert confidence(replace(GOOD, unexplained=np.log(0.6))) < 0.3
+    assert confidence(replace(GOOD, unexplained=np.log(0.6))) < 0.5
     for name, worse in {"unexplained": np.log(0.3), "gap": 0.0, "likeness": 0.1}.items():
         assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
 
