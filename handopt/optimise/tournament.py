@@ -22,7 +22,7 @@ Progress = Callable[[int, int, float], None]
 
 SAME_MM = 4.0
 JUDGE_STEP = 2  # of the crop's rows and columns that a judged round looks at
-ALIKE = 24  # starts turned most alike whose fingers are tried
+ALIKE = 12  # starts turned most alike whose fingers are tried
 SETTLED = 0.01  # relative decrease of the cost
 
 
