@@ -106,8 +106,8 @@ _CAPTURE = Round(Approach(10, 40.0, points=240, vertices=400, outline_mm=40.0), 
 _SEEN = Approach(6, 6.0, points=400, plane=0.9, outline_mm=15.0, prior=0.3, scale=True, proportions=True)
 _REDRAWN = Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, prior=0.3, scale=True)
 _ROUNDS = (
-    Round(Approach(5, 20.0, points=160, vertices=300, outline_mm=15.0), keep=16, enter=64),
-    Round(Approach(5, 15.0, points=160, vertices=300, outline_mm=15.0, scale=True), keep=6),
+    Round(Approach(5, 20.0, points=160, vertices=300, outline_mm=15.0), keep=24, enter=64),
+    Round(Approach(5, 15.0, points=160, vertices=300, outline_mm=15.0, scale=True), keep=10),
     Round(Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, scale=True), keep=4),
     Round(_SEEN, keep=3, judged=True),
     Round(_REDRAWN, keep=4, judged=True, above=0.1, redraws=8),
