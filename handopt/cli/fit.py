@@ -10,6 +10,7 @@ from handopt.cli.job import make_job
 from handopt.cli.options import (
     Numbers,
     SectionedCommand,
+    compute_options,
     depth_options,
     option,
     rig_options,
@@ -61,23 +62,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
 )
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, stages and other settings.")
-@option(
-    "Fit",
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="DEVICE",
-    help="Where to compute: auto, cpu, cuda or cuda:N.",
-)
-@option(
-    "Fit",
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default="0",
-    metavar="N",
-    help="Seed of what is random.",
-)
+@compute_options("Fit")
 @option(
     "Output",
     "-o",

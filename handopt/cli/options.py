@@ -218,6 +218,34 @@ def rig_options(command: Command) -> Command:
     )
 
 
+def compute_options(section: str) -> Callable[[Command], Command]:
+    """--device and --seed, in a section of the help."""
+
+    def decorate(command: Command) -> Command:
+        return _all(
+            command,
+            option(
+                section,
+                "--device",
+                default="auto",
+                show_default=True,
+                metavar="DEVICE",
+                help="Where to compute: auto, cpu, cuda or cuda:N.",
+            ),
+            option(
+                section,
+                "--seed",
+                type=click.IntRange(min=0),
+                default=0,
+                show_default="0",
+                metavar="N",
+                help="Seed of what is random.",
+            ),
+        )
+
+    return decorate
+
+
 def verbosity_options(command: Command) -> Command:
     """-v and -q."""
     return _all(

@@ -14,6 +14,7 @@ from handopt.cli.job import check_camera, load_model
 from handopt.cli.options import (
     SectionedCommand,
     blaming,
+    compute_options,
     depth_options,
     one_line,
     option,
@@ -44,23 +45,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @rig_options
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, rounds and other settings.")
-@option(
-    "Fit",
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="DEVICE",
-    help="Where to compute: auto, cpu, cuda or cuda:N.",
-)
-@option(
-    "Fit",
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default="0",
-    metavar="N",
-    help="Seed of what is random.",
-)
+@compute_options("Fit")
 @option(
     "Output",
     "-o",

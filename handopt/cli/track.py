@@ -14,6 +14,7 @@ from handopt.cli.options import (
     Positive,
     SectionedCommand,
     blaming,
+    compute_options,
     depth_options,
     one_line,
     option,
@@ -56,8 +57,7 @@ SAID_EVERY_S = 1.0
     help="A final pass in both directions, which takes out jitter without lag, or each frame as it comes, with a "
     "causal filter.  [default: --smooth, but not with --live]",
 )
-@option("Track", "--device", metavar="DEVICE", default="auto", help="Where to compute: auto, cpu, cuda or cuda:N.")
-@option("Track", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of what is random.")
+@compute_options("Track")
 @option(
     "Output",
     "-o",

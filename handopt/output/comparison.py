@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from handopt.errors import OutputError
 from handopt.output import colour
 from handopt.output.colour import Bytes
 from handopt.output.turntable import PANEL_PX, VIEWS, Turntable
@@ -56,32 +55,9 @@ def write_comparison(generic: "Rig", personal: "Rig", path: Path) -> None:
     if path.suffix == ".png":
         _stills(comparison).save(path, format="PNG", compress_level=6)
         return
-    import imageio.v2 as imageio
+    from handopt.output.video import write_mp4
 
-    from handopt.output.video import check_video
-
-    try:
-        writer = imageio.get_writer(
-            path,
-            format="FFMPEG",
-            mode="I",
-            fps=FPS,
-            codec="libx264",
-            pixelformat="yuv420p",
-            quality=QUALITY,
-            macro_block_size=2,
-            ffmpeg_log_level="fatal",
-            output_params=["-preset", "veryfast", "-movflags", "+faststart"],
-        )
-        with writer:
-            for image in comparison.frames():
-                writer.append_data(image)
-        check_video(path, FRAMES)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise OutputError(
-            f"the video was not written ({reason}): is the disk full? leave out --video or reinstall imageio-ffmpeg"
-        ) from error
+    write_mp4(comparison.frames(), FRAMES, path, FPS)
 
 
 def _stills(comparison: Comparison) -> "Image.Image":
