@@ -109,7 +109,7 @@ def test_no_readable_image_is_an_error(images: Path, tmp_path: Path, fake: FakeS
         (images / f"{name}.png").write_bytes(b"no image")
     printed = shape(images, "-o", tmp_path / "mine.glb")
     assert printed.exit_code == 1
-    assert "none of the images can be read" in printed.stderr
+    assert "none of the images can be used" in printed.stderr
     assert {each.name for each in tmp_path.iterdir()} == {"images"}
 
 

@@ -120,7 +120,7 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
         try:
             read = reader.read(path)
         except (DepthError, CameraError) as error:
-            unread.append(LeftOut(name, one_line(error)))
+            unread.append(LeftOut(name, one_line(error).removeprefix(f"{name}: ")))
             talk.left_out(unread[-1])
             continue
         frames.append(Frame(name, read.depth_mm, read.camera, read.assumptions))
@@ -128,9 +128,7 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
         for sentence in read.assumptions:
             talk.say(f"{name}: {sentence}")
     if not frames:
-        raise ObservationError(
-            "none of the images can be read: " + "; ".join(f"{each.name}: {each.reason}" for each in unread)
-        )
+        raise ObservationError("none of the images can be used, for the reasons above")
     return frames, hands, unread
 
 
