@@ -267,7 +267,8 @@ def test_vertices_move_and_the_hand_stays_a_hand(name: str) -> None:
     assert (rest * fit_now).sum(axis=1).min() > 0, "no triangle is turned over"
     assert_same_bits(result.rest_mm, result.trace.rest_mm[-1], "rest vertices")
     without = example(name).fit(config=Config(solver="gradient", stages=QUICK.stages[2:]), start=example(name).truth)
-    assert result.residual_mm["mean"] < without.residual_mm["mean"]
+    # The median: the mean hangs on few pixels at the rim, which another surface covers for the first time.
+    assert result.residual_mm["median"] < without.residual_mm["median"]
 
 
 def test_vertices_follow_a_bump() -> None:
