@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def command(options: argparse.Namespace, output: Path) -> list[str]:
     """The command line of a run."""
-    return [sys.executable, "-m", "handopt", "fit", str(options.images), "-q", "-o", str(output), *options.more]
+    return [sys.executable, "-P", "-m", "handopt", "fit", str(options.images), "-q", "-o", str(output), *options.more]
 
 
 def watched(words: list[str], output: Path) -> dict[str, Any]:
