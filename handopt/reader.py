@@ -41,15 +41,16 @@ class Reader:
         from handopt.depth import read_depth
 
         notes: list[str] = []
-        beside = self._beside(image)
-        depth = read_depth(image, unit=self._unit(image, beside, notes), encoding=self.encoding)
+        beside = self.beside(image)
+        depth = read_depth(image, unit=self.unit_of(image, beside, notes), encoding=self.encoding)
         notes += depth.assumptions
         height, width = depth.depth_mm.shape
         camera = self._camera(image, beside, width, height, notes)
         hand = self._hand(beside, notes)
         return Frame(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
 
-    def _beside(self, image: Path) -> "Sidecar | None":
+    def beside(self, image: Path) -> "Sidecar | None":
+        """What the file beside an image says; a bad one does not matter where options say all. Raises CameraError."""
         from handopt.camera import sidecar
 
         try:
@@ -59,7 +60,7 @@ class Reader:
                 return None
             raise
 
-    def _unit(self, image: Path, beside: "Sidecar | None", notes: list[str]) -> float | None:
+    def unit_of(self, image: Path, beside: "Sidecar | None", notes: list[str]) -> float | None:
         """Mm per count by --unit, the --camera file, the file beside the image or the preset; None leaves a guess."""
         from handopt.camera import presets, unit_of
 

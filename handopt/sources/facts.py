@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera, Sidecar, hand_of, load_camera, presets, sidecar, unit_of
+from handopt.camera import Camera, Sidecar, hand_of, load_camera
 from handopt.depth import counts_to_mm
 from handopt.errors import CameraError
+from handopt.reader import Reader
 from handopt.sources.base import Facts
-
-SENSOR_SUFFIX = ".png"
 
 
 @dataclass(frozen=True)
@@ -28,39 +27,13 @@ class Asked:
 def facts_of(counts: NDArray[Any], path: Path, asked: Asked, name: str) -> Facts:
     """Settle the facts by the first frame with depth in it, counts (H, W). Raises CameraError and DepthError."""
     notes: list[str] = []
-    beside = _beside(path, asked)
-    unit = _unit(path, beside, asked, notes)
+    reader = Reader(asked.camera, asked.unit)
+    beside = reader.beside(path)
+    unit = reader.unit_of(path, beside, notes)
     _, unit_mm = counts_to_mm(counts, Path(name), unit, notes)
     height, width = counts.shape
     camera = _camera(path, beside, asked, width, height, notes)
     return Facts(camera, unit_mm, _hand(beside, asked), list(dict.fromkeys(notes)))
-
-
-def _beside(path: Path, asked: Asked) -> Sidecar | None:
-    try:
-        return sidecar(path)
-    except CameraError:
-        if asked.camera is not None and asked.unit is not None:
-            return None
-        raise
-
-
-def _unit(path: Path, beside: Sidecar | None, asked: Asked, notes: list[str]) -> float | None:
-    """Mm per count by --unit, the --camera file, the file beside the frames or the preset; None leaves a guess."""
-    if asked.unit is not None:
-        return asked.unit
-    named = None if asked.camera is None else unit_of(asked.camera)
-    preset = asked.camera is not None and asked.camera.strip().lower().replace("_", "-") in presets()
-    if named is not None and not preset:
-        notes.append(f"One count is {named:g} mm, as {asked.camera} says.")
-        return named
-    if beside is not None and beside.unit_mm is not None:
-        notes.append(beside.notes["unit"])
-        return beside.unit_mm
-    if named is not None and path.suffix.lower() == SENSOR_SUFFIX:
-        notes.append(f"One count was taken for {named:g} mm, as is usual for {asked.camera} (--unit changes this).")
-        return named
-    return None
 
 
 def _camera(path: Path, beside: Sidecar | None, asked: Asked, width: int, height: int, notes: list[str]) -> Camera:
