@@ -37,7 +37,7 @@ _EXPORTS = {
     ),
     "handopt.evaluation": ("Evaluation", "evaluate"),
     "handopt.evaluation.mapping": ("map_keypoints",),
-    "handopt.fitting": ("Start", "fit"),
+    "handopt.fitting": ("FitInput", "Start", "fit", "fit_many"),
     "handopt.kinematics": ("forward_kinematics", "forward_kinematics_backward"),
     "handopt.limits": ("joint_limits", "joint_limits_backward"),
     "handopt.losses": ("depth_loss", "depth_loss_backward", "silhouette_loss", "silhouette_loss_backward"),

@@ -1,12 +1,13 @@
 """What depth images say of the hand, as arrays that the objective compares poses with."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Array, Device, to_device
+from handopt.backend import Array, Device, namespace_of, to_device
 from handopt.config import Config
 from handopt.projection import project
 from handopt.render import render_depth
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 NEAREST_PX = 5
+PADDING_Z = 2.0  # in crop coordinates, beyond all that is rendered
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,28 @@ class Evidence:
     mirrored: tuple[bool, ...]
     grids: tuple[tuple["Crop", "Grid"], ...]
 
+    @classmethod
+    def joined(cls, several: "Sequence[Evidence]") -> "Evidence":
+        """The images of some evidence, then those of other evidence, of the same settings and on the same device."""
+        first = several[0]
+        xp = namespace_of(first.points)
+        longest = max(each.splats.shape[1] for each in several)
+        arrays = {
+            f.name: [getattr(each, f.name) for each in several]
+            for f in fields(cls)
+            if f.name not in ("size", "mirrored", "grids")
+        }
+        arrays["splats"] = [
+            xp.pad(each, ((0, 0), (0, longest - each.shape[1]), (0, 0)), constant_values=PADDING_Z)
+            for each in arrays["splats"]
+        ]
+        return cls(
+            size=first.size,
+            mirrored=tuple(mirrored for each in several for mirrored in each.mirrored),
+            grids=tuple(grid for each in several for grid in each.grids),
+            **{name: xp.concatenate(parts) for name, parts in arrays.items()},
+        )
+
     def target(self, radius: float) -> Array:
         """Observed closeness (I, S, S), splatted like the model (see README, "Why both sides are splatted")."""
         return render_depth(self.splats, radius, self.size)[0]
@@ -69,7 +93,7 @@ def gather_evidence(
     ]
     longest = max(len(part["splats"]) for part in parts)
     for part in parts:
-        padding = np.full((longest - len(part["splats"]), 3), 2.0)
+        padding = np.full((longest - len(part["splats"]), 3), PADDING_Z)
         part["splats"] = np.concatenate([part["splats"], padding])
     arrays = {name: to_device(np.stack([part[name] for part in parts]), device, dtype) for name in parts[0]}
     mirrored = tuple(mirror for _, _, mirror in views)

@@ -1,5 +1,6 @@
 """A rig's arrays on the device that computes with them, and poses of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
@@ -36,10 +37,19 @@ class Pose:
         """The poses in the given rows, as copies."""
         return Pose(*(getattr(self, f.name)[rows].copy() for f in fields(self)))
 
+    def part(self, rows: slice) -> "Pose":
+        """The poses in the given rows, which share their memory."""
+        return Pose(*(getattr(self, f.name)[rows] for f in fields(self)))
+
     def joined(self, other: "Pose") -> "Pose":
         """These poses, then the others."""
-        xp = namespace_of(self.scale)
-        return Pose(*(xp.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+        return Pose.all_of([self, other])
+
+    @classmethod
+    def all_of(cls, poses: "Sequence[Pose]") -> "Pose":
+        """Some poses, then others."""
+        xp = namespace_of(poses[0].scale)
+        return cls(*(xp.concatenate([getattr(pose, f.name) for pose in poses]) for f in fields(cls)))
 
     def copy(self) -> "Pose":
         """A deep copy."""

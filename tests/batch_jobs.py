@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,21 @@ class NamedJob:
     """
 
     settings: dict[str, Any] = field(default_factory=lambda: {"device": "cpu"})
+    batch: int = 1
+
+    def batch_size(self) -> int:
+        """How many images are done together."""
+        return self.batch
 
     def on(self, device: str) -> "NamedJob":
         """The same on another device."""
         return replace(self, settings={**self.settings, "device": device})
 
-    def run(self, task: Task, _progress: object = None) -> Outcome:
-        """Pretend to fit: leave a folder that says which process did it."""
+    def run(self, tasks: Sequence[Task], _progress: object = None) -> Iterator[Outcome]:
+        """Pretend to fit: leave folders that say which process did it."""
+        return map(self._done, tasks)
+
+    def _done(self, task: Task) -> Outcome:
         name = task.image.name
         mark = task.folder.with_suffix(".tried")
         if name.startswith("killer") or (name.startswith("once") and not mark.exists()):

@@ -1,7 +1,7 @@
 """Runs `handopt fit` in the tests: small images, settings for a quick fit, and a stand-in for the fit itself."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from handopt.cli.main import main
+from handopt.fitting import FitInput
 from handopt.result import FitResult
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
@@ -61,10 +62,15 @@ class FakeFit:
             **{"image": arguments["image"], "assumptions": tuple(arguments["assumptions"]), **self.changes},
         )
 
+    def many(self, images: Sequence[FitInput], **settings: Any) -> list[FitResult]:
+        """Stands in for handopt.fitting.fit_many."""
+        return [self(**vars(image), **settings) for image in images]
+
 
 @pytest.fixture
 def fake_fit(monkeypatch: pytest.MonkeyPatch) -> FakeFit:
     """Replaces the fit."""
     fake = FakeFit()
     monkeypatch.setattr("handopt.fitting.fit", fake)
+    monkeypatch.setattr("handopt.fitting.fit_many", fake.many)
     return fake

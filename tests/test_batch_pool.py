@@ -9,7 +9,7 @@ import pytest
 from batch_jobs import BrokenJob, NamedJob, tasks_of
 
 from handopt.batch.outcome import DONE, FAILED
-from handopt.batch.pool import in_processes
+from handopt.batch.pool import _Queue, in_processes
 from handopt.errors import WorkerError
 
 pytestmark = pytest.mark.process
@@ -39,6 +39,20 @@ def test_an_image_that_kills_its_process_fails_and_the_rest_is_done(tmp_path: Pa
     assert "want of memory (signal 9), 2 times" in str(outcomes["killer"].error)
     assert "--jobs" in str(outcomes["killer"].error)
     assert not multiprocessing.active_children()
+
+
+def test_of_a_batch_that_kills_its_process_each_image_is_tried_alone(tmp_path: Path) -> None:
+    tasks = tasks_of(tmp_path, "a", "killer", "b", "once", "c", "d")
+    outcomes = list(in_processes(NamedJob(batch=3), tasks, 2))
+    assert sorted(outcome.task.image.stem for outcome in outcomes) == ["a", "b", "c", "d", "killer", "once"]
+    assert [outcome.task.image.stem for outcome in outcomes if outcome.status == FAILED] == ["killer"]
+    processes = [(task.folder / "process").read_text() for task in tasks if task.folder.exists()]
+    assert max(processes.count(each) for each in processes) >= 2, "some were done together"
+
+
+def test_batches_become_smaller_towards_the_end(tmp_path: Path) -> None:
+    queue = _Queue(tasks_of(tmp_path, *map(str, range(21))), 8, 2)
+    assert [len(queue.take()) for _ in range(7)] == [8, 7, 3, 2, 1, 0, 0]
 
 
 def test_stopping_early_ends_the_workers(tmp_path: Path) -> None:

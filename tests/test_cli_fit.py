@@ -172,11 +172,11 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 def test_errors_that_nobody_foresaw_stop_one_image_only(
     images: Path, tmp_path: Path, fake_fit: FakeFit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_first(index: int) -> None:
-        if index == 0:
+    def fail_one(index: int) -> None:
+        if fake_fit.calls[index]["image"].endswith("a.png"):
             raise ZeroDivisionError("division by\nzero")
 
-    fake_fit.before = fail_first
+    fake_fit.before = fail_one
     arguments = (images / "a.png", images / "c.png", "-q", "--overwrite", "-o", tmp_path / "out")
     failed = fit(*arguments)
     assert failed.exit_code == 1

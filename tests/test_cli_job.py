@@ -11,7 +11,8 @@ from handopt.cli.job import make_job
 
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config")),
-    **dict.fromkeys(("overwrite", "update", "no_renders", "no_overlay", "video", "ply", "obj"), False),
+    **dict.fromkeys(("renders", "batch")),
+    **dict.fromkeys(("overwrite", "update", "no_overlay", "video", "ply", "obj"), False),
     **{"encoding": "auto", "limits": "default", "shape": "proportions", "device": "cpu", "seed": 0, "cluster": None},
 }
 
@@ -27,7 +28,7 @@ def test_what_results_depend_on_makes_another_identity(options: dict[str, Any], 
     changes = {"unit": 0.5, "hand": "left", "seed": 1, "shape": "none", "solver": "lm", "config": tmp_path / "c.toml"}
     for name, value in changes.items():
         assert make_job({**options, name: value}, 9).identity != plain, name
-    for name in ("no_renders", "no_overlay", "video", "ply", "overwrite", "update"):
+    for name in ("renders", "no_overlay", "video", "ply", "overwrite", "update"):
         assert make_job({**options, name: True}, 9).identity == plain, name
     (tmp_path / "c.toml").write_text("")
     assert make_job({**options, "config": tmp_path / "c.toml"}, 9).identity == plain, "it changes nothing"
@@ -43,9 +44,11 @@ def test_files_count_by_their_content(options: dict[str, Any], tmp_path: Path) -
 
 
 def test_options_become_outputs_and_what_happens_to_existing_results(options: dict[str, Any]) -> None:
-    job = make_job({**options, "no_renders": True, "ply": True, "update": True}, 9)
+    job = make_job({**options, "renders": False, "ply": True, "update": True}, 9)
     assert job.outputs == {"renders": False, "overlay": True, "video": False, "ply": True, "obj": False}
     assert job.existing == "update"
+    assert [make_job(options, images).outputs["renders"] for images in (1, 2)] == [True, False]
+    assert make_job({**options, "renders": True}, 2).outputs["renders"]
     assert make_job({**options, "overwrite": True}, 9).existing == "overwrite"
     assert make_job(options, 9).existing == "keep"
 

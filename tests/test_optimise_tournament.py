@@ -1,6 +1,7 @@
 """The tournament: pruning, breeding, merging, and that it finds what one start alone does not."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ from numpy.typing import NDArray
 from views import CPU, gather, near_poses, small_observation
 
 from handopt.config import Approach, Config, Round
-from handopt.errors import NumericalError
+from handopt.errors import HandoptError, NumericalError
 from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.fitting import Start, fit
 from handopt.hand import Hand, Pose
+from handopt.optimise.descend import Descent
 from handopt.optimise.fingers import GRIDS, ROWS
+from handopt.optimise.lockstep import Clock, Lockstep
 from handopt.optimise.starts import around, believed_angles
-from handopt.optimise.tournament import JUDGE_STEP, SAME_MM, Tournament
+from handopt.optimise.tournament import JUDGE_STEP, SAME_MM, Progress, Tournament
 from handopt.rig import PROPORTION_NAMES, default_rig
 
 APPROACH = Approach(3, 20.0, points=60, vertices=200)
@@ -39,9 +42,20 @@ def starts(images: tuple[int, ...] = (0,) * len(CURLS)) -> Pose:
     return near_poses(CURLS, images, dtype=np.float32)
 
 
+def searched(
+    hand: Hand, evidence: Evidence, config: Config, pose: Pose, expected: Any, progress: Progress | None = None
+) -> Descent:
+    """What a tournament alone finds."""
+    search = Tournament(hand, evidence, config, progress).search(pose, expected)
+    (found,) = Lockstep(hand, [evidence], config).run([search], [Clock()])
+    if isinstance(found, HandoptError):
+        raise found
+    return found
+
+
 def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, evidence: Evidence) -> None:
     pose = starts()
-    descent = Tournament(hand, evidence, CONFIG).run(pose, pose.angles)
+    descent = searched(hand, evidence, CONFIG, pose, pose.angles)
     assert len(descent.pose) == 3
     assert (np.diff(descent.totals) >= 0).all()
     assert len(descent.steps) == APPROACH.iterations + 1
@@ -56,16 +70,16 @@ def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, evidence: E
 def test_every_image_keeps_a_hypothesis(hand: Hand, evidence: Evidence) -> None:
     pose = starts((0, 0, 0, 0, 1))
     config = replace(CONFIG, rounds=(Round(APPROACH, keep=1, enter=2), Round(APPROACH, keep=1)))
-    descent = Tournament(hand, evidence, config).run(pose, pose.angles)
+    descent = searched(hand, evidence, config, pose, pose.angles)
     assert sorted(descent.pose.image.tolist()) == [0, 1]
     assert set(descent.converged) == {0, 1}
 
 
 def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, evidence: Evidence) -> None:
     pose = starts().select(np.array([2, 2, 2, 2]))
-    descent = Tournament(hand, evidence, CONFIG).run(pose, pose.angles)
+    descent = searched(hand, evidence, CONFIG, pose, pose.angles)
     assert len(descent.pose) == 1
-    apart = Tournament(hand, evidence, CONFIG).run(starts(), starts().angles)
+    apart = searched(hand, evidence, CONFIG, starts(), starts().angles)
     joints = hand.joints(hand.transforms(apart.pose))
     for row in range(1, len(joints)):
         assert np.linalg.norm(joints[:row] - joints[row], axis=2).mean(axis=1).min() >= SAME_MM
@@ -75,7 +89,7 @@ def test_redrawn_hypotheses_differ_from_the_best_in_one_finger(hand: Hand, evide
     pose = starts()
     pose.angles[:] = np.clip(pose.angles, hand.lower, hand.upper)
     config = replace(CONFIG, rounds=(Round(replace(APPROACH, iterations=1), keep=99, redraws=12),))
-    first = Tournament(hand, evidence, config).run(pose, pose.angles).steps[0]
+    first = searched(hand, evidence, config, pose, pose.angles).steps[0]
     assert len(first.ids) == len(pose) + 12
     fingers = set()
     for row in range(len(pose), len(first.ids)):
@@ -113,14 +127,14 @@ def test_rounds_are_skipped_where_enough_is_explained(hand: Hand, evidence: Evid
     first = Round(APPROACH, keep=3)
     for above, count in ((1e-6, 2), (1e6, 1)):
         config = replace(CONFIG, rounds=(first, Round(APPROACH, keep=2, above=above)))
-        descent = Tournament(hand, evidence, config).run(pose.copy(), pose.angles)
+        descent = searched(hand, evidence, config, pose.copy(), pose.angles)
         assert len(descent.steps) == count * (APPROACH.iterations + 1)
 
 
 def test_a_judged_round_orders_by_what_is_left_unexplained(hand: Hand, evidence: Evidence) -> None:
     pose = starts()
     config = replace(CONFIG, rounds=(Round(APPROACH, keep=3, judged=True),))
-    descent = Tournament(hand, evidence, config).run(pose, pose.angles)
+    descent = searched(hand, evidence, config, pose, pose.angles)
     assert (np.diff(descent.totals) >= 0).all()
     crop, grid = evidence.grids[0]
     vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))
@@ -131,7 +145,7 @@ def test_proportions_are_freed_where_a_round_says_so(hand: Hand, evidence: Evide
     pose = starts()
     free = replace(APPROACH, scale=True, proportions=True)
     config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(free, keep=1)))
-    descent = Tournament(hand, evidence, config).run(pose, pose.angles)
+    descent = searched(hand, evidence, config, pose, pose.angles)
     assert descent.pose.proportions.shape == (1, len(PROPORTION_NAMES))
     assert np.abs(descent.pose.proportions).max() > 0
     assert (descent.steps[0].pose.proportions == 0).all()
@@ -141,7 +155,7 @@ def test_proportions_are_freed_where_a_round_says_so(hand: Hand, evidence: Evide
 def test_progress_is_told_after_every_round(hand: Hand, evidence: Evidence) -> None:
     told: list[tuple[int, int, float]] = []
     config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(APPROACH, keep=1)))
-    descent = Tournament(hand, evidence, config, lambda *values: told.append(values)).run(starts(), starts().angles)
+    descent = searched(hand, evidence, config, starts(), starts().angles, lambda *values: told.append(values))
     assert [values[:2] for values in told] == [(4, 8), (8, 8)]
     assert told[-1][2] == descent.totals[0]
 
@@ -150,7 +164,7 @@ def test_numbers_that_are_none_are_an_error(hand: Hand, evidence: Evidence) -> N
     pose = starts()
     pose.translation[:] = np.nan
     with pytest.raises(NumericalError, match="not finite for any pose"):
-        Tournament(hand, evidence, CONFIG).run(pose, pose.angles)
+        searched(hand, evidence, CONFIG, pose, pose.angles)
 
 
 def test_copies_around_a_pose_are_turned_or_bent(hand: Hand) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from handopt.backend import one_cpu_thread
-from handopt.batch.job import Job
+from handopt.batch.job import Job, batched
 from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.placement import own_device, pin_to_core
 from handopt.errors import WorkerError
@@ -125,18 +125,18 @@ def chunk_size(images: int, workers: int) -> int:
 
 
 def _work(name: str, tasks: list[Task]) -> list[Outcome]:
-    """What a worker does with a chunk: all its images, one after the other, on one thread."""
+    """What a worker does with a chunk: all its images, a batch at a time, on one thread."""
     from distributed import get_worker
 
     worker = get_worker()
     job = worker.plugins[name].job
-    outcomes = []
+    outcomes: dict[Task, Outcome] = {}
     with _one_at_a_time, one_cpu_thread():
-        for task in tasks:
+        for batch in batched(tasks, job.batch_size()):
             if name not in worker.plugins:
                 break  # nobody wants it any more
-            outcomes.append(job.run(task))
-    return outcomes
+            outcomes |= {outcome.task: outcome for outcome in job.run(batch)}
+    return [outcomes[task] for task in tasks if task in outcomes]
 
 
 def _given_up(task: Task) -> Outcome:

@@ -1,13 +1,14 @@
-"""What is the same for all images of a run, and how one image becomes a folder of results."""
+"""What is the same for all images of a run, and how images become folders of results."""
 
 import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from handopt.batch.outcome import SKIPPED, Outcome, Task
 from handopt.batch.source import Source
@@ -18,10 +19,17 @@ from handopt.reader import Frame, Reader
 from handopt.result import FitResult
 
 if TYPE_CHECKING:
+    from handopt.fitting import FitInput
     from handopt.rig import Rig
 
 KEEP, UPDATE, OVERWRITE = "keep", "update", "overwrite"
 
+OF_ONE_IMAGE = ("mask", "box", "center")
+"""Settings of a job that make sense for a single image only."""
+
+BATCH = {"cpu": 8, "cuda": 32}
+
+T = TypeVar("T")
 Progress = Callable[[int, int, float], None]
 
 
@@ -32,7 +40,8 @@ class Job:
     rig: None for the default one. settings: arguments of handopt.fit that are the same for all images. outputs:
     arguments of handopt.save. limits: of the default rig. existing: what to do with results that exist: 'keep' those
     that this job would make again and refuse others, 'update' these, or 'overwrite' all. identity: what results depend
-    on besides the image, as plain values.
+    on besides the image, as plain values. batch: how many images go through the kernels together, None for as many as
+    pay.
     """
 
     reader: Reader
@@ -42,20 +51,36 @@ class Job:
     limits: str
     identity: dict[str, Any]
     existing: str = KEEP
+    batch: int | None = None
+
+    def batch_size(self) -> int:
+        """How many images go through the kernels together. Raises DeviceError."""
+        from handopt.backend import resolve_device
+
+        return self.batch or BATCH[resolve_device(self.settings["device"]).kind]
 
     def on(self, device: str) -> "Job":
         """The same job on another device."""
         return dataclasses.replace(self, settings={**self.settings, "device": device})
 
-    def run(self, task: Task, progress: Progress | None = None) -> Outcome:
-        """Read, fit and save one image, unless it is done already; an error becomes the outcome."""
-        started = time.perf_counter()
-        try:
-            return self._run(task, progress, started)
-        except Exception as error:  # one bad image must not stop the rest
-            return Outcome.of_error(task, error, time.perf_counter() - started)
+    def run(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[Outcome]:
+        """Read images, fit all that are not done already together, and save them; an error becomes an outcome.
 
-    def _run(self, task: Task, progress: Progress | None, started: float) -> Outcome:
+        Gives each outcome when it is there, in any order. progress: called with iterations where it is one image.
+        """
+        ready = []
+        for task in tasks:
+            prepared = _outcome_of(task, partial(self._prepared, task))
+            if isinstance(prepared, Outcome):
+                yield prepared
+            else:
+                ready.append(prepared)
+        for prepared, result in zip(ready, self._fitted(ready, progress), strict=True):
+            yield _outcome_of(prepared.task, partial(self._saved, prepared, result))
+
+    def _prepared(self, task: Task) -> "Outcome | _Prepared":
+        """Read an image, unless it is done already."""
+        started = time.perf_counter()
         source = Source(task.image)
         overwrite = self.existing == OVERWRITE
         if not overwrite and os.path.lexists(task.folder):
@@ -64,12 +89,52 @@ class Job:
                 return standing
             overwrite = True
         check_free(task.folder, overwrite=overwrite)
-        result, notes, document = self._fit(task.image, source, progress, started)
+        frame = self._read(task.image, source)
+        document = json.dumps(source.document(self.identity), indent=2) + "\n"
+        return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
+
+    def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
+        """What the fit makes of each image."""
+        import handopt.fitting
+
+        shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_IMAGE}
+        inputs = [self._input(each) for each in images]
         try:
-            text = json.dumps(document, indent=2) + "\n"
-            save(result, task.folder, **self.outputs, source=text, overwrite=overwrite)
+            if len(images) == 1:
+                return [handopt.fitting.fit(**vars(inputs[0]), **shared, progress=progress)]
+            return [*handopt.fitting.fit_many(inputs, **shared)]
+        except Exception as error:  # one bad image must not stop the rest
+            if len(images) == 1:
+                return [error]
+            return [result for each in images for result in self._fitted([each], None)]
+
+    def _input(self, prepared: "_Prepared") -> "FitInput":
+        """An image with what is known of it."""
+        from handopt.fitting import FitInput
+        from handopt.rig import default_rig
+
+        frame = prepared.frame
+        return FitInput(
+            frame.depth_mm,
+            frame.camera,
+            frame.hand,
+            self.rig or default_rig("left" if frame.hand == "left" else "right", self.limits),
+            image=readable(prepared.task.image),
+            assumptions=frame.assumptions,
+            **{name: self.settings[name] for name in OF_ONE_IMAGE if name in self.settings},
+        )
+
+    def _saved(self, prepared: "_Prepared", result: "FitResult | Exception") -> Outcome:
+        """Write a result down."""
+        if isinstance(result, Exception):
+            raise result
+        task, frame, started = prepared.task, prepared.frame, time.perf_counter()
+        result.seconds = {"read": prepared.seconds, **result.seconds}
+        try:
+            save(result, task.folder, **self.outputs, source=prepared.document, overwrite=prepared.overwrite)
         except OutputError:
-            standing = self._standing(task, source) if self.existing != OVERWRITE and task.folder.is_dir() else None
+            again = self.existing != OVERWRITE and task.folder.is_dir()
+            standing = self._standing(task, prepared.source) if again else None
             if standing is None or not standing.before:
                 raise
             return standing  # another process made it meanwhile
@@ -80,7 +145,8 @@ class Job:
             "residual_mm": result.residual_mm,
             "silhouette_iou": result.silhouette_iou,
         }
-        seconds = time.perf_counter() - started
+        seconds = sum(result.seconds.values()) + time.perf_counter() - started
+        notes = tuple(dict.fromkeys((*frame.assumptions, *result.assumptions)))
         return Outcome.of_result(task, told, seconds, notes=notes, details=_details(result))
 
     def _standing(self, task: Task, source: Source) -> Outcome | None:
@@ -116,30 +182,6 @@ class Job:
         }
         return [RESULT_NAME, "mesh.glb", "history.csv", *(name for key, name in names.items() if self.outputs[key])]
 
-    def _fit(
-        self, image: Path, source: Source, progress: Progress | None, started: float
-    ) -> tuple[FitResult, tuple[str, ...], dict[str, Any]]:
-        """The result, what was assumed, and what it was made of."""
-        import handopt.fitting
-        from handopt.rig import default_rig
-
-        frame = self._read(image, source)
-        document = source.document(self.identity)
-        reading = time.perf_counter() - started
-        rig = self.rig or default_rig("left" if frame.hand == "left" else "right", self.limits)
-        result = handopt.fitting.fit(
-            frame.depth_mm,
-            frame.camera,
-            hand=frame.hand,
-            rig=rig,
-            image=readable(image),
-            assumptions=frame.assumptions,
-            progress=progress,
-            **self.settings,
-        )
-        result.seconds = {"read": reading, **result.seconds}
-        return result, tuple(dict.fromkeys((*frame.assumptions, *result.assumptions))), document
-
     def _read(self, image: Path, source: Source) -> Frame:
         try:
             frame = self.reader.read(image)
@@ -148,6 +190,33 @@ class Job:
             raise
         source.check()
         return frame
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image that was read. document: what its result is made of, as JSON; seconds: of reading it."""
+
+    task: Task
+    source: Source
+    frame: Frame
+    document: str
+    overwrite: bool
+    seconds: float
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Parts of a sequence, of this size but for the last."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
+    """What the work gives, or the outcome of an image whose work raises an error."""
+    started = time.perf_counter()
+    try:
+        return work()
+    except Exception as error:  # one bad image must not stop the rest
+        return Outcome.of_error(task, error, time.perf_counter() - started)
 
 
 def readable(path: Path) -> str:

@@ -1,14 +1,15 @@
 """Worker processes on this machine: each reads, fits and writes images on one thread of its own."""
 
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
@@ -26,22 +27,22 @@ READY = "ready"
 
 @dataclass
 class _Worker:
-    """A process, the line to it, and the image that it is at. warm: it has started, and can work."""
+    """A process, the line to it, and the images that it is at. warm: it has started, and can work."""
 
     process: SpawnProcess
     connection: "Connection[Any, Any]"
-    task: Task | None = None
+    tasks: list[Task] = field(default_factory=list)
     warm: bool = False
 
 
-def in_processes(job: Job, tasks: Iterable[Task], count: int) -> Iterator[Outcome]:
-    """Run the tasks in `count` processes and give each outcome when it is there.
+def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcome]:
+    """Run the tasks in `count` processes, each a batch at a time, and give each outcome when it is there.
 
-    A process that dies is replaced, and its image tried once more. Raises WorkerError where none can start.
+    A process that dies is replaced, and its images are tried once more, each alone. Raises WorkerError where no process
+    can start.
     """
     context = multiprocessing.get_context("spawn")
-    queue, again = iter(tasks), deque[Task]()
-    lost: dict[Task, int] = {}
+    queue = _Queue(tasks, job.batch_size(), count)
     workers: list[_Worker] = []
     try:
         for _ in range(count):
@@ -53,53 +54,71 @@ def in_processes(job: Job, tasks: Iterable[Task], count: int) -> Iterator[Outcom
                     message = worker.connection.recv()
                 except (EOFError, OSError):
                     workers.remove(worker)
-                    outcome = _after_death(worker, lost, again)
-                    if outcome is not None:
-                        yield outcome
+                    yield from _after_death(worker, queue)
                     workers.append(_started(context, job))
                     continue
-                worker.warm, worker.task = True, None
-                if message != READY:
+                if message == READY:
+                    worker.warm = True
+                    _next(worker, queue, workers)
+                else:
+                    worker.tasks.remove(message.task)
                     yield message
-                _next(worker, queue, again, workers)
     finally:
         _stop(workers)
 
 
-def _next(worker: _Worker, queue: Iterator[Task], again: deque[Task], workers: list[_Worker]) -> None:
-    """Give a worker its next image, or let it go."""
-    task = again.popleft() if again else next(queue, None)
+class _Queue:
+    """Tasks that are still to be done, and how often each was lost with a process."""
+
+    def __init__(self, tasks: Sequence[Task], batch: int, workers: int) -> None:
+        self._tasks, self._batch, self._workers = deque(tasks), batch, workers
+        self._again: deque[Task] = deque()
+        self._lost: dict[Task, int] = {}
+
+    def take(self) -> list[Task]:
+        """The next batch, smaller at the end so that all processes have something to do, or nothing."""
+        if self._again:
+            return [self._again.popleft()]
+        size = min(self._batch, math.ceil(len(self._tasks) / self._workers))
+        return [self._tasks.popleft() for _ in range(size)]
+
+    def lose(self, task: Task) -> bool:
+        """Put a task that was lost back; False where that has happened often enough."""
+        self._lost[task] = self._lost.get(task, 0) + 1
+        if self._lost[task] < TRIES:
+            self._again.append(task)
+            return True
+        return False
+
+
+def _next(worker: _Worker, queue: _Queue, workers: list[_Worker]) -> None:
+    """Give a worker its next images, or let it go."""
+    worker.tasks = queue.take()
     try:
-        worker.connection.send(task)
+        worker.connection.send(worker.tasks)
     except OSError:  # it has just died, which the next wait will tell
-        worker.task = task
         return
-    worker.task = task
-    if task is None:
+    if not worker.tasks:
         worker.process.join(PATIENCE_S)
         worker.connection.close()
         workers.remove(worker)
 
 
-def _after_death(worker: _Worker, lost: dict[Task, int], again: deque[Task]) -> Outcome | None:
-    """Put the image of a dead worker back into the queue, or give it up."""
+def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
+    """Put the images of a dead worker back into the queue, or give them up."""
     worker.process.join(PATIENCE_S)
     worker.connection.close()
     code = worker.process.exitcode
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     if not worker.warm:
         raise WorkerError(f"a worker process could not start ({how}); work in this process with --jobs 1")
-    task = worker.task
-    if task is None:
-        return None
-    lost[task] = lost.get(task, 0) + 1
-    if lost[task] < TRIES:
-        again.append(task)
-        return None
     why = "the process that worked on it was killed, perhaps for want of memory"
     if code != -signal.SIGKILL:
         why = "the process that worked on it crashed"
-    return Outcome(task, FAILED, error=f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer --jobs")
+    for task in worker.tasks:
+        if not queue.lose(task):
+            told = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer --jobs"
+            yield Outcome(task, FAILED, error=told)
 
 
 def _started(context: SpawnContext, job: Job) -> _Worker:
@@ -138,15 +157,17 @@ def _stop(workers: list[_Worker]) -> None:
 
 
 def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
-    """What a worker process does: outcomes for tasks, until it gets None or nobody is there any more."""
+    """What a worker process does: outcomes for tasks, until it gets none or nobody is there any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the first one decides
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job = job.on(own_device(job.settings["device"]))
     with suppress(EOFError, OSError):
         connection.send(READY)
-        while (task := connection.recv()) is not None:
-            connection.send(job.run(task))
+        while tasks := connection.recv():
+            for outcome in job.run(tasks):
+                connection.send(outcome)
+            connection.send(READY)
 
 
 def _end_with_parent() -> None:

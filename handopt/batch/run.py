@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-from handopt.batch.job import Job, Progress
+from handopt.batch.job import Job, Progress, batched
 from handopt.batch.outcome import Outcome, Task
 from handopt.batch.placement import usable_cores
 from handopt.output.aside import remove_stale
@@ -54,7 +54,7 @@ def _outcomes(
         from handopt.batch.pool import in_processes
 
         return in_processes(job, tasks, count)
-    return (job.run(task, progress) for task in tasks)
+    return (outcome for batch in batched(tasks, job.batch_size()) for outcome in job.run(batch, progress))
 
 
 def _clear_up(tasks: Sequence[Task]) -> None:

@@ -81,7 +81,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Replace only results of another content of the image, of other settings, or without a file that is asked "
     "for now.",
 )
-@option("Output", "--no-renders", is_flag=True, help="Leave out the renders of every iteration.")
+@option(
+    "Output",
+    "--renders/--no-renders",
+    default=None,
+    help="Also write a render of every iteration.  [default: of a single image]",
+)
 @option("Output", "--no-overlay", is_flag=True, help="Leave out overlay.png, which takes a quarter of the time.")
 @option("Output", "--video", is_flag=True, help="Also write optimisation.mp4.")
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
@@ -96,6 +101,13 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.IntRange(min=1),
     metavar="N",
     help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
+)
+@option(
+    "Many images",
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images that a process fits together, which is faster and gives the same results.  [default: 8, on a GPU 32]",
 )
 @option(
     "Many images",

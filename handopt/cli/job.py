@@ -47,13 +47,14 @@ def make_job(options: dict[str, Any], images: int) -> "Job":
             **{name: options[name] for name in ("box", "center", "shape", "device", "seed")},
         },
         outputs={
-            "renders": not options["no_renders"],
+            "renders": images == 1 if options["renders"] is None else options["renders"],
             "overlay": not options["no_overlay"],
             **{name: options[name] for name in ("video", "ply", "obj")},
         },
         limits=options["limits"],
         identity=_identity(options, config.to_dict()),
         existing=OVERWRITE if options["overwrite"] else UPDATE if options["update"] else KEEP,
+        batch=options["batch"],
     )
 
 

@@ -14,7 +14,7 @@ from handopt.explain import explain
 from handopt.hand import Hand, Pose
 from handopt.optimise.descend import Descent, Step, best_rows
 from handopt.optimise.fingers import GRIDS, ROWS
-from handopt.optimise.levenberg import LeastSquares, levenberg
+from handopt.optimise.lockstep import Ask, Search
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -49,19 +49,18 @@ class Field:
 class Tournament:
     """Runs the rounds of config.rounds and keeps a record of every iteration of every hypothesis."""
 
-    def __init__(self, hand: Hand, evidence: Evidence, config: Config, progress: Progress | None = None) -> None:
-        """hand: with all its vertices; rounds ask for fewer."""
-        self.config, self.hand, self.evidence, self._progress = config, hand, evidence, progress
-        self._problems = {
-            count: LeastSquares(hand.coarse(count) if count else hand, evidence, config)
-            for count in {stage.approach.vertices for stage in config.rounds}
-        }
+    def __init__(
+        self, hand: Hand, evidence: Evidence, config: Config, progress: Progress | None = None, number: int = 0
+    ) -> None:
+        """hand: with all its vertices; rounds ask for fewer. number: of the search, where one follows another."""
+        self.config, self.hand, self.evidence = config, hand, evidence
+        self._progress, self._number = progress, number
         self._steps: list[Step] = []
         self._parents: dict[int, int] = {}
         self._next = 0
         self._shaped = False
 
-    def run(self, starts: Pose, expected: Array) -> Descent:
+    def search(self, starts: Pose, expected: Array) -> Search[Descent]:
         """From starts to survivors, best first and at least one of each image.
 
         expected: (B, 15, 3) rad, the angles that the pose prior expects of each start.
@@ -72,15 +71,14 @@ class Tournament:
         for number, stage in enumerate(self.config.rounds):
             if stage.above and number and self._unexplained(field.pose).min() < stage.above:
                 continue
-            problem = self._problems[stage.approach.vertices]
             if stage.approach.proportions:
                 field.pose = self._with_proportions(field.pose)
             if stage.enter:
-                costs = _finite(to_numpy(problem.cost(field.pose, stage.approach, field.expected)))
-                field = field.select(best_rows(costs, field.images, stage.enter), self.hand)
+                _, costs = yield Ask((self._number, number, 0), field.pose, stage.approach, field.expected)
+                field = field.select(best_rows(_finite(to_numpy(costs)), field.images, stage.enter), self.hand)
             if stage.redraws:
                 field = self._bred(field, stage)
-            self._descend(problem, number, stage, field)
+            yield from self._descend(number, stage, field)
             if stage.judged:
                 field.costs = self._unexplained(field.pose)
             field = field.select(self._distinct(field, stage.keep), self.hand)
@@ -96,7 +94,7 @@ class Tournament:
         costs = [_finite(step.total)[to_numpy(step.pose.image) == image].min(initial=np.inf) for step in last]
         return bool(costs[len(costs) // 2] - costs[-1] <= SETTLED * costs[-1])
 
-    def _descend(self, problem: LeastSquares, number: int, stage: Round, field: Field) -> None:
+    def _descend(self, number: int, stage: Round, field: Field) -> Search[None]:
         """Let all hypotheses descend."""
 
         def record(at: Pose, terms: dict[str, Array]) -> None:
@@ -104,8 +102,9 @@ class Tournament:
             recorded = self._with_proportions(at) if self._shaped else at
             self._steps.append(Step(number, self.config.render_px, 1.0, field.ids, recorded, host))
 
-        field.pose, system = levenberg(problem, field.pose, stage.approach, record, field.expected)
-        field.costs = _finite(to_numpy(system.cost))
+        turn = (self._number, number, 1)
+        field.pose, costs = yield Ask(turn, field.pose, stage.approach, field.expected, record)
+        field.costs = _finite(to_numpy(costs))
         if not np.isfinite(field.costs).any():
             raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
 

@@ -1,0 +1,151 @@
+"""Searches in lockstep: what several of them ask of the kernels at the same time is computed in one batch.
+
+A search is a generator that yields what it asks and is sent the answer. Poses are computed independently of each other,
+so that an answer has the same bits whichever searches run beside it.
+"""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from handopt.backend import Array, namespace, one_cpu_thread
+from handopt.config import Approach, Config
+from handopt.errors import HandoptError
+from handopt.evidence import Evidence
+from handopt.hand import Hand, Pose
+from handopt.optimise.levenberg import LeastSquares, levenberg
+
+Record = Callable[[Pose, dict[str, Array]], None]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a search asks of poses of its own images.
+
+    turn: searches with the lowest turn are served first, and those with the same one together. record: called with the
+    poses and their terms at the start and after every iteration of a descent; None asks what the poses cost as they
+    are. expected: (B, 15, 3) rad, the angles that the pose prior expects of each.
+    """
+
+    turn: tuple[int, ...]
+    pose: Pose
+    approach: Approach
+    expected: Array
+    record: Record | None = None
+
+
+Answer = tuple[Pose, Array]
+"""The poses where they have descended to, and their costs (B,)."""
+Search = Generator[Ask, Answer, Found]
+
+
+class Clock:
+    """Seconds that each stage of one search took, its share of what was computed for several included."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._open = 0.0
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on counting."""
+        self._since = time.perf_counter()
+
+    def pause(self, share: float = 0.0) -> None:
+        """Stop counting, and add a share of what others count."""
+        now = time.perf_counter()
+        self._open += now - self._since + share
+        self._since = now
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap."""
+        self.pause()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self._open
+        self._open = 0.0
+
+
+class Lockstep:
+    """The least squares that searches ask about, each with images of its own."""
+
+    def __init__(self, hand: Hand, evidence: Sequence[Evidence], config: Config) -> None:
+        """hand: with all its vertices; approaches ask for fewer. evidence: of each search, whose images it numbers."""
+        self._hand, self._config = hand, config
+        self._evidence = evidence[0] if len(evidence) == 1 else Evidence.joined(evidence)
+        self._first = np.cumsum([0, *(len(each.grids) for each in evidence)])
+        self._problems: dict[int, LeastSquares] = {}
+
+    def run(self, searches: Sequence[Search[Found]], clocks: Sequence[Clock]) -> list[Found | HandoptError]:
+        """What each search returns, or the error that ended it. clocks: of each."""
+        found: dict[int, Found | HandoptError] = {}
+        asked: dict[int, Ask] = {}
+
+        def go_on(index: int, answer: Answer | None) -> None:
+            clocks[index].resume()
+            try:
+                asked[index] = next(searches[index]) if answer is None else searches[index].send(answer)
+            except StopIteration as end:
+                found[index] = end.value
+            except HandoptError as error:
+                found[index] = error
+            clocks[index].pause()
+
+        for index in range(len(searches)):
+            go_on(index, None)
+        while asked:
+            first = min(asked, key=lambda index: (asked[index].turn, index))
+            served = [index for index in sorted(asked) if _together(asked[index], asked[first])]
+            asks = {index: asked.pop(index) for index in served}
+            started = time.perf_counter()
+            answers = self._answer(asks)
+            each = (time.perf_counter() - started) / sum(len(ask.pose) for ask in asks.values())
+            for (index, ask), answer in zip(asks.items(), answers, strict=True):
+                clocks[index].resume()
+                clocks[index].pause(each * len(ask.pose))
+                go_on(index, answer)
+        return [found[index] for index in range(len(searches))]
+
+    def _answer(self, asks: dict[int, Ask]) -> list[Answer]:
+        """Compute what some searches ask in one batch, and take it apart again."""
+        xp = namespace(self._hand.device)
+        ask = next(iter(asks.values()))
+        ends = np.cumsum([len(each.pose) for each in asks.values()])
+        parts = [slice(end - len(each.pose), end) for end, each in zip(ends, asks.values(), strict=True)]
+        pose = Pose.all_of([replace(each.pose, image=each.pose.image + self._first[i]) for i, each in asks.items()])
+        pose.image = pose.image.astype(np.int32)
+        expected = xp.concatenate([each.expected for each in asks.values()])
+
+        def part_of(joined: Pose, index: int, part: slice) -> Pose:
+            return replace(joined.part(part), image=asks[index].pose.image)
+
+        def record(at: Pose, terms: dict[str, Array]) -> None:
+            for (index, each), part in zip(asks.items(), parts, strict=True):
+                assert each.record is not None
+                each.record(part_of(at, index, part), {name: term[part] for name, term in terms.items()})
+
+        problem = self._problem(ask.approach.vertices)
+        with one_cpu_thread():
+            if ask.record is None:
+                cost = problem.cost(pose, ask.approach, expected)
+            else:
+                pose, system = levenberg(problem, pose, ask.approach, record, expected)
+                cost = system.cost
+        return [(part_of(pose, index, part), cost[part]) for index, part in zip(asks, parts, strict=True)]
+
+    def _problem(self, vertices: int) -> LeastSquares:
+        if vertices not in self._problems:
+            hand = self._hand.coarse(vertices) if vertices else self._hand
+            self._problems[vertices] = LeastSquares(hand, self._evidence, self._config)
+        return self._problems[vertices]
+
+
+def _together(one: Ask, other: Ask) -> bool:
+    """Whether two searches ask the same of their poses."""
+    if one is other:
+        return True
+    return (one.turn, one.approach, one.record is None, one.pose.proportions.shape[1:]) == (
+        *(other.turn, other.approach, other.record is None, other.pose.proportions.shape[1:]),
+    )

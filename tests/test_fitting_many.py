@@ -1,0 +1,106 @@
+"""Several images through the kernels together: each result is that of the image alone, to the bit."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from compare import assert_same_bits
+from examples import QUICK, example
+from opcheck import Place
+
+from handopt.config import Config
+from handopt.errors import ConfigError, DeviceError, NumericalError, ObservationError, ShapeError
+from handopt.fitting import FitInput, fit, fit_many
+from handopt.result import FitResult
+
+NAMES = ("open", "left", "pinch", "back")
+ARRAYS = ("joints_mm", "vertices_mm", "angles_rad", "rotation", "rest_mm", "renders", "target", "joint_uncertainty_mm")
+
+
+def given(name: str, **changes: Any) -> FitInput:
+    one = example(name)
+    return FitInput(**{"depth_mm": one.depth_mm, "camera": one.camera, "hand": one.hand, "image": name, **changes})
+
+
+def assert_same_fit(one: object, other: object) -> None:
+    assert isinstance(one, FitResult)
+    assert isinstance(other, FitResult)
+    for name in ARRAYS:
+        assert_same_bits(getattr(one, name), getattr(other, name), name)
+    assert one.history.keys() == other.history.keys()
+    for name, values in one.history.items():
+        assert_same_bits(values, other.history[name], name)
+    for name in ("hand", "status", "confidence", "unexplained", "terms", "iterations", "image", "assumptions"):
+        assert getattr(one, name) == getattr(other, name), name
+    for own, theirs in zip(one.alternatives, other.alternatives, strict=True):
+        assert_same_bits(own.joints_mm, theirs.joints_mm, "alternatives")
+
+
+def test_results_are_those_of_each_image_alone(device: Place) -> None:
+    """Both sides, and images of which some are searched twice and some have fingers redrawn."""
+    images = [given(name) for name in NAMES] + [given("back", hand="auto")]
+    rounds = tuple(replace(each, above=0.08 if each.above else 0.0) for each in Config().rounds)
+    config = replace(Config(), proposals=24, retry=0.07, rounds=rounds)
+    place = str(device.device)
+    together = fit_many(images, config=config, device=place)
+    for image, result in zip(images, together, strict=True):
+        assert_same_fit(result, fit(**vars(image), config=config, device=place))
+    results = [result for result in together if isinstance(result, FitResult)]
+    assert len({result.iterations for result in results}) > 1, "not all had fingers redrawn"
+    unexplained = [result.unexplained for result in results]
+    assert min(unexplained) < config.retry < max(unexplained), "not all were searched twice"
+
+
+@pytest.mark.parametrize("settings", [{"config": QUICK}, {"config": QUICK, "shape": "vertices"}, {"shape": "none"}])
+def test_every_solver_and_shape_can_do_it(settings: dict[str, Any]) -> None:
+    images = [given("open"), given("left")]
+    for image, result in zip(images, fit_many(images, device="cpu", seed=3, **settings), strict=True):
+        assert_same_fit(result, fit(**vars(image), device="cpu", seed=3, **settings))
+
+
+def test_an_image_that_cannot_be_fitted_has_its_error_and_the_others_their_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from handopt.optimise.tournament import Tournament
+
+    search = Tournament.search
+
+    def spoilt(self: Tournament, starts: Any, expected: Any) -> Any:
+        if len(self.evidence.grids) == 2:  # both sides of the one whose hand is not known
+            starts.translation[:] = np.nan
+        return search(self, starts, expected)
+
+    monkeypatch.setattr(Tournament, "search", spoilt)
+    images = [
+        given("open"),
+        given("open", depth_mm=np.zeros_like(example("open").depth_mm)),
+        given("back", depth_mm=np.zeros((3, 4))),
+        given("open", hand="auto"),
+        given("left"),
+    ]
+    found = fit_many(images, config=replace(Config(), proposals=8), device="cpu")
+    kinds = [type(each) for each in found]
+    assert kinds == [FitResult, ObservationError, ShapeError, NumericalError, FitResult]
+    assert [each.image for each in found if isinstance(each, FitResult)] == ["open", "left"]
+
+
+def test_seconds_are_shared_out() -> None:
+    images = [given("open"), given("open")]
+    one, other = fit_many(images, device="cpu")
+    assert isinstance(one, FitResult)
+    assert isinstance(other, FitResult)
+    assert set(one.seconds) == {"observe", "evidence", "starts", "tournament", "choose", "measure"}
+    ratio = one.seconds["tournament"] / other.seconds["tournament"]
+    assert 0.2 < ratio < 5, "they do the same"
+
+
+def test_nothing_is_nothing_and_settings_are_checked_at_once() -> None:
+    assert fit_many([]) == []
+    for settings, error in (
+        ({"shape": "odd"}, ConfigError),
+        ({"seed": -1}, ConfigError),
+        ({"device": "odd"}, DeviceError),
+    ):
+        with pytest.raises(error):
+            fit_many([], **settings)  # type: ignore[arg-type]
