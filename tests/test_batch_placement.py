@@ -1,6 +1,7 @@
 """Slots: each worker process has a core or GPU of its own, and gives it back when it ends."""
 
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -83,3 +84,25 @@ def test_no_gpu_is_counted_where_cuda_cannot_be_used(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(backend, "cuda_problem", lambda: "CuPy is not installed")
     assert backend.cuda_devices() == 0
     assert own_device("auto") == "auto"
+
+
+@pytest.mark.process
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_memory_is_kept_where_dask_would_have_it_given_back() -> None:
+    code = """
+import resource, sys
+import numpy as np
+from handopt.batch.placement import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(200):
+    np.ones(1 << 17)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    faults = {
+        word: int(subprocess.check_output([sys.executable, "-c", code, word], env=environment, text=True))
+        for word in ("keep", "lose")
+    }
+    assert faults["keep"] < faults["lose"] / 10

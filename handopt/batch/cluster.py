@@ -14,7 +14,7 @@ from typing import Any
 from handopt.backend import one_cpu_thread
 from handopt.batch.job import Job, batched
 from handopt.batch.outcome import FAILED, Outcome, Task
-from handopt.batch.placement import own_device, pin_to_core
+from handopt.batch.placement import keep_memory, own_device, pin_to_core
 from handopt.errors import WorkerError
 
 CHUNK = 16  # images; a few seconds of work
@@ -33,7 +33,8 @@ class _Setup:
         self.name, self.job = name, job
 
     def setup(self, worker: Any) -> None:
-        """Take a core or a GPU of one's own."""
+        """Take a core or a GPU of one's own, and what makes work quick."""
+        keep_memory()
         self.job = self.job.on(own_device(self.job.settings["device"]))
         if self.job.settings["device"] in ("auto", "cpu") and _threads(worker) == 1:
             pin_to_core()

@@ -1,10 +1,15 @@
 """Which core or GPU a worker process takes: each has a slot on the machine, which the process holds until it ends."""
 
+import ctypes
 import fcntl
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+KEPT_BYTES = 1 << 25
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_... of glibc's malloc.h
 
 _held: dict[str, tuple[int, str]] = {}
 
@@ -58,6 +63,17 @@ def pin_to_core() -> int | None:
         return None
     os.sched_setaffinity(0, {int(slot)})
     return int(slot)
+
+
+def keep_memory() -> None:
+    """Let this process keep memory that it frees for the next image, where its C library is glibc.
+
+    Dask lets its workers give back all that they free, which costs a third of the time of a fit.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            mallopt(parameter, KEPT_BYTES)
 
 
 def own_device(device: str) -> str:
