@@ -62,8 +62,9 @@ class FakeFit:
             **{"image": arguments["image"], "assumptions": tuple(arguments["assumptions"]), **self.changes},
         )
 
-    def many(self, images: Sequence[FitInput], **settings: Any) -> list[FitResult]:
+    def many(self, images: Sequence[FitInput], batch: int, **settings: Any) -> list[FitResult]:
         """Stands in for handopt.fitting.fit_many."""
+        assert len(images) <= batch
         return [self(**vars(image), **settings) for image in images]
 
 

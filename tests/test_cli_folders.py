@@ -143,7 +143,7 @@ def test_results_of_another_image_or_other_settings_are_skipped_until_updated(
     assert fit(images, "-o", out, "--no-renders", "--update").exit_code == 0
     assert fitted(fake_fit) == ["a.png"]
     assert "has no renders" in fit(images, "-o", out, "--renders").stderr
-    assert fit(images, "-o", out, "--update").exit_code == 0
+    assert fit(images, "-o", out, "--renders", "--update").exit_code == 0
     assert fitted(fake_fit) == ["a.png", "b.png"]
     write_camera(images, unit_mm=2)
     assert "was made of another content of camera.json" in fit(images, "-o", out).stderr

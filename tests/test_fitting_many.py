@@ -55,7 +55,8 @@ def test_results_are_those_of_each_image_alone(device: Place) -> None:
 @pytest.mark.parametrize("settings", [{"config": QUICK}, {"config": QUICK, "shape": "vertices"}, {"shape": "none"}])
 def test_every_solver_and_shape_can_do_it(settings: dict[str, Any]) -> None:
     images = [given("open"), given("left")]
-    for image, result in zip(images, fit_many(images, device="cpu", seed=3, **settings), strict=True):
+    images.append(given("pinch"))
+    for image, result in zip(images, fit_many(images, device="cpu", seed=3, batch=2, **settings), strict=True):
         assert_same_fit(result, fit(**vars(image), device="cpu", seed=3, **settings))
 
 
@@ -100,6 +101,7 @@ def test_nothing_is_nothing_and_settings_are_checked_at_once() -> None:
     for settings, error in (
         ({"shape": "odd"}, ConfigError),
         ({"seed": -1}, ConfigError),
+        ({"batch": 0}, ConfigError),
         ({"device": "odd"}, DeviceError),
     ):
         with pytest.raises(error):

@@ -27,8 +27,6 @@ KEEP, UPDATE, OVERWRITE = "keep", "update", "overwrite"
 OF_ONE_IMAGE = ("mask", "box", "center")
 """Settings of a job that make sense for a single image only."""
 
-BATCH = {"cpu": 8, "cuda": 32}
-
 T = TypeVar("T")
 Progress = Callable[[int, int, float], None]
 
@@ -56,6 +54,7 @@ class Job:
     def batch_size(self) -> int:
         """How many images go through the kernels together. Raises DeviceError."""
         from handopt.backend import resolve_device
+        from handopt.fitting import BATCH
 
         return self.batch or BATCH[resolve_device(self.settings["device"]).kind]
 
@@ -102,7 +101,7 @@ class Job:
         try:
             if len(images) == 1:
                 return [handopt.fitting.fit(**vars(inputs[0]), **shared, progress=progress)]
-            return [*handopt.fitting.fit_many(inputs, **shared)]
+            return [*handopt.fitting.fit_many(inputs, **shared, batch=len(inputs))]
         except Exception as error:  # one bad image must not stop the rest
             if len(images) == 1:
                 return [error]

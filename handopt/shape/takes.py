@@ -11,7 +11,7 @@ from handopt.camera import Camera
 from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError, ShapeError
-from handopt.fitting import fit
+from handopt.fitting import FitInput, fit_many
 from handopt.hand import MIRROR, Pose
 from handopt.observation import Observation
 from handopt.result import FitResult
@@ -29,6 +29,8 @@ SIZE_APART: Final = 0.10
 """Relative difference of a hand's size from the median of all above which an image is left out."""
 SIZES_SPREAD: Final = 0.065
 """Standard deviation of the sizes' logarithms above which the images show different people."""
+TOGETHER: Final = 8
+"""Images that are fitted together; progress is told after each such part."""
 
 
 @dataclass(frozen=True)
@@ -91,28 +93,19 @@ def take_all(
     """
     if not frames:
         raise ShapeError("frames: expected at least one image")
-    takes, left_out, errors = [], [], []
-    for number, frame in enumerate(frames):
-        try:
-            takes.append(_take(frame, hand, rig, config, device, seed))
-        except HandoptError as error:
-            if not isinstance(error, ObservationError):
-                raise
-            left_out.append(LeftOut(frame.name, str(error)))
-            errors.append(error)
-        if progress is not None:
-            progress(number + 1)
+    settings = {"config": config, "device": device, "seed": seed}
+    takes, left_out = _taken(frames, hand, rig, settings, progress)
     if hand == "auto" and takes:
         takes, others = _one_side(takes)
         left_out += others
-        by_name = {frame.name: frame for frame in frames}
         side = _side_of(takes)
         if rig is not None and rig.side != side:
             rig = rig.mirrored()
-        takes = [
-            each if each.fit.hand == side else _take(by_name[each.name], side, rig, config, device, seed)
-            for each in takes
-        ]
+        wrong = {take.name for take in takes if take.fit.hand != side}
+        again, others = _taken([frame for frame in frames if frame.name in wrong], side, rig, settings)
+        left_out += others
+        mended = {take.name: take for take in again}
+        takes = [mended.get(take.name, take) for take in takes if take.name not in wrong or take.name in mended]
     if not takes:
         raise ObservationError(
             "none of the images shows enough of a hand: "
@@ -121,11 +114,34 @@ def take_all(
     return takes, left_out
 
 
-def _take(frame: Frame, hand: str, rig: Rig | None, config: Config, device: str, seed: int) -> Take:
-    result = fit(
-        frame.depth_mm, frame.camera, hand=hand, rig=rig, config=config, device=device, seed=seed, image=frame.name,
-        assumptions=frame.assumptions,
-    )  # fmt: skip
+def _taken(
+    frames: Sequence[Frame],
+    hand: str,
+    rig: Rig | None,
+    settings: dict[str, Any],
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[Take], list[LeftOut]]:
+    """Fit frames by themselves; those that cannot be used, and why. Raises HandoptError where settings are wrong."""
+    takes, left_out = [], []
+    for first in range(0, len(frames), TOGETHER):
+        some = frames[first : first + TOGETHER]
+        inputs = [
+            FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, assumptions=each.assumptions)
+            for each in some
+        ]
+        for frame, result in zip(some, fit_many(inputs, batch=len(some), **settings), strict=True):
+            try:
+                takes.append(_take(frame, result))
+            except ObservationError as error:
+                left_out.append(LeftOut(frame.name, str(error)))
+        if progress is not None:
+            progress(first + len(some))
+    return takes, left_out
+
+
+def _take(frame: Frame, result: FitResult | HandoptError) -> Take:
+    if isinstance(result, HandoptError):
+        raise result
     pixels, area = len(result.observation.points_mm), result.observation.area_cm2
     if pixels < MIN_PIXELS or area < MIN_AREA_CM2:
         raise ObservationError(
