@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from handopt.backend import Array, namespace, one_cpu_thread
+from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
 from handopt.config import Approach, Config
 from handopt.errors import HandoptError
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose
 from handopt.optimise.levenberg import LeastSquares, levenberg
 
-Record = Callable[[Pose, dict[str, Array]], None]
+Reals = NDArray[np.floating]
+Record = Callable[[Pose, dict[str, Reals]], None]
 Found = TypeVar("Found")
 
 
@@ -27,8 +29,8 @@ class Ask:
     """What a search asks of poses of its own images.
 
     turn: searches with the lowest turn are served first, and those with the same one together. record: called with the
-    poses and their terms at the start and after every iteration of a descent; None asks what the poses cost as they
-    are. expected: (B, 15, 3) rad, the angles that the pose prior expects of each.
+    poses and on the host their terms at the start and after every iteration of a descent; None asks what the poses cost
+    as they are. expected: (B, 15, 3) rad, the angles that the pose prior expects of each.
     """
 
     turn: tuple[int, ...]
@@ -38,8 +40,8 @@ class Ask:
     record: Record | None = None
 
 
-Answer = tuple[Pose, Array]
-"""The poses where they have descended to, and their costs (B,)."""
+Answer = tuple[Pose, Reals]
+"""The poses where they have descended to, and on the host their costs (B,)."""
 Search = Generator[Ask, Answer, Found]
 
 
@@ -122,9 +124,10 @@ class Lockstep:
             return replace(joined.part(part), image=asks[index].pose.image)
 
         def record(at: Pose, terms: dict[str, Array]) -> None:
+            host = {name: to_numpy(term) for name, term in terms.items()}
             for (index, each), part in zip(asks.items(), parts, strict=True):
                 assert each.record is not None
-                each.record(part_of(at, index, part), {name: term[part] for name, term in terms.items()})
+                each.record(part_of(at, index, part), {name: term[part] for name, term in host.items()})
 
         problem = self._problem(ask.approach.vertices)
         with one_cpu_thread():
@@ -133,7 +136,8 @@ class Lockstep:
             else:
                 pose, system = levenberg(problem, pose, ask.approach, record, expected)
                 cost = system.cost
-        return [(part_of(pose, index, part), cost[part]) for index, part in zip(asks, parts, strict=True)]
+        costs = to_numpy(cost)
+        return [(part_of(pose, index, part), costs[part]) for index, part in zip(asks, parts, strict=True)]
 
     def _problem(self, vertices: int) -> LeastSquares:
         if vertices not in self._problems:

@@ -14,7 +14,7 @@ from handopt.explain import explain
 from handopt.hand import Hand, Pose
 from handopt.optimise.descend import Descent, Step, best_rows
 from handopt.optimise.fingers import GRIDS, ROWS
-from handopt.optimise.lockstep import Ask, Search
+from handopt.optimise.lockstep import Ask, Reals, Search
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -75,7 +75,7 @@ class Tournament:
                 field.pose = self._with_proportions(field.pose)
             if stage.enter:
                 _, costs = yield Ask((self._number, number, 0), field.pose, stage.approach, field.expected)
-                field = field.select(best_rows(_finite(to_numpy(costs)), field.images, stage.enter), self.hand)
+                field = field.select(best_rows(_finite(costs), field.images, stage.enter), self.hand)
             if stage.redraws:
                 field = self._bred(field, stage)
             yield from self._descend(number, stage, field)
@@ -97,14 +97,14 @@ class Tournament:
     def _descend(self, number: int, stage: Round, field: Field) -> Search[None]:
         """Let all hypotheses descend."""
 
-        def record(at: Pose, terms: dict[str, Array]) -> None:
-            host = {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}
+        def record(at: Pose, terms: dict[str, Reals]) -> None:
+            doubles = {name: term.astype(np.float64) for name, term in terms.items()}
             recorded = self._with_proportions(at) if self._shaped else at
-            self._steps.append(Step(number, self.config.render_px, 1.0, field.ids, recorded, host))
+            self._steps.append(Step(number, self.config.render_px, 1.0, field.ids, recorded, doubles))
 
         turn = (self._number, number, 1)
         field.pose, costs = yield Ask(turn, field.pose, stage.approach, field.expected, record)
-        field.costs = _finite(to_numpy(costs))
+        field.costs = _finite(costs)
         if not np.isfinite(field.costs).any():
             raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
 
