@@ -9,7 +9,7 @@ import pytest
 from factories import fit_result
 
 from handopt.output import colour, renders
-from handopt.output.renders import DIFFERENCE_SPAN_MM, GAP_PX, LINE_PX, FramePainter, encode_png, palette, write_renders
+from handopt.output.renders import DIFFERENCE_SPAN_MM, GAP_PX, LINE_PX, FramePainter, palette, write_renders
 from handopt.result import FitResult
 
 
@@ -84,12 +84,6 @@ def test_an_observation_without_a_hand_is_painted_empty() -> None:
     result.target[:] = 0
     rows = FramePainter(result).frame(0)
     assert (panel(rows, 0, result.crop.size) == 1).all()
-
-
-def test_png_of_any_rows() -> None:
-    rng = np.random.default_rng(1)
-    rows, table = rng.integers(0, 256, (5, 7), np.uint8), rng.integers(0, 256, (256, 3), np.uint8)
-    np.testing.assert_array_equal(iio.imread(encode_png(rows, table)), table[rows])
 
 
 def test_a_render_takes_milliseconds(tmp_path: Path) -> None:

@@ -1,134 +1,104 @@
-"""RealSense cameras and recordings, through pyrealsense2's software device: no hardware is tested here."""
+"""RealSense cameras and recordings, through librealsense's software device: finding a camera is not tested."""
 
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from soft_camera import FPS, SoftCamera, librealsense, record
 
+from handopt.errors import CameraError
 from handopt.sources import SourceError, open_source
 from handopt.sources.facts import Asked
-from handopt.sources.realsense import LIVE_FPS, LIVE_SIZE, Device, RealSenseSource, camera_of, open_camera
+from handopt.sources.realsense import LIVE_SIZE, open_camera
 
 SMALL = (64, 48)
 
 
 @pytest.fixture
 def rs() -> Any:
-    """The library, where it can be loaded (it also needs libusb-1.0)."""
-    try:
-        import pyrealsense2
-    except ImportError as error:
-        pytest.skip(f"RealSense is not tested: {error}")
-    return pyrealsense2
-
-
-class Camera:
-    """A software device that gives depth frames of 500 mm and one more each time."""
-
-    def __init__(self, rs: Any, size: tuple[int, int]) -> None:
-        self._rs, (self._width, self._height) = rs, size
-        self.device = rs.software_device()
-        self._sensor = self.device.add_sensor("depth")
-        intrinsics = rs.intrinsics()
-        intrinsics.width, intrinsics.height = size
-        intrinsics.ppx, intrinsics.ppy, intrinsics.fx, intrinsics.fy = size[0] / 2, size[1] / 2, 470.0, 471.0
-        intrinsics.model, intrinsics.coeffs = rs.distortion.none, [0.0] * 5
-        stream = rs.video_stream()
-        stream.type, stream.index, stream.uid, stream.fmt = rs.stream.depth, 0, 0, rs.format.z16
-        stream.width, stream.height, stream.fps, stream.bpp, stream.intrinsics = *size, LIVE_FPS, 2, intrinsics
-        self._profile = self._sensor.add_video_stream(stream)
-        self._sensor.add_read_only_option(rs.option.depth_units, 0.001)
-
-    def give(self, number: int) -> None:
-        """Give a frame."""
-        frame = self._rs.software_video_frame()
-        frame.pixels = np.full((self._height, self._width), 500 + number, np.uint16)
-        frame.stride, frame.bpp, frame.depth_units = 2 * self._width, 2, 0.001
-        frame.timestamp, frame.frame_number = 1000.0 * number / LIVE_FPS, number
-        frame.domain = self._rs.timestamp_domain.hardware_clock
-        frame.profile = self._profile.as_video_stream_profile()
-        self._sensor.on_video_frame(frame)
-
-
-def recording(rs: Any, folder: Path, count: int = 5) -> Path:
-    """A recording of a software device, in whatever format the library writes."""
-    camera = Camera(rs, SMALL)
-    path = folder / "hand.bag"
-    try:
-        recorder = rs.recorder(str(path), camera.device)
-    except RuntimeError:
-        path = folder / "hand.db3"
-        recorder = rs.recorder(str(path), camera.device)
-    sensor, queue = recorder.query_sensors()[0], rs.frame_queue(50)
-    sensor.open(sensor.get_stream_profiles()[0])
-    sensor.start(queue)
-    for number in range(count):
-        camera.give(number)
-        queue.wait_for_frame(2000)
-    sensor.stop()
-    sensor.close()
-    del recorder, sensor
-    return path
+    return librealsense()
 
 
 def test_a_recording_is_read_with_its_camera_and_times(rs: Any, tmp_path: Path) -> None:
-    source = open_source(recording(rs, tmp_path))
+    source = open_source(record(rs, SoftCamera(rs, SMALL), tmp_path, [None] * 5))
     assert (source.camera.fx, source.camera.fy, source.camera.width) == (470.0, 471.0, SMALL[0])
     assert source.unit_mm == pytest.approx(1.0)
-    assert source.fps == LIVE_FPS
+    assert source.fps == FPS
     frames = list(source)
     assert [round(float(frame.depth_mm[0, 0])) for frame in frames] == [500, 501, 502, 503, 504]
-    assert [frame.time_s for frame in frames] == pytest.approx([n / LIVE_FPS for n in range(5)], abs=1e-3)
+    assert [frame.time_s for frame in frames] == pytest.approx([n / FPS for n in range(5)], abs=1e-3)
 
 
-class Queued(Device):
-    """The device of a source over a software device's queue, since no pipeline can hold a software device."""
-
-    def __init__(self, rs: Any, camera: Camera) -> None:
-        self._what, self._recording, self._queue = "--live", False, rs.frame_queue(50)
-        self.sensor = camera.device.query_sensors()[0]
-        profile = self.sensor.get_stream_profiles()[0]
-        self.sensor.open(profile)
-        self.sensor.start(self._queue)
-        self.camera = camera_of(profile.as_video_stream_profile().get_intrinsics())
-        self.fps, self.unit_mm, self.closed = float(profile.fps()), 1.0, False
-
-    def _next(self, timeout_ms: int) -> Any:
-        arrived, frame = self._queue.try_wait_for_frame(timeout_ms)
-        return frame.as_depth_frame() if arrived else None
-
-    def close(self) -> None:
-        self.sensor.stop()
-        self.sensor.close()
-        self.closed = True
+def test_no_frame_of_a_recording_is_lost_on_a_slow_reader(rs: Any, tmp_path: Path) -> None:
+    source = open_source(record(rs, SoftCamera(rs, SMALL), tmp_path, [None] * 12))
+    taken = []
+    for frame in source:
+        time.sleep(0.06)
+        taken.append(round(float(frame.depth_mm[0, 0])) - 500)
+    assert taken == list(range(12))
 
 
 def test_a_camera_gives_frames_until_it_disappears(rs: Any) -> None:
-    camera = Camera(rs, LIVE_SIZE)
-    device = Queued(rs, camera)
-    source = RealSenseSource("live", device, Asked(unit=2.0), timeout_ms=500)
-    assert source.camera.fx == 470.0
-
-    def feed() -> None:
-        for number in range(6):
-            time.sleep(0.02)
-            camera.give(number)
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
+    camera = SoftCamera(rs, LIVE_SIZE, unit_mm=0.125)
+    source = open_camera(Asked(), timeout_s=0.6, device=camera.device)
+    assert source.live
+    assert (source.camera.fx, source.camera.cx) == (470.0, 319.5)
+    assert source.unit_mm == pytest.approx(0.125)
+    feeder = camera.film([None] * 6, every_s=0.05)
     taken = []
-    with pytest.raises(SourceError, match=r"gave no frame for 0.5 s.*what was tracked before is kept"):  # noqa: PT012
+    with pytest.raises(SourceError, match=r"gave no frame for 0.6 s.*what was tracked before is kept"):  # noqa: PT012
         for frame in source:
             taken.append(frame)
     feeder.join()
-    assert [round(float(frame.depth_mm[0, 0])) for frame in taken] == [1000, 1002, 1004, 1006, 1008, 1010]
+    assert [float(frame.depth_mm[0, 0]) for frame in taken] == pytest.approx(
+        [(500 + n) / 8 for n in range(6)], rel=1e-5
+    )
     assert taken[0].depth_mm.shape == LIVE_SIZE[::-1]
-    assert taken[3].time_s == pytest.approx(0.1, abs=1e-3)
-    assert device.closed
+    assert taken[3].time_s == pytest.approx(3 / FPS, abs=1e-3)
+    with pytest.raises(RuntimeError, match="start"):
+        source._device._pipeline.get_active_profile()  # type: ignore[attr-defined]
+
+
+def test_a_slow_reader_gets_the_newest_frame(rs: Any) -> None:
+    camera = SoftCamera(rs, SMALL)
+    source = open_camera(Asked(), timeout_s=0.6, device=camera.device)
+    feeder = camera.film([None] * 40, every_s=0.02)
+    shown, lags = [], []
+    started = None
+    for frame in source:
+        now = time.perf_counter()
+        number = round(float(frame.depth_mm[0, 0])) - 500
+        started = now if started is None else started
+        shown.append(number)
+        lags.append((now - started) - number * 0.02)
+        if number >= 30:
+            break
+        time.sleep(0.13)
+    feeder.join()
+    steps = np.diff(shown)
+    assert len(shown) < 15, "every frame was taken"
+    assert (steps[:-1] >= 4).all(), shown
+    # A queue of only three frames would be 60 ms behind, and one that drops nothing 600 ms.
+    assert np.median(lags[1:]) < 0.05, lags
+    assert source.fps == pytest.approx((len(shown) - 1) / (shown[-1] / FPS), rel=1e-3)
+
+
+def test_a_camera_of_another_stream_gives_what_it_has(rs: Any) -> None:
+    camera = SoftCamera(rs, (80, 60), fps=15)
+    source = open_camera(Asked(unit=2.0, camera="60,60,39.5,29.5", fps=10.0), timeout_s=0.4, device=camera.device)
+    assert (source.camera.fx, source.camera.width, source.unit_mm, source.fps) == (60.0, 80, 2.0, 10.0)
+    feeder = camera.film([None] * 2, every_s=0.05)
+    with pytest.raises(SourceError, match="no frame"):
+        assert [float(frame.depth_mm[0, 0]) for frame in source] == [1000.0, 1002.0]
+    feeder.join()
+
+
+def test_a_camera_file_that_does_not_fit_is_refused(rs: Any) -> None:
+    with pytest.raises(CameraError, match="nowhere"):
+        open_camera(Asked(camera="nowhere.json"), device=SoftCamera(rs, SMALL).device)
 
 
 def test_a_damaged_recording_is_refused(rs: Any, tmp_path: Path) -> None:

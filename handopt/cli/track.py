@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +118,7 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "HandoptEr
 
     from tqdm import tqdm
 
+    from handopt.cli.live import UntilStopped
     from handopt.sources.ahead import ahead
     from handopt.track.run import follow
 
@@ -135,13 +135,13 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "HandoptEr
             bar.update()
             rate.count(found is not None)
 
-        taken = islice(ahead(frames), limit)
         if not options["live"]:
-            return follow(run, taken, said)
-        error = None
-        with suppress(KeyboardInterrupt):  # how one stops a camera
-            error = follow(run, taken, said)
+            return follow(run, islice(ahead(frames), limit), said)
+        with UntilStopped() as until:
+            error = follow(run, islice(until.frames(frames), limit), said)
         rate.end()
+        if until.stopped and not options["quiet"]:
+            click.echo(f"Stopped after {until.count} frames, which are written now.", err=True)
         return error
 
 

@@ -23,6 +23,7 @@ OUTLINE: RGB = (255, 255, 255)
 ARM: RGB = (255, 138, 46)
 UNEXPLAINED: RGB = (222, 178, 60)
 UNSUPPORTED: RGB = (136, 92, 176)
+NEUTRAL: RGB = (104, 109, 119)
 
 # One colour per chain of the skeleton: thumb, index, middle, ring, pinky.
 FINGERS: tuple[RGB, ...] = ((255, 92, 92), (255, 176, 59), (122, 214, 92), (64, 186, 255), (214, 122, 255))
@@ -51,14 +52,13 @@ def levels(values: npt.ArrayLike, low: float, high: float, count: int = LEVELS) 
     """Quantise values to table rows 0 .. count - 1, clipped at low and high; what is not finite becomes row 0."""
     span = high - low if high > low else 1.0
     scaled = (np.asarray(values, np.float32) - low) * (count / span)
-    rows: Bytes = np.clip(np.nan_to_num(scaled, nan=0.0), 0, count - 1).astype(np.uint8)
+    rows: Bytes = np.minimum(np.fmax(scaled, 0), count - 1).astype(np.uint8)  # fmax leaves out what is no number
     return rows
 
 
 def colourise(values: npt.ArrayLike, low: float, high: float, table: Bytes) -> Bytes:
     """Colour an array (...,) by a (n, 3) table over [low, high]; returns (..., 3) uint8."""
-    colours: Bytes = table[levels(values, low, high, len(table))]
-    return colours
+    return np.take(table, levels(values, low, high, len(table)), axis=0)
 
 
 def blend(image: Bytes, colour: RGB, alpha: npt.ArrayLike) -> Bytes:

@@ -1,6 +1,7 @@
 """overlay.png: what was taken for the hand, what was fitted, and how far apart the two are."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -8,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt.output import colour
-from handopt.output.colour import RGB, Bytes
+from handopt.output.colour import Bytes
+from handopt.output.png import encode_rgb
+from handopt.output.skeleton import draw_skeleton
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -26,17 +29,21 @@ TITLE_PX = 92
 CAPTION_PX = 30
 BAR_TOP_PX = 16
 BAR_PX = 12
+BAR_WIDTH_PX = PANEL_PX - 40
+BARS_PX = TITLE_PX + CAPTION_PX + PANEL_PX + BAR_TOP_PX
+TICKS_PX = 22
 FOOT_PX = 78
 SIZE_PX = (2 * MARGIN_PX + 3 * PANEL_PX + 2 * GAP_PX, TITLE_PX + CAPTION_PX + PANEL_PX + FOOT_PX)
 
 RESIDUAL_SPAN_MM = 20.0
 REGION_MARGIN = 0.1
 SMALLEST_REGION_PX = 24
-OVERSAMPLING = 3
 OUTLINE_PX = 2.0
+SMOOTHED_PX = 0.6
+FAINTEST = 3
 ARM_TINT = 0.6
-FARTHEST_PANELS = 4
 GREY_REACH_MM = 600.0
+_FLAT = (colour.EMPTY, colour.UNEXPLAINED, colour.UNSUPPORTED, colour.NEUTRAL)
 
 
 @dataclass(frozen=True)
@@ -65,15 +72,47 @@ class Region:
 
 def hand_region(result: "FitResult") -> Region:
     """The square that holds the observed and the fitted hand, with a margin."""
-    rows, columns = np.nonzero(result.observation.mask | (result.fitted_depth_mm > 0))
+    shown = result.observation.mask | (result.fitted_depth_mm > 0)
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     if len(rows) == 0:
-        height, width = result.observation.mask.shape
+        height, width = shown.shape
         rows, columns = np.array([0, height - 1]), np.array([0, width - 1])
     extent = max(int(np.ptp(rows)), int(np.ptp(columns))) + 1
     side = max(round(extent * (1 + 2 * REGION_MARGIN)), SMALLEST_REGION_PX)
-    column = int(columns.min() + columns.max() + 1 - side) // 2
-    row = int(rows.min() + rows.max() + 1 - side) // 2
+    column = int(columns[0] + columns[-1] + 1 - side) // 2
+    row = int(rows[0] + rows[-1] + 1 - side) // 2
     return Region(column, row, side)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the panels show of the region (S, S): depths in mm, masks, the input in grey (S, S, 3)."""
+
+    region: Region
+    observed: Floats
+    fitted: Floats
+    hand: Mask
+    arm: Mask
+    grey: Bytes
+    near: float
+    far: float
+
+    @classmethod
+    def of(cls, result: "FitResult") -> "_Shown":
+        region, (near, far) = hand_region(result), _depth_range(result)
+        observation = result.observation
+        observed = region.cut(observation.depth_mm)
+        return cls(
+            region, observed, region.cut(result.fitted_depth_mm), region.cut(observation.mask),
+            region.cut(observation.arm), _grey_depth(observed, near, far), near, far,
+        )  # fmt: skip
+
+    def colours(self, depth: Floats, where: Mask, image: Bytes) -> None:
+        """Colour depth (mm) by nearness into some pixels of an image; no measurement is EMPTY."""
+        chosen = depth[where]
+        colours = colour.colourise(-chosen, -self.far, -self.near, colour.DEPTH)
+        colours[chosen <= 0] = colour.EMPTY
+        image[where] = colours
 
 
 def panel_origin(index: int) -> tuple[int, int]:
@@ -81,54 +120,51 @@ def panel_origin(index: int) -> tuple[int, int]:
     return MARGIN_PX + index * (PANEL_PX + GAP_PX), TITLE_PX + CAPTION_PX
 
 
-def signed_residual(result: "FitResult") -> Floats:
-    """Fitted minus observed depth (H, W) in mm over observed hand pixels that the fit covers, else NaN."""
-    observed = np.asarray(result.observation.depth_mm, np.float64)
-    both = result.observation.mask & (observed > 0) & (result.fitted_depth_mm > 0)
-    return np.where(both, result.fitted_depth_mm - observed, np.nan)
-
-
-def enlarge(image: Bytes, size: int = PANEL_PX) -> Bytes:
+def enlarged(image: Bytes, size: int = PANEL_PX) -> "Image.Image":
     """Enlarge (or shrink) a square image (S, S, 3) to size by nearest neighbour."""
-    source = (np.arange(size) * image.shape[0] + image.shape[0] // 2) // size
-    source = np.minimum(source, image.shape[0] - 1)
-    pixels: Bytes = image[source[:, None], source]
-    return pixels
+    from PIL import Image
+
+    return Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
 
 
 def draw_overlay(result: "FitResult") -> "Image.Image":
     """Draw the overlay: input, fit and residual side by side; an RGB image of SIZE_PX."""
-    from PIL import Image, ImageDraw
+    from PIL import ImageDraw
 
-    region = hand_region(result)
-    near, far = _depth_range(result)
-    canvas = Image.new("RGB", SIZE_PX, colour.PAPER)
-    panels = (
-        _input_panel(result, region, near, far),
-        _fit_panel(result, region, near, far),
-        _residual_panel(result, region),
-    )
-    for index, panel in enumerate(panels):
+    shown = _Shown.of(result)
+    canvas = _paper().copy()
+    for index, panel in enumerate((_input_panel(shown), _fit_panel(result, shown), _residual_panel(shown))):
         canvas.paste(panel, panel_origin(index))
     draw = ImageDraw.Draw(canvas)
     _draw_title(draw, result)
+    ticks = [f"{shown.near + (shown.far - shown.near) * part:.0f}" for part in (1.0, 0.75, 0.5, 0.25, 0.0)]
+    _draw_ticks(draw, (panel_origin(0)[0], BARS_PX), ticks)
+    strip = canvas.crop((0, BARS_PX + BAR_PX, panel_origin(1)[0], BARS_PX + BAR_PX + TICKS_PX))
+    canvas.paste(strip, (panel_origin(1)[0] - panel_origin(0)[0], BARS_PX + BAR_PX))  # the same again
+    return canvas
+
+
+@lru_cache(maxsize=1)
+def _paper() -> "Image.Image":
+    """What all overlays share: captions, colour bars, legends."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("RGB", SIZE_PX, colour.PAPER)
+    draw = ImageDraw.Draw(canvas)
     for index, caption in enumerate(
         ("input depth", "fitted depth over the input", "residual: fitted - input depth (red: fit lies behind)")
     ):
         x, y = panel_origin(index)
         draw.text((x, y - 8), caption, colour.INK, colour.font(15), anchor="ls")
-    below = TITLE_PX + CAPTION_PX + PANEL_PX + BAR_TOP_PX
-    depth_ticks = [near + (far - near) * part for part in (1.0, 0.75, 0.5, 0.25, 0.0)]
-    for index in (0, 1):
-        _draw_bar(canvas, (panel_origin(index)[0], below), colour.DEPTH, [f"{tick:.0f}" for tick in depth_ticks])
-    _draw_bar(canvas, (panel_origin(2)[0], below), colour.DIVERGING, ["-20", "-10", "0", "+10", "+20"])
-    _draw_legends(draw, below + BAR_PX + 26)
+        _draw_bar(canvas, (x, BARS_PX), colour.DIVERGING if index == 2 else colour.DEPTH)
+    _draw_ticks(draw, (panel_origin(2)[0], BARS_PX), ["-20", "-10", "0", "+10", "+20"])
+    _draw_legends(draw, BARS_PX + BAR_PX + 26)
     return canvas
 
 
 def write_overlay(result: "FitResult", path: Path) -> None:
     """Write the overlay as PNG."""
-    draw_overlay(result).save(path, format="PNG", compress_level=3)
+    path.write_bytes(encode_rgb(np.asarray(draw_overlay(result))))
 
 
 def _depth_range(result: "FitResult") -> tuple[float, float]:
@@ -142,111 +178,83 @@ def _depth_range(result: "FitResult") -> tuple[float, float]:
     return float(near - pad), float(far + pad)
 
 
-def _depth_colours(depth: Floats, near: float, far: float) -> Bytes:
-    """Colour depth (mm) by nearness; no measurement is EMPTY."""
-    colours = colour.colourise(-depth, -far, -near, colour.DEPTH)
-    colours[depth <= 0] = colour.EMPTY
-    return colours
-
-
 def _grey_depth(depth: Floats, near: float, far: float) -> Bytes:
     """Depth (mm) in dim greys from the hand to GREY_REACH_MM behind it; no measurement is EMPTY."""
-    colours = colour.colourise(-depth, -(far + GREY_REACH_MM), -near, colour.GREY)
-    colours[depth <= 0] = colour.EMPTY
-    return colours
+    table = np.concatenate([colour.GREY, [colour.EMPTY]]).astype(np.uint8)
+    greys = colour.levels(-depth, -(far + GREY_REACH_MM), -near)
+    return table.take(np.where(depth > 0, greys, np.uint16(len(colour.GREY))), axis=0)
 
 
-def _border_distance(mask: Mask, size: int) -> Floats:
-    """Distance (size, size), in pixels, to the smoothed border of a mask (S, S) enlarged to that size."""
-    from PIL import Image, ImageFilter
-
-    picture = Image.fromarray(mask.astype(np.uint8) * 255).resize((size, size), Image.Resampling.BICUBIC)
-    smooth = np.asarray(picture.filter(ImageFilter.GaussianBlur(max(1.0, 0.6 * size / len(mask)))), np.float32) / 255
-    slope = np.hypot(*np.gradient(smooth))
-    distance: Floats = np.abs(smooth - 0.5) / np.maximum(slope, 1e-3)
-    return distance
-
-
-def _outline(image: Bytes, mask: Mask) -> Bytes:
-    """Draw the border of a mask (S, S) over its panel, anti-aliased, with a dark rim for contrast."""
-    distance = _border_distance(mask, len(image))
+def _outlined(image: Bytes, mask: Mask) -> Bytes:
+    """A panel with the border of a mask (S, S) over it, anti-aliased, with a dark rim for contrast."""
+    pixels, distance = _border(mask, len(image))
+    flat = image.reshape(-1, 3)
+    line = flat[pixels][:, None]
     for half_width, rgb, strength in (
         (OUTLINE_PX / 2 + 1.5, colour.PAPER, 0.55),
         (OUTLINE_PX / 2, colour.OUTLINE, 1.0),
     ):
-        image = colour.blend(image, rgb, strength * np.clip(half_width + 0.5 - distance, 0, 1))
+        line = colour.blend(line, rgb, strength * np.clip(half_width + 0.5 - distance, 0, 1)[:, None])
+    flat[pixels] = line[:, 0]
     return image
 
 
-def _input_panel(result: "FitResult", region: Region, near: float, far: float) -> "Image.Image":
+def _border(mask: Mask, size: int) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Pixels near the smoothed border of a mask (S, S) enlarged to size, and their distance to it, in pixels."""
+    from PIL import Image, ImageFilter
+
+    picture, blur = Image.fromarray(mask.astype(np.uint8) * 255), ImageFilter.GaussianBlur
+    if len(mask) < size:  # blurred while it is small
+        picture = picture.filter(blur(SMOOTHED_PX)).resize((size, size), Image.Resampling.BICUBIC)
+    else:
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC).filter(blur(1.0))
+    smooth = np.asarray(picture).ravel()
+    pixels = np.flatnonzero((smooth >= FAINTEST) & (smooth <= 255 - FAINTEST))
+    down, right = (_step(smooth, pixels, stride) for stride in (size, 1))
+    slope = np.hypot(down, right)
+    return pixels, np.abs(smooth[pixels].astype(np.float32) - 127.5) / np.maximum(slope, 0.25)
+
+
+def _step(values: Bytes, places: npt.NDArray[np.intp], stride: int) -> Floats:
+    """How much values rise from one place to the next; at the ends of the image they are its own."""
+    after = values.take(places + stride, mode="clip").astype(np.float32)
+    return (after - values.take(places - stride, mode="clip")) / 2
+
+
+def _input_panel(shown: _Shown) -> "Image.Image":
     """The depth image in colours, the arm tinted, the hand outlined."""
     from PIL import Image
 
-    observation = result.observation
-    depth, hand, arm = region.cut(observation.depth_mm), region.cut(observation.mask), region.cut(observation.arm)
-    image = colour.blend(_grey_depth(depth, near, far), colour.ARM, arm * ARM_TINT)
-    image[hand] = _depth_colours(depth, near, far)[hand]
-    image = enlarge(image)
-    return Image.fromarray(_outline(image, hand))
+    image = shown.grey.copy()
+    image[shown.arm] = colour.blend(image[shown.arm][:, None], colour.ARM, ARM_TINT)[:, 0]
+    shown.colours(shown.observed, shown.hand, image)
+    return Image.fromarray(_outlined(np.array(enlarged(image)), shown.hand))
 
 
-def _fit_panel(result: "FitResult", region: Region, near: float, far: float) -> "Image.Image":
+def _fit_panel(result: "FitResult", shown: _Shown) -> "Image.Image":
     """The fitted depth in colours over the greyed input, with the skeleton on top."""
-    from PIL import Image
-
-    fitted = region.cut(result.fitted_depth_mm)
-    image = _grey_depth(region.cut(result.observation.depth_mm), near, far)
-    image[fitted > 0] = _depth_colours(fitted, near, far)[fitted > 0]
-    panel = Image.fromarray(enlarge(image))
-    points = region.to_panel(np.asarray(result.camera.project(result.joints_mm)), PANEL_PX)
+    image = shown.grey.copy()
+    shown.colours(shown.fitted, shown.fitted > 0, image)
+    panel = enlarged(image)
+    points = shown.region.to_panel(np.asarray(result.camera.project(result.joints_mm)), PANEL_PX)
     draw_skeleton(panel, points, result.rig.bones)
     return panel
 
 
-def _residual_panel(result: "FitResult", region: Region) -> "Image.Image":
-    """The signed residual in diverging colours, and what only one of the two covers in flat ones."""
-    from PIL import Image
+def _residual_panel(shown: _Shown) -> "Image.Image":
+    """The signed residual in diverging colours, and what only one of the two covers in flat ones.
 
-    hand = region.cut(result.observation.mask & (result.observation.depth_mm > 0))
-    fitted = region.cut(result.fitted_depth_mm) > 0
-    residual = region.cut(signed_residual(result))
-    image = np.empty((*hand.shape, 3), np.uint8)
-    image[:] = colour.EMPTY
-    image[hand & ~fitted] = colour.UNEXPLAINED
-    image[fitted & ~hand] = colour.UNSUPPORTED
-    both = hand & fitted
-    image[both] = colour.colourise(residual[both], -RESIDUAL_SPAN_MM, RESIDUAL_SPAN_MM, colour.DIVERGING)
-    return Image.fromarray(enlarge(image))
-
-
-def draw_skeleton(panel: "Image.Image", points: Floats, bones: npt.NDArray[np.integer]) -> None:
-    """Draw the hand's keypoints and bones over an RGB image, a colour per finger, anti-aliased by oversampling.
-
-    points: (21, 2) pixels of the image, in the order of KEYPOINT_NAMES; what is not finite or far outside is left out.
-    bones: (20, 2) indices of parent and child.
+    What the rig's wrist covers of the arm, which was cut off, is no error of the fit and neutral.
     """
-    from PIL import Image, ImageDraw
-
-    layer = Image.new("RGBA", (panel.width * OVERSAMPLING, panel.height * OVERSAMPLING), (0, 0, 0, 0))
-    points = np.asarray(points) * OVERSAMPLING
-    draw = ImageDraw.Draw(layer)
-    seen = [bool(np.abs(point).max() < FARTHEST_PANELS * max(layer.size)) for point in points]
-    pairs = [(int(a), int(b)) for a, b in bones if seen[a] and seen[b]]
-    for width, dark in ((6.4, True), (3.4, False)):
-        for a, b in pairs:
-            rgb = colour.PAPER if dark else _finger_colour(b)
-            draw.line([tuple(points[a]), tuple(points[b])], (*rgb, 255), round(width * OVERSAMPLING))
-    for index in (index for index in range(len(points)) if seen[index]):
-        x, y = points[index]
-        for radius, rgb in ((5.4, colour.PAPER), (4.2, _finger_colour(index)), (2.0, colour.OUTLINE)):
-            reach = radius * OVERSAMPLING
-            draw.ellipse((x - reach, y - reach, x + reach, y + reach), (*rgb, 255))
-    layer = layer.resize(panel.size, Image.Resampling.BOX)
-    panel.paste(layer, (0, 0), layer)
-
-
-def _finger_colour(keypoint: int) -> RGB:
-    return colour.OUTLINE if keypoint == 0 else colour.FINGERS[(keypoint - 1) // 4]
+    hand, fitted = shown.hand & (shown.observed > 0), shown.fitted > 0
+    residual = colour.levels(shown.fitted - shown.observed, -RESIDUAL_SPAN_MM, RESIDUAL_SPAN_MM)
+    flat = np.full(hand.shape, _FLAT.index(colour.EMPTY), np.uint16)
+    flat[hand & ~fitted] = _FLAT.index(colour.UNEXPLAINED)
+    flat[fitted & ~hand] = _FLAT.index(colour.UNSUPPORTED)
+    flat[fitted & shown.arm] = _FLAT.index(colour.NEUTRAL)
+    table = np.concatenate([colour.DIVERGING, np.array(_FLAT, np.uint8)])
+    rows = np.where(hand & fitted, residual, flat + np.uint16(len(colour.DIVERGING)))
+    return enlarged(table.take(rows, axis=0))
 
 
 def _draw_title(draw: "ImageDraw.ImageDraw", result: "FitResult") -> None:
@@ -265,29 +273,38 @@ def _draw_title(draw: "ImageDraw.ImageDraw", result: "FitResult") -> None:
     draw.text((MARGIN_PX, 70), colour.fitting(result.status, 15, room), colour.FAINT_INK, colour.font(15), anchor="ls")
 
 
-def _draw_bar(canvas: "Image.Image", origin: tuple[int, int], table: Bytes, ticks: list[str]) -> None:
-    """Draw a horizontal colour bar with evenly spaced numbers in mm, as wide as a panel."""
+def _draw_bar(canvas: "Image.Image", origin: tuple[int, int], table: Bytes) -> None:
+    """Draw a horizontal colour bar, as wide as a panel with its unit."""
     from PIL import Image, ImageDraw
 
     x, y = origin
-    width = PANEL_PX - 40
-    row = table[(np.arange(width) * len(table)) // width]
-    canvas.paste(Image.fromarray(np.broadcast_to(row, (BAR_PX, width, 3)).copy()), (x, y))
-    draw = ImageDraw.Draw(canvas)
-    font = colour.font(13)
+    row = table[(np.arange(BAR_WIDTH_PX) * len(table)) // BAR_WIDTH_PX]
+    canvas.paste(Image.fromarray(np.broadcast_to(row, (BAR_PX, BAR_WIDTH_PX, 3)).copy()), (x, y))
+    ImageDraw.Draw(canvas).text((x + PANEL_PX, y + BAR_PX), "mm", colour.FAINT_INK, colour.font(13), anchor="rs")
+
+
+def _draw_ticks(draw: "ImageDraw.ImageDraw", origin: tuple[int, int], ticks: list[str]) -> None:
+    """Draw evenly spaced numbers below a bar."""
+    x, y = origin
     for index, tick in enumerate(ticks):
-        at = x + round(index * (width - 1) / (len(ticks) - 1))
+        at = x + round(index * (BAR_WIDTH_PX - 1) / (len(ticks) - 1))
         draw.line([(at, y + BAR_PX), (at, y + BAR_PX + 4)], colour.FAINT_INK)
         anchor = "ls" if index == 0 else "ms"
-        draw.text((at, y + BAR_PX + 18), tick, colour.FAINT_INK, font, anchor=anchor)
-    draw.text((x + PANEL_PX, y + BAR_PX), "mm", colour.FAINT_INK, font, anchor="rs")
+        draw.text((at, y + BAR_PX + 18), tick, colour.FAINT_INK, colour.font(13), anchor=anchor)
 
 
 def _draw_legends(draw: "ImageDraw.ImageDraw", y: int) -> None:
     """Explain the outline, the tint and the flat colours below their panels."""
     entries = (
         (0, ((colour.OUTLINE, "taken for the hand"), (colour.ARM, "arm, cut off"))),
-        (2, ((colour.UNEXPLAINED, "observed only"), (colour.UNSUPPORTED, "fitted only"))),
+        (
+            2,
+            (
+                (colour.UNEXPLAINED, "observed only"),
+                (colour.UNSUPPORTED, "fitted only"),
+                (colour.NEUTRAL, "over the arm"),
+            ),
+        ),
     )
     font = colour.font(13)
     for index, items in entries:

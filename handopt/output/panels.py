@@ -10,7 +10,7 @@ from handopt.errors import ConfigError
 from handopt.output import colour
 from handopt.output.colour import Bytes
 from handopt.output.film import Film
-from handopt.output.overlay import draw_skeleton
+from handopt.output.skeleton import draw_skeleton
 from handopt.raster import rasterise
 
 if TYPE_CHECKING:

@@ -1,8 +1,6 @@
 """renders/0000.png …: what the optimiser saw at every iteration."""
 
 import math
-import struct
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from handopt.output import colour
 from handopt.output.colour import Bytes
+from handopt.output.png import encode_indexed
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
@@ -23,7 +22,6 @@ LINE_PX = 22
 FONT_PX = 12
 TEXT_LEFT_PX = 8
 DIFFERENCE_SPAN_MM = 50.0
-COMPRESSION = 1
 
 # Rows of the palette: paper, no hand, depth, difference, and text from faint to bright.
 _EMPTY_ROW = 1
@@ -112,28 +110,11 @@ class FramePainter:
         return colour.printable("   ·   ".join(parts))
 
 
-def encode_png(rows: Bytes, table: Bytes) -> bytes:
-    """Encode palette rows (H, W) uint8 and colours (256, 3) as an indexed PNG, quickly rather than small."""
-    height, width = rows.shape
-    lines = np.zeros((height, width + 1), np.uint8)
-    lines[:, 1:] = rows
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    chunks = (
-        (b"IHDR", header),
-        (b"PLTE", table.tobytes()),
-        (b"IDAT", zlib.compress(lines.tobytes(), COMPRESSION)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
-
-
 def write_renders(result: "FitResult", folder: Path) -> None:
     """Write one PNG per iteration, 0000.png and on, into a folder that exists."""
     painter, table = FramePainter(result), palette()
     for index, rows in enumerate(painter):
-        (folder / f"{index:04d}.png").write_bytes(encode_png(rows, table))
+        (folder / f"{index:04d}.png").write_bytes(encode_indexed(rows, table))
 
 
 def _closeness_range(result: "FitResult") -> tuple[float, float]:

@@ -1,31 +1,53 @@
-"""Intel RealSense cameras and their .bag recordings, through pyrealsense2 (the extra `realsense`)."""
+"""Intel RealSense cameras and their recordings, through pyrealsense2 (the extra `realsense`)."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from handopt.camera import Camera
+from handopt.camera import Camera, load_camera
 from handopt.sources.base import Facts, Frame, SourceError
 from handopt.sources.facts import Asked
+from handopt.sources.librealsense import load_librealsense
 
-TIMEOUT_MS = 5000
+TIMEOUT_S = 5.0
+LOOK_S = 0.2
+"""How often it is looked whether a silent camera is still there, or a recording at its end."""
+PLAYED_S = 10.0
+"""How long a recording may take to give a frame."""
 LIVE_SIZE, LIVE_FPS = (640, 480), 30
 MM_PER_M = 1000.0
 
 
-class RealSenseSource:
-    """Depth frames of a pipeline that runs. A camera that disappears, or a file that ends, ends the frames."""
+class Device(Protocol):
+    """What gives depth frames of a camera; `what` is its name in messages."""
 
-    def __init__(self, name: str, device: "Device", asked: Asked, timeout_ms: int = TIMEOUT_MS) -> None:
-        """device: started. Raises SourceError."""
-        self.name, self._device, self._timeout_ms = name, device, timeout_ms
+    camera: Camera
+    unit_mm: float
+    fps: float | None
+
+    def frames(self) -> Iterator[tuple[Any, float]]:
+        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError where a camera gives none any more."""
+        ...
+
+    def close(self) -> None:
+        """Stop it."""
+        ...
+
+
+class RealSenseSource:
+    """Depth frames of a device that runs. A camera that disappears, or a file that ends, ends the frames."""
+
+    live = False
+
+    def __init__(self, name: str, device: Device, asked: Asked) -> None:
+        """device: started. Raises CameraError."""
+        self.name, self._device = name, device
         notes = []
         camera = device.camera
         if asked.camera is not None:
-            from handopt.camera import load_camera
-
             camera = load_camera(asked.camera, camera.width, camera.height)
         else:
             notes.append("The camera's intrinsics are those that the device reports.")
@@ -35,13 +57,13 @@ class RealSenseSource:
         self.length: int | None = None
         self.fps = device.fps if asked.fps is None else asked.fps
         self.hand: str | None = None
-        self.assumptions = tuple(notes)
+        self.assumptions: tuple[str, ...] = tuple(notes)
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames until the recording ends. Raises SourceError where a camera stops to give any."""
         first_ms = None
         try:
-            for index, (counts, time_ms) in enumerate(self._device.frames(self._timeout_ms)):
+            for index, (counts, time_ms) in enumerate(self._device.frames()):
                 first_ms = time_ms if first_ms is None else first_ms
                 name = f"{self.name}[{index}]"
                 yield Frame(index, name, self._facts.millimetres(counts, name), (time_ms - first_ms) / 1000.0)
@@ -49,54 +71,129 @@ class RealSenseSource:
             self._device.close()
 
 
-class Device:
-    """A pyrealsense2 pipeline: a camera, or a recording that plays as fast as it is read."""
+class LiveSource(RealSenseSource):
+    """The newest frame of a camera, each time that one is asked for; what came in between is dropped.
 
-    def __init__(self, rs: Any, pipeline: Any, config: Any, what: str, *, recording: bool) -> None:
-        """pipeline: not started; config: of it. what: for messages. Raises SourceError."""
-        self._what, self._recording = what, recording
-        self._pipeline = pipeline
+    fps is the rate at which frames were taken, which they had been dropped for.
+    """
+
+    live = True
+
+    def __init__(self, device: Device, asked: Asked) -> None:
+        """device: started. Raises CameraError."""
+        super().__init__("live", device, asked)
+        self._asked_fps = asked.fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames. Raises SourceError where the camera stops to give any."""
+        for frame in super().__iter__():
+            if self._asked_fps is None and frame.index > 0 and frame.time_s:
+                self.fps = frame.index / frame.time_s
+            yield frame
+
+
+class _Pipeline:
+    """A pipeline of librealsense that runs, what it says of itself, and an end of it."""
+
+    def __init__(self, rs: Any, pipeline: Any, start: Callable[[], Any], what: str, advice: str) -> None:
+        self._rs, self._pipeline, self._what = rs, pipeline, what
         try:
-            profile = self._pipeline.start(config)
-            if recording:
-                profile.get_device().as_playback().set_real_time(False)
+            profile = start()
+            self._device = profile.get_device()
             stream = profile.get_stream(rs.stream.depth).as_video_stream_profile()
             self.camera = camera_of(stream.get_intrinsics())
-            self.fps: float | None = float(stream.fps())
-            self.unit_mm = MM_PER_M * float(profile.get_device().first_depth_sensor().get_depth_scale())
+            self.fps: float | None = float(stream.fps()) or None
+            self.unit_mm = MM_PER_M * float(self._device.first_depth_sensor().get_depth_scale())
         except RuntimeError as error:
-            raise SourceError(f"{what}: no depth stream could be started ({error}); {self._advice()}") from error
-
-    def frames(self, timeout_ms: int) -> Iterator[tuple[Any, float]]:
-        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError where a camera gives none any more."""
-        last = -1
-        while True:
-            depth = self._next(timeout_ms)
-            if depth is None:
-                if self._recording:
-                    return
-                raise SourceError(
-                    f"{self._what}: gave no frame for {timeout_ms / 1000:g} s; it may have been unplugged: "
-                    "what was tracked before is kept; check its cable and start again"
-                )
-            if depth and depth.get_frame_number() != last:
-                last = depth.get_frame_number()
-                yield np.asanyarray(depth.get_data()).copy(), float(depth.get_timestamp())
-
-    def _next(self, timeout_ms: int) -> Any:
-        """The next depth frame, None where there is none in time."""
-        arrived, frames = self._pipeline.try_wait_for_frames(timeout_ms)
-        return frames.get_depth_frame() if arrived else None
+            self.close()
+            raise SourceError(f"{what}: no depth stream could be started ({error}); {advice}") from error
 
     def close(self) -> None:
         """Stop the pipeline."""
-        import contextlib
-
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError):  # it never started
             self._pipeline.stop()
 
-    def _advice(self) -> str:
-        return "copy or record it again" if self._recording else "plug a RealSense camera in, or give a recording"
+
+class Recording(_Pipeline):
+    """A recording that plays as fast as it is read, every frame of it."""
+
+    def __init__(self, rs: Any, path: Path) -> None:
+        """Raises SourceError."""
+        pipeline, config = rs.pipeline(), rs.config()
+        advice = "copy or record it again"
+        try:
+            rs.config.enable_device_from_file(config, str(path), repeat_playback=False)
+        except RuntimeError as error:
+            raise SourceError(f"{path}: cannot be played ({error}); {advice}") from error
+
+        def start() -> Any:  # what plays in real time, if only for a moment, loses frames
+            config.resolve(rs.pipeline_wrapper(pipeline)).get_device().as_playback().set_real_time(False)
+            return pipeline.start(config)
+
+        super().__init__(rs, pipeline, start, str(path), advice)
+
+    def frames(self) -> Iterator[tuple[Any, float]]:
+        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError where it hangs."""
+        last, waited_s = -1, 0.0
+        while True:
+            arrived, frames = self._pipeline.try_wait_for_frames(round(1000 * LOOK_S))
+            if arrived:
+                waited_s = 0.0
+                depth = frames.get_depth_frame()
+                if depth and depth.get_frame_number() != last:
+                    last = depth.get_frame_number()
+                    yield _counts(depth)
+                continue
+            if self._device.as_playback().current_status() == self._rs.playback_status.stopped:
+                return
+            waited_s += LOOK_S
+            if waited_s >= PLAYED_S:
+                raise SourceError(f"{self._what}: gave no frame for {waited_s:.0f} s; copy or record it again")
+
+
+class LiveCamera(_Pipeline):
+    """A camera that streams; of its frames the newest waits, so that a slow reader drops frames and never lags."""
+
+    def __init__(self, rs: Any, timeout_s: float, device: Any = None) -> None:
+        """device: a pyrealsense2 device, None for the first one. Raises SourceError."""
+        pipeline, self._newest, self._timeout_s = rs.pipeline(), rs.frame_queue(1), timeout_s
+        if device is not None:
+            pipeline.set_device(device)
+        advice = "close other programs that use the camera, or plug it in again (USB 3 where it has it)"
+        super().__init__(rs, pipeline, lambda: self._started(rs, pipeline), "--live", advice)
+
+    def _started(self, rs: Any, pipeline: Any) -> Any:
+        """Start the usual stream, or where a camera has no such, whatever depth it gives."""
+        config = rs.config()
+        config.enable_stream(rs.stream.depth, *LIVE_SIZE, rs.format.z16, LIVE_FPS)
+        try:
+            return pipeline.start(config, self._newest)
+        except RuntimeError:
+            config = rs.config()
+            config.enable_stream(rs.stream.depth)
+            return pipeline.start(config, self._newest)
+
+    def frames(self) -> Iterator[tuple[Any, float]]:
+        """Counts (H, W) uint16 and time in ms of the newest frame. Raises SourceError where the camera disappears."""
+        waited_s = 0.0
+        while True:
+            arrived, frame = self._newest.try_wait_for_frame(round(1000 * LOOK_S))
+            if arrived:
+                waited_s = 0.0
+                depth = frame.as_frameset().get_depth_frame() if frame.is_frameset() else frame.as_depth_frame()
+                if depth:
+                    yield _counts(depth)
+                continue
+            waited_s += LOOK_S
+            if waited_s >= self._timeout_s or not self._device.is_connected():
+                raise SourceError(
+                    f"{self._what}: the camera gave no frame for {waited_s:.1f} s; it may have been unplugged: "
+                    "what was tracked before is kept; check its cable and start again with another -o"
+                )
+
+
+def _counts(depth: Any) -> tuple[Any, float]:
+    return np.asanyarray(depth.get_data()).copy(), float(depth.get_timestamp())
 
 
 def camera_of(intrinsics: Any) -> Camera:
@@ -107,34 +204,16 @@ def camera_of(intrinsics: Any) -> Camera:
 
 
 def open_recording(path: Path, asked: Asked) -> RealSenseSource:
-    """A .bag recording. Raises SourceError."""
-    rs = _library(str(path))
-    config = rs.config()
-    try:
-        rs.config.enable_device_from_file(config, str(path), repeat_playback=False)
-    except RuntimeError as error:
-        raise SourceError(f"{path}: cannot be played ({error}); copy or record it again") from error
-    return RealSenseSource(
-        path.name, Device(rs, rs.pipeline(), config, str(path), recording=True), asked, timeout_ms=1000
-    )
+    """A .bag or .db3 recording. Raises SourceError and CameraError."""
+    return RealSenseSource(path.name, Recording(load_librealsense(str(path)), path), asked)
 
 
-def open_camera(asked: Asked, timeout_ms: int = TIMEOUT_MS) -> RealSenseSource:
-    """The first RealSense camera that is plugged in. Raises SourceError."""
-    rs = _library("--live")
-    if len(rs.context().query_devices()) == 0:
+def open_camera(asked: Asked, timeout_s: float = TIMEOUT_S, device: Any = None) -> LiveSource:
+    """A RealSense camera, the first that is plugged in.
+
+    timeout_s: how long it may give no frame. device: a pyrealsense2 device instead. Raises SourceError and CameraError.
+    """
+    rs = load_librealsense("--live")
+    if device is None and len(rs.context().query_devices()) == 0:
         raise SourceError("--live: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
-    config = rs.config()
-    config.enable_stream(rs.stream.depth, *LIVE_SIZE, rs.format.z16, LIVE_FPS)
-    return RealSenseSource("live", Device(rs, rs.pipeline(), config, "--live", recording=False), asked, timeout_ms)
-
-
-def _library(what: str) -> Any:
-    try:
-        import pyrealsense2
-    except ImportError as error:
-        raise SourceError(
-            f"{what} needs pyrealsense2, which cannot be loaded ({error}): pip install 'handopt[realsense]', and on "
-            "Linux the system's libusb-1.0 (apt install libusb-1.0-0)"
-        ) from error
-    return pyrealsense2
+    return LiveSource(LiveCamera(rs, timeout_s, device), asked)

@@ -1,0 +1,53 @@
+"""Following a camera until Ctrl-C."""
+
+import signal
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class UntilStopped:
+    """Ends frames at Ctrl-C or SIGTERM: at once while one is waited for, else after the one in hand.
+
+    A second Ctrl-C is an ordinary one. count: frames so far.
+    """
+
+    def __init__(self) -> None:
+        self.stopped, self.count = False, 0
+        self._waiting = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "UntilStopped":
+        """Take over the signals."""
+        self._before = {each: signal.signal(each, self._stop) for each in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give them back."""
+        for each, before in self._before.items():
+            signal.signal(each, before)
+
+    def frames(self, frames: Iterable[Item]) -> Iterator[Item]:
+        """The frames until the user has enough."""
+        iterator = iter(frames)
+        try:
+            while not self.stopped:
+                self._waiting = True
+                frame = next(iterator)
+                self._waiting = False
+                self.count += 1
+                yield frame
+        except StopIteration:
+            return
+        except KeyboardInterrupt:
+            self.stopped = True
+        finally:
+            self._waiting = False
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self._waiting or self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True

@@ -1,0 +1,56 @@
+"""The skeleton over a picture."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from handopt.output import colour
+from handopt.output.colour import RGB
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+OVERSAMPLING = 3
+MARK_PX = 7.0
+FARTHEST_PANELS = 4
+
+
+def draw_skeleton(
+    panel: "Image.Image", points: npt.NDArray[np.floating], bones: npt.NDArray[np.integer], size: float = 1.0
+) -> None:
+    """Draw the hand's keypoints and bones over an RGB image, a colour per finger, anti-aliased by oversampling.
+
+    points: (21, 2) pixels of the image, in the order of KEYPOINT_NAMES; what is not finite or far outside is left out.
+    bones: (20, 2) indices of parent and child. size: of the strokes, 1 for panels of PANEL_PX.
+    """
+    from PIL import Image, ImageDraw
+
+    points = np.asarray(points)
+    seen = [bool(np.abs(point).max() < FARTHEST_PANELS * max(panel.size)) for point in points]
+    if not any(seen):
+        return
+    low, high = points[seen].min(axis=0) - MARK_PX * size, points[seen].max(axis=0) + MARK_PX * size
+    left, top = (max(0, int(value)) for value in np.floor(low))
+    right, bottom = (min(int(value), edge) for value, edge in zip(np.ceil(high), panel.size, strict=True))
+    if left >= right or top >= bottom:
+        return
+    fine = OVERSAMPLING * (right - left), OVERSAMPLING * (bottom - top)
+    part = panel.crop((left, top, right, bottom)).resize(fine, Image.Resampling.NEAREST)
+    points = (points - (left, top)) * OVERSAMPLING
+    draw, stroke = ImageDraw.Draw(part), size * OVERSAMPLING
+    pairs = [(int(a), int(b)) for a, b in bones if seen[a] and seen[b]]
+    for width, dark in ((6.4, True), (3.4, False)):
+        for a, b in pairs:
+            rgb = colour.PAPER if dark else _finger_colour(b)
+            draw.line([tuple(points[a]), tuple(points[b])], rgb, max(round(width * stroke), 1))
+    for index in (index for index in range(len(points)) if seen[index]):
+        x, y = points[index]
+        for radius, rgb in ((5.4, colour.PAPER), (4.2, _finger_colour(index)), (2.0, colour.OUTLINE)):
+            reach = radius * stroke
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), rgb)
+    panel.paste(part.reduce(OVERSAMPLING), (left, top))
+
+
+def _finger_colour(keypoint: int) -> RGB:
+    return colour.OUTLINE if keypoint == 0 else colour.FINGERS[(keypoint - 1) // 4]
