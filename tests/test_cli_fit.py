@@ -79,7 +79,7 @@ def test_json_prints_what_is_stored_and_the_hand_is_that_of_the_file_beside(tmp_
     result = json.loads(printed.stdout)
     assert result == json.loads((out / "left" / "result.json").read_text())
     assert (result["hand"], result["seed"], result["image"]) == ("left", 3, str(EXAMPLES / "left.png"))
-    assert {path.name for path in (out / "left").iterdir()} == CONTENT - {"renders", "trace.npz"}
+    assert {path.name for path in (out / "left").iterdir()} == CONTENT - {"renders"}
 
 
 def test_options_reach_the_fit(tmp_path: Path, fake_fit: FakeFit) -> None:

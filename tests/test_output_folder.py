@@ -17,7 +17,7 @@ from handopt.output import folder as module
 from handopt.output.folder import OUR_NAMES, check_free, write_history
 from handopt.result import FitResult
 
-ALWAYS = {"result.json", "mesh.glb", "history.csv", "overlay.png"}
+ALWAYS = {"trace.npz", "result.json", "mesh.glb", "history.csv", "overlay.png"}
 WRITERS = ["write_glb", "write_ply", "write_obj", "write_history", "write_overlay", "write_renders", "write_video"]
 
 
@@ -47,7 +47,7 @@ def test_save_writes_everything(result: FitResult, tmp_path: Path) -> None:
     target = tmp_path / "out" / "deep" / "hand"
     assert save(result, target, ply=True, obj=True, video=True) == target
     names = {path.name for path in target.iterdir()}
-    assert names == ALWAYS | {"renders", "trace.npz", "mesh.ply", "mesh.obj", "optimisation.mp4"}
+    assert names == ALWAYS | {"renders", "mesh.ply", "mesh.obj", "optimisation.mp4"}
     assert len(list((target / "renders").iterdir())) == result.iterations
     assert json.loads((target / "result.json").read_text()) == result.to_dict()
     assert [path.name for path in target.parent.iterdir()] == ["hand"]

@@ -14,6 +14,7 @@ from handopt.batch.outcome import SKIPPED, Outcome, Task
 from handopt.batch.source import Source
 from handopt.errors import HandoptError, OutputError
 from handopt.output import aside
+from handopt.output.film import TRACE_NAME
 from handopt.output.folder import RESULT, RESULT_NAME, check_free, save
 from handopt.reader import Frame, Reader
 from handopt.result import FitResult
@@ -179,7 +180,13 @@ class Job:
             "ply": "mesh.ply",
             "obj": "mesh.obj",
         }
-        return [RESULT_NAME, "mesh.glb", "history.csv", *(name for key, name in names.items() if self.outputs[key])]
+        return [
+            RESULT_NAME,
+            "mesh.glb",
+            "history.csv",
+            TRACE_NAME,
+            *(name for key, name in names.items() if self.outputs[key]),
+        ]
 
     def _read(self, image: Path, source: Source) -> Frame:
         try:

@@ -80,7 +80,10 @@ class Film:
 
 
 def write_trace(result: "FitResult", path: Path) -> None:
-    """Write what a video of an optimisation needs: the pose at every iteration, the hand, and the depth around it."""
+    """Write what a video of an optimisation needs: the pose at every iteration, the hand, and the depth around it.
+
+    In small types but not compressed, which would take as long as all else that a folder of results has.
+    """
     from handopt.rig import with_proportions
     from handopt.track.window import looked_up
 
@@ -90,20 +93,30 @@ def write_trace(result: "FitResult", path: Path) -> None:
     depth = looked_up(result.observation.depth_mm, Crop((x, y, z), TRACE_HALF_MM, TRACE_PX, result.camera))[2]
     camera, trace = result.camera, result.trace
     header = {"format": "handopt.trace/1", "image": result.image, "hand": result.hand}
-    np.savez_compressed(
+    arrays = {
+        "rotation": trace.rotation,
+        "translation_mm": trace.translation_mm,
+        "angles_rad": trace.angles_rad,
+        "scale": trace.scale,
+        "total": result.history["total"],
+        "window_depth_mm": np.clip(depth, 0, 65535).astype(np.uint16)[None],
+        "window_center_mm": middle[None],
+        "window_half_mm": np.array(TRACE_HALF_MM),
+        **Skinned.of(rig, np.asarray(result.rest_mm)).arrays(),
+    }
+    np.savez(
         path,
         header=np.array(json.dumps(header)),
         camera=np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]),
-        rotation=trace.rotation,
-        translation_mm=trace.translation_mm,
-        angles_rad=trace.angles_rad.astype(np.float32),
-        scale=trace.scale,
-        total=np.asarray(result.history["total"], np.float64),
-        window_depth_mm=np.clip(depth, 0, 65535).astype(np.uint16)[None],
-        window_center_mm=middle[None],
-        window_half_mm=np.array(TRACE_HALF_MM),
-        **Skinned.of(rig, np.asarray(result.rest_mm)).arrays(),  # type: ignore[arg-type]
+        **{name: _small(np.asarray(values)) for name, values in arrays.items()},  # type: ignore[arg-type]
     )
+
+
+def _small(values: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in a type that takes less room."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32)
+    return values.astype(np.result_type(*(np.min_scalar_type(value) for value in (values.min(), values.max()))))
 
 
 def load_film(folder: Path) -> Film:
@@ -116,8 +129,8 @@ def load_film(folder: Path) -> Film:
     name = next((name for name in (ARRAYS_NAME, TRACE_NAME) if (folder / name).is_file()), None)
     if name is None:
         raise OutputError(
-            f"{folder} holds neither {ARRAYS_NAME} nor {TRACE_NAME}: give a folder that handopt track wrote, or that "
-            "handopt fit wrote without --no-renders"
+            f"{folder} holds neither {ARRAYS_NAME} nor {TRACE_NAME}: give a folder that handopt track or handopt fit "
+            "wrote"
         )
     try:
         with np.load(folder / name, allow_pickle=False) as file:

@@ -41,7 +41,7 @@ def save(
     source: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a result into a new folder: result.json, mesh.glb, overlay.png, history.csv and what is asked for.
+    """Write a result into a new folder: result.json, mesh.glb, history.csv, trace.npz, and what is asked for.
 
     source: text of source.json, which says what the result was made of.
 
@@ -59,6 +59,7 @@ def save(
         if obj:
             write_obj(result, partial / "mesh.obj")
         write_history(result, partial / "history.csv")
+        write_trace(result, partial / TRACE_NAME)
         if overlay:
             write_overlay(result, partial / "overlay.png")
         if source is not None:
@@ -66,7 +67,6 @@ def save(
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")
-            write_trace(result, partial / TRACE_NAME)
         if video:
             write_video(result, partial / "optimisation.mp4")
     return folder

@@ -28,7 +28,7 @@ class Skinned:
     bind: Floats
     keypoint_joints: Ints
     bones: Ints
-    side_sign: NDArray[np.int64]
+    side_sign: NDArray[np.integer]
 
     @classmethod
     def of(cls, rig: Rig, rest_mm: Floats | None = None) -> "Skinned":
@@ -43,8 +43,12 @@ class Skinned:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> "Skinned":
-        """What arrays() gave. Raises KeyError where one is missing."""
-        return cls(**{each.name: np.asarray(arrays[f"rig_{each.name}"]) for each in fields(cls)})
+        """What arrays() gave, perhaps in smaller types. Raises KeyError where one is missing."""
+        given = {each.name: np.asarray(arrays[f"rig_{each.name}"]) for each in fields(cls)}
+        full: dict[str, Any] = {
+            name: values.astype(np.float64 if values.dtype.kind == "f" else np.int32) for name, values in given.items()
+        }
+        return cls(**full)
 
     def transforms(self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats) -> Floats:
         """Joint transforms (T, J, 3, 4), rest space -> camera space, of T poses."""
