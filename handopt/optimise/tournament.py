@@ -28,17 +28,21 @@ SETTLED = 0.01  # relative decrease of the cost
 
 @dataclass
 class Field:
-    """The hypotheses that are still in: their poses, numbers, what the pose prior expects of them, and their costs."""
+    """The hypotheses that are still in: their poses, numbers, what the pose prior expects of them, and their costs.
+
+    judged: whether these are the shares of the observation that they leave unexplained.
+    """
 
     pose: Pose
     ids: Rows
     expected: Array
     costs: Floats
+    judged: bool = False
 
     def select(self, rows: Rows, hand: Hand) -> "Field":
         """The hypotheses in the given rows."""
         there = to_device(rows, hand.device, np.int64)
-        return Field(self.pose.select(there), self.ids[rows], self.expected[there], self.costs[rows])
+        return Field(self.pose.select(there), self.ids[rows], self.expected[there], self.costs[rows], self.judged)
 
     @property
     def images(self) -> NDArray[np.int32]:
@@ -69,7 +73,7 @@ class Tournament:
         self._starts = starts.copy()  # whose fingers are tried later
         self._shaped = any(stage.approach.proportions for stage in self.config.rounds)
         for number, stage in enumerate(self.config.rounds):
-            if stage.above and number and self._unexplained(field.pose).min() < stage.above:
+            if stage.above and number and self._shares(field).min() < stage.above:
                 continue
             if stage.approach.proportions:
                 field.pose = self._with_proportions(field.pose)
@@ -79,6 +83,7 @@ class Tournament:
             if stage.redraws:
                 field = self._bred(field, stage)
             yield from self._descend(number, stage, field)
+            field.judged = stage.judged
             if stage.judged:
                 field.costs = self._unexplained(field.pose)
             field = field.select(self._distinct(field, stage.keep), self.hand)
@@ -149,6 +154,10 @@ class Tournament:
         found = field.select(row, self.hand)
         found.pose.angles = to_device(np.concatenate(copies), self.hand.device, angles.dtype)
         return found, row
+
+    def _shares(self, field: Field) -> Floats:
+        """The share of its observation that each hypothesis leaves unexplained."""
+        return field.costs if field.judged else self._unexplained(field.pose)
 
     def _unexplained(self, pose: Pose) -> Floats:
         """The share of its observation that each pose leaves unexplained, looked at coarsely."""
