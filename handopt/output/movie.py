@@ -63,9 +63,13 @@ def _counted(painter: Painter, progress: Callable[[], None] | None) -> Iterator[
 
 
 def _write_gif(pictures: Iterator[Bytes], path: Path, fps: float) -> None:
-    """An endless gif, each frame in colours of its own."""
+    """An endless gif in colours that all frames share, so that what stays takes no room and scales show no bands."""
     from PIL import Image
 
-    images = (Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE) for picture in pictures)
+    from handopt.output.panels import palette
+
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(palette().tobytes())
+    images = (Image.fromarray(each).quantize(palette=colours, dither=Image.Dither.NONE) for each in pictures)
     first = next(images)
     first.save(path, save_all=True, append_images=images, duration=round(1000 / fps), loop=0, optimize=False)

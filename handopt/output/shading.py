@@ -1,0 +1,65 @@
+"""A surface in daylight, from its depth image alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.output import colour
+from handopt.output.colour import Bytes
+
+Floats = NDArray[np.floating]
+
+SKIN = np.array([228.0, 178.0, 150.0], np.float32)
+LIGHT = np.array([-0.4, -0.5, -0.77], np.float32) / np.linalg.norm([-0.4, -0.5, -0.77])
+DARKEST = 0.3
+STEEPEST = 6.0
+"""Slopes beyond this are edges between two surfaces, not the slope of one."""
+SMOOTHED_PX = 5
+_SHADES = np.rint(np.arange(-1, 255)[:, None] / 254 * SKIN).clip(0, 255).astype(np.uint8)
+_SHADES[0] = colour.EMPTY
+
+
+def lit(depth: Floats, mm_per_px: float) -> Bytes:
+    """A surface (H, W) in mm, 0 where there is none, under one light (H, W, 3).
+
+    Normals are slopes of the depth, averaged over SMOOTHED_PX so that the mesh's facets do not show; where one surface
+    lies before another the edge stays dark.
+    """
+    picture = np.empty((*depth.shape, 3), np.uint8)
+    picture[:] = colour.EMPTY
+    surface = depth > 0
+    down, across = np.flatnonzero(surface.any(axis=1)), np.flatnonzero(surface.any(axis=0))
+    if len(down) == 0:
+        return picture
+    box = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
+    surface, part = surface[box], depth[box].astype(np.float32)
+    rows = np.where(surface, 1 + 254 * _light(part, surface, mm_per_px), 0).astype(np.uint8)
+    picture[box] = _SHADES.take(rows, axis=0)
+    return picture
+
+
+def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float) -> Floats:
+    """Light (H, W) from DARKEST to 1."""
+    from scipy.ndimage import uniform_filter
+
+    filled = np.where(surface, depth, np.float32(np.nan))
+    slopes = [np.nan_to_num(slope / mm_per_px, nan=np.inf) for slope in _slopes(filled)]
+    good = surface & (np.abs(slopes[0]) < STEEPEST) & (np.abs(slopes[1]) < STEEPEST)
+    share = np.maximum(uniform_filter(good.astype(np.float32), SMOOTHED_PX, mode="constant"), 1e-6)
+    down, right = (
+        uniform_filter(np.where(good, slope, np.float32(0)), SMOOTHED_PX, mode="constant") / share for slope in slopes
+    )
+    facing = (right * LIGHT[0] + down * LIGHT[1] - LIGHT[2]) / np.sqrt(right**2 + down**2 + 1)
+    light = DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1)
+    edge = surface & ~good & (share > 1e-6)
+    return np.asarray(np.where(edge, DARKEST + 0.35 * (light - DARKEST), light))
+
+
+def _slopes(depth: Floats) -> tuple[Floats, Floats]:
+    """Slopes down and to the right (H, W); of one side where the other has no depth, NaN where neither has."""
+    pair = []
+    for axis in (0, 1):
+        step = np.diff(depth, axis=axis)
+        nothing = np.full_like(depth.take([0], axis=axis), np.nan)
+        before, after = np.concatenate([nothing, step], axis=axis), np.concatenate([step, nothing], axis=axis)
+        pair.append(np.where(np.isnan(before), after, np.where(np.isnan(after), before, 0.5 * (before + after))))
+    return pair[0], pair[1]
