@@ -86,7 +86,7 @@ class Film:
             crop, joints = self.crop(int(frame)), self.posed(int(frame))[1]
             flesh = FLESH_MM * crop.coefficients[0] / joints[:, 2:]
             reach.append(float((np.abs(pixels(crop, joints) - 0.5 * (whole - 1)) + flesh).max()))
-        side = int(np.clip(np.ceil(2 * np.percentile(reach, 98)), whole // 2, whole))
+        side = int(np.clip(np.ceil(2 * np.percentile(reach, 98 if self.total is None else 100)), whole // 2, whole))
         return side + (whole - side) % 2
 
     @classmethod
@@ -185,13 +185,21 @@ def load_film(folder: Path) -> Film:
             f"{folder} holds neither {ARRAYS_NAME} nor {TRACE_NAME}: give a folder that handopt track wrote, or that "
             "handopt fit wrote without --no-renders"
         )
+    again = "track or fit it again"
     try:
-        with np.load(folder / name, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        if (folder / name).stat().st_size == 0:
+            raise OutputError(f"{folder / name} is empty (0 bytes): {again}")
+        with (folder / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
         return _film(arrays, json.loads(str(arrays["header"])))
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or "it is cut short"
+        raise OutputError(f"{folder / name} cannot be read ({reason}): check its permission, or {again}") from error
     except Exception as error:  # NumPy and zlib raise almost anything on damaged files
-        reason = f"{type(error).__name__}: {error}"
-        raise OutputError(f"{folder / name} is damaged ({reason}): make it again") from error
+        reason = "it lacks " + str(error) if isinstance(error, KeyError) else type(error).__name__
+        raise OutputError(f"{folder / name} is damaged or none of handopt's ({reason}): {again}") from error
 
 
 def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:

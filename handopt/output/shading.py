@@ -13,7 +13,8 @@ LIGHT = np.array([-0.4, -0.5, -0.77], np.float32) / np.linalg.norm([-0.4, -0.5, 
 DARKEST = 0.3
 STEEPEST = 6.0
 """Slopes beyond this are edges between two surfaces, not the slope of one."""
-SMOOTHED_PX = 5
+SMOOTHED = 1 / 120
+"""Over which part of the picture."""
 _SHADES = np.rint(np.arange(-1, 255)[:, None] / 254 * SKIN).clip(0, 255).astype(np.uint8)
 _SHADES[0] = colour.EMPTY
 
@@ -21,7 +22,7 @@ _SHADES[0] = colour.EMPTY
 def lit(depth: Floats, mm_per_px: float) -> Bytes:
     """A surface (H, W) in mm, 0 where there is none, under one light (H, W, 3).
 
-    Normals are slopes of the depth, averaged over SMOOTHED_PX so that the mesh's facets do not show; where one surface
+    Normals are slopes of the depth, averaged a little so that the mesh's facets do not show; where one surface
     lies before another the edge stays dark.
     """
     picture = np.empty((*depth.shape, 3), np.uint8)
@@ -32,21 +33,22 @@ def lit(depth: Floats, mm_per_px: float) -> Bytes:
         return picture
     box = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
     surface, part = surface[box], depth[box].astype(np.float32)
-    rows = np.where(surface, 1 + 254 * _light(part, surface, mm_per_px), 0).astype(np.uint8)
+    smoothed = max(3, round(SMOOTHED * len(depth)) | 1)
+    rows = np.where(surface, 1 + 254 * _light(part, surface, mm_per_px, smoothed), 0).astype(np.uint8)
     picture[box] = _SHADES.take(rows, axis=0)
     return picture
 
 
-def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float) -> Floats:
+def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float, smoothed: int) -> Floats:
     """Light (H, W) from DARKEST to 1."""
     from scipy.ndimage import uniform_filter
 
     filled = np.where(surface, depth, np.float32(np.nan))
     slopes = [np.nan_to_num(slope / mm_per_px, nan=np.inf) for slope in _slopes(filled)]
     good = surface & (np.abs(slopes[0]) < STEEPEST) & (np.abs(slopes[1]) < STEEPEST)
-    share = np.maximum(uniform_filter(good.astype(np.float32), SMOOTHED_PX, mode="constant"), 1e-6)
+    share = np.maximum(uniform_filter(good.astype(np.float32), smoothed, mode="constant"), 1e-6)
     down, right = (
-        uniform_filter(np.where(good, slope, np.float32(0)), SMOOTHED_PX, mode="constant") / share for slope in slopes
+        uniform_filter(np.where(good, slope, np.float32(0)), smoothed, mode="constant") / share for slope in slopes
     )
     facing = (right * LIGHT[0] + down * LIGHT[1] - LIGHT[2]) / np.sqrt(right**2 + down**2 + 1)
     light = DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1)
