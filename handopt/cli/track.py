@@ -209,5 +209,5 @@ def _load_rig(options: dict[str, Any]) -> "Rig | None":
         side = "left" if options["hand"] == "left" else "right"
         return default_rig(side, options["limits"])
     named = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model", "--joint-map", "--limits", "--hand"):
+    with blaming("--model"):
         return load_rig(options["model"], named, options["joint_map"], options["limits"])
