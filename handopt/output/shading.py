@@ -43,25 +43,18 @@ def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float, smoothed
     """Light (H, W) from DARKEST to 1."""
     from scipy.ndimage import uniform_filter
 
-    filled = np.where(surface, depth, np.float32(np.nan))
-    slopes = [np.nan_to_num(slope / mm_per_px, nan=np.inf) for slope in _slopes(filled)]
-    good = surface & (np.abs(slopes[0]) < STEEPEST) & (np.abs(slopes[1]) < STEEPEST)
+    inside = np.zeros_like(surface)  # with a neighbour on each side
+    inside[1:-1, 1:-1] = surface[1:-1, 1:-1] & surface[:-2, 1:-1] & surface[2:, 1:-1]
+    inside[1:-1, 1:-1] &= surface[1:-1, :-2] & surface[1:-1, 2:]
+    slopes = np.zeros((2, *depth.shape), np.float32)
+    np.subtract(depth[2:], depth[:-2], out=slopes[0, 1:-1])
+    np.subtract(depth[:, 2:], depth[:, :-2], out=slopes[1, :, 1:-1])
+    slopes *= np.float32(0.5 / mm_per_px)
+    good = inside & (np.abs(slopes).max(axis=0) < STEEPEST)
+    slopes *= good
     share = np.maximum(uniform_filter(good.astype(np.float32), smoothed, mode="constant"), 1e-6)
-    down, right = (
-        uniform_filter(np.where(good, slope, np.float32(0)), smoothed, mode="constant") / share for slope in slopes
-    )
+    down, right = (uniform_filter(slope, smoothed, mode="constant") / share for slope in slopes)
     facing = (right * LIGHT[0] + down * LIGHT[1] - LIGHT[2]) / np.sqrt(right**2 + down**2 + 1)
     light = DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1)
-    edge = surface & ~good & (share > 1e-6)
+    edge = inside & ~good
     return np.asarray(np.where(edge, DARKEST + 0.35 * (light - DARKEST), light))
-
-
-def _slopes(depth: Floats) -> tuple[Floats, Floats]:
-    """Slopes down and to the right (H, W); of one side where the other has no depth, NaN where neither has."""
-    pair = []
-    for axis in (0, 1):
-        step = np.diff(depth, axis=axis)
-        nothing = np.full_like(depth.take([0], axis=axis), np.nan)
-        before, after = np.concatenate([nothing, step], axis=axis), np.concatenate([step, nothing], axis=axis)
-        pair.append(np.where(np.isnan(before), after, np.where(np.isnan(after), before, 0.5 * (before + after))))
-    return pair[0], pair[1]
