@@ -121,6 +121,17 @@ def test_panels_show_what_they_say_and_have_their_scales() -> None:
     assert not np.array_equal(first, later)
 
 
+def test_a_hand_that_turns_stays_in_view() -> None:
+    film = Film.of_track(followed())
+    size, (left, top) = 120, Layout(120, 2).corner(1)
+    painter = Painter(film, ("fit",), size, turntable=True)
+    for frame in (0, 8, 16):
+        panel = painter.frame(frame)[top : top + size, left : left + size]
+        rim = np.concatenate([panel[0], panel[-1], panel[:, 0], panel[:, -1]])
+        assert (rim == colour.EMPTY).all()
+        assert (panel != colour.EMPTY).any(axis=-1).mean() > 0.05
+
+
 def test_colours_follow_a_hand_that_comes_and_goes_and_stay_for_one_that_does_not() -> None:
     film = Film.of_track(followed())
     calm = replace(film, centers_mm=film.centers_mm * (1, 1, 0) + (0, 0, 500))

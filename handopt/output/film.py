@@ -76,16 +76,20 @@ class Film:
         """The middle of a frame's window, side x side pixels."""
         return View(self.crop(frame), self.depth(frame), side)
 
+    def sampled(self) -> list[int]:
+        """Some frames with a pose, evenly spread."""
+        shown = np.flatnonzero(self.known)
+        return [int(frame) for frame in shown[:: max(1, len(shown) // SAMPLED)]]
+
     def needed_px(self) -> int:
         """Pixels of the windows' middle that hold the hand in nearly all frames, of the parity of the windows."""
-        whole, shown = int(self.depth_mm.shape[1]), np.flatnonzero(self.known)
-        if len(shown) == 0:
-            return whole
-        reach = []
-        for frame in shown[:: max(1, len(shown) // SAMPLED)]:
-            crop, joints = self.crop(int(frame)), self.posed(int(frame))[1]
+        whole, reach = int(self.depth_mm.shape[1]), []
+        for frame in self.sampled():
+            crop, joints = self.crop(frame), self.posed(frame)[1]
             flesh = FLESH_MM * crop.coefficients[0] / joints[:, 2:]
             reach.append(float((np.abs(pixels(crop, joints) - 0.5 * (whole - 1)) + flesh).max()))
+        if not reach:
+            return whole
         side = int(np.clip(np.ceil(2 * np.percentile(reach, 98 if self.total is None else 100)), whole // 2, whole))
         return side + (whole - side) % 2
 

@@ -37,6 +37,7 @@ SAME_RANGE_MM = 120.0
 """Where the hand comes and goes by more, the colours follow it."""
 GREY_REACH_MM = 600.0
 OVERSAMPLING = 2
+TURNED_SHARE = 0.9
 
 
 class Painter:
@@ -67,6 +68,7 @@ class Painter:
         self._layout = Layout(size, len(titles))
         self.width, self.height = self._layout.width, self._layout.height
         self._side = film.needed_px()
+        self._shrunk = _shrunk(film, self._side) if turntable else 1.0
         self._paper = self._draw_paper(titles)
 
     def __len__(self) -> int:
@@ -102,7 +104,7 @@ class Painter:
             elif name == "residual":
                 panel = self._enlarged(_residual(observed, fitted, far))
             else:
-                panel = self._shaded(_turned(vertices, view, index), view)
+                panel = self._shaded(_turned(vertices, view, index, self._shrunk), view)
             canvas.paste(panel, layout.corner(number))
             if name in ("depth", "overlay") and self._moving:
                 layout.ticks(canvas, number, _depth_ticks(near, far))
@@ -186,15 +188,27 @@ def _middles(film: Film) -> Floats:
     return z
 
 
-def _turned(vertices: Any, view: View, index: int) -> Any:
+def _shrunk(film: Film, side: int) -> float:
+    """By how much a hand is made smaller, so that it stays in view while it turns."""
+    widest = 0.0
+    for frame in film.sampled():
+        off = _centred(film.posed(frame)[0])
+        widest = max(widest, float(np.abs(off[:, 1]).max()), float(np.hypot(off[:, 0], off[:, 2]).max()))
+    return min(1.0, TURNED_SHARE * film.view(0, side).side_mm / 2 / widest) if widest > 0 else 1.0
+
+
+def _centred(vertices: Floats) -> Floats:
+    return np.asarray(vertices - 0.5 * (vertices.min(axis=0) + vertices.max(axis=0)))
+
+
+def _turned(vertices: Any, view: View, index: int, size: float) -> Any:
     """The hand in the middle of its window, turned about the vertical, farther with every frame."""
     if vertices is None:
         return None
-    middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     angle = TURN_RAD * index
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-    return (vertices - middle) @ turn.T + np.asarray(view.crop.center_mm)
+    return size * _centred(vertices) @ turn.T + np.asarray(view.crop.center_mm)
 
 
 def _depth_ticks(near: float, far: float) -> tuple[str, ...]:
