@@ -147,7 +147,7 @@ def test_video_goes_on_after_a_result_that_cannot_be_shown(tracked: tuple[Result
     (tmp_path / "plain" / "result.json").write_text("{}")
     done = run("video", tmp_path / "plain", tracked[1], "-o", tmp_path / "films", "--size", "80", "--format", "gif")
     assert done.exit_code == 1
-    assert "--no-renders" in done.stderr
+    assert "holds neither track.npz nor trace.npz" in done.stderr
     assert "1 of 2 videos failed" in done.stderr
     assert done.stdout == f"{tmp_path / 'films' / 'track.gif'}\n"
 
