@@ -9,7 +9,7 @@ from handopt.output.colour import Bytes
 Floats = NDArray[np.floating]
 
 SKIN = np.array([228.0, 178.0, 150.0], np.float32)
-LIGHT = np.array([-0.4, -0.5, -0.77], np.float32) / np.linalg.norm([-0.4, -0.5, -0.77])
+LIGHT = np.array([-0.4, -0.5, -0.77]) / np.linalg.norm([-0.4, -0.5, -0.77])
 DARKEST = 0.3
 STEEPEST = 6.0
 """Slopes beyond this are edges between two surfaces, not the slope of one."""
@@ -25,18 +25,16 @@ def lit(depth: Floats, mm_per_px: float) -> Bytes:
     Normals are slopes of the depth, averaged a little so that the mesh's facets do not show; where one surface
     lies before another the edge stays dark.
     """
-    picture = np.empty((*depth.shape, 3), np.uint8)
-    picture[:] = colour.EMPTY
+    rows = np.zeros(depth.shape, np.uint8)
     surface = depth > 0
     down, across = np.flatnonzero(surface.any(axis=1)), np.flatnonzero(surface.any(axis=0))
     if len(down) == 0:
-        return picture
+        return _SHADES.take(rows, axis=0)
     box = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
     surface, part = surface[box], depth[box].astype(np.float32)
     smoothed = max(3, round(SMOOTHED * len(depth)) | 1)
-    rows = np.where(surface, 1 + 254 * _light(part, surface, mm_per_px, smoothed), 0).astype(np.uint8)
-    picture[box] = _SHADES.take(rows, axis=0)
-    return picture
+    rows[box] = np.where(surface, 1 + 254 * _light(part, surface, mm_per_px, smoothed), 0)
+    return _SHADES.take(rows, axis=0)
 
 
 def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float, smoothed: int) -> Floats:
@@ -54,7 +52,8 @@ def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float, smoothed
     slopes *= good
     share = np.maximum(uniform_filter(good.astype(np.float32), smoothed, mode="constant"), 1e-6)
     down, right = (uniform_filter(slope, smoothed, mode="constant") / share for slope in slopes)
-    facing = (right * LIGHT[0] + down * LIGHT[1] - LIGHT[2]) / np.sqrt(right**2 + down**2 + 1)
+    x, y, z = (float(value) for value in LIGHT)
+    facing = (right * x + down * y - z) / np.sqrt(right**2 + down**2 + 1)
     light = DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1)
     edge = inside & ~good
     return np.asarray(np.where(edge, DARKEST + 0.35 * (light - DARKEST), light))
