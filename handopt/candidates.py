@@ -19,6 +19,7 @@ RIVAL_MM = 150.0
 SURE_SCORE = 3.75
 SURE_REACH_MM = 200.0
 EVEN_SCORE = 1.0
+FLAT_MM, FLAT_SHARE = 15.0, 0.25
 WHERE = "say where the hand is with --box, --center or --mask"
 
 
@@ -122,6 +123,9 @@ def _choose(candidates: list[Candidate]) -> list[Candidate]:
 def _no_hand(frame: Frame, candidates: list[Candidate], hinted: bool) -> str:
     """Say why no hand was found and what to change."""
     near, far = np.percentile(frame.depth_mm[frame.labels > 0], (2, 98))
+    if _is_flat(frame):
+        away = length(near) if far - near < FLAT_MM else f"{length(near)} to {length(far)}"
+        return f"no hand was found: all that is seen is a flat surface, {away} away; {WHERE}, or check --unit"
     reach = f"{length(DISTANCE_MM[0])} to {length(DISTANCE_MM[1])}"
     best = max(candidates, key=lambda candidate: candidate.score, default=None)
     if hinted:
@@ -134,6 +138,19 @@ def _no_hand(frame: Frame, candidates: list[Candidate], hinted: bool) -> str:
             f"no hand was found: the most likely place, {z} away, shows {best.area_cm2:.3g} cm2 unlike a hand; {WHERE}"
         )
     return f"{what}, or check --unit (what the image shows lies {length(near)} to {length(far)} away)"
+
+
+def _is_flat(frame: Frame) -> bool:
+    """Tell whether all that is seen lies on one plane, over which 1 / z is linear in the pixels."""
+    rows, columns = np.nonzero(frame.labels > 0)
+    if len(rows) < FLAT_SHARE * frame.labels.size:
+        return False
+    some = slice(None, None, max(1, len(rows) // 5_000))
+    depth = frame.depth_mm[rows[some], columns[some]].astype(np.float64)
+    pixels = np.column_stack([rows[some], columns[some], np.ones(len(depth))])
+    plane = np.linalg.lstsq(pixels, 1.0 / depth, rcond=None)[0]
+    off = np.abs(depth - 1.0 / np.maximum(pixels @ plane, 1e-9))
+    return bool(np.percentile(off, 99) < FLAT_MM)
 
 
 def length(mm: float) -> str:

@@ -83,7 +83,7 @@ def single_channel(values: Array, path: Path, encoding: str, notes: list[str]) -
 def _describe(values: Array) -> str:
     channels = values.shape[2] if values.ndim == 3 else 1
     bits = 1 if values.dtype == np.bool_ else 8 * values.dtype.itemsize
-    return f"a {bits}-bit image with {channels} channel{'s' if channels > 1 else ''}"
+    return f"{'an' if bits == 8 else 'a'} {bits}-bit image with {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _decode_nyu(rgb: Array, path: Path, encoding: str, notes: list[str]) -> Array:

@@ -69,6 +69,16 @@ def wall(path: Path) -> Path:
     return write_depth(path, np.full((120, 160), 900))
 
 
+def tilted(path: Path) -> Path:
+    rows, columns = np.mgrid[:120, :160]
+    noise = np.random.default_rng(1).normal(0, 2, (120, 160))
+    return write_depth(path, 1 / (1 / 900 + 4e-7 * rows + 3e-7 * columns) + noise)
+
+
+def two_walls(path: Path) -> Path:
+    return write_depth(path, np.where(np.arange(160) < 80, 900, 1500) * np.ones((120, 1), int))
+
+
 def huge(path: Path) -> Path:
     with path.with_suffix(".npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(
@@ -90,7 +100,9 @@ def huge(path: Path) -> Path:
         (negative, "19200 negative"),
         (ten_metres_away, "--unit 0.1"),
         (ten_mm_away, "--unit 100"),
-        (wall, "--box, --center or --mask"),
+        (wall, "all that is seen is a flat surface, 900 mm away; say where the hand is with --box"),
+        (tilted, "all that is seen is a flat surface, 8"),
+        (two_walls, "or check --unit (what the image shows lies"),
         (huge, "the limit is 40 million"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -233,7 +245,7 @@ def test_rigs_that_cannot_be_used(tmp_path: Path, fake_fit: FakeFit) -> None:
     odd.names[odd.names.index("thumb-tip")] = "claw"
     left = HandFile.default("left").write(tmp_path / "left.glb")
     image, out = EXAMPLES / "open.png", ("-o", tmp_path / "out")
-    refused("--model or --hand:", image, "--model", bare.write(tmp_path / "bare.glb"), *out)
+    refused("Error: --model: ", image, "--model", bare.write(tmp_path / "bare.glb"), *out)
     refused("are NaN or infinite", image, "--model", broken.write(tmp_path / "nan.glb"), *out)
     refused("missing joints: thumb-tip", image, "--model", odd.write(tmp_path / "odd.glb"), *out)
     refused("use --hand left or pass the other file", image, "--model", left, "--hand", "right", *out)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from denied import forbid
 from fit_cli import FakeFit, fake_fit, fit, write_camera, write_depth
 
 from handopt.cli.main import main
@@ -211,9 +212,10 @@ def test_files_that_are_no_images_do_not_stop_the_others(images: Path, fake_fit:
     assert sizes.exit_code == 0, "four numbers are a camera of any size"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_that_may_not_be_read(images: Path, fake_fit: FakeFit, tmp_path: Path) -> None:
-    (images / "a.png").chmod(0)
+def test_files_that_may_not_be_read(
+    images: Path, fake_fit: FakeFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, images / "a.png")
     failed = fit(images, "-o", tmp_path / "out")
     assert failed.exit_code == 1
     assert f"Error: {images / 'a.png'}: cannot be read" in failed.stderr

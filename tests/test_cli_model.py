@@ -44,6 +44,22 @@ def test_it_prints_tables_and_draws_a_picture(tmp_path: Path, monkeypatch: pytes
         assert image.format == "PNG"
 
 
+def test_a_picture_that_exists_is_kept(tmp_path: Path, picture: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "right-turntable.png"
+    mine.write_bytes(b"mine")
+    refused = show("right", "-o", mine)
+    assert refused.exit_code == 2
+    assert f"{mine} exists and was kept: replace it with --overwrite" in " ".join(refused.stderr.split())
+    monkeypatch.chdir(tmp_path)
+    tables = show("right")
+    assert tables.exit_code == 0
+    assert "right: a right hand" in tables.stdout
+    assert tables.stderr == "Note: right-turntable.png exists and was kept; --overwrite draws it again.\n"
+    assert mine.read_bytes() == b"mine"
+    assert show("right", "--overwrite").exit_code == 0
+    assert mine.read_bytes() == b"picture"
+
+
 def test_tables_hold_every_joint_bone_and_limit() -> None:
     rig = default_rig("left")
     lines = list(describe(rig))
@@ -59,7 +75,9 @@ def test_tables_hold_every_joint_bone_and_limit() -> None:
 
 
 def test_limits_are_those_asked_for(tmp_path: Path, picture: list[Path]) -> None:
-    tables = {name: show("right", "--limits", name, "-o", tmp_path / "x.png").stdout for name in ("printed", "swapped")}
+    tables = {
+        name: show("right", "--limits", name, "-o", tmp_path / f"{name}.png").stdout for name in ("printed", "swapped")
+    }
     assert "index_mcp" + f"{'-80 to 6':>18}" in tables["printed"]
     assert "index_mcp" + f"{'-':>18}" in tables["swapped"]
     assert show("right", "--limits", "none").exit_code == 2
@@ -132,7 +150,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("handopt.output.turntable.write_turntable", fill)
     (tmp_path / "x.png").write_bytes(b"older")
-    failed = show("right", "-o", tmp_path / "x.png")
+    failed = show("right", "-o", tmp_path / "x.png", "--overwrite")
     assert failed.exit_code == 1
     assert "No space left on device" in failed.stderr
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]

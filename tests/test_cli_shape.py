@@ -80,6 +80,16 @@ def test_json_and_quiet(images: Path, tmp_path: Path, fake: FakeShape) -> None:
     assert printed.stderr == ""
 
 
+def test_what_holds_for_all_images_is_said_once(images: Path, tmp_path: Path, fake: FakeShape) -> None:
+    count = len(list(images.glob("*.png")))
+    assert count > 1
+    printed = shape(images, "-o", tmp_path / "mine.glb", "--no-renders")
+    about = [line for line in printed.stderr.splitlines() if "intrinsics" in line]
+    assert about == [
+        f"{images / 'a.png'} and {count - 1} more: The camera's intrinsics are from {images / 'camera.json'}."
+    ]
+
+
 def test_what_is_left_out_is_named_even_when_quiet(images: Path, tmp_path: Path, fake: FakeShape) -> None:
     fake.left_out = (LeftOut("b.png", "its pose does not fit in"),)
     (images / "c.png").write_bytes((images / "a.png").read_bytes()[:60])

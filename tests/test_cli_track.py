@@ -1,6 +1,7 @@
 """`handopt track` and `handopt video`, and `handopt synth --sequence`."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,18 +136,45 @@ def test_video_turns_a_track_into_what_is_asked_for(tracked: tuple[Result, Path]
     assert done.stdout == f"{tmp_path / 'film.gif'}\n"
     with Image.open(tmp_path / "film.gif") as image:
         assert image.n_frames == 4
-        assert image.width in range(3 * 90, 3 * 90 + 20)
+        assert image.width in range(3 * 90, 3 * 90 + 40)
     again = run("video", tracked[1], "-o", tmp_path / "film.gif")
     assert again.exit_code == 1
     assert "--overwrite" in again.stderr
 
 
-def test_video_goes_on_after_a_folder_that_is_no_result(tracked: tuple[Result, Path], tmp_path: Path) -> None:
-    done = run("video", tmp_path, tracked[1], "-o", tmp_path / "films", "--size", "80", "--format", "gif")
+def test_video_goes_on_after_a_result_that_cannot_be_shown(tracked: tuple[Result, Path], tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "result.json").write_text("{}")
+    done = run("video", tmp_path / "plain", tracked[1], "-o", tmp_path / "films", "--size", "80", "--format", "gif")
     assert done.exit_code == 1
-    assert "--no-renders" in done.stderr
+    assert "holds neither track.npz nor trace.npz" in done.stderr
     assert "1 of 2 videos failed" in done.stderr
     assert done.stdout == f"{tmp_path / 'films' / 'track.gif'}\n"
+
+
+def test_a_pattern_takes_results_only(
+    tracked: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(tracked[1], results / "wave")
+    (results / "renders").mkdir()
+    (results / "summary.jsonl").write_text("{}\n")
+    (results / "overlay.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    names = ["results/overlay.png", "results/renders", "results/summary.jsonl", "results/wave"]
+    done = run("video", *names, "results/wave/track.npz", "--size", "80", "--panels", "fit", "--format", "gif")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "results/wave.gif\n", "once, and as the user named it"
+    assert done.stderr == "Note: results/overlay.png and 2 more were skipped.\n"
+    again = run("video", *names, "results/wave.gif", "--size", "80", "--format", "gif")
+    assert again.exit_code == 1
+    assert "results/wave.gif exists and was kept: replace it with --overwrite" in again.stderr
+    monkeypatch.chdir(results / "wave")
+    done = run("video", ".", "--size", "80", "--panels", "fit", "--format", "gif", "--overwrite")
+    assert done.stdout == "../wave.gif\n"
+    done = run("video", "../summary.jsonl", "../overlay.png")
+    assert done.exit_code == 2
+    assert "give folders that handopt track or handopt fit wrote" in done.stderr
 
 
 @pytest.mark.parametrize(

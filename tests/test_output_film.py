@@ -1,6 +1,7 @@
 """Folders of tracks, and videos of tracks and optimisations."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -11,12 +12,13 @@ from PIL import Image
 from sequences import COUNT, DROPOUT, followed
 
 from handopt.errors import ConfigError, OutputError
-from handopt.output import aside
+from handopt.output import aside, colour
 from handopt.output.curve import CurvePanel
 from handopt.output.film import Film, load_film
 from handopt.output.folder import save
+from handopt.output.layout import Layout
 from handopt.output.movie import write_movie
-from handopt.output.panels import GAP_PX, PANELS, Painter
+from handopt.output.panels import PANELS, Painter, palette
 from handopt.output.trackfolder import OUR_NAMES, check_free, save_track
 
 # the reader of imageio leaves its pipes to the garbage collector
@@ -74,17 +76,32 @@ def test_a_film_read_back_shows_the_same(folder: Path) -> None:
         assert np.allclose(film.posed(frame)[0], read.posed(frame)[0], atol=1e-3)
         assert np.array_equal(film.depth(frame), read.depth(frame))
     assert (read.captions, read.fps) == (film.captions, film.fps)
-    assert "bridged" in film.captions[DROPOUT[0]]
+    assert film.captions[DROPOUT[0]][-1] == "bridged"
 
 
 def test_fitted_and_observed_depth_agree_in_the_window() -> None:
     film = Film.of_track(followed())
-    painter = Painter(film)
-    crop = film.crop(5)
-    fitted = painter._rasterised(film.posed(5)[0], crop, crop.size)
-    both = (fitted > 0) & (film.depth(5) > 0)
-    assert both.sum() > 500
-    assert np.median(np.abs(fitted - film.depth(5))[both]) < 4
+    for side in (film.depth_mm.shape[1], film.needed_px()):
+        view = film.view(5, side)
+        vertices, joints = film.posed(5)
+        fitted = view.rasterised(vertices, film.hand.faces)
+        both = (fitted > 0) & (view.depth_mm > 0)
+        assert both.sum() > 500
+        assert np.median(np.abs(fitted - view.depth_mm)[both]) < 4
+        fine = view.rasterised(vertices, film.hand.faces, 3 * side)
+        np.testing.assert_allclose(fine[1::3, 1::3], fitted, atol=0.1, err_msg="every third pixel is the same ray")
+        columns, rows = np.rint(view.pixels(joints, 3 * side) - 0.5).astype(int).T
+        assert (fine[rows, columns] > 0).mean() > 0.9, "joints lie in the hand"
+
+
+def test_the_view_is_as_narrow_as_the_hand_allows() -> None:
+    film = Film.of_track(followed())
+    side, whole = film.needed_px(), film.depth_mm.shape[1]
+    assert side < whole
+    assert (whole - side) % 2 == 0
+    places = np.concatenate([film.view(frame, side).pixels(film.posed(frame)[1], side) for frame in range(COUNT)])
+    assert ((places > 0) & (places < side)).mean() > 0.98
+    assert film.view(0, whole).side_mm == 2 * film.half_mm
 
 
 def test_panels_show_what_they_say_and_have_their_scales() -> None:
@@ -94,10 +111,50 @@ def test_panels_show_what_they_say_and_have_their_scales() -> None:
         count = len(panels) + turntable
         picture = painter.frame(2)
         assert picture.shape == (painter.height, painter.width, 3)
-        assert painter.width in (count * 120 + (count - 1) * GAP_PX, count * 120 + (count - 1) * GAP_PX + 1)
+        assert painter.width >= count * 120
+        left, top = Layout(120, count).corner(count - 1)
+        last = picture[top : top + 120, left : left + 120]
+        assert (last == colour.EMPTY).all(axis=-1).mean() > 0.3
+        assert len(np.unique(last.reshape(-1, 3), axis=0)) > 20
         assert painter.height % 2 == painter.width % 2 == 0
-    first, later = (Painter(film, ("fit",), 120, turntable=True).frame(index)[:, 126:] for index in (0, 1))
+    first, later = (Painter(film, ("fit",), 120, turntable=True).frame(index)[:, 136:] for index in (0, 1))
     assert not np.array_equal(first, later)
+
+
+def test_a_hand_that_turns_stays_in_view() -> None:
+    film = Film.of_track(followed())
+    size, (left, top) = 120, Layout(120, 2).corner(1)
+    painter = Painter(film, ("fit",), size, turntable=True)
+    for frame in (0, 8, 16):
+        panel = painter.frame(frame)[top : top + size, left : left + size]
+        rim = np.concatenate([panel[0], panel[-1], panel[:, 0], panel[:, -1]])
+        assert (rim == colour.EMPTY).all()
+        assert (panel != colour.EMPTY).any(axis=-1).mean() > 0.05
+
+
+def test_colours_follow_a_hand_that_comes_and_goes_and_stay_for_one_that_does_not() -> None:
+    film = Film.of_track(followed())
+    calm = replace(film, centers_mm=film.centers_mm * (1, 1, 0) + (0, 0, 500))
+    away = replace(film, centers_mm=film.centers_mm + np.linspace(0, 300, COUNT)[:, None] * (0, 0, 1))
+    assert not Painter(calm, size=80)._moving
+    assert Painter(away, size=80)._moving
+    numbers = [Painter(away, ("depth",), 80).frame(index)[-50:-28] for index in (2, 20)]
+    assert not np.array_equal(*numbers)
+
+
+def test_gifs_have_the_colours_of_the_frames(tmp_path: Path) -> None:
+    film = Film.of_track(followed())
+    table = palette()
+    assert table.shape == (256, 3)
+    write_movie(film, tmp_path / "film.gif", size=160)
+    painter = Painter(film, size=160)
+    with Image.open(tmp_path / "film.gif") as image:
+        image.seek(4)
+        read = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(read - painter.frame(4)).mean() < 2
+    left, top = Layout(160, 4).corner(0)
+    bar = read[top + 160 + 10, left : left + 100]
+    assert len(np.unique(bar, axis=0)) > 40, "the scale has bands"
 
 
 @pytest.mark.parametrize(
@@ -124,9 +181,9 @@ def test_an_mp4_has_a_frame_for_each(folder: Path, tmp_path: Path) -> None:
 def test_an_optimisation_shows_its_iterations_and_the_objective(fitted: Path, tmp_path: Path) -> None:
     film = load_film(fitted)
     assert len(film) == 4
-    assert film.captions[0].startswith("iteration 1 of 4")
+    assert film.captions[0][0] == "iteration 1 of 4"
     painter = Painter(film, size=100)
-    assert painter.width == 5 * 100 + 4 * GAP_PX
+    assert painter.width >= 5 * 100
     write_movie(film, tmp_path / "fit.gif", size=100)
     with Image.open(tmp_path / "fit.gif") as image:
         assert image.n_frames == 4

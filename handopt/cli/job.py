@@ -123,5 +123,5 @@ def load_model(options: dict[str, Any]) -> "Rig | None":
         with blaming("--joint-map"):
             read_mapping(mapping)
     side = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model", "--hand"):
+    with blaming("--model"):
         return load_rig(options["model"], side, mapping, options["limits"])

@@ -1,7 +1,7 @@
 """`handopt model`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,16 +31,20 @@ def model() -> None:
     metavar="PNG",
     help="Where to write the picture.  [default: <name>-turntable.png]",
 )
+@option("Output", "--overwrite", is_flag=True, help="Replace a picture that exists.")
 @verbosity_options
-def show(rig: str, joint_map: Path | None, limits: str, output: Path | None, verbose: int, quiet: bool) -> None:
+def show(rig: str, joint_map: Path | None, limits: str, output: Path | None, **options: Any) -> None:
     """Print joints, sizes, limits and mesh of a rig, and draw it from eight sides.
 
-    RIG is a glTF or GLB file, or right or left for handopt's own hands.
+    RIG is a glTF or GLB file, or right or left for handopt's own hands. A picture that exists is kept.
     """
     from handopt.rig import default_rig
 
     if output is not None and output.suffix.lower() != ".png":
         raise click.UsageError(f"-o {output}: the picture is a PNG; call it {output.with_suffix('.png').name}")
+    quiet, kept = options["quiet"], not options["overwrite"]
+    if output is not None and output.exists() and kept:
+        raise click.UsageError(f"{output} exists and was kept: replace it with --overwrite or choose another with -o")
     loaded = default_rig(rig, limits) if rig in OWN and joint_map is None else _load(Path(rig), joint_map, limits)
     for line in describe(loaded):
         click.echo(line)
@@ -48,9 +52,13 @@ def show(rig: str, joint_map: Path | None, limits: str, output: Path | None, ver
         for note in loaded.notes:
             click.echo(f"Note: {note}", err=True)
     path = output or Path(f"{loaded.name}-turntable.png")
+    shown = click.format_filename(path)
+    if output is None and path.exists() and kept:
+        click.echo(f"Note: {shown} exists and was kept; --overwrite draws it again.", err=True)
+        return
     _write(loaded, path)
     if not quiet:
-        click.echo(f"{click.format_filename(path)} shows it from eight sides.", err=True)
+        click.echo(f"{shown} shows it from eight sides.", err=True)
 
 
 def describe(rig: "Rig") -> "Iterator[str]":

@@ -115,6 +115,7 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
     from handopt.shape import Frame, LeftOut
 
     frames, hands, unread = [], [], []
+    said: dict[str, list[str]] = {}
     for path in paths:
         name = click.format_filename(path)
         try:
@@ -126,7 +127,10 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
         frames.append(Frame(name, read.depth_mm, read.camera, read.assumptions))
         hands.append(read.hand)
         for sentence in read.assumptions:
-            talk.say(f"{name}: {sentence}")
+            said.setdefault(sentence, []).append(name)
+    for sentence, names in said.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        talk.say(f"{names[0]}{more}: {sentence}")
     if not frames:
         raise ObservationError("none of the images can be used, for the reasons above")
     return frames, hands, unread

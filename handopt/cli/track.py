@@ -80,6 +80,7 @@ def track(source: Path | None, **options: Any) -> None:
     The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time; what was tracked
     is kept.
     """
+    from handopt.errors import ObservationError
     from handopt.output.trackfolder import check_free, save_track
     from handopt.track.run import Run
 
@@ -97,7 +98,10 @@ def track(source: Path | None, **options: Any) -> None:
     with blaming("--device", "--model"):
         run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"])
     error = _follow(run, frames, options)
-    result = run.track(frames.name, frames.fps, frames.assumptions)
+    try:
+        result = run.track(frames.name, frames.fps, frames.assumptions)
+    except ObservationError as nothing:
+        raise (error or nothing) from None  # where the source ended early, that is why
     _note([note for note in result.notes if note not in frames.assumptions], options)
     save_track(result, folder, video=not options["no_video"], overwrite=options["overwrite"])
     _print(result, folder, options)
@@ -209,5 +213,5 @@ def _load_rig(options: dict[str, Any]) -> "Rig | None":
         side = "left" if options["hand"] == "left" else "right"
         return default_rig(side, options["limits"])
     named = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model", "--joint-map", "--limits", "--hand"):
+    with blaming("--model"):
         return load_rig(options["model"], named, options["joint_map"], options["limits"])

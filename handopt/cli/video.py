@@ -79,11 +79,12 @@ def video(results: tuple[Path, ...], **options: Any) -> None:
     """Turn each RESULT, a folder of handopt fit or handopt track, into a video.
 
     Side by side: the depth, the fitted hand, the fit over the depth, and the residual in mm, with their colour scales.
-    A fit shows its iterations and the objective beside them, a track its frames.
+    A fit shows its iterations and the objective beside them, a track its frames. What is no result among others is
+    skipped, so that handopt video fits/* can be said.
 
     One line for each goes to stdout: the video. The exit code is 1 if some could not be made.
     """
-    places = _places(results, options)
+    places = _places(_folders(results), options)
     failed = 0
     for folder, path in places.items():
         try:
@@ -100,16 +101,42 @@ def video(results: tuple[Path, ...], **options: Any) -> None:
         sys.exit(1)
 
 
-def _places(results: tuple[Path, ...], options: dict[str, Any]) -> dict[Path, Path]:
-    """The video of each result. Raises UsageError."""
+def _folders(results: tuple[Path, ...]) -> list[Path]:
+    """The folders among what is named, each once; files of a result stand for it. Others are skipped with a note, as a
+    pattern takes what lies beside results too; they are errors where nothing else is named.
+    """
+    from handopt.output.film import SOURCE_NAMES
+
+    folders: dict[Path, Path] = {}
+    others: list[Path] = []
+    for each in results:
+        if each.name in SOURCE_NAMES and each.is_file():
+            folders.setdefault(each.parent.resolve(), each.parent)
+        elif each.is_file() or (each.is_dir() and not any((each / name).is_file() for name in SOURCE_NAMES)):
+            others.append(each)
+        else:
+            folders.setdefault(each.resolve(), each)
+    if not folders:
+        names = ", ".join(map(click.format_filename, others[:3])) + (", …" if len(others) > 3 else "")
+        raise click.UsageError(f"{names}: no result; give folders that handopt track or handopt fit wrote")
+    if others:
+        first = click.format_filename(others[0])
+        which = f"{first} is no result and was" if len(others) == 1 else f"{first} and {len(others) - 1} more were"
+        click.echo(f"Note: {which} skipped.", err=True)
+    return list(folders.values())
+
+
+def _places(folders: list[Path], options: dict[str, Any]) -> dict[Path, Path]:
+    """The video of each result, by default beside it, as the user named it. Raises UsageError."""
     output, ending = options["output"], f".{options['kind']}"
     named = output is not None and output.suffix.lower() in (".mp4", ".gif") and not output.is_dir()
-    if named and len(results) > 1:
-        raise click.UsageError(f"-o {output} is one video for {len(results)} results: give a folder")
+    if named and len(folders) > 1:
+        raise click.UsageError(f"-o {output} is one video for {len(folders)} results: give a folder")
     places: dict[Path, Path] = {}
-    for folder in results:
-        whole = folder.resolve()
-        path = output if named else (output or whole.parent) / f"{whole.name}{ending}"
+    for folder in folders:
+        name = folder.name if folder.name not in ("", "..") else folder.resolve().name
+        beside = folder.parent if folder.name not in ("", "..") else folder / ".."
+        path = output if named else (output or beside) / f"{name}{ending}"
         if path in places.values():
             raise click.UsageError(f"two results would be {path}: make them one by one, each with its own -o")
         places[folder] = path

@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 
 from handopt.output import colour
 from handopt.output.colour import Bytes
+from handopt.output.layout import SMALL_FONT_PX, growth
 from handopt.output.video import CURVE, GRID
 
 Floats = NDArray[np.float64]
 
-MARGIN_PX = (46, 10, 10, 22)  # left, right, top, bottom
+MARGIN_PX = (46, 10, 10, 22)
+"""Left, right, top, bottom, in the usual size."""
 FINE = 3
-FONT = 11
 
 
 class CurvePanel:
@@ -23,7 +24,8 @@ class CurvePanel:
         scaled = np.log10(values) if self._log else values
         low, high = (np.nanmin(scaled), np.nanmax(scaled)) if np.isfinite(scaled).any() else (0.0, 1.0)
         high = high if high > low else low + 1.0
-        left, right, top, bottom = MARGIN_PX
+        self._grown = growth(width)
+        self._margin = left, right, top, bottom = tuple(round(self._grown * each) for each in MARGIN_PX)
         self._x = left + (width - left - right - 1) * np.linspace(0, 1, max(len(total), 2))[: len(total)]
         self._y = top + (height - top - bottom - 1) * (1 - (scaled - low) / (high - low))
         self._width, self._height = width, height
@@ -33,17 +35,17 @@ class CurvePanel:
     def _draw_paper(self, count: int) -> Bytes:
         from PIL import Image, ImageDraw
 
-        left, right, top, bottom = MARGIN_PX
+        left, right, top, bottom = self._margin
         canvas = Image.new("RGB", (self._width, self._height), colour.EMPTY)
         draw = ImageDraw.Draw(canvas)
-        font = colour.font(FONT)
+        font = colour.font(round(SMALL_FONT_PX * self._grown))
         for share in (0.0, 0.5, 1.0):
             y = top + (self._height - top - bottom - 1) * (1 - share)
             value = self._ends[0] + share * (self._ends[1] - self._ends[0])
             draw.line([(left, y), (self._width - right, y)], GRID)
             text = f"{10**value if self._log else value:.3g}"
             draw.text((left - 5, y), text, colour.FAINT_INK, font, anchor="rm")
-        base = self._height - bottom + 5
+        base = self._height - bottom + round(5 * self._grown)
         draw.text((left, base), "1", colour.FAINT_INK, font, anchor="lt")
         draw.text((self._width - right, base), f"{count} iterations", colour.FAINT_INK, font, anchor="rt")
         return np.asarray(canvas)
@@ -57,9 +59,10 @@ class CurvePanel:
         shown = np.flatnonzero(np.isfinite(self._y[: index + 1]))
         spots = [(self._x[row] * FINE, self._y[row] * FINE) for row in shown]
         if len(spots) > 1:
-            draw.line(spots, 255, 2 * FINE, joint="curve")
+            draw.line(spots, 255, round(2 * self._grown * FINE), joint="curve")
         if spots:
             x, y = spots[-1]
-            draw.ellipse((x - 4 * FINE, y - 4 * FINE, x + 4 * FINE, y + 4 * FINE), 255)
+            reach = 4 * self._grown * FINE
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), 255)
         cover = np.asarray(layer.resize((self._width, self._height), Image.Resampling.BOX), np.float32) / 255
         return colour.blend(self._paper, CURVE, cover)

@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 
 TRACE_NAME = "trace.npz"
 TRACE_PX, TRACE_HALF_MM = 160, 150.0
+SOURCE_NAMES = frozenset(("track.npz", "track.json", "track.jsonl", TRACE_NAME, "result.json"))
+"""Files that stand for the folder in which they lie."""
+SAMPLED, FLESH_MM = 200, 18.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Film:
 
     depth_mm: (T or 1, S, S) of cubes of half edge half_mm about centers_mm (T or 1, 3), 1 where all frames share it.
     rotation (T, 3, 3), translation_mm (T, 3), angles_rad (T, 15, 3), scale (T,): poses. known: (T,) whether there is
-    one. captions: (T,). total: (T,) of the objective, of an optimisation only. fps: of the original, if it has one.
+    one. captions: (T,) of parts that stand side by side. total: (T,) of the objective, of an optimisation only.
+    fps: of the original, if it has one.
     """
 
     title: str
@@ -44,7 +48,7 @@ class Film:
     angles_rad: Floats
     scale: Floats
     known: NDArray[np.bool_]
-    captions: tuple[str, ...]
+    captions: tuple[tuple[str, ...], ...]
     total: Floats | None = None
     fps: float | None = None
 
@@ -68,6 +72,27 @@ class Film:
         )
         return vertices[0], joints[0]
 
+    def view(self, frame: int, side: int) -> "View":
+        """The middle of a frame's window, side x side pixels."""
+        return View(self.crop(frame), self.depth(frame), side)
+
+    def sampled(self) -> list[int]:
+        """Some frames with a pose, evenly spread."""
+        shown = np.flatnonzero(self.known)
+        return [int(frame) for frame in shown[:: max(1, len(shown) // SAMPLED)]]
+
+    def needed_px(self) -> int:
+        """Pixels of the windows' middle that hold the hand in nearly all frames, of the parity of the windows."""
+        whole, reach = int(self.depth_mm.shape[1]), []
+        for frame in self.sampled():
+            crop, joints = self.crop(frame), self.posed(frame)[1]
+            flesh = FLESH_MM * crop.coefficients[0] / joints[:, 2:]
+            reach.append(float((np.abs(pixels(crop, joints) - 0.5 * (whole - 1)) + flesh).max()))
+        if not reach:
+            return whole
+        side = int(np.clip(np.ceil(2 * np.percentile(reach, 98 if self.total is None else 100)), whole // 2, whole))
+        return side + (whole - side) % 2
+
     @classmethod
     def of_track(cls, track: "Track") -> "Film":
         """A track."""
@@ -77,6 +102,51 @@ class Film:
             track.windows.centers_mm, track.windows.half_mm, track.rotation, track.translation_mm, track.angles_rad,
             np.full(len(track), track.scale), track.known, captions, None, track.fps,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class View:
+    """The middle of a window, side x side pixels. whole_mm: depth (S, S) of all of it."""
+
+    crop: Crop
+    whole_mm: Floats
+    side: int
+
+    @property
+    def side_mm(self) -> float:
+        """What the view measures at the depth of its middle."""
+        return 2 * self.crop.half_mm * self.side / self.crop.size
+
+    @property
+    def depth_mm(self) -> Floats:
+        """Observed depth (side, side)."""
+        inside = slice(self._margin, self._margin + self.side)
+        return self.whole_mm[inside, inside]
+
+    @property
+    def _margin(self) -> int:
+        return (self.crop.size - self.side) // 2
+
+    def rasterised(self, vertices: Floats, faces: Any, size: int | None = None) -> Floats:
+        """Depth (size, size) of a mesh, at the pixels of the view if None."""
+        from handopt.raster import rasterise
+
+        size = self.side if size is None else size
+        ax, bx, ay, by = (float(value) for value in self.crop.coefficients[:4])
+        fine = size / self.side
+        cx, cy = ((value - self._margin + 0.5) * fine - 0.5 for value in (bx, by))
+        points = np.ascontiguousarray(vertices[None], np.float32)
+        return np.asarray(rasterise(points, faces, (ax * fine, ay * fine, cx, cy, size, size))[0], np.float64)
+
+    def pixels(self, points: Floats, size: int) -> Floats:
+        """Places (N, 2) of points (N, 3) in a picture of the view of size x size pixels."""
+        return np.asarray((pixels(self.crop, points) - self._margin + 0.5) * (size / self.side))
+
+
+def pixels(crop: Crop, points: Floats) -> Floats:
+    """Places (N, 2) of points (N, 3) in a window, in its pixels."""
+    ax, bx, ay, by = crop.coefficients[:4]
+    return np.stack([ax * points[:, 0] / points[:, 2] + bx, ay * points[:, 1] / points[:, 2] + by], axis=1)
 
 
 def write_trace(result: "FitResult", path: Path) -> None:
@@ -132,13 +202,21 @@ def load_film(folder: Path) -> Film:
             f"{folder} holds neither {ARRAYS_NAME} nor {TRACE_NAME}: give a folder that handopt track or handopt fit "
             "wrote"
         )
+    again = "track or fit it again"
     try:
-        with np.load(folder / name, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        if (folder / name).stat().st_size == 0:
+            raise OutputError(f"{folder / name} is empty (0 bytes): {again}")
+        with (folder / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
         return _film(arrays, json.loads(str(arrays["header"])))
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or "it is cut short"
+        raise OutputError(f"{folder / name} cannot be read ({reason}): check its permission, or {again}") from error
     except Exception as error:  # NumPy and zlib raise almost anything on damaged files
-        reason = f"{type(error).__name__}: {error}"
-        raise OutputError(f"{folder / name} is damaged ({reason}): make it again") from error
+        reason = "it lacks " + str(error) if isinstance(error, KeyError) else type(error).__name__
+        raise OutputError(f"{folder / name} is damaged or none of handopt's ({reason}): {again}") from error
 
 
 def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
@@ -151,7 +229,7 @@ def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
         title = Path(header["source"]).name
     else:
         known = np.ones(count, np.bool_)
-        captions = tuple(f"iteration {row + 1} of {count}   ·   total {value:.5g}" for row, value in enumerate(total))
+        captions = tuple((f"iteration {row + 1} of {count}", f"total {value:.5g}") for row, value in enumerate(total))
         title = Path(header["image"] or "depth image").name
     return Film(
         title, Camera(fx, fy, cx, cy, int(width), int(height), "film"), Skinned.from_arrays(arrays),
@@ -163,9 +241,9 @@ def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
 
 def _captions(
     time_s: Floats, tracked: NDArray[np.bool_], bridged: NDArray[np.bool_], unexplained: Floats
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], ...]:
     lines = []
     for row, seconds in enumerate(time_s):
         state = f"unexplained {unexplained[row]:.0%}" if tracked[row] else "bridged" if bridged[row] else "no hand"
-        lines.append(f"frame {row}   ·   {seconds:.2f} s   ·   {state}")
+        lines.append((f"frame {row}", f"{seconds:.2f} s", state))
     return tuple(lines)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from handopt.errors import ConfigError, OutputError
+from handopt.output.aside import FULL_DISK
 from handopt.output.colour import Bytes
 from handopt.output.film import Film
 from handopt.output.panels import DEFAULT_PX, PANELS, Painter
@@ -41,14 +42,20 @@ def write_movie(
     painter = Painter(film, panels, size, turntable=turntable)
     partial = path.with_name(f".handopt-{secrets.token_hex(6)}{path.suffix.lower()}")
     try:
+        partial.touch()
         if partial.suffix == ".mp4":
-            write_mp4(_counted(painter, progress), len(painter), partial, rate)
+            pictures = _counted(painter, progress)
+            write_mp4(pictures, len(painter), partial, rate, "choose another place with -o")
         else:
             _write_gif(_counted(painter, progress), partial, min(rate, GIF_FPS))
         partial.replace(path)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
+        if error.errno in FULL_DISK:
+            raise OutputError(
+                f"the disk is full: {path} was not written; free some space or choose another place with -o"
+            ) from error
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place with -o") from error
     finally:
         with suppress(OSError):
@@ -63,9 +70,13 @@ def _counted(painter: Painter, progress: Callable[[], None] | None) -> Iterator[
 
 
 def _write_gif(pictures: Iterator[Bytes], path: Path, fps: float) -> None:
-    """An endless gif, each frame in colours of its own."""
+    """An endless gif in colours that all frames share, so that what stays takes no room and scales show no bands."""
     from PIL import Image
 
-    images = (Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE) for picture in pictures)
+    from handopt.output.panels import palette
+
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(palette().tobytes())
+    images = (Image.fromarray(each).quantize(palette=colours, dither=Image.Dither.NONE) for each in pictures)
     first = next(images)
     first.save(path, save_all=True, append_images=images, duration=round(1000 / fps), loop=0, optimize=False)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from handopt.errors import ConfigError
 from handopt.output import colour
 from handopt.output.colour import Bytes
-from handopt.output.film import Film
+from handopt.output.film import Film, View
+from handopt.output.layout import Layout
+from handopt.output.shading import lit
 from handopt.output.skeleton import draw_skeleton
-from handopt.raster import rasterise
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,23 +22,22 @@ Floats = NDArray[np.float64]
 PANELS = ("depth", "fit", "overlay", "residual")
 TURNTABLE = "turntable"
 TITLES = {
-    "depth": "depth",
-    "fit": "fitted hand",
-    "overlay": "fit over depth",
-    "residual": "residual: fit - depth",
-    TURNTABLE: "turntable",
+    "depth": ("depth",),
+    "fit": ("fitted hand", "fit"),
+    "overlay": ("fit over depth", "overlay"),
+    "residual": ("residual: fit - depth   (purple: fit only)", "residual: fit - depth", "fit - depth", "residual"),
+    TURNTABLE: ("turntable",),
+    "objective": ("objective", "loss"),
 }
 DEFAULT_PX, PX_RANGE = 300, (80, 1080)
 TURN_RAD = 2 * np.pi / 150
 RESIDUAL_SPAN_MM = 20.0
+DEPTH_REACH_MM = 110.0
+SAME_RANGE_MM = 120.0
+"""Where the hand comes and goes by more, the colours follow it."""
 GREY_REACH_MM = 600.0
-GAP_PX = 6
-TITLE_PX, CAPTION_PX, SCALE_PX = 26, 26, 40
-BAR_PX = 10
-SMALL_FONT, FONT = 11, 13
-SKIN = np.array([228.0, 178.0, 150.0])
-LIGHT = np.array([-0.4, -0.5, -0.77])
-CURVE_SHARE = 0.45
+OVERSAMPLING = 2
+TURNED_SHARE = 0.9
 
 
 class Painter:
@@ -57,20 +57,19 @@ class Painter:
             raise ConfigError(f"size: expected {PX_RANGE[0]} to {PX_RANGE[1]} pixels, got {size}")
         self._film, self._size = film, size
         self._panels = (*panels, TURNTABLE) if turntable else tuple(panels)
-        self._range = self._depth_range()
+        self._middle_mm = _middles(film)
         self._curve = None
-        columns = len(self._panels) * size + (len(self._panels) - 1) * GAP_PX
-        self._curve_px = 0
+        titles = [TITLES[name] for name in self._panels]
         if film.total is not None:
             from handopt.output.curve import CurvePanel
 
-            self._curve_px = size
             self._curve = CurvePanel(film.total, size, size)
-            columns += GAP_PX + size
-        self.width = columns + columns % 2
-        rows = TITLE_PX + size + SCALE_PX + CAPTION_PX
-        self.height = rows + rows % 2
-        self._paper = self._draw_paper()
+            titles.append(TITLES["objective"])
+        self._layout = Layout(size, len(titles))
+        self.width, self.height = self._layout.width, self._layout.height
+        self._side = film.needed_px()
+        self._shrunk = _shrunk(film, self._side) if turntable else 1.0
+        self._paper = self._draw_paper(titles)
 
     def __len__(self) -> int:
         return len(self._film)
@@ -81,119 +80,139 @@ class Painter:
 
     def frame(self, index: int) -> Bytes:
         """One frame."""
-        from PIL import Image, ImageDraw
+        from PIL import Image
 
-        film, crop = self._film, self._film.crop(index)
+        film, layout = self._film, self._layout
         canvas = self._paper.copy()
-        observed = film.depth(index)
-        known = bool(film.known[index])
-        vertices, joints = film.posed(index) if known else (None, None)
-        fitted = self._rasterised(vertices, crop, crop.size) if vertices is not None else np.zeros_like(observed)
-        near, far = self._range[0], self._range[1]
+        view = film.view(index, self._side)
+        observed = view.depth_mm
+        vertices, joints = film.posed(index) if film.known[index] else (None, None)
+        fitted = np.zeros_like(observed) if vertices is None else view.rasterised(vertices, film.hand.faces)
+        near, far = self._middle_mm[index] - DEPTH_REACH_MM, self._middle_mm[index] + DEPTH_REACH_MM
         for number, name in enumerate(self._panels):
             if name == "depth":
-                picture = _depth_colours(observed, near, far)
+                panel = self._enlarged(_depth_colours(observed, near, far))
             elif name == "fit":
-                picture = self._shaded(vertices, crop)
+                panel = self._shaded(vertices, view)
             elif name == "overlay":
                 picture = _grey(observed, near, far)
                 picture[fitted > 0] = _depth_colours(fitted, near, far)[fitted > 0]
+                panel = self._enlarged(picture)
+                if joints is not None:
+                    strokes = min(max(self._size / DEFAULT_PX, 0.4), 2.0)
+                    draw_skeleton(panel, view.pixels(joints, self._size), film.hand.bones, strokes)
             elif name == "residual":
-                picture = _residual(observed, fitted, far)
+                panel = self._enlarged(_residual(observed, fitted, far))
             else:
-                picture = self._turned(vertices, index)
-            panel = Image.fromarray(picture).resize((self._size, self._size), _filter(name))
-            if name == "overlay" and joints is not None:
-                draw_skeleton(panel, self._pixels(joints, crop), film.hand.bones)
-            canvas.paste(panel, (self._left(number), TITLE_PX))
+                panel = self._shaded(_turned(vertices, view, index, self._shrunk), view)
+            canvas.paste(panel, layout.corner(number))
+            if name in ("depth", "overlay") and self._moving:
+                layout.ticks(canvas, number, _depth_ticks(near, far))
         if self._curve is not None:
-            canvas.paste(Image.fromarray(self._curve.upto(index)), (self._left(len(self._panels)), TITLE_PX))
-        draw = ImageDraw.Draw(canvas)
-        room = self.width - 2 * GAP_PX
-        line = colour.fitting(f"{film.title}   ·   {film.captions[index]}", FONT, room)
-        draw.text((GAP_PX, self.height - CAPTION_PX // 2), line, colour.INK, colour.font(FONT), anchor="lm")
+            canvas.paste(Image.fromarray(self._curve.upto(index)), layout.corner(len(self._panels)))
+        layout.caption(canvas, (film.title, *film.captions[index]))
         return np.asarray(canvas)
 
-    def _left(self, number: int) -> int:
-        return number * (self._size + GAP_PX)
+    @property
+    def _moving(self) -> bool:
+        return bool(np.ptp(self._middle_mm) > 0)
 
-    def _draw_paper(self) -> "Image.Image":
+    def _draw_paper(self, titles: Sequence[Sequence[str]]) -> "Image.Image":
         """Titles and colour scales, which all frames share."""
-        from PIL import Image, ImageDraw
+        from PIL import Image
 
-        canvas = Image.new("RGB", (self.width, self.height), colour.PAPER)
-        draw = ImageDraw.Draw(canvas)
-        titles = [TITLES[name] for name in self._panels] + (["objective"] if self._curve is not None else [])
+        canvas, layout = Image.new("RGB", (self.width, self.height), colour.PAPER), self._layout
+        middle = float(self._middle_mm[0]) if len(self._middle_mm) else 0.0
         for number, title in enumerate(titles):
-            text = colour.fitting(title, FONT, self._size - 8)
-            draw.text((self._left(number) + 4, TITLE_PX // 2), text, colour.INK, colour.font(FONT), anchor="lm")
-        near, far = self._range
-        depths = [f"{far:.0f}", f"{(near + far) / 2:.0f}", f"{near:.0f}"]
-        span = f"{RESIDUAL_SPAN_MM:.0f}"
+            layout.title(canvas, number, title)
         for number, name in enumerate(self._panels):
-            left = self._left(number)
             if name in ("depth", "overlay"):
-                self._bar(canvas, left, colour.DEPTH, depths)
+                layout.bar(canvas, number, colour.DEPTH)
+                if not self._moving:
+                    layout.ticks(canvas, number, _depth_ticks(middle - DEPTH_REACH_MM, middle + DEPTH_REACH_MM))
             elif name == "residual":
-                self._bar(canvas, left, colour.DIVERGING, [f"-{span}", "0", f"+{span}"])
+                layout.bar(canvas, number, colour.DIVERGING)
+                layout.ticks(canvas, number, (f"-{RESIDUAL_SPAN_MM:.0f}", "0", f"+{RESIDUAL_SPAN_MM:.0f}"))
         return canvas
 
-    def _bar(self, canvas: "Image.Image", left: int, table: Bytes, ticks: list[str]) -> None:
-        """A colour scale under a panel, with numbers and its unit."""
-        from PIL import Image, ImageDraw
+    def _enlarged(self, picture: Bytes) -> "Image.Image":
+        """A panel of measured pixels, which stay pixels."""
+        from PIL import Image
 
-        top, width = TITLE_PX + self._size + 6, max(self._size - 34, 20)
-        row = table[(np.arange(width) * len(table)) // width]
-        canvas.paste(Image.fromarray(np.broadcast_to(row, (BAR_PX, width, 3)).copy()), (left, top))
-        draw = ImageDraw.Draw(canvas)
-        font = colour.font(SMALL_FONT)
-        for tick, place, anchor in zip(ticks, (0, width // 2, width), ("lt", "mt", "rt"), strict=True):
-            draw.text((left + place, top + BAR_PX + 4), tick, colour.FAINT_INK, font, anchor=anchor)
-        draw.text((left + width + 6, top + BAR_PX // 2), "mm", colour.FAINT_INK, font, anchor="lm")
+        return Image.fromarray(picture).resize((self._size, self._size), Image.Resampling.NEAREST)
 
-    def _depth_range(self) -> tuple[float, float]:
-        """Depths at the ends of the colours: of all that the hands pass through."""
-        film = self._film
-        z = film.translation_mm[film.known, 2] if film.known.any() else film.centers_mm[:, 2]
-        low, high = np.percentile(film.centers_mm[:, 2], (2, 98)) if len(film.centers_mm) > 1 else (z[-1], z[-1])
-        return float(low) - 110.0, float(high) + 110.0
+    def _shaded(self, vertices: Any, view: View) -> "Image.Image":
+        """A panel of a hand in daylight, anti-aliased."""
+        from PIL import Image
 
-    def _rasterised(self, vertices: Any, crop: Any, size: int) -> Floats:
-        ax, bx, ay, by = (float(value) for value in crop.coefficients[:4])
-        fine = size / crop.size
-        camera = (ax * fine, ay * fine, (bx + 0.5) * fine - 0.5, (by + 0.5) * fine - 0.5, size, size)
-        points = np.ascontiguousarray(vertices[None], np.float32)
-        return np.asarray(rasterise(points, self._film.hand.faces, camera)[0], np.float64)
-
-    def _shaded(self, vertices: Any, crop: Any) -> Bytes:
-        """The fitted hand in daylight (size, size, 3)."""
-        size = self._size
         if vertices is None:
-            return np.full((size, size, 3), colour.EMPTY, np.uint8)
-        depth = self._rasterised(vertices, crop, size)
-        return _lit(depth, 2 * crop.half_mm / size)
-
-    def _turned(self, vertices: Any, index: int) -> Bytes:
-        """The hand in the middle of its window, turned about the vertical, farther with every frame."""
-        crop = self._film.crop(index)
-        if vertices is None:
-            return self._shaded(None, crop)
-        middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
-        angle = TURN_RAD * index
-        cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-        return self._shaded((vertices - middle) @ turn.T + np.asarray(crop.center_mm), crop)
-
-    def _pixels(self, joints: Floats, crop: Any) -> Floats:
-        ax, bx, ay, by = crop.coefficients[:4]
-        place = np.stack([ax * joints[:, 0] / joints[:, 2] + bx, ay * joints[:, 1] / joints[:, 2] + by], axis=1)
-        return np.asarray((place + 0.5) * (self._size / crop.size))
+            return Image.new("RGB", (self._size, self._size), colour.EMPTY)
+        fine = OVERSAMPLING * self._size
+        depth = view.rasterised(vertices, self._film.hand.faces, fine)
+        return Image.fromarray(lit(depth, view.side_mm / fine)).reduce(OVERSAMPLING)
 
 
-def _filter(name: str) -> Any:
-    from PIL import Image
+def palette() -> Bytes:
+    """The (256, 3) colours that suit all frames: the scales, skin in light and shade, the skeleton, text."""
+    from handopt.output.shading import DARKEST, SKIN
+    from handopt.output.video import CURVE
 
-    return Image.Resampling.NEAREST if name in ("depth", "residual", "overlay") else Image.Resampling.BILINEAR
+    def ends(*colours: Any) -> Any:
+        return [tuple(int(value) for value in each) for each in colours]
+
+    flat = (colour.PAPER, colour.EMPTY, colour.OUTLINE, colour.UNSUPPORTED, tuple(colour.GREY[60]), colour.FAINT_INK)
+    parts = [
+        colour.ramp(ends(*colour.DEPTH), 88),
+        colour.ramp(ends(*colour.DIVERGING), 48),
+        colour.ramp(ends(*colour.GREY), 16),
+        colour.ramp(ends(SKIN * DARKEST, SKIN), 40),
+        colour.ramp(ends(colour.EMPTY, SKIN), 10),
+        colour.ramp(ends(colour.PAPER, colour.INK), 12),
+        colour.ramp(ends(colour.EMPTY, CURVE), 10),
+        *(colour.ramp(ends(colour.PAPER, finger), 6)[1:] for finger in colour.FINGERS),
+        np.array(flat, np.uint8),
+    ]
+    table = np.zeros((256, 3), np.uint8)
+    listed = np.concatenate(parts)
+    table[: len(listed)] = listed
+    return table
+
+
+def _middles(film: Film) -> Floats:
+    """Depth (T,) in the middle of the colours: the hand's, the same in all frames where it hardly moves."""
+    z = np.asarray(film.centers_mm[:, 2], np.float64)
+    seen = z[film.known] if len(z) == len(film) and film.known.any() else z
+    low, high = np.percentile(seen, (2, 98))
+    if len(z) != len(film) or high - low <= SAME_RANGE_MM:
+        return np.full(len(film), 0.5 * (low + high))
+    return z
+
+
+def _shrunk(film: Film, side: int) -> float:
+    """By how much a hand is made smaller, so that it stays in view while it turns."""
+    widest = 0.0
+    for frame in film.sampled():
+        off = _centred(film.posed(frame)[0])
+        widest = max(widest, float(np.abs(off[:, 1]).max()), float(np.hypot(off[:, 0], off[:, 2]).max()))
+    return min(1.0, TURNED_SHARE * film.view(0, side).side_mm / 2 / widest) if widest > 0 else 1.0
+
+
+def _centred(vertices: Floats) -> Floats:
+    return np.asarray(vertices - 0.5 * (vertices.min(axis=0) + vertices.max(axis=0)))
+
+
+def _turned(vertices: Any, view: View, index: int, size: float) -> Any:
+    """The hand in the middle of its window, turned about the vertical, farther with every frame."""
+    if vertices is None:
+        return None
+    angle = TURN_RAD * index
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
+    return size * _centred(vertices) @ turn.T + np.asarray(view.crop.center_mm)
+
+
+def _depth_ticks(near: float, far: float) -> tuple[str, ...]:
+    return f"{far:.0f}", f"{(near + far) / 2:.0f}", f"{near:.0f}"
 
 
 def _depth_colours(depth: Floats, near: float, far: float) -> Bytes:
@@ -218,19 +237,3 @@ def _residual(observed: Floats, fitted: Floats, far: float) -> Bytes:
     image[both] = colour.colourise((fitted - observed)[both], -RESIDUAL_SPAN_MM, RESIDUAL_SPAN_MM, colour.DIVERGING)
     image[(fitted > 0) & (observed <= 0)] = colour.UNSUPPORTED
     return image
-
-
-def _lit(depth: Floats, mm_per_px: float) -> Bytes:
-    """A surface (S, S) mm under one light, its normals from the slopes of its depth."""
-    surface = depth > 0
-    filled = np.where(surface, depth, np.nan)
-    down, right = np.gradient(filled)
-    normal = np.stack([right, down, np.full_like(depth, -mm_per_px)], axis=-1)
-    normal = np.nan_to_num(normal, nan=0.0)
-    normal[..., 2] = -mm_per_px
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    light = 0.3 + 0.7 * np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
-    picture = np.empty((*depth.shape, 3), np.uint8)
-    picture[:] = colour.EMPTY
-    picture[surface] = np.rint(np.clip(SKIN * light[surface][:, None], 0, 255)).astype(np.uint8)
-    return picture

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from handopt.errors import OutputError
 from handopt.output import aside
 from handopt.output.motion import write_animation, write_bvh
 from handopt.output.skinned import Skinned
@@ -27,10 +28,12 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
     """Write a track into a new folder, complete or not at all. Raises OutputError.
 
     track.json holds what is the same for all frames, track.jsonl a line for each, track.npz all arrays, hand.glb the
-    animated hand (metres, y up), hand.bvh its skeleton (centimetres), track.mp4 the panels of handopt video.
+    animated hand (metres, y up), hand.bvh its skeleton (centimetres), track.mp4 the panels of handopt video. Where only
+    the video cannot be written the folder appears without it, and OutputError says so.
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
+    problem = None
     with aside.written_aside(folder, overwrite) as partial:
         header = json.dumps(track.header(), indent=2, ensure_ascii=False, allow_nan=False)
         (partial / INFO_NAME).write_text(header + "\n", encoding="utf-8")
@@ -45,7 +48,12 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
             from handopt.output.film import Film
             from handopt.output.movie import write_movie
 
-            write_movie(Film.of_track(track), partial / "track.mp4")
+            try:
+                write_movie(Film.of_track(track), partial / "track.mp4")
+            except OutputError as error:
+                problem = error
+    if problem is not None:
+        raise OutputError(f"{folder} is written, but without track.mp4, which handopt video makes: {problem}")
     return folder
 
 

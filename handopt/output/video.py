@@ -1,5 +1,6 @@
 """optimisation.mp4: the renders of every iteration, with the loss curve growing below them."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ CURVE: RGB = (255, 196, 84)
 GRID: RGB = (44, 48, 57)
 DOT_PX = 4
 QUALITY = 8
+SMALLEST_ROOM = 1_000_000
 
 
 class LossCurve:
@@ -142,8 +144,11 @@ def write_video(result: "FitResult", path: Path, fps: float = 30) -> None:
     write_mp4(frames(result), len(result.renders), path, fps)
 
 
-def write_mp4(pictures: Iterable[Bytes], count: int, path: Path, fps: float) -> None:
-    """Write pictures (H, W, 3) of even size, `count` of them, as H.264 in an mp4 file. Raises OutputError."""
+def write_mp4(pictures: Iterable[Bytes], count: int, path: Path, fps: float, advice: str = "leave out --video") -> None:
+    """Write pictures (H, W, 3) of even size, `count` of them, as H.264 in an mp4 file. Raises OutputError.
+
+    advice: what the user may do where it cannot be written.
+    """
     import imageio.v2 as imageio
 
     try:
@@ -164,10 +169,18 @@ def write_mp4(pictures: Iterable[Bytes], count: int, path: Path, fps: float) -> 
                 writer.append_data(image)
         check_video(path, count)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
+        if _is_full(path.parent):
+            raise OutputError(f"the disk is full: the video was not written; free some space or {advice}") from error
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise OutputError(
-            f"the video was not written ({reason}): is the disk full? leave out --video or reinstall imageio-ffmpeg"
-        ) from error
+        raise OutputError(f"the video was not written ({reason}): {advice} or reinstall imageio-ffmpeg") from error
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a disk has hardly any room left, which ffmpeg does not tell."""
+    try:
+        return shutil.disk_usage(folder).free < SMALLEST_ROOM
+    except OSError:
+        return False
 
 
 def check_video(path: Path, expected: int) -> None:
