@@ -22,7 +22,7 @@ from handopt.track.pose import Found, Placed
 from handopt.track.residuals import Shape
 from handopt.track.smooth import OneEuro
 from handopt.track.track import Track, Windows
-from handopt.track.tracker import Tracker
+from handopt.track.tracker import SURE, Tracker
 from handopt.track.window import looked_up
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Image = NDArray[np.float32]
 Progress = Callable[["Frame", "Found | None"], None]
 
 DEFAULT_FPS = 30.0
-REMEMBERED = 30
+REMEMBERED = 60
 """Frames that can be gone back to."""
 WARM_UP = 15
 """After so many frames what is known of the hand is good enough to look at the first ones again."""
@@ -127,9 +127,9 @@ class Run:
         worse = 0
         for index, depth in list(self._recent)[-2::-1]:
             other, there = self._steps[index].found, backwards.follow(depth)
-            if there is None or there.refitted:
+            if there is None:
                 return
-            if other is not None:
+            if other is not None and (other.standing >= SURE or found.standing < SURE):
                 apart = np.linalg.norm(there.joints_mm - other.joints_mm, axis=1)
                 if apart[there.visible | other.visible].max(initial=0.0) < AGREES_MM:
                     return
@@ -212,11 +212,12 @@ class Run:
         information, unexplained = np.zeros((count, 51)), np.full(count, np.nan)
         joints = np.zeros((count, 21, 3))
         last: Placed | None = None
+        free = np.flatnonzero(np.asarray(self._own.limits.free).ravel())
         for row, step in enumerate(steps):
             if step.found is not None:
                 last = step.found.placed
                 visible[row], unexplained[row] = step.found.visible, step.found.unexplained
-                information[row], joints[row] = step.found.information, step.found.joints_mm
+                information[row], joints[row] = _information(step.found.covariance, free), step.found.joints_mm
             if last is not None:
                 rotation[row] = np.diag(flip) @ last.rotation @ np.diag(flip)
                 translation[row], angles[row] = last.translation_mm * flip, last.angles_rad
@@ -277,6 +278,14 @@ def track(
     run = Run(source.camera, side, rig, smooth, device=device, seed=seed)
     error = follow(run, ahead(source), progress)
     return run.track(source.name, source.fps, source.assumptions), error
+
+
+def _information(covariance: NDArray[np.float32], free: NDArray[np.int64]) -> Floats:
+    """Inverse variances of the pose's parameters (51,), 0 where an angle is not free."""
+    information = np.zeros(6 + 45)
+    inverse = 1 / np.maximum(np.diag(covariance).astype(np.float64), 1e-12)
+    information[:6], information[6 + free] = inverse[:6], inverse[6:]
+    return information
 
 
 def _jumped(before: Found, now: Found) -> bool:
