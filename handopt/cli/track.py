@@ -96,7 +96,7 @@ def track(source: Path | None, **options: Any) -> None:
     smooth = not options["live"] if options["smooth"] is None else options["smooth"]
     side = options["hand"] or (rig.side if rig is not None else frames.hand) or "right"
     with blaming("--device", "--model"):
-        run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"])
+        run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"], fps=frames.fps)
     error = _follow(run, frames, options)
     result = run.track(frames.name, frames.fps, frames.assumptions)
     _note([note for note in result.notes if note not in frames.assumptions], options)

@@ -101,7 +101,7 @@ class Model:
 
     def vertices(self, placed: Placed, shape: Shape) -> Image:
         """Vertices (V, 3) of a hand."""
-        return self.meshes(self.poses([placed], shape), shape)[0][0]
+        return np.asarray(self.meshes(self.poses([placed], shape), shape)[0][0])
 
     def depth(self, vertices: NDArray[Any], crop: Crop) -> Image:
         """The z-buffer (S, S) of vertices (V, 3) on a crop's grid."""

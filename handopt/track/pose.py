@@ -11,6 +11,7 @@ from handopt.track.residuals import Shape
 
 Floats = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class Placed:
     """A hand in a frame: rotation (3, 3), translation_mm (3,), angles_rad (15, 3)."""

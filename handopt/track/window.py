@@ -53,7 +53,7 @@ class View:
     seen: int
 
 
-def crop_around(vertices_mm: Floats, camera: Camera) -> Crop:
+def crop_around(vertices_mm: NDArray[np.floating], camera: Camera) -> Crop:
     """The cube around an expected hand, whose vertices (V, 3) are in the camera frame."""
     low, high = vertices_mm.min(axis=0), vertices_mm.max(axis=0)
     x, y, z = 0.5 * (low + high)
