@@ -14,6 +14,7 @@ from multiprocessing import get_context
 import numpy as np
 from bench_track import Sequence, sequence
 from calibrate import LIMIT_MM, Row, explain_errors, regress, report_radii
+
 from handopt.confidence import sure
 from handopt.sources.base import Frame
 from handopt.synth.generate import CAMERA

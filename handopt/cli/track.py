@@ -33,13 +33,20 @@ if TYPE_CHECKING:
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SAID_EVERY_S = 1.0
+RANGES_SHOWN = 12
 
 
 @click.command(cls=SectionedCommand, short_help="Follow a hand through a sequence.")
 @click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(path_type=Path))
 @depth_options
 @option("Input", "--live", is_flag=True, help="Follow the hand before a RealSense camera until Ctrl-C.")
-@option("Input", "--fps", type=Positive(), metavar="N", help="Frames a second.  [default: what SOURCE says, else 30]")
+@option(
+    "Input",
+    "--fps",
+    type=Positive(),
+    metavar="N",
+    help="Frames a second, in place of times in SOURCE.  [default: what SOURCE says, else 30]",
+)
 @option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
 @option(
     "Hand",
@@ -78,6 +85,8 @@ def track(source: Path | None, **options: Any) -> None:
     skinned), hand.bvh and track.mp4. One line goes to stdout: folder, frames, frames with the hand, frames found from
     scratch, frames a second, with tabs between them.
 
+    Where the hand was not found, and where the track is doubtful (a confidence below 0.5), stderr says.
+
     The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time; what was tracked
     is kept.
     """
@@ -102,7 +111,7 @@ def track(source: Path | None, **options: Any) -> None:
     _note([note for note in result.notes if note not in frames.assumptions], options)
     save_track(result, folder, video=not options["no_video"], overwrite=options["overwrite"])
     _print(result, folder, options)
-    _finish(result, error)
+    _finish(result, error, quiet=options["quiet"])
 
 
 def _open(source: Path | None, options: dict[str, Any]) -> "Source":
@@ -180,8 +189,19 @@ def _print(result: "Track", folder: Path, options: dict[str, Any]) -> None:
     click.echo("\t".join((click.format_filename(folder), *map(str, counts), f"{rate:.1f} frames/s")))
 
 
-def _finish(result: "Track", error: "HandoptError | None") -> None:
-    """End with 1 where not all frames are there."""
+def _listed(parts: list[str]) -> str:
+    more = f" and {len(parts) - RANGES_SHOWN} more stretches" if len(parts) > RANGES_SHOWN else ""
+    return ", ".join(parts[:RANGES_SHOWN]) + more
+
+
+def _finish(result: "Track", error: "HandoptError | None", *, quiet: bool) -> None:
+    """Say which frames are not found or doubtful; end with 1 where not all frames are there."""
+    from handopt.track.confidence import ranges
+
+    if not quiet:
+        for what, rows in (("The hand was not found", ~result.tracked), ("Doubtful", result.doubtful)):
+            if rows.any():
+                click.echo(f"{what} in {rows.sum()} of {len(result)} frames: {_listed(ranges(rows))}.", err=True)
     if error is not None:
         show_traceback(click.get_current_context(), error)
         click.echo(f"Error: {one_line(error)}", err=True)

@@ -86,7 +86,7 @@ def assemble(
             np.stack([step.seen[0] for step in steps])[:, :, :: -1 if left else 1],
             np.stack([step.seen[1] for step in steps]) * flip, half_mm,
         ),
-        notes=(*notes, *_doubts(sureness[tracked])), seconds=seconds,
+        notes=(*notes, *uneven(steps, fps), *_doubts(sureness[tracked])), seconds=seconds,
         versions={"python": platform.python_version(), "handopt": version("handopt")},
     )  # fmt: skip
     # Frames were fitted with what was known of the shape by then: the middle of the joints stays where it was.
@@ -101,6 +101,14 @@ def times(steps: list[Step], fps: float) -> Floats:
     said = np.array([np.nan if step.frame.time_s is None else step.frame.time_s for step in steps], np.float64)
     sound = np.isfinite(said).all() and (np.diff(said) > 0).all()
     return said if sound else np.arange(len(steps)) / fps
+
+
+def uneven(steps: list[Step], fps: float) -> tuple[str, ...]:
+    """What to say of times that cannot be used."""
+    said = [step.frame.time_s for step in steps if step.frame.time_s is not None]
+    if not said or (len(said) == len(steps) and (np.diff(said) > 0).all()):
+        return ()
+    return (f"Times of frames are missing or do not go on; the frames were taken for {fps:g} a second.",)
 
 
 def rate(steps: list[Step]) -> float | None:
