@@ -90,7 +90,8 @@ def moving(levels: list[str], first: int, count: int, frames: int) -> None:
                     f"visible {visible:.2f} mm; beyond 30 mm {len(wrong) - len(excused)} frames {wrong[:8].tolist()}, "
                     f"not tracked {lost}; found from scratch {int(result.refitted.sum())}; "
                     f"lag {lag(joints, given.joints) or 0:+.2f} frames; "
-                    f"sure of {sure.sum()}, of these {(worst[sure] < SURE_MM).mean():.2%} within 20 mm; {result.seconds / frames * 1e3:.1f} ms a frame "
+                    f"sure of {sure.sum()}, of these {(worst[sure] < SURE_MM).mean():.2%} within 20 mm; "
+                    f"{result.seconds / frames * 1e3:.1f} ms a frame "
                     f"(CPU {seconds * 1e3:.1f})",
                     flush=True,
                 )

@@ -16,28 +16,27 @@ from handopt.cli.options import (
     blaming,
     compute_options,
     depth_options,
+    hand_options,
     one_line,
     option,
-    rig_options,
     show_traceback,
     verbosity_options,
 )
+from handopt.cli.rigs import load_model, own_rig
 
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
-    from handopt.rig import Rig
     from handopt.sources import Frame, Source
     from handopt.track.pose import Found
     from handopt.track.run import Run
     from handopt.track.track import Track
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SAID_EVERY_S = 1.0
 RANGES_SHOWN = 12
 
 
 @click.command(cls=SectionedCommand, short_help="Follow a hand through a sequence.")
-@click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(path_type=Path))
+@click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(exists=True, path_type=Path))
 @depth_options
 @option("Input", "--live", is_flag=True, help="Follow the hand before a RealSense camera until Ctrl-C.")
 @option(
@@ -48,15 +47,9 @@ RANGES_SHOWN = 12
     help="Frames a second, in place of times in SOURCE.  [default: what SOURCE says, else 30]",
 )
 @option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
-@option(
-    "Hand",
-    "--hand",
-    type=click.Choice(["right", "left", "auto"]),
-    help="Which hand it is; auto tries both in the first frame.  [default: what the JSON file or --model says, else "
-    "right]",
+@hand_options(
+    "auto tries both in the first frame.  [default: what the JSON file or --model says, else right]",
 )
-@option("Hand", "--model", type=FILE, metavar="RIG", help="A rigged hand, glTF or GLB.  [default: handopt's own]")
-@rig_options
 @option(
     "Track",
     "--smooth/--no-smooth",
@@ -99,7 +92,7 @@ def track(source: Path | None, **options: Any) -> None:
     with blaming("-o"):
         check_free(folder, overwrite=options["overwrite"])
     require_writable(folder)
-    rig = _load_rig(options)
+    rig = load_model(options) or own_rig(options)
     frames = _open(source, options)
     _note(frames.assumptions, options)
     smooth = not options["live"] if options["smooth"] is None else options["smooth"]
@@ -215,19 +208,3 @@ def _note(sentences: Any, options: dict[str, Any]) -> None:
     if not options["quiet"]:
         for sentence in sentences:
             click.echo(f"Note: {sentence}", err=True)
-
-
-def _load_rig(options: dict[str, Any]) -> "Rig | None":
-    """Load --model, or the own hand with --limits; None for the own hand as it is."""
-    from handopt.rig import default_rig, load_rig
-
-    if options["model"] is None:
-        if options["joint_map"] is not None:
-            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
-        if options["limits"] == "default":
-            return None
-        side = "left" if options["hand"] == "left" else "right"
-        return default_rig(side, options["limits"])
-    named = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model", "--joint-map", "--limits", "--hand"):
-        return load_rig(options["model"], named, options["joint_map"], options["limits"])
