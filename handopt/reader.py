@@ -45,7 +45,7 @@ class Reader:
         depth = read_depth(image, unit=self.unit_of(image, beside, notes), encoding=self.encoding)
         notes += depth.assumptions
         height, width = depth.depth_mm.shape
-        camera = self._camera(image, beside, width, height, notes)
+        camera = self.camera_of(image, beside, width, height, notes)
         hand = self._hand(beside, notes)
         return Frame(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
 
@@ -79,7 +79,8 @@ class Reader:
             return named
         return None
 
-    def _camera(self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
+    def camera_of(self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
+        """The camera by --camera or the file beside the image. Raises CameraError."""
         from handopt.camera import load_camera
 
         if self.camera is not None:

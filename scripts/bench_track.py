@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.evaluation.motion import jitter, lag
 from handopt.fitting import fit
 from handopt.sources.base import Frame
 from handopt.synth.generate import CAMERA, Settings
@@ -24,7 +25,8 @@ FPS = 30.0
 WRONG_MM = 30.0
 DROPOUT = 10
 FIRST_SEED = 4100
-LAGS = np.arange(-1.0, 3.01, 0.05)
+SURE = 0.9
+SURE_MM = 20.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def sequence(level: str, seed: int, frames: int, *, speed: float = 1.0, dropout:
 
 def tracked(given: Sequence, *, smooth: bool) -> tuple[Track, float]:
     """The track, and the CPU seconds of this thread per frame."""
-    run = Run(CAMERA, "right", smooth=smooth)
+    run = Run(CAMERA, "right", smooth=smooth, fps=FPS)
     started = time.thread_time()
     for index, depth in enumerate(given.depth):
         run.take(Frame(index, str(index), depth.astype(np.float32), index / FPS))
@@ -62,33 +64,13 @@ def tracked(given: Sequence, *, smooth: bool) -> tuple[Track, float]:
     return run.track("bench", FPS), seconds / len(given.depth)
 
 
-def lag(joints: Floats, truth: Floats) -> float:
-    """By how many frames the joints (T, 21, 3) come after the truth: the shift with the least squared error."""
-    count = len(truth)
-    inner = np.arange(3, count - 3)
-    errors = []
-    for shift in LAGS:
-        at = inner - shift
-        low = np.floor(at).astype(int)
-        share = (at - low)[:, None, None]
-        expected = (1 - share) * truth[low] + share * truth[low + 1]
-        off = joints[inner] - expected
-        offset = np.nanmean(off, axis=0)
-        errors.append(np.nanmedian(((off - offset) ** 2).sum(axis=2)))
-    return float(LAGS[int(np.argmin(errors))])
-
-
-def jitter(joints: Floats) -> float:
-    """Mean acceleration of joints (T, 21, 3), m/s^2."""
-    return float(np.nanmean(np.linalg.norm(np.diff(joints, 2, axis=0), axis=2)) * FPS**2 / 1000)
-
-
-def moving(levels: list[str], count: int, frames: int) -> None:
+def moving(levels: list[str], first: int, count: int, frames: int) -> None:
     """Accuracy, recovery, lag and speed on moving hands."""
     pooled: dict[tuple[str, bool], list[Floats]] = {}
+    beyond: dict[tuple[str, bool], int] = {}
     for level in levels:
         for number in range(count):
-            given = sequence(level, FIRST_SEED + number, frames)
+            given = sequence(level, first + number, frames)
             after = frames // 2 + DROPOUT
             for smooth in (True, False):
                 result, seconds = tracked(given, smooth=smooth)
@@ -99,18 +81,23 @@ def moving(levels: list[str], count: int, frames: int) -> None:
                 wrong = np.flatnonzero(known & (worst > WRONG_MM))
                 excused = wrong[(wrong >= after) & (wrong <= after)]
                 lost = int((given.seen & ~result.tracked).sum())
+                beyond[level, smooth] = beyond.get((level, smooth), 0) + len(wrong) - len(excused)
                 pooled.setdefault((level, smooth), []).append(errors[known])
                 visible = np.median(errors[known][given.visible[known]])
+                sure = known & (result.confidence >= SURE)
                 print(
                     f"{level} {number} {'smooth' if smooth else 'causal'}: median {np.median(errors[known]):.2f} mm, "
                     f"visible {visible:.2f} mm; beyond 30 mm {len(wrong) - len(excused)} frames {wrong[:8].tolist()}, "
                     f"not tracked {lost}; found from scratch {int(result.refitted.sum())}; "
-                    f"lag {lag(joints, given.joints):+.2f} frames; {result.seconds / frames * 1e3:.1f} ms a frame "
+                    f"lag {lag(joints, given.joints) or 0:+.2f} frames; "
+                    f"sure of {sure.sum()}, of these {(worst[sure] < SURE_MM).mean():.2%} within 20 mm; "
+                    f"{result.seconds / frames * 1e3:.1f} ms a frame "
                     f"(CPU {seconds * 1e3:.1f})",
                     flush=True,
                 )
     for smooth in (True, False):
         for level in levels:
+            print(f"{level} {'smooth' if smooth else 'causal'}: beyond 30 mm {beyond[level, smooth]} frames")
             own = np.concatenate(pooled[level, smooth])
             print(f"{level} {'smooth' if smooth else 'causal'}: median of all joints {np.median(own):.2f} mm")
         everything = np.concatenate([each for level in levels for each in pooled[level, smooth]])
@@ -122,8 +109,10 @@ def still(count: int, frames: int) -> None:
     rates = []
     for number in range(count):
         given = sequence("medium", FIRST_SEED + 100 + number, frames, speed=0.0, dropout=False)
+        times = np.arange(frames) / FPS
         alone = np.array([fit(depth.astype(np.float32), CAMERA).joints_mm for depth in given.depth])
-        values = [jitter(alone), *(jitter(tracked(given, smooth=smooth)[0].joints_mm()) for smooth in (True, False))]
+        followed = [tracked(given, smooth=smooth)[0].joints_mm() for smooth in (True, False)]
+        values = [jitter(each, times) or np.nan for each in (alone, *followed)]
         rates.append(values)
         print(
             f"still {number}: m/s^2 alone {values[0]:.2f}, smooth {values[1]:.3f}, causal {values[2]:.3f}", flush=True
@@ -141,13 +130,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--sequences", type=int, default=4, help="of each level")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first sequence of each level")
     parser.add_argument("--levels", default="medium,hard")
     parser.add_argument("--still", type=int, default=3, help="how many still hands")
     parser.add_argument("--still-frames", type=int, default=60)
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if arguments.sequences:
-        moving(arguments.levels.split(","), arguments.sequences, arguments.frames)
+        moving(arguments.levels.split(","), arguments.seed, arguments.sequences, arguments.frames)
     if arguments.still:
         still(arguments.still, arguments.still_frames)
 

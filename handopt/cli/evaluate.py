@@ -72,12 +72,14 @@ NAMES_SHOWN = 10
 def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> None:
     """Score the joints of PRED against the labels of TRUTH.
 
-    PRED is a folder of handopt fit's results, or a text file in TRUTH's format. TRUTH is a folder of NAME.json files
+    PRED is a folder of handopt fit's results, a track (the folder of handopt track, its track.jsonl or its track.npz),
+    or a text file in TRUTH's format. TRUTH is a folder of NAME.json files
     with 21 keypoints (or levels of them: easy, medium, hard), or labels of the NYU, ICVL or MSRA sets, whose joints
     are made from the keypoints. Frames are matched by the image's stem, or level/stem.
 
     Printed are the mean and median joint error, the share of frames whose worst joint is within D mm, both also for
-    visible joints, and the error of each joint. A frame without a prediction counts as failed at every D.
+    visible joints, and the error of each joint. A frame without a prediction counts as failed at every D. Where labels
+    are those of a sequence (handopt synth --sequence), jitter and lag are printed too.
 
     The exit code is 0 if every frame of TRUTH has a prediction, 1 if some have none, 2 if nothing can be scored.
     """

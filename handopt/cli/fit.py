@@ -12,8 +12,8 @@ from handopt.cli.options import (
     SectionedCommand,
     compute_options,
     depth_options,
+    hand_options,
     option,
-    rig_options,
     verbosity_options,
 )
 from handopt.cli.report import Report
@@ -39,14 +39,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="U,V|X,Y,Z",
     help="The palm's centre, as a pixel or in mm; for a single image.",
 )
-@option(
-    "Hand",
-    "--hand",
-    type=click.Choice(["right", "left", "auto"]),
-    help="Which hand it is; auto tries both.  [default: what the JSON file or --model says, else right]",
-)
-@option("Hand", "--model", type=FILE, metavar="RIG", help="A rigged hand, glTF or GLB.  [default: handopt's own]")
-@rig_options
+@hand_options("auto tries both.  [default: what the JSON file or --model says, else right]")
 @option(
     "Fit",
     "--shape",

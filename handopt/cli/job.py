@@ -9,11 +9,11 @@ import click
 
 from handopt.cli.inputs import read_mask, require_writable
 from handopt.cli.options import blaming
+from handopt.cli.rigs import load_model
 from handopt.reader import Reader
 
 if TYPE_CHECKING:
     from handopt.batch.job import Job
-    from handopt.rig import Rig
 
 
 def make_job(options: dict[str, Any], images: int) -> "Job":
@@ -107,21 +107,3 @@ def check_camera(spec: str | None) -> None:
             if "," not in spec:
                 raise
             load_camera(spec, 1, 1)
-
-
-def load_model(options: dict[str, Any]) -> "Rig | None":
-    """Load --model, if one is given."""
-    from handopt.rig import load_rig
-    from handopt.rig.joints import read_mapping
-
-    mapping = options["joint_map"]
-    if options["model"] is None:
-        if mapping is not None:
-            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
-        return None
-    if mapping is not None:
-        with blaming("--joint-map"):
-            read_mapping(mapping)
-    side = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model"):
-        return load_rig(options["model"], side, mapping, options["limits"])

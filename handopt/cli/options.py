@@ -218,6 +218,20 @@ def rig_options(command: Command) -> Command:
     )
 
 
+def hand_options(hand: str, model: str = "A rigged hand, glTF or GLB.") -> Callable[[Command], Command]:
+    """--hand, --model, --joint-map and --limits, with what --hand auto does and what --model is."""
+
+    def decorate(command: Command) -> Command:
+        return _all(
+            command,
+            option("Hand", "--hand", type=click.Choice(["right", "left", "auto"]), help=f"Which hand it is; {hand}"),
+            option("Hand", "--model", type=_FILE, metavar="RIG", help=f"{model}  [default: handopt's own]"),
+            rig_options,
+        )
+
+    return decorate
+
+
 def compute_options(section: str) -> Callable[[Command], Command]:
     """--device and --seed, in a section of the help."""
 

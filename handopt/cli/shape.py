@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handopt.cli.inputs import Source, find_images, require_writable
-from handopt.cli.job import check_camera, load_model
+from handopt.cli.job import check_camera
 from handopt.cli.options import (
     SectionedCommand,
     blaming,
     compute_options,
     depth_options,
+    hand_options,
     one_line,
     option,
-    rig_options,
     verbosity_options,
 )
+from handopt.cli.rigs import load_model
 from handopt.reader import Reader
 
 if TYPE_CHECKING:
@@ -33,17 +34,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(cls=SectionedCommand, short_help="Make a personal hand from depth images.")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=Source())
 @depth_options
-@option(
-    "Hand",
-    "--hand",
-    type=click.Choice(["right", "left", "auto"]),
-    help="Which hand it is; auto takes the one that fits the images better.  [default: what the JSON files or --model "
-    "say, else right]",
+@hand_options(
+    "auto takes the one that fits the images better.  [default: what the JSON files or --model say, else right]",
+    "The rig to begin with, glTF or GLB.",
 )
-@option(
-    "Hand", "--model", type=FILE, metavar="RIG", help="The rig to begin with, glTF or GLB.  [default: handopt's own]"
-)
-@rig_options
 @option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, rounds and other settings.")
 @compute_options("Fit")
 @option(

@@ -15,40 +15,40 @@ from handopt.cli.options import (
     blaming,
     compute_options,
     depth_options,
+    hand_options,
     one_line,
     option,
-    rig_options,
     show_traceback,
     verbosity_options,
 )
+from handopt.cli.rigs import load_model, own_rig
 
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
-    from handopt.rig import Rig
     from handopt.sources import Frame, Source
     from handopt.track.pose import Found
     from handopt.track.run import Run
     from handopt.track.track import Track
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SAID_EVERY_S = 1.0
+RANGES_SHOWN = 12
 
 
 @click.command(cls=SectionedCommand, short_help="Follow a hand through a sequence.")
-@click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(path_type=Path))
+@click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(exists=True, path_type=Path))
 @depth_options
 @option("Input", "--live", is_flag=True, help="Follow the hand before a RealSense camera until Ctrl-C.")
-@option("Input", "--fps", type=Positive(), metavar="N", help="Frames a second.  [default: what SOURCE says, else 30]")
-@option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
 @option(
-    "Hand",
-    "--hand",
-    type=click.Choice(["right", "left", "auto"]),
-    help="Which hand it is; auto tries both in the first frame.  [default: what the JSON file or --model says, else "
-    "right]",
+    "Input",
+    "--fps",
+    type=Positive(),
+    metavar="N",
+    help="Frames a second, in place of times in SOURCE.  [default: what SOURCE says, else 30]",
 )
-@option("Hand", "--model", type=FILE, metavar="RIG", help="A rigged hand, glTF or GLB.  [default: handopt's own]")
-@rig_options
+@option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
+@hand_options(
+    "auto tries both in the first frame.  [default: what the JSON file or --model says, else right]",
+)
 @option(
     "Track",
     "--smooth/--no-smooth",
@@ -77,6 +77,8 @@ def track(source: Path | None, **options: Any) -> None:
     skinned), hand.bvh and track.mp4. One line goes to stdout: folder, frames, frames with the hand, frames found from
     scratch, frames a second, with tabs between them.
 
+    Where the hand was not found, and where the track is doubtful (a confidence below 0.5), stderr says.
+
     The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time; what was tracked
     is kept.
     """
@@ -90,13 +92,13 @@ def track(source: Path | None, **options: Any) -> None:
     with blaming("-o"):
         check_free(folder, overwrite=options["overwrite"])
     require_writable(folder)
-    rig = _load_rig(options)
+    rig = load_model(options) or own_rig(options)
     frames = _open(source, options)
     _note(frames.assumptions, options)
     smooth = not options["live"] if options["smooth"] is None else options["smooth"]
     side = options["hand"] or (rig.side if rig is not None else frames.hand) or "right"
     with blaming("--device", "--model"):
-        run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"])
+        run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"], fps=frames.fps)
     error = _follow(run, frames, options)
     try:
         result = run.track(frames.name, frames.fps, frames.assumptions)
@@ -105,7 +107,7 @@ def track(source: Path | None, **options: Any) -> None:
     _note([note for note in result.notes if note not in frames.assumptions], options)
     save_track(result, folder, video=not options["no_video"], overwrite=options["overwrite"])
     _print(result, folder, options)
-    _finish(result, error)
+    _finish(result, error, quiet=options["quiet"])
 
 
 def _open(source: Path | None, options: dict[str, Any]) -> "Source":
@@ -184,8 +186,19 @@ def _print(result: "Track", folder: Path, options: dict[str, Any]) -> None:
     click.echo("\t".join((click.format_filename(folder), *map(str, counts), f"{rate:.1f} frames/s")))
 
 
-def _finish(result: "Track", error: "HandoptError | None") -> None:
-    """End with 1 where not all frames are there."""
+def _listed(parts: list[str]) -> str:
+    more = f" and {len(parts) - RANGES_SHOWN} more stretches" if len(parts) > RANGES_SHOWN else ""
+    return ", ".join(parts[:RANGES_SHOWN]) + more
+
+
+def _finish(result: "Track", error: "HandoptError | None", *, quiet: bool) -> None:
+    """Say which frames are not found or doubtful; end with 1 where not all frames are there."""
+    from handopt.track.confidence import ranges
+
+    if not quiet:
+        for what, rows in (("The hand was not found", ~result.tracked), ("Doubtful", result.doubtful)):
+            if rows.any():
+                click.echo(f"{what} in {rows.sum()} of {len(result)} frames: {_listed(ranges(rows))}.", err=True)
     if error is not None:
         show_traceback(click.get_current_context(), error)
         click.echo(f"Error: {one_line(error)}", err=True)
@@ -199,19 +212,3 @@ def _note(sentences: Any, options: dict[str, Any]) -> None:
     if not options["quiet"]:
         for sentence in sentences:
             click.echo(f"Note: {sentence}", err=True)
-
-
-def _load_rig(options: dict[str, Any]) -> "Rig | None":
-    """Load --model, or the own hand with --limits; None for the own hand as it is."""
-    from handopt.rig import default_rig, load_rig
-
-    if options["model"] is None:
-        if options["joint_map"] is not None:
-            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
-        if options["limits"] == "default":
-            return None
-        side = "left" if options["hand"] == "left" else "right"
-        return default_rig(side, options["limits"])
-    named = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model"):
-        return load_rig(options["model"], named, options["joint_map"], options["limits"])

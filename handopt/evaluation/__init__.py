@@ -1,18 +1,23 @@
 """Scoring predicted joints against labels: readers, joint mappings, measures, tables and a plot."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handopt.errors import LabelError
 from handopt.evaluation.frames import Frames, match
 from handopt.evaluation.labels import read_labels
 from handopt.evaluation.metrics import Evaluation, joint_errors
+from handopt.evaluation.motion import motion
 from handopt.evaluation.predictions import read_predictions
 
 if TYPE_CHECKING:
     from handopt.camera import Camera
+
+Floats = NDArray[np.float64]
 
 __all__ = ["Evaluation", "Frames", "compare", "evaluate", "read_labels", "read_predictions"]
 
@@ -29,8 +34,9 @@ def evaluate(
 ) -> Evaluation:
     """Score predictions against labels, by the measures of handopt.evaluation.metrics.
 
-    predictions: a folder of results of `handopt fit`, or a text file. truth: a folder in the synthetic layout, or label
-    files of the NYU, ICVL or MSRA sets. labels: 'synthetic', 'nyu', 'icvl' or 'msra'; None tells by the files.
+    predictions: a folder of results of `handopt fit`, a track of `handopt track`, or a text file. truth: a folder in
+    the synthetic layout, or label files of the NYU, ICVL or MSRA sets. labels: 'synthetic', 'nyu', 'icvl' or 'msra';
+    None tells by the files.
     coordinates, pred_coordinates: of text files, 'auto', 'uvd', 'xyz' or 'camera'. camera: for u, v, d, in place of the
     set's own. names: a file with the image name of every line of truth. Raises LabelError.
     """
@@ -60,7 +66,10 @@ def compare(predicted: Frames, truth: Frames) -> Evaluation:
     if predicted.confidence is not None:
         confidence[there] = predicted.confidence[rows[there]]
     used = set(rows[there].tolist())
-    return Evaluation(
+    times = truth.time_s
+    if times is None and predicted.time_s is not None and there.all():
+        times = predicted.time_s[rows]
+    evaluation = Evaluation(
         joint_set=truth.joint_set,
         joints=truth.joints,
         frames=truth.names,
@@ -71,3 +80,16 @@ def compare(predicted: Frames, truth: Frames) -> Evaluation:
         unused=tuple(name for row, name in enumerate(predicted.names) if row not in used),
         notes=(*truth.notes, *predicted.notes),
     )
+    return replace(evaluation, motion={} if times is None else _motion(evaluation, joints, truth.joints_mm, times))
+
+
+def _motion(evaluation: Evaluation, joints: Floats, truth: Floats, time_s: Floats) -> dict[str, dict[str, Any]]:
+    """How the joints (N, J, 3) of each sequence move: of each group of frames, or of all."""
+    groups = evaluation.groups or {"all": np.ones(len(joints), bool)}
+    found = {}
+    for name, rows in groups.items():
+        frames = np.flatnonzero(rows)
+        order = frames[np.argsort(time_s[frames], kind="stable")]
+        if len(order) > 2 and (np.diff(time_s[order]) > 0).all():
+            found[name] = motion(joints[order], truth[order], time_s[order])
+    return found

@@ -27,7 +27,8 @@ class Frames:
     names: what each frame is called in tables. keys: for each frame the paths, in parts and without suffix, by which it
     may be known; the last part is the image's stem. joints: J names. joints_mm: (N, J, 3); NaN in predictions that
     failed. visible: (N, J) booleans, or None where nobody said. confidence: (N,) 0 .. 1, NaN where a prediction has
-    none. ordered: whether frames are told apart by their place in the file only. notes: sentences on what was assumed.
+    none. ordered: whether frames are told apart by their place in the file only. time_s: (N,) where they are those of a
+    sequence. notes: sentences on what was assumed.
     """
 
     joint_set: JointSet
@@ -38,6 +39,7 @@ class Frames:
     visible: NDArray[np.bool_] | None = None
     confidence: Floats | None = None
     ordered: bool = False
+    time_s: Floats | None = None
     notes: tuple[str, ...] = field(default=())
 
 

@@ -14,6 +14,7 @@ from handopt.evaluation.documents import RESULT_FORMAT, joint_names, points, rea
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
 from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
 from handopt.evaluation.text import read_names, read_text
+from handopt.frametime import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _read_documents(files: Sequence[Path], root: Path, wanted: JointSet | None, 
     orders = [[each[1].index(name) for name in joints] for _, each in labels]
     millimetres = np.stack([each[2][order] for order, (_, each) in zip(orders, labels, strict=True)])
     check_millimetres(millimetres, [str(file) for file, _ in labels])
-    seen = [each[3] for _, each in labels]
+    seen, times = [each[3] for _, each in labels], [each[4] for _, each in labels]
     visible = None
     if any(each is not None for each in seen):
         rows = [np.ones(len(joints), bool) if each is None else each for each in seen]
@@ -109,14 +110,15 @@ def _read_documents(files: Sequence[Path], root: Path, wanted: JointSet | None, 
         joints,
         millimetres,
         visible,
+        time_s=np.array(times, np.float64) if None not in times else None,
     )
 
 
-Document = tuple[JointSet, tuple[str, ...], Floats, NDArray[np.bool_] | None]
+Document = tuple[JointSet, tuple[str, ...], Floats, NDArray[np.bool_] | None, float | None]
 
 
 def _document_joints(file: Path, wanted: JointSet | None) -> Document | None:
-    """The set, names, joints (J, 3) and visibility (J,) in a JSON file, or None if it holds none of the wanted set."""
+    """Set, names, joints (J, 3), visibility (J,) and time in a JSON file; None if it holds none of the wanted set."""
     document = read_json(file, "TRUTH")
     if not isinstance(document, dict) or str(document.get("format", "")).startswith(RESULT_FORMAT):
         return None
@@ -125,11 +127,11 @@ def _document_joints(file: Path, wanted: JointSet | None) -> Document | None:
             document.get("keypoints", list(KEYPOINT_NAMES)), KEYPOINT_NAMES, f"{file}: keypoints", all_of=True
         )
         values = points(document["joints_mm"], len(joints), f"{file}: joints_mm")
-        return KEYPOINTS, joints, values, _visibility(document.get("visible"), len(joints), file)
+        return KEYPOINTS, joints, values, _visibility(document.get("visible"), len(joints), file), time_of(document)
     if "joints_xyz_mm" in document and wanted in (None, NYU):
         joints = joint_names(document.get("joint_names"), NYU.joints, f"{file}: joint_names", all_of=False)
         values = points(document["joints_xyz_mm"], len(joints), f"{file}: joints_xyz_mm")
-        return NYU, joints, values, _visibility(document.get("visible"), len(joints), file)
+        return NYU, joints, values, _visibility(document.get("visible"), len(joints), file), time_of(document)
     return None
 
 

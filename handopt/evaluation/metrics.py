@@ -20,7 +20,7 @@ out of means and medians. Where labels say which joints are visible, the measure
 frame without a visible joint is left out of these.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -47,7 +47,7 @@ class Evaluation:
     frames: their names. errors_mm: (N, J), NaN in frames without a (finite) prediction. visible: (N, J), or None where
     the labels do not say; then every joint counts as visible. confidence: (N,) of the predictions, NaN where there is
     none. predictions: which prediction each frame got, or None. unused: predictions of no frame. notes: what was
-    assumed.
+    assumed. motion: of frames that are those of a sequence, or of each group of them, see handopt.evaluation.motion.
     """
 
     joint_set: JointSet
@@ -59,6 +59,7 @@ class Evaluation:
     predictions: tuple[str | None, ...]
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    motion: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def predicted(self) -> Mask:
@@ -155,6 +156,7 @@ class Evaluation:
             "groups": {name: self.scores(rows) for name, rows in self.groups.items()},
             "joints": self.per_joint(),
             "calibration": self.calibration(),
+            "motion": self.motion,
             "missing": list(self.missing),
             "unused_predictions": list(self.unused),
             "notes": list(self.notes),

@@ -1,4 +1,4 @@
-"""Predictions to score: result folders of `handopt fit`, or text files in a data set's format."""
+"""Predictions to score: result folders of `handopt fit`, tracks, or text files in a data set's format."""
 
 import math
 from dataclasses import replace
@@ -13,6 +13,7 @@ from handopt.evaluation.documents import RESULT_FORMAT, RESULT_NAME, joint_names
 from handopt.evaluation.frames import Frames, Parts, check_millimetres, parts_of
 from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
 from handopt.evaluation.text import read_text
+from handopt.evaluation.tracks import is_track, read_track
 from handopt.rig.joints import KEYPOINT_NAMES
 
 if TYPE_CHECKING:
@@ -24,17 +25,20 @@ Floats = NDArray[np.float64]
 def read_predictions(path: Path, truth: Frames, *, coordinates: str = "auto", camera: "Camera | None" = None) -> Frames:
     """Read predictions as joints of the truth's set.
 
-    path: a folder of `handopt fit`'s results or of folders of them, or a text file in the truth's format. coordinates,
-    camera: of a text file, see read_text. Raises LabelError.
+    path: a folder of `handopt fit`'s results or of folders of them, a track (see read_track), or a text file in the
+    truth's format. coordinates, camera: of a text file, see read_text. Raises LabelError.
     """
     path = Path(path)
+    if is_track(path):
+        return read_track(path, truth)
     if path.is_dir():
         return _read_results(path, truth)
     if path.name == RESULT_NAME:
         return _read_results(path.parent, truth)
     if truth.joint_set is KEYPOINTS:
         raise LabelError(
-            f"{path}: predictions of 21 keypoints are read from handopt fit's result folders: give their folder"
+            f"{path}: predictions of 21 keypoints are read from handopt fit's result folders and from tracks: give "
+            "their folder"
         )
     frames = read_text(
         path,

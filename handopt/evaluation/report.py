@@ -79,6 +79,9 @@ def table(evaluation: Evaluation) -> Iterator[str]:
     yield from _scores_table(evaluation)
     yield ""
     yield from _joints_table(evaluation)
+    if evaluation.motion:
+        yield ""
+        yield from _motion_table(evaluation)
     if calibration := evaluation.calibration():
         yield ""
         yield from _aligned(
@@ -124,6 +127,15 @@ def _joints_table(evaluation: Evaluation) -> Iterator[str]:
             ]
         rows.append(row)
     yield from _aligned(rows)
+
+
+def _motion_table(evaluation: Evaluation) -> Iterator[str]:
+    rows = [["sequence", "frames", "jitter m/s^2", "of the labels", "lag in frames"]]
+    for name, each in evaluation.motion.items():
+        values = (each["jitter_m_s2"], each["label_jitter_m_s2"], each["lag_frames"])
+        rows.append([name, str(each["frames"]), *("-" if value is None else f"{value:.2f}" for value in values)])
+    yield from _aligned(rows)
+    yield "jitter: mean acceleration of the joints"
 
 
 def _curve_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:

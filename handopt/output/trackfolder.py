@@ -70,6 +70,8 @@ def write_arrays(track: "Track", path: Path) -> None:
         bridged=track.bridged,
         refitted=track.refitted,
         unexplained=track.unexplained,
+        confidence=track.confidence,
+        uncertainty_mm=track.uncertainty_mm.astype(np.float32),
         joints_mm=track.joints_mm().astype(np.float32),
         visible=track.visible,
         rotation=track.rotation,

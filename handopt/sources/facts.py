@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera, Sidecar, hand_of, load_camera
+from handopt.camera import Sidecar, hand_of
 from handopt.depth import counts_to_mm
-from handopt.errors import CameraError
 from handopt.reader import Reader
 from handopt.sources.base import Facts
 
@@ -32,23 +31,8 @@ def facts_of(counts: NDArray[Any], path: Path, asked: Asked, name: str) -> Facts
     unit = reader.unit_of(path, beside, notes)
     _, unit_mm = counts_to_mm(counts, Path(name), unit, notes)
     height, width = counts.shape
-    camera = _camera(path, beside, asked, width, height, notes)
+    camera = reader.camera_of(path, beside, width, height, notes)
     return Facts(camera, unit_mm, _hand(beside, asked), list(dict.fromkeys(notes)))
-
-
-def _camera(path: Path, beside: Sidecar | None, asked: Asked, width: int, height: int, notes: list[str]) -> Camera:
-    if asked.camera is not None:
-        camera = load_camera(asked.camera, width, height)
-    elif beside is not None and beside.camera is not None:
-        notes.append(beside.notes["camera"])
-        camera = beside.camera.sized(width, height)
-    else:
-        raise CameraError(
-            f"{path}: its camera is unknown: give --camera (a preset such as kinect, a JSON file, or fx,fy,cx,cy), "
-            f"or put {path.stem}.json or camera.json beside it"
-        )
-    notes += camera.assumptions
-    return camera
 
 
 def _hand(beside: Sidecar | None, asked: Asked) -> str | None:

@@ -13,6 +13,7 @@ from handopt.depthfile import decode
 from handopt.errors import DepthError
 from handopt.sources.base import Frame, SourceError
 from handopt.sources.facts import Asked, facts_of, has_depth
+from handopt.sources.times import time_beside
 
 
 class FolderSource:
@@ -38,9 +39,13 @@ class FolderSource:
             try:
                 depth = self._facts.millimetres(self._counts(path), path.name)
             except DepthError as error:
-                yield Frame(index, path.name, self._facts.empty(), problem=str(error))
+                yield Frame(index, path.name, self._facts.empty(), self._time(path), problem=str(error))
             else:
-                yield Frame(index, path.name, depth)
+                yield Frame(index, path.name, depth, self._time(path))
+
+    def _time(self, path: Path) -> float | None:
+        """When a frame was taken, as the file beside it says; --fps overrules that."""
+        return None if self._asked.fps is not None else time_beside(path)
 
     def _counts(self, path: Path) -> NDArray[Any]:
         notes: list[str] = []

@@ -15,6 +15,7 @@ from handopt.depthfile import check_shape
 from handopt.errors import DepthError
 from handopt.sources.base import Frame, SourceError
 from handopt.sources.facts import Asked, facts_of, has_depth
+from handopt.sources.times import times_within
 
 Counts = NDArray[Any]
 Stamp = tuple[int, int]
@@ -46,6 +47,7 @@ class StackSource:
         self._facts = facts_of(first, path, asked, name)
         self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
         self.assumptions = tuple(self._facts.assumptions)
+        self._times: NDArray[np.float64] | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames. Raises SourceError where the file changes."""
@@ -57,13 +59,16 @@ class StackSource:
                     raise page
                 depth = self._facts.millimetres(page, name)
             except DepthError as error:
-                yield Frame(index, name, self._facts.empty(), problem=str(error))
+                yield Frame(index, name, self._facts.empty(), self._time(index), problem=str(error))
             else:
-                yield Frame(index, name, depth)
+                yield Frame(index, name, depth, self._time(index))
         self._check_unchanged(self.length or 0)
 
     def _pages(self) -> Iterator[Counts | DepthError]:
         raise NotImplementedError
+
+    def _time(self, index: int) -> float | None:
+        return None if self._times is None else float(self._times[index])
 
     def _named(self, index: int) -> str:
         return f"{self._path.name}[{index}]"
@@ -81,7 +86,16 @@ class StackSource:
 
 
 class NumpySource(StackSource):
-    """A .npy file (N, H, W), or a .npz file with such an array, the one named "depth" if there is one."""
+    """A .npy file (N, H, W), or a .npz file with such an array, the one named "depth" if there is one.
+
+    A .npz file may also hold "time_s" (N,), when each frame was taken, or "fps".
+    """
+
+    def __init__(self, path: Path, asked: Asked) -> None:
+        """Look for a first page to go by, and for times. Raises SourceError, CameraError, DepthError."""
+        super().__init__(path, asked)
+        if asked.fps is None:
+            self._times, self.fps = times_within(path, self.length)
 
     def _pages(self) -> Iterator[Counts | DepthError]:
         try:

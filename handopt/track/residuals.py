@@ -45,6 +45,13 @@ class Temporal:
     translation_width_mm: float = 30.0
     angles_width: float = 0.3
 
+    def after(self, steps: float) -> "Temporal":
+        """The same for a frame that comes after so many usual intervals: what is expected is known the less."""
+        if steps <= 1:
+            return self
+        names = ("rotation_weight", "translation_weight", "angles_weight")
+        return replace(self, **{name: getattr(self, name) / steps**2 for name in names})
+
 
 @dataclass(frozen=True)
 class Shape:

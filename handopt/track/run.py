@@ -1,11 +1,9 @@
 """Following a hand through a source of frames, forwards, and back again where the way there was wrong."""
 
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +14,12 @@ from handopt.camera import Camera
 from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError
-from handopt.hand import MIRROR
 from handopt.rig import Rig, default_rig
+from handopt.track.assemble import Followed, Step, assemble, rate
 from handopt.track.pose import Found, Placed
-from handopt.track.residuals import Shape
 from handopt.track.smooth import OneEuro
-from handopt.track.track import Track, Windows
-from handopt.track.tracker import Tracker
+from handopt.track.track import Track
+from handopt.track.tracker import SURE, Tracker
 from handopt.track.window import looked_up
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ Image = NDArray[np.float32]
 Progress = Callable[["Frame", "Found | None"], None]
 
 DEFAULT_FPS = 30.0
-REMEMBERED = 30
+REMEMBERED = 60
 """Frames that can be gone back to."""
 WARM_UP = 15
 """After so many frames what is known of the hand is good enough to look at the first ones again."""
@@ -48,20 +45,12 @@ USUAL_SPEED = np.array([1.0] * 4 + [150.0] * 3 + [2.0] * 45)
 
 
 @dataclass
-class _Step:
-    """What is known of a frame."""
-
-    frame: "Frame"
-    found: Found | None
-    seen: "tuple[NDArray[np.uint16], Floats]"
-
-
-@dataclass
 class Run:
     """Takes frames one by one; `track` is what came of them, at any time.
 
     camera: of the source. rig: of the hand's side, handopt's own if None. smooth: the two-sided pass at the end, and
-    frames gone back to; without it nothing waits for later frames, and jitter is filtered causally.
+    frames gone back to; without it nothing waits for later frames, and jitter is filtered causally. fps: frames a
+    second, for frames without a time, and as the usual interval; None goes by the frames.
     """
 
     camera: Camera
@@ -71,16 +60,18 @@ class Run:
     config: Config = field(default_factory=Config)
     device: str = "auto"
     seed: int = 0
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frame decides."""
-        self._steps: list[_Step] = []
+        self._steps: list[Step] = []
         self._recent: deque[tuple[int, Image]] = deque(maxlen=REMEMBERED)
         self._tracker: Tracker | None = None
         self._side = ""
         self._warm = 0
         self._filter = OneEuro(USUAL_SPEED)
         self._busy = 0.0
+        self._gone: deque[float] = deque(maxlen=REMEMBERED)
         if self.hand != "auto":
             self._begin(self.hand)
 
@@ -93,12 +84,17 @@ class Run:
         found = None
         if self._tracker is not None:
             own = np.ascontiguousarray(depth[:, ::-1]) if self._side == "left" else depth
-            found = self._tracker.follow(own)
+            found = self._tracker.follow(own, self._intervals(frame))
             self._remember(own, frame, found)
         else:
-            self._steps.append(_Step(frame, None, _nothing_seen()))
+            self._steps.append(Step(frame, None, _nothing_seen()))
         self._busy += time.perf_counter() - started
         return found
+
+    @property
+    def found(self) -> list[Found | None]:
+        """What was found in each frame."""
+        return [step.found for step in self._steps]
 
     def _remember(self, depth: Image, frame: "Frame", found: Found | None) -> None:
         assert self._tracker is not None
@@ -108,7 +104,7 @@ class Run:
             found = self._filtered(found, frame)
         elif found is None:
             self._filter.forget()
-        self._steps.append(_Step(_without_depth(frame), found, seen))
+        self._steps.append(Step(_without_depth(frame), found, seen))
         if not self.smooth:
             return
         self._recent.append((len(self._steps) - 1, depth))
@@ -126,10 +122,11 @@ class Run:
         backwards = self._tracker.from_here(found)
         worse = 0
         for index, depth in list(self._recent)[-2::-1]:
-            other, there = self._steps[index].found, backwards.follow(depth)
-            if there is None or there.refitted:
+            steps = self._intervals(self._steps[index + 1].frame, self._steps[index].frame)
+            other, there = self._steps[index].found, backwards.follow(depth, steps)
+            if there is None:
                 return
-            if other is not None:
+            if other is not None and (other.standing >= SURE or found.standing < SURE):
                 apart = np.linalg.norm(there.joints_mm - other.joints_mm, axis=1)
                 if apart[there.visible | other.visible].max(initial=0.0) < AGREES_MM:
                     return
@@ -155,16 +152,27 @@ class Run:
         if last is not None and quaternion @ last[:4] < 0:
             quaternion = -quaternion
         vector = np.concatenate([quaternion, placed.translation_mm, placed.angles_rad.ravel()])
-        vector = self._filter(vector, self._since(frame))
+        vector = self._filter(vector, self._since(frame) or 1.0 / (self.fps or DEFAULT_FPS))
         rotation = Rotation.from_quat(vector[:4]).as_matrix()
         return replace(found, placed=Placed(rotation, vector[4:7], vector[7:].reshape(15, 3)))
 
-    def _since(self, frame: "Frame") -> float:
-        """Seconds since the frame before, a usual time where nothing says."""
-        before = self._steps[-1].frame.time_s if self._steps else None
-        if before is None or frame.time_s is None or frame.time_s <= before:
-            return 1.0 / DEFAULT_FPS
-        return frame.time_s - before
+    def _since(self, frame: "Frame", before: "Frame | None" = None) -> float | None:
+        """Seconds since another frame, else the last one; None where nothing says."""
+        if before is None and self._steps:
+            before = self._steps[-1].frame
+        if before is None or before.time_s is None or frame.time_s is None or frame.time_s <= before.time_s:
+            return None
+        return frame.time_s - before.time_s
+
+    def _intervals(self, frame: "Frame", before: "Frame | None" = None) -> float:
+        """How long after another frame, else the last one, in usual intervals."""
+        gone = self._since(frame, before)
+        if gone is None:
+            return 1.0
+        if before is None:
+            self._gone.append(gone)
+        usual = 1.0 / self.fps if self.fps else float(np.median(self._gone))
+        return gone / usual
 
     def _begin(self, side: str) -> None:
         if not side:
@@ -190,64 +198,18 @@ class Run:
 
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:
         """The track of all frames so far. Raises ObservationError where no hand was found in any."""
-        found = [step.found for step in self._steps]
+        found = self.found
         if self._tracker is None or not any(each is not None for each in found):
             raise ObservationError(
                 f"no hand was found in any of {len(found)} frames of {source}; check --unit, --camera and --hand"
             )
-        times = [step.frame.time_s for step in self._steps]
         if fps is None:
-            fps = _rate(times)
+            fps = rate(self._steps)
         if fps is None:
             fps, notes = DEFAULT_FPS, (*notes, "The frames were taken for 30 a second (--fps changes this).")
-        track = self._assembled(source, fps, notes)
+        hand = Followed(self._own, self._side, self.camera, self._tracker.shape, self.smooth)
+        track = assemble(self._steps, hand, source, fps, SHOWN_HALF_MM, notes, self._busy)
         return track.smooth() if self.smooth else track
-
-    def _assembled(self, source: str, fps: float, notes: tuple[str, ...]) -> Track:
-        steps, shape = self._steps, self._final_shape()
-        flip = MIRROR if self._side == "left" else np.ones(3)
-        count = len(steps)
-        rotation, translation = np.repeat(np.eye(3)[None], count, axis=0), np.zeros((count, 3))
-        angles, visible = np.zeros((count, 15, 3)), np.zeros((count, 21), np.bool_)
-        information, unexplained = np.zeros((count, 51)), np.full(count, np.nan)
-        joints = np.zeros((count, 21, 3))
-        last: Placed | None = None
-        for row, step in enumerate(steps):
-            if step.found is not None:
-                last = step.found.placed
-                visible[row], unexplained[row] = step.found.visible, step.found.unexplained
-                information[row], joints[row] = step.found.information, step.found.joints_mm
-            if last is not None:
-                rotation[row] = np.diag(flip) @ last.rotation @ np.diag(flip)
-                translation[row], angles[row] = last.translation_mm * flip, last.angles_rad
-        tracked = np.array([step.found is not None for step in steps])
-        times = [step.frame.time_s for step in steps]
-        known = all(each is not None for each in times)
-        track = Track(
-            hand=self._side, rig=self._own, camera=self.camera, fps=fps, source=source,
-            names=tuple(step.frame.name for step in steps),
-            time_s=np.array(times, np.float64) if known else np.arange(count) / fps,
-            tracked=tracked, bridged=np.zeros(count, np.bool_),
-            refitted=np.array([step.found is not None and step.found.refitted for step in steps]),
-            problems={row: step.frame.problem for row, step in enumerate(steps) if step.frame.problem is not None},
-            unexplained=unexplained, rotation=rotation, translation_mm=translation, angles_rad=angles,
-            visible=visible, scale=shape.scale, proportions=shape.proportions, information=information,
-            windows=Windows(
-                np.stack([step.seen[0] for step in steps])[:, :, :: -1 if self._side == "left" else 1],
-                np.stack([step.seen[1] for step in steps]) * flip, SHOWN_HALF_MM,
-            ),
-            notes=notes, seconds=self._busy,
-            versions={"python": platform.python_version(), "handopt": version("handopt")},
-        )  # fmt: skip
-        # Frames were fitted with what was known of the shape by then: the middle of the joints stays where it was.
-        if self.smooth:
-            shift = (joints * flip - np.nan_to_num(track.joints_mm())).mean(axis=1)
-            track.translation_mm[tracked] += shift[tracked]
-        return track
-
-    def _final_shape(self) -> Shape:
-        assert self._tracker is not None
-        return self._tracker.shape
 
 
 def follow(run: Run, frames: "Iterable[Frame]", progress: Progress | None = None) -> HandoptError | None:
@@ -274,7 +236,7 @@ def track(
     from handopt.sources.ahead import ahead
 
     side = hand or source.hand or (rig.side if rig is not None else "right")
-    run = Run(source.camera, side, rig, smooth, device=device, seed=seed)
+    run = Run(source.camera, side, rig, smooth, device=device, seed=seed, fps=source.fps)
     error = follow(run, ahead(source), progress)
     return run.track(source.name, source.fps, source.assumptions), error
 
@@ -290,7 +252,7 @@ def _without_depth(frame: "Frame") -> "Frame":
     return replace(frame, depth_mm=np.zeros((0, 0), np.float32))
 
 
-def _seen(depth: Image, camera: Camera, found: Found | None, steps: list[_Step]) -> "tuple[NDArray[np.uint16], Floats]":
+def _seen(depth: Image, camera: Camera, found: Found | None, steps: list[Step]) -> "tuple[NDArray[np.uint16], Floats]":
     """What to show of a frame: the cube about the hand, or about where it was."""
     if found is not None:
         center = 0.5 * (found.joints_mm.min(axis=0) + found.joints_mm.max(axis=0))
@@ -305,9 +267,3 @@ def _seen(depth: Image, camera: Camera, found: Found | None, steps: list[_Step])
 
 def _nothing_seen() -> "tuple[NDArray[np.uint16], Floats]":
     return np.zeros((SHOWN_PX, SHOWN_PX), np.uint16), np.array([0.0, 0.0, 500.0])
-
-
-def _rate(times: list[float | None]) -> float | None:
-    known = np.array([each for each in times if each is not None])
-    steps = np.diff(known)
-    return float(1.0 / np.median(steps)) if len(steps) and np.median(steps) > 0 else None

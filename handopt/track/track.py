@@ -10,6 +10,7 @@ from handopt.camera import Camera
 from handopt.kinematics import forward_kinematics
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
 from handopt.skinning import skin
+from handopt.track.confidence import DOUBTFUL, ranges
 from handopt.track.smooth import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,9 @@ class Track:
 
     rig: as it is, before the proportions. names: (T,) of frames. time_s: (T,). tracked: (T,) whether the hand was
     found; bridged: (T,) whether its pose was filled in between frames that were. refitted: found from scratch.
-    problems: by frame, why it could not be read. unexplained: (T,) share, NaN where not tracked (see handopt.explain).
+    problems: by frame, why it could not be read. unexplained: (T,) share (see handopt.explain), confidence: (T,) that
+    every visible joint lies within 20 mm, uncertainty_mm: (T, 21) within which a joint lies in two of three cases; all
+    NaN where not tracked.
     rotation: (T, 3, 3) rig -> camera; translation_mm: (T, 3) of the wrist; angles_rad: (T, 15, 3); visible: (T, 21).
     scale, proportions (13,): of the hand, the same in all frames. information: (T, 51) of rotation, translation and
     angles, for weights. smoothed: whether the two-sided pass was made. notes: sentences.
@@ -56,6 +59,8 @@ class Track:
     refitted: Flags
     problems: dict[int, str]
     unexplained: Floats
+    confidence: Floats
+    uncertainty_mm: Floats
     rotation: Floats
     translation_mm: Floats
     angles_rad: Floats
@@ -76,6 +81,11 @@ class Track:
     def known(self) -> Flags:
         """(T,) whether there is a pose: tracked or bridged."""
         return np.asarray(self.tracked | self.bridged)
+
+    @property
+    def doubtful(self) -> Flags:
+        """(T,) whether a frame that was tracked has a low confidence."""
+        return np.asarray(self.tracked & ~(self.confidence >= DOUBTFUL))
 
     @property
     def shaped(self) -> Rig:
@@ -116,15 +126,22 @@ class Track:
         if self._restless() > QUICK_MM:
             return replace(self, notes=(*self.notes, NOT_SMOOTHED))
         weights = _weights(self.information, self.tracked)
-        runs = _runs(self.tracked, max(1, round(LONGEST_GAP_S * self.fps)))
+        slots = _slots(self.time_s, self.fps)
+        runs = _runs(self.tracked, slots, max(1, round(LONGEST_GAP_S * self.fps)))
         rotation, translation, angles = self.rotation.copy(), self.translation_mm.copy(), self.angles_rad.copy()
         bridged = np.zeros(len(self), np.bool_)
         for run in runs:
+            # Frames that were dropped by the camera have a place, and no weight.
+            place = slots[run] - slots[run.start]
+            source = np.searchsorted(place, np.arange(place[-1] + 1), side="right") - 1
+            there = np.zeros((len(source), 1))
+            there[place] = 1.0
+            known = weights[run][source] * there
             # A rotation has one weight, of its worst known axis: quaternions have no axes of their own.
-            rotation[run] = smooth_rotations(rotation[run], weights[run, :3].min(axis=1), self.fps)
-            translation[run] = two_sided(translation[run], weights[run, 3:6], self.fps, tolerance=TOLERANCE_MM)
-            flat = two_sided(angles[run].reshape(-1, 45), weights[run, 6:], self.fps, tolerance=TOLERANCE_RAD)
-            angles[run] = flat.reshape(-1, 15, 3)
+            turned = smooth_rotations(rotation[run][source], known[:, :3].min(axis=1), self.fps)
+            moved = two_sided(translation[run][source], known[:, 3:6], self.fps, tolerance=TOLERANCE_MM)
+            bent = two_sided(angles[run].reshape(-1, 45)[source], known[:, 6:], self.fps, tolerance=TOLERANCE_RAD)
+            rotation[run], translation[run], angles[run] = turned[place], moved[place], bent[place].reshape(-1, 15, 3)
             bridged[run] = ~self.tracked[run]
         angles = np.clip(angles, self.rig.limits.lower, self.rig.limits.upper)
         return replace(
@@ -148,9 +165,11 @@ class Track:
             "tracked": bool(self.tracked[frame]),
             "bridged": bool(self.bridged[frame]),
             "refitted": bool(self.refitted[frame]),
-            "unexplained": None if np.isnan(self.unexplained[frame]) else round(float(self.unexplained[frame]), 4),
+            "unexplained": _rounded(self.unexplained[frame], 4),
+            "confidence": _rounded(self.confidence[frame], 3),
             "problem": self.problems.get(frame),
             "joints_mm": joints[frame].round(3).tolist() if known else None,
+            "uncertainty_mm": self.uncertainty_mm[frame].round(2).tolist() if self.tracked[frame] else None,
             "visible": self.visible[frame].tolist() if known else None,
             "rotation": self.rotation[frame].round(6).tolist() if known else None,
             "translation_mm": self.translation_mm[frame].round(3).tolist() if known else None,
@@ -178,11 +197,17 @@ class Track:
                 "scale": self.scale,
                 "proportions": dict(zip(PROPORTION_NAMES, self.proportions.tolist(), strict=True)),
             },
+            "not_found": ranges(~self.tracked),
+            "doubtful": ranges(self.doubtful),
             "problems": {str(frame): problem for frame, problem in self.problems.items()},
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "versions": self.versions,
         }
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return None if np.isnan(value) else round(float(value), digits)
 
 
 def _weights(information: Floats, tracked: Flags) -> Floats:
@@ -195,10 +220,16 @@ def _weights(information: Floats, tracked: Flags) -> Floats:
     return np.asarray(weights)
 
 
-def _runs(tracked: Flags, gap: int) -> list[slice]:
-    """Stretches of frames that begin and end tracked and hold no longer gap."""
+def _slots(time_s: Floats, fps: float) -> NDArray[np.int64]:
+    """The number of each frame (T,) with those that the camera dropped counted; plain where times are uneven."""
+    slots = np.rint((time_s - time_s[0]) * fps).astype(np.int64)
+    return slots if (np.diff(slots) > 0).all() else np.arange(len(time_s))
+
+
+def _runs(tracked: Flags, slots: NDArray[np.int64], gap: int) -> list[slice]:
+    """Stretches of frames that begin and end tracked and hold no longer gap. slots: (T,) see _slots."""
     frames = np.flatnonzero(tracked)
-    breaks = np.flatnonzero(np.diff(frames) > gap + 1)
+    breaks = np.flatnonzero(np.diff(slots[frames]) > gap + 1)
     starts = np.concatenate([[frames[0]], frames[breaks + 1]])
     ends = np.concatenate([frames[breaks], [frames[-1]]])
     return [slice(int(start), int(end) + 1) for start, end in zip(starts, ends, strict=True)]

@@ -53,7 +53,7 @@ class View:
     seen: int
 
 
-def crop_around(vertices_mm: Floats, camera: Camera) -> Crop:
+def crop_around(vertices_mm: NDArray[np.floating], camera: Camera) -> Crop:
     """The cube around an expected hand, whose vertices (V, 3) are in the camera frame."""
     low, high = vertices_mm.min(axis=0), vertices_mm.max(axis=0)
     x, y, z = 0.5 * (low + high)
@@ -168,10 +168,24 @@ def _free(depth: Image, clean: Image, hand: Mask, arm: Mask, inside: Mask, crop:
     holes, _ = label(~measured)
     small = np.bincount(holes.ravel()) * crop.mm_per_px**2 <= HOLE_MM2
     in_hole = small[holes] & (away <= HOLE_REACH_PX)
-    near_arm = distance_transform_edt(~arm) <= EDGE_PX if arm.any() else arm
+    near_arm = _around(arm)
     empty = ~measured & (away > EDGE_PX) & ~near_arm & ~in_hole
     flying = measured & (clean == 0)
     return np.asarray((behind | empty) & ~hand & ~arm & ~flying & inside)
+
+
+def _around(mask: Mask) -> Mask:
+    """The cells within EDGE_PX of a mask's."""
+    reach = int(EDGE_PX)
+    rows, columns = mask.shape
+    wide = np.zeros((rows + 2 * reach, columns + 2 * reach), np.bool_)
+    near = np.zeros(mask.shape, np.bool_)
+    wide[reach : reach + rows, reach : reach + columns] = mask
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            if down**2 + right**2 <= EDGE_PX**2:
+                near |= wide[reach + down : reach + down + rows, reach + right : reach + right + columns]
+    return near
 
 
 def _evidence(

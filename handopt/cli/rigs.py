@@ -1,0 +1,37 @@
+"""From --model, --joint-map, --limits and --hand to a rig."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handopt.cli.options import blaming
+
+if TYPE_CHECKING:
+    from handopt.rig import Rig
+
+
+def load_model(options: dict[str, Any]) -> "Rig | None":
+    """Load --model, if one is given. Raises UsageError."""
+    from handopt.rig import load_rig
+    from handopt.rig.joints import read_mapping
+
+    mapping = options["joint_map"]
+    if options["model"] is None:
+        if mapping is not None:
+            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
+        return None
+    if mapping is not None:
+        with blaming("--joint-map"):
+            read_mapping(mapping)
+    side = options["hand"] if options["hand"] in ("right", "left") else None
+    with blaming("--model"):
+        return load_rig(options["model"], side, mapping, options["limits"])
+
+
+def own_rig(options: dict[str, Any]) -> "Rig | None":
+    """handopt's own hand with --limits; None for the hand as it is."""
+    from handopt.rig import default_rig
+
+    if options["limits"] == "default":
+        return None
+    return default_rig("left" if options["hand"] == "left" else "right", options["limits"])

@@ -1,0 +1,137 @@
+"""From what was found in each frame to a track."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.camera import Camera
+from handopt.hand import MIRROR
+from handopt.rig import Rig
+from handopt.track.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
+from handopt.track.pose import Found, Placed
+from handopt.track.residuals import Shape
+from handopt.track.track import Track, Windows
+
+if TYPE_CHECKING:
+    from handopt.sources.base import Frame
+
+Floats = NDArray[np.float64]
+
+START_FRAMES = 10
+"""A track whose first so many frames with a hand are mostly doubtful starts doubtfully."""
+
+
+@dataclass
+class Step:
+    """What is known of a frame. seen: its window's depth and centre."""
+
+    frame: "Frame"
+    found: Found | None
+    seen: "tuple[NDArray[np.uint16], Floats]"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Whose hand was followed: its own rig and its side, before which camera, and what is known of its shape.
+
+    kept_in_place: whether the middle of the joints stays where each frame had it.
+    """
+
+    rig: Rig
+    side: str
+    camera: Camera
+    shape: Shape
+    kept_in_place: bool
+
+
+def assemble(
+    steps: list[Step], hand: Followed, source: str, fps: float, half_mm: float, notes: tuple[str, ...], seconds: float
+) -> Track:
+    """The track of all frames, not smoothed."""
+    left = hand.side == "left"
+    flip = MIRROR if left else np.ones(3)
+    found = [step.found for step in steps]
+    count = len(steps)
+    rotation, translation = np.repeat(np.eye(3)[None], count, axis=0), np.zeros((count, 3))
+    angles, visible = np.zeros((count, 15, 3)), np.zeros((count, 21), np.bool_)
+    information, unexplained, joints = np.zeros((count, 51)), np.full(count, np.nan), np.zeros((count, 21, 3))
+    last: Placed | None = None
+    free = np.flatnonzero(np.asarray(hand.rig.limits.free).ravel())
+    for row, each in enumerate(found):
+        if each is not None:
+            last = each.placed
+            visible[row], unexplained[row], joints[row] = each.visible, each.unexplained, each.joints_mm
+            information[row] = _information(each.covariance, free)
+        if last is not None:
+            rotation[row] = np.diag(flip) @ last.rotation @ np.diag(flip)
+            translation[row], angles[row] = last.translation_mm * flip, last.angles_rad
+    tracked = np.array([each is not None for each in found])
+    sureness = confidence(signs(found, causal=not hand.kept_in_place))
+    right = hand.rig.mirrored() if left else hand.rig
+    spread = spread_mm2(found, right, hand.shape.scale, hand.shape.proportions)
+    track = Track(
+        hand=hand.side, rig=hand.rig, camera=hand.camera, fps=fps, source=source,
+        names=tuple(step.frame.name for step in steps), time_s=times(steps, fps),
+        tracked=tracked, bridged=np.zeros(count, np.bool_),
+        refitted=np.array([each is not None and each.refitted for each in found]),
+        problems={row: step.frame.problem for row, step in enumerate(steps) if step.frame.problem is not None},
+        unexplained=unexplained, confidence=sureness, uncertainty_mm=uncertainty_mm(spread, visible, sureness),
+        rotation=rotation, translation_mm=translation, angles_rad=angles,
+        visible=visible, scale=hand.shape.scale, proportions=hand.shape.proportions, information=information,
+        windows=Windows(
+            np.stack([step.seen[0] for step in steps])[:, :, :: -1 if left else 1],
+            np.stack([step.seen[1] for step in steps]) * flip, half_mm,
+        ),
+        notes=(*notes, *uneven(steps, fps), *_doubts(sureness[tracked])), seconds=seconds,
+        versions={"python": platform.python_version(), "handopt": version("handopt")},
+    )  # fmt: skip
+    # Frames were fitted with what was known of the shape by then: the middle of the joints stays where it was.
+    if hand.kept_in_place:
+        shift = (joints * flip - np.nan_to_num(track.joints_mm())).mean(axis=1)
+        track.translation_mm[tracked] += shift[tracked]
+    return track
+
+
+def times(steps: list[Step], fps: float) -> Floats:
+    """When each frame was taken (T,), s: as frames say where they all do and time goes on, else by the rate."""
+    said = np.array([np.nan if step.frame.time_s is None else step.frame.time_s for step in steps], np.float64)
+    sound = np.isfinite(said).all() and (np.diff(said) > 0).all()
+    return said if sound else np.arange(len(steps)) / fps
+
+
+def uneven(steps: list[Step], fps: float) -> tuple[str, ...]:
+    """What to say of times that cannot be used."""
+    said = [step.frame.time_s for step in steps if step.frame.time_s is not None]
+    if not said or (len(said) == len(steps) and (np.diff(said) > 0).all()):
+        return ()
+    return (f"Times of frames are missing or do not go on; the frames were taken for {fps:g} a second.",)
+
+
+def rate(steps: list[Step]) -> float | None:
+    """Frames a second by the frames' own times, None where these say nothing."""
+    known = np.array([step.frame.time_s for step in steps if step.frame.time_s is not None])
+    gone = np.diff(known)
+    return float(1.0 / np.median(gone)) if len(gone) and (gone > 0).all() else None
+
+
+def _doubts(sureness: Floats) -> tuple[str, ...]:
+    """What to say of a start that may be wrong."""
+    start = sureness[:START_FRAMES]
+    if len(start) == 0 or np.median(start) >= DOUBTFUL:
+        return ()
+    return (
+        f"The start is doubtful: the first frames with a hand have a confidence of {np.median(start):.2f}. Look at the "
+        "video; where the wrong thing is followed, leave out the first frames or check --hand, --camera and --unit.",
+    )
+
+
+def _information(covariance: NDArray[np.float32], free: NDArray[np.int64]) -> Floats:
+    """Inverse variances of the pose's parameters (51,), 0 where an angle is not free."""
+    information = np.zeros(6 + 45)
+    inverse = 1 / np.maximum(np.diag(covariance).astype(np.float64), 1e-12)
+    information[:6], information[6 + free] = inverse[:6], inverse[6:]
+    return information

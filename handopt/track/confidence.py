@@ -1,0 +1,123 @@
+"""How sure each frame of a track is, and how far each of its joints may be off.
+
+Confidence is the probability that every visible joint lies within 20 mm, by a logistic regression on signs of the frame
+and of those around it. scripts/calibrate_track.py finds the weights on sequences of handopt synth.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.confidence import sure
+from handopt.hand import exponential
+from handopt.kinematics import forward_kinematics
+from handopt.rig import Rig, with_proportions
+from handopt.skinning import skin
+from handopt.track.pose import Found
+from handopt.uncertainty import radius_mm
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+SIGNS: Final = ("unexplained", "excess", "gap", "visible", "standing", "jump")
+WEIGHTS: Final = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""Of 1 and of the signs in order."""
+RADIUS_WEIGHTS: Final = (1.521, 0.0006237, 0.001348, 690.7)
+"""As in handopt.uncertainty."""
+SURE, DOUBTFUL = 0.9, 0.5
+USUAL_FRAMES, USUAL_PERCENTILE = 60, 20
+JUMP_FRAMES, JUMP_UNIT_MM = 8, 5.0
+_STEP_RAD = 1e-3
+_CHUNK = 64
+
+
+def signs(found: list[Found | None], *, causal: bool) -> Floats:
+    """What speaks for and against each frame (T, 6), NaN where there is no hand. causal: look at no later frames.
+
+    unexplained: logarithm of the share. excess: the same relative to what good frames around it leave. gap: by how much
+    the best other pose is worse. visible: share of joints. standing: confidence of the fit the track goes back to.
+    jump: how much visible joints are off the line of their neighbours in frames around it.
+    """
+    count = len(found)
+    rows = np.full((count, len(SIGNS)), np.nan)
+    share = np.array([np.nan if each is None else max(each.unexplained, 1e-3) for each in found])
+    off = _off_line(found)
+    later = 0 if causal else 1
+    for row, each in enumerate(found):
+        if each is None:
+            continue
+        around = share[max(0, row - USUAL_FRAMES) : row + later * USUAL_FRAMES + 1]
+        usual = float(np.nanpercentile(around, USUAL_PERCENTILE))
+        near = off[max(0, row - JUMP_FRAMES) : row + later * JUMP_FRAMES + 1]
+        rows[row] = (
+            np.log(share[row]), np.log(share[row] / usual), each.gap, each.visible.mean(), each.standing,
+            np.log1p(near.max(initial=0.0) / JUMP_UNIT_MM),
+        )  # fmt: skip
+    return rows
+
+
+def _off_line(found: list[Found | None]) -> Floats:
+    """By how much the worst visible joint of each frame (T,) is off where the two before it lead, mm."""
+    off = np.zeros(len(found))
+    for row in range(2, len(found)):
+        first, second, third = found[row - 2 : row + 1]
+        if first is None or second is None or third is None:
+            continue
+        bend = np.linalg.norm(first.joints_mm - 2 * second.joints_mm + third.joints_mm, axis=1)
+        off[row] = bend[third.visible | second.visible].max(initial=0.0)
+    return off
+
+
+def confidence(every: Floats) -> Floats:
+    """The probabilities (T,) of signs (T, 6), NaN where there is no hand."""
+    return sure(np.array(WEIGHTS), every)
+
+
+def uncertainty_mm(spread_mm2: Floats, visible: Flags, confident: Floats) -> Floats:
+    """The radii (T, 21) in which the true joints lie in two of three cases, NaN where there is no hand."""
+    return radius_mm(spread_mm2, visible, np.asarray(confident)[:, None], RADIUS_WEIGHTS)
+
+
+def spread_mm2(found: list[Found | None], rig: Rig, scale: float, proportions: Floats) -> Floats:
+    """Trace of each joint's covariance (T, 21), mm^2, as the frames' own covariances make it. rig: a right hand."""
+    spread = np.full((len(found), 21), np.nan)
+    shaped = with_proportions(rig, proportions)
+    free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
+    rows = [row for row, each in enumerate(found) if each is not None]
+    for start in range(0, len(rows), _CHUNK):
+        chosen = rows[start : start + _CHUNK]
+        some = [each for row in chosen if (each := found[row]) is not None]
+        slopes = _slopes(some, shaped, scale, free)
+        covariance = np.stack([each.covariance for each in some]).astype(np.float64)
+        spread[chosen] = np.einsum("tpji,tpq,tqji->tj", slopes, covariance, slopes)
+    return spread
+
+
+def _slopes(found: list[Found], shaped: Rig, scale: float, free: NDArray[np.int64]) -> Floats:
+    """Derivatives of joints (T, 6 + A, 21, 3) by rotation, translation and free angles."""
+    count, steps = len(found), 1 + 3 + len(free)
+    rotation = np.repeat(np.stack([each.placed.rotation for each in found])[:, None], steps, axis=1)
+    angles = np.repeat(np.stack([each.placed.angles_rad.ravel() for each in found])[:, None], steps, axis=1)
+    turns = np.asarray(exponential(_STEP_RAD * np.eye(3)))
+    for axis in range(3):
+        rotation[:, 1 + axis] = turns[axis] @ rotation[:, 1 + axis]
+    angles[:, 4 + np.arange(len(free)), free] += _STEP_RAD
+    translation = np.zeros((count * steps, 3))
+    transforms = forward_kinematics(
+        np.ascontiguousarray(angles.reshape(-1, 15, 3)), np.ascontiguousarray(rotation.reshape(-1, 3, 3)), translation,
+        np.full(count * steps, scale), shaped.parents, shaped.articulated, shaped.bind, shaped.side_sign,
+    )  # fmt: skip
+    joints = skin(transforms, shaped.keypoints_mm, shaped.keypoint_joints[:, None], np.ones((21, 1)))
+    moved = (joints.reshape(count, steps, 21, 3)[:, 1:] - joints.reshape(count, steps, 21, 3)[:, :1]) / _STEP_RAD
+    shifts = np.broadcast_to(np.eye(3)[:, None], (count, 3, 21, 3))
+    return np.concatenate([moved[:, :3], shifts, moved[:, 3:]], axis=1)
+
+
+def ranges(flags: Flags) -> list[str]:
+    """Rows that are true as text: 12-19, 40."""
+    rows = np.flatnonzero(flags)
+    if len(rows) == 0:
+        return []
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    return [str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts]

@@ -1,0 +1,128 @@
+"""The hand that is followed: its least squares at each resolution, in the proportions that are believed."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import Array, Device, to_device, to_numpy
+from handopt.config import Approach, Config
+from handopt.crop import Crop
+from handopt.hand import Hand, Pose
+from handopt.normal_equations import RIGID
+from handopt.optimise.levenberg import System, levenberg
+from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
+from handopt.raster import rasterise
+from handopt.rig import Rig
+from handopt.track.pose import Placed
+from handopt.track.residuals import FrameResiduals, Shape, Temporal, without_sizes
+from handopt.track.window import View
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Worn:
+    """Arrays of a hand in given proportions: rest (V, 3) mm, bind (J, 3, 4), keypoints (21, 3) mm."""
+
+    rest: Array
+    bind: Array
+    keypoints: Array
+
+
+class Model:
+    """A right hand on a device, and how poses are fitted to what a frame shows."""
+
+    def __init__(self, rig: Rig, config: Config, place: Device, vertices: set[int]) -> None:
+        """vertices: the numbers of vertices that approaches ask for; 0 are all."""
+        self.rig, self.place = rig, place
+        self.hand = Hand.of(rig, place)
+        self.free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
+        self._problems = {}
+        rest = to_numpy(self.hand.rest)
+        for count in vertices | {0}:
+            hand = self.hand.coarse(count) if count else self.hand
+            rows = np.array([np.flatnonzero((rest == vertex).all(axis=1))[0] for vertex in to_numpy(hand.rest)])
+            self._problems[count] = FrameResiduals(hand, without_sizes(config)), hand, rows
+
+    def problem(self, view: View, approach: Approach, worn: Worn, temporal: Temporal | None) -> FrameResiduals:
+        """The least squares of a frame, the hand in the proportions that are believed."""
+        problem, thin, rows = self._problems[approach.vertices]
+        hand = replace(thin, rest=worn.rest[self.rows(rows)], bind=worn.bind, keypoints=worn.keypoints)
+        return problem.at(hand, view.evidence, None, temporal)
+
+    def descend(
+        self, view: View, worn: Worn, pose: Pose, approach: Approach, temporal: Temporal | None
+    ) -> tuple[Pose, System]:
+        """Fit poses to a frame."""
+        return levenberg(self.problem(view, approach, worn, temporal), pose, approach)
+
+    def finish(
+        self, view: View, pose: Pose, shape: Shape, approach: Approach, temporal: Temporal | None
+    ) -> tuple[Pose, System]:
+        """Fit a pose with the hand's shape, by all vertices."""
+        problem = self._problems[0][0].at(self.hand, view.evidence, shape, temporal)
+        pose.proportions = self.array(shape.proportions[None])
+        pose.scale = self.array([shape.scale])
+        return levenberg(problem, pose, approach)
+
+    def worn(self, shape: Shape) -> Worn:
+        """The hand in the proportions of a shape."""
+        pose = self.poses([Placed(np.eye(3), np.zeros(3), np.zeros((15, 3)))], shape)
+        pose.proportions = self.array(shape.proportions[None])
+        hand = self.hand
+        return Worn(hand.rest_of(pose)[0].copy(), hand.bind_of(pose)[0].copy(), hand.keypoints_of(pose)[0].copy())
+
+    def poses(self, placed: list[Placed], shape: Shape) -> Pose:
+        """Poses of the hand in a shape's scale, within the limits."""
+        return Pose(
+            angles=self.array([self.within(each.angles_rad) for each in placed]),
+            rotation=self.array([each.rotation for each in placed]),
+            translation=self.array([each.translation_mm for each in placed]),
+            scale=self.array([min(max(shape.scale, MIN_SCALE), MAX_SCALE)] * len(placed)),
+            image=to_device(np.zeros(len(placed)), self.place, np.int32),
+            proportions=self.array(np.zeros((len(placed), 0))),
+        )
+
+    def redrawn(self, pose: Pose, angles: Floats) -> Pose:
+        """The first of some poses, with other angles (N, 15, 3)."""
+        drawn = pose.select(self.rows(np.zeros(len(angles))))
+        drawn.angles = self.array(angles)
+        return drawn
+
+    def meshes(self, pose: Pose, shape: Shape) -> tuple[Image, Floats]:
+        """Vertices (N, V, 3) and keypoints (N, 21, 3) of poses in a shape's proportions."""
+        worn = replace(pose, proportions=self.array(np.repeat(shape.proportions[None], len(pose), axis=0)))
+        transforms = self.hand.transforms(worn)
+        joints = to_numpy(self.hand.joints(transforms, self.hand.keypoints_of(worn)))
+        return np.asarray(to_numpy(self.hand.vertices(transforms, self.hand.rest_of(worn)))), joints.astype(np.float64)
+
+    def vertices(self, placed: Placed, shape: Shape) -> Image:
+        """Vertices (V, 3) of a hand."""
+        return np.asarray(self.meshes(self.poses([placed], shape), shape)[0][0])
+
+    def depth(self, vertices: NDArray[Any], crop: Crop) -> Image:
+        """The z-buffer (S, S) of vertices (V, 3) on a crop's grid."""
+        ax, bx, ay, by = crop.coefficients[:4]
+        points = np.ascontiguousarray(vertices[None], np.float32)
+        return np.asarray(rasterise(points, self.rig.faces, (ax, ay, bx, by, crop.size, crop.size))[0])
+
+    def covariance(self, hessian: Floats) -> Floats:
+        """Covariance of rotation, translation and free angles (6 + A, 6 + A) at given scale and proportions."""
+        rows = np.r_[0:6, RIGID : RIGID + len(self.free)]
+        own = hessian[np.ix_(rows, rows)]
+        return np.asarray(np.linalg.inv(own + 1e-6 * np.diag(np.diag(own)) + 1e-9 * np.eye(len(own))))
+
+    def within(self, angles: Floats) -> Floats:
+        """Angles (15, 3) within the limits."""
+        return np.clip(angles, self.rig.limits.lower, self.rig.limits.upper)
+
+    def rows(self, rows: Any) -> Array:
+        """Row numbers on the device."""
+        return to_device(rows, self.place, np.int64)
+
+    def array(self, values: Any) -> Any:
+        """Numbers on the device."""
+        return to_device(values, self.place, np.float32)

@@ -1,0 +1,126 @@
+"""Fresh proposals for a followed hand: a finger drawn anew, from a grid and towards what nothing explains."""
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.backend import to_numpy
+from handopt.config import Approach
+from handopt.crop import Crop, Grid
+from handopt.hand import Pose
+from handopt.optimise.fingers import GRIDS, ROWS
+from handopt.track.model import Model, Worn
+from handopt.track.pose import Placed
+from handopt.track.residuals import Shape, Temporal
+from handopt.track.window import View
+
+Floats = NDArray[np.float64]
+
+TIPS = (4, 8, 12, 16, 20)
+OFF_MM = 12.0
+"""From here a depth is not explained."""
+LEAST_CM2 = 0.15
+"""Of a patch of the hand that nothing explains."""
+PATCHES = 3
+BELOW_SKIN_MM = 7.0
+"""Of a finger's tip."""
+REACHED_MM = 14.0
+NEAR_MM, NEAR_RAD = 6.0, 0.8
+"""How far off a patch a tip may be, and how far angles may turn for it, to cost the same."""
+FINGERS_TOWARDS, MOST_TOWARDS = 3, 6
+DIP_OF_PIP = 0.6
+
+
+class Redraw:
+    """Draws fingers of a pose anew."""
+
+    def __init__(self, model: Model) -> None:
+        """Tabulate where the tip of each finger can be."""
+        self._model = model
+        limits = model.rig.limits
+        parts = [slice(ROWS * finger, ROWS * (finger + 1)) for finger in range(len(GRIDS))]
+        self._parts = parts
+        self._grids = [np.clip(grid, limits.lower[p], limits.upper[p]) for grid, p in zip(GRIDS, parts, strict=True)]
+        dense = (_thumb(), *[_finger()] * (len(GRIDS) - 1))
+        self._dense = [np.clip(grid, limits.lower[p], limits.upper[p]) for grid, p in zip(dense, parts, strict=True)]
+        self._tips = [self._reach(finger) for finger in range(len(GRIDS))]
+        self._of = np.repeat(np.arange(len(GRIDS)), [len(grid) for grid in self._grids])
+
+    def fresh(
+        self, view: View, approach: Approach, worn: Worn, pose: Pose, temporal: Temporal, targets: Floats
+    ) -> Pose:
+        """The first pose with each finger as it costs least of a grid, and with fingers that reach for targets.
+
+        targets: (N, 3) in the wrist's frame, as `missed` gives them.
+        """
+        base = to_numpy(pose.angles)[0].astype(np.float64)
+        drawn = np.repeat(base[None], len(self._of), axis=0)
+        for finger, (part, grid) in enumerate(zip(self._parts, self._grids, strict=True)):
+            drawn[self._of == finger, part] = grid
+        costs = to_numpy(
+            self._model.problem(view, approach, worn, temporal).cost(self._model.redrawn(pose, drawn), approach)
+        )
+        costs = np.where(np.isfinite(costs), costs, np.inf)
+        best = [np.flatnonzero(self._of == finger) for finger in range(len(GRIDS))]
+        kept = drawn[[int(rows[costs[rows].argmin()]) for rows in best]]
+        return self._model.redrawn(pose, np.concatenate([kept, self._towards(targets, base)]))
+
+    def _towards(self, targets: Floats, base: Floats) -> Floats:
+        """Angles (N, 15, 3) with one finger's tip at a target each, those that are least far-fetched."""
+        options = []
+        for target in targets:
+            own = []
+            for part, grid, tips in zip(self._parts, self._dense, self._tips, strict=True):
+                away = np.linalg.norm(tips - target, axis=1)
+                turn = np.abs(grid - base[part]).max(axis=(1, 2))
+                cost = (away / NEAR_MM) ** 2 + (turn / NEAR_RAD) ** 2
+                best = int(cost.argmin())
+                if away[best] < REACHED_MM:
+                    angles = base.copy()
+                    angles[part] = grid[best]
+                    own.append((float(cost[best]), angles))
+            options += sorted(own, key=lambda each: each[0])[:FINGERS_TOWARDS]
+        options = sorted(options, key=lambda each: each[0])[:MOST_TOWARDS]
+        return np.array([angles for _, angles in options]).reshape(-1, 15, 3)
+
+    def _reach(self, finger: int) -> Floats:
+        """Tips (N, 3) of a finger in the wrist's frame, mm."""
+        model, grid = self._model, self._dense[finger]
+        angles = np.zeros((len(grid), 15, 3))
+        angles[:, self._parts[finger]] = grid
+        rest = Shape(np.zeros(1 + len(model.rig.proportion_basis[0])), np.zeros((0, 0)))
+        pose = model.poses([Placed(np.eye(3), np.zeros(3), each) for each in angles], rest)
+        joints = model.hand.joints(model.hand.transforms(pose))
+        return np.asarray(to_numpy(joints)[:, TIPS[finger]], np.float64)
+
+
+def missed(depth_mm: NDArray[np.floating], grid: Grid, crop: Crop, placed: Placed, scale: float) -> Floats:
+    """Middles (N, 3) of the largest patches that a z-buffer (S, S) does not explain, in the wrist's frame, mm."""
+    from scipy.ndimage import label
+
+    off = grid.hand & ((depth_mm == 0) | (np.abs(depth_mm - grid.depth_mm) > OFF_MM))
+    whole = off[:-1, :-1] & off[1:, :-1] & off[:-1, 1:] & off[1:, 1:]  # lines along edges are noise
+    labels, count = label(whole)
+    areas = np.bincount(labels.ravel(), minlength=count + 1) * crop.mm_per_px**2 / 100
+    areas[0] = 0
+    largest = [each for each in np.argsort(-areas)[:PATCHES] if areas[each] >= LEAST_CM2]
+    ax, bx, ay, by = (float(each) for each in crop.coefficients[:4])
+    middles = np.zeros((len(largest), 3))
+    for row, each in enumerate(largest):
+        rows, columns = np.nonzero(labels == each)
+        ray = np.array([(np.median(columns) + 0.5 - bx) / ax, (np.median(rows) + 0.5 - by) / ay, 1.0])
+        middles[row] = np.median(grid.depth_mm[rows, columns]) * ray + BELOW_SKIN_MM * ray / np.linalg.norm(ray)
+    return np.asarray((middles - placed.translation_mm) @ placed.rotation / scale)
+
+
+def _finger() -> Floats:
+    """(243, 3, 3): bends of MCP and PIP, and three directions."""
+    bends = product(np.linspace(-0.2, 1.6, 9), np.linspace(0.0, 1.7, 9), (-0.25, 0.0, 0.25))
+    return np.array([[[0, side, mcp], [0, 0, pip], [0, 0, DIP_OF_PIP * pip]] for mcp, pip, side in bends])
+
+
+def _thumb() -> Floats:
+    """(243, 3, 3): opposition, reach and bends of the thumb."""
+    ways = product((0.0, 0.4, 0.8), (-0.3, 0.0, 0.3), (-0.3, 0.1, 0.5), (0.0, 0.4, 0.8), (0.0, 0.5, 1.0))
+    return np.array([[[twist, side, cmc], [0, 0, mcp], [0, 0, ip]] for twist, side, cmc, mcp, ip in ways])
