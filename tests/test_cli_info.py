@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import handopt.cli.info as info_module
 from handopt import backend
 from handopt.camera import presets
 from handopt.cli.main import main
+from handopt.sources import SourceError
 
 
 def info(*arguments: str) -> str:
@@ -49,6 +51,29 @@ def test_text_names_every_camera_device_and_place() -> None:
     assert facts["kernels"]["source_hash"][:12] in text
     assert facts["hands"]["left"] in text
     assert "device cpu      available" in text
+
+
+@pytest.mark.parametrize(
+    ("version", "answer", "line"),
+    [
+        (None, [], "not available: not installed; install handopt[realsense]"),
+        ("2.59", [], "pyrealsense2 2.59, no camera is plugged in"),
+        ("2.59", ["Intel RealSense D435", "Intel RealSense SR305"], "pyrealsense2 2.59, Intel RealSense D435, Intel"),
+        ("2.59", SourceError("--live needs libusb"), "not available: --live needs libusb"),
+    ],
+)
+def test_realsense_cameras_are_listed(
+    version: str | None, answer: Any, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plugged_in() -> list[str]:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    real = info_module._version
+    monkeypatch.setattr(info_module, "_version", lambda name: version if name == "pyrealsense2" else real(name))
+    monkeypatch.setattr("handopt.sources.realsense.plugged_in", plugged_in)
+    assert f"RealSense       {line}" in info()
 
 
 def test_without_cuda_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from soft_camera import FPS, SoftCamera, librealsense, record
 from handopt.errors import CameraError
 from handopt.sources import SourceError, open_source
 from handopt.sources.facts import Asked
-from handopt.sources.realsense import LIVE_SIZE, open_camera
+from handopt.sources.realsense import LIVE_SIZE, open_camera, plugged_in
 
 SMALL = (64, 48)
 
@@ -108,6 +108,7 @@ def test_a_damaged_recording_is_refused(rs: Any, tmp_path: Path) -> None:
 
 
 def test_without_a_camera_live_says_what_to_do(rs: Any) -> None:
+    assert plugged_in() == []
     with pytest.raises(SourceError, match="plug"):
         open_camera(Asked())
 

@@ -37,6 +37,7 @@ def gather() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "kernels": _kernels(),
         "devices": _devices(),
+        "realsense": _realsense(),
         "hands": {side: str(assets / "hands" / f"{side}.glb") for side in ("right", "left")},
         "limits": str(assets / "hands" / "limits.toml"),
         "cameras": {
@@ -92,6 +93,20 @@ def _devices() -> dict[str, Any]:
     return {"cpu": {"problem": backend.library_problem()}, "cuda": cuda, "auto": "cpu" if problem else "cuda:0"}
 
 
+def _realsense() -> dict[str, Any]:
+    """Whether recordings can be read and --live be used, and the cameras that are plugged in."""
+    from handopt.sources import SourceError
+    from handopt.sources.realsense import plugged_in
+
+    version = _version("pyrealsense2")
+    if version is None:
+        return {"version": None, "problem": "not installed; install handopt[realsense]", "cameras": []}
+    try:
+        return {"version": version, "problem": None, "cameras": plugged_in()}
+    except (SourceError, RuntimeError) as error:
+        return {"version": version, "problem": str(error), "cameras": []}
+
+
 def _folders() -> dict[str, str]:
     from pathlib import Path
 
@@ -109,6 +124,7 @@ def _print(facts: dict[str, Any]) -> None:
     _line("packages", ", ".join(packages))
     _print_kernels(facts["kernels"])
     _print_devices(facts["devices"])
+    _line("RealSense", _realsense_line(facts["realsense"]))
     for name in ("right", "left"):
         _line(f"{name} hand", facts["hands"][name])
     _line("joint limits", facts["limits"])
@@ -142,6 +158,12 @@ def _print_devices(devices: dict[str, Any]) -> None:
         )
     _line("CuPy", ", ".join(f"{name} {version}" for name, version in cuda["cupy"].items()) or "not installed")
     _line("device auto", f"means {devices['auto']}")
+
+
+def _realsense_line(realsense: dict[str, Any]) -> str:
+    if realsense["problem"] is not None:
+        return f"not available: {realsense['problem']}"
+    return f"pyrealsense2 {realsense['version']}, {', '.join(realsense['cameras']) or 'no camera is plugged in'}"
 
 
 def _line(label: str, text: str | None) -> None:

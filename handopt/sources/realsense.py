@@ -217,3 +217,13 @@ def open_camera(asked: Asked, timeout_s: float = TIMEOUT_S, device: Any = None) 
     if device is None and len(rs.context().query_devices()) == 0:
         raise SourceError("--live: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
     return LiveSource(LiveCamera(rs, timeout_s, device), asked)
+
+
+def plugged_in() -> list[str]:
+    """Names of the cameras that are plugged in. Raises SourceError where librealsense cannot be loaded."""
+    rs = load_librealsense("--live")
+    devices = rs.context().query_devices()
+    return [
+        device.get_info(rs.camera_info.name) if device.supports(rs.camera_info.name) else "RealSense"
+        for device in devices
+    ]
