@@ -80,7 +80,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=None,
     help="Also write a render of every iteration.  [default: of a single image]",
 )
-@option("Output", "--no-overlay", is_flag=True, help="Leave out overlay.png, which takes a quarter of the time.")
+@option("Output", "--no-overlay", is_flag=True, help="Leave out overlay.png, which takes a tenth of the time.")
 @option("Output", "--video", is_flag=True, help="Also write optimisation.mp4.")
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
