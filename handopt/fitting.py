@@ -2,9 +2,10 @@
 
 import dataclasses
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from handopt.camera import Camera
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
 from handopt.errors import ConfigError, HandoptError, ShapeError
-from handopt.evidence import Evidence, gather_evidence
+from handopt.evidence import gather_evidence
 from handopt.explain import visible_joints
 from handopt.hand import Hand
 from handopt.observation import observe
@@ -92,18 +93,19 @@ def fit(
 
 
 def fit_many(
-    images: Sequence[FitInput],
+    images: Iterable[FitInput],
     *,
     shape: str = "proportions",
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
     batch: int | None = None,
-) -> list[FitResult | HandoptError]:
-    """Fit a hand to each of several depth images, a batch of which goes through the kernels together.
+) -> Iterator[FitResult | HandoptError]:
+    """Fit a hand to each of many depth images, a batch of which goes through the kernels together.
 
-    The results are those that handopt.fit gives for each alone, to the bit, in less time: see README. Of an image that
-    cannot be fitted the list has the error instead of a result. Gradient descent takes one image after the other.
+    Gives a result for each image in order, or the error of one that cannot be fitted; images are asked for as they are
+    needed. On the CPU the results are those that handopt.fit gives for each alone, to the bit, in less time; a GPU adds
+    up in no fixed order, so that it may round them otherwise. Gradient descent takes one image after the other.
     batch: images that go together, 8 on the CPU and 32 on a GPU if None; the others are arguments of handopt.fit
     Raises ConfigError and DeviceError for settings that make no sense.
     """
@@ -111,10 +113,13 @@ def fit_many(
     size = BATCH[settings.place.kind] if batch is None else batch
     if size < 1:
         raise ConfigError(f"batch: expected a number of at least 1, got {batch!r}")
-    results: list[FitResult | HandoptError] = []
-    for first in range(0, len(images), size):
-        results += _fit_batch(images[first : first + size], settings)
-    return results
+    return (result for some in _batches(images, size) for result in _fit_batch(some, settings))
+
+
+def _batches(images: Iterable[FitInput], size: int) -> Iterator[list[FitInput]]:
+    rest = iter(images)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def _fit_batch(images: Sequence[FitInput], settings: "_Settings") -> list[FitResult | HandoptError]:
@@ -152,7 +157,7 @@ class _Settings:
 
 
 class _Prepared:
-    """An image whose hand was looked for, on its way to a result."""
+    """An image whose hand was looked for, with what its views say of the hand, on its way to a result."""
 
     def __init__(self, given: FitInput, settings: _Settings) -> None:
         self.given, self.settings, self.clock = given, settings, Clock()
@@ -171,28 +176,32 @@ class _Prepared:
         self.views: list[View] = [(*each, mirror) for each in seen for mirror in sides]
         self.config = config.times(len(sides))
         self.clock.lap("observe")
-        self.clock.pause()
-
-    def evidence(self) -> Evidence:
-        """What the views say of the hand."""
-        self.clock.resume()
-        rng, place = np.random.default_rng(self.settings.seed), self.settings.place
-        evidence = gather_evidence(self.views, self.right.vertex_spacing_mm, self.config, rng, place)
+        rng = np.random.default_rng(settings.seed)
+        with using(settings.place):
+            self.evidence = gather_evidence(self.views, self.right.vertex_spacing_mm, self.config, rng, settings.place)
         self.clock.lap("evidence")
         self.clock.pause()
-        return evidence
 
-    def search(self, hand: Hand, evidence: Evidence, progress: Progress | None) -> ImageSearch:
+    def search(self, hand: Hand, progress: Progress | None) -> ImageSearch:
         """The search for the best hypothesis. hand: of self.right."""
         return ImageSearch(
-            *(hand, self.right, self.views, evidence, self.config),
+            *(hand, self.right, self.views, self.evidence, self.config),
             start=self.given.start,
             shape=self.settings.shape,
             clock=self.clock,
             progress=progress,
         )
 
-    def result(self, found: Found) -> FitResult:
+    def outcome(self, found: Found | HandoptError) -> FitResult | HandoptError:
+        """The result, or the error that there is instead."""
+        if isinstance(found, HandoptError):
+            return found
+        try:
+            return self._result(found)
+        except HandoptError as error:
+            return error
+
+    def _result(self, found: Found) -> FitResult:
         """Measure what the search has found."""
         self.clock.resume()
         winner, given = found.winner, self.given
@@ -242,14 +251,10 @@ def _fit_together(
     """Search in images of the same right hand and with as many hypotheses in lockstep."""
     with using(settings.place):
         hand = Hand.of(images[0].right, settings.place)
-        evidence = [image.evidence() for image in images]
-        lockstep = Lockstep(hand, evidence, settings.config)
-        searches = [image.search(hand, each, progress).run() for image, each in zip(images, evidence, strict=True)]
+        lockstep = Lockstep(hand, [image.evidence for image in images], settings.config)
+        searches = [image.search(hand, progress).run() for image in images]
         found = lockstep.run(searches, [image.clock for image in images])
-        return [
-            each if isinstance(each, HandoptError) else image.result(each)
-            for image, each in zip(images, found, strict=True)
-        ]
+        return [image.outcome(each) for image, each in zip(images, found, strict=True)]
 
 
 def _checked_config(config: Config, shape: str) -> Config:

@@ -1,7 +1,7 @@
 """Runs `handopt fit` in the tests: small images, settings for a quick fit, and a stand-in for the fit itself."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,10 @@ class FakeFit:
             **{"image": arguments["image"], "assumptions": tuple(arguments["assumptions"]), **self.changes},
         )
 
-    def many(self, images: Sequence[FitInput], batch: int, **settings: Any) -> list[FitResult]:
+    def many(self, images: Sequence[FitInput], batch: int, **settings: Any) -> Iterator[FitResult]:
         """Stands in for handopt.fitting.fit_many."""
         assert len(images) <= batch
-        return [self(**vars(image), **settings) for image in images]
+        return (self(**vars(image), **settings) for image in images)
 
 
 @pytest.fixture

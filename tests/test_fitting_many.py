@@ -1,5 +1,6 @@
 """Several images through the kernels together: each result is that of the image alone, to the bit."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,9 @@ from opcheck import Place
 from handopt.config import Config
 from handopt.errors import ConfigError, DeviceError, NumericalError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit, fit_many
+from handopt.optimise.lockstep import Lockstep
 from handopt.result import FitResult
+from handopt.rig import default_rig
 
 NAMES = ("open", "left", "pinch", "back")
 ARRAYS = ("joints_mm", "vertices_mm", "angles_rad", "rotation", "rest_mm", "renders", "target", "joint_uncertainty_mm")
@@ -38,14 +41,26 @@ def assert_same_fit(one: object, other: object) -> None:
 
 
 def test_results_are_those_of_each_image_alone(device: Place) -> None:
-    """Both sides, and images of which some are searched twice and some have fingers redrawn."""
-    images = [given(name) for name in NAMES] + [given("back", hand="auto")]
+    """Both sides, images of which some are searched twice and some have fingers redrawn, other sizes and hints."""
+    one = example("pinch")
+    camera = replace(one.camera, height=one.camera.height - 8)
+    images = [
+        *(given(name) for name in NAMES),
+        given("back", hand="auto"),
+        given("pinch", depth_mm=one.depth_mm[:-8], camera=camera),
+        given("pinch", start=one.truth),
+        given("open", box=(0, 0, one.camera.width, one.camera.height)),
+    ]
     rounds = tuple(replace(each, above=0.08 if each.above else 0.0) for each in Config().rounds)
     config = replace(Config(), proposals=24, retry=0.07, rounds=rounds)
     place = str(device.device)
-    together = fit_many(images, config=config, device=place)
+    together = list(fit_many(images, config=config, device=place))
     for image, result in zip(images, together, strict=True):
-        assert_same_fit(result, fit(**vars(image), config=config, device=place))
+        if device.device.kind == "cpu":
+            assert_same_fit(result, fit(**vars(image), config=config, device=place))
+        else:  # sums in no fixed order
+            assert isinstance(result, FitResult)
+            assert example(str(image.image)).error_mm(result) < 15
     results = [result for result in together if isinstance(result, FitResult)]
     assert len({result.iterations for result in results}) > 1, "not all had fingers redrawn"
     unexplained = [result.unexplained for result in results]
@@ -80,10 +95,46 @@ def test_an_image_that_cannot_be_fitted_has_its_error_and_the_others_their_resul
         given("open", hand="auto"),
         given("left"),
     ]
-    found = fit_many(images, config=replace(Config(), proposals=8), device="cpu")
+    found = list(fit_many(images, config=replace(Config(), proposals=8), device="cpu"))
     kinds = [type(each) for each in found]
     assert kinds == [FitResult, ObservationError, ShapeError, NumericalError, FitResult]
     assert [each.image for each in found if isinstance(each, FitResult)] == ["open", "left"]
+
+
+def test_images_of_the_same_hand_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    run = Lockstep.run
+
+    def watched(self: Lockstep, searches: Any, clocks: Any) -> Any:
+        sizes.append(len(searches))
+        return run(self, searches, clocks)
+
+    monkeypatch.setattr(Lockstep, "run", watched)
+    own = default_rig("left").mirrored()
+    images = [
+        given("left"),
+        given("open"),
+        given("left"),
+        given("open", rig=own),
+        given("open"),
+        given("open", rig=own),
+    ]
+    assert len(list(fit_many(images, config=replace(Config(), proposals=8), device="cpu"))) == 6
+    assert sorted(sizes) == [2, 4], "a left hand is fitted as the right hand that is its mirror image"
+
+
+def test_images_are_taken_as_they_are_needed() -> None:
+    taken = []
+
+    def images() -> Iterator[FitInput]:
+        for name in ("open", "left", "pinch"):
+            taken.append(name)
+            yield given(name)
+
+    results = fit_many(images(), config=QUICK, device="cpu", batch=1)
+    assert taken == []
+    assert isinstance(next(results), FitResult)
+    assert taken == ["open"]
 
 
 def test_seconds_are_shared_out() -> None:
@@ -97,7 +148,7 @@ def test_seconds_are_shared_out() -> None:
 
 
 def test_nothing_is_nothing_and_settings_are_checked_at_once() -> None:
-    assert fit_many([]) == []
+    assert list(fit_many([])) == []
     for settings, error in (
         ({"shape": "odd"}, ConfigError),
         ({"seed": -1}, ConfigError),

@@ -34,9 +34,8 @@ def test_every_image_is_fitted() -> None:
     assert all(150 < each.size_mm < 220 for each in takes())
 
 
-def test_an_image_without_a_hand_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_without_a_hand_is_left_out_by_name() -> None:
     done: list[int] = []
-    monkeypatch.setattr(takes_module, "TOGETHER", 1)
     found, left_out = take_all([nothing("wall"), *frames()[:1]], **SETTINGS, progress=done.append)
     assert [each.name for each in found] == ["0"]
     assert [each.name for each in left_out] == ["wall"]

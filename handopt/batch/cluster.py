@@ -17,7 +17,7 @@ from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.placement import keep_memory, own_device, pin_to_core
 from handopt.errors import WorkerError
 
-CHUNK = 16  # images; a few seconds of work
+CHUNK = 32  # images, at most; a few seconds of work, and a whole batch of a GPU
 CHUNKS_PER_WORKER = 4  # at least, so that all end at about the same time
 IN_FLIGHT = 2  # chunks per worker: one at work, one waiting
 CONNECT_S = 15.0
@@ -62,17 +62,17 @@ def on_cluster(
         client.register_plugin(_plugin(name, job), name=name)
         stack.callback(_forget, client, name)
         _check(client, workers, talk)
-        yield from _outcomes(client, name, tasks)
+        yield from _outcomes(client, name, tasks, job.batch)
 
 
-def _outcomes(client: Any, name: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def _outcomes(client: Any, name: str, tasks: Sequence[Task], batch: int | None) -> Iterator[Outcome]:
     """Keep a few chunks per worker in flight until all are done."""
     from distributed import KilledWorker, as_completed
 
     given = [Task(task.image.absolute(), task.folder.absolute()) for task in tasks]
     count = _workers(client)
     asked = time.monotonic()
-    size = chunk_size(len(tasks), count)
+    size = chunk_size(len(tasks), count, batch)
     queue = deque(range(first, min(first + size, len(tasks))) for first in range(0, len(tasks), size))
     suspects: deque[int] = deque()  # Dask blames all that a lost worker had: these are tried again one at a time
     alone: set[int] = set()
@@ -120,9 +120,9 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task]) -> Iterator[Outcome
             client.cancel([future for future, _ in chunks.values()], force=True)
 
 
-def chunk_size(images: int, workers: int) -> int:
-    """Images of a chunk: few enough that all workers end at about the same time."""
-    return max(1, min(CHUNK, images // (CHUNKS_PER_WORKER * max(1, workers))))
+def chunk_size(images: int, workers: int, batch: int | None = None) -> int:
+    """Images of a chunk: few enough that all workers end at about the same time. batch: if it is larger than usual."""
+    return max(1, min(max(CHUNK, batch or 0), images // (CHUNKS_PER_WORKER * max(1, workers))))
 
 
 def _work(name: str, tasks: list[Task]) -> list[Outcome]:

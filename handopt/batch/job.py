@@ -75,8 +75,16 @@ class Job:
                 yield prepared
             else:
                 ready.append(prepared)
-        for prepared, result in zip(ready, self._fitted(ready, progress), strict=True):
-            yield _outcome_of(prepared.task, partial(self._saved, prepared, result))
+        if not ready:
+            return
+        started = time.perf_counter()
+        results = self._fitted(ready, progress)
+        share = (time.perf_counter() - started) / len(ready)
+        for prepared, result in zip(ready, results, strict=True):
+            outcome = _outcome_of(prepared.task, partial(self._saved, prepared, result))
+            if isinstance(result, Exception):
+                outcome = dataclasses.replace(outcome, seconds=prepared.seconds + share)
+            yield outcome
 
     def _prepared(self, task: Task) -> "Outcome | _Prepared":
         """Read an image, unless it is done already."""
@@ -95,18 +103,25 @@ class Job:
 
     def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
         """What the fit makes of each image."""
+        together = self._fitted_together(images, progress)
+        if together is not None:
+            return together
+        return [result for each in images for result in self._fitted([each], None)]  # each tells its own error
+
+    def _fitted_together(
+        self, images: "list[_Prepared]", progress: Progress | None
+    ) -> "list[FitResult | Exception] | None":
+        """What the fit makes of the images in one batch; None where that fails as a whole."""
         import handopt.fitting
 
         shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_IMAGE}
-        inputs = [self._input(each) for each in images]
         try:
+            inputs = [self._input(each) for each in images]
             if len(images) == 1:
                 return [handopt.fitting.fit(**vars(inputs[0]), **shared, progress=progress)]
             return [*handopt.fitting.fit_many(inputs, **shared, batch=len(inputs))]
         except Exception as error:  # one bad image must not stop the rest
-            if len(images) == 1:
-                return [error]
-            return [result for each in images for result in self._fitted([each], None)]
+            return [error] if len(images) == 1 else None
 
     def _input(self, prepared: "_Prepared") -> "FitInput":
         """An image with what is known of it."""

@@ -100,7 +100,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--batch",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images that a process fits together, which is faster and gives the same results.  [default: 8, on a GPU 32]",
+    help="Images that a process fits together, which is faster.  [default: 8, on a GPU 32]",
 )
 @option(
     "Many images",
@@ -121,7 +121,8 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: 
     """Fit the hand to each depth image in IMAGE...: files, folders of them, patterns in quotes, or - for a list of them
     on standard input.
 
-    Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv and renders/. One line for each goes
+    Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
+    image, renders/. One line for each goes
     to stdout: folder, status, median residual, overlap of the silhouettes, seconds, with tabs between them. Of several
     images OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. What is done already is not done again.
 

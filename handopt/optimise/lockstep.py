@@ -1,7 +1,7 @@
 """Searches in lockstep: what several of them ask of the kernels at the same time is computed in one batch.
 
 A search is a generator that yields what it asks and is sent the answer. Poses are computed independently of each other,
-so that an answer has the same bits whichever searches run beside it.
+so that on the CPU an answer has the same bits whichever searches run beside it.
 """
 
 import time

@@ -237,13 +237,20 @@ class Rig:
         return proportion_basis(self)
 
     def mirrored(self) -> "Rig":
-        """The same hand on the other side: x -> -x, faces turned over, joint axes conjugated by the mirror."""
+        """The same hand on the other side: x -> -x, faces turned over, joint axes conjugated by the mirror.
+
+        Always the same object, whose own mirror image is this one.
+        """
+        return self._mirror
+
+    @cached_property
+    def _mirror(self) -> "Rig":
         bind = self.bind.copy()
         bind[:, :, :3] = _MIRROR @ bind[:, :, :3] @ _MIRROR
         bind[:, 0, 3] *= -1
         swap = {"right": "left", "left": "right"}
         name = re.sub("(?<![a-z])(right|left)(?![a-z])", lambda match: swap[match[0]], self.name)
-        return replace(
+        mirror = replace(
             self,
             name=name,
             side="left" if self.side == "right" else "right",
@@ -251,6 +258,8 @@ class Rig:
             faces=self.faces[:, [0, 2, 1]],
             bind=bind,
         )
+        mirror.__dict__["_mirror"] = self
+        return mirror
 
     def _joint_rows(self, names: tuple[str, ...]) -> Ints:
         rows = [self.joint_names.index(name) for name in names]

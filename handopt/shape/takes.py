@@ -29,13 +29,11 @@ SIZE_APART: Final = 0.10
 """Relative difference of a hand's size from the median of all above which an image is left out."""
 SIZES_SPREAD: Final = 0.065
 """Standard deviation of the sizes' logarithms above which the images show different people."""
-TOGETHER: Final = 8
-"""Images that are fitted together; progress is told after each such part."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A depth image (H, W) in mm with a name and its camera; mask: (H, W) nonzero on the hand, or None."""
+    """A depth image (H, W) in mm with a name and its camera. assumptions: sentences on what was guessed."""
 
     name: str
     depth_mm: NDArray[Any] = field(repr=False)
@@ -123,19 +121,17 @@ def _taken(
 ) -> tuple[list[Take], list[LeftOut]]:
     """Fit frames by themselves; those that cannot be used, and why. Raises HandoptError where settings are wrong."""
     takes, left_out = [], []
-    for first in range(0, len(frames), TOGETHER):
-        some = frames[first : first + TOGETHER]
-        inputs = [
-            FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, assumptions=each.assumptions)
-            for each in some
-        ]
-        for frame, result in zip(some, fit_many(inputs, batch=len(some), **settings), strict=True):
-            try:
-                takes.append(_take(frame, result))
-            except ObservationError as error:
-                left_out.append(LeftOut(frame.name, str(error)))
+    inputs = (
+        FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, assumptions=each.assumptions)
+        for each in frames
+    )
+    for number, (frame, result) in enumerate(zip(frames, fit_many(inputs, **settings), strict=True)):
+        try:
+            takes.append(_take(frame, result))
+        except ObservationError as error:
+            left_out.append(LeftOut(frame.name, str(error)))
         if progress is not None:
-            progress(first + len(some))
+            progress(number + 1)
     return takes, left_out
 
 
