@@ -213,6 +213,7 @@ def test_a_full_disk_after_a_camera_disappears_says_both(tmp_path: Path, monkeyp
     done = run("track", "--live", "-o", tmp_path / "out")
     assert done.exit_code == 1
     assert "is written, but without track.mp4" in done.stderr
+    assert "the camera gave no frame" in done.stderr
     assert len((tmp_path / "out" / "track.jsonl").read_text().splitlines()) == 2
 
 

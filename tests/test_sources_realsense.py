@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from soft_camera import FPS, SoftCamera, librealsense, record
 
+from handopt.camera import Camera
 from handopt.errors import CameraError
 from handopt.sources import SourceError, open_source
 from handopt.sources.facts import Asked
-from handopt.sources.realsense import LIVE_SIZE, open_camera, plugged_in
+from handopt.sources.realsense import LIVE_SIZE, LiveSource, RealSenseSource, open_camera, plugged_in
 
 SMALL = (64, 48)
 
@@ -118,3 +120,28 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "hand.bag").write_bytes(b"#ROSBAG V2.0\n")
     with pytest.raises(SourceError, match=r"pip install 'handopt\[realsense\]'"):
         open_source(tmp_path / "hand.bag")
+
+
+class Clocks:
+    """A device whose clock changes after the second frame."""
+
+    camera, unit_mm, fps = Camera(60.0, 60.0, 39.5, 29.5, 80, 60), 1.0, 20.0
+
+    def frames(self) -> Iterator[tuple[Any, float]]:
+        for time_ms in (100.0, 150.0, 1.8e12, 1.8e12 + 50, 1.8e12 + 50, 1.8e12 + 100):
+            yield np.full((60, 80), 500, np.uint16), time_ms
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda asked: RealSenseSource("clip", Clocks(), asked), lambda asked: LiveSource(Clocks(), asked)]
+)
+def test_another_clock_does_not_make_frames_jump(kind: Any) -> None:
+    source = kind(Asked())
+    assert [frame.time_s for frame in source] == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
+    assert source.fps == pytest.approx(20.0)
+    asked = kind(Asked(fps=7.0))
+    assert [frame.time_s for frame in asked] == [None] * 6
+    assert asked.fps == 7.0

@@ -82,8 +82,8 @@ def track(source: Path | None, **options: Any) -> None:
     The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time; what was tracked
     is kept.
     """
-    from handopt.errors import ObservationError
-    from handopt.output.trackfolder import check_free, save_track
+    from handopt.errors import ObservationError, OutputError
+    from handopt.output.trackfolder import check_free, save_track, write_video
     from handopt.track.run import Run
 
     if (source is None) != options["live"]:
@@ -105,9 +105,15 @@ def track(source: Path | None, **options: Any) -> None:
     except ObservationError as nothing:
         raise (error or nothing) from None  # where the source ended early, that is why
     _note([note for note in result.notes if note not in frames.assumptions], options)
-    save_track(result, folder, video=not options["no_video"], overwrite=options["overwrite"])
+    save_track(result, folder, video=False, overwrite=options["overwrite"])
+    errors = [] if error is None else [error]
+    if not options["no_video"]:
+        try:
+            write_video(result, folder)
+        except OutputError as problem:
+            errors.append(problem)
     _print(result, folder, options)
-    _finish(result, error, quiet=options["quiet"])
+    _finish(result, errors, quiet=options["quiet"])
 
 
 def _open(source: Path | None, options: dict[str, Any]) -> "Source":
@@ -191,20 +197,20 @@ def _listed(parts: list[str]) -> str:
     return ", ".join(parts[:RANGES_SHOWN]) + more
 
 
-def _finish(result: "Track", error: "HandoptError | None", *, quiet: bool) -> None:
-    """Say which frames are not found or doubtful; end with 1 where not all frames are there."""
+def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> None:
+    """Say which frames are not found or doubtful; end with 1 where something is missing."""
     from handopt.track.confidence import ranges
 
     if not quiet:
         for what, rows in (("The hand was not found", ~result.tracked), ("Doubtful", result.doubtful)):
             if rows.any():
                 click.echo(f"{what} in {rows.sum()} of {len(result)} frames: {_listed(ranges(rows))}.", err=True)
-    if error is not None:
+    for error in errors:
         show_traceback(click.get_current_context(), error)
         click.echo(f"Error: {one_line(error)}", err=True)
     if result.problems:
         click.echo(f"{len(result.problems)} of {len(result)} frames could not be read.", err=True)
-    if error is not None or result.problems:
+    if errors or result.problems:
         sys.exit(1)
 
 

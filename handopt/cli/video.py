@@ -84,7 +84,7 @@ def video(results: tuple[Path, ...], **options: Any) -> None:
 
     One line for each goes to stdout: the video. The exit code is 1 if some could not be made.
     """
-    places = _places(_folders(results), options)
+    places = _places(_folders(results, quiet=options["quiet"]), options)
     failed = 0
     for folder, path in places.items():
         try:
@@ -101,7 +101,7 @@ def video(results: tuple[Path, ...], **options: Any) -> None:
         sys.exit(1)
 
 
-def _folders(results: tuple[Path, ...]) -> list[Path]:
+def _folders(results: tuple[Path, ...], *, quiet: bool) -> list[Path]:
     """The folders among what is named, each once; files of a result stand for it. Others are skipped with a note, as a
     pattern takes what lies beside results too; they are errors where nothing else is named.
     """
@@ -119,7 +119,7 @@ def _folders(results: tuple[Path, ...]) -> list[Path]:
     if not folders:
         names = ", ".join(map(click.format_filename, others[:3])) + (", …" if len(others) > 3 else "")
         raise click.UsageError(f"{names}: no result; give folders that handopt track or handopt fit wrote")
-    if others:
+    if others and not quiet:
         first = click.format_filename(others[0])
         which = f"{first} is no result and was" if len(others) == 1 else f"{first} and {len(others) - 1} more were"
         click.echo(f"Note: {which} skipped.", err=True)

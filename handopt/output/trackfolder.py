@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handopt.errors import OutputError
+from handopt.errors import HandoptError, OutputError
 from handopt.output import aside
 from handopt.output.motion import write_animation, write_bvh
 from handopt.output.skinned import Skinned
@@ -25,15 +25,14 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: bool = False) -> Path:
-    """Write a track into a new folder, complete or not at all. Raises OutputError.
+    """Write a track into a new folder, complete or not at all, and then its video into it. Raises OutputError.
 
     track.json holds what is the same for all frames, track.jsonl a line for each, track.npz all arrays, hand.glb the
-    animated hand (metres, y up), hand.bvh its skeleton (centimetres), track.mp4 the panels of handopt video. Where only
-    the video cannot be written the folder appears without it, and OutputError says so.
+    animated hand (metres, y up), hand.bvh its skeleton (centimetres), track.mp4 the panels of handopt video. Whatever
+    happens to the video, the rest is there.
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
-    problem = None
     with aside.written_aside(folder, overwrite) as partial:
         header = json.dumps(track.header(), indent=2, ensure_ascii=False, allow_nan=False)
         (partial / INFO_NAME).write_text(header + "\n", encoding="utf-8")
@@ -44,17 +43,22 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
         write_arrays(track, partial / ARRAYS_NAME)
         write_animation(track, partial / "hand.glb")
         write_bvh(track, partial / "hand.bvh")
-        if video:
-            from handopt.output.film import Film
-            from handopt.output.movie import write_movie
-
-            try:
-                write_movie(Film.of_track(track), partial / "track.mp4")
-            except OutputError as error:
-                problem = error
-    if problem is not None:
-        raise OutputError(f"{folder} is written, but without track.mp4, which handopt video makes: {problem}")
+    if video:
+        write_video(track, folder)
     return folder
+
+
+def write_video(track: "Track", folder: Path) -> None:
+    """Write track.mp4 into the folder of a track. Raises OutputError."""
+    from handopt.output.film import Film
+    from handopt.output.movie import write_movie
+
+    try:
+        write_movie(Film.of_track(track), folder / "track.mp4")
+    except HandoptError as problem:
+        raise OutputError(
+            f"{folder} is written, but without track.mp4, which handopt video makes: {problem}"
+        ) from problem
 
 
 def write_arrays(track: "Track", path: Path) -> None:

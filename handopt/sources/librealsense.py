@@ -36,5 +36,8 @@ def _lend_libusb() -> bool:
     path = libusb_package.get_library_path()
     if path is None:
         return False
-    ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    try:
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    except OSError:
+        return False
     return True

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ LOOK_S = 0.2
 """How often it is looked whether a silent camera is still there, or a recording at its end."""
 PLAYED_S = 10.0
 """How long a recording may take to give a frame."""
+LONGEST_STEP_MS = 60_000.0
 LIVE_SIZE, LIVE_FPS = (640, 480), 30
 MM_PER_M = 1000.0
 
@@ -37,6 +38,9 @@ class Device(Protocol):
         ...
 
 
+T = TypeVar("T", bound=Device)
+
+
 class RealSenseSource:
     """Depth frames of a device that runs. A camera that disappears, or a file that ends, ends the frames."""
 
@@ -55,20 +59,28 @@ class RealSenseSource:
         self._facts = Facts(camera, unit)
         self.camera, self.unit_mm = camera, unit
         self.length: int | None = None
+        self._has_times = asked.fps is None
         self.fps = device.fps if asked.fps is None else asked.fps
         self.hand: str | None = None
         self.assumptions: tuple[str, ...] = tuple(notes)
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames until the recording ends. Raises SourceError where a camera stops to give any."""
-        first_ms = None
+        elapsed_s, last_ms = 0.0, None
         try:
             for index, (counts, time_ms) in enumerate(self._device.frames()):
-                first_ms = time_ms if first_ms is None else first_ms
+                if last_ms is not None:
+                    elapsed_s += self._step_s(time_ms - last_ms)
+                last_ms = time_ms
                 name = f"{self.name}[{index}]"
-                yield Frame(index, name, self._facts.millimetres(counts, name), (time_ms - first_ms) / 1000.0)
+                time_s = elapsed_s if self._has_times else None
+                yield Frame(index, name, self._facts.millimetres(counts, name), time_s)
         finally:
             self._device.close()
+
+    def _step_s(self, step_ms: float) -> float:
+        """Seconds between two frames; librealsense may change from one clock to another in between."""
+        return step_ms / 1000.0 if 0 < step_ms < LONGEST_STEP_MS else 1 / (self._device.fps or LIVE_FPS)
 
 
 class LiveSource(RealSenseSource):
@@ -82,12 +94,11 @@ class LiveSource(RealSenseSource):
     def __init__(self, device: Device, asked: Asked) -> None:
         """device: started. Raises CameraError."""
         super().__init__("live", device, asked)
-        self._asked_fps = asked.fps
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames. Raises SourceError where the camera stops to give any."""
         for frame in super().__iter__():
-            if self._asked_fps is None and frame.index > 0 and frame.time_s:
+            if frame.time_s:
                 self.fps = frame.index / frame.time_s
             yield frame
 
@@ -205,7 +216,8 @@ def camera_of(intrinsics: Any) -> Camera:
 
 def open_recording(path: Path, asked: Asked) -> RealSenseSource:
     """A .bag or .db3 recording. Raises SourceError and CameraError."""
-    return RealSenseSource(path.name, Recording(load_librealsense(str(path)), path), asked)
+    with _closed_on_error(Recording(load_librealsense(str(path)), path)) as recording:
+        return RealSenseSource(path.name, recording, asked)
 
 
 def open_camera(asked: Asked, timeout_s: float = TIMEOUT_S, device: Any = None) -> LiveSource:
@@ -214,16 +226,28 @@ def open_camera(asked: Asked, timeout_s: float = TIMEOUT_S, device: Any = None) 
     timeout_s: how long it may give no frame. device: a pyrealsense2 device instead. Raises SourceError and CameraError.
     """
     rs = load_librealsense("--live")
-    if device is None and len(rs.context().query_devices()) == 0:
+    if device is None and not plugged_in():
         raise SourceError("--live: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
-    return LiveSource(LiveCamera(rs, timeout_s, device), asked)
+    with _closed_on_error(LiveCamera(rs, timeout_s, device)) as camera:
+        return LiveSource(camera, asked)
+
+
+@contextlib.contextmanager
+def _closed_on_error(device: T) -> Iterator[T]:
+    try:
+        yield device
+    except BaseException:
+        device.close()
+        raise
 
 
 def plugged_in() -> list[str]:
-    """Names of the cameras that are plugged in. Raises SourceError where librealsense cannot be loaded."""
+    """Names of the cameras that are plugged in. Raises SourceError where librealsense cannot be loaded or look."""
     rs = load_librealsense("--live")
-    devices = rs.context().query_devices()
-    return [
-        device.get_info(rs.camera_info.name) if device.supports(rs.camera_info.name) else "RealSense"
-        for device in devices
-    ]
+    try:
+        return [
+            device.get_info(rs.camera_info.name) if device.supports(rs.camera_info.name) else "RealSense"
+            for device in rs.context().query_devices()
+        ]
+    except RuntimeError as error:
+        raise SourceError(f"--live: librealsense cannot look for cameras ({error})") from error
