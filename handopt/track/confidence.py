@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 SIGNS: Final = ("unexplained", "excess", "gap", "visible", "standing", "jump")
-WEIGHTS: Final = (-18.13, -8.832, 8.481, 0.1318, 1.621, 2.287, -1.307)
+WEIGHTS: Final = (-9.625, -3.523, 2.071, 0.2124, 3.747, 5.431, -1.611)
 """Of 1 and of the signs in order."""
-RADIUS_WEIGHTS: Final = (2.562, 0.00362, 0.001381)
+RADIUS_WEIGHTS: Final = (2.646, 0.003451, 0.001362)
 """mm^2 at best; of the spread of visible joints; 1/mm, of the spread of hidden joints."""
 LARGEST_SPREAD_MM2: Final = 2e4
 SURE, DOUBTFUL = 0.9, 0.5
@@ -71,7 +71,7 @@ def _off_line(found: list[Found | None]) -> Floats:
 
 def confidence(every: Floats) -> Floats:
     """The probabilities (T,) of signs (T, 6), NaN where there is no hand."""
-    return np.asarray(sure(np.array(WEIGHTS), every))
+    return sure(np.array(WEIGHTS), every)
 
 
 def uncertainty_mm(spread: Floats, visible: Flags, weights: ArrayLike = RADIUS_WEIGHTS) -> Floats:
@@ -96,7 +96,7 @@ def spread_mm2(found: list[Found | None], rig: Rig, scale: float, proportions: F
         slopes = _slopes(some, shaped, scale, free)
         covariance = np.stack([each.covariance for each in some]).astype(np.float64)
         spread[chosen] = np.einsum("tpji,tpq,tqji->tj", slopes, covariance, slopes)
-    return np.minimum(spread, LARGEST_SPREAD_MM2)
+    return np.asarray(np.minimum(spread, LARGEST_SPREAD_MM2))
 
 
 def _slopes(found: list[Found], shaped: Rig, scale: float, free: NDArray[np.int64]) -> Floats:
