@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.camera import Camera
 from handopt.evaluation.motion import jitter, lag
 from handopt.fitting import fit
 from handopt.sources.base import Frame
@@ -43,10 +44,12 @@ class Sequence:
         return np.asarray(self.depth.reshape(len(self.depth), -1).any(axis=1))
 
 
-def sequence(level: str, seed: int, frames: int, *, speed: float = 1.0, dropout: bool = True) -> Sequence:
+def sequence(
+    level: str, seed: int, frames: int, *, speed: float = 1.0, dropout: bool = True, camera: Camera = CAMERA
+) -> Sequence:
     """Make a sequence, with a dropout of 10 frames in the middle."""
     timing = Timing(FPS, speed, (frames // 2, DROPOUT) if dropout else None)
-    samples = [sample for sample, _ in generate_sequence(Settings(seed=seed), level, frames, timing)]  # type: ignore[arg-type]
+    samples = [sample for sample, _ in generate_sequence(Settings(seed=seed, camera=camera), level, frames, timing)]  # type: ignore[arg-type]
     return Sequence(
         np.array([sample.counts for sample in samples]),
         np.array([sample.scene.joints for sample in samples]),

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Calibrate handopt.track.confidence: follow synthetic sequences.
+"""Calibrate handopt.track.confidence: follow synthetic sequences, and objects that are no hands.
 
 Success, every visible joint within 20 mm, is regressed on the signs of each frame; the joints' errors are explained by
-their spread. Prints the weights, found on every other sequence, and on the sequences between them how often frames of
-each confidence succeed and how many joints lie within their radius. 12 sequences of a level take 6 minutes.
+their spread. Every third sequence is seen by a camera of half the resolution. Prints the weights, found on every other
+sequence, and on the sequences between them how often frames of each confidence succeed and how many joints lie within
+their radius. 12 sequences of a level and 12 objects take 6 minutes.
 """
 
 import argparse
@@ -13,15 +14,19 @@ from multiprocessing import get_context
 
 import numpy as np
 from bench_track import Sequence, sequence
-from calibrate import LIMIT_MM, Row, explain_errors, regress, report_radii
+from calibrate import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
+from scipy.optimize import minimize
 
+from handopt.camera import Camera
 from handopt.confidence import sure
 from handopt.sources.base import Frame
 from handopt.synth.generate import CAMERA
-from handopt.track.confidence import signs, spread_mm2
+from handopt.track.confidence import RADIUS_WEIGHTS, signs, spread_mm2, uncertainty_mm
 from handopt.track.run import Run
 
 FPS = 30.0
+OBJECT_FRAMES, OBJECT_STEP_PX = 40, 2
+SMALL = Camera(237.5, 237.5, 159.5, 119.5, 320, 240)
 THRESHOLDS = (0.5, 0.7, 0.9, 0.95)
 
 
@@ -29,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Follow, regress, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=int, default=12, help="of each level")
+    parser.add_argument("--objects", type=int, default=12, help="sequences without a hand")
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--levels", default="medium,hard")
     parser.add_argument("--seed", type=int, default=8100)
@@ -39,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         for number in range(options.sequences)
         for level in options.levels.split(",")
     ]
+    jobs += [("object", options.seed + number, OBJECT_FRAMES) for number in range(options.objects)]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         sequences = list(pool.map(_one, jobs))
     calibrate(sequences)
@@ -46,18 +53,48 @@ def main(arguments: list[str] | None = None) -> None:
 
 def calibrate(sequences: list[list[Row]]) -> None:
     """Print the weights found on half of the sequences, how they do on the others, and those found on all."""
-    half = (len(sequences) + 1) // 2
-    first, second = ([row for each in part for row in each] for part in (sequences[:half], sequences[half:]))
+    first, second = ([row for each in sequences[start::2] for row in each] for start in (0, 1))
     if second:
         weights = regress(first)
         print("found on half, WEIGHTS =", _rounded(weights))
         report(second, sure(weights, _signs(second)))
-        radii = explain_errors(first, sure(weights, _signs(first)))
-        report_radii(second, sure(weights, _signs(second)), radii)
+        report_radii(second, explain_errors(first))
     every = first + second
     weights = regress(every)
     print("found on all, WEIGHTS =", _rounded(weights))
-    print("RADIUS_WEIGHTS =", _rounded(explain_errors(every, sure(weights, _signs(every)))))
+    print("RADIUS_WEIGHTS =", _rounded(explain_errors(every)))
+
+
+def explain_errors(rows: list[Row]) -> np.ndarray:
+    """The weights of the radii that make the errors of joints most likely, scaled to hold INSIDE of them."""
+    errors, spread, visible = _joints(rows)
+
+    def loss(logarithms: np.ndarray) -> float:
+        variance = uncertainty_mm(spread, visible, np.exp(logarithms)) ** 2
+        return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
+
+    weights = np.exp(minimize(loss, np.log(RADIUS_WEIGHTS), method="Nelder-Mead", options={"maxiter": 4000}).x)
+    factor = np.quantile(errors / uncertainty_mm(spread, visible, weights), INSIDE)
+    return np.asarray(weights * [factor**2, factor**2, factor])
+
+
+def report_radii(rows: list[Row], weights: np.ndarray) -> None:
+    """Print how many joints lie within their radius, visible and hidden ones, and how large the radii are."""
+    errors, spread, visible = _joints(rows)
+    radii = uncertainty_mm(spread, visible, weights)
+    for name, chosen in (("visible", visible), ("hidden", ~visible)):
+        inside, size = (errors < radii)[chosen].mean(), np.percentile(radii[chosen], (10, 50, 90)).round(1)
+        twice = (errors < 2 * radii)[chosen].mean()
+        print(f"{name} joints: {inside:.1%} within their radius, {twice:.1%} within twice; radii p10, p50, p90 {size}")
+
+
+def _joints(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors, spread and visibility of all joints of hands, (n,) each."""
+    hands = [row for row in rows if row.errors is not None]
+    errors, spread, visible = (
+        np.concatenate([getattr(row, name) for row in hands]) for name in ("errors", "spread", "visible")
+    )
+    return errors, spread, visible
 
 
 def report(rows: list[Row], confidence: np.ndarray) -> None:
@@ -70,9 +107,9 @@ def report(rows: list[Row], confidence: np.ndarray) -> None:
         print(f">= {limit}: {kept.mean():.1%} of them, {good} succeed")
 
 
-def rows_of(given: Sequence, *, smooth: bool = True) -> list[Row]:
+def rows_of(given: Sequence, camera: Camera = CAMERA, *, smooth: bool = True) -> list[Row]:
     """A row for each frame with a hand."""
-    run = Run(CAMERA, "right", smooth=smooth, fps=FPS)
+    run = Run(camera, "right", smooth=smooth, fps=FPS)
     for index, depth in enumerate(given.depth):
         run.take(Frame(index, str(index), depth.astype(np.float32), index / FPS))
     track = run.track("calibration", FPS)
@@ -88,9 +125,23 @@ def rows_of(given: Sequence, *, smooth: bool = True) -> list[Row]:
     return rows
 
 
+def wrong_rows(depth: np.ndarray, camera: Camera) -> list[Row]:
+    """A row for each frame in which an object is taken for the hand. depth: (T, H, W) mm."""
+    run = Run(camera, "right", fps=FPS)
+    for index, each in enumerate(depth):
+        run.take(Frame(index, str(index), each.astype(np.float32), index / FPS))
+    found = run.found
+    every = signs(found, causal=False)
+    return [Row("object", False, tuple(every[row])) for row, each in enumerate(found) if each is not None]
+
+
 def _one(job: tuple[str, int, int]) -> list[Row]:
-    level, seed, frames = job
-    return rows_of(sequence(level, seed, frames))
+    kind, seed, frames = job
+    if kind == "object":
+        depth, camera = no_hand(np.random.default_rng(seed))
+        return wrong_rows(np.stack([np.roll(depth, OBJECT_STEP_PX * frame, axis=1) for frame in range(frames)]), camera)
+    camera = SMALL if seed % 3 == 2 else CAMERA
+    return rows_of(sequence(kind, seed, frames, camera=camera), camera)
 
 
 def _signs(rows: list[Row]) -> np.ndarray:

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from handopt.config import Config
 from handopt.normal_equations import RIGID
-from handopt.track.residuals import Shape, _tangent, learn, without_sizes
+from handopt.track.residuals import Shape, Temporal, _tangent, learn, without_sizes
 
 
 def test_tangents_are_rotation_vectors(rng: np.random.Generator) -> None:
@@ -47,3 +47,11 @@ def test_a_frame_that_shows_nothing_teaches_nothing() -> None:
     learned = learn(prior, hessian, np.zeros(3), count, 1.0, prior)
     assert np.allclose(learned.mean, 0)
     assert np.allclose(learned.precision, 2 * prior.precision)
+
+
+def test_what_is_expected_counts_less_after_a_longer_time() -> None:
+    expected = Temporal(np.eye(3), np.zeros(3), np.zeros((15, 3)))
+    assert expected.after(0.5) is expected
+    later = expected.after(2.0)
+    assert later.angles_weight == pytest.approx(expected.angles_weight / 4)
+    assert later.angles_width == expected.angles_width

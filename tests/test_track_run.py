@@ -124,3 +124,27 @@ def test_real_frames_are_followed_although_they_are_far_apart(shared_data: Path)
     assert track.tracked.all()
     assert track.unexplained.max() < 0.25
     assert not track.smoothed
+
+
+def test_frames_that_the_camera_dropped_are_passed_over() -> None:
+    """Every third frame is missing: poses go on over the real interval, and keep their places in time."""
+    run = Run(CAMERA, fps=FPS)
+    kept = [frame for frame in frames()[: DROPOUT[0]] if frame.index % 3 != 2]
+    for number, frame in enumerate(kept):
+        run.take(Frame(number, frame.name, frame.depth_mm, frame.time_s))
+    track = run.track("x", FPS)
+    assert track.tracked.all()
+    assert track.time_s == pytest.approx([frame.index / FPS for frame in kept])
+    off = np.linalg.norm(track.joints_mm() - truth()[[frame.index for frame in kept]], axis=2)
+    assert np.median(off) < 5.0
+    assert track.refitted.sum() <= 2
+
+
+def test_the_way_back_goes_as_fast_as_the_way_there() -> None:
+    run = Run(CAMERA)
+    for frame in frames()[:2]:
+        run.take(frame)
+    later = Frame(2, "c", frames()[2].depth_mm, frames()[1].time_s + 3 / FPS)  # type: ignore[operator]
+    assert run._intervals(later) == pytest.approx(1.5)  # of a median of 1 and 3 frames
+    assert run._intervals(later, frames()[1]) == pytest.approx(1.5)
+    assert run._intervals(frames()[0], later) == 1.0, "time that goes back says nothing"

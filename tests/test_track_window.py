@@ -5,10 +5,9 @@ import pytest
 from sequences import CAMERA, samples
 
 from handopt.backend import resolve_device
-from handopt.explain import explain
 from handopt.raster import rasterise
 from handopt.rig import default_rig
-from handopt.track.pose import wrongness
+from handopt.track import window
 from handopt.track.window import SIZE_PX, View, Wrist, crop_around, crop_camera, look
 
 
@@ -64,11 +63,11 @@ def test_nothing_is_seen_where_there_is_nothing() -> None:
     assert view_of(DEPTH, shift=(0.0, 0.0, 300.0)) is None
 
 
-def test_wrongness_sums_to_what_explain_says() -> None:
-    view = view_of(DEPTH)
-    assert view is not None
-    vertices = np.ascontiguousarray((samples()[0].scene.vertices + np.array([6.0, 0.0, 4.0]))[None])
-    faces, seen = default_rig("right").faces, crop_camera(view.crop)
-    depth = rasterise(vertices.astype(np.float32), faces, (seen.fx, seen.fy, seen.cx, seen.cy, SIZE_PX, SIZE_PX))[0]
-    share = wrongness(depth, view.grid).sum(dtype=np.float64) / view.grid.hand.sum()
-    assert share == pytest.approx(explain(vertices, faces, view.crop, view.grid)[0], rel=1e-3)
+def test_what_is_around_a_mask_lies_within_two_cells() -> None:
+    mask = np.zeros((9, 9), np.bool_)
+    mask[4, 4] = mask[0, 8] = True
+    near = window._around(mask)
+    rows, columns = np.nonzero(near)
+    away = np.minimum(np.hypot(rows - 4, columns - 4), np.hypot(rows, columns - 8))
+    assert away.max() <= window.EDGE_PX
+    assert near.sum() == 13 + 6

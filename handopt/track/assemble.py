@@ -79,7 +79,7 @@ def assemble(
         tracked=tracked, bridged=np.zeros(count, np.bool_),
         refitted=np.array([each is not None and each.refitted for each in found]),
         problems={row: step.frame.problem for row, step in enumerate(steps) if step.frame.problem is not None},
-        unexplained=unexplained, confidence=sureness, uncertainty_mm=uncertainty_mm(spread, visible, sureness),
+        unexplained=unexplained, confidence=sureness, uncertainty_mm=uncertainty_mm(spread, visible),
         rotation=rotation, translation_mm=translation, angles_rad=angles,
         visible=visible, scale=hand.shape.scale, proportions=hand.shape.proportions, information=information,
         windows=Windows(

@@ -7,7 +7,7 @@ and of those around it. scripts/calibrate_track.py finds the weights on sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from handopt.confidence import sure
 from handopt.hand import exponential
@@ -15,16 +15,16 @@ from handopt.kinematics import forward_kinematics
 from handopt.rig import Rig, with_proportions
 from handopt.skinning import skin
 from handopt.track.pose import Found
-from handopt.uncertainty import radius_mm
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 SIGNS: Final = ("unexplained", "excess", "gap", "visible", "standing", "jump")
-WEIGHTS: Final = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+WEIGHTS: Final = (-9.625, -3.523, 2.071, 0.2124, 3.747, 5.431, -1.611)
 """Of 1 and of the signs in order."""
-RADIUS_WEIGHTS: Final = (1.521, 0.0006237, 0.001348, 690.7)
-"""As in handopt.uncertainty."""
+RADIUS_WEIGHTS: Final = (2.646, 0.003451, 0.001362)
+"""mm^2 at best; of the spread of visible joints; 1/mm, of the spread of hidden joints."""
+LARGEST_SPREAD_MM2: Final = 2e4
 SURE, DOUBTFUL = 0.9, 0.5
 USUAL_FRAMES, USUAL_PERCENTILE = 60, 20
 JUMP_FRAMES, JUMP_UNIT_MM = 8, 5.0
@@ -74,9 +74,14 @@ def confidence(every: Floats) -> Floats:
     return sure(np.array(WEIGHTS), every)
 
 
-def uncertainty_mm(spread_mm2: Floats, visible: Flags, confident: Floats) -> Floats:
-    """The radii (T, 21) in which the true joints lie in two of three cases, NaN where there is no hand."""
-    return radius_mm(spread_mm2, visible, np.asarray(confident)[:, None], RADIUS_WEIGHTS)
+def uncertainty_mm(spread: Floats, visible: Flags, weights: ArrayLike = RADIUS_WEIGHTS) -> Floats:
+    """The radii (T, 21) in which the true joints lie in two of three cases if the hand is found, NaN where none is.
+
+    The root of best + seen spread, and of best + (hidden spread)^2 of joints that are not visible: these lie in another
+    valley of the cost rather than on the slopes of this one.
+    """
+    best, seen, hidden = np.asarray(weights, np.float64)
+    return np.asarray(np.sqrt(best + np.where(visible, seen * spread, (hidden * spread) ** 2)))
 
 
 def spread_mm2(found: list[Found | None], rig: Rig, scale: float, proportions: Floats) -> Floats:
@@ -91,7 +96,7 @@ def spread_mm2(found: list[Found | None], rig: Rig, scale: float, proportions: F
         slopes = _slopes(some, shaped, scale, free)
         covariance = np.stack([each.covariance for each in some]).astype(np.float64)
         spread[chosen] = np.einsum("tpji,tpq,tqji->tj", slopes, covariance, slopes)
-    return spread
+    return np.asarray(np.minimum(spread, LARGEST_SPREAD_MM2))
 
 
 def _slopes(found: list[Found], shaped: Rig, scale: float, free: NDArray[np.int64]) -> Floats:

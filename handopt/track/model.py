@@ -42,7 +42,7 @@ class Model:
         self.free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
         self._problems = {}
         rest = to_numpy(self.hand.rest)
-        for count in vertices | {0}:
+        for count in vertices:
             hand = self.hand.coarse(count) if count else self.hand
             rows = np.array([np.flatnonzero((rest == vertex).all(axis=1))[0] for vertex in to_numpy(hand.rest)])
             self._problems[count] = FrameResiduals(hand, without_sizes(config)), hand, rows
@@ -62,8 +62,9 @@ class Model:
     def finish(
         self, view: View, pose: Pose, shape: Shape, approach: Approach, temporal: Temporal | None
     ) -> tuple[Pose, System]:
-        """Fit a pose with the hand's shape, by all vertices."""
-        problem = self._problems[0][0].at(self.hand, view.evidence, shape, temporal)
+        """Fit a pose with the hand's shape."""
+        problem, thin, _ = self._problems[approach.vertices]
+        problem = problem.at(thin, view.evidence, shape, temporal)
         pose.proportions = self.array(shape.proportions[None])
         pose.scale = self.array([shape.scale])
         return levenberg(problem, pose, approach)

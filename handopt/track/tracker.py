@@ -81,7 +81,7 @@ class Tracker:
         self._rig, self.camera, self._seed = rig, camera, seed
         self._place = resolve_device("auto") if device is None else device
         with using(self._place):
-            self._model = Model(rig, self.config, self._place, {each.vertices for each in (EXPECT, REACH, SETTLE)})
+            self._model = Model(rig, self.config, self._place, {each.vertices for each in (EXPECT, REACH, SETTLE, FINISH)})
             self._redraw = Redraw(self._model)
         self._rng = np.random.default_rng([seed, SEED_OF_POINTS])
         self._prior = Shape.unknown(self.config, len(rig.proportion_basis[0]), PRIOR_FACTOR)
