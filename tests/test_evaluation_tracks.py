@@ -85,6 +85,7 @@ def test_images_of_no_sequence_have_no_motion(tmp_path: Path, track: Path) -> No
         ("a.jsonl", "", "holds no frames"),
         ("a.jsonl", '{"name": "x"', "line 1 is not valid JSON"),
         ("a.jsonl", '{"name": "x"}', "no frame of handopt track"),
+        ("a.jsonl", '{"name": "x", "time_s": null, "joints_mm": null}', "time_s is None, expected seconds"),
         ("a.npz", "no archive", "no track of handopt"),
     ],
 )
@@ -99,3 +100,11 @@ def test_other_arrays_are_refused(tmp_path: Path, truth: Path) -> None:
     with pytest.raises(LabelError, match="no track of handopt"):
         handopt.evaluate(tmp_path / "b.npz", truth)
     assert not is_track(tmp_path)
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path, track: Path, truth: Path) -> None:
+    data = bytearray((track / "track.npz").read_bytes())
+    data[200:-400] = bytes(len(data) - 600)
+    (tmp_path / "track.npz").write_bytes(data)
+    with pytest.raises(LabelError, match="no track of handopt"):
+        handopt.evaluate(tmp_path / "track.npz", truth)

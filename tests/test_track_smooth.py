@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from handopt.track.smooth import OneEuro, continuous, smooth_rotations, two_sided
+from handopt.track.track import _slots
 
 FPS = 30.0
 TIMES = np.arange(120) / FPS
@@ -74,3 +75,12 @@ def test_the_causal_filter_stills_what_rests_and_follows_what_moves(rng: np.rand
     assert behind[-1, 0] < 0.5 * 0.1, "less than half a frame late"
     quick.forget()
     assert quick(np.array([7.0]), 1 / FPS)[0] == 7.0
+
+
+@pytest.mark.parametrize("rate", [30.0, 30.03])
+def test_dropped_frames_keep_their_place(rate: float, rng: np.random.Generator) -> None:
+    times = np.arange(3000) / rate + rng.normal(0, 0.002, 3000)
+    times[2000:] += 1.0  # 30 frames are missing
+    steps = np.diff(_slots(np.sort(times), 30.0))
+    assert steps[1999] == 31
+    assert (np.delete(steps, 1999) == 1).all()

@@ -28,10 +28,10 @@ def load_model(options: dict[str, Any]) -> "Rig | None":
         return load_rig(options["model"], side, mapping, options["limits"])
 
 
-def own_rig(options: dict[str, Any]) -> "Rig | None":
-    """handopt's own hand with --limits; None for the hand as it is."""
+def own_rig(side: str, limits: str) -> "Rig | None":
+    """handopt's own hand with --limits; None for the hand as it is. side: auto as well."""
     from handopt.rig import default_rig
 
-    if options["limits"] == "default":
+    if limits == "default":
         return None
-    return default_rig("left" if options["hand"] == "left" else "right", options["limits"])
+    return default_rig("left" if side == "left" else "right", limits)

@@ -92,11 +92,12 @@ def track(source: Path | None, **options: Any) -> None:
     with blaming("-o"):
         check_free(folder, overwrite=options["overwrite"])
     require_writable(folder)
-    rig = load_model(options) or own_rig(options)
+    rig = load_model(options)
     frames = _open(source, options)
     _note(frames.assumptions, options)
     smooth = not options["live"] if options["smooth"] is None else options["smooth"]
     side = options["hand"] or (rig.side if rig is not None else frames.hand) or "right"
+    rig = rig or own_rig(side, options["limits"])
     with blaming("--device", "--model"):
         run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"], fps=frames.fps)
     error = _follow(run, frames, options)

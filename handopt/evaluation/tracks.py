@@ -1,7 +1,7 @@
 """Tracks of `handopt track` as predictions."""
 
 import json
-import zipfile
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -77,7 +77,10 @@ def _lines(file: Path) -> tuple[Floats, Floats, Floats, list[str]]:
         joints.append(np.full((21, 3), np.nan) if none else points(frame["joints_mm"], 21, f"{where}: joints_mm"))
         sure = frame.get("confidence")
         confidence.append(float(sure) if isinstance(sure, int | float) else np.nan)
-        times.append(float(frame["time_s"]))
+        time_s = frame["time_s"]
+        if isinstance(time_s, bool) or not isinstance(time_s, int | float) or not math.isfinite(time_s):
+            raise LabelError(f"{where}: time_s is {time_s!r}, expected seconds; track again")
+        times.append(float(time_s))
         names.append(str(frame["name"]))
     if not joints:
         raise LabelError(f"{file} holds no frames; change PRED")
@@ -94,7 +97,7 @@ def _arrays(file: Path) -> tuple[Floats, Floats, Floats]:
             confidence = arrays["confidence"] if "confidence" in arrays.files else np.full(len(joints), np.nan)
     except OSError as error:
         raise LabelError(f"{file} cannot be read ({error.strerror or error}); change PRED") from error
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zlib raise almost anything on damaged files
         raise LabelError(f"{file} is no track of handopt ({error}); give track.npz or its folder") from error
     if joints.shape != (len(times), len(KEYPOINT_NAMES), 3):
         raise LabelError(f"{file}: joints_mm has shape {joints.shape}; give a track of handopt")

@@ -87,7 +87,7 @@ class Run:
             found = self._tracker.follow(own, self._intervals(frame))
             self._remember(own, frame, found)
         else:
-            self._steps.append(Step(frame, None, _nothing_seen()))
+            self._steps.append(Step(_without_depth(frame), None, _nothing_seen()))
         self._busy += time.perf_counter() - started
         return found
 

@@ -221,9 +221,9 @@ def _weights(information: Floats, tracked: Flags) -> Floats:
 
 
 def _slots(time_s: Floats, fps: float) -> NDArray[np.int64]:
-    """The number of each frame (T,) with those that the camera dropped counted; plain where times are uneven."""
-    slots = np.rint((time_s - time_s[0]) * fps).astype(np.int64)
-    return slots if (np.diff(slots) > 0).all() else np.arange(len(time_s))
+    """The number of each frame (T,) with those that the camera dropped counted, by the time since the one before it."""
+    steps = np.maximum(1, np.rint(np.diff(time_s) * fps)).astype(np.int64)
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(steps)])
 
 
 def _runs(tracked: Flags, slots: NDArray[np.int64], gap: int) -> list[slice]:

@@ -81,7 +81,9 @@ class Tracker:
         self._rig, self.camera, self._seed = rig, camera, seed
         self._place = resolve_device("auto") if device is None else device
         with using(self._place):
-            self._model = Model(rig, self.config, self._place, {each.vertices for each in (EXPECT, REACH, SETTLE, FINISH)})
+            self._model = Model(
+                rig, self.config, self._place, {each.vertices for each in (EXPECT, REACH, SETTLE, FINISH)}
+            )
             self._redraw = Redraw(self._model)
         self._rng = np.random.default_rng([seed, SEED_OF_POINTS])
         self._prior = Shape.unknown(self.config, len(rig.proportion_basis[0]), PRIOR_FACTOR)
@@ -129,13 +131,14 @@ class Tracker:
 
     def prefers(self, depth_mm: Image, one: Found, other: Found) -> bool:
         """Whether one pose of a frame explains it better than another, by what each of the two takes for the hand."""
-        meshes = np.stack([self._model.vertices(each.placed, each.shape) for each in (one, other)])
-        left = np.zeros(2)
-        for each in (one, other):
-            view = self._look(depth_mm, each.placed)
-            if view is not None:
-                left += explain(meshes, self._rig.faces, view.crop, view.grid)
-        return bool(left[0] < left[1])
+        with using(self._place), one_cpu_thread():
+            meshes = np.stack([self._model.vertices(each.placed, each.shape) for each in (one, other)])
+            left = np.zeros(2)
+            for each in (one, other):
+                view = self._look(depth_mm, each.placed)
+                if view is not None:
+                    left += explain(meshes, self._rig.faces, view.crop, view.grid)
+            return bool(left[0] < left[1])
 
     def _follow(self, depth_mm: Image) -> Found | None:
         if not (depth_mm > 0).any():
@@ -182,6 +185,7 @@ class Tracker:
             return found
         self._retry, self._since = min(2 * self._retry, LONGEST_RETRY), 0
         shape, self.shape = self.shape, self._prior
+        clues = self._missed, self._rivals
         again = self._scratched(depth_mm, None)
         if again is not None and again.fit.confidence > found.standing:
             apart = np.linalg.norm(again.found.joints_mm - found.joints_mm, axis=1)
@@ -190,18 +194,22 @@ class Tracker:
             elif again.fit.confidence >= SURE or self.prefers(depth_mm, again.found, found):
                 self._usual = again.found.unexplained
                 return again.found
-        self.shape = shape
+        self.shape, (self._missed, self._rivals) = shape, clues
         return found
 
     def _better(self, depth_mm: Image, found: Found | None) -> Found | None:
         """Find the hand from scratch; the better of that and what was found before."""
+        clues = self._missed, self._rivals
         again = self._scratched(depth_mm, found)
         if again is None or found is None:
             return found if again is None else again.found
         grid = again.fit.observation.grid(again.fit.crop)
         meshes = np.stack([self._model.vertices(each.placed, each.shape) for each in (found, again.found)])
         left = explain(meshes, self._rig.faces, again.fit.crop, grid)
-        return again.found if left[1] < left[0] else found
+        if left[1] < left[0]:
+            return again.found
+        self._missed, self._rivals = clues
+        return found
 
     def _scratched(self, depth_mm: Image, found: Found | None) -> _Scratch | None:
         """Find the hand from scratch, where the palm was last if it was followed to this frame."""
