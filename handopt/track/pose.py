@@ -50,6 +50,13 @@ class Found:
     standing: float = 1.0
 
 
+def leapt(before: Found, now: Found) -> float:
+    """By how much the worst joint that is or was visible moved against the middle one, mm."""
+    away = np.linalg.norm(now.joints_mm - before.joints_mm, axis=1)
+    away = np.abs(away - np.median(away))
+    return float(away[now.visible | before.visible].max(initial=0.0))
+
+
 def rotation_vector(rotation: Floats) -> Floats:
     """The rotation vector (3,) of a rotation (3, 3)."""
     from scipy.spatial.transform import Rotation

@@ -19,7 +19,7 @@ from handopt.optimise.levenberg import System
 from handopt.result import FitResult
 from handopt.rig import Rig
 from handopt.track.model import Model
-from handopt.track.pose import Found, Placed, rotation_vector
+from handopt.track.pose import Found, Placed, leapt, rotation_vector
 from handopt.track.redraw import Redraw, missed
 from handopt.track.residuals import Shape, Temporal, learn
 from handopt.track.window import View, Wrist, crop_around, crop_camera, look
@@ -50,6 +50,8 @@ JUMP = 1.5
 """A frame that leaves this times the usual share unexplained, and more than DOUBTFUL, is fitted anew."""
 SURPRISE_MM, SURPRISE_RAD = 20.0, 0.4
 """From where the hand was going, in a frame: one that moves farther was not followed but found."""
+SURPRISE_LEAP_MM = 35.0
+"""The same for a visible joint against the others."""
 SURE = 0.8
 """Confidence of a fit that the track may rest on; with less the hand is looked for again after some frames."""
 FIRST_RETRY, LONGEST_RETRY = 4, 128
@@ -176,7 +178,8 @@ class Tracker:
             return None, True
         shift = float(np.linalg.norm(found.placed.translation_mm - ahead.translation_mm))
         turn = float(np.linalg.norm(rotation_vector(found.placed.rotation @ ahead.rotation.T)))
-        return found, max(shift / SURPRISE_MM, turn / SURPRISE_RAD) > max(now, 1.0)
+        leap = leapt(self.found, found) / SURPRISE_LEAP_MM
+        return found, max(shift / SURPRISE_MM, turn / SURPRISE_RAD, leap) > max(now, 1.0)
 
     def _asked_again(self, depth_mm: Image, found: Found) -> Found:
         """Look for the hand anew after some frames, anywhere in the image, where the track rests on a doubtful fit."""
