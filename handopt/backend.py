@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handopt.assets import package_folder
-from handopt.errors import DeviceError, KernelError, ShapeError
+from handopt.errors import DeviceError, KernelError, ShapeError, how_to_install
 from handopt.signatures import SIGNATURES
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _CPU = Device("cpu")
 def cuda_problem() -> str | None:
     """Why CUDA cannot be used here, or None if it can."""
     if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed; install handopt[cuda12x] or handopt[cuda13x] to match the driver"
+        return f"CuPy is not installed: to match the driver, {how_to_install('cuda12x')}, or with cuda13x"
     try:
         import cupy
 

@@ -60,3 +60,8 @@ def one_line(error: BaseException) -> str:
         return text
     hint = "" if isinstance(error, OSError | MemoryError) else " (-vv shows where)"
     return f"{type(error).__name__}: {text}{hint}" if text else f"{type(error).__name__}{hint}"
+
+
+def how_to_install(extra: str) -> str:
+    """What to type for an optional part; handopt is installed from its source folder (see README)."""
+    return f"pip install '.[{extra}]' in handopt's source folder"

@@ -56,7 +56,7 @@ def test_text_names_every_camera_device_and_place() -> None:
 @pytest.mark.parametrize(
     ("version", "answer", "line"),
     [
-        (None, [], "not available: not installed; install handopt[realsense]"),
+        (None, [], "not available: not installed: pip install '.[realsense]' in handopt's source folder"),
         ("2.59", [], "pyrealsense2 2.59, no camera is plugged in"),
         ("2.59", ["Intel RealSense D435", "Intel RealSense SR305"], "pyrealsense2 2.59, Intel RealSense D435, Intel"),
         ("2.59", SourceError("--live needs libusb"), "not available: --live needs libusb"),

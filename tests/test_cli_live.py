@@ -13,8 +13,8 @@ from sequences import CAMERA, samples, truth
 from soft_camera import FPS, SoftCamera, librealsense
 
 from handopt import sources
-from handopt.cli.live import UntilStopped
 from handopt.cli.main import main
+from handopt.cli.stopping import UntilStopped
 from handopt.sources.realsense import open_camera
 
 UNIT_MM = 0.25

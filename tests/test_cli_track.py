@@ -1,9 +1,12 @@
 """`handopt track` and `handopt video`, and `handopt synth --sequence`."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from handopt import sources
 from handopt.cli.main import main
 from handopt.sources import SourceError
 from handopt.sources.base import Frame
+from handopt.track.run import Run
 
 CAMERA_ARGUMENT = "237.5,237.5,159.5,119.5"
 
@@ -66,6 +70,24 @@ def test_it_prints_frames_as_json_and_refuses_to_replace(
     again = run("track", folder, "-o", tracked[1])
     assert again.exit_code == 2
     assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_tracked_before_it_was_stopped_is_kept(
+    number: signal.Signals, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Run.take
+
+    def stopped(self: Run, frame: Frame) -> Any:
+        if frame.index == 1:
+            os.kill(os.getpid(), number)
+        return take(self, frame)
+
+    monkeypatch.setattr(Run, "take", stopped)
+    done = run("track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video")
+    assert done.exit_code == 128 + number
+    assert "Stopped after 2 frames, which are written now." in done.stderr
+    assert len((tmp_path / "out" / "track.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from handopt.backend import one_cpu_thread
 from handopt.batch.job import Job, batched
 from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.placement import keep_memory, own_device, pin_to_core
-from handopt.errors import WorkerError
+from handopt.errors import WorkerError, how_to_install
 
 CHUNK = 32  # images, at most; a few seconds of work, and a whole batch of a GPU
 CHUNKS_PER_WORKER = 4  # at least, so that all end at about the same time
@@ -150,7 +150,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
     try:
         import distributed
     except ImportError:
-        raise WorkerError("--cluster and --workers need Dask: pip install 'handopt[cluster]'") from None
+        raise WorkerError(f"--cluster and --workers need Dask: {how_to_install('cluster')}") from None
     for name in ("distributed", "distributed.client", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

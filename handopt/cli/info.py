@@ -100,7 +100,11 @@ def _realsense() -> dict[str, Any]:
 
     version = _version("pyrealsense2")
     if version is None:
-        return {"version": None, "problem": "not installed; install handopt[realsense]", "cameras": []}
+        return {
+            "version": None,
+            "problem": "not installed: pip install '.[realsense]' in handopt's source folder",
+            "cameras": [],
+        }
     try:
         return {"version": version, "problem": None, "cameras": plugged_in()}
     except (SourceError, RuntimeError) as error:

@@ -79,8 +79,8 @@ def track(source: Path | None, **options: Any) -> None:
 
     Where the hand was not found, and where the track is doubtful (a confidence below 0.5), stderr says.
 
-    The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time; what was tracked
-    is kept.
+    The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time, and 130 after
+    Ctrl-C; what was tracked is kept.
     """
     from handopt.errors import ObservationError, OutputError
     from handopt.output.trackfolder import check_free, save_track, write_video
@@ -100,7 +100,7 @@ def track(source: Path | None, **options: Any) -> None:
     rig = rig or own_rig(side, options["limits"])
     with blaming("--device", "--model"):
         run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"], fps=frames.fps)
-    error = _follow(run, frames, options)
+    error, code = _follow(run, frames, options)
     try:
         result = run.track(frames.name, frames.fps, frames.assumptions)
     except ObservationError as nothing:
@@ -115,6 +115,7 @@ def track(source: Path | None, **options: Any) -> None:
             errors.append(problem)
     _print(result, folder, options)
     _finish(result, errors, quiet=options["quiet"])
+    sys.exit(code or bool(errors or result.problems))
 
 
 def _open(source: Path | None, options: dict[str, Any]) -> "Source":
@@ -125,20 +126,24 @@ def _open(source: Path | None, options: dict[str, Any]) -> "Source":
     return live_source(asked) if source is None else open_source(source, asked)
 
 
-def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "HandoptError | None":
-    """Take the frames, with a bar on a terminal, and the rate of a camera."""
+def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[HandoptError | None, int]":
+    """Take the frames, with a bar on a terminal, and the rate of a camera.
+
+    Returns why they ended early, and the exit code of a user who had enough of them.
+    """
     from itertools import islice
 
     from tqdm import tqdm
 
-    from handopt.cli.live import UntilStopped
+    from handopt.cli.stopping import UntilStopped
     from handopt.sources.ahead import ahead
     from handopt.track.run import follow
 
-    hidden = options["quiet"] or options["live"] or not sys.stderr.isatty()
+    live, quiet = options["live"], options["quiet"]
     limit = options["frames"]
     total = limit if frames.length is None else min(frames.length, limit or frames.length)
-    rate = _Rate(sys.stderr.isatty(), shown=options["live"] and not options["quiet"])
+    rate = _Rate(sys.stderr.isatty(), shown=live and not quiet)
+    hidden = quiet or live or not sys.stderr.isatty()
     with tqdm(total=total, unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
 
         def said(frame: "Frame", found: "Found | None") -> None:
@@ -148,14 +153,13 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "HandoptEr
             bar.update()
             rate.count(found is not None)
 
-        if not options["live"]:
-            return follow(run, islice(ahead(frames), limit), said)
         with UntilStopped() as until:
-            error = follow(run, islice(until.frames(frames), limit), said)
-        rate.end()
-        if until.stopped and not options["quiet"]:
-            click.echo(f"Stopped after {until.count} frames, which are written now.", err=True)
-        return error
+            given = until.frames(frames if live else ahead(frames))
+            error = follow(run, islice(given, limit), said)
+    rate.end()
+    if until.stopped and not quiet:
+        click.echo(f"Stopped after {until.count} frames, which are written now.", err=True)
+    return error, 0 if live else until.exit_code
 
 
 class _Rate:
@@ -199,7 +203,7 @@ def _listed(parts: list[str]) -> str:
 
 
 def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> None:
-    """Say which frames are not found or doubtful; end with 1 where something is missing."""
+    """Say which frames are not found or doubtful, and what is missing."""
     from handopt.track.confidence import ranges
 
     if not quiet:
@@ -211,8 +215,6 @@ def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> No
         click.echo(f"Error: {one_line(error)}", err=True)
     if result.problems:
         click.echo(f"{len(result.problems)} of {len(result)} frames could not be read.", err=True)
-    if errors or result.problems:
-        sys.exit(1)
 
 
 def _note(sentences: Any, options: dict[str, Any]) -> None:

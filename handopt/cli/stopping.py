@@ -1,4 +1,4 @@
-"""Following a camera until Ctrl-C."""
+"""Following a hand until Ctrl-C."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class UntilStopped:
     """Ends frames at Ctrl-C or SIGTERM: at once while one is waited for, else after the one in hand.
 
-    A second Ctrl-C is an ordinary one. count: frames so far.
+    A second Ctrl-C is an ordinary one. count: frames so far. exit_code: of a command that was stopped, as a shell's.
     """
 
     def __init__(self) -> None:
-        self.stopped, self.count = False, 0
+        self.stopped, self.count, self.exit_code = False, 0, 0
         self._waiting = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -47,7 +47,8 @@ class UntilStopped:
         finally:
             self._waiting = False
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.exit_code = 128 + number
         if self._waiting or self.stopped:
             raise KeyboardInterrupt
         self.stopped = True
