@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from handopt.backend import Device, resolve_device, using
 from handopt.camera import Camera
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
-from handopt.errors import ConfigError, HandoptError, ShapeError
+from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.evidence import gather_evidence
 from handopt.explain import visible_joints
 from handopt.hand import Hand
@@ -160,6 +161,7 @@ class _Prepared:
     """An image whose hand was looked for, with what its views say of the hand, on its way to a result."""
 
     def __init__(self, given: FitInput, settings: _Settings) -> None:
+        _check_input(given)
         self.given, self.settings, self.clock = given, settings, Clock()
         config, camera = settings.config, given.camera
         self.rig = _checked_rig(given.rig, given.hand)
@@ -255,6 +257,20 @@ def _fit_together(
         searches = [image.search(hand, progress).run() for image in images]
         found = lockstep.run(searches, [image.clock for image in images])
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]
+
+
+def _check_input(given: Any) -> None:
+    """Refuse what is easily mistaken for an image or a camera."""
+    if not isinstance(given, FitInput):
+        raise ShapeError(f"images: expected handopt.FitInput, got {type(given).__name__}")
+    camera: Any = given.camera
+    if not isinstance(camera, Camera):
+        kind = type(camera).__name__
+        raise CameraError(f"camera: expected a handopt.Camera, got {kind}; handopt.load_camera makes one of a preset")
+    if hasattr(given.depth_mm, "depth_mm"):
+        raise ShapeError(f"depth_mm: expected an array, got {type(given.depth_mm).__name__}; give its .depth_mm")
+    if isinstance(given.depth_mm, str | PathLike):
+        raise ShapeError("depth_mm: expected an array, got the name of a file, which handopt.read_depth reads")
 
 
 def _checked_config(config: Config, shape: str) -> Config:

@@ -52,7 +52,7 @@ class Alternative:
     joints_mm: Floats
 
 
-@dataclass
+@dataclass(repr=False)
 class FitResult:
     """A hand fitted to one depth image; lengths in mm, in the camera frame (x right, y down, z forward) unless said.
 
@@ -117,6 +117,10 @@ class FitResult:
         """How much more the best fit of the other hand leaves unexplained; None where only one hand was tried."""
         others = [other.unexplained for other in self.alternatives if other.hand != self.hand]
         return min(others) - self.unexplained if others else None
+
+    def __repr__(self) -> str:
+        sure = f"{self.hand} hand, confidence {self.confidence:.2f}"
+        return f"<FitResult of {self.image or 'an array'}: {sure}. {self.status}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""

@@ -1,6 +1,7 @@
 """The pipeline's arguments: hints, starts, rigs, and what is refused with which error; and fits that cannot be good."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from handopt import backend
 from handopt.camera import Camera
 from handopt.config import Config
+from handopt.depth import DepthImage
 from handopt.errors import (
+    CameraError,
     ConfigError,
     DepthError,
     DeviceError,
@@ -26,6 +29,7 @@ from handopt.rig import default_rig, load_rig
 
 Floats = NDArray[np.float64]
 
+SMALL_IMAGE = DepthImage(np.ones((3, 3), np.float32), Path("a.png"), 1.0, ())
 SMALL = Camera(475.0, 475.0, 159.5, 119.5, 320, 240, "test")
 FEW = replace(QUICK, starts=4, stages=QUICK.stages[:1])
 
@@ -132,6 +136,13 @@ def start(**changes: Any) -> Start:
         ({"shape": "bones"}, ConfigError, "shape: expected one of none, scale, proportions, vertices, got 'bones'"),
         ({"hand": "left", "rig": "right"}, ConfigError, "is a right hand; use --hand right or another --model"),
         ({"hand": "right", "rig": "left"}, ConfigError, "is a left hand; use --hand left or another --model"),
+        ({"camera": "sr305"}, CameraError, "expected a handopt.Camera, got str; handopt.load_camera makes one"),
+        ({"depth_mm": "hand.png"}, ShapeError, "got the name of a file, which handopt.read_depth reads"),
+        (
+            {"depth_mm": DepthImage(np.ones((3, 3), np.float32), Path("a"), 1.0, [])},
+            ShapeError,
+            "DepthImage; give its .depth_mm",
+        ),
         ({"device": "gpu"}, DeviceError, "--device 'gpu' is not known; use auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:x"}, DeviceError, "is not known"),
         ({"camera": SMALL}, ShapeError, r"depth_mm: expected shape \(240, 320\) as in camera, got \(480, 640\)"),
@@ -148,11 +159,11 @@ def start(**changes: Any) -> Start:
 )
 def test_arguments_that_make_no_sense(arguments: dict[str, Any], error: type[HandoptError], message: str) -> None:
     one = example("open")
-    arguments = {"camera": one.camera, "device": "cpu", "config": FEW, **arguments}
+    arguments = {"depth_mm": one.depth_mm, "camera": one.camera, "device": "cpu", "config": FEW, **arguments}
     if "rig" in arguments:
         arguments["rig"] = default_rig(arguments["rig"])
     with pytest.raises(error, match=message):
-        fit(one.depth_mm, **arguments)
+        fit(**arguments)
 
 
 def test_the_gpu_is_not_replaced_by_something_else(monkeypatch: pytest.MonkeyPatch) -> None:

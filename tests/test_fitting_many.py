@@ -88,16 +88,17 @@ def test_an_image_that_cannot_be_fitted_has_its_error_and_the_others_their_resul
         return search(self, starts, expected)
 
     monkeypatch.setattr(Tournament, "search", spoilt)
-    images = [
+    images: list[Any] = [
         given("open"),
         given("open", depth_mm=np.zeros_like(example("open").depth_mm)),
         given("back", depth_mm=np.zeros((3, 4))),
         given("open", hand="auto"),
         given("left"),
+        example("open").depth_mm,
     ]
     found = list(fit_many(images, config=replace(Config(), proposals=8), device="cpu"))
     kinds = [type(each) for each in found]
-    assert kinds == [FitResult, ObservationError, ShapeError, NumericalError, FitResult]
+    assert kinds == [FitResult, ObservationError, ShapeError, NumericalError, FitResult, ShapeError]
     assert [each.image for each in found if isinstance(each, FitResult)] == ["open", "left"]
 
 

@@ -118,7 +118,7 @@ def test_without_a_camera_live_says_what_to_do(rs: Any) -> None:
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pyrealsense2", None)
     (tmp_path / "hand.bag").write_bytes(b"#ROSBAG V2.0\n")
-    with pytest.raises(SourceError, match=r"pip install 'handopt\[realsense\]'"):
+    with pytest.raises(SourceError, match=r"pip install '\.\[realsense\]'"):
         open_source(tmp_path / "hand.bag")
 
 

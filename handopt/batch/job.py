@@ -83,7 +83,8 @@ class Job:
         for prepared, result in zip(ready, results, strict=True):
             outcome = _outcome_of(prepared.task, partial(self._saved, prepared, result))
             if isinstance(result, Exception):
-                outcome = dataclasses.replace(outcome, seconds=prepared.seconds + share)
+                seconds, notes = prepared.seconds + share, prepared.frame.assumptions
+                outcome = dataclasses.replace(outcome, seconds=seconds, notes=notes)
             yield outcome
 
     def _prepared(self, task: Task) -> "Outcome | _Prepared":

@@ -13,8 +13,8 @@ def load_librealsense(what: str) -> Any:
         return _imported()
     except ImportError as error:
         raise SourceError(
-            f"{what} needs pyrealsense2, which cannot be loaded ({error}): {how_to_install('realsense')}, and if it "
-            "is libusb or libudev that is missing, the system's (apt install libusb-1.0-0 libudev1)"
+            f"{what} needs pyrealsense2, which cannot be loaded ({error}): {how_to_install('realsense')}, and if it is "
+            "libusb or libudev that is missing, the system's (apt install libusb-1.0-0 libudev1)"
         ) from error
 
 
