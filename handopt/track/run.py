@@ -37,7 +37,7 @@ WARM_UP = 15
 JUMP_MM = 14.0
 AGREES_MM = 8.0
 PATIENCE = 4
-LOOK_BACK = 12
+LOOK_BACK = 24
 """Every so many frames the way back is tried; it mostly agrees at once."""
 SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
 USUAL_SPEED = np.array([1.0] * 4 + [150.0] * 3 + [2.0] * 45)
