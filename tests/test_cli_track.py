@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -70,6 +71,15 @@ def test_it_prints_frames_as_json_and_refuses_to_replace(
     again = run("track", folder, "-o", tracked[1])
     assert again.exit_code == 2
     assert "--overwrite" in again.stderr
+
+
+def test_a_pipe_is_told_now_and_then(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handopt.cli.track.LOG_EVERY_S", 0.0)
+    options = ("--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video", "--frames", "3")
+    done = run("track", folder, "-o", tmp_path / "out", *options)
+    assert re.search(r"^1 of 3 frames, \d+\.\d a second\n2 of 3 frames, ", done.stderr, re.MULTILINE)
+    assert "3 of 3 frames" not in done.stderr
+    assert "a second" not in run("track", folder, "-o", tmp_path / "quiet", *options, "-q").stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -207,6 +217,8 @@ def test_a_pattern_takes_results_only(
         (["--fps", "0"], "--fps"),
         (["{out}", "-o", "one.mp4"], "give a folder"),
         (["{out}"], "two results would be"),
+        (["-o", "one.avi"], "only .mp4 and .gif can be written"),
+        (["-o", "one.gif", "--format", "mp4"], "one.gif is no mp4: leave out --format or name it .mp4"),
     ],
 )
 def test_videos_that_make_no_sense_are_refused(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from handopt.track.run import Run
     from handopt.track.track import Track
 
-SAID_EVERY_S = 1.0
+SAID_EVERY_S, LOG_EVERY_S = 1.0, 10.0
 RANGES_SHOWN = 12
 
 
@@ -144,6 +144,7 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
     total = limit if frames.length is None else min(frames.length, limit or frames.length)
     rate = _Rate(sys.stderr.isatty(), shown=live and not quiet)
     hidden = quiet or live or not sys.stderr.isatty()
+    log = _Log(shown=not (quiet or live or sys.stderr.isatty()))
     with tqdm(total=total, unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
 
         def said(frame: "Frame", found: "Found | None") -> None:
@@ -152,6 +153,7 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
                 click.echo(f"Error: {frame.problem}", err=True)
             bar.update()
             rate.count(found is not None)
+            log.count(total)
 
         with UntilStopped() as until:
             given = until.frames(frames if live else ahead(frames))
@@ -160,6 +162,23 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
     if until.stopped and not quiet:
         click.echo(f"Stopped after {until.count} frames, which are written now.", err=True)
     return error, 0 if live else until.exit_code
+
+
+class _Log:
+    """Says now and then in a pipe how far the track is."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown, self._frames = shown, 0
+        self._started = self._logged = time.perf_counter()
+
+    def count(self, total: int | None) -> None:
+        """A frame was taken, of so many."""
+        self._frames += 1
+        now = time.perf_counter()
+        if self._shown and now - self._logged >= LOG_EVERY_S and self._frames != total:
+            self._logged = now
+            of = "" if total is None else f" of {total}"
+            click.echo(f"{self._frames}{of} frames, {self._frames / (now - self._started):.1f} a second", err=True)
 
 
 class _Rate:

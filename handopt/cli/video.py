@@ -10,6 +10,7 @@ from handopt.cli.options import Positive, SectionedCommand, one_line, option, sh
 from handopt.errors import HandoptError
 
 PANELS = ("depth", "fit", "overlay", "residual")
+OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".apng", ".png")
 
 
 class Panels(click.ParamType):  # type: ignore[type-arg]
@@ -61,9 +62,7 @@ class Panels(click.ParamType):  # type: ignore[type-arg]
     "--format",
     "kind",
     type=click.Choice(["mp4", "gif"]),
-    default="mp4",
-    show_default=True,
-    help="What to write.",
+    help="What to write.  [default: as the name in -o ends, else mp4]",
 )
 @option(
     "Output",
@@ -128,8 +127,13 @@ def _folders(results: tuple[Path, ...], *, quiet: bool) -> list[Path]:
 
 def _places(folders: list[Path], options: dict[str, Any]) -> dict[Path, Path]:
     """The video of each result, by default beside it, as the user named it. Raises UsageError."""
-    output, ending = options["output"], f".{options['kind']}"
-    named = output is not None and output.suffix.lower() in (".mp4", ".gif") and not output.is_dir()
+    output, ending = options["output"], f".{options['kind'] or 'mp4'}"
+    suffix = "" if output is None or output.is_dir() else output.suffix.lower()
+    named = suffix in (".mp4", ".gif")
+    if suffix in OTHER_VIDEOS:
+        raise click.UsageError(f"-o {output}: only .mp4 and .gif can be written")
+    if named and options["kind"] and suffix != ending:
+        raise click.UsageError(f"-o {output} is no {options['kind']}: leave out --format or name it {ending}")
     if named and len(folders) > 1:
         raise click.UsageError(f"-o {output} is one video for {len(folders)} results: give a folder")
     places: dict[Path, Path] = {}
