@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,12 +136,10 @@ class Run:
                         return
                     continue
             worse = 0
-            self._steps[index].found = there
+            self._steps[index].found = replace(there, refitted=other is not None and other.refitted)
 
     def _filtered(self, found: Found, frame: "Frame") -> Found:
         """The pose after the causal filter; a hand found from scratch starts it afresh."""
-        from dataclasses import replace
-
         from scipy.spatial.transform import Rotation
 
         if found.refitted:
@@ -247,8 +245,6 @@ def _jumped(before: Found, now: Found) -> bool:
 
 
 def _without_depth(frame: "Frame") -> "Frame":
-    from dataclasses import replace
-
     return replace(frame, depth_mm=np.zeros((0, 0), np.float32))
 
 

@@ -35,6 +35,8 @@ KEPT = 6
 """Poses of a frame that are looked at closely."""
 COST_SHARE = 0.5
 """How much a pose's cost counts beside what it leaves unexplained, both relative to the best."""
+NEW_MARGIN = 0.05
+"""By how much a pose with a finger elsewhere than expected must explain a frame better."""
 RIVALS, DISTINCT_RAD = 3, 0.3
 """Other poses that the next frame starts from as well, and by how much they differ in an angle."""
 VELOCITY_KEPT = 0.9
@@ -249,24 +251,30 @@ class Tracker:
         pose, system = model.descend(view, worn, pose, REACH, temporal)
         best = np.argsort(to_numpy(system.cost), kind="stable")[:KEPT]
         pose, system = model.descend(view, worn, pose.select(model.rows(best)), SETTLE, temporal)
-        winner, gap = self._chosen(view, pose, system)
+        winner, gap = self._chosen(view, pose, system, None if temporal is None else starts[0])
         pose, system = model.finish(view, pose.select(model.rows([winner])), self.shape, FINISH, temporal)
         if not np.isfinite(to_numpy(system.cost)).all():
             return None
         return replace(self._judged(view, pose, system), gap=gap)
 
-    def _chosen(self, view: View, pose: Pose, system: System) -> tuple[int, float]:
-        """The pose that explains a frame best, and by how much; others are kept for the next frame."""
+    def _chosen(self, view: View, pose: Pose, system: System, ahead: Placed | None) -> tuple[int, float]:
+        """The pose that explains a frame best, and by how much; others are kept for the next frame.
+
+        ahead: what is expected; a pose with a finger elsewhere must explain the frame better by a margin.
+        """
         if len(pose) == 1:
             return 0, LARGEST_GAP
         costs = to_numpy(system.cost).astype(np.float64)
         costs = np.where(np.isfinite(costs), costs, np.inf)
         vertices, joints = self._model.meshes(pose, self.shape)
         left = np.maximum(explain(vertices, self._rig.faces, view.crop, view.grid), 1e-3)
-        order = np.argsort(left / left.min() + COST_SHARE * costs / costs.min(), kind="stable")
         angles, rotation, translation = (
             to_numpy(each).astype(np.float64) for each in (pose.angles, pose.rotation, pose.translation)
         )
+        score = left / left.min() + COST_SHARE * costs / costs.min()
+        if ahead is not None:
+            score += NEW_MARGIN * (np.abs(angles - ahead.angles_rad).max(axis=(1, 2)) > DISTINCT_RAD)
+        order = np.argsort(score, kind="stable")
         kept, gap = [int(order[0])], LARGEST_GAP
         for row in order[1:].tolist():
             if np.linalg.norm(joints[row] - joints[kept[0]], axis=1).max() > DISTINCT_MM:
