@@ -195,6 +195,14 @@ def test_no_iteration_raises_the_cost(shapes: int, dtype: type) -> None:
         assert array.dtype == (np.int32 if name == "image" else dtype), name
 
 
+def test_costs_at_the_end_need_no_derivatives() -> None:
+    problem = least_squares()
+    pose, system = levenberg(problem, poses(), APPROACH)
+    other, costs = levenberg(problem, poses(), APPROACH, linearised=False)
+    assert_same_bits(other.angles, pose.angles, "angles")
+    assert_same_bits(costs.cost, system.cost, "costs")
+
+
 def test_poses_are_left_as_they_were(problem: LeastSquares) -> None:
     pose = poses()
     levenberg(problem, pose, APPROACH)

@@ -46,10 +46,12 @@ class System:
         return sum(self.terms.values())
 
     def take(self, better: Array, other: "System") -> None:
-        """Take over the rows of another system."""
+        """Take over the rows of another system; only its terms where it has no derivatives."""
         xp = namespace_of(better)
         for name, term in self.terms.items():
             self.terms[name] = xp.where(better, other.terms[name], term)
+        if not other.hessian.size:
+            return
         self.hessian = xp.where(better[:, None, None], other.hessian, self.hessian)
         self.gradient = xp.where(better[:, None], other.gradient, self.gradient)
 
@@ -73,11 +75,13 @@ class LeastSquares:
 
     def cost(self, pose: Pose, approach: Approach, expected: Array | None = None) -> Array:
         """The cost of poses (B,) without its derivatives."""
-        return sum(self._evaluate(pose, approach, expected, derivatives=False).terms.values())
+        return self.system(pose, approach, expected, derivatives=False).cost
 
-    def system(self, pose: Pose, approach: Approach, expected: Array | None = None) -> System:
+    def system(
+        self, pose: Pose, approach: Approach, expected: Array | None = None, *, derivatives: bool = True
+    ) -> System:
         """Evaluate poses and linearise their residuals. expected: (B, 15, 3) rad, the pose prior's means."""
-        return self._evaluate(pose, approach, expected, derivatives=True)
+        return self._evaluate(pose, approach, expected, derivatives=derivatives)
 
     def _evaluate(self, pose: Pose, approach: Approach, expected: Array | None, *, derivatives: bool) -> System:
         hand, evidence, weights, xp = self.hand, self.evidence, self.config.weights, self._xp
@@ -196,11 +200,14 @@ def levenberg(
     approach: Approach,
     record: Callable[[Pose, dict[str, Array]], None] | None = None,
     expected: Array | None = None,
+    *,
+    linearised: bool = True,
 ) -> tuple[Pose, System]:
     """Run an approach's iterations; a step is taken by those hypotheses whose cost it lowers (Marquardt, 1963).
 
     record: called with the poses and their terms at the start and after every iteration.
     expected: (B, 15, 3) rad, what the pose prior expects of each hypothesis; a relaxed hand if None
+    linearised: whether the system is wanted at the last poses; else it is of those before, but for its terms
     Returns the poses and their system.
     """
     xp = namespace_of(pose.scale)
@@ -209,9 +216,9 @@ def levenberg(
     system = problem.system(pose, approach, expected)
     if record is not None:
         record(pose, dict(system.terms))
-    for _ in range(approach.iterations):
+    for left in reversed(range(approach.iterations)):
         trial = problem.moved(pose, solve_damped(system.hessian, system.gradient, damping, free))
-        found = problem.system(trial, approach, expected)
+        found = problem.system(trial, approach, expected, derivatives=linearised or left > 0)
         better = found.cost < system.cost
         for name in ("angles", "rotation", "translation", "scale", "proportions"):
             old, new = getattr(pose, name), getattr(trial, name)

@@ -134,7 +134,7 @@ class Lockstep:
             if ask.record is None:
                 cost = problem.cost(pose, ask.approach, expected)
             else:
-                pose, system = levenberg(problem, pose, ask.approach, record, expected)
+                pose, system = levenberg(problem, pose, ask.approach, record, expected, linearised=False)
                 cost = system.cost
         costs = to_numpy(cost)
         return [(part_of(pose, index, part), costs[part]) for index, part in zip(asks, parts, strict=True)]

@@ -77,7 +77,7 @@ class Tournament:
                 continue
             if stage.approach.proportions:
                 field.pose = self._with_proportions(field.pose)
-            if stage.enter:
+            if 0 < stage.enter < len(field.pose):
                 _, costs = yield Ask((self._number, number, 0), field.pose, stage.approach, field.expected)
                 field = field.select(best_rows(_finite(costs), field.images, stage.enter), self.hand)
             if stage.redraws:

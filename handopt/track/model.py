@@ -56,8 +56,8 @@ class Model:
     def descend(
         self, view: View, worn: Worn, pose: Pose, approach: Approach, temporal: Temporal | None
     ) -> tuple[Pose, System]:
-        """Fit poses to a frame."""
-        return levenberg(self.problem(view, approach, worn, temporal), pose, approach)
+        """Fit poses to a frame. The system tells their costs alone."""
+        return levenberg(self.problem(view, approach, worn, temporal), pose, approach, linearised=False)
 
     def finish(
         self, view: View, pose: Pose, shape: Shape, approach: Approach, temporal: Temporal | None
