@@ -153,14 +153,16 @@ class Tracker:
         if found is not None and found.standing < SURE:
             found = self._asked_again(depth_mm, found)
         if found is not None and not surprise and not self._doubtful(found):
-            self._patience = self._waited = 0
+            self._patience = max(self._patience - 1, 0)
             return found
         if found is not None and self._waited < self._patience:
             self._waited += 1
             return found
         again = self._better(depth_mm, found)
         if again is found:  # nothing better is to be had: ask less often
-            self._patience, self._waited = min(2 * self._patience + 1, LONGEST_PATIENCE), 0
+            self._patience, self._waited = min(2 * self._patience + 3, LONGEST_PATIENCE), 0
+        else:
+            self._patience = self._waited = 0
         return again if again is not None and again.unexplained < LOST else None
 
     def _doubtful(self, found: Found) -> bool:
