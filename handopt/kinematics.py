@@ -87,9 +87,9 @@ def _check(
     call.real("bind", bind, ("B", "J", 3, 4) if own else ("J", 3, 4))
     call.whole("parents", parents, ("J",), below="J", lowest=-1)
     call.whole("articulated", articulated, ("A",), below="J")
-    if isinstance(parents, np.ndarray) and (parents >= np.arange(len(parents))).any():
+    if call.scans(parents) and (parents >= np.arange(len(parents))).any():
         raise ShapeError("parents: expected every parent before its children")
-    if isinstance(articulated, np.ndarray) and (
+    if call.scans(articulated) and (
         len(set(articulated.tolist())) < len(articulated) or (parents[articulated] < 0).any()
     ):
         raise ShapeError("articulated: expected each joint once, and no root")

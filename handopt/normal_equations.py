@@ -117,7 +117,7 @@ def normal_equations(
     p = RIGID + moving + s
     if p > MAX_PARAMETERS:
         raise ShapeError(f"columns: expected at most {MAX_PARAMETERS} parameters, got {p}")
-    if isinstance(columns, np.ndarray):
+    if call.scans(columns):
         used = np.sort(columns, axis=None)[columns.size - moving :]
         if (columns < -1).any() or (used != np.arange(RIGID, RIGID + moving)).any():
             raise ShapeError(f"columns: expected -1, and each number from {RIGID} to {RIGID + moving - 1} once")

@@ -377,3 +377,14 @@ def test_one_thread_for_a_while() -> None:
     with backend.one_cpu_thread():
         assert backend.cpu_threads() <= 1
     assert backend.cpu_threads() == threads
+
+
+def test_values_of_known_indices_are_not_looked_at_but_their_shapes_are() -> None:
+    beyond = np.array([0, 7], np.int32)
+    call = backend.Arguments(size={"J": 3})
+    with backend.known_indices():
+        assert call.whole("rows", beyond, ("N",), below="J") is beyond
+        with pytest.raises(ShapeError, match="expected shape"):
+            call.whole("rows", beyond, (5,), below="J")
+    with pytest.raises(ShapeError, match=r"expected values in 0\.\.2, got 0\.\.7"):
+        call.whole("rows", beyond, ("N",), below="J")

@@ -127,20 +127,20 @@ class FrameResiduals(LeastSquares):
         turn = _tangent(xp, pose.rotation @ self._on(temporal.rotation).T)
         shift = pose.translation - self._on(temporal.translation_mm)
         bend = (pose.angles - self._on(temporal.angles_rad)).reshape(len(pose), -1)[:, self._angles]
-        total = 0
-        for part, offset, weight, width in (
-            (slice(0, 3), turn, temporal.rotation_weight, temporal.rotation_width),
-            (slice(3, 6), shift, temporal.translation_weight, temporal.translation_width_mm),
-            (slice(RIGID, self._count), bend, temporal.angles_weight, temporal.angles_width),
-        ):
-            robust = 1 / (1 + (offset / width) ** 2)
-            total = total + factor * weight * (offset**2 * robust).sum(axis=1)
-            if derivatives:
-                pull = factor * weight * robust**2
-                system.gradient[:, part] += pull * offset
-                diagonal = system.hessian.reshape(len(pose), -1)[:, :: system.hessian.shape[1] + 1]  # a view
-                diagonal[:, part] += pull
-        system.terms["temporal"] = total
+        offset = xp.concatenate([turn, shift, bend], axis=1)
+        counts = (3, 3, bend.shape[1])
+        weights = (temporal.rotation_weight, temporal.translation_weight, temporal.angles_weight)
+        widths = (temporal.rotation_width, temporal.translation_width_mm, temporal.angles_width)
+        weight, width = self._on(factor * np.repeat(weights, counts)), self._on(np.repeat(widths, counts))
+        robust = 1 / (1 + (offset / width) ** 2)
+        system.terms["temporal"] = (weight * offset**2 * robust).sum(axis=1)
+        if not derivatives:
+            return
+        pull = weight * robust**2
+        diagonal = system.hessian.reshape(len(pose), -1)[:, :: system.hessian.shape[1] + 1]  # a view
+        for part, own in ((slice(0, 6), slice(0, 6)), (slice(RIGID, self._count), slice(6, None))):
+            system.gradient[:, part] += (pull * offset)[:, own]
+            diagonal[:, part] += pull[:, own]
 
     def _on(self, values: Any) -> Array:
         return to_device(values, self.hand.device, self.hand.rest.dtype)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Device, one_cpu_thread, resolve_device, to_numpy, using
+from handopt.backend import Device, known_indices, one_cpu_thread, resolve_device, to_numpy, using
 from handopt.camera import Camera
 from handopt.confidence import DISTINCT_MM, LARGEST_GAP
 from handopt.config import Approach, Config
@@ -110,7 +110,7 @@ class Tracker:
         steps: how long after the frame before, in usual intervals.
         """
         self._steps = self._steps[1], steps
-        with using(self._place), one_cpu_thread():
+        with using(self._place), one_cpu_thread(), known_indices():
             found = self._follow(depth_mm)
         self._frame += 1
         if found is None:
