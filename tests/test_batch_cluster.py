@@ -111,5 +111,5 @@ def test_no_scheduler_is_an_error_that_names_the_option(tmp_path: Path, monkeypa
 
 def test_dask_is_needed_only_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(WorkerError, match=r"pip install 'handopt\[cluster\]'"):
+    with pytest.raises(WorkerError, match=r"pip install '\.\[cluster\]'"):
         list(on_cluster(NamedJob(), tasks_of(tmp_path, "a"), address=None, workers=1))

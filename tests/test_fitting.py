@@ -188,7 +188,7 @@ def test_the_crop_is_as_large_as_it_is_set() -> None:
 def test_the_chosen_row_is_the_one_that_is_told(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a hand that is tried as a right and as a left one, also where the choice falls on the second best."""
     best = example("open").fit(hand="auto", shape=shape)
-    monkeypatch.setattr("handopt.fitting.most_plausible", lambda *_: 1)
+    monkeypatch.setattr("handopt.search.most_plausible", lambda *_: 1)
     second = example("open").fit(hand="auto", shape=shape)
     assert {best.hand, second.hand} == {"right", "left"}
     assert second.terms["total"] > best.terms["total"]

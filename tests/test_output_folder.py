@@ -4,6 +4,10 @@ import csv
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -375,3 +379,15 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     assert aside.remove_stale(tmp_path) == 3, "another machine's, and those whose number another process has now"
     assert {path.name for path in tmp_path.iterdir()} == {"hand", f".handopt-{host}-x-0f.partial"}
     assert aside.remove_stale(tmp_path / "missing") == 0
+
+
+@pytest.mark.process
+def test_what_a_killed_process_left_is_removed_before_its_parent_has_noticed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        (tmp_path / f".handopt-{aside._host()}-{child.pid}-0a.partial").mkdir()
+        assert aside.remove_stale(tmp_path) == 0
+        child.kill()
+        deadline = time.monotonic() + 10
+        while aside.remove_stale(tmp_path) == 0:
+            assert time.monotonic() < deadline
+        assert child.wait() == -signal.SIGKILL

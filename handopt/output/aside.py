@@ -122,7 +122,10 @@ def _is_alive(process: int) -> bool:
         return False
     except OSError:
         return True
-    return True
+    try:  # one that has ended stays in the list until its parent has asked how
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (OSError, IndexError, UnicodeDecodeError):
+        return True
 
 
 def _host() -> str:
