@@ -65,6 +65,27 @@ class Crop:
         """Return where the grid's rows and columns lie in the camera's image: (S,) v and (S,) u, in pixels."""
         return self._coordinates(np.arange(self.size, dtype=np.float64))
 
+    def as_camera(self) -> Camera:
+        """Return the camera whose image the grid is."""
+        ax, bx, ay, by = (float(value) for value in self.coefficients[:4])
+        return Camera(ax, ay, bx, by, self.size, self.size, "crop")
+
+    def look_up(self, depth_mm: FloatImage) -> tuple[Places, Places, FloatImage]:
+        """Return rows (S,) and columns (S,) of the nearest pixels of an image (H, W), mm, and the depth (S, S) there.
+
+        Outside of the image and nearer than the cube it is 0; what lies an edge or more behind the centre is put there.
+        """
+        down, right = self.image_coordinates()
+        v, u = np.rint(down).astype(np.int64), np.rint(right).astype(np.int64)
+        height, width = depth_mm.shape
+        depth = depth_mm[np.clip(v, 0, height - 1)[:, None], np.clip(u, 0, width - 1)].astype(np.float32)
+        depth[(v < 0) | (v >= height)] = 0
+        depth[:, (u < 0) | (u >= width)] = 0
+        near, far = self.center_mm[2] - self.half_mm, self.center_mm[2] + 2 * self.half_mm
+        depth[depth < near] = 0
+        depth[depth > far] = np.float32(far)
+        return v, u, depth
+
     def mirrored(self) -> "Crop":
         """Return the crop of the same cube in the mirror image (x -> -x)."""
         x, y, z = self.center_mm

@@ -260,3 +260,26 @@ def test_half_covered_pixels_neither_grow_nor_shrink_a_silhouette() -> None:
         shifted = np.roll(mask, 1, axis=1 if across else 0)
         counts = [np.count_nonzero(resample(which, depth, one, ~one).hand) for one in (mask, shifted)]
         assert abs(counts[0] - counts[1]) <= 120
+
+
+def test_depth_is_looked_up_at_the_nearest_pixels() -> None:
+    camera = Camera(100.0, 100.0, 15.5, 11.5, 32, 24, "test")
+    crop = Crop((0.0, 0.0, 500.0), 50.0, 20, camera)
+    depth = np.full((24, 32), 500.0, np.float32)
+    depth[11, 15], depth[12, 16], depth[11, 16] = 400.0, 900.0, 510.0
+    v, u, found = crop.look_up(depth)
+    assert set(np.unique(found)) == {0.0, 500.0, 510.0, 600.0}, (
+        "nearer is nothing, farther is an edge behind the centre"
+    )
+    for row in range(20):
+        for column in range(20):
+            inside = 0 <= v[row] < 24 and 0 <= u[column] < 32
+            expected = depth[v[row], u[column]] if inside else 0.0
+            assert found[row, column] == (0.0 if expected < 450 else min(expected, 600.0))
+    far = Crop((200.0, 0.0, 500.0), 50.0, 20, camera).look_up(depth)[2]
+    assert (far == 0).all(), "beside the image"
+    seen = crop.as_camera()
+    points = np.array([[0.0, 0.0, 500.0], [49.0, -49.0, 480.0]])
+    ax, bx, ay, by = crop.coefficients[:4]
+    expected = np.stack([ax * points[:, 0] / points[:, 2] + bx, ay * points[:, 1] / points[:, 2] + by], axis=1)
+    assert np.allclose(seen.project(points), expected)

@@ -13,7 +13,7 @@ from handopt.track.model import Model
 from handopt.track.pose import Placed
 from handopt.track.redraw import BELOW_SKIN_MM, Redraw, missed
 from handopt.track.residuals import Shape
-from handopt.track.window import crop_around, crop_camera
+from handopt.track.window import crop_around
 
 RIG = default_rig("right")
 
@@ -43,7 +43,7 @@ def test_a_finger_reaches_for_what_is_missed(redraw: Redraw) -> None:
 def test_the_middle_of_a_missed_patch_is_told_in_the_wrists_frame() -> None:
     scene, hand = samples()[0].scene, samples()[0].hand
     crop = crop_around(scene.vertices, CAMERA)
-    seen = crop_camera(crop)
+    seen = crop.as_camera()
     numbers = (seen.fx, seen.fy, seen.cx, seen.cy, seen.width, seen.height)
     depth = rasterise(np.ascontiguousarray(scene.vertices[None], np.float32), RIG.faces, numbers)[0]
     placed = Placed(hand.rotation, scene.translation, hand.angles_rad)

@@ -8,7 +8,7 @@ from handopt.backend import resolve_device
 from handopt.raster import rasterise
 from handopt.rig import default_rig
 from handopt.track import window
-from handopt.track.window import SIZE_PX, View, Wrist, crop_around, crop_camera, look
+from handopt.track.window import SIZE_PX, View, Wrist, crop_around, look
 
 
 def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> View | None:
@@ -16,7 +16,7 @@ def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0,
     scene, hand = samples()[0].scene, samples()[0].hand
     vertices = scene.vertices + shift
     crop = crop_around(vertices, CAMERA)
-    seen = crop_camera(crop)
+    seen = crop.as_camera()
     faces = default_rig("right").faces
     numbers = (seen.fx, seen.fy, seen.cx, seen.cy, seen.width, seen.height)
     expected = rasterise(np.ascontiguousarray(vertices[None], np.float32), faces, numbers)[0]

@@ -155,12 +155,11 @@ def write_trace(result: "FitResult", path: Path) -> None:
     In small types but not compressed, which would take as long as all else that a folder of results has.
     """
     from handopt.rig import with_proportions
-    from handopt.track.window import looked_up
 
     rig = with_proportions(result.rig, result.proportions) if len(result.proportions) else result.rig
     middle = 0.5 * (result.joints_mm.min(axis=0) + result.joints_mm.max(axis=0))
     x, y, z = (float(value) for value in middle)
-    depth = looked_up(result.observation.depth_mm, Crop((x, y, z), TRACE_HALF_MM, TRACE_PX, result.camera))[2]
+    depth = Crop((x, y, z), TRACE_HALF_MM, TRACE_PX, result.camera).look_up(result.observation.depth_mm)[2]
     camera, trace = result.camera, result.trace
     header = {"format": "handopt.trace/1", "image": result.image, "hand": result.hand}
     arrays = {

@@ -20,7 +20,6 @@ from handopt.track.pose import Found, Placed
 from handopt.track.smooth import OneEuro
 from handopt.track.track import Track
 from handopt.track.tracker import SURE, Tracker
-from handopt.track.window import looked_up
 
 if TYPE_CHECKING:
     from handopt.sources.base import Frame, Source
@@ -258,7 +257,7 @@ def _seen(depth: Image, camera: Camera, found: Found | None, steps: list[Step]) 
         return _nothing_seen()
     x, y, z = (float(value) for value in center)
     crop = Crop((x, y, z), SHOWN_HALF_MM, SHOWN_PX, camera)
-    return np.clip(looked_up(depth, crop)[2], 0, 65535).astype(np.uint16), center
+    return np.clip(crop.look_up(depth)[2], 0, 65535).astype(np.uint16), center
 
 
 def _nothing_seen() -> "tuple[NDArray[np.uint16], Floats]":

@@ -22,7 +22,7 @@ from handopt.track.model import Model
 from handopt.track.pose import Found, Placed, leapt, rotation_vector
 from handopt.track.redraw import Redraw, missed
 from handopt.track.residuals import Shape, Temporal, learn
-from handopt.track.window import View, Wrist, crop_around, crop_camera, look
+from handopt.track.window import View, Wrist, crop_around, look
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -307,7 +307,7 @@ class Tracker:
         joints = every[0]
         surface = self._model.depth(vertices[0], view.crop)
         unexplained = float(explain(vertices, self._rig.faces, view.crop, view.grid)[0])
-        visible = visible_joints(joints, surface, crop_camera(view.crop), scale)
+        visible = visible_joints(joints, surface, view.crop.as_camera(), scale)
         placed = Placed(
             *(to_numpy(each)[0].astype(np.float64) for each in (pose.rotation, pose.translation, pose.angles))
         )

@@ -60,12 +60,6 @@ def crop_around(vertices_mm: NDArray[np.floating], camera: Camera) -> Crop:
     return Crop((float(x), float(y), float(z)), HALF_MM, SIZE_PX, camera)
 
 
-def crop_camera(crop: Crop) -> Camera:
-    """The camera that sees a crop's grid."""
-    ax, bx, ay, by = (float(value) for value in crop.coefficients[:4])
-    return Camera(ax, ay, bx, by, crop.size, crop.size, "crop")
-
-
 def look(
     depth_mm: Image,
     crop: Crop,
@@ -81,7 +75,7 @@ def look(
     Every grid pixel looks up the nearest pixel of the image. The hand is what lies near the expected silhouette and
     depth on surfaces that agree with it; the forearm is cut off where the model's skin ends.
     """
-    v, u, depth = looked_up(depth_mm, crop)
+    v, u, depth = crop.look_up(depth_mm)
     focal = float(crop.coefficients[0])
     clean = drop_flying(depth, focal)
     x, y = _lifted(clean, u, v, crop.camera)
@@ -94,20 +88,6 @@ def look(
     free = _free(depth, clean, hand, arm, inside, crop)
     grid = Grid(np.where(hand, clean, np.float32(0)), hand, free)
     return View(crop, grid, _evidence(grid, x, y, crop, points, rng, device), seen)
-
-
-def looked_up(depth_mm: Image, crop: Crop) -> tuple[NDArray[np.int64], NDArray[np.int64], Image]:
-    """Rows (S,), columns (S,) of the image and the depth (S, S) there, 0 outside of it."""
-    down, right = crop.image_coordinates()
-    v, u = np.rint(down).astype(np.int64), np.rint(right).astype(np.int64)
-    height, width = depth_mm.shape
-    depth = depth_mm[np.clip(v, 0, height - 1)[:, None], np.clip(u, 0, width - 1)].astype(np.float32)
-    depth[(v < 0) | (v >= height)] = 0
-    depth[:, (u < 0) | (u >= width)] = 0
-    near, far = crop.center_mm[2] - crop.half_mm, crop.center_mm[2] + 2 * crop.half_mm
-    depth[depth < near] = 0
-    depth[depth > far] = np.float32(far)
-    return v, u, depth
 
 
 def _lifted(depth: Image, u: NDArray[np.int64], v: NDArray[np.int64], camera: Camera) -> tuple[Image, Image]:
