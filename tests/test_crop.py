@@ -268,9 +268,7 @@ def test_depth_is_looked_up_at_the_nearest_pixels() -> None:
     depth = np.full((24, 32), 500.0, np.float32)
     depth[11, 15], depth[12, 16], depth[11, 16] = 400.0, 900.0, 510.0
     v, u, found = crop.look_up(depth)
-    assert set(np.unique(found)) == {0.0, 500.0, 510.0, 600.0}, (
-        "nearer is nothing, farther is an edge behind the centre"
-    )
+    assert set(np.unique(found)) == {0.0, 500.0, 510.0, 600.0}, "nearer is nothing, farther is cut"
     for row in range(20):
         for column in range(20):
             inside = 0 <= v[row] < 24 and 0 <= u[column] < 32
