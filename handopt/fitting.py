@@ -5,7 +5,6 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import islice
 from os import PathLike
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, resolve_device, using
+from handopt.batches import batched
 from handopt.camera import Camera
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
@@ -114,13 +114,7 @@ def fit_many(
     size = BATCH[settings.place.kind] if batch is None else batch
     if size < 1:
         raise ConfigError(f"batch: expected a number of at least 1, got {batch!r}")
-    return (result for some in _batches(images, size) for result in _fit_batch(some, settings))
-
-
-def _batches(images: Iterable[FitInput], size: int) -> Iterator[list[FitInput]]:
-    rest = iter(images)
-    while some := list(islice(rest, size)):
-        yield some
+    return (result for some in batched(images, size) for result in _fit_batch(some, settings))
 
 
 def _fit_batch(images: Sequence[FitInput], settings: "_Settings") -> list[FitResult | HandoptError]:

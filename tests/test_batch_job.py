@@ -8,8 +8,9 @@ import pytest
 from factories import fit_result
 from fit_cli import FakeFit, fake_fit, write_camera, write_depth
 
-from handopt.batch.job import Job, batched, readable
+from handopt.batch.job import Job, readable
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
+from handopt.batches import batched
 from handopt.config import Config
 from handopt.fitting import BATCH
 from handopt.output import save

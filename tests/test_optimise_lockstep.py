@@ -130,7 +130,8 @@ def test_a_clock_counts_its_own_time_and_its_share(monkeypatch: pytest.MonkeyPat
     now = 5.0  # another search is at work
     clock.resume()
     now = 7.0
-    clock.pause(0.5)
+    clock.pause()
+    clock.add(0.5)
     clock.resume()
     clock.lap("first")
     now = 8.0

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from handopt.backend import one_cpu_thread
-from handopt.batch.job import Job, batched
+from handopt.batch.job import Job
 from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.placement import keep_memory, own_device, pin_to_core
+from handopt.batches import batched
 from handopt.errors import WorkerError, how_to_install
 
 CHUNK = 32  # images, at most; a few seconds of work, and a whole batch of a GPU

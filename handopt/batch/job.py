@@ -226,12 +226,6 @@ class _Prepared:
     seconds: float
 
 
-def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Parts of a sequence, of this size but for the last."""
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
-
-
 def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
     """What the work gives, or the outcome of an image whose work raises an error."""
     started = time.perf_counter()

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-from handopt.batch.job import Job, Progress, batched
+from handopt.batch.job import Job, Progress
 from handopt.batch.outcome import Outcome, Task
 from handopt.batch.placement import usable_cores
+from handopt.batches import batched
 from handopt.output.aside import remove_stale
 
 IMAGES_PER_PROCESS = 8  # below this a process costs more to start than it saves

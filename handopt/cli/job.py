@@ -84,7 +84,9 @@ def _identity(options: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]
 
 def _check_single(images: int, options: dict[str, Any]) -> None:
     """Refuse what makes sense for a single image only."""
-    given = [f"--{name}" for name in ("mask", "box", "center") if options[name] is not None]
+    from handopt.batch.job import OF_ONE_IMAGE
+
+    given = [f"--{name}" for name in OF_ONE_IMAGE if options[name] is not None]
     if given and images > 1:
         raise click.UsageError(f"{' and '.join(given)} cannot be the same for {images} images: fit them one by one")
     if options["box"] is not None:

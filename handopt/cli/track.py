@@ -21,6 +21,7 @@ from handopt.cli.options import (
     show_traceback,
     verbosity_options,
 )
+from handopt.cli.report import LOG_EVERY_S
 from handopt.cli.rigs import load_model, own_rig
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from handopt.track.run import Run
     from handopt.track.track import Track
 
-SAID_EVERY_S, LOG_EVERY_S = 1.0, 10.0
+SAID_EVERY_S = 1.0
 RANGES_SHOWN = 12
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,9 @@ from handopt.evaluation.documents import points, read_json
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import map_keypoints
 from handopt.rig.joints import KEYPOINT_NAMES
+from handopt.track.files import FAMILY, INFO_NAME, LINES_NAME
 
 Floats = NDArray[np.float64]
-
-INFO_NAME, ARRAYS_NAME, LINES_NAME = "track.json", "track.npz", "track.jsonl"
-FORMAT: Final = "handopt.track/"
 
 
 def is_track(path: Path) -> bool:
@@ -91,7 +89,7 @@ def _arrays(file: Path) -> tuple[Floats, Floats, Floats]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))
-            if not str(header.get("format", "")).startswith(FORMAT):
+            if not str(header.get("format", "")).startswith(FAMILY):
                 raise KeyError("format")
             joints, times = arrays["joints_mm"].astype(np.float64), arrays["time_s"].astype(np.float64)
             confidence = arrays["confidence"] if "confidence" in arrays.files else np.full(len(joints), np.nan)

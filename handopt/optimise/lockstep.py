@@ -7,7 +7,7 @@ so that on the CPU an answer has the same bits whichever searches run beside it.
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ class Ask:
     expected: Array
     record: Record | None = None
 
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What is the same where two searches ask the same of their poses."""
+        return self.turn, self.approach, self.record is None, self.pose.proportions.shape[1]
+
 
 Answer = tuple[Pose, Reals]
 """The poses where they have descended to, and on the host their costs (B,)."""
@@ -57,11 +62,15 @@ class Clock:
         """Go on counting."""
         self._since = time.perf_counter()
 
-    def pause(self, share: float = 0.0) -> None:
-        """Stop counting, and add a share of what others count."""
+    def pause(self) -> None:
+        """Stop counting."""
         now = time.perf_counter()
-        self._open += now - self._since + share
+        self._open += now - self._since
         self._since = now
+
+    def add(self, seconds: float) -> None:
+        """Count a share of what was computed for several."""
+        self._open += seconds
 
     def lap(self, stage: str) -> None:
         """Book the time since the last lap."""
@@ -99,14 +108,13 @@ class Lockstep:
             go_on(index, None)
         while asked:
             first = min(asked, key=lambda index: (asked[index].turn, index))
-            served = [index for index in sorted(asked) if _together(asked[index], asked[first])]
+            served = [index for index in sorted(asked) if asked[index].kind == asked[first].kind]
             asks = {index: asked.pop(index) for index in served}
             started = time.perf_counter()
             answers = self._answer(asks)
             each = (time.perf_counter() - started) / sum(len(ask.pose) for ask in asks.values())
             for (index, ask), answer in zip(asks.items(), answers, strict=True):
-                clocks[index].resume()
-                clocks[index].pause(each * len(ask.pose))
+                clocks[index].add(each * len(ask.pose))
                 go_on(index, answer)
         return [found[index] for index in range(len(searches))]
 
@@ -144,12 +152,3 @@ class Lockstep:
             hand = self._hand.coarse(vertices) if vertices else self._hand
             self._problems[vertices] = LeastSquares(hand, self._evidence, self._config)
         return self._problems[vertices]
-
-
-def _together(one: Ask, other: Ask) -> bool:
-    """Whether two searches ask the same of their poses."""
-    if one is other:
-        return True
-    return (one.turn, one.approach, one.record is None, one.pose.proportions.shape[1:]) == (
-        *(other.turn, other.approach, other.record is None, other.pose.proportions.shape[1:]),
-    )

@@ -13,6 +13,7 @@ from handopt.camera import Camera
 from handopt.crop import Crop
 from handopt.errors import OutputError
 from handopt.output.skinned import Skinned
+from handopt.track.files import ARRAYS_NAME, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 
 TRACE_NAME = "trace.npz"
 TRACE_PX, TRACE_HALF_MM = 160, 150.0
-SOURCE_NAMES = frozenset(("track.npz", "track.json", "track.jsonl", TRACE_NAME, "result.json"))
+SOURCE_NAMES = frozenset((ARRAYS_NAME, INFO_NAME, LINES_NAME, TRACE_NAME, "result.json"))
 """Files that stand for the folder in which they lie."""
 SAMPLED, FLESH_MM = 200, 18.0
 
@@ -87,7 +88,7 @@ class Film:
         for frame in self.sampled():
             crop, joints = self.crop(frame), self.posed(frame)[1]
             flesh = FLESH_MM * crop.coefficients[0] / joints[:, 2:]
-            reach.append(float((np.abs(pixels(crop, joints) - 0.5 * (whole - 1)) + flesh).max()))
+            reach.append(float((np.abs(crop.as_camera().project(joints) - 0.5 * (whole - 1)) + flesh).max()))
         if not reach:
             return whole
         side = int(np.clip(np.ceil(2 * np.percentile(reach, 98 if self.total is None else 100)), whole // 2, whole))
@@ -140,13 +141,7 @@ class View:
 
     def pixels(self, points: Floats, size: int) -> Floats:
         """Places (N, 2) of points (N, 3) in a picture of the view of size x size pixels."""
-        return np.asarray((pixels(self.crop, points) - self._margin + 0.5) * (size / self.side))
-
-
-def pixels(crop: Crop, points: Floats) -> Floats:
-    """Places (N, 2) of points (N, 3) in a window, in its pixels."""
-    ax, bx, ay, by = crop.coefficients[:4]
-    return np.stack([ax * points[:, 0] / points[:, 2] + bx, ay * points[:, 1] / points[:, 2] + by], axis=1)
+        return np.asarray((self.crop.as_camera().project(points) - self._margin + 0.5) * (size / self.side))
 
 
 def write_trace(result: "FitResult", path: Path) -> None:
@@ -190,8 +185,6 @@ def _small(values: NDArray[Any]) -> NDArray[Any]:
 
 def load_film(folder: Path) -> Film:
     """What a folder of handopt fit or handopt track can show. Raises OutputError."""
-    from handopt.output.trackfolder import ARRAYS_NAME
-
     folder = Path(folder)
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder: give a folder that handopt fit or handopt track wrote")

@@ -10,13 +10,13 @@ from handopt.errors import HandoptError, OutputError
 from handopt.output import aside
 from handopt.output.motion import write_animation, write_bvh
 from handopt.output.skinned import Skinned
+from handopt.track.files import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.track.track import Track
 
-INFO_NAME, ARRAYS_NAME, LINES_NAME = "track.json", "track.npz", "track.jsonl"
 OUR_NAMES = frozenset((INFO_NAME, ARRAYS_NAME, LINES_NAME, "hand.glb", "hand.bvh", "track.mp4"))
-TRACK = aside.Kind("track", INFO_NAME, "handopt.track/", aside.other_than(OUR_NAMES))
+TRACK = aside.Kind("track", INFO_NAME, FAMILY, aside.other_than(OUR_NAMES))
 
 
 def check_free(folder: Path, *, overwrite: bool = False) -> None:

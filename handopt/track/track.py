@@ -11,12 +11,12 @@ from handopt.kinematics import forward_kinematics
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
 from handopt.skinning import skin
 from handopt.track.confidence import DOUBTFUL, ranges
+from handopt.track.files import FORMAT
 from handopt.track.smooth import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FORMAT = "handopt.track/1"
 LONGEST_GAP_S = 0.5
 """Gaps up to this are bridged by the smoother; in longer ones there is no hand."""
 REFERENCE_PERCENTILE = 60
