@@ -11,8 +11,9 @@ from factories import fit_result
 from PIL import Image
 from sequences import COUNT, DROPOUT, followed
 
+from handopt import atomic_folder
 from handopt.errors import ConfigError, OutputError
-from handopt.output import aside, colour
+from handopt.output import colour
 from handopt.output.curve import CurvePanel
 from handopt.output.film import Film, load_film
 from handopt.output.folder import save
@@ -62,7 +63,7 @@ def test_a_folder_is_kept_unless_it_is_a_track_to_be_replaced(folder: Path, tmp_
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(aside.FULL_DISK[0], "No space left on device")
+        raise OSError(atomic_folder.FULL_DISK[0], "No space left on device")
 
     monkeypatch.setattr("handopt.output.trackfolder.write_bvh", full)
     with pytest.raises(OutputError, match="the disk is full"):

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from factories import fit_result
 
+from handopt import atomic_folder
 from handopt.errors import OutputError
-from handopt.output import aside, result_folders, save
 from handopt.output import folder as module
+from handopt.output import result_folders, save
 from handopt.output.folder import OUR_NAMES, check_free, write_history
 from handopt.result import FitResult
 
@@ -108,7 +109,7 @@ def test_an_interruption_leaves_no_trace(
 def test_an_interrupted_clean_up_is_finished(
     result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove, calls = aside.shutil.rmtree, []
+    remove, calls = atomic_folder.shutil.rmtree, []
 
     def interrupted(path: Path, ignore_errors: bool) -> None:
         calls.append(path)
@@ -116,7 +117,7 @@ def test_an_interrupted_clean_up_is_finished(
             raise KeyboardInterrupt
         remove(path, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(aside.shutil, "rmtree", interrupted)
+    monkeypatch.setattr(atomic_folder.shutil, "rmtree", interrupted)
     monkeypatch.setattr(module, "write_overlay", failing(OSError(errno.ENOSPC, "full")))
     with pytest.raises(KeyboardInterrupt):
         save(result, tmp_path / "hand")
@@ -125,7 +126,7 @@ def test_an_interrupted_clean_up_is_finished(
 
 def test_what_cannot_be_cleaned_up_is_named(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "write_glb", failing(OSError(errno.EIO, "Input/output error")))
-    monkeypatch.setattr(aside.shutil, "rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr(atomic_folder.shutil, "rmtree", lambda path, ignore_errors: None)
     with pytest.raises(OutputError, match=r"Input/output error.*\.partial could not be removed"):
         save(result, tmp_path / "hand")
 
@@ -359,7 +360,7 @@ def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: 
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    host, dead, alive = aside._host(), 2**22 + 1, os.getppid()
+    host, dead, alive = atomic_folder._host(), 2**22 + 1, os.getppid()
     names = {
         f".handopt-{host}-{dead}-0a.partial": True,
         f".handopt-{host}-{dead}-0b.old": True,
@@ -371,23 +372,25 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     }
     for name in names:
         (tmp_path / name / "renders").mkdir(parents=True)
-    assert aside.remove_stale(tmp_path) == 2
+    assert atomic_folder.remove_stale(tmp_path) == 2
     assert {path.name for path in tmp_path.iterdir()} == {name for name, stale in names.items() if not stale}
     for name in names:
         if (tmp_path / name).is_dir():
             os.utime(tmp_path / name, (1, 1))
-    assert aside.remove_stale(tmp_path) == 3, "another machine's, and those whose number another process has now"
+    assert atomic_folder.remove_stale(tmp_path) == 3, (
+        "another machine's, and those whose number another process has now"
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"hand", f".handopt-{host}-x-0f.partial"}
-    assert aside.remove_stale(tmp_path / "missing") == 0
+    assert atomic_folder.remove_stale(tmp_path / "missing") == 0
 
 
 @pytest.mark.process
 def test_what_a_killed_process_left_is_removed_before_its_parent_has_noticed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        (tmp_path / f".handopt-{aside._host()}-{child.pid}-0a.partial").mkdir()
-        assert aside.remove_stale(tmp_path) == 0
+        (tmp_path / f".handopt-{atomic_folder._host()}-{child.pid}-0a.partial").mkdir()
+        assert atomic_folder.remove_stale(tmp_path) == 0
         child.kill()
         deadline = time.monotonic() + 10
-        while aside.remove_stale(tmp_path) == 0:
+        while atomic_folder.remove_stale(tmp_path) == 0:
             assert time.monotonic() < deadline
         assert child.wait() == -signal.SIGKILL

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
 from handopt.batch.source import Source
 from handopt.errors import HandoptError, OutputError
-from handopt.output import aside
 from handopt.output.film import TRACE_NAME
 from handopt.output.folder import RESULT, RESULT_NAME, check_free, save
 from handopt.reader import Frame, Reader
@@ -176,7 +176,7 @@ class Job:
         if self.existing == UPDATE:
             return None
         try:
-            aside.check_free(task.folder, RESULT, overwrite=False)
+            atomic_folder.check_free(task.folder, RESULT, overwrite=False)
         except OutputError as error:
             reason = str(error)
             if RESULT.holds(task.folder):

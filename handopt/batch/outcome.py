@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from handopt.atomic_folder import FULL_DISK
 from handopt.errors import one_line
-from handopt.output.aside import FULL_DISK
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 STATUSES = (DONE, FAILED, SKIPPED)

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from handopt.atomic_folder import FULL_DISK
 from handopt.batch.outcome import DONE, Outcome
 from handopt.errors import OutputError
-from handopt.output.aside import FULL_DISK
 
 SUMMARY_NAME = "summary.jsonl"
 

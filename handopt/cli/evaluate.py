@@ -84,8 +84,8 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
     The exit code is 0 if every frame of TRUTH has a prediction, 1 if some have none, 2 if nothing can be scored.
     """
     import handopt.evaluation
+    from handopt.atomic_folder import check_free
     from handopt.evaluation.report import KIND, save_evaluation, table, to_json
-    from handopt.output.aside import check_free
 
     output = options["output"]
     if output is None and options["overwrite"]:

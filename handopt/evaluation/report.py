@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from handopt import atomic_folder
 from handopt.evaluation.metrics import SHOWN_MM, THRESHOLDS_MM, TRUSTED_MM, Evaluation, frame_means, frame_worst
 from handopt.evaluation.plot import write_curve
-from handopt.output import aside
 
 FILES: Final = ("per_frame.csv", "per_joint.csv", "curve.csv", "curve.png", "summary.json")
-KIND: Final = aside.Kind("evaluation", "summary.json", "handopt.evaluation/", aside.other_than(FILES))
+KIND: Final = atomic_folder.Kind("evaluation", "summary.json", "handopt.evaluation/", atomic_folder.other_than(FILES))
 DECIMALS: Final = 4
 
 
@@ -25,8 +25,8 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, overwrite: bool = F
     folder. Raises OutputError.
     """
     folder = Path(folder)
-    aside.check_free(folder, KIND, overwrite=overwrite)
-    with aside.written_aside(folder, overwrite) as partial:
+    atomic_folder.check_free(folder, KIND, overwrite=overwrite)
+    with atomic_folder.written_aside(folder, overwrite) as partial:
         _write_csv(partial / "per_frame.csv", per_frame(evaluation))
         _write_csv(partial / "per_joint.csv", evaluation.per_joint())
         _write_csv(partial / "curve.csv", _curve_rows(evaluation))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handopt.output import aside
+from handopt import atomic_folder
 from handopt.output.film import TRACE_NAME, write_trace
 from handopt.output.mesh import write_glb, write_obj, write_ply
 from handopt.output.overlay import write_overlay
@@ -26,7 +26,7 @@ OUR_NAMES = frozenset(
         *("overlay.png", "renders", TRACE_NAME),
     )
 )
-RESULT = aside.Kind("result", RESULT_NAME, "handopt.result/", aside.other_than(OUR_NAMES))
+RESULT = atomic_folder.Kind("result", RESULT_NAME, "handopt.result/", atomic_folder.other_than(OUR_NAMES))
 
 
 def save(
@@ -51,7 +51,7 @@ def save(
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
-    with aside.written_aside(folder, overwrite) as partial:
+    with atomic_folder.written_aside(folder, overwrite) as partial:
         (partial / RESULT_NAME).write_text(result.to_json(), encoding="utf-8")
         write_glb(result, partial / "mesh.glb")
         if ply:
@@ -77,7 +77,7 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
     Worth calling before a fit, to fail early. Raises OutputError.
     """
-    aside.check_free(folder, RESULT, overwrite=overwrite)
+    atomic_folder.check_free(folder, RESULT, overwrite=overwrite)
 
 
 def write_history(result: "FitResult", path: Path) -> None:

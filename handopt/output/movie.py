@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from handopt.atomic_folder import FULL_DISK
 from handopt.errors import ConfigError, OutputError
-from handopt.output.aside import FULL_DISK
 from handopt.output.colour import Bytes
 from handopt.output.film import Film
 from handopt.output.panels import DEFAULT_PX, PANELS, Painter

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from handopt import atomic_folder
 from handopt.errors import OutputError
-from handopt.output import aside
 from handopt.output.comparison import write_comparison
 from handopt.output.folder import save, write_columns
 from handopt.output.naming import result_folders
@@ -21,7 +21,9 @@ FITS_NAME: Final = "fits"
 OUR_NAMES: Final = frozenset(
     (MEASUREMENTS_NAME, FITS_NAME, "rest.obj", "rest.ply", "history.csv", "turntable.mp4", "turntable.png")
 )
-PERSONAL: Final = aside.Kind("personal hand", MEASUREMENTS_NAME, "handopt.shape/", aside.other_than(OUR_NAMES))
+PERSONAL: Final = atomic_folder.Kind(
+    "personal hand", MEASUREMENTS_NAME, "handopt.shape/", atomic_folder.other_than(OUR_NAMES)
+)
 
 
 def folder_of(path: Path) -> Path:
@@ -40,7 +42,7 @@ def check_free(path: Path, *, overwrite: bool = False, option: str = "-o") -> No
         raise OutputError(f"{path} is in the way and is a folder: choose another name with {option}")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise OutputError(f"{path} exists and was kept: replace it with --overwrite or choose another with {option}")
-    aside.check_free(folder_of(path), PERSONAL, overwrite=overwrite, option=option)
+    atomic_folder.check_free(folder_of(path), PERSONAL, overwrite=overwrite, option=option)
 
 
 def save_shape(
@@ -64,13 +66,13 @@ def save_shape(
     folder = folder_of(path)
     partial_rig = path.with_name(f".handopt-{secrets.token_hex(6)}.partial.glb")
     try:
-        with aside.written_aside(folder, overwrite, option) as partial:
+        with atomic_folder.written_aside(folder, overwrite, option) as partial:
             _write_all(result, partial, renders=renders, video=video)
             write_rig(result.rig, partial_rig, {"measurements_mm": _lengths(result), "images": len(result.fits)})
         try:
             partial_rig.replace(path)
         except OSError as error:
-            aside.remove(folder)
+            atomic_folder.remove(folder)
             raise OutputError(
                 f"cannot write {path}: {error.strerror}; nothing was left there; choose another with {option}"
             ) from error

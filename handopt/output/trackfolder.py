@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
-from handopt.output import aside
 from handopt.output.motion import write_animation, write_bvh
 from handopt.output.skinned import Skinned
 from handopt.track.files import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from handopt.track.track import Track
 
 OUR_NAMES = frozenset((INFO_NAME, ARRAYS_NAME, LINES_NAME, "hand.glb", "hand.bvh", "track.mp4"))
-TRACK = aside.Kind("track", INFO_NAME, FAMILY, aside.other_than(OUR_NAMES))
+TRACK = atomic_folder.Kind("track", INFO_NAME, FAMILY, atomic_folder.other_than(OUR_NAMES))
 
 
 def check_free(folder: Path, *, overwrite: bool = False) -> None:
     """Refuse a place that is taken: without overwrite by anything, with it by all but a track. Raises OutputError."""
-    aside.check_free(folder, TRACK, overwrite=overwrite)
+    atomic_folder.check_free(folder, TRACK, overwrite=overwrite)
 
 
 def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: bool = False) -> Path:
@@ -33,7 +33,7 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
-    with aside.written_aside(folder, overwrite) as partial:
+    with atomic_folder.written_aside(folder, overwrite) as partial:
         header = json.dumps(track.header(), indent=2, ensure_ascii=False, allow_nan=False)
         (partial / INFO_NAME).write_text(header + "\n", encoding="utf-8")
         joints = track.joints_mm()

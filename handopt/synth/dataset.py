@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from handopt import atomic_folder
 from handopt.errors import ConfigError
-from handopt.output import aside
 from handopt.output.rigfile import write_rig
 from handopt.synth.generate import Sample, Settings, generate, true_rig
 from handopt.synth.labels import FORMAT, labels
@@ -46,7 +46,7 @@ def write_dataset(
     for level in levels:
         check_level(level)
     check_free(folder, overwrite=overwrite)
-    with aside.written_aside(folder, overwrite, OUT_OPTION) as partial:
+    with atomic_folder.written_aside(folder, overwrite, OUT_OPTION) as partial:
         for level in levels:
             (partial / level).mkdir()
             for sample, place in _samples(settings, level, count, timing):
@@ -94,9 +94,9 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
     Raises OutputError.
     """
-    aside.check_free(
+    atomic_folder.check_free(
         folder,
-        aside.Kind("synthetic images", INFO_NAME, "handopt.synth/", _foreign),
+        atomic_folder.Kind("synthetic images", INFO_NAME, "handopt.synth/", _foreign),
         overwrite=overwrite,
         option=OUT_OPTION,
     )
