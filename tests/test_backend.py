@@ -18,10 +18,10 @@ from problems import render_problem
 from problems_newton import ALL_PROBLEMS as PROBLEMS
 
 from handopt import backend
+from handopt.backend.signatures import SIGNATURES
 from handopt.errors import DeviceError, KernelError, ShapeError
 from handopt.projection import project
 from handopt.render import render_depth
-from handopt.signatures import SIGNATURES
 
 # ---------------------------------------------------------------------------------------------- devices
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handopt.assets import package_folder
+from handopt.backend.signatures import SIGNATURES
 from handopt.errors import DeviceError, KernelError, ShapeError, how_to_install
-from handopt.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
