@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, Device, namespace_of, to_device
 from handopt.config import Config
-from handopt.projection import project
-from handopt.render import render_depth
+from handopt.ops.projection import project
+from handopt.ops.splat import render_depth
 
 if TYPE_CHECKING:
     from handopt.crop import Crop, Grid

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, device_of, namespace_of, to_device, to_numpy
 from handopt.camera import Camera
 from handopt.crop import Crop, Grid
-from handopt.raster import rasterise
+from handopt.ops.rasterise import rasterise
 
 Floats = NDArray[np.floating]
 

@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from handopt.backend import Array, Device, namespace, namespace_of, to_device, to_numpy
-from handopt.kinematics import forward_kinematics, forward_kinematics_backward
-from handopt.normal_equations import angle_ancestry, angle_columns
+from handopt.ops.kinematics import forward_kinematics, forward_kinematics_backward
+from handopt.ops.normal_equations import angle_ancestry, angle_columns
+from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
 from handopt.rig import Rig
-from handopt.skinning import blend_shapes, skin, skin_backward, skin_normals
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -64,7 +64,7 @@ class Hand:
     keypoints: (21, 3) mm; keypoint_joints: (21, 1) and ones: (21, 1), with which skin moves the keypoints
     bones: (20, 2); lower, upper: (15, 3) rad; free: (15, 3), 1 where an angle may move and 0 where it is frozen
     faces: (F, 3) int32, none where only some vertices are kept
-    ancestry: (J, D) and columns: (15, 3), as in handopt.normal_equations
+    ancestry: (J, D) and columns: (15, 3), as in handopt.ops.normal_equations
     vertex_basis: (S, V, 3) and joint_basis: (S, J, 3) mm, how rest vertices and joints move with the proportions
     """
 

@@ -11,8 +11,8 @@ from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.hand import MIRROR, Hand
 from handopt.observation import Observation
+from handopt.ops.rasterise import rasterise
 from handopt.optimise.descend import Descent
-from handopt.raster import rasterise
 from handopt.surfaces import bounding_box
 
 Floats = NDArray[np.floating[Any]]

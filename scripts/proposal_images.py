@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.kinematics import forward_kinematics
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.rasterise import rasterise
+from handopt.ops.skinning import skin
 from handopt.proposals.features import HALF_MM, MIDDLE, MM_PER_PX, SIZE, centre_of, turn_to_axis
-from handopt.raster import rasterise
 from handopt.rig import Rig, default_rig, with_proportions
-from handopt.skinning import skin
 from handopt.synth.poses import LEVELS, sample_hand, sample_view
 from handopt.synth.subject import sample_subject, surface_field
 

@@ -9,16 +9,16 @@ import reference
 from numpy.typing import NDArray
 from opcheck import Arrays, Floats, Problem
 
-from handopt.closest import closest_points, closest_points_backward
-from handopt.collisions import collision, collision_backward
-from handopt.depth_term import render_depth_loss
-from handopt.kinematics import forward_kinematics, forward_kinematics_backward
-from handopt.limits import joint_limits, joint_limits_backward
-from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
-from handopt.projection import project, project_backward
-from handopt.raster import rasterise
-from handopt.render import render_depth, render_depth_backward
-from handopt.skinning import blend_shapes, skin, skin_backward, skin_normals
+from handopt.ops.closest_points import closest_points, closest_points_backward
+from handopt.ops.collision import collision, collision_backward
+from handopt.ops.image_losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
+from handopt.ops.joint_limits import joint_limits, joint_limits_backward
+from handopt.ops.kinematics import forward_kinematics, forward_kinematics_backward
+from handopt.ops.projection import project, project_backward
+from handopt.ops.rasterise import rasterise
+from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
+from handopt.ops.splat import render_depth, render_depth_backward
+from handopt.ops.splat_loss import render_depth_loss
 
 RADIUS_PX = 3.3
 SIZE_PX = 24

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from opcheck import Arrays, Floats, Problem
 from problems import PROBLEMS, closest_problem, collision_problem, random_rotations
 
-from handopt.closest import closest_points, closest_quadratic
-from handopt.collisions import collision_quadratic
-from handopt.normal_equations import (
+from handopt.ops.closest_points import closest_points, closest_quadratic
+from handopt.ops.collision import collision_quadratic
+from handopt.ops.free_space import outline, outline_quadratic
+from handopt.ops.normal_equations import (
     RIGID,
     PoseAxes,
     angle_ancestry,
@@ -22,7 +23,6 @@ from handopt.normal_equations import (
     pose_axes,
     solve_damped,
 )
-from handopt.outline import outline, outline_quadratic
 
 COLLISION_RADIUS = 18.0
 CLOSEST_SIGMA = 20.0

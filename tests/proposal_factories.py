@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.camera import Camera
-from handopt.kinematics import forward_kinematics
 from handopt.observation import Observation, observe
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.rasterise import rasterise
+from handopt.ops.skinning import skin
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.network import VERSION, Network, head_sizes
-from handopt.raster import rasterise
 from handopt.rig import default_rig
-from handopt.skinning import skin
 from handopt.synth.poses import HandSample
 
 Floats = NDArray[np.float64]

@@ -20,8 +20,8 @@ from problems_newton import ALL_PROBLEMS as PROBLEMS
 from handopt import backend
 from handopt.backend.signatures import SIGNATURES
 from handopt.errors import DeviceError, KernelError, ShapeError
-from handopt.projection import project
-from handopt.render import render_depth
+from handopt.ops.projection import project
+from handopt.ops.splat import render_depth
 
 # ---------------------------------------------------------------------------------------------- devices
 

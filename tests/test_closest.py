@@ -17,8 +17,8 @@ from opcheck import (
 from problems import closest_problem
 from problems_newton import CLOSEST_SIGMA, closest_quadratic_problem
 
-from handopt.closest import closest_points, closest_points_backward, closest_quadratic
 from handopt.errors import ShapeError
+from handopt.ops.closest_points import closest_points, closest_points_backward, closest_quadratic
 
 SINGLE = "distances of some 10 mm between float32 coordinates of 450 mm (3e-5 mm), averaged over 33 points"
 

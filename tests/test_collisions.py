@@ -21,8 +21,8 @@ from opcheck import (
 from problems import collision_branches, collision_problem, hand_bones
 from problems_newton import collision_quadratic_problem
 
-from handopt.collisions import collision, collision_backward, collision_quadratic
 from handopt.errors import ShapeError
+from handopt.ops.collision import collision, collision_backward, collision_quadratic
 
 SINGLE = "float32 differences of squares, 1e3 mm^2 with an error of 1e-7 of it each, summed over 100 overlaps"
 RADIUS = 18.0

@@ -6,10 +6,10 @@ from compare import assert_close
 from opcheck import Place, check_arguments, check_batch, check_mixed_devices, check_op
 from problems import RADIUS_PX, depth_term_problem
 
-from handopt.depth_term import render_depth_loss
 from handopt.errors import ShapeError
-from handopt.losses import depth_loss, depth_loss_backward
-from handopt.render import render_depth, render_depth_backward
+from handopt.ops.image_losses import depth_loss, depth_loss_backward
+from handopt.ops.splat import render_depth, render_depth_backward
+from handopt.ops.splat_loss import render_depth_loss
 
 SINGLE = "a float32 sum of a few hundred terms"
 CASES = [(0.0, False), (0.0, True), (0.1, False), (0.3, True)]

@@ -16,7 +16,7 @@ from handopt.config import Config
 from handopt.evidence import Evidence
 from handopt.hand import MIRROR
 from handopt.observation import Observation
-from handopt.render import render_depth
+from handopt.ops.splat import render_depth
 
 Floats = NDArray[np.float64]
 

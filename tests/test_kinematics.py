@@ -18,7 +18,7 @@ from opcheck import (
 from problems import hand_chain, kinematics_problem, random_rotations
 
 from handopt.errors import ShapeError
-from handopt.kinematics import MAX_JOINTS, forward_kinematics, forward_kinematics_backward
+from handopt.ops.kinematics import MAX_JOINTS, forward_kinematics, forward_kinematics_backward
 
 EXACT = "a few roundings of float64 coordinates of some 100 mm"
 TWIST, ABDUCTION, FLEXION = range(3)

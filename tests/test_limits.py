@@ -12,7 +12,7 @@ from opcheck import (
 )
 from problems import limits_problem
 
-from handopt.limits import joint_limits, joint_limits_backward
+from handopt.ops.joint_limits import joint_limits, joint_limits_backward
 
 SINGLE = "a float32 sum of 45 squares"
 

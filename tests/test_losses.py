@@ -14,7 +14,7 @@ from opcheck import (
 from problems import depth_loss_problem, silhouette_problem
 
 from handopt.errors import ShapeError
-from handopt.losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
+from handopt.ops.image_losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
 
 SINGLE = "a float32 sum of a few hundred terms"
 DEPTH_CASES = [(0.0, False), (0.0, True), (0.1, False), (0.3, True)]

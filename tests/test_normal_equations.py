@@ -16,7 +16,7 @@ from problems_newton import (
 )
 
 from handopt.errors import ShapeError
-from handopt.normal_equations import (
+from handopt.ops.normal_equations import (
     MAX_PARAMETERS,
     MAX_ROWS,
     RIGID,

@@ -23,14 +23,14 @@ from problems import collision_branches
 from views import CPU, WRIST_MM, make_objective, mirrored, near_poses, on_device, small_observation, true_rotation
 
 from handopt.backend import to_device
-from handopt.closest import closest_points
 from handopt.config import Config, Weights
 from handopt.errors import NumericalError
 from handopt.hand import Hand, Pose
 from handopt.objective import LENGTH_UNIT_MM, TERMS, Objective, Sharpness, total_of
 from handopt.observation import Observation
-from handopt.projection import project
-from handopt.render import render_depth
+from handopt.ops.closest_points import closest_points
+from handopt.ops.projection import project
+from handopt.ops.splat import render_depth
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

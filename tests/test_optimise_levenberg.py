@@ -21,11 +21,11 @@ from recovery import pose_rig, rotation_about, unit_vector
 from views import CPU, WRIST_MM, gather, mirrored, near_poses, on_device, small_observation, true_rotation
 
 from handopt import backend
-from handopt.closest import closest_points
 from handopt.config import Approach, Config, Weights
 from handopt.fitting import Start
 from handopt.hand import Hand, Pose
-from handopt.normal_equations import RIGID
+from handopt.ops.closest_points import closest_points
+from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import (
     MAX_RELATIVE,
     MAX_SHIFT_MM,

@@ -16,7 +16,7 @@ from opcheck import (
 from problems_newton import outline_arrays, outline_places, outline_problem, outline_quadratic_problem
 
 from handopt.errors import ShapeError
-from handopt.outline import outline, outline_quadratic
+from handopt.ops.free_space import outline, outline_quadratic
 
 SINGLE = "float32 pixels of size 10 (1e-6) in a field that rises by some 10 mm per pixel, and depths of 450 mm (3e-5)"
 

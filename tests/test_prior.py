@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from opcheck import Place
 
 from handopt.backend import Device, to_device
-from handopt.limits import joint_limits
+from handopt.ops.joint_limits import joint_limits
 from handopt.prior import PosePrior
 from handopt.rig import default_rig
 

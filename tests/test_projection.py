@@ -13,7 +13,7 @@ from opcheck import (
 )
 from problems import project_problem
 
-from handopt.projection import project, project_backward
+from handopt.ops.projection import project, project_backward
 
 SINGLE = "four roundings of float32"
 COEFFICIENTS = np.array([[200.0, 50.0, 220.0, 55.0, 0.004, -1.3]])

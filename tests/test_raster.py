@@ -9,7 +9,7 @@ from opcheck import Floats, Place, check_arguments, check_batch, check_mixed_dev
 from problems import CAMERA, rasterise_problem
 
 from handopt.errors import ShapeError
-from handopt.raster import rasterise
+from handopt.ops.rasterise import rasterise
 
 SINGLE = "some ten roundings of float32, amplified where a triangle is seen from the side"
 EXACT = "float64: another formula for the same plane"

@@ -16,7 +16,7 @@ from opcheck import (
 from problems import RADIUS_PX, render_problem
 
 from handopt.errors import ShapeError
-from handopt.render import render_depth, render_depth_backward
+from handopt.ops.splat import render_depth, render_depth_backward
 
 SINGLE = "some five roundings of float32 of numbers up to 1"
 EXACT = "float64 with the same few operations in another order"

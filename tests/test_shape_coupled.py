@@ -73,8 +73,8 @@ def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> No
     """The collision's part of the gradient by a finger's length is that of finite differences."""
     from dataclasses import replace
 
-    from handopt.collisions import collision
     from handopt.config import Weights
+    from handopt.ops.collision import collision
     from handopt.shape.coupled import free_lengths
 
     weights = Weights(depth=0, silhouette=1e-30, points=1e-30, limits=0, prior=0, size=0, proportions=0, collision=1.0)

@@ -16,7 +16,7 @@ from opcheck import (
 from problems import blend_shapes_problem, random_rotations, skin_normals_problem, skin_problem
 
 from handopt.errors import ShapeError
-from handopt.skinning import blend_shapes, skin, skin_backward, skin_normals
+from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
 
 SINGLE = "float32 sums of 4 weighted products, and of 37 points in the gradient"
 EXACT = "float64 sums in another order"

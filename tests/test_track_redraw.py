@@ -7,7 +7,7 @@ from sequences import CAMERA, samples
 from handopt.backend import resolve_device
 from handopt.config import Config
 from handopt.crop import Grid
-from handopt.raster import rasterise
+from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.track.model import Model
 from handopt.track.pose import Placed

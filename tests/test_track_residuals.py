@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from handopt.config import Config
-from handopt.normal_equations import RIGID
+from handopt.ops.normal_equations import RIGID
 from handopt.track.residuals import Shape, Temporal, _tangent, learn, without_sizes
 
 

@@ -5,7 +5,7 @@ import pytest
 from sequences import CAMERA, samples
 
 from handopt.backend import resolve_device
-from handopt.raster import rasterise
+from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.track import window
 from handopt.track.window import SIZE_PX, View, Wrist, crop_around, look

@@ -7,11 +7,11 @@ import pytest
 from compare import assert_close
 from scipy.spatial.transform import Rotation
 
-from handopt.kinematics import forward_kinematics
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.skinning import skin
 from handopt.proposals.features import HALF_MM, SIZE, encode
 from handopt.proposals.network import Network, network_of
 from handopt.rig import default_rig, with_proportions
-from handopt.skinning import skin
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 

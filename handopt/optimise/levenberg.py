@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
-from handopt.closest import closest_points, closest_quadratic
-from handopt.collisions import collision, collision_quadratic
 from handopt.config import Approach, Config
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose, exponential
-from handopt.limits import joint_limits
-from handopt.normal_equations import RIGID, normal_equations, pose_axes, solve_damped
 from handopt.objective import LENGTH_UNIT_MM, SIZE_SIGMA
+from handopt.ops.closest_points import closest_points, closest_quadratic
+from handopt.ops.collision import collision, collision_quadratic
+from handopt.ops.free_space import outline, outline_quadratic
+from handopt.ops.joint_limits import joint_limits
+from handopt.ops.normal_equations import RIGID, normal_equations, pose_axes, solve_damped
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.outline import outline, outline_quadratic
 from handopt.prior import PosePrior
 
 PROPORTION_SIGMA = 0.05

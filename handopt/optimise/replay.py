@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from handopt.backend import to_device, to_numpy
 from handopt.evidence import Evidence
 from handopt.hand import MIRROR, Hand, Pose
+from handopt.ops.projection import project
+from handopt.ops.splat import render_depth
 from handopt.optimise.descend import Descent
-from handopt.projection import project
-from handopt.render import render_depth
 from handopt.result import Trace
 
 Floats = NDArray[np.floating[Any]]

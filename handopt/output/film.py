@@ -130,7 +130,7 @@ class View:
 
     def rasterised(self, vertices: Floats, faces: Any, size: int | None = None) -> Floats:
         """Depth (size, size) of a mesh, at the pixels of the view if None."""
-        from handopt.raster import rasterise
+        from handopt.ops.rasterise import rasterise
 
         size = self.side if size is None else size
         ax, bx, ay, by = (float(value) for value in self.crop.coefficients[:4])

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.kinematics import forward_kinematics
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.skinning import skin
 from handopt.rig import Rig
-from handopt.skinning import skin
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt.camera import Camera
+from handopt.ops.rasterise import rasterise
 from handopt.output import colour
 from handopt.output.colour import RGB
-from handopt.raster import rasterise
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, to_device, to_numpy
-from handopt.collisions import collision_backward
 from handopt.config import Approach
 from handopt.hand import Hand, Pose
-from handopt.normal_equations import RIGID
 from handopt.objective import LENGTH_UNIT_MM
+from handopt.ops.collision import collision_backward
+from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import LeastSquares, System
 from handopt.shape.bones import SHAPE_NAMES
 from handopt.shape.state import Shape, shared

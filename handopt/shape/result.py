@@ -12,9 +12,9 @@ from handopt.backend import to_device, to_numpy
 from handopt.config import Approach
 from handopt.explain import explain, visible_joints
 from handopt.hand import MIRROR, Pose
-from handopt.projection import project
+from handopt.ops.projection import project
+from handopt.ops.splat import render_depth
 from handopt.quality import measure, status_of
-from handopt.render import render_depth
 from handopt.result import FitResult, Trace
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.shape.bones import BONE_NAMES, SHAPE_NAMES, SPREAD

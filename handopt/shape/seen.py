@@ -28,7 +28,7 @@ def frontal_views(
     """
     import igl
 
-    from handopt.raster import rasterise
+    from handopt.ops.rasterise import rasterise
 
     views, whole = np.zeros(len(vertices_mm[0])), faces.astype(np.int64)
     for posed, observation in zip(vertices_mm, observations, strict=True):

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.closest import closest_points, closest_quadratic
-from handopt.collisions import collision_backward
 from handopt.config import Approach
 from handopt.hand import Hand, Pose
 from handopt.objective import LENGTH_UNIT_MM
+from handopt.ops.closest_points import closest_points, closest_quadratic
+from handopt.ops.collision import collision_backward
+from handopt.ops.free_space import outline_quadratic
 from handopt.optimise.levenberg import LeastSquares
-from handopt.outline import outline_quadratic
 from handopt.shape.state import Template
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Pull:
     """What B images say of the rest vertices: loss(offsets + d) = loss + 2 gradient.d + d.H d, summed over the images.
 
     curvature: (3 V, 3 V) sparse; gradient: (3 V,); cross: (B, P, 3 V), half the mixed derivatives by the parameters of
-    each pose (as in handopt.normal_equations) and the offsets
+    each pose (as in handopt.ops.normal_equations) and the offsets
     """
 
     curvature: "csc_array"

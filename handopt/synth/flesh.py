@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.kinematics import forward_kinematics
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.skinning import skin, skin_normals
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.rig.joints import CHAINS, DIGITS
-from handopt.skinning import skin, skin_normals
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]

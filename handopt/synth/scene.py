@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from handopt.camera import Camera
 from handopt.errors import ConfigError
 from handopt.explain import visible_joints
-from handopt.kinematics import forward_kinematics
-from handopt.raster import rasterise
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.rasterise import rasterise
+from handopt.ops.skinning import skin
 from handopt.rig import Rig
-from handopt.skinning import skin
 from handopt.synth.background import Background, sample_background
 from handopt.synth.forearm import Forearm, bend_wrist, forearm_mesh
 from handopt.synth.poses import HandSample

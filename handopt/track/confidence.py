@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from handopt.confidence import sure
 from handopt.hand import exponential
-from handopt.kinematics import forward_kinematics
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.skinning import skin
 from handopt.rig import Rig, with_proportions
-from handopt.skinning import skin
 from handopt.track.pose import Found
 
 Floats = NDArray[np.float64]

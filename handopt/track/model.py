@@ -10,10 +10,10 @@ from handopt.backend import Array, Device, to_device, to_numpy
 from handopt.config import Approach, Config
 from handopt.crop import Crop
 from handopt.hand import Hand, Pose
-from handopt.normal_equations import RIGID
+from handopt.ops.normal_equations import RIGID
+from handopt.ops.rasterise import rasterise
 from handopt.optimise.levenberg import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.raster import rasterise
 from handopt.rig import Rig
 from handopt.track.pose import Placed
 from handopt.track.residuals import FrameResiduals, Shape, Temporal, without_sizes

@@ -10,8 +10,8 @@ from handopt.backend import Array, to_device
 from handopt.config import Approach, Config
 from handopt.evidence import Evidence
 from handopt.hand import Hand, Pose
-from handopt.normal_equations import RIGID
 from handopt.objective import SIZE_SIGMA
+from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import PROPORTION_SIGMA, LeastSquares, System
 
 Floats = NDArray[np.float64]

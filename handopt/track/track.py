@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.camera import Camera
-from handopt.kinematics import forward_kinematics
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.skinning import skin
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
-from handopt.skinning import skin
 from handopt.track.confidence import DOUBTFUL, ranges
 from handopt.track.files import FORMAT
 from handopt.track.smooth import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided

@@ -13,8 +13,8 @@ from handopt.errors import NumericalError, ObservationError
 from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
 from handopt.hand import Pose
-from handopt.normal_equations import RIGID
 from handopt.objective import MAX_POINTS
+from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import System
 from handopt.result import FitResult
 from handopt.rig import Rig

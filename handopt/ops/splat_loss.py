@@ -4,8 +4,8 @@ import numpy as np
 
 from handopt.backend import Arguments, Array, cpu_threads, launch, schedule
 from handopt.errors import ShapeError
-from handopt.losses import depth_loss, depth_loss_backward
-from handopt.render import render_depth, render_depth_backward
+from handopt.ops.image_losses import depth_loss, depth_loss_backward
+from handopt.ops.splat import render_depth, render_depth_backward
 
 
 def render_depth_loss(
