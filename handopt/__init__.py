@@ -13,12 +13,12 @@ from typing import Any
 
 _EXPORTS = {
     "handopt.backend": ("Device", "resolve_device", "to_device", "to_numpy"),
-    "handopt.camera": ("Camera", "load_camera"),
+    "handopt.input.camera": ("Camera", "load_camera"),
     "handopt.ops.closest_points": ("closest_points", "closest_points_backward"),
     "handopt.ops.collision": ("collision", "collision_backward"),
     "handopt.config": ("Config",),
     "handopt.crop": ("Crop",),
-    "handopt.depth": ("DepthImage", "read_depth"),
+    "handopt.input.depth": ("DepthImage", "read_depth"),
     "handopt.ops.splat_loss": ("render_depth_loss",),
     "handopt.errors": (
         "CameraError",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.errors import ShapeError
+from handopt.input.camera import Camera
 from handopt.surfaces import BoolImage, FloatImage, Places, Vector, flipped
 
 MAX_SIZE = 4096

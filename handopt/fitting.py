@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from handopt.backend import Device, resolve_device, using
 from handopt.batches import batched
-from handopt.camera import Camera
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.evidence import gather_evidence
 from handopt.explain import visible_joints
 from handopt.hand import Hand
+from handopt.input.camera import Camera
 from handopt.observation import observe
 from handopt.optimise.lockstep import Clock, Lockstep
 from handopt.quality import measure, status_of

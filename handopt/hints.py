@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handopt.camera import Camera
 from handopt.errors import CameraError, DepthError, ObservationError, ShapeError
+from handopt.input.camera import Camera
 from handopt.surfaces import BoolImage, FloatImage, Vector
 
 

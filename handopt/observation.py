@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handopt.camera import Camera
 from handopt.candidates import (
     EVEN_SCORE,
     MIN_HINTED_CM2,
@@ -20,6 +19,7 @@ from handopt.candidates import (
 from handopt.crop import Crop, Grid, resample
 from handopt.errors import ObservationError
 from handopt.hints import Hints, checked_depth, checked_hints
+from handopt.input.camera import Camera
 from handopt.palms import Palm, inscribed_palm
 from handopt.pixels import in_pixels
 from handopt.segmentation import BALL_MM, CUT_MM, Candidate

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.surfaces import (
     BoolImage,
     FloatImage,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.segmentation import Candidate
 from handopt.surfaces import STEP_MM, STEP_PER_PX, BoolImage, Box, FloatImage, Places, Window, bounding_box, drop_flying
 

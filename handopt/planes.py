@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]

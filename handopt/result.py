@@ -16,9 +16,9 @@ import numpy.typing as npt
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
     from handopt.confidence import Signs
     from handopt.crop import Crop
+    from handopt.input.camera import Camera
     from handopt.observation import Observation
     from handopt.rig import Rig
 

@@ -45,8 +45,8 @@ from handopt import (
     skin_backward,
     skin_normals,
 )
-from handopt.camera import sidecar
 from handopt.errors import HandoptError
+from handopt.input.camera import sidecar
 
 Arrays = dict[str, Any]
 Calls = dict[str, tuple[Callable[[], Any], Callable[[], Any] | None]]

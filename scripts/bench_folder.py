@@ -48,7 +48,7 @@ def in_memory(folder: Path) -> float:
     """Images a second of the fit alone."""
     from handopt.cli.inputs import find_images
     from handopt.fitting import BATCH, FitInput, fit_many
-    from handopt.reader import Reader
+    from handopt.input.reader import Reader
 
     frames = [Reader().read(path) for path in find_images([folder], recursive=True)]
     images = [FitInput(each.depth_mm, each.camera, each.hand) for each in frames]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.evaluation.motion import jitter, lag
 from handopt.fitting import fit
-from handopt.sources.base import Frame
+from handopt.input.camera import Camera
+from handopt.input.sequence.base import Frame
 from handopt.synth.generate import CAMERA, Settings
 from handopt.synth.sequence import Timing, generate_sequence
 from handopt.track.run import Run

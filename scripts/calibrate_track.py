@@ -17,9 +17,9 @@ from bench_track import Sequence, sequence
 from calibrate import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
 from scipy.optimize import minimize
 
-from handopt.camera import Camera
 from handopt.confidence import sure
-from handopt.sources.base import Frame
+from handopt.input.camera import Camera
+from handopt.input.sequence.base import Frame
 from handopt.synth.generate import CAMERA
 from handopt.track.confidence import RADIUS_WEIGHTS, signs, spread_mm2, uncertainty_mm
 from handopt.track.run import Run

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera, camera_beside
 from handopt.config import Config, Stage, VertexStage
-from handopt.depth import read_depth
 from handopt.fitting import Start, fit
+from handopt.input.camera import Camera, camera_beside
+from handopt.input.depth import read_depth
 from handopt.result import FitResult
 
 Floats = NDArray[np.float64]

@@ -8,9 +8,9 @@ import numpy as np
 import reference
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.confidence import Signs
 from handopt.crop import Crop
+from handopt.input.camera import Camera
 from handopt.observation import Observation
 from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.observation import Observation, observe
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise

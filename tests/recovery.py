@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import reference
 
-from handopt.camera import Camera
 from handopt.fitting import Start
+from handopt.input.camera import Camera
 from handopt.rig import Rig, default_rig
 
 CAMERA = Camera(475.0, 475.0, 159.5, 119.5, 320, 240, "test")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 
 Array = NDArray[np.float64]
 CAMERA = Camera(475.0, 475.0, 319.5, 239.5, 640, 480)

@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
-from handopt.sources.base import Frame
+from handopt.input.camera import Camera
+from handopt.input.sequence.base import Frame
 from handopt.synth.generate import Sample, Settings
 from handopt.synth.sequence import Timing, generate_sequence
 from handopt.track.run import Run

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handopt.sources import SourceError
-from handopt.sources.librealsense import load_librealsense
+from handopt.input.sequence import SourceError
+from handopt.input.sequence.librealsense import load_librealsense
 
 FPS = 30
 FOCAL = 470.0, 471.0

@@ -13,8 +13,8 @@ from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
 from handopt.batches import batched
 from handopt.config import Config
 from handopt.fitting import BATCH
+from handopt.input.reader import Reader
 from handopt.output import save
-from handopt.reader import Reader
 from handopt.rig import default_rig
 
 __all__ = ["fake_fit"]

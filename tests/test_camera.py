@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handopt.camera import Camera, camera_beside, load_camera, presets, sidecar, unit_of
-from handopt.depth import read_depth
 from handopt.errors import CameraError, ShapeError
+from handopt.input.camera import Camera, camera_beside, load_camera, presets, sidecar, unit_of
+from handopt.input.depth import read_depth
 
 PLAIN: dict[str, Any] = {"fx": 500.0, "fy": 510.0, "cx": 320.0, "cy": 240.0, "width": 640, "height": 480}
 

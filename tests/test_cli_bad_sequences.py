@@ -15,12 +15,12 @@ from denied import forbid
 from PIL import Image
 from sequences import followed, samples
 
-from handopt import sources
 from handopt.cli.main import main
 from handopt.errors import OutputError
+from handopt.input import sequence
+from handopt.input.sequence.base import Frame, SourceError
+from handopt.input.sequence.stacks import NumpySource
 from handopt.output.trackfolder import OUR_NAMES, save_track
-from handopt.sources.base import Frame, SourceError
-from handopt.sources.stacks import NumpySource
 
 FACTS = ("--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--fps", "30")
 

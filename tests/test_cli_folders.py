@@ -16,7 +16,7 @@ from fit_cli import FakeFit, fake_fit, fit, write_camera, write_depth
 
 from handopt.cli.main import main
 from handopt.errors import DepthError
-from handopt.reader import Reader
+from handopt.input.reader import Reader
 
 __all__ = ["fake_fit"]
 

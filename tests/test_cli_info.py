@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 import handopt.cli.info as info_module
 from handopt import backend
-from handopt.camera import presets
 from handopt.cli.main import main
-from handopt.sources import SourceError
+from handopt.input.camera import presets
+from handopt.input.sequence import SourceError
 
 
 def info(*arguments: str) -> str:
@@ -72,7 +72,7 @@ def test_realsense_cameras_are_listed(
 
     real = info_module._version
     monkeypatch.setattr(info_module, "_version", lambda name: version if name == "pyrealsense2" else real(name))
-    monkeypatch.setattr("handopt.sources.realsense.plugged_in", plugged_in)
+    monkeypatch.setattr("handopt.input.sequence.realsense.plugged_in", plugged_in)
     assert f"RealSense       {line}" in info()
 
 

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 from sequences import CAMERA, samples, truth
 from soft_camera import FPS, SoftCamera, librealsense
 
-from handopt import sources
 from handopt.cli.main import main
 from handopt.cli.stopping import UntilStopped
-from handopt.sources.realsense import open_camera
+from handopt.input import sequence
+from handopt.input.sequence.realsense import open_camera
 
 UNIT_MM = 0.25
 SHOWN, HELD = 10, 4

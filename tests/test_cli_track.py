@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from sequences import CAMERA, frames, samples
 
-from handopt import sources
 from handopt.cli.main import main
-from handopt.sources import SourceError
-from handopt.sources.base import Frame
+from handopt.input import sequence
+from handopt.input.sequence import SourceError
+from handopt.input.sequence.base import Frame
 from handopt.track.run import Run
 
 CAMERA_ARGUMENT = "237.5,237.5,159.5,119.5"

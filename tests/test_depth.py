@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from handopt.depth import DEPTH_SUFFIXES, DepthImage, is_depth_file, read_depth
 from handopt.errors import DepthError
+from handopt.input.depth import DEPTH_SUFFIXES, DepthImage, is_depth_file, read_depth
 
 HEIGHT, WIDTH = 60, 80
 

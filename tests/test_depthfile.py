@@ -18,9 +18,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from handopt import depthfile
-from handopt.depthfile import decode
 from handopt.errors import DepthError
+from handopt.input import decode
+from handopt.input.decode import decode
 
 SHAPE = (24, 32)
 SCENE = (600 + np.arange(24 * 32).reshape(SHAPE) % 97).astype(np.uint16)
@@ -341,15 +341,15 @@ def test_huge_images_are_refused_undecoded(
 
 
 def test_the_largest_image_passes_the_check() -> None:
-    depthfile.check_shape(Path("any"), (5000, 8000))
+    decode.check_shape(Path("any"), (5000, 8000))
     with pytest.raises(DepthError, match="40 million"):
-        depthfile.check_shape(Path("any"), (5000, 8001))
+        decode.check_shape(Path("any"), (5000, 8001))
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_png(tmp_path / "huge.png", SCENE)
     with path.open("r+b") as file:
-        file.truncate(depthfile.MAX_BYTES + 1)
+        file.truncate(decode.MAX_BYTES + 1)
     no_decoding(monkeypatch)
     refused(path, "512 MiB")
 

@@ -8,10 +8,10 @@ import pytest
 from label_files import INTEL, hand, pixels, write_text
 from scipy.io import savemat
 
-from handopt.camera import Camera
 from handopt.errors import LabelError
 from handopt.evaluation.mapping import ICVL, MSRA, NYU, map_keypoints
 from handopt.evaluation.text import parse, read_names, read_text
+from handopt.input.camera import Camera
 
 HANDS = np.stack([hand(), hand(40.0, -20.0, 620.0), hand(-90.0, 60.0, 410.0)])
 """Three hands (3, 21, 3) mm, not all of whose coordinates are positive."""

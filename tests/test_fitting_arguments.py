@@ -11,9 +11,7 @@ from examples import QUICK, example
 from numpy.typing import NDArray
 
 from handopt import backend
-from handopt.camera import Camera
 from handopt.config import Config
-from handopt.depth import DepthImage
 from handopt.errors import (
     CameraError,
     ConfigError,
@@ -25,6 +23,8 @@ from handopt.errors import (
     ShapeError,
 )
 from handopt.fitting import Start, fit
+from handopt.input.camera import Camera
+from handopt.input.depth import DepthImage
 from handopt.rig import default_rig, load_rig
 
 Floats = NDArray[np.float64]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scenes import ARM, BODY, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
-from handopt.camera import Camera
 from handopt.errors import CameraError, DepthError, HandoptError, ObservationError, ShapeError
+from handopt.input.camera import Camera
 from handopt.observation import Observation, observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])

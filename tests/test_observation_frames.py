@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handopt.camera import Camera
-from handopt.depth import read_depth
+from handopt.input.camera import Camera
+from handopt.input.depth import read_depth
 from handopt.observation import Observation, observe
 
 

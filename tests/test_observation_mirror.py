@@ -11,10 +11,10 @@ import pytest
 from scenes import BODY, CAMERA, HAND, OTHER, WALL, Scene, turn
 from views import gather
 
-from handopt.camera import Camera
 from handopt.config import Config
-from handopt.depth import read_depth
 from handopt.errors import ObservationError
+from handopt.input.camera import Camera
+from handopt.input.depth import read_depth
 from handopt.observation import Observation, observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])

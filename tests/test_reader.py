@@ -7,7 +7,7 @@ import pytest
 from fit_cli import CAMERA, write_camera, write_depth
 
 from handopt.errors import CameraError
-from handopt.reader import Reader
+from handopt.input.reader import Reader
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from factories import fit_result
 from shape_cases import frames, takes
 
-from handopt.camera import Camera
 from handopt.config import Config
 from handopt.errors import ObservationError, ShapeError
+from handopt.input.camera import Camera
 from handopt.result import Alternative
 from handopt.rig import default_rig
 from handopt.shape import takes as takes_module

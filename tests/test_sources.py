@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handopt.errors import CameraError, DepthError, HandoptError
-from handopt.sources import SourceError, open_source
-from handopt.sources.ahead import ahead
-from handopt.sources.base import Frame
-from handopt.sources.facts import Asked
-from handopt.sources.folder import natural
+from handopt.input.sequence import SourceError, open_source
+from handopt.input.sequence.base import Frame
+from handopt.input.sequence.folder import natural
+from handopt.input.sequence.prefetch import ahead
+from handopt.input.sequence.stream_info import Asked
 
 ASKED = Asked(camera="200,200,20,15", unit=0.5)
 SIZE = (30, 40)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from soft_camera import FPS, SoftCamera, librealsense, record
 
-from handopt.camera import Camera
 from handopt.errors import CameraError
-from handopt.sources import SourceError, open_source
-from handopt.sources.facts import Asked
-from handopt.sources.realsense import LIVE_SIZE, LiveSource, RealSenseSource, open_camera, plugged_in
+from handopt.input.camera import Camera
+from handopt.input.sequence import SourceError, open_source
+from handopt.input.sequence.realsense import LIVE_SIZE, LiveSource, RealSenseSource, open_camera, plugged_in
+from handopt.input.sequence.stream_info import Asked
 
 SMALL = (64, 48)
 

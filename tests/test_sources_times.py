@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from handopt.errors import DepthError
-from handopt.frametime import time_of
-from handopt.sources import open_source
-from handopt.sources.facts import Asked
+from handopt.input.frame_time import time_of
+from handopt.input.sequence import open_source
+from handopt.input.sequence.stream_info import Asked
 
 ASKED = Asked(camera="200,200,20,15", unit=0.5)
 RATED = Asked(camera="200,200,20,15", unit=0.5, fps=15.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scenes import CAMERA, open_hand
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.surfaces import (
     bounding_box,
     coarse_stride,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.synth.background import Background, sample_background
 from handopt.synth.scene import render_mesh
 

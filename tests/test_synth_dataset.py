@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from synth_labels import reposed
 
-from handopt.camera import Camera, sidecar
 from handopt.errors import ConfigError, OutputError
+from handopt.input.camera import Camera, sidecar
 from handopt.rig import KEYPOINT_NAMES, default_rig, load_rig
 from handopt.synth import dataset
 from handopt.synth.dataset import SUBJECT_NAME, check_free, write_dataset

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.rig import default_rig
 from handopt.synth.forearm import MAX_BEND_RAD, Forearm, bend_wrist, forearm_mesh, sample_forearm
 from handopt.synth.scene import render_mesh

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.input.camera import Camera
 from handopt.rig import default_rig
 from handopt.synth.generate import BACKGROUND_SHARE, FOREARM_SHARE, MIN_VISIBLE_JOINTS, Settings, generate
 from handopt.synth.poses import LEVELS, PALM_UPRIGHT

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.input.camera import Camera
 from handopt.synth.noise import NOISE, NoiseModel, noise_model, sense
 
 CAMERA = Camera(475.0, 475.0, 319.5, 239.5, 640, 480)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import reference
 
-from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.input.camera import Camera
 from handopt.rig import default_rig
 from handopt.synth.forearm import Forearm
 from handopt.synth.poses import sample_hand

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sequences import DROPOUT, FPS, followed, frames, truth
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
+from handopt.input.sequence.base import Frame
 from handopt.rig import default_rig
-from handopt.sources.base import Frame
 from handopt.track import confidence
 from handopt.track.confidence import ranges, signs, spread_mm2
 from handopt.track.pose import Found

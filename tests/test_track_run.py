@@ -8,8 +8,8 @@ import pytest
 from sequences import CAMERA, DROPOUT, FPS, followed, frames, samples, truth
 
 from handopt.errors import ObservationError
-from handopt.sources import SourceError, open_source
-from handopt.sources.base import Frame
+from handopt.input.sequence import SourceError, open_source
+from handopt.input.sequence.base import Frame
 from handopt.track.run import Run, follow
 from handopt.track.run import track as follow_source
 from handopt.track.track import LONGEST_GAP_S

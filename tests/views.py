@@ -8,10 +8,10 @@ from factories import PALM_FIRST, bent, posed, raster
 from numpy.typing import NDArray
 
 from handopt.backend import Device, sparse_to_device, to_device
-from handopt.camera import Camera
 from handopt.config import Config
 from handopt.evidence import Evidence, gather_evidence
 from handopt.hand import Hand, Pose
+from handopt.input.camera import Camera
 from handopt.objective import Objective
 from handopt.observation import Observation
 from handopt.rig import default_rig

@@ -14,9 +14,9 @@ from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
 from handopt.batch.source import Source
 from handopt.errors import HandoptError, OutputError
+from handopt.input.reader import Frame, Reader
 from handopt.output.film import TRACE_NAME
 from handopt.output.folder import RESULT, RESULT_NAME, check_free, save
-from handopt.reader import Frame, Reader
 from handopt.result import FitResult
 
 if TYPE_CHECKING:

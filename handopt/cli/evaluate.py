@@ -8,8 +8,8 @@ import click
 from handopt.cli.options import SectionedCommand, blaming, option, verbosity_options
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
     from handopt.evaluation import Evaluation
+    from handopt.input.camera import Camera
 
 PATH = click.Path(exists=True, path_type=Path)
 COORDINATES = click.Choice(["auto", "uvd", "xyz", "camera"])
@@ -116,7 +116,7 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
 
 def _camera(spec: str | None, labels: str | None) -> "Camera | None":
     """The camera that --camera names; numbers alone are for images of the set's size."""
-    from handopt.camera import load_camera
+    from handopt.input.camera import load_camera
 
     if spec is None:
         return None

@@ -27,7 +27,7 @@ def gather() -> dict[str, Any]:
     import platform
 
     from handopt.assets import package_folder
-    from handopt.camera import presets
+    from handopt.input.camera import presets
 
     assets = package_folder("assets")
     return {
@@ -95,8 +95,8 @@ def _devices() -> dict[str, Any]:
 
 def _realsense() -> dict[str, Any]:
     """Whether recordings can be read and --live be used, and the cameras that are plugged in."""
-    from handopt.sources import SourceError
-    from handopt.sources.realsense import plugged_in
+    from handopt.input.sequence import SourceError
+    from handopt.input.sequence.realsense import plugged_in
 
     version = _version("pyrealsense2")
     if version is None:

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from handopt.cli.options import blaming
 from handopt.errors import DepthError
-from handopt.reader import Frame, Reader
+from handopt.input.reader import Frame, Reader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ def find_images(
 def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tuple[Path, Path]]:
     if not path.is_dir():
         return [(path, path.parent)]
-    from handopt.depth import DEPTH_SUFFIXES
+    from handopt.input.depth import DEPTH_SUFFIXES
 
     found = [(image, path) for image in _depth_files(path, recursive, output)]
     if not found:
@@ -100,7 +100,7 @@ def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tupl
 
 def _depth_files(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
     """Depth files in a folder in order, those in folders below after them."""
-    from handopt.depth import is_depth_file
+    from handopt.input.depth import is_depth_file
 
     try:
         inside = sorted(folder.iterdir())
@@ -120,7 +120,7 @@ def read_mask(path: Path) -> "NDArray[np.bool_]":
     """Read a mask (H, W) from an image or .npy file, nonzero on the hand in any colour channel. Raises UsageError."""
     import numpy as np
 
-    from handopt.depthfile import decode
+    from handopt.input.decode import decode
 
     with blaming("--mask"):
         values: NDArray[Any] = decode(path, [])

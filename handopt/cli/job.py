@@ -10,7 +10,7 @@ import click
 from handopt.cli.inputs import read_mask, require_writable
 from handopt.cli.options import blaming
 from handopt.cli.rigs import load_model
-from handopt.reader import Reader
+from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
     from handopt.batch.job import Job
@@ -97,8 +97,8 @@ def _check_single(images: int, options: dict[str, Any]) -> None:
 
 def check_camera(spec: str | None) -> None:
     """Refuse a --camera that no image could use; four numbers need an image's size to make a camera."""
-    from handopt.camera import load_camera
     from handopt.errors import CameraError
+    from handopt.input.camera import load_camera
 
     if spec is None:
         return

@@ -152,7 +152,7 @@ def _all(command: Command, *options: Callable[[Command], Command]) -> Command:
 
 def _complete_camera(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of presets, and files."""
-    from handopt.camera import presets
+    from handopt.input.camera import presets
 
     names = [CompletionItem(name) for name in presets() if name.startswith(incomplete)]
     return [*names, CompletionItem(incomplete, type="file")]

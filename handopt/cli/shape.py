@@ -22,7 +22,7 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.rigs import load_model
-from handopt.reader import Reader
+from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
     from handopt.rig import Rig

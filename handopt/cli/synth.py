@@ -19,7 +19,7 @@ from handopt.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
+    from handopt.input.camera import Camera
     from handopt.rig import Rig
     from handopt.synth.generate import Settings
     from handopt.synth.poses import Level
@@ -194,8 +194,8 @@ def _settings(options: dict[str, Any]) -> "Settings":
 
 def _camera(spec: str) -> "Camera":
     """The camera of --camera; four numbers are those of the usual image size."""
-    from handopt.camera import load_camera
     from handopt.errors import CameraError
+    from handopt.input.camera import load_camera
 
     with blaming("--camera"):
         try:

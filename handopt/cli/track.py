@@ -26,7 +26,7 @@ from handopt.cli.rigs import load_model, own_rig
 
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
-    from handopt.sources import Frame, Source
+    from handopt.input.sequence import Frame, Source
     from handopt.track.pose import Found
     from handopt.track.run import Run
     from handopt.track.track import Track
@@ -120,8 +120,8 @@ def track(source: Path | None, **options: Any) -> None:
 
 
 def _open(source: Path | None, options: dict[str, Any]) -> "Source":
-    from handopt.sources import live_source, open_source
-    from handopt.sources.facts import Asked
+    from handopt.input.sequence import live_source, open_source
+    from handopt.input.sequence.stream_info import Asked
 
     asked = Asked(options["camera"], options["unit"], options["encoding"], options["fps"])
     return live_source(asked) if source is None else open_source(source, asked)
@@ -137,7 +137,7 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
     from tqdm import tqdm
 
     from handopt.cli.stopping import UntilStopped
-    from handopt.sources.ahead import ahead
+    from handopt.input.sequence.prefetch import ahead
     from handopt.track.run import follow
 
     live, quiet = options["live"], options["quiet"]

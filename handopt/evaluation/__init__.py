@@ -15,7 +15,7 @@ from handopt.evaluation.motion import motion
 from handopt.evaluation.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
+    from handopt.input.camera import Camera
 
 Floats = NDArray[np.float64]
 

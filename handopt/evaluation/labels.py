@@ -14,11 +14,11 @@ from handopt.evaluation.documents import RESULT_FORMAT, joint_names, points, rea
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
 from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
 from handopt.evaluation.text import read_names, read_text
-from handopt.frametime import time_of
+from handopt.input.frame_time import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
+    from handopt.input.camera import Camera
 
 Floats = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from handopt.evaluation.tracks import is_track, read_track
 from handopt.rig.joints import KEYPOINT_NAMES
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
+    from handopt.input.camera import Camera
 
 Floats = NDArray[np.float64]
 

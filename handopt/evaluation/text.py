@@ -25,7 +25,7 @@ from handopt.evaluation.frames import Frames, Parts, check_millimetres, parts_of
 from handopt.evaluation.mapping import ICVL, MSRA, NYU, JointSet
 
 if TYPE_CHECKING:
-    from handopt.camera import Camera
+    from handopt.input.camera import Camera
 
 Floats = NDArray[np.float64]
 
@@ -230,7 +230,7 @@ def _read_mat(path: Path) -> Table:
 
 
 def _set_camera(joint_set: JointSet, camera: "Camera | None") -> "Camera":
-    from handopt.camera import load_camera
+    from handopt.input.camera import load_camera
 
     assert joint_set.camera is not None
     return camera or load_camera(joint_set.camera)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.ops.rasterise import rasterise
 from handopt.output import colour
 from handopt.output.colour import RGB

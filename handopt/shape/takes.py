@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit_many
 from handopt.hand import MIRROR, Pose
+from handopt.input.camera import Camera
 from handopt.observation import Observation
 from handopt.result import FitResult
 from handopt.rig import Rig, with_proportions

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 
 Floats = NDArray[np.float64]
 Faces = NDArray[np.int32]

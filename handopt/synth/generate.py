@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.input.camera import Camera
 from handopt.rig import Rig, default_rig
 from handopt.synth.forearm import sample_forearm
 from handopt.synth.noise import noise_model, sense

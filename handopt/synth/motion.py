@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.synth.flesh import Body, flesh_of
 from handopt.synth.forearm import Forearm, bend_wrist, sample_forearm

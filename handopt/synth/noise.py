@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.errors import ConfigError
+from handopt.input.camera import Camera
 
 Depth = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.hand import MIRROR
+from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.track.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
 from handopt.track.pose import Found, Placed
@@ -17,7 +17,7 @@ from handopt.track.residuals import Shape
 from handopt.track.track import Track, Windows
 
 if TYPE_CHECKING:
-    from handopt.sources.base import Frame
+    from handopt.input.sequence.base import Frame
 
 Floats = NDArray[np.float64]
 

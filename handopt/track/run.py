@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import resolve_device
-from handopt.camera import Camera
 from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError
+from handopt.input.camera import Camera
 from handopt.rig import Rig, default_rig
 from handopt.track.assemble import Followed, Step, assemble, rate
 from handopt.track.pose import Found, Placed
@@ -22,7 +22,7 @@ from handopt.track.track import Track
 from handopt.track.tracker import SURE, Tracker
 
 if TYPE_CHECKING:
-    from handopt.sources.base import Frame, Source
+    from handopt.input.sequence.base import Frame, Source
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -230,7 +230,7 @@ def track(
     hand: 'right', 'left', 'auto', or None for what the source says, else right. smooth: see Run.
     Raises ObservationError where no hand was found in any frame.
     """
-    from handopt.sources.ahead import ahead
+    from handopt.input.sequence.prefetch import ahead
 
     side = hand or source.hand or (rig.side if rig is not None else "right")
     run = Run(source.camera, side, rig, smooth, device=device, seed=seed, fps=source.fps)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
+from handopt.input.camera import Camera
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, known_indices, one_cpu_thread, resolve_device, to_numpy, using
-from handopt.camera import Camera
 from handopt.confidence import DISTINCT_MM, LARGEST_GAP
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
 from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
 from handopt.hand import Pose
+from handopt.input.camera import Camera
 from handopt.objective import MAX_POINTS
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import System

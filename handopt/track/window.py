@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, to_device
-from handopt.camera import Camera
 from handopt.crop import Crop, Grid
 from handopt.evidence import NEAREST_PX, Evidence
+from handopt.input.camera import Camera
 from handopt.surfaces import drop_flying, label_surfaces
 
 Floats = NDArray[np.float64]

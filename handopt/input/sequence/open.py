@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from handopt.sources.base import Source, SourceError
-from handopt.sources.facts import Asked
+from handopt.input.sequence.base import Source, SourceError
+from handopt.input.sequence.stream_info import Asked
 
 _KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .npy or .npz stack"
 _NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -18,7 +18,7 @@ def open_source(path: Path, asked: Asked | None = None) -> Source:
     asked = asked or Asked()
     try:
         if path.is_dir():
-            from handopt.sources.folder import FolderSource
+            from handopt.input.sequence.folder import FolderSource
 
             return FolderSource(path, asked)
         if not path.exists():
@@ -31,7 +31,7 @@ def open_source(path: Path, asked: Asked | None = None) -> Source:
         raise
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
-    from handopt.sources.stacks import NumpySource, TiffSource
+    from handopt.input.sequence.stacks import NumpySource, TiffSource
 
     if not head:
         raise SourceError(f"{path}: is empty (0 bytes); copy or record it again")
@@ -40,7 +40,7 @@ def open_source(path: Path, asked: Asked | None = None) -> Source:
     if head.startswith(_TIFF):
         return TiffSource(path, asked)
     if head.startswith(_RECORDINGS):
-        from handopt.sources.realsense import open_recording
+        from handopt.input.sequence.realsense import open_recording
 
         return open_recording(path, asked)
     raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
@@ -48,6 +48,6 @@ def open_source(path: Path, asked: Asked | None = None) -> Source:
 
 def live_source(asked: Asked | None = None) -> Source:
     """The first RealSense camera that is plugged in. Raises SourceError."""
-    from handopt.sources.realsense import open_camera
+    from handopt.input.sequence.realsense import open_camera
 
     return open_camera(asked or Asked())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import DepthError
-from handopt.frametime import time_of
+from handopt.input.frame_time import time_of
 
 TIME, RATE = "time_s", "fps"
 

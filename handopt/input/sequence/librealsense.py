@@ -4,7 +4,7 @@ import ctypes
 from typing import Any
 
 from handopt.errors import how_to_install
-from handopt.sources.base import SourceError
+from handopt.input.sequence.base import SourceError
 
 
 def load_librealsense(what: str) -> Any:

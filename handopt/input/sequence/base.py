@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
 from handopt.errors import DepthError, HandoptError
+from handopt.input.camera import Camera
 
 Image = NDArray[np.float32]
 

@@ -9,13 +9,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
-from handopt.depth import single_channel
-from handopt.depthfile import check_shape
 from handopt.errors import DepthError
-from handopt.sources.base import Frame, SourceError
-from handopt.sources.facts import Asked, facts_of, has_depth
-from handopt.sources.times import times_within
+from handopt.input.camera import Camera
+from handopt.input.decode import check_shape
+from handopt.input.depth import single_channel
+from handopt.input.sequence.base import Frame, SourceError
+from handopt.input.sequence.stream_info import Asked, facts_of, has_depth
+from handopt.input.timestamps import times_within
 
 Counts = NDArray[Any]
 Stamp = tuple[int, int]

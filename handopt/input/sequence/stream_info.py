@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.camera import Sidecar, hand_of
-from handopt.depth import counts_to_mm
-from handopt.reader import Reader
-from handopt.sources.base import Facts
+from handopt.input.camera import Sidecar, hand_of
+from handopt.input.depth import counts_to_mm
+from handopt.input.reader import Reader
+from handopt.input.sequence.base import Facts
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from handopt.camera import Camera, Sidecar
+    from handopt.input.camera import Camera, Sidecar
 
 # Presets speak of a sensor's own files, which are 16-bit PNG; floating point files come in mm or metres.
 _SENSOR_SUFFIX = ".png"
@@ -38,7 +38,7 @@ class Reader:
 
     def read(self, image: Path) -> Frame:
         """Read an image, and what the options leave open from beside it. Raises DepthError, CameraError."""
-        from handopt.depth import read_depth
+        from handopt.input.depth import read_depth
 
         notes: list[str] = []
         beside = self.beside(image)
@@ -51,7 +51,7 @@ class Reader:
 
     def beside(self, image: Path) -> "Sidecar | None":
         """What the file beside an image says; a bad one does not matter where options say all. Raises CameraError."""
-        from handopt.camera import sidecar
+        from handopt.input.camera import sidecar
 
         try:
             return sidecar(image)
@@ -62,7 +62,7 @@ class Reader:
 
     def unit_of(self, image: Path, beside: "Sidecar | None", notes: list[str]) -> float | None:
         """Mm per count by --unit, the --camera file, the file beside the image or the preset; None leaves a guess."""
-        from handopt.camera import presets, unit_of
+        from handopt.input.camera import presets, unit_of
 
         if self.unit is not None:
             return self.unit
@@ -81,7 +81,7 @@ class Reader:
 
     def camera_of(self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
         """The camera by --camera or the file beside the image. Raises CameraError."""
-        from handopt.camera import load_camera
+        from handopt.input.camera import load_camera
 
         if self.camera is not None:
             camera = load_camera(self.camera, width, height)
@@ -98,7 +98,7 @@ class Reader:
 
     def _hand(self, beside: "Sidecar | None", notes: list[str]) -> str:
         """The side by --hand, the --camera file, the file beside the image or the model."""
-        from handopt.camera import hand_of
+        from handopt.input.camera import hand_of
 
         if self.hand is not None:
             return self.hand

@@ -7,13 +7,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from handopt.camera import Camera
-from handopt.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
-from handopt.depthfile import decode
 from handopt.errors import DepthError
-from handopt.sources.base import Frame, SourceError
-from handopt.sources.facts import Asked, facts_of, has_depth
-from handopt.sources.times import time_beside
+from handopt.input.camera import Camera
+from handopt.input.decode import decode
+from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
+from handopt.input.sequence.base import Frame, SourceError
+from handopt.input.sequence.stream_info import Asked, facts_of, has_depth
+from handopt.input.timestamps import time_beside
 
 
 class FolderSource:

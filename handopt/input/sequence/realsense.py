@@ -7,10 +7,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from handopt.camera import Camera, load_camera
-from handopt.sources.base import Facts, Frame, SourceError
-from handopt.sources.facts import Asked
-from handopt.sources.librealsense import load_librealsense
+from handopt.input.camera import Camera, load_camera
+from handopt.input.sequence.base import Facts, Frame, SourceError
+from handopt.input.sequence.librealsense import load_librealsense
+from handopt.input.sequence.stream_info import Asked
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.2

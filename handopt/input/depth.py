@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.depthfile import Array, decode
 from handopt.errors import DepthError
+from handopt.input.decode import Array, decode
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
 ENCODINGS = ("auto", "raw", "nyu")

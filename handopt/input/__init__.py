@@ -1,0 +1,1 @@
+"""From files and cameras to depth in millimetres: images, cameras, what lies beside them, and sequences."""
