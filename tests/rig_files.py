@@ -9,7 +9,7 @@ import numpy as np
 import pygltflib
 
 from handopt.assets import asset
-from handopt.gltf import read_skinned_mesh
+from handopt.rig.gltf import read_skinned_mesh
 
 _COMPONENTS = {"float32": 5126, "uint8": 5121, "uint16": 5123, "uint32": 5125}
 

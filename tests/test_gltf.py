@@ -13,7 +13,7 @@ from rig_files import HandFile
 
 from handopt.assets import asset
 from handopt.errors import RigError
-from handopt.gltf import read_skinned_mesh
+from handopt.rig.gltf import read_skinned_mesh
 
 
 def repack(document: dict[str, Any], binary: bytes) -> bytes:
@@ -196,6 +196,6 @@ def test_two_skins_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handopt.gltf.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("handopt.rig.gltf.MAX_FILE_BYTES", 1000)
     with pytest.raises(RigError, match="bytes are too many"):
         read_skinned_mesh(asset("hands/right.glb"))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from handopt.assets import asset
 from handopt.errors import RigError
-from handopt.gltf import SkinnedMesh, read_skinned_mesh
 from handopt.rig.extras import limits_of, personal
+from handopt.rig.gltf import SkinnedMesh, read_skinned_mesh
 from handopt.rig.joints import (
     CANONICAL,
     DIGITS,
