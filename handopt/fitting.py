@@ -18,7 +18,7 @@ from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.evidence import gather_evidence
 from handopt.explain import visible_joints
-from handopt.hand import Hand
+from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.observation import observe
 from handopt.optimise.lockstep import Clock, Lockstep

@@ -10,7 +10,7 @@ from handopt.backend import Array, namespace, to_numpy
 from handopt.config import Config
 from handopt.errors import NumericalError
 from handopt.evidence import Evidence
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.ops.closest_points import closest_points, closest_points_backward
 from handopt.ops.collision import collision, collision_backward
 from handopt.ops.image_losses import depth_loss, silhouette_loss, silhouette_loss_backward

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.backend import to_device, to_numpy
 from handopt.evidence import Evidence
 from handopt.explain import explain
-from handopt.hand import MIRROR, Hand
+from handopt.hand_model import MIRROR, Hand
 from handopt.observation import Observation
 from handopt.ops.rasterise import rasterise
 from handopt.optimise.descend import Descent

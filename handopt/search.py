@@ -13,7 +13,7 @@ from handopt.crop import Crop
 from handopt.errors import ShapeError
 from handopt.evidence import Evidence
 from handopt.explain import explain
-from handopt.hand import MIRROR, Hand, Pose
+from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.objective import Objective
 from handopt.observation import Observation
 from handopt.optimise.descend import descend, prune, refine_vertices

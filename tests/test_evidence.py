@@ -14,7 +14,7 @@ from views import CPU, gather, mirrored, small_observation
 from handopt.backend import device_of
 from handopt.config import Config
 from handopt.evidence import Evidence
-from handopt.hand import MIRROR
+from handopt.hand_model import MIRROR
 from handopt.observation import Observation
 from handopt.ops.splat import render_depth
 

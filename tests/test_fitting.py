@@ -18,7 +18,7 @@ from views import mirrored
 from handopt import backend
 from handopt.config import Config, Stage, Steps, VertexStage
 from handopt.fitting import Start, fit
-from handopt.hand import MIRROR
+from handopt.hand_model import MIRROR
 from handopt.objective import TERMS
 from handopt.observation import observe
 from handopt.optimise.levenberg import TERMS as LEAST_SQUARES_TERMS

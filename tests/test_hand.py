@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from views import CPU, near_poses, on_device
 
 from handopt.backend import device_of, to_device
-from handopt.hand import MIRROR, Hand, Pose, exponential
+from handopt.hand_model import MIRROR, Hand, Pose, exponential
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
 
 Floats = NDArray[np.float64]

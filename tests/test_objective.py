@@ -25,7 +25,7 @@ from views import CPU, WRIST_MM, make_objective, mirrored, near_poses, on_device
 from handopt.backend import to_device
 from handopt.config import Config, Weights
 from handopt.errors import NumericalError
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.objective import LENGTH_UNIT_MM, TERMS, Objective, Sharpness, total_of
 from handopt.observation import Observation
 from handopt.ops.closest_points import closest_points

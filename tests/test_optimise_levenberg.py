@@ -23,7 +23,7 @@ from views import CPU, WRIST_MM, gather, mirrored, near_poses, on_device, small_
 from handopt import backend
 from handopt.config import Approach, Config, Weights
 from handopt.fitting import Start
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.ops.closest_points import closest_points
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import (

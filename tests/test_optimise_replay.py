@@ -11,7 +11,7 @@ from valley import settings, stage
 from views import make_objective, mirrored, near_poses, small_observation
 
 from handopt.config import VertexStage
-from handopt.hand import MIRROR
+from handopt.hand_model import MIRROR
 from handopt.objective import Objective
 from handopt.optimise.descend import Descent, descend, refine_vertices
 from handopt.optimise.replay import Winner

@@ -9,7 +9,7 @@ from views import near_poses, on_device
 
 from handopt.backend import to_device
 from handopt.config import Steps
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.objective import Gradient
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE, SOLVERS, Adam, Momentum, Solver
 

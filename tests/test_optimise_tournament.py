@@ -15,7 +15,7 @@ from handopt.errors import HandoptError, NumericalError
 from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.fitting import Start, fit
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.optimise.descend import Descent
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.optimise.lockstep import Clock, Lockstep

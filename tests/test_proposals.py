@@ -12,7 +12,7 @@ from proposal_factories import as_arrays, random_network, random_weights
 from proposal_images import EMPTY, UNIT_MM, render_images, sample_poses
 
 from handopt.errors import HandoptError, ShapeError
-from handopt.hand import MIRROR
+from handopt.hand_model import MIRROR
 from handopt.observation import observe
 from handopt.proposals import Bank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank

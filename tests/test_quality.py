@@ -9,7 +9,7 @@ from factories import bent, posed
 from numpy.typing import NDArray
 from views import CAMERA, CPU, WRIST_MM, mirrored, near_poses, small_observation, true_rotation
 
-from handopt.hand import MIRROR, Hand, Pose
+from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.observation import Observation
 from handopt.optimise.descend import Descent
 from handopt.quality import GOOD_MEAN_MM, GOOD_MEDIAN_MM, GOOD_OVERLAP, Quality, measure, most_plausible, status_of

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.shape.history import History
 
 

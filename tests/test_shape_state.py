@@ -5,7 +5,7 @@ from compare import assert_close
 from factories import bent
 from shape_cases import CPU, smooth_offsets, template
 
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.rig import default_rig
 from handopt.shape.bones import SHAPE_NAMES
 from handopt.shape.state import Shape, shared

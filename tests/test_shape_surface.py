@@ -8,7 +8,7 @@ from compare import assert_close
 from shape_cases import APPROACH, evidence, smooth_offsets, start, template
 
 from handopt.config import Config, Weights
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.optimise.levenberg import LeastSquares
 from handopt.shape.state import shared
 from handopt.shape.surface import Pull, pose_motion, pull_of

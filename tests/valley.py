@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from views import CPU
 
 from handopt.config import Config, Stage, Steps
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.objective import Gradient, total_of
 from handopt.optimise.descend import Descent
 

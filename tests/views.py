@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from handopt.backend import Device, sparse_to_device, to_device
 from handopt.config import Config
 from handopt.evidence import Evidence, gather_evidence
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
 from handopt.objective import Objective
 from handopt.observation import Observation

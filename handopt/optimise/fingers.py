@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.objective import Objective, Sharpness, total_of
 
 Floats = NDArray[np.float64]

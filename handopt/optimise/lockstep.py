@@ -16,7 +16,7 @@ from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
 from handopt.config import Approach, Config
 from handopt.errors import HandoptError
 from handopt.evidence import Evidence
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.optimise.levenberg import LeastSquares, levenberg
 
 Reals = NDArray[np.floating]

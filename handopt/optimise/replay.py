@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.evidence import Evidence
-from handopt.hand import MIRROR, Hand, Pose
+from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.optimise.descend import Descent

@@ -4,7 +4,7 @@ from typing import Any
 
 from handopt.backend import Array, namespace_of
 from handopt.config import Steps
-from handopt.hand import Pose, exponential
+from handopt.hand_model import Pose, exponential
 from handopt.objective import Gradient
 
 MIN_SCALE, MAX_SCALE = 0.6, 1.6

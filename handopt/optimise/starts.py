@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
 from handopt.evidence import Evidence
-from handopt.hand import Hand, Pose, exponential
+from handopt.hand_model import Hand, Pose, exponential
 from handopt.observation import Observation
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig

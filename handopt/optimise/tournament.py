@@ -11,7 +11,7 @@ from handopt.config import Config, Round
 from handopt.errors import NumericalError
 from handopt.evidence import Evidence
 from handopt.explain import explain
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.optimise.descend import Descent, Step, best_rows
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.optimise.lockstep import Ask, Reals, Search

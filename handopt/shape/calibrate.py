@@ -14,7 +14,7 @@ from handopt.config import Approach, Config
 from handopt.errors import ObservationError
 from handopt.evidence import Evidence, gather_evidence
 from handopt.explain import explain
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.optimise.levenberg import LeastSquares, levenberg
 from handopt.rig import Rig, default_rig
 from handopt.shape.bones import BONE_NAMES

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, namespace_of, to_device
-from handopt.hand import Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.rig import Rig
 from handopt.shape.bones import shape_basis
 from handopt.shape.guard import Guard

@@ -11,7 +11,7 @@ from handopt.config import Config
 from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit_many
-from handopt.hand import MIRROR, Pose
+from handopt.hand_model import MIRROR, Pose
 from handopt.input.camera import Camera
 from handopt.observation import Observation
 from handopt.result import FitResult

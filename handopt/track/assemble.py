@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.hand import MIRROR
+from handopt.hand_model import MIRROR
 from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.track.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from handopt.confidence import sure
-from handopt.hand import exponential
+from handopt.hand_model import exponential
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import Rig, with_proportions

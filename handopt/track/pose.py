@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.confidence import LARGEST_GAP
-from handopt.hand import exponential
+from handopt.hand_model import exponential
 from handopt.track.residuals import Shape
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
 from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
-from handopt.hand import Pose
+from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.objective import MAX_POINTS
 from handopt.ops.normal_equations import RIGID
