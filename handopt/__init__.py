@@ -41,7 +41,7 @@ _EXPORTS = {
     "handopt.ops.kinematics": ("forward_kinematics", "forward_kinematics_backward"),
     "handopt.ops.joint_limits": ("joint_limits", "joint_limits_backward"),
     "handopt.ops.image_losses": ("depth_loss", "depth_loss_backward", "silhouette_loss", "silhouette_loss_backward"),
-    "handopt.observation": ("Observation", "observe"),
+    "handopt.observation.observe": ("Observation", "observe"),
     "handopt.output.folder": ("save",),
     "handopt.output.personal": ("save_shape",),
     "handopt.output.rigfile": ("write_rig",),

@@ -14,7 +14,7 @@ from handopt.ops.splat import render_depth
 
 if TYPE_CHECKING:
     from handopt.crop import Crop, Grid
-    from handopt.observation import Observation
+    from handopt.observation.observe import Observation
 
 Floats = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from handopt.evidence import gather_evidence
 from handopt.explain import visible_joints
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
-from handopt.observation import observe
+from handopt.observation.observe import observe
 from handopt.optimise.lockstep import Clock, Lockstep
 from handopt.quality import measure, status_of
 from handopt.result import FitResult

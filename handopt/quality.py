@@ -10,7 +10,7 @@ from handopt.backend import to_device, to_numpy
 from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.hand_model import MIRROR, Hand
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.ops.rasterise import rasterise
 from handopt.optimise.descend import Descent
 from handopt.surfaces import bounding_box

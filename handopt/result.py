@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from handopt.confidence import Signs
     from handopt.crop import Crop
     from handopt.input.camera import Camera
-    from handopt.observation import Observation
+    from handopt.observation.observe import Observation
     from handopt.rig import Rig
 
 FORMAT = "handopt.result/1"

@@ -15,7 +15,7 @@ from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.objective import Objective
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.optimise.descend import descend, prune, refine_vertices
 from handopt.optimise.levenberg import LeastSquares
 from handopt.optimise.lockstep import Clock, Search

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from handopt.confidence import Signs
 from handopt.crop import Crop
 from handopt.input.camera import Camera
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig
 

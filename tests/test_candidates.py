@@ -7,7 +7,7 @@ from scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 from handopt.candidates import EVEN_SCORE, SURE_SCORE, find_hands, rivals_of
 from handopt.errors import ObservationError
 from handopt.hints import Hints
-from handopt.observation import observe
+from handopt.observation.observe import observe
 from handopt.segmentation import Candidate
 from handopt.surfaces import take_apart, thinned, thinned_camera
 

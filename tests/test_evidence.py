@@ -15,7 +15,7 @@ from handopt.backend import device_of
 from handopt.config import Config
 from handopt.evidence import Evidence
 from handopt.hand_model import MIRROR
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.ops.splat import render_depth
 
 Floats = NDArray[np.float64]

@@ -20,7 +20,7 @@ from handopt.config import Config, Stage, Steps, VertexStage
 from handopt.fitting import Start, fit
 from handopt.hand_model import MIRROR
 from handopt.objective import TERMS
-from handopt.observation import observe
+from handopt.observation.observe import observe
 from handopt.optimise.levenberg import TERMS as LEAST_SQUARES_TERMS
 from handopt.quality import measure
 from handopt.result import FitResult, schema

@@ -8,7 +8,7 @@ from scenes import ARM, BODY, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
 from handopt.errors import CameraError, DepthError, HandoptError, ObservationError, ShapeError
 from handopt.input.camera import Camera
-from handopt.observation import Observation, observe
+from handopt.observation.observe import Observation, observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 FIST = (0.1, 0.9, 0.9, 0.9, 0.9)

@@ -12,7 +12,7 @@ import pytest
 from scenes import ARM, BODY, CAMERA, HAND, OTHER, WALL, Scene, turn
 
 from handopt.errors import ObservationError
-from handopt.observation import Observation, observe
+from handopt.observation.observe import Observation, observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 FIST = (0.1, 0.9, 0.9, 0.9, 0.9)

@@ -9,7 +9,7 @@ import pytest
 
 from handopt.input.camera import Camera
 from handopt.input.depth import read_depth
-from handopt.observation import Observation, observe
+from handopt.observation.observe import Observation, observe
 
 
 def palm(joints: Any) -> Any:

@@ -15,7 +15,7 @@ from handopt.config import Config
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.input.depth import read_depth
-from handopt.observation import Observation, observe
+from handopt.observation.observe import Observation, observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 

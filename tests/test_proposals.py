@@ -13,7 +13,7 @@ from proposal_images import EMPTY, UNIT_MM, render_images, sample_poses
 
 from handopt.errors import HandoptError, ShapeError
 from handopt.hand_model import MIRROR
-from handopt.observation import observe
+from handopt.observation.observe import observe
 from handopt.proposals import Bank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank
 from handopt.proposals.features import MIDDLE, View, encode

@@ -13,7 +13,7 @@ from handopt.evidence import Evidence, gather_evidence
 from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
 from handopt.objective import Objective
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

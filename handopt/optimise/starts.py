@@ -10,7 +10,7 @@ from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
 from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose, exponential
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from handopt.errors import ObservationError
 
 if TYPE_CHECKING:
-    from handopt.observation import Observation
+    from handopt.observation.observe import Observation
 
 Floats = NDArray[np.float64]
 FloatImage = NDArray[np.float32]

@@ -22,7 +22,7 @@ from handopt.proposals.features import View, encode, view_of
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 
 if TYPE_CHECKING:
-    from handopt.observation import Observation
+    from handopt.observation.observe import Observation
     from handopt.rig import Rig
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from handopt.observation import Observation
+    from handopt.observation.observe import Observation
 
 Floats = NDArray[np.float64]
 

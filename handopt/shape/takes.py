@@ -13,7 +13,7 @@ from handopt.errors import HandoptError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit_many
 from handopt.hand_model import MIRROR, Pose
 from handopt.input.camera import Camera
-from handopt.observation import Observation
+from handopt.observation.observe import Observation
 from handopt.result import FitResult
 from handopt.rig import Rig, with_proportions
 

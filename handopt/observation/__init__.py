@@ -1,0 +1,1 @@
+"""From a depth image to the hand in it: surfaces, palms, candidates, the forearm cut off, its points and its crop."""
