@@ -17,7 +17,7 @@ _EXPORTS = {
     "handopt.ops.closest_points": ("closest_points", "closest_points_backward"),
     "handopt.ops.collision": ("collision", "collision_backward"),
     "handopt.config": ("Config",),
-    "handopt.crop": ("Crop",),
+    "handopt.observation.crop": ("Crop",),
     "handopt.input.depth": ("DepthImage", "read_depth"),
     "handopt.ops.splat_loss": ("render_depth_loss",),
     "handopt.errors": (

@@ -13,7 +13,7 @@ from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 
 if TYPE_CHECKING:
-    from handopt.crop import Crop, Grid
+    from handopt.observation.crop import Crop, Grid
     from handopt.observation.observe import Observation
 
 Floats = NDArray[np.float64]

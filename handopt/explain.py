@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, device_of, namespace_of, to_device, to_numpy
-from handopt.crop import Crop, Grid
 from handopt.input.camera import Camera
+from handopt.observation.crop import Crop, Grid
 from handopt.ops.rasterise import rasterise
 
 Floats = NDArray[np.floating]

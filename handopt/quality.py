@@ -11,9 +11,9 @@ from handopt.evidence import Evidence
 from handopt.explain import explain
 from handopt.hand_model import MIRROR, Hand
 from handopt.observation.observe import Observation
+from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
 from handopt.optimise.descend import Descent
-from handopt.surfaces import bounding_box
 
 Floats = NDArray[np.floating[Any]]
 Faces = NDArray[np.int32]

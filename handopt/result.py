@@ -17,8 +17,8 @@ from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_prop
 
 if TYPE_CHECKING:
     from handopt.confidence import Signs
-    from handopt.crop import Crop
     from handopt.input.camera import Camera
+    from handopt.observation.crop import Crop
     from handopt.observation.observe import Observation
     from handopt.rig import Rig
 

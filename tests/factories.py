@@ -9,8 +9,8 @@ import reference
 from numpy.typing import NDArray
 
 from handopt.confidence import Signs
-from handopt.crop import Crop
 from handopt.input.camera import Camera
+from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
 from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig

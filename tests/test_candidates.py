@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 
-from handopt.candidates import EVEN_SCORE, SURE_SCORE, find_hands, rivals_of
 from handopt.errors import ObservationError
-from handopt.hints import Hints
+from handopt.observation.candidates import EVEN_SCORE, SURE_SCORE, find_hands, rivals_of
+from handopt.observation.hints import Hints
 from handopt.observation.observe import observe
-from handopt.segmentation import Candidate
-from handopt.surfaces import take_apart, thinned, thinned_camera
+from handopt.observation.segmentation import Candidate
+from handopt.observation.surfaces import take_apart, thinned, thinned_camera
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handopt.crop import Crop, Grid, resample
 from handopt.errors import ShapeError
 from handopt.input.camera import Camera
+from handopt.observation.crop import Crop, Grid, resample
 
 CAMERA = Camera(480.0, 500.0, 320.0, 240.0, 640, 480)
 CENTER = (30.0, -20.0, 500.0)

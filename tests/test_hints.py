@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handopt.hints import Hints, checked_hints
+from handopt.observation.hints import Hints, checked_hints
 
 
 def test_nothing_is_no_hint() -> None:

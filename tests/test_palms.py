@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scenes import CAMERA, OTHER, WALL, Scene, open_hand
 
-from handopt.palms import fill_holes, inscribed_palm, palms_at, propose_palms, with_pieces
-from handopt.surfaces import take_apart
+from handopt.observation.palm_proposals import fill_holes, inscribed_palm, palms_at, propose_palms, with_pieces
+from handopt.observation.surfaces import take_apart
 
 
 def photographed(scene: Scene) -> Any:

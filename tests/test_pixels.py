@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scenes import ARM, CAMERA, HAND, WALL, Scene, open_hand
 
-from handopt.palms import propose_palms
-from handopt.pixels import in_pixels
-from handopt.segmentation import grow
-from handopt.surfaces import drop_flying, take_apart, thinned, thinned_camera
+from handopt.observation.palm_proposals import propose_palms
+from handopt.observation.segmentation import grow
+from handopt.observation.surfaces import drop_flying, take_apart, thinned, thinned_camera
+from handopt.observation.upsample import in_pixels
 
 FOCAL = 475.0
 

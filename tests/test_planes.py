@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scenes import ARM, CAMERA, HAND, OTHER, WALL, Scene, turn
 
-from handopt.planes import large_planes
-from handopt.surfaces import thinned, thinned_camera
+from handopt.observation.planes import large_planes
+from handopt.observation.surfaces import thinned, thinned_camera
 
 
 def planes_of(scene: Scene, noise_mm: float = 1.0) -> tuple[Any, Any]:

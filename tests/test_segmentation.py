@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scenes import ARM, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
-from handopt.palms import Palm, propose_palms
-from handopt.pixels import in_pixels
-from handopt.segmentation import SCORE_WEIGHTS, Candidate, grow
-from handopt.surfaces import take_apart
+from handopt.observation.palm_proposals import Palm, propose_palms
+from handopt.observation.segmentation import SCORE_WEIGHTS, Candidate, grow
+from handopt.observation.surfaces import take_apart
+from handopt.observation.upsample import in_pixels
 
 
 def candidates(scene: Scene) -> list[Candidate]:

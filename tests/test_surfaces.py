@@ -8,7 +8,7 @@ import pytest
 from scenes import CAMERA, open_hand
 
 from handopt.input.camera import Camera
-from handopt.surfaces import (
+from handopt.observation.surfaces import (
     bounding_box,
     coarse_stride,
     drop_flying,

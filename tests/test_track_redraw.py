@@ -6,7 +6,7 @@ from sequences import CAMERA, samples
 
 from handopt.backend import resolve_device
 from handopt.config import Config
-from handopt.crop import Grid
+from handopt.observation.crop import Grid
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.track.model import Model

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handopt.candidates import (
+from handopt.errors import ObservationError
+from handopt.input.camera import Camera
+from handopt.observation.candidates import (
     EVEN_SCORE,
     MIN_HINTED_CM2,
     WHERE,
@@ -16,14 +18,11 @@ from handopt.candidates import (
     palms_given,
     rivals_of,
 )
-from handopt.crop import Crop, Grid, resample
-from handopt.errors import ObservationError
-from handopt.hints import Hints, checked_depth, checked_hints
-from handopt.input.camera import Camera
-from handopt.palms import Palm, inscribed_palm
-from handopt.pixels import in_pixels
-from handopt.segmentation import BALL_MM, CUT_MM, Candidate
-from handopt.surfaces import (
+from handopt.observation.crop import Crop, Grid, resample
+from handopt.observation.hints import Hints, checked_depth, checked_hints
+from handopt.observation.palm_proposals import Palm, inscribed_palm
+from handopt.observation.segmentation import BALL_MM, CUT_MM, Candidate
+from handopt.observation.surfaces import (
     BoolImage,
     FloatImage,
     Frame,
@@ -34,6 +33,7 @@ from handopt.surfaces import (
     thinned_camera,
     window_around,
 )
+from handopt.observation.upsample import in_pixels
 
 MAX_MASK_CM2 = 1000.0
 MASK_SCORE = 5.0  # as of a hand that is beyond doubt
@@ -130,7 +130,7 @@ class Observation:
         )
 
     def grid(self, crop: Crop) -> Grid:
-        """Resample the observation to a crop's grid; see handopt.crop.resample."""
+        """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
         return resample(crop, self.depth_mm, self.mask, self.arm)
 
 

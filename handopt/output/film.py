@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.crop import Crop
 from handopt.errors import OutputError
 from handopt.input.camera import Camera
+from handopt.observation.crop import Crop
 from handopt.output.skinned import Skinned
 from handopt.track.files import ARRAYS_NAME, INFO_NAME, LINES_NAME
 

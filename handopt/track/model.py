@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, Device, to_device, to_numpy
 from handopt.config import Approach, Config
-from handopt.crop import Crop
 from handopt.hand_model import Hand, Pose
+from handopt.observation.crop import Crop
 from handopt.ops.normal_equations import RIGID
 from handopt.ops.rasterise import rasterise
 from handopt.optimise.levenberg import System, levenberg

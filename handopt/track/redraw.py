@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
 from handopt.config import Approach
-from handopt.crop import Crop, Grid
 from handopt.hand_model import Pose
+from handopt.observation.crop import Crop, Grid
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.track.model import Model, Worn
 from handopt.track.pose import Placed

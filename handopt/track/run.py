@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from handopt.backend import resolve_device
 from handopt.config import Config
-from handopt.crop import Crop
 from handopt.errors import HandoptError, ObservationError
 from handopt.input.camera import Camera
+from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
 from handopt.track.assemble import Followed, Step, assemble, rate
 from handopt.track.pose import Found, Placed

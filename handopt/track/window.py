@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, to_device
-from handopt.crop import Crop, Grid
 from handopt.evidence import NEAREST_PX, Evidence
 from handopt.input.camera import Camera
-from handopt.surfaces import drop_flying, label_surfaces
+from handopt.observation.crop import Crop, Grid
+from handopt.observation.surfaces import drop_flying, label_surfaces
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -138,7 +138,7 @@ def _hand(depth: Image, expected_mm: Image, crop: Crop, focal: float) -> Mask:
 
 
 def _free(depth: Image, clean: Image, hand: Mask, arm: Mask, inside: Mask, crop: Crop) -> Mask:
-    """Tell where the hand is proven not to be; see handopt.crop.resample."""
+    """Tell where the hand is proven not to be; see handopt.observation.crop.resample."""
     from scipy.ndimage import distance_transform_edt, label
 
     away, nearest = distance_transform_edt(~hand, return_indices=True)

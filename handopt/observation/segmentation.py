@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handopt.palms import HOLE_MM2, Palm, fill_holes, with_pieces
-from handopt.surfaces import (
+from handopt.observation.palm_proposals import HOLE_MM2, Palm, fill_holes, with_pieces
+from handopt.observation.surfaces import (
     BoolImage,
     Box,
     FloatImage,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.planes import large_planes
+from handopt.observation.planes import large_planes
 
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]

@@ -7,8 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.segmentation import Candidate
-from handopt.surfaces import STEP_MM, STEP_PER_PX, BoolImage, Box, FloatImage, Places, Window, bounding_box, drop_flying
+from handopt.observation.segmentation import Candidate
+from handopt.observation.surfaces import (
+    STEP_MM,
+    STEP_PER_PX,
+    BoolImage,
+    Box,
+    FloatImage,
+    Places,
+    Window,
+    bounding_box,
+    drop_flying,
+)
 
 
 def in_pixels(
@@ -16,7 +26,7 @@ def in_pixels(
 ) -> tuple[FloatImage, BoolImage, BoolImage]:
     """Return depth, hand and what was severed from it, (H, W) each, at the resolution of the image.
 
-    candidate: found in the image thinned by step (see handopt.surfaces.thinned). depth_mm: (H, W) the image itself.
+    candidate: found in the image thinned by step (see handopt.observation.surfaces.thinned). depth_mm: (H, W) the image itself.
     Flying pixels are dropped in the candidate's window, 160 mm around the palm. There a pixel belongs to the hand
     where its depth goes with the samples of the hand around it and not with the nearest sample, if that is none.
     """

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.surfaces import (
+from handopt.observation.surfaces import (
     BoolImage,
     FloatImage,
     Frame,

@@ -3,10 +3,10 @@
 import numpy as np
 
 from handopt.errors import ObservationError
-from handopt.hints import Hints
-from handopt.palms import CENTER_REACH_MM, DISTANCE_MM, Palm, palms_at, propose_palms
-from handopt.segmentation import Candidate, grow
-from handopt.surfaces import Frame, Vector
+from handopt.observation.hints import Hints
+from handopt.observation.palm_proposals import CENTER_REACH_MM, DISTANCE_MM, Palm, palms_at, propose_palms
+from handopt.observation.segmentation import Candidate, grow
+from handopt.observation.surfaces import Frame, Vector
 
 MAX_CANDIDATES = 3
 MIN_HAND_CM2 = 28.0

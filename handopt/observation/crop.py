@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import ShapeError
 from handopt.input.camera import Camera
-from handopt.surfaces import BoolImage, FloatImage, Places, Vector, flipped
+from handopt.observation.surfaces import BoolImage, FloatImage, Places, Vector, flipped
 
 MAX_SIZE = 4096
 MAX_SAMPLES = 4
