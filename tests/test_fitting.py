@@ -19,7 +19,7 @@ from handopt import backend
 from handopt.config import Config, Stage, Steps, VertexStage
 from handopt.fitting import Start, fit
 from handopt.hand_model import MIRROR
-from handopt.objective import TERMS
+from handopt.objective.energy import TERMS
 from handopt.observation.observe import observe
 from handopt.optimise.levenberg import TERMS as LEAST_SQUARES_TERMS
 from handopt.quality import measure

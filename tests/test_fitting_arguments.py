@@ -216,20 +216,22 @@ def test_starts_that_are_no_poses(changes: dict[str, Any], message: str) -> None
 
 
 def test_an_objective_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handopt.objective.silhouette_loss", lambda points, *_: np.full(len(points), np.nan, "f4"))
+    monkeypatch.setattr(
+        "handopt.objective.energy.silhouette_loss", lambda points, *_: np.full(len(points), np.nan, "f4")
+    )
     with pytest.raises(NumericalError, match="not finite for any pose; check --unit, --camera and the weights"):
         example("open").fit()
 
 
 def test_some_hypotheses_may_leave_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from handopt import objective
+    from handopt.objective.energy import energy
 
     def spoiled(points: Any, *arguments: Any) -> Any:
         loss = objective_loss(points, *arguments)
         loss[1::2] = np.nan
         return loss
 
-    objective_loss = objective.silhouette_loss
+    objective_loss = energy.silhouette_loss
     monkeypatch.setattr(objective, "silhouette_loss", spoiled)
     result = example("open").fit()
     assert np.isfinite(result.joints_mm).all()

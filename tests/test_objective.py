@@ -26,7 +26,7 @@ from handopt.backend import to_device
 from handopt.config import Config, Weights
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
-from handopt.objective import LENGTH_UNIT_MM, TERMS, Objective, Sharpness, total_of
+from handopt.objective.energy import LENGTH_UNIT_MM, TERMS, Objective, Sharpness, total_of
 from handopt.observation.observe import Observation
 from handopt.ops.closest_points import closest_points
 from handopt.ops.projection import project

@@ -9,7 +9,7 @@ from valley import REST, Valley, check_consistent, settings, stage, wrists
 from handopt.config import Steps, VertexStage
 from handopt.errors import NumericalError
 from handopt.hand_model import Pose
-from handopt.objective import total_of
+from handopt.objective.energy import total_of
 from handopt.optimise.descend import _stalled, descend, prune, refine_vertices
 
 Floats = NDArray[np.float64]

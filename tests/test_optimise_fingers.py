@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from valley import Valley, check_consistent, settings, stage, wrists
 
 from handopt.config import Steps
-from handopt.objective import total_of
+from handopt.objective.energy import total_of
 from handopt.ops.joint_limits import joint_limits
 from handopt.optimise.descend import descend
 from handopt.optimise.fingers import FINGERS, GRIDS, ROWS, mutate

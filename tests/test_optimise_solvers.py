@@ -10,7 +10,7 @@ from views import near_poses, on_device
 from handopt.backend import to_device
 from handopt.config import Steps
 from handopt.hand_model import Pose
-from handopt.objective import Gradient
+from handopt.objective.energy import Gradient
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE, SOLVERS, Adam, Momentum, Solver
 
 STEPS = Steps(rotation_rad=0.05, translation_mm=3.0, angles_rad=0.1, scale=0.02, vertices_mm=0.4)

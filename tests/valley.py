@@ -11,7 +11,7 @@ from views import CPU
 
 from handopt.config import Config, Stage, Steps
 from handopt.hand_model import Pose
-from handopt.objective import Gradient, total_of
+from handopt.objective.energy import Gradient, total_of
 from handopt.optimise.descend import Descent
 
 Floats = NDArray[np.float64]

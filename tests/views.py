@@ -12,7 +12,7 @@ from handopt.config import Config
 from handopt.evidence import Evidence, gather_evidence
 from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
-from handopt.objective import Objective
+from handopt.objective.energy import Objective
 from handopt.observation.observe import Observation
 from handopt.rig import default_rig
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config
 from handopt.hand_model import Hand, Pose
-from handopt.objective import Objective, Sharpness, total_of
+from handopt.objective.energy import Objective, Sharpness, total_of
 from handopt.optimise.fingers import mutate
 from handopt.optimise.solvers import SOLVERS
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import Pose
-from handopt.objective import Objective, Sharpness, total_of
+from handopt.objective.energy import Objective, Sharpness, total_of
 
 Floats = NDArray[np.float64]
 

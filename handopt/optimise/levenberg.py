@@ -10,7 +10,7 @@ from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
 from handopt.config import Approach, Config
 from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose, exponential
-from handopt.objective import LENGTH_UNIT_MM, SIZE_SIGMA
+from handopt.objective.energy import LENGTH_UNIT_MM, SIZE_SIGMA
 from handopt.ops.closest_points import closest_points, closest_quadratic
 from handopt.ops.collision import collision, collision_quadratic
 from handopt.ops.free_space import outline, outline_quadratic

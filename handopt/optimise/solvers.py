@@ -5,7 +5,7 @@ from typing import Any
 from handopt.backend import Array, namespace_of
 from handopt.config import Steps
 from handopt.hand_model import Pose, exponential
-from handopt.objective import Gradient
+from handopt.objective.energy import Gradient
 
 MIN_SCALE, MAX_SCALE = 0.6, 1.6
 

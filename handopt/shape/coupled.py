@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, to_device, to_numpy
 from handopt.config import Approach
 from handopt.hand_model import Hand, Pose
-from handopt.objective import LENGTH_UNIT_MM
+from handopt.objective.energy import LENGTH_UNIT_MM
 from handopt.ops.collision import collision_backward
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import LeastSquares, System

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Approach
 from handopt.hand_model import Hand, Pose
-from handopt.objective import LENGTH_UNIT_MM
+from handopt.objective.energy import LENGTH_UNIT_MM
 from handopt.ops.closest_points import closest_points, closest_quadratic
 from handopt.ops.collision import collision_backward
 from handopt.ops.free_space import outline_quadratic

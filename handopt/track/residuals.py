@@ -10,7 +10,7 @@ from handopt.backend import Array, to_device
 from handopt.config import Approach, Config
 from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose
-from handopt.objective import SIZE_SIGMA
+from handopt.objective.energy import SIZE_SIGMA
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import PROPORTION_SIGMA, LeastSquares, System
 

@@ -13,7 +13,7 @@ from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
-from handopt.objective import MAX_POINTS
+from handopt.objective.energy import MAX_POINTS
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import System
 from handopt.result import FitResult
