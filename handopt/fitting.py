@@ -16,10 +16,10 @@ from handopt.batches import batched
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
-from handopt.evidence import gather_evidence
-from handopt.explain import visible_joints
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
+from handopt.objective.targets import gather_evidence
+from handopt.objective.unexplained import visible_joints
 from handopt.observation.observe import observe
 from handopt.optimise.lockstep import Clock, Lockstep
 from handopt.quality import measure, status_of

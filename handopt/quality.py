@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
-from handopt.evidence import Evidence
-from handopt.explain import explain
 from handopt.hand_model import MIRROR, Hand
+from handopt.objective.targets import Evidence
+from handopt.objective.unexplained import explain
 from handopt.observation.observe import Observation
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
@@ -71,7 +71,7 @@ class Ranking:
 def ranked(descent: Descent, hand: Hand, evidence: Evidence, scores: list[float]) -> Ranking:
     """Order survivors by how much of their observation they leave unexplained, and its lack of plausibility.
 
-    scores: plausibility of each image's observation. See handopt.explain.
+    scores: plausibility of each image's observation. See handopt.objective.unexplained.
     """
     images = to_numpy(descent.pose.image)
     vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
 from handopt.config import Config
 from handopt.errors import ShapeError
-from handopt.evidence import Evidence
-from handopt.explain import explain
 from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.objective.energy import Objective
+from handopt.objective.targets import Evidence
+from handopt.objective.unexplained import explain
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
 from handopt.optimise.descend import descend, prune, refine_vertices

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from handopt import backend
 from handopt.config import Approach, Config
-from handopt.evidence import Evidence, gather_evidence
 from handopt.hand_model import Pose
+from handopt.objective.targets import Evidence, gather_evidence
 from handopt.rig import default_rig
 from handopt.shape import Frame, ShapeResult, fit_shape
 from handopt.shape.bones import SHAPE_NAMES

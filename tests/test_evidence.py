@@ -13,8 +13,8 @@ from views import CPU, gather, mirrored, small_observation
 
 from handopt.backend import device_of
 from handopt.config import Config
-from handopt.evidence import Evidence
 from handopt.hand_model import MIRROR
+from handopt.objective.targets import Evidence
 from handopt.observation.observe import Observation
 from handopt.ops.splat import render_depth
 

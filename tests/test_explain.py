@@ -5,7 +5,7 @@ import pytest
 from factories import fit_result
 from views import CAMERA, small_observation
 
-from handopt.explain import VISIBLE_MM, WRONG_MM, explain, visible_joints
+from handopt.objective.unexplained import VISIBLE_MM, WRONG_MM, explain, visible_joints
 
 RESULT = fit_result()
 CROP = RESULT.observation.crop(64)

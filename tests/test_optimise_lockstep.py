@@ -11,8 +11,8 @@ from views import CPU, gather, near_poses, small_observation
 
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import Evidence
 from handopt.optimise.levenberg import LeastSquares, levenberg
 from handopt.optimise.lockstep import Ask, Clock, Lockstep, Search
 from handopt.rig import default_rig

@@ -8,8 +8,8 @@ from opcheck import Place
 from views import CPU, gather, mirrored, small_observation
 
 from handopt.config import Config
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import Evidence
 from handopt.ops.joint_limits import joint_limits
 from handopt.optimise.starts import GESTURES, fixed_starts, gesture_angles
 from handopt.rig import default_rig

@@ -12,10 +12,10 @@ from views import CPU, gather, near_poses, small_observation
 
 from handopt.config import Approach, Config, Round
 from handopt.errors import HandoptError, NumericalError
-from handopt.evidence import Evidence
-from handopt.explain import explain
 from handopt.fitting import Start, fit
 from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import Evidence
+from handopt.objective.unexplained import explain
 from handopt.optimise.descend import Descent
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.optimise.lockstep import Clock, Lockstep

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from opcheck import Place
 
 from handopt.backend import Device, to_device
+from handopt.objective.pose_prior import PosePrior
 from handopt.ops.joint_limits import joint_limits
-from handopt.prior import PosePrior
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from handopt.backend import Device, sparse_to_device, to_device
 from handopt.config import Config
-from handopt.evidence import Evidence, gather_evidence
 from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
 from handopt.objective.energy import Objective
+from handopt.objective.targets import Evidence, gather_evidence
 from handopt.observation.observe import Observation
 from handopt.rig import default_rig
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_numpy
 from handopt.config import Config
 from handopt.errors import NumericalError
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose
+from handopt.objective.pose_prior import PosePrior
+from handopt.objective.targets import Evidence
 from handopt.ops.closest_points import closest_points, closest_points_backward
 from handopt.ops.collision import collision, collision_backward
 from handopt.ops.image_losses import depth_loss, silhouette_loss, silhouette_loss_backward
@@ -18,7 +19,6 @@ from handopt.ops.joint_limits import joint_limits, joint_limits_backward
 from handopt.ops.projection import project, project_backward
 from handopt.ops.splat import render_depth
 from handopt.ops.splat_loss import render_depth_loss
-from handopt.prior import PosePrior
 
 TERMS = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
 LENGTH_UNIT_MM = 10.0

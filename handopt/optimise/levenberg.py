@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
 from handopt.config import Approach, Config
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose, exponential
 from handopt.objective.energy import LENGTH_UNIT_MM, SIZE_SIGMA
+from handopt.objective.pose_prior import PosePrior
+from handopt.objective.targets import Evidence
 from handopt.ops.closest_points import closest_points, closest_quadratic
 from handopt.ops.collision import collision, collision_quadratic
 from handopt.ops.free_space import outline, outline_quadratic
 from handopt.ops.joint_limits import joint_limits
 from handopt.ops.normal_equations import RIGID, normal_equations, pose_axes, solve_damped
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.prior import PosePrior
 
 PROPORTION_SIGMA = 0.05
 MAX_TURN_RAD, MAX_SHIFT_MM, MAX_RELATIVE = 0.5, 30.0, 0.1

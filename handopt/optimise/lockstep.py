@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
 from handopt.config import Approach, Config
 from handopt.errors import HandoptError
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import Evidence
 from handopt.optimise.levenberg import LeastSquares, levenberg
 
 Reals = NDArray[np.floating]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
-from handopt.evidence import Evidence
 from handopt.hand_model import MIRROR, Hand, Pose
+from handopt.objective.targets import Evidence
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.optimise.descend import Descent

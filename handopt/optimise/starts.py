@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose, exponential
+from handopt.objective.targets import Evidence
 from handopt.observation.observe import Observation
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config, Round
 from handopt.errors import NumericalError
-from handopt.evidence import Evidence
-from handopt.explain import explain
 from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import Evidence
+from handopt.objective.unexplained import explain
 from handopt.optimise.descend import Descent, Step, best_rows
 from handopt.optimise.fingers import GRIDS, ROWS
 from handopt.optimise.lockstep import Ask, Reals, Search

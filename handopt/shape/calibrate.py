@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.config import Approach, Config
 from handopt.errors import ObservationError
-from handopt.evidence import Evidence, gather_evidence
-from handopt.explain import explain
 from handopt.hand_model import Pose
+from handopt.objective.targets import Evidence, gather_evidence
+from handopt.objective.unexplained import explain
 from handopt.optimise.levenberg import LeastSquares, levenberg
 from handopt.rig import Rig, default_rig
 from handopt.shape.bones import BONE_NAMES

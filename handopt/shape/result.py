@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.config import Approach
-from handopt.explain import explain, visible_joints
 from handopt.hand_model import MIRROR, Pose
+from handopt.objective.unexplained import explain, visible_joints
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.quality import measure, status_of

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.config import Approach, Config
-from handopt.evidence import Evidence
 from handopt.hand_model import Pose
+from handopt.objective.targets import Evidence
 from handopt.optimise.levenberg import LeastSquares, System
 from handopt.shape.coupled import Record, free_lengths, own_and_common, tell, total_of, whole_hessian
 from handopt.shape.prior import SurfacePrior

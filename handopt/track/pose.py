@@ -34,7 +34,7 @@ class Placed:
 class Found:
     """A hand followed to a frame.
 
-    unexplained: see handopt.explain. refitted: found from scratch. visible: (21,). shape: what is believed by now.
+    unexplained: see handopt.objective.unexplained. refitted: found from scratch. visible: (21,). shape: what is believed by now.
     covariance: (6 + A, 6 + A) of rotation, translation and free angles. gap: by how much more the best other pose of
     the frame leaves unexplained, see handopt.confidence. standing: confidence of the fit that the track goes back to.
     """

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, to_device
 from handopt.config import Approach, Config
-from handopt.evidence import Evidence
 from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import SIZE_SIGMA
+from handopt.objective.targets import Evidence
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import PROPORTION_SIGMA, LeastSquares, System
 

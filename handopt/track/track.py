@@ -39,7 +39,7 @@ class Track:
 
     rig: as it is, before the proportions. names: (T,) of frames. time_s: (T,). tracked: (T,) whether the hand was
     found; bridged: (T,) whether its pose was filled in between frames that were. refitted: found from scratch.
-    problems: by frame, why it could not be read. unexplained: (T,) share (see handopt.explain), confidence: (T,) that
+    problems: by frame, why it could not be read. unexplained: (T,) share (see handopt.objective.unexplained), confidence: (T,) that
     every visible joint lies within 20 mm, uncertainty_mm: (T, 21) within which a joint lies in two of three cases; all
     NaN where not tracked.
     rotation: (T, 3, 3) rig -> camera; translation_mm: (T, 3) of the wrist; angles_rad: (T, 15, 3); visible: (T, 21).

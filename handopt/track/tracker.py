@@ -9,11 +9,11 @@ from handopt.backend import Device, known_indices, one_cpu_thread, resolve_devic
 from handopt.confidence import DISTINCT_MM, LARGEST_GAP
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
-from handopt.explain import explain, visible_joints
 from handopt.fitting import fit
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.objective.energy import MAX_POINTS
+from handopt.objective.unexplained import explain, visible_joints
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg import System
 from handopt.result import FitResult

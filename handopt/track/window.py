@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, to_device
-from handopt.evidence import NEAREST_PX, Evidence
 from handopt.input.camera import Camera
+from handopt.objective.targets import NEAREST_PX, Evidence
 from handopt.observation.crop import Crop, Grid
 from handopt.observation.surfaces import drop_flying, label_surfaces
 
