@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, resolve_device, using
-from handopt.batches import batched
 from handopt.confidence import Signs, confidence
 from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
@@ -21,11 +20,12 @@ from handopt.input.camera import Camera
 from handopt.objective.targets import gather_evidence
 from handopt.objective.unexplained import visible_joints
 from handopt.observation.observe import observe
-from handopt.optimise.lockstep import Clock, Lockstep
+from handopt.optimise.batches import batched
+from handopt.optimise.batching import Clock, Lockstep
+from handopt.optimise.search import Found, ImageSearch, Start, View
 from handopt.quality import measure, status_of
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
-from handopt.search import Found, ImageSearch, Start, View
 from handopt.uncertainty import radius_mm
 
 __all__ = ["FitInput", "Start", "fit", "fit_many"]

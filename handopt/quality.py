@@ -13,7 +13,7 @@ from handopt.objective.unexplained import explain
 from handopt.observation.observe import Observation
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
-from handopt.optimise.descend import Descent
+from handopt.optimise.gradient_descent import Descent
 
 Floats = NDArray[np.floating[Any]]
 Faces = NDArray[np.int32]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from handopt.backend import to_device, to_numpy
 from handopt.config import Approach
 from handopt.hand_model import Pose
-from handopt.optimise.levenberg import LeastSquares
+from handopt.optimise.levenberg_marquardt import LeastSquares
 
 Floats = NDArray[np.float64]
 

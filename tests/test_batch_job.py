@@ -10,10 +10,10 @@ from fit_cli import FakeFit, fake_fit, write_camera, write_depth
 
 from handopt.batch.job import Job, readable
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
-from handopt.batches import batched
 from handopt.config import Config
 from handopt.fitting import BATCH
 from handopt.input.reader import Reader
+from handopt.optimise.batches import batched
 from handopt.output import save
 from handopt.rig import default_rig
 

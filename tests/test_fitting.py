@@ -21,7 +21,7 @@ from handopt.fitting import Start, fit
 from handopt.hand_model import MIRROR
 from handopt.objective.energy import TERMS
 from handopt.observation.observe import observe
-from handopt.optimise.levenberg import TERMS as LEAST_SQUARES_TERMS
+from handopt.optimise.levenberg_marquardt import TERMS as LEAST_SQUARES_TERMS
 from handopt.quality import measure
 from handopt.result import FitResult, schema
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
@@ -188,7 +188,7 @@ def test_the_crop_is_as_large_as_it_is_set() -> None:
 def test_the_chosen_row_is_the_one_that_is_told(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a hand that is tried as a right and as a left one, also where the choice falls on the second best."""
     best = example("open").fit(hand="auto", shape=shape)
-    monkeypatch.setattr("handopt.search.most_plausible", lambda *_: 1)
+    monkeypatch.setattr("handopt.optimise.search.most_plausible", lambda *_: 1)
     second = example("open").fit(hand="auto", shape=shape)
     assert {best.hand, second.hand} == {"right", "left"}
     assert second.terms["total"] > best.terms["total"]

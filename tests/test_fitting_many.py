@@ -13,7 +13,7 @@ from opcheck import Place
 from handopt.config import Config
 from handopt.errors import ConfigError, DeviceError, NumericalError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit, fit_many
-from handopt.optimise.lockstep import Lockstep
+from handopt.optimise.batching import Lockstep
 from handopt.result import FitResult
 from handopt.rig import default_rig
 

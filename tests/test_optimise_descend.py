@@ -10,7 +10,7 @@ from handopt.config import Steps, VertexStage
 from handopt.errors import NumericalError
 from handopt.hand_model import Pose
 from handopt.objective.energy import total_of
-from handopt.optimise.descend import _stalled, descend, prune, refine_vertices
+from handopt.optimise.gradient_descent import _stalled, descend, prune, refine_vertices
 
 Floats = NDArray[np.float64]
 

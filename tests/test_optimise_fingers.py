@@ -11,8 +11,8 @@ from valley import Valley, check_consistent, settings, stage, wrists
 from handopt.config import Steps
 from handopt.objective.energy import total_of
 from handopt.ops.joint_limits import joint_limits
-from handopt.optimise.descend import descend
-from handopt.optimise.fingers import FINGERS, GRIDS, ROWS, mutate
+from handopt.optimise.finger_mutation import FINGERS, GRIDS, ROWS, mutate
+from handopt.optimise.gradient_descent import descend
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

@@ -26,7 +26,7 @@ from handopt.fitting import Start
 from handopt.hand_model import Hand, Pose
 from handopt.ops.closest_points import closest_points
 from handopt.ops.normal_equations import RIGID
-from handopt.optimise.levenberg import (
+from handopt.optimise.levenberg_marquardt import (
     MAX_RELATIVE,
     MAX_SHIFT_MM,
     MAX_TURN_RAD,

@@ -13,8 +13,8 @@ from handopt.config import Approach, Config
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import Evidence
-from handopt.optimise.levenberg import LeastSquares, levenberg
-from handopt.optimise.lockstep import Ask, Clock, Lockstep, Search
+from handopt.optimise.batching import Ask, Clock, Lockstep, Search
+from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
 from handopt.rig import default_rig
 
 APPROACH = Approach(3, 20.0, points=60, vertices=200)
@@ -123,7 +123,7 @@ def test_an_error_ends_one_search_and_no_other(hand: Hand) -> None:
 
 def test_a_clock_counts_its_own_time_and_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("handopt.optimise.lockstep.time.perf_counter", lambda: now)
+    monkeypatch.setattr("handopt.optimise.batching.time.perf_counter", lambda: now)
     clock = Clock()
     now = 1.0
     clock.pause()

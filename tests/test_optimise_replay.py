@@ -13,7 +13,7 @@ from views import make_objective, mirrored, near_poses, small_observation
 from handopt.config import VertexStage
 from handopt.hand_model import MIRROR
 from handopt.objective.energy import Objective
-from handopt.optimise.descend import Descent, descend, refine_vertices
+from handopt.optimise.gradient_descent import Descent, descend, refine_vertices
 from handopt.optimise.replay import Winner
 from handopt.rig import default_rig
 

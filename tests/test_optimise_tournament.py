@@ -16,9 +16,9 @@ from handopt.fitting import Start, fit
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import Evidence
 from handopt.objective.unexplained import explain
-from handopt.optimise.descend import Descent
-from handopt.optimise.fingers import GRIDS, ROWS
-from handopt.optimise.lockstep import Clock, Lockstep
+from handopt.optimise.batching import Clock, Lockstep
+from handopt.optimise.finger_mutation import GRIDS, ROWS
+from handopt.optimise.gradient_descent import Descent
 from handopt.optimise.starts import around, believed_angles
 from handopt.optimise.tournament import JUDGE_STEP, SAME_MM, Progress, Tournament
 from handopt.rig import PROPORTION_NAMES, default_rig

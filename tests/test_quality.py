@@ -11,7 +11,7 @@ from views import CAMERA, CPU, WRIST_MM, mirrored, near_poses, small_observation
 
 from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.observation.observe import Observation
-from handopt.optimise.descend import Descent
+from handopt.optimise.gradient_descent import Descent
 from handopt.quality import GOOD_MEAN_MM, GOOD_MEDIAN_MM, GOOD_OVERLAP, Quality, measure, most_plausible, status_of
 from handopt.rig import default_rig
 

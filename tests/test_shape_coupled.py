@@ -8,7 +8,7 @@ from compare import assert_close
 from shape_cases import APPROACH, evidence, start, template
 
 from handopt.config import Config
-from handopt.optimise.levenberg import LeastSquares, System
+from handopt.optimise.levenberg_marquardt import LeastSquares, System
 from handopt.shape.coupled import Freedom, _arrow_step, fit_together, own_and_common
 from handopt.shape.state import shared
 

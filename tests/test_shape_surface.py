@@ -9,7 +9,7 @@ from shape_cases import APPROACH, evidence, smooth_offsets, start, template
 
 from handopt.config import Config, Weights
 from handopt.hand_model import Pose
-from handopt.optimise.levenberg import LeastSquares
+from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.shape.state import shared
 from handopt.shape.surface import Pull, pose_motion, pull_of
 

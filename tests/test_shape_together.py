@@ -6,7 +6,7 @@ from compare import assert_close
 from shape_cases import APPROACH, evidence, start, template
 
 from handopt.config import Config
-from handopt.optimise.levenberg import LeastSquares
+from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.rig import default_rig
 from handopt.shape.coupled import own_and_common
 from handopt.shape.guard import Guard

@@ -12,7 +12,7 @@ from views import CPU, gather, near_poses, small_observation
 from handopt import fit
 from handopt.config import Approach, Config
 from handopt.hand_model import Hand, Pose
-from handopt.optimise.levenberg import LeastSquares
+from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.rig import default_rig
 from handopt.uncertainty import WEIGHTS, radius_mm, spread_of
 

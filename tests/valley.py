@@ -12,7 +12,7 @@ from views import CPU
 from handopt.config import Config, Stage, Steps
 from handopt.hand_model import Pose
 from handopt.objective.energy import Gradient, total_of
-from handopt.optimise.descend import Descent
+from handopt.optimise.gradient_descent import Descent
 
 Floats = NDArray[np.float64]
 

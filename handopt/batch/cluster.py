@@ -15,8 +15,8 @@ from handopt.backend import one_cpu_thread
 from handopt.batch.job import Job
 from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.placement import keep_memory, own_device, pin_to_core
-from handopt.batches import batched
 from handopt.errors import WorkerError, how_to_install
+from handopt.optimise.batches import batched
 
 CHUNK = 32  # images, at most; a few seconds of work, and a whole batch of a GPU
 CHUNKS_PER_WORKER = 4  # at least, so that all end at about the same time

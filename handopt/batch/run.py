@@ -8,7 +8,7 @@ from handopt.atomic_folder import remove_stale
 from handopt.batch.job import Job, Progress
 from handopt.batch.outcome import Outcome, Task
 from handopt.batch.placement import usable_cores
-from handopt.batches import batched
+from handopt.optimise.batches import batched
 
 IMAGES_PER_PROCESS = 8  # below this a process costs more to start than it saves
 PROCESSES_PER_GPU = 3  # one fits while the others read and write

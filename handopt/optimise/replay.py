@@ -12,7 +12,7 @@ from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.objective.targets import Evidence
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
-from handopt.optimise.descend import Descent
+from handopt.optimise.gradient_descent import Descent
 from handopt.result import Trace
 
 Floats = NDArray[np.floating[Any]]

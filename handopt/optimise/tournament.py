@@ -12,9 +12,9 @@ from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import Evidence
 from handopt.objective.unexplained import explain
-from handopt.optimise.descend import Descent, Step, best_rows
-from handopt.optimise.fingers import GRIDS, ROWS
-from handopt.optimise.lockstep import Ask, Reals, Search
+from handopt.optimise.batching import Ask, Reals, Search
+from handopt.optimise.finger_mutation import GRIDS, ROWS
+from handopt.optimise.gradient_descent import Descent, Step, best_rows
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -15,7 +15,7 @@ from handopt.errors import ObservationError
 from handopt.hand_model import Pose
 from handopt.objective.targets import Evidence, gather_evidence
 from handopt.objective.unexplained import explain
-from handopt.optimise.levenberg import LeastSquares, levenberg
+from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
 from handopt.rig import Rig, default_rig
 from handopt.shape.bones import BONE_NAMES
 from handopt.shape.coupled import Freedom, fit_together

@@ -13,7 +13,7 @@ from handopt.objective.energy import LENGTH_UNIT_MM
 from handopt.ops.closest_points import closest_points, closest_quadratic
 from handopt.ops.collision import collision_backward
 from handopt.ops.free_space import outline_quadratic
-from handopt.optimise.levenberg import LeastSquares
+from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.shape.state import Template
 
 if TYPE_CHECKING:

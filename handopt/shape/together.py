@@ -15,7 +15,7 @@ from handopt.backend import to_device, to_numpy
 from handopt.config import Approach, Config
 from handopt.hand_model import Pose
 from handopt.objective.targets import Evidence
-from handopt.optimise.levenberg import LeastSquares, System
+from handopt.optimise.levenberg_marquardt import LeastSquares, System
 from handopt.shape.coupled import Record, free_lengths, own_and_common, tell, total_of, whole_hessian
 from handopt.shape.prior import SurfacePrior
 from handopt.shape.state import Shape, Template, shared

@@ -12,7 +12,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.observation.crop import Crop
 from handopt.ops.normal_equations import RIGID
 from handopt.ops.rasterise import rasterise
-from handopt.optimise.levenberg import System, levenberg
+from handopt.optimise.levenberg_marquardt import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
 from handopt.track.pose import Placed

@@ -9,7 +9,7 @@ from handopt.backend import to_numpy
 from handopt.config import Approach
 from handopt.hand_model import Pose
 from handopt.observation.crop import Crop, Grid
-from handopt.optimise.fingers import GRIDS, ROWS
+from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.track.model import Model, Worn
 from handopt.track.pose import Placed
 from handopt.track.residuals import Shape, Temporal

@@ -12,7 +12,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import SIZE_SIGMA
 from handopt.objective.targets import Evidence
 from handopt.ops.normal_equations import RIGID
-from handopt.optimise.levenberg import PROPORTION_SIGMA, LeastSquares, System
+from handopt.optimise.levenberg_marquardt import PROPORTION_SIGMA, LeastSquares, System
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from handopt.input.camera import Camera
 from handopt.objective.energy import MAX_POINTS
 from handopt.objective.unexplained import explain, visible_joints
 from handopt.ops.normal_equations import RIGID
-from handopt.optimise.levenberg import System
+from handopt.optimise.levenberg_marquardt import System
 from handopt.result import FitResult
 from handopt.rig import Rig
 from handopt.track.model import Model

@@ -10,7 +10,7 @@ from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config
 from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import Objective, Sharpness, total_of
-from handopt.optimise.fingers import mutate
+from handopt.optimise.finger_mutation import mutate
 from handopt.optimise.solvers import SOLVERS
 
 CHECK_EVERY = 10

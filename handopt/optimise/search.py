@@ -16,9 +16,9 @@ from handopt.objective.targets import Evidence
 from handopt.objective.unexplained import explain
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
-from handopt.optimise.descend import descend, prune, refine_vertices
-from handopt.optimise.levenberg import LeastSquares
-from handopt.optimise.lockstep import Clock, Search
+from handopt.optimise.batching import Clock, Search
+from handopt.optimise.gradient_descent import descend, prune, refine_vertices
+from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.optimise.starts import around, believed_angles, fixed_starts, proposed_starts

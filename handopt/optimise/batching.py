@@ -17,7 +17,7 @@ from handopt.config import Approach, Config
 from handopt.errors import HandoptError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import Evidence
-from handopt.optimise.levenberg import LeastSquares, levenberg
+from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
 
 Reals = NDArray[np.floating]
 Record = Callable[[Pose, dict[str, Reals]], None]
