@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.assess.confidence import Signs, confidence
+from handopt.assess.quality import measure, status_of
+from handopt.assess.uncertainty import radius_mm
 from handopt.backend import Device, resolve_device, using
-from handopt.confidence import Signs, confidence
 from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.hand_model import Hand
@@ -23,10 +25,8 @@ from handopt.observation.observe import observe
 from handopt.optimise.batches import batched
 from handopt.optimise.batching import Clock, Lockstep
 from handopt.optimise.search import Found, ImageSearch, Start, View
-from handopt.quality import measure, status_of
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
-from handopt.uncertainty import radius_mm
 
 __all__ = ["FitInput", "Start", "fit", "fit_many"]
 

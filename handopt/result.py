@@ -16,7 +16,7 @@ import numpy.typing as npt
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
 
 if TYPE_CHECKING:
-    from handopt.confidence import Signs
+    from handopt.assess.confidence import Signs
     from handopt.input.camera import Camera
     from handopt.observation.crop import Crop
     from handopt.observation.observe import Observation
@@ -64,9 +64,9 @@ class FitResult:
     vertices_mm: (V, 3) posed mesh. fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none.
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
     silhouette_iou: of the mesh and the observed hand, 0 .. 1. unexplained: share of the observed hand that the mesh
-    does not explain, from 0 (see handopt.objective.unexplained). confidence: 0 .. 1, see handopt.confidence. joint_visible: (21,)
+    does not explain, from 0 (see handopt.objective.unexplained). confidence: 0 .. 1, see handopt.assess.confidence. joint_visible: (21,)
     joints with no more than their own flesh before them. joint_uncertainty_mm: (21,) radius around each joint in
-    which the true one lies in two of three cases, see handopt.uncertainty. alternatives: other poses that survived,
+    which the true one lies in two of three cases, see handopt.assess.uncertainty. alternatives: other poses that survived,
     best first. terms: value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total',
     'radius_px', 'stage', 'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at
     the final radius. signs, spread_mm2: of which confidence and joint_uncertainty_mm are made.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Calibrate handopt.confidence and handopt.uncertainty: fit synthetic images and objects that are no hands.
+"""Calibrate handopt.assess.confidence and handopt.assess.uncertainty: fit synthetic images and objects that are no hands.
 
 Success, every visible joint within 20 mm, is regressed on the signs; the joints' errors are explained by their spread.
 Prints the weights for both modules, found on every other image, and on the images between them how often fits of each
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from handopt import Camera, HandoptError, fit, rasterise
-from handopt.confidence import sure
+from handopt.assess.confidence import sure
+from handopt.assess.uncertainty import WEIGHTS, radius_mm
 from handopt.synth import Settings, generate
 from handopt.synth.poses import LEVELS
-from handopt.uncertainty import WEIGHTS, radius_mm
 
 LIMIT_MM = 20.0
 RIDGE = 0.01
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The weights of handopt.uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
+    """The weights of handopt.assess.uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
     errors, *signs = _joints(rows, confidence)
 
     def loss(logarithms: NDArray[np.float64]) -> float:

@@ -17,7 +17,7 @@ from bench_track import Sequence, sequence
 from calibrate import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
 from scipy.optimize import minimize
 
-from handopt.confidence import sure
+from handopt.assess.confidence import sure
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import Frame
 from handopt.synth.generate import CAMERA

@@ -8,7 +8,7 @@ import numpy as np
 import reference
 from numpy.typing import NDArray
 
-from handopt.confidence import Signs
+from handopt.assess.confidence import Signs
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation

@@ -8,7 +8,7 @@ import pytest
 from factories import fit_result
 
 from handopt import HandoptError, fit
-from handopt.confidence import LARGEST_GAP, WEIGHTS, Signs, confidence, sure
+from handopt.assess.confidence import LARGEST_GAP, WEIGHTS, Signs, confidence, sure
 
 GOOD = Signs(unexplained=np.log(0.12), gap=0.8, visible=0.8, likeness=0.95, border=0.0)
 

@@ -16,13 +16,13 @@ from recovery import CAMERA, make_problem, pose_rig
 from views import mirrored
 
 from handopt import backend
+from handopt.assess.quality import measure
 from handopt.config import Config, Stage, Steps, VertexStage
 from handopt.fitting import Start, fit
 from handopt.hand_model import MIRROR
 from handopt.objective.energy import TERMS
 from handopt.observation.observe import observe
 from handopt.optimise.levenberg_marquardt import TERMS as LEAST_SQUARES_TERMS
-from handopt.quality import measure
 from handopt.result import FitResult, schema
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
 

@@ -9,10 +9,18 @@ from factories import bent, posed
 from numpy.typing import NDArray
 from views import CAMERA, CPU, WRIST_MM, mirrored, near_poses, small_observation, true_rotation
 
+from handopt.assess.quality import (
+    GOOD_MEAN_MM,
+    GOOD_MEDIAN_MM,
+    GOOD_OVERLAP,
+    Quality,
+    measure,
+    most_plausible,
+    status_of,
+)
 from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.observation.observe import Observation
 from handopt.optimise.gradient_descent import Descent
-from handopt.quality import GOOD_MEAN_MM, GOOD_MEDIAN_MM, GOOD_OVERLAP, Quality, measure, most_plausible, status_of
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

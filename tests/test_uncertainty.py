@@ -10,11 +10,11 @@ from examples import example
 from views import CPU, gather, near_poses, small_observation
 
 from handopt import fit
+from handopt.assess.uncertainty import WEIGHTS, radius_mm, spread_of
 from handopt.config import Approach, Config
 from handopt.hand_model import Hand, Pose
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.rig import default_rig
-from handopt.uncertainty import WEIGHTS, radius_mm, spread_of
 
 CONFIG = Config(crop_px=32, points=100)
 APPROACH = Approach(3, 10.0, points=100, scale=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from handopt.assess.quality import Ranking, most_plausible, ranked
+from handopt.assess.uncertainty import spread_of
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
 from handopt.config import Config
 from handopt.errors import ShapeError
@@ -23,10 +25,8 @@ from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.optimise.starts import around, believed_angles, fixed_starts, proposed_starts
 from handopt.optimise.tournament import Tournament
-from handopt.quality import Ranking, most_plausible, ranked
 from handopt.result import Alternative
 from handopt.rig import Rig
-from handopt.uncertainty import spread_of
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int, float], None]

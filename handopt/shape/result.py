@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.assess.quality import measure, status_of
 from handopt.backend import to_device, to_numpy
 from handopt.config import Approach
 from handopt.hand_model import MIRROR, Pose
 from handopt.objective.unexplained import explain, visible_joints
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
-from handopt.quality import measure, status_of
 from handopt.result import FitResult, Trace
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.shape.bones import BONE_NAMES, SHAPE_NAMES, SPREAD

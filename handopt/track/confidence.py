@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.confidence import sure
+from handopt.assess.confidence import sure
 from handopt.hand_model import exponential
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.confidence import LARGEST_GAP
+from handopt.assess.confidence import LARGEST_GAP
 from handopt.hand_model import exponential
 from handopt.track.residuals import Shape
 
@@ -36,7 +36,7 @@ class Found:
 
     unexplained: see handopt.objective.unexplained. refitted: found from scratch. visible: (21,). shape: what is believed by now.
     covariance: (6 + A, 6 + A) of rotation, translation and free angles. gap: by how much more the best other pose of
-    the frame leaves unexplained, see handopt.confidence. standing: confidence of the fit that the track goes back to.
+    the frame leaves unexplained, see handopt.assess.confidence. standing: confidence of the fit that the track goes back to.
     """
 
     placed: Placed

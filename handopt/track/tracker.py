@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.assess.confidence import DISTINCT_MM, LARGEST_GAP
 from handopt.backend import Device, known_indices, one_cpu_thread, resolve_device, to_numpy, using
-from handopt.confidence import DISTINCT_MM, LARGEST_GAP
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
 from handopt.fitting import fit

@@ -1,0 +1,1 @@
+"""How good a finished fit is: residual, visible joints, confidence and uncertainty."""
