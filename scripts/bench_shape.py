@@ -24,8 +24,8 @@ from handopt.cli.inputs import Reader, find_images
 from handopt.fitting import fit
 from handopt.rig import Rig, default_rig
 from handopt.shape import Frame, ShapeResult, fit_shape
-from handopt.shape.guard import Guard
-from handopt.shape.seen import SEEN
+from handopt.shape.coverage import SEEN
+from handopt.shape.mesh_validity import Guard
 from handopt.synth.generate import Sample, Settings, generate, true_rig
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ from handopt.hand_model import Pose
 from handopt.objective.targets import Evidence, gather_evidence
 from handopt.rig import default_rig
 from handopt.shape import Frame, ShapeResult, fit_shape
-from handopt.shape.bones import SHAPE_NAMES
+from handopt.shape.bone_lengths import SHAPE_NAMES
+from handopt.shape.single_fits import Take, poses_of, take_all
 from handopt.shape.state import Shape, Template
-from handopt.shape.takes import Take, poses_of, take_all
 from handopt.synth.generate import Sample, Settings, generate
 
 Floats = NDArray[np.float64]

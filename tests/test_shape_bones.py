@@ -5,7 +5,7 @@ import pytest
 from compare import assert_close
 
 from handopt.rig import default_rig
-from handopt.shape.bones import BONE_NAMES, SHAPE_NAMES, SPREAD, shape_basis
+from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD, shape_basis
 
 RIG = default_rig()
 VERTICES, JOINTS = shape_basis(RIG)

@@ -14,8 +14,8 @@ from handopt.errors import ObservationError, RigError
 from handopt.rig import default_rig, load_rig
 from handopt.shape import Frame, calibrate, fit_shape
 from handopt.shape.calibrate import _Job, _odd_one
-from handopt.shape.guard import Guard
-from handopt.shape.seen import SEEN
+from handopt.shape.coverage import SEEN
+from handopt.shape.mesh_validity import Guard
 from handopt.synth.generate import true_rig
 
 RIG = default_rig()

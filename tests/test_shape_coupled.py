@@ -9,7 +9,7 @@ from shape_cases import APPROACH, evidence, start, template
 
 from handopt.config import Config
 from handopt.optimise.levenberg_marquardt import LeastSquares, System
-from handopt.shape.coupled import Freedom, _arrow_step, fit_together, own_and_common
+from handopt.shape.bundle_adjustment import Freedom, _arrow_step, fit_together, own_and_common
 from handopt.shape.state import shared
 
 CONFIG = Config(points=300, crop_px=64)
@@ -75,7 +75,7 @@ def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> No
 
     from handopt.config import Weights
     from handopt.ops.collision import collision
-    from handopt.shape.coupled import free_lengths
+    from handopt.shape.bundle_adjustment import free_lengths
 
     weights = Weights(depth=0, silhouette=1e-30, points=1e-30, limits=0, prior=0, size=0, proportions=0, collision=1.0)
     problem = LeastSquares(problem.hand, evidence(), replace(CONFIG, weights=weights, collision_radius_mm=25.0))

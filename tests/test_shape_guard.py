@@ -5,7 +5,7 @@ import pytest
 from shape_cases import smooth_offsets
 
 from handopt.rig import default_rig
-from handopt.shape.guard import Guard, crossing_faces
+from handopt.shape.mesh_validity import Guard, crossing_faces
 
 RIG = default_rig()
 FACES = RIG.faces.astype(np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from handopt.hand_model import Pose
-from handopt.shape.history import History
+from handopt.shape.iterations import History
 
 
 def pose(scale: float) -> Pose:

@@ -6,7 +6,7 @@ from scipy.sparse.linalg import splu
 from shape_cases import smooth_offsets
 
 from handopt.rig import default_rig
-from handopt.shape.prior import SIGMA_MM, block_diagonal, surface_prior
+from handopt.shape.surface_prior import SIGMA_MM, block_diagonal, surface_prior
 
 RIG = default_rig()
 PRIOR = surface_prior(RIG)

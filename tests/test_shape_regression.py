@@ -5,7 +5,7 @@ import pytest
 from compare import assert_close
 
 from handopt.rig import default_rig
-from handopt.shape.regression import joint_regressor
+from handopt.shape.joint_regression import joint_regressor
 
 RIG = default_rig()
 REGRESSOR = joint_regressor(RIG)

@@ -8,7 +8,7 @@ from compare import assert_close
 from factories import posed
 from shape_cases import calibrated, smooth_offsets, template
 
-from handopt.shape.bones import SHAPE_NAMES
+from handopt.shape.bone_lengths import SHAPE_NAMES
 from handopt.shape.measurements import Tape
 from handopt.shape.result import FORMAT, ShapeResult, _by_offsets
 from handopt.shape.state import Shape

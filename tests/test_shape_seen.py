@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from handopt.result import FitResult
 from handopt.rig import default_rig
-from handopt.shape.seen import SEEN, confidence_of, frontal_views
+from handopt.shape.coverage import SEEN, confidence_of, frontal_views
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from shape_cases import CPU, smooth_offsets, template
 
 from handopt.hand_model import Hand, Pose
 from handopt.rig import default_rig
-from handopt.shape.bones import SHAPE_NAMES
+from handopt.shape.bone_lengths import SHAPE_NAMES
 from handopt.shape.state import Shape, shared
 
 RIG = default_rig()

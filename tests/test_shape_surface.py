@@ -11,7 +11,7 @@ from handopt.config import Config, Weights
 from handopt.hand_model import Pose
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.shape.state import shared
-from handopt.shape.surface import Pull, pose_motion, pull_of
+from handopt.shape.vertex_hessian import Pull, pose_motion, pull_of
 
 CONFIG = Config(points=300, crop_px=64, weights=Weights(collision=0.0))
 STEP = 1e-5

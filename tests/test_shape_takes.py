@@ -12,8 +12,8 @@ from handopt.errors import ObservationError, ShapeError
 from handopt.input.camera import Camera
 from handopt.result import Alternative
 from handopt.rig import default_rig
-from handopt.shape import takes as takes_module
-from handopt.shape.takes import Frame, LeftOut, Take, _one_side, disagreeing, poses_of, take_all
+from handopt.shape import single_fits as takes_module
+from handopt.shape.single_fits import Frame, LeftOut, Take, _one_side, disagreeing, poses_of, take_all
 
 SETTINGS: dict[str, Any] = {"hand": "right", "rig": None, "config": Config(), "device": "cpu", "seed": 0}
 

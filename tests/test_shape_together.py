@@ -8,12 +8,12 @@ from shape_cases import APPROACH, evidence, start, template
 from handopt.config import Config
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.rig import default_rig
-from handopt.shape.coupled import own_and_common
-from handopt.shape.guard import Guard
-from handopt.shape.prior import surface_prior
+from handopt.shape.bundle_adjustment import own_and_common
+from handopt.shape.joint_refinement import IMAGE_WEIGHT, Arrow, Together
+from handopt.shape.mesh_validity import Guard
 from handopt.shape.state import shared
-from handopt.shape.surface import pull_of
-from handopt.shape.together import IMAGE_WEIGHT, Arrow, Together
+from handopt.shape.surface_prior import surface_prior
+from handopt.shape.vertex_hessian import pull_of
 
 CONFIG = Config(points=300, crop_px=64)
 RIG = default_rig()

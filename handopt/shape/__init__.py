@@ -3,6 +3,6 @@
 from handopt.shape.calibrate import fit_shape
 from handopt.shape.measurements import Measurement
 from handopt.shape.result import ShapeResult
-from handopt.shape.takes import Frame, LeftOut
+from handopt.shape.single_fits import Frame, LeftOut
 
 __all__ = ["Frame", "LeftOut", "Measurement", "ShapeResult", "fit_shape"]

@@ -17,15 +17,15 @@ from handopt.objective.targets import Evidence, gather_evidence
 from handopt.objective.unexplained import explain
 from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
 from handopt.rig import Rig, default_rig
-from handopt.shape.bones import BONE_NAMES
-from handopt.shape.coupled import Freedom, fit_together
-from handopt.shape.guard import Guard
-from handopt.shape.history import History
-from handopt.shape.prior import surface_prior
+from handopt.shape.bone_lengths import BONE_NAMES
+from handopt.shape.bundle_adjustment import Freedom, fit_together
+from handopt.shape.iterations import History
+from handopt.shape.joint_refinement import Together
+from handopt.shape.mesh_validity import Guard
 from handopt.shape.result import ShapeResult, assemble, measured
+from handopt.shape.single_fits import Frame, LeftOut, Take, disagreeing, poses_of, take_all
 from handopt.shape.state import Shape, Template
-from handopt.shape.takes import Frame, LeftOut, Take, disagreeing, poses_of, take_all
-from handopt.shape.together import Together
+from handopt.shape.surface_prior import surface_prior
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]

@@ -17,12 +17,12 @@ from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.result import FitResult, Trace
 from handopt.rig import PROPORTION_NAMES, Rig
-from handopt.shape.bones import BONE_NAMES, SHAPE_NAMES, SPREAD
+from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD
+from handopt.shape.coverage import SEEN, confidence_of, frontal_views
+from handopt.shape.joint_refinement import Together
 from handopt.shape.measurements import Measurement, Tape
-from handopt.shape.seen import SEEN, confidence_of, frontal_views
+from handopt.shape.single_fits import LeftOut, Take
 from handopt.shape.state import Shape, Template
-from handopt.shape.takes import LeftOut, Take
-from handopt.shape.together import Together
 
 if TYPE_CHECKING:
     from handopt.shape.calibrate import State
@@ -40,9 +40,9 @@ class ShapeResult:
     """A person's hand.
 
     rig: the personal hand in real size, with the confidence of each vertex; generic: what it was made from, of the
-    same side. scale, proportions (S,) as handopt.shape.bones.SHAPE_NAMES, offsets_mm (V, 3): how the one becomes the
+    same side. scale, proportions (S,) as handopt.shape.bone_lengths.SHAPE_NAMES, offsets_mm (V, 3): how the one becomes the
     other, in the right hand's frame. fits: of each image that was used, with the personal rig; left_out: the others,
-    and why. views: (V,) frontal views of each vertex. history: columns by iteration, see handopt.shape.history.
+    and why. views: (V,) frontal views of each vertex. history: columns by iteration, see handopt.shape.iterations.
     seconds: per stage
     """
 

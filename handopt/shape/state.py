@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from handopt.backend import Device, namespace_of, to_device
 from handopt.hand_model import Hand, Pose
 from handopt.rig import Rig
-from handopt.shape.bones import shape_basis
-from handopt.shape.guard import Guard
-from handopt.shape.regression import JointRegressor, joint_regressor
+from handopt.shape.bone_lengths import shape_basis
+from handopt.shape.joint_regression import JointRegressor, joint_regressor
+from handopt.shape.mesh_validity import Guard
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -26,7 +26,7 @@ WRIST: Final = 0
 class Shape:
     """A person's hand as a change of a generic one.
 
-    scale: of the whole; proportions: (S,), as handopt.shape.bones.SHAPE_NAMES; offsets_mm: (V, 3) of the rest vertices,
+    scale: of the whole; proportions: (S,), as handopt.shape.bone_lengths.SHAPE_NAMES; offsets_mm: (V, 3) of the rest vertices,
     before the scale, added to what the proportions make of them.
     """
 
@@ -49,7 +49,7 @@ class Shape:
 class Template:
     """A generic right hand, and the finer mesh that images are compared with.
 
-    vertex_basis: (S, V, 3), joint_basis: (S, J, 3) mm, see handopt.shape.bones; regressor: see handopt.shape.regression
+    vertex_basis: (S, V, 3), joint_basis: (S, J, 3) mm, see handopt.shape.bone_lengths; regressor: see handopt.shape.joint_regression
     edges: (E, 2) of the mesh; the finer mesh has a vertex more in the
     middle of each edge.
     """
@@ -71,7 +71,7 @@ class Template:
         )
 
     def sound(self, shape: Shape) -> Shape:
-        """The shape with as much of its offsets as leaves a sound hand of its proportions; see handopt.shape.guard."""
+        """The shape with as much of its offsets as leaves a sound hand of its proportions; see handopt.shape.mesh_validity."""
         shaped = self.rig.rest_mm + np.tensordot(shape.proportions, self.vertex_basis, 1)
         guard = Guard(shaped, self.rig.faces.astype(np.int64))
         return replace(shape, offsets_mm=guard.admit(np.zeros_like(shaped), shape.offsets_mm))

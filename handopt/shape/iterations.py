@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
 from handopt.hand_model import Pose
-from handopt.shape.coupled import Record
+from handopt.shape.bundle_adjustment import Record
 
 Floats = NDArray[np.float64]
 

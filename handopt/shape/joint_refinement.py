@@ -16,10 +16,10 @@ from handopt.config import Approach, Config
 from handopt.hand_model import Pose
 from handopt.objective.targets import Evidence
 from handopt.optimise.levenberg_marquardt import LeastSquares, System
-from handopt.shape.coupled import Record, free_lengths, own_and_common, tell, total_of, whole_hessian
-from handopt.shape.prior import SurfacePrior
+from handopt.shape.bundle_adjustment import Record, free_lengths, own_and_common, tell, total_of, whole_hessian
 from handopt.shape.state import Shape, Template, shared
-from handopt.shape.surface import Pull, pull_of
+from handopt.shape.surface_prior import SurfacePrior
+from handopt.shape.vertex_hessian import Pull, pull_of
 
 Floats = NDArray[np.float64]
 Admit = Callable[[Floats, Floats], Floats]

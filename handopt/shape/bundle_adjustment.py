@@ -18,7 +18,7 @@ from handopt.objective.energy import LENGTH_UNIT_MM
 from handopt.ops.collision import collision_backward
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import LeastSquares, System
-from handopt.shape.bones import SHAPE_NAMES
+from handopt.shape.bone_lengths import SHAPE_NAMES
 from handopt.shape.state import Shape, shared
 
 Floats = NDArray[np.float64]
