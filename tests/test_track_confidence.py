@@ -11,7 +11,7 @@ from handopt.input.sequence.base import Frame
 from handopt.rig import default_rig
 from handopt.track import confidence
 from handopt.track.confidence import ranges, signs, spread_mm2
-from handopt.track.pose import Found
+from handopt.track.estimate import Found
 from handopt.track.run import Run
 
 

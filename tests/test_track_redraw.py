@@ -9,11 +9,11 @@ from handopt.config import Config
 from handopt.observation.crop import Grid
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
-from handopt.track.model import Model
-from handopt.track.pose import Placed
-from handopt.track.redraw import BELOW_SKIN_MM, Redraw, missed
-from handopt.track.residuals import Shape
-from handopt.track.window import crop_around
+from handopt.track.estimate import Placed
+from handopt.track.finger_proposals import BELOW_SKIN_MM, Redraw, missed
+from handopt.track.frame_problem import Model
+from handopt.track.frame_residuals import Shape
+from handopt.track.roi import crop_around
 
 RIG = default_rig("right")
 

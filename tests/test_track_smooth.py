@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from handopt.track.smooth import OneEuro, continuous, smooth_rotations, two_sided
+from handopt.track.smoothing import OneEuro, continuous, smooth_rotations, two_sided
 from handopt.track.track import _slots
 
 FPS = 30.0

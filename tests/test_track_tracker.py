@@ -9,7 +9,7 @@ from sequences import CAMERA, frames
 
 from handopt.rig import default_rig
 from handopt.track import tracker
-from handopt.track.pose import leapt
+from handopt.track.estimate import leapt
 from handopt.track.tracker import FIRST_RETRY, Tracker
 
 

@@ -7,8 +7,8 @@ from sequences import CAMERA, samples
 from handopt.backend import resolve_device
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
-from handopt.track import window
-from handopt.track.window import SIZE_PX, View, Wrist, crop_around, look
+from handopt.track import roi
+from handopt.track.roi import SIZE_PX, View, Wrist, crop_around, look
 
 
 def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> View | None:
@@ -66,8 +66,8 @@ def test_nothing_is_seen_where_there_is_nothing() -> None:
 def test_what_is_around_a_mask_lies_within_two_cells() -> None:
     mask = np.zeros((9, 9), np.bool_)
     mask[4, 4] = mask[0, 8] = True
-    near = window._around(mask)
+    near = roi._around(mask)
     rows, columns = np.nonzero(near)
     away = np.minimum(np.hypot(rows - 4, columns - 4), np.hypot(rows, columns - 8))
-    assert away.max() <= window.EDGE_PX
+    assert away.max() <= roi.EDGE_PX
     assert near.sum() == 13 + 6

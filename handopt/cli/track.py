@@ -27,7 +27,7 @@ from handopt.cli.rigs import load_model, own_rig
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
     from handopt.input.sequence import Frame, Source
-    from handopt.track.pose import Found
+    from handopt.track.estimate import Found
     from handopt.track.run import Run
     from handopt.track.track import Track
 

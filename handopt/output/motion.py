@@ -130,7 +130,7 @@ def _quaternions(rotations: Floats) -> Floats:
     """Quaternions (T, 4), x y z w, that turn the short way from each to the next."""
     from scipy.spatial.transform import Rotation
 
-    from handopt.track.smooth import continuous
+    from handopt.track.smoothing import continuous
 
     return continuous(Rotation.from_matrix(rotations).as_quat())
 

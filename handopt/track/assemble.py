@@ -12,8 +12,8 @@ from handopt.hand_model import MIRROR
 from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.track.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
-from handopt.track.pose import Found, Placed
-from handopt.track.residuals import Shape
+from handopt.track.estimate import Found, Placed
+from handopt.track.frame_residuals import Shape
 from handopt.track.track import Track, Windows
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
 from handopt.track.assemble import Followed, Step, assemble, rate
-from handopt.track.pose import Found, Placed
-from handopt.track.smooth import OneEuro
+from handopt.track.estimate import Found, Placed
+from handopt.track.smoothing import OneEuro
 from handopt.track.track import Track
 from handopt.track.tracker import SURE, Tracker
 

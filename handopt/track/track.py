@@ -12,7 +12,7 @@ from handopt.ops.skinning import skin
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
 from handopt.track.confidence import DOUBTFUL, ranges
 from handopt.track.files import FORMAT
-from handopt.track.smooth import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
+from handopt.track.smoothing import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -18,11 +18,11 @@ from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import System
 from handopt.result import FitResult
 from handopt.rig import Rig
-from handopt.track.model import Model
-from handopt.track.pose import Found, Placed, leapt, rotation_vector
-from handopt.track.redraw import Redraw, missed
-from handopt.track.residuals import Shape, Temporal, learn
-from handopt.track.window import View, Wrist, crop_around, look
+from handopt.track.estimate import Found, Placed, leapt, rotation_vector
+from handopt.track.finger_proposals import Redraw, missed
+from handopt.track.frame_problem import Model
+from handopt.track.frame_residuals import Shape, Temporal, learn
+from handopt.track.roi import View, Wrist, crop_around, look
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.assess.confidence import LARGEST_GAP
 from handopt.hand_model import exponential
-from handopt.track.residuals import Shape
+from handopt.track.frame_residuals import Shape
 
 Floats = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from handopt.config import Approach
 from handopt.hand_model import Pose
 from handopt.observation.crop import Crop, Grid
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.track.model import Model, Worn
-from handopt.track.pose import Placed
-from handopt.track.residuals import Shape, Temporal
-from handopt.track.window import View
+from handopt.track.estimate import Placed
+from handopt.track.frame_problem import Model, Worn
+from handopt.track.frame_residuals import Shape, Temporal
+from handopt.track.roi import View
 
 Floats = NDArray[np.float64]
 

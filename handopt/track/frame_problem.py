@@ -15,9 +15,9 @@ from handopt.ops.rasterise import rasterise
 from handopt.optimise.levenberg_marquardt import System, levenberg
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
-from handopt.track.pose import Placed
-from handopt.track.residuals import FrameResiduals, Shape, Temporal, without_sizes
-from handopt.track.window import View
+from handopt.track.estimate import Placed
+from handopt.track.frame_residuals import FrameResiduals, Shape, Temporal, without_sizes
+from handopt.track.roi import View
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
