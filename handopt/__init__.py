@@ -44,7 +44,7 @@ _EXPORTS = {
     "handopt.observation.observe": ("Observation", "observe"),
     "handopt.output.folder": ("save",),
     "handopt.output.personal": ("save_shape",),
-    "handopt.output.rigfile": ("write_rig",),
+    "handopt.export.rig_gltf": ("write_rig",),
     "handopt.ops.projection": ("project", "project_backward"),
     "handopt.ops.rasterise": ("rasterise",),
     "handopt.ops.splat": ("render_depth", "render_depth_backward"),

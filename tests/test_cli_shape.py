@@ -14,8 +14,8 @@ from shape_cases import calibrated
 import handopt.shape
 from handopt.cli.main import main
 from handopt.errors import ObservationError
+from handopt.export.rig_gltf import write_rig
 from handopt.output import personal
-from handopt.output.rigfile import write_rig
 from handopt.rig import default_rig
 from handopt.shape import LeftOut, ShapeResult
 

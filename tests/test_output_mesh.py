@@ -9,7 +9,7 @@ import pygltflib
 import pytest
 from factories import fit_result
 
-from handopt.output.mesh import to_gltf, vertex_normals, write_glb, write_obj, write_ply
+from handopt.export.mesh import to_gltf, vertex_normals, write_glb, write_obj, write_ply
 from handopt.result import KEYPOINT_NAMES, FitResult
 
 FLOAT32_MM = 1e-4  # float32 steps are 3e-5 mm at 430 mm

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from sequences import FPS, followed
 
-from handopt.output.mesh import to_gltf
-from handopt.output.motion import write_animation, write_bvh
+from handopt.export.animation import write_animation, write_bvh
+from handopt.export.mesh import to_gltf
 
 Floats = NDArray[np.float64]
 TYPES = {5126: "<f4", 5121: "u1", 5125: "<u4"}

@@ -11,8 +11,8 @@ from compare import assert_close
 from factories import bent, posed, raster
 from shape_cases import smooth_offsets
 
+from handopt.export.rig_gltf import write_rest_obj, write_rest_ply, write_rig
 from handopt.input.camera import Camera
-from handopt.output.rigfile import write_rest_obj, write_rest_ply, write_rig
 from handopt.rig import Rig, default_rig, load_rig
 
 FLOAT32 = "float32 metres at 0.25 m"

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import OutputError
+from handopt.export.skinned import Skinned
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
-from handopt.output.skinned import Skinned
 from handopt.track.files import ARRAYS_NAME, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:

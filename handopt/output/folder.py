@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt import atomic_folder
+from handopt.export.mesh import write_glb, write_obj, write_ply
 from handopt.output.film import TRACE_NAME, write_trace
-from handopt.output.mesh import write_glb, write_obj, write_ply
 from handopt.output.overlay import write_overlay
 from handopt.output.renders import write_renders
 from handopt.output.video import write_video

@@ -8,8 +8,8 @@ import numpy as np
 
 from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
-from handopt.output.motion import write_animation, write_bvh
-from handopt.output.skinned import Skinned
+from handopt.export.animation import write_animation, write_bvh
+from handopt.export.skinned import Skinned
 from handopt.track.files import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:

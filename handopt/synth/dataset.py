@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from handopt import atomic_folder
 from handopt.errors import ConfigError
-from handopt.output.rigfile import write_rig
+from handopt.export.rig_gltf import write_rig
 from handopt.synth.generate import Sample, Settings, generate, true_rig
 from handopt.synth.labels import FORMAT, labels
 from handopt.synth.poses import LEVELS, Level, check_level

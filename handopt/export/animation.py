@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.output.mesh import SKIN_LINEAR_RGBA, SKIN_ROUGHNESS
+from handopt.export.mesh import SKIN_LINEAR_RGBA, SKIN_ROUGHNESS
 
 if TYPE_CHECKING:
     from handopt.track.track import Track
