@@ -29,8 +29,8 @@ def expected(track: Path) -> dict[str, Any]:
     """Vertices and joints at some frames of a track, in metres, y up; only frames that have a hand."""
     from pygltflib import GLTF2
 
+    from handopt.draw.film import load_film
     from handopt.export.animation import Y_UP
-    from handopt.output.film import load_film
     from handopt.output.trackfolder import ARRAYS_NAME
 
     film = load_film(track)

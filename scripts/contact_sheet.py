@@ -15,7 +15,7 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageDraw
 
-from handopt.output import colour
+from handopt.draw import colour
 
 NAME_PX = 22
 GAP_PX = 6

@@ -26,8 +26,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from handopt import Camera, Config, HandoptError, fit, read_depth
+from handopt.draw.overlay import write_overlay
 from handopt.evaluation.mapping import NYU, map_keypoints
-from handopt.output.overlay import write_overlay
 
 PROJECT = Path(__file__).resolve().parents[1]
 VISIBLE_LIMIT_MM = 20.0

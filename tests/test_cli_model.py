@@ -28,7 +28,7 @@ def picture(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         path.write_bytes(b"picture")
         written.append(path)
 
-    monkeypatch.setattr("handopt.output.turntable.write_turntable", write)
+    monkeypatch.setattr("handopt.draw.turntable.write_turntable", write)
     return written
 
 
@@ -148,7 +148,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("handopt.output.turntable.write_turntable", fill)
+    monkeypatch.setattr("handopt.draw.turntable.write_turntable", fill)
     (tmp_path / "x.png").write_bytes(b"older")
     failed = show("right", "-o", tmp_path / "x.png", "--overwrite")
     assert failed.exit_code == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handopt.output import colour
+from handopt.draw import colour
 
 
 def luminance(table: np.ndarray) -> np.ndarray:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handopt.draw import comparison
+from handopt.draw.comparison import GAP_PX, TITLE_PX, Comparison, write_comparison
+from handopt.draw.turntable import PANEL_PX
 from handopt.errors import OutputError
-from handopt.output import comparison
-from handopt.output.comparison import GAP_PX, TITLE_PX, Comparison, write_comparison
-from handopt.output.turntable import PANEL_PX
 from handopt.rig import Rig, default_rig
 
 

@@ -12,14 +12,14 @@ from PIL import Image
 from sequences import COUNT, DROPOUT, followed
 
 from handopt import atomic_folder
+from handopt.draw import colour
+from handopt.draw.film import Film, load_film
+from handopt.draw.layout import Layout
+from handopt.draw.line_chart import CurvePanel
+from handopt.draw.movie import write_movie
+from handopt.draw.panels import PANELS, Painter, palette
 from handopt.errors import ConfigError, OutputError
-from handopt.output import colour
-from handopt.output.curve import CurvePanel
-from handopt.output.film import Film, load_film
 from handopt.output.folder import save
-from handopt.output.layout import Layout
-from handopt.output.movie import write_movie
-from handopt.output.panels import PANELS, Painter, palette
 from handopt.output.trackfolder import OUR_NAMES, check_free, save_track
 
 # the reader of imageio leaves its pipes to the garbage collector

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handopt.output import colour
-from handopt.output.layout import Layout
+from handopt.draw import colour
+from handopt.draw.layout import Layout
 
 
 def written(layout: Layout, parts: tuple[str, ...]) -> np.ndarray:

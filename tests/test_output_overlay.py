@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from factories import fit_result
 
-from handopt.output import colour, overlay
-from handopt.output.overlay import PANEL_PX, RESIDUAL_SPAN_MM, SIZE_PX, draw_overlay, hand_region, panel_origin
+from handopt.draw import colour, overlay
+from handopt.draw.overlay import PANEL_PX, RESIDUAL_SPAN_MM, SIZE_PX, draw_overlay, hand_region, panel_origin
 from handopt.result import FitResult
 
 

@@ -4,7 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from handopt.output.png import encode_indexed, encode_rgb
+from handopt.draw.png import encode_indexed, encode_rgb
 
 
 def test_indexed_images_of_any_rows(rng: np.random.Generator) -> None:

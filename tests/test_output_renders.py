@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from factories import fit_result
 
-from handopt.output import colour, renders
-from handopt.output.renders import DIFFERENCE_SPAN_MM, GAP_PX, LINE_PX, FramePainter, palette, write_renders
+from handopt.draw import colour, iteration_frames
+from handopt.draw.iteration_frames import DIFFERENCE_SPAN_MM, GAP_PX, LINE_PX, FramePainter, palette, write_renders
 from handopt.result import FitResult
 
 
@@ -62,7 +62,7 @@ def test_the_panels_are_target_render_and_difference() -> None:
 def test_the_strip_tells_the_iterations_apart_and_lacks_nothing() -> None:
     result = fit_result()
     strips = [rows[-LINE_PX:] for rows in FramePainter(result)]
-    assert all((strip > renders._TEXT_ROW + 8).sum() > 300 for strip in strips)
+    assert all((strip > iteration_frames._TEXT_ROW + 8).sum() > 300 for strip in strips)
     assert len({strip.tobytes() for strip in strips}) == len(strips)
     bare = FramePainter(fit_result(history={}))
     assert (bare.frame(0)[-LINE_PX:] > 0).sum() < (strips[0] > 0).sum()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from handopt.output import colour
-from handopt.output.shading import DARKEST, LIGHT, SKIN, lit
+from handopt.draw import colour
+from handopt.draw.shading import DARKEST, LIGHT, SKIN, lit
 
 
 def plane(down: float, right: float, size: int = 40) -> np.ndarray:

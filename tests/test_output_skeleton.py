@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from handopt.output import colour
-from handopt.output.skeleton import draw_skeleton
+from handopt.draw import colour
+from handopt.draw.skeleton import draw_skeleton
 
 BONES = np.array([(0, 1), (1, 2)])
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handopt.output import colour, turntable
-from handopt.output.turntable import PANEL_PX, SIZE_PX, VIEWS, Turntable, write_turntable
+from handopt.draw import colour, turntable
+from handopt.draw.turntable import PANEL_PX, SIZE_PX, VIEWS, Turntable, write_turntable
 from handopt.rig import default_rig
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from factories import fit_result
 
+from handopt.draw import video
+from handopt.draw.video import CURVE, PLOT_PX, LossCurve, frames, write_video
 from handopt.errors import OutputError
-from handopt.output import video
-from handopt.output.video import CURVE, PLOT_PX, LossCurve, frames, write_video
 from handopt.result import FitResult
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
 from handopt.batch.source import Source
+from handopt.draw.film import TRACE_NAME
 from handopt.errors import HandoptError, OutputError
 from handopt.input.reader import Frame, Reader
-from handopt.output.film import TRACE_NAME
 from handopt.output.folder import RESULT, RESULT_NAME, check_free, save
 from handopt.result import FitResult
 

@@ -134,8 +134,8 @@ def _write(rig: "Rig", path: Path) -> None:
     import secrets
     from contextlib import suppress
 
+    from handopt.draw.turntable import write_turntable
     from handopt.errors import OutputError
-    from handopt.output.turntable import write_turntable
 
     partial = path.with_name(f".handopt-{secrets.token_hex(6)}.partial")
     try:

@@ -104,7 +104,7 @@ def _folders(results: tuple[Path, ...], *, quiet: bool) -> list[Path]:
     """The folders among what is named, each once; files of a result stand for it. Others are skipped with a note, as a
     pattern takes what lies beside results too; they are errors where nothing else is named.
     """
-    from handopt.output.film import SOURCE_NAMES
+    from handopt.draw.film import SOURCE_NAMES
 
     folders: dict[Path, Path] = {}
     others: list[Path] = []
@@ -150,9 +150,9 @@ def _places(folders: list[Path], options: dict[str, Any]) -> dict[Path, Path]:
 def _make(folder: Path, path: Path, options: dict[str, Any]) -> None:
     from tqdm import tqdm
 
+    from handopt.draw.film import load_film
+    from handopt.draw.movie import write_movie
     from handopt.errors import OutputError
-    from handopt.output.film import load_film
-    from handopt.output.movie import write_movie
 
     if path.exists() and not options["overwrite"]:
         raise OutputError(f"{path} exists and was kept: replace it with --overwrite or choose another with -o")

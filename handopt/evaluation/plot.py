@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.draw import colour
+from handopt.draw.colour import RGB
 from handopt.evaluation.metrics import THRESHOLDS_MM, Evaluation, frame_worst, success_curve
-from handopt.output import colour
-from handopt.output.colour import RGB
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw

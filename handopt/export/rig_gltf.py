@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from handopt.draw import colour
 from handopt.export.mesh import SKIN_LINEAR_RGBA, SKIN_ROUGHNESS, vertex_normals
-from handopt.output import colour
 from handopt.rig.extras import CONFIDENCE_ATTRIBUTE, EXTRAS_KEY, extras_of
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt import atomic_folder
+from handopt.draw.film import TRACE_NAME, write_trace
+from handopt.draw.iteration_frames import write_renders
+from handopt.draw.overlay import write_overlay
+from handopt.draw.video import write_video
 from handopt.export.mesh import write_glb, write_obj, write_ply
-from handopt.output.film import TRACE_NAME, write_trace
-from handopt.output.overlay import write_overlay
-from handopt.output.renders import write_renders
-from handopt.output.video import write_video
 
 if TYPE_CHECKING:
     from handopt.result import FitResult

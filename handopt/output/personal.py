@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from handopt import atomic_folder
+from handopt.draw.comparison import write_comparison
 from handopt.errors import OutputError
 from handopt.export.rig_gltf import write_rest_obj, write_rest_ply, write_rig
-from handopt.output.comparison import write_comparison
 from handopt.output.folder import save, write_columns
 from handopt.output.naming import result_folders
 

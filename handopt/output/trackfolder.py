@@ -50,8 +50,8 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
 
 def write_video(track: "Track", folder: Path) -> None:
     """Write track.mp4 into the folder of a track. Raises OutputError."""
-    from handopt.output.film import Film
-    from handopt.output.movie import write_movie
+    from handopt.draw.film import Film
+    from handopt.draw.movie import write_movie
 
     try:
         write_movie(Film.of_track(track), folder / "track.mp4")

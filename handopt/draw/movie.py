@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from handopt.atomic_folder import FULL_DISK
+from handopt.draw.colour import Bytes
+from handopt.draw.film import Film
+from handopt.draw.panels import DEFAULT_PX, PANELS, Painter
+from handopt.draw.video import write_mp4
 from handopt.errors import ConfigError, OutputError
-from handopt.output.colour import Bytes
-from handopt.output.film import Film
-from handopt.output.panels import DEFAULT_PX, PANELS, Painter
-from handopt.output.video import write_mp4
 
 SUFFIXES = (".mp4", ".gif")
 DEFAULT_FPS = 30.0
@@ -73,7 +73,7 @@ def _write_gif(pictures: Iterator[Bytes], path: Path, fps: float) -> None:
     """An endless gif in colours that all frames share, so that what stays takes no room and scales show no bands."""
     from PIL import Image
 
-    from handopt.output.panels import palette
+    from handopt.draw.panels import palette
 
     colours = Image.new("P", (1, 1))
     colours.putpalette(palette().tobytes())

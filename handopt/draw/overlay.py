@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from handopt.output import colour
-from handopt.output.colour import Bytes
-from handopt.output.png import encode_rgb
-from handopt.output.skeleton import draw_skeleton
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
+from handopt.draw.png import encode_rgb
+from handopt.draw.skeleton import draw_skeleton
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw

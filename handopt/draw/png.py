@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from handopt.output.colour import Bytes
+from handopt.draw.colour import Bytes
 
 LEVEL = 1
 _TRUE_COLOUR, _INDEXED = 2, 3

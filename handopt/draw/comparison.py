@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from handopt.output import colour
-from handopt.output.colour import Bytes
-from handopt.output.turntable import PANEL_PX, VIEWS, Turntable
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
+from handopt.draw.turntable import PANEL_PX, VIEWS, Turntable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,7 +55,7 @@ def write_comparison(generic: "Rig", personal: "Rig", path: Path) -> None:
     if path.suffix == ".png":
         _stills(comparison).save(path, format="PNG", compress_level=6)
         return
-    from handopt.output.video import write_mp4
+    from handopt.draw.video import write_mp4
 
     write_mp4(comparison.frames(), FRAMES, path, FPS)
 

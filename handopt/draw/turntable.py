@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from handopt.draw import colour
+from handopt.draw.colour import RGB
 from handopt.input.camera import Camera
 from handopt.ops.rasterise import rasterise
-from handopt.output import colour
-from handopt.output.colour import RGB
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handopt.output import colour
-from handopt.output.colour import Bytes
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from handopt.output import colour
-from handopt.output.colour import RGB
+from handopt.draw import colour
+from handopt.draw.colour import RGB
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from handopt.draw import colour
+from handopt.draw.colour import RGB, Bytes
+from handopt.draw.iteration_frames import FramePainter, palette
 from handopt.errors import OutputError
-from handopt.output import colour
-from handopt.output.colour import RGB, Bytes
-from handopt.output.renders import FramePainter, palette
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

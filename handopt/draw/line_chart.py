@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.output import colour
-from handopt.output.colour import Bytes
-from handopt.output.layout import SMALL_FONT_PX, growth
-from handopt.output.video import CURVE, GRID
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
+from handopt.draw.layout import SMALL_FONT_PX, growth
+from handopt.draw.video import CURVE, GRID
 
 Floats = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from handopt.output import colour
-from handopt.output.colour import Bytes
-from handopt.output.png import encode_indexed
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
+from handopt.draw.png import encode_indexed
 
 if TYPE_CHECKING:
     from handopt.result import FitResult

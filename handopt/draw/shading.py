@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.output import colour
-from handopt.output.colour import Bytes
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
 
 Floats = NDArray[np.floating]
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.draw import colour
+from handopt.draw.colour import Bytes
+from handopt.draw.film import Film, View
+from handopt.draw.layout import Layout
+from handopt.draw.shading import lit
+from handopt.draw.skeleton import draw_skeleton
 from handopt.errors import ConfigError
-from handopt.output import colour
-from handopt.output.colour import Bytes
-from handopt.output.film import Film, View
-from handopt.output.layout import Layout
-from handopt.output.shading import lit
-from handopt.output.skeleton import draw_skeleton
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,7 +61,7 @@ class Painter:
         self._curve = None
         titles = [TITLES[name] for name in self._panels]
         if film.total is not None:
-            from handopt.output.curve import CurvePanel
+            from handopt.draw.line_chart import CurvePanel
 
             self._curve = CurvePanel(film.total, size, size)
             titles.append(TITLES["objective"])
@@ -154,8 +154,8 @@ class Painter:
 
 def palette() -> Bytes:
     """The (256, 3) colours that suit all frames: the scales, skin in light and shade, the skeleton, text."""
-    from handopt.output.shading import DARKEST, SKIN
-    from handopt.output.video import CURVE
+    from handopt.draw.shading import DARKEST, SKIN
+    from handopt.draw.video import CURVE
 
     def ends(*colours: Any) -> Any:
         return [tuple(int(value) for value in each) for each in colours]

@@ -1,0 +1,1 @@
+"""Pictures and videos of fits, tracks and rigs."""
