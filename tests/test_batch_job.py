@@ -14,8 +14,8 @@ from handopt.config import Config
 from handopt.fitting import BATCH
 from handopt.input.reader import Reader
 from handopt.optimise.batches import batched
-from handopt.output import save
 from handopt.rig import default_rig
+from handopt.storage import save
 
 __all__ = ["fake_fit"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sequences import DROPOUT, followed
 
-from handopt.output.trackfolder import save_track
+from handopt.storage.track_folder import save_track
 
 
 def test_expected_places_are_the_tracks_in_metres_with_y_up(tmp_path: Path) -> None:

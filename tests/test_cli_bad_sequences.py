@@ -20,7 +20,7 @@ from handopt.errors import OutputError
 from handopt.input import sequence
 from handopt.input.sequence.base import Frame, SourceError
 from handopt.input.sequence.stacks import NumpySource
-from handopt.output.trackfolder import OUR_NAMES, save_track
+from handopt.storage.track_folder import OUR_NAMES, save_track
 
 FACTS = ("--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--fps", "30")
 
@@ -168,7 +168,7 @@ def denied(*_: object, **__: object) -> None:
 
 
 def test_a_full_disk_leaves_no_half_track(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handopt.output.trackfolder.write_arrays", full)
+    monkeypatch.setattr("handopt.storage.track_folder.write_arrays", full)
     done = track(frames, tmp_path / "out")
     assert done.exit_code == 1
     assert f"the disk is full: {tmp_path / 'out'} was not written, and nothing was left there; free" in done.stderr

@@ -159,7 +159,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def fill(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("handopt.output.folder.write_overlay", fill)
+    monkeypatch.setattr("handopt.storage.fit_folder.write_overlay", fill)
     failed = fit(images / "a.png", "-o", tmp_path / "out", "-q")
     assert failed.exit_code == 1
     assert failed.stdout == ""
@@ -222,7 +222,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_half_written(
     if moment == "fit":
         fake_fit.before = interrupt
     else:
-        monkeypatch.setattr("handopt.output.folder.write_overlay", interrupt)
+        monkeypatch.setattr("handopt.storage.fit_folder.write_overlay", interrupt)
     stopped = fit(images / "c.png", "-o", tmp_path / "out", "-q")
     assert stopped.exit_code == 130
     assert stopped.stdout == ""

@@ -253,7 +253,7 @@ def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr("handopt.output.folder.write_overlay", fill)
+        full.setattr("handopt.storage.fit_folder.write_overlay", fill)
         stopped = fit(images, "-o", tmp_path / "out", "-q")
     assert stopped.exit_code == 1
     assert "the disk is full" in stopped.stderr

@@ -15,9 +15,9 @@ import handopt.shape
 from handopt.cli.main import main
 from handopt.errors import ObservationError
 from handopt.export.rig_gltf import write_rig
-from handopt.output import personal
 from handopt.rig import default_rig
 from handopt.shape import LeftOut, ShapeResult
+from handopt.storage import hand_folder
 
 __all__ = ["fake_fit"]
 

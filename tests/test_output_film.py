@@ -19,8 +19,8 @@ from handopt.draw.line_chart import CurvePanel
 from handopt.draw.movie import write_movie
 from handopt.draw.panels import PANELS, Painter, palette
 from handopt.errors import ConfigError, OutputError
-from handopt.output.folder import save
-from handopt.output.trackfolder import OUR_NAMES, check_free, save_track
+from handopt.storage.fit_folder import save
+from handopt.storage.track_folder import OUR_NAMES, check_free, save_track
 
 # the reader of imageio leaves its pipes to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -65,7 +65,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object, **__: object) -> None:
         raise OSError(atomic_folder.FULL_DISK[0], "No space left on device")
 
-    monkeypatch.setattr("handopt.output.trackfolder.write_bvh", full)
+    monkeypatch.setattr("handopt.storage.track_folder.write_bvh", full)
     with pytest.raises(OutputError, match="the disk is full"):
         save_track(followed(), tmp_path / "track", video=False)
     assert list(tmp_path.iterdir()) == []

@@ -17,10 +17,10 @@ from factories import fit_result
 
 from handopt import atomic_folder
 from handopt.errors import OutputError
-from handopt.output import folder as module
-from handopt.output import result_folders, save
-from handopt.output.folder import OUR_NAMES, check_free, write_history
 from handopt.result import FitResult
+from handopt.storage import fit_folder as module
+from handopt.storage import result_folders, save
+from handopt.storage.fit_folder import OUR_NAMES, check_free, write_history
 
 ALWAYS = {"trace.npz", "result.json", "mesh.glb", "history.csv", "overlay.png"}
 WRITERS = ["write_glb", "write_ply", "write_obj", "write_history", "write_overlay", "write_renders", "write_video"]

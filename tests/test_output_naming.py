@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from handopt.output.naming import result_folders
+from handopt.storage.naming import result_folders
 
 
 def below(base: Path, *names: str) -> dict[Path, Path]:

@@ -10,10 +10,10 @@ import pytest
 from shape_cases import calibrated
 
 from handopt.errors import OutputError
-from handopt.output import personal
-from handopt.output.personal import check_free, save_shape
 from handopt.rig import load_rig
 from handopt.shape import ShapeResult
+from handopt.storage import hand_folder
+from handopt.storage.hand_folder import check_free, save_shape
 
 
 def hand() -> ShapeResult:

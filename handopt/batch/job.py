@@ -16,8 +16,8 @@ from handopt.batch.source import Source
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import HandoptError, OutputError
 from handopt.input.reader import Frame, Reader
-from handopt.output.folder import RESULT, RESULT_NAME, check_free, save
 from handopt.result import FitResult
+from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
 
 if TYPE_CHECKING:
     from handopt.fitting import FitInput

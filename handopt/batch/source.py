@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from handopt.errors import DepthError
-from handopt.output.folder import RESULT_NAME, SOURCE_NAME
+from handopt.storage.fit_folder import RESULT_NAME, SOURCE_NAME
 
 FORMAT = "handopt.source/1"
 _BLOCK = 1 << 20

@@ -133,7 +133,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: 
     from handopt.batch.outcome import DONE, Task
     from handopt.batch.run import Where, run
     from handopt.batch.summary import Summary
-    from handopt.output.naming import result_folders
+    from handopt.storage.naming import result_folders
 
     _check_places(options)
     given = [path for word in images for path in word]

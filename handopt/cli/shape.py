@@ -66,7 +66,7 @@ def shape(images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
 
     One image gives what it shows; ten to twenty from several sides, with the hand bent and open, give the hand.
     """
-    from handopt.output.personal import check_free, save_shape
+    from handopt.storage.hand_folder import check_free, save_shape
 
     output = options["output"]
     paths = list(find_images([path for word in images for path in word]))

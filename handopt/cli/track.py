@@ -84,7 +84,7 @@ def track(source: Path | None, **options: Any) -> None:
     Ctrl-C; what was tracked is kept.
     """
     from handopt.errors import ObservationError, OutputError
-    from handopt.output.trackfolder import check_free, save_track, write_video
+    from handopt.storage.track_folder import check_free, save_track, write_video
     from handopt.track.run import Run
 
     if (source is None) != options["live"]:

@@ -13,7 +13,7 @@ from handopt.errors import OutputError
 from handopt.export.skinned import Skinned
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
-from handopt.track.files import ARRAYS_NAME, INFO_NAME, LINES_NAME
+from handopt.storage.track_files import ARRAYS_NAME, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.result import FitResult

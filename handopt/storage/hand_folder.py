@@ -10,8 +10,8 @@ from handopt import atomic_folder
 from handopt.draw.comparison import write_comparison
 from handopt.errors import OutputError
 from handopt.export.rig_gltf import write_rest_obj, write_rest_ply, write_rig
-from handopt.output.folder import save, write_columns
-from handopt.output.naming import result_folders
+from handopt.storage.fit_folder import save, write_columns
+from handopt.storage.naming import result_folders
 
 if TYPE_CHECKING:
     from handopt.shape import ShapeResult

@@ -10,7 +10,7 @@ from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
 from handopt.export.animation import write_animation, write_bvh
 from handopt.export.skinned import Skinned
-from handopt.track.files import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
+from handopt.storage.track_files import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.track.track import Track

@@ -1,6 +1,6 @@
 """What a fit leaves on disk: folder, overlay, renders, video and meshes."""
 
-from handopt.output.folder import save
-from handopt.output.naming import result_folders
+from handopt.storage.fit_folder import save
+from handopt.storage.naming import result_folders
 
 __all__ = ["result_folders", "save"]
