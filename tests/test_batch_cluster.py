@@ -15,8 +15,8 @@ from batch_jobs import NamedJob, tasks_of
 from dask_cluster import PATIENCE_S, cluster
 from fit_cli import EXAMPLES, QUICK, fit
 
-from handopt.batch import cluster as module
-from handopt.batch.cluster import on_cluster
+from handopt.batch import dask as module
+from handopt.batch.dask import on_cluster
 from handopt.batch.outcome import DONE, FAILED
 from handopt.errors import WorkerError
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from handopt import backend
-from handopt.batch import placement
-from handopt.batch.placement import claim, own_device, pin_to_core, release, usable_cores
+from handopt.batch import worker_slots
+from handopt.batch.worker_slots import claim, own_device, pin_to_core, release, usable_cores
 
-CLAIM = "import sys; from handopt.batch.placement import claim; print(claim('core', sys.argv[1:]), flush=True); input()"
+CLAIM = (
+    "import sys; from handopt.batch.worker_slots import claim; print(claim('core', sys.argv[1:]), flush=True); input()"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ def slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", None)
     cores = os.sched_getaffinity(0)
     yield
-    for kind in list(placement._held):
+    for kind in list(worker_slots._held):
         release(kind)
     os.sched_setaffinity(0, cores)
 
@@ -65,9 +67,9 @@ def test_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6,7")
     assert own_device("auto") == "cuda:0"
     release("gpu")
-    held = placement.Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}" / "gpu-6"
+    held = worker_slots.Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}" / "gpu-6"
     with held.open("w") as file:
-        placement.fcntl.flock(file, placement.fcntl.LOCK_EX)
+        worker_slots.fcntl.flock(file, worker_slots.fcntl.LOCK_EX)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7,5")  # as dask-cuda turns them
         assert own_device("cuda") == "cuda:1"
         release("gpu")
@@ -92,7 +94,7 @@ def test_memory_is_kept_where_dask_would_have_it_given_back() -> None:
     code = """
 import resource, sys
 import numpy as np
-from handopt.batch.placement import keep_memory
+from handopt.batch.worker_slots import keep_memory
 if sys.argv[1] == "keep":
     keep_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -9,7 +9,7 @@ import pytest
 from batch_jobs import BrokenJob, NamedJob, tasks_of
 
 from handopt.batch.outcome import DONE, FAILED
-from handopt.batch.pool import _Queue, in_processes
+from handopt.batch.processes import _Queue, in_processes
 from handopt.errors import WorkerError
 
 pytestmark = pytest.mark.process

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handopt.batch.source import Source
+from handopt.batch.provenance import Source
 from handopt.errors import DepthError
 
 SETTINGS = {"handopt": "0.1", "shape": "scale", "solver": "auto", "unit": None, "mask": "0a" * 32}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
-from handopt.batch.source import Source
+from handopt.batch.provenance import Source
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import HandoptError, OutputError
 from handopt.input.reader import Frame, Reader

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from handopt.atomic_folder import remove_stale
 from handopt.batch.job import Job, Progress
 from handopt.batch.outcome import Outcome, Task
-from handopt.batch.placement import usable_cores
+from handopt.batch.worker_slots import usable_cores
 from handopt.optimise.batches import batched
 
 IMAGES_PER_PROCESS = 8  # below this a process costs more to start than it saves
@@ -47,12 +47,12 @@ def _outcomes(
     job: Job, tasks: Sequence[Task], where: Where, progress: Progress | None, talk: Callable[[str], None]
 ) -> Iterator[Outcome]:
     if where.workers is not None or where.cluster is not None:
-        from handopt.batch.cluster import on_cluster
+        from handopt.batch.dask import on_cluster
 
         return on_cluster(job, tasks, address=where.cluster, workers=where.workers, talk=talk)
     count = min(len(tasks), where.jobs or processes_that_pay(len(tasks), job.settings["device"]))
     if count > 1 or (where.jobs is None and len(tasks) > IMAGES_PER_PROCESS):  # a crash must not end a long run
-        from handopt.batch.pool import in_processes
+        from handopt.batch.processes import in_processes
 
         return in_processes(job, tasks, count)
     return (outcome for batch in batched(tasks, job.batch_size()) for outcome in job.run(batch, progress))

@@ -14,7 +14,7 @@ from typing import Any
 from handopt.backend import one_cpu_thread
 from handopt.batch.job import Job
 from handopt.batch.outcome import FAILED, Outcome, Task
-from handopt.batch.placement import keep_memory, own_device, pin_to_core
+from handopt.batch.worker_slots import keep_memory, own_device, pin_to_core
 from handopt.errors import WorkerError, how_to_install
 from handopt.optimise.batches import batched
 

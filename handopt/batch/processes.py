@@ -16,7 +16,7 @@ from typing import Any
 
 from handopt.batch.job import Job
 from handopt.batch.outcome import FAILED, Outcome, Task
-from handopt.batch.placement import own_device
+from handopt.batch.worker_slots import own_device
 from handopt.errors import WorkerError
 
 TRIES = 2
