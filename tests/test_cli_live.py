@@ -13,7 +13,7 @@ from sequences import CAMERA, samples, truth
 from soft_camera import FPS, SoftCamera, librealsense
 
 from handopt.cli.main import main
-from handopt.cli.stopping import UntilStopped
+from handopt.cli.stop_signal import UntilStopped
 from handopt.input import sequence
 from handopt.input.sequence.realsense import open_camera
 

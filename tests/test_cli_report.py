@@ -12,9 +12,9 @@ import pytest
 from tqdm import tqdm
 
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
-from handopt.cli import report as module
+from handopt.cli import fit_report as module
+from handopt.cli.fit_report import Report
 from handopt.cli.main import main
-from handopt.cli.report import Report
 
 
 class Terminal(io.StringIO):

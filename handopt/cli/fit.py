@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from handopt.cli.fit_report import Report
 from handopt.cli.inputs import STANDARD_INPUT, Source, find_images
 from handopt.cli.job import make_job
 from handopt.cli.options import (
@@ -16,7 +17,6 @@ from handopt.cli.options import (
     option,
     verbosity_options,
 )
-from handopt.cli.report import Report
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handopt.cli.fit_report import LOG_EVERY_S
 from handopt.cli.inputs import require_writable
 from handopt.cli.options import (
     Positive,
@@ -21,7 +22,6 @@ from handopt.cli.options import (
     show_traceback,
     verbosity_options,
 )
-from handopt.cli.report import LOG_EVERY_S
 from handopt.cli.rigs import load_model, own_rig
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
 
     from tqdm import tqdm
 
-    from handopt.cli.stopping import UntilStopped
+    from handopt.cli.stop_signal import UntilStopped
     from handopt.input.sequence.prefetch import ahead
     from handopt.track.run import follow
 
