@@ -26,7 +26,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> SoftCamera:
     """A camera that `--live` opens, and which may be silent for 1.5 s."""
     rs = librealsense()
     camera = SoftCamera(rs, (CAMERA.width, CAMERA.height), UNIT_MM, (CAMERA.fx, CAMERA.fy))
-    monkeypatch.setattr(sources, "live_source", lambda asked: open_camera(asked, 1.5, camera.device))
+    monkeypatch.setattr(sequence, "live_source", lambda asked: open_camera(asked, 1.5, camera.device))
     return camera
 
 

@@ -43,7 +43,7 @@ class FakeShape:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeShape:
     stand_in = FakeShape()
     monkeypatch.setattr(handopt.shape, "fit_shape", stand_in)
-    monkeypatch.setattr(personal, "write_comparison", lambda _generic, _personal, path: path.write_bytes(b"picture"))
+    monkeypatch.setattr(hand_folder, "write_comparison", lambda _generic, _personal, path: path.write_bytes(b"picture"))
     return stand_in
 
 

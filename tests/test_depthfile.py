@@ -20,7 +20,7 @@ from PIL import Image
 
 from handopt.errors import DepthError
 from handopt.input import decode
-from handopt.input.decode import decode
+from handopt.input.decode import decode_file
 
 SHAPE = (24, 32)
 SCENE = (600 + np.arange(24 * 32).reshape(SHAPE) % 97).astype(np.uint16)
@@ -93,7 +93,7 @@ def exr_bytes(values: NDArray[np.float32]) -> bytes:
 def refused(path: Path, message: str) -> None:
     """Check that a file is refused, by name and reason."""
     with pytest.raises(DepthError, match=message) as caught:
-        decode(path, [])
+        decode_file(path, [])
     assert str(path) in str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_random_16_bit_png_and_tiff_come_back(tmp_path: Path, seed: int) -> None
         {"format_name": "TIFF", "compression": "tiff_lzw"},
     ):
         path.write_bytes(png_bytes(values, **options))
-        np.testing.assert_array_equal(decode(path, []), values)
+        np.testing.assert_array_equal(decode_file(path, []), values)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", ">u2"])
@@ -128,7 +128,7 @@ def test_other_tiffs(tmp_path: Path, dtype: str) -> None:
     path = tmp_path / "image.tif"
     values = SCENE.astype(dtype)
     path.write_bytes(png_bytes(values, "TIFF"))
-    np.testing.assert_array_equal(decode(path, []), values)
+    np.testing.assert_array_equal(decode_file(path, []), values)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "float16", "float32", ">f8"])
@@ -137,20 +137,20 @@ def test_npy(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
     path = tmp_path / "image.npy"
     values = np.asfortranarray(SCENE.astype(dtype).reshape(shape))
     np.save(path, values)
-    np.testing.assert_array_equal(decode(path, []), values)
+    np.testing.assert_array_equal(decode_file(path, []), values)
 
 
 def test_what_a_file_is_does_not_hang_on_its_name(tmp_path: Path) -> None:
     path = tmp_path / "image.tiff"
     path.write_bytes(npy_bytes(SCENE))
-    np.testing.assert_array_equal(decode(path, []), SCENE)
+    np.testing.assert_array_equal(decode_file(path, []), SCENE)
 
 
 def test_npz_takes_the_array_called_depth(tmp_path: Path) -> None:
     path = tmp_path / "image.npz"
     notes: list[str] = []
     np.savez_compressed(path, first=SCENE * 0, depth=SCENE)
-    np.testing.assert_array_equal(decode(path, notes), SCENE)
+    np.testing.assert_array_equal(decode_file(path, notes), SCENE)
     assert not notes
 
 
@@ -158,10 +158,10 @@ def test_npz_takes_the_only_image_or_says_which(tmp_path: Path) -> None:
     path = tmp_path / "image.npz"
     notes: list[str] = []
     np.savez(path, SCENE)
-    np.testing.assert_array_equal(decode(path, notes), SCENE)
+    np.testing.assert_array_equal(decode_file(path, notes), SCENE)
     assert not notes
     np.savez(path, k=np.eye(3)[0], mask=SCENE > 0, grey=SCENE.astype(np.uint8), z=SCENE, other=SCENE * 2)
-    np.testing.assert_array_equal(decode(path, notes), SCENE)
+    np.testing.assert_array_equal(decode_file(path, notes), SCENE)
     assert "'z'" in notes[0]
 
 
@@ -200,7 +200,7 @@ def test_exr_through_imageio(
     notes: list[str] = []
     path.write_bytes(exr_bytes(DEPTH_M))
     exr_reader(monkeypatch, **answers)
-    np.testing.assert_array_equal(decode(path, notes), DEPTH_M)
+    np.testing.assert_array_equal(decode_file(path, notes), DEPTH_M)
     assert bool(notes) == said
 
 
@@ -227,7 +227,7 @@ def test_exr_with_the_readers_of_this_machine(tmp_path: Path) -> None:
     path = tmp_path / "image.exr"
     path.write_bytes(exr_bytes(DEPTH_M).replace(b"Z\0", b"Y\0", 1))
     if importlib.util.find_spec("av"):
-        np.testing.assert_array_equal(decode(path, []), DEPTH_M)
+        np.testing.assert_array_equal(decode_file(path, []), DEPTH_M)
     else:
         refused(path, "convert it to")
 
@@ -360,7 +360,7 @@ def test_an_npz_bomb_is_not_inflated(tmp_path: Path) -> None:
     path.write_bytes(zipped({"depth.npy": npy_bytes(SCENE) + bytes(1 << 26)}))
     tracemalloc.start()
     try:
-        np.testing.assert_array_equal(decode(path, []), SCENE)
+        np.testing.assert_array_equal(decode_file(path, []), SCENE)
         assert tracemalloc.get_traced_memory()[1] < 1 << 23
     finally:
         tracemalloc.stop()
@@ -379,7 +379,7 @@ def test_damaged_bytes_raise_nothing_but_depth_errors(
             data[position] = rng.integers(256)
         path.write_bytes(data)
         try:
-            decode(path, [])
+            decode_file(path, [])
         except DepthError as error:
             refusals.append(str(error))
     assert len(refusals) > 50

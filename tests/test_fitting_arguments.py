@@ -232,7 +232,7 @@ def test_some_hypotheses_may_leave_the_numbers(monkeypatch: pytest.MonkeyPatch) 
         return loss
 
     objective_loss = energy.silhouette_loss
-    monkeypatch.setattr(objective, "silhouette_loss", spoiled)
+    monkeypatch.setattr(energy, "silhouette_loss", spoiled)
     result = example("open").fit()
     assert np.isfinite(result.joints_mm).all()
     assert np.isfinite(result.history["total"]).all()

@@ -27,7 +27,7 @@ CONTENT = {"measurements.json", "rest.obj", "rest.ply", "history.csv", "turntabl
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, and have tests of their own."""
-    monkeypatch.setattr(personal, "write_comparison", lambda _generic, _personal, path: path.write_bytes(b"picture"))
+    monkeypatch.setattr(hand_folder, "write_comparison", lambda _generic, _personal, path: path.write_bytes(b"picture"))
 
 
 def test_everything_is_written(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_failure_leaves_nothing(broken: str, tmp_path: Path, monkeypatch: pyte
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(personal, broken, fail)
+    monkeypatch.setattr(hand_folder, broken, fail)
     with pytest.raises(OutputError, match="the disk is full"):
         save_shape(hand(), tmp_path / "deep" / "mine.glb", renders=False)
     assert list(tmp_path.iterdir()) == []

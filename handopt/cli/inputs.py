@@ -120,10 +120,10 @@ def read_mask(path: Path) -> "NDArray[np.bool_]":
     """Read a mask (H, W) from an image or .npy file, nonzero on the hand in any colour channel. Raises UsageError."""
     import numpy as np
 
-    from handopt.input.decode import decode
+    from handopt.input.decode import decode_file
 
     with blaming("--mask"):
-        values: NDArray[Any] = decode(path, [])
+        values: NDArray[Any] = decode_file(path, [])
         if values.ndim == 3:
             colours = values.shape[2] - (values.shape[2] in (2, 4))
             values = np.asarray(values[..., :colours].any(axis=2))

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import OutputError
-from handopt.export.skinned import Skinned
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
-from handopt.storage.track_files import ARRAYS_NAME, INFO_NAME, LINES_NAME
+from handopt.rig.skinned import Skinned
+from handopt.track.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.result import FitResult

@@ -39,7 +39,7 @@ Array = NDArray[Any]
 Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
-def decode(path: Path, notes: list[str]) -> Array:
+def decode_file(path: Path, notes: list[str]) -> Array:
     """Return the values of an image file: (H, W), or (H, W, C) of 8 bits; sentences on choices go into notes.
 
     What the file is, is told by its content, not by its name. Raises DepthError.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import DepthError
-from handopt.input.decode import Array, decode
+from handopt.input.decode import Array, decode_file
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
 ENCODINGS = ("auto", "raw", "nyu")
@@ -53,7 +53,7 @@ def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "
     if unit is not None and not (np.isfinite(unit) and unit > 0):
         raise DepthError(f"--unit is {unit:g}, expected mm per count above 0")
     notes: list[str] = []
-    counts = single_channel(decode(path, notes), path, encoding, notes)
+    counts = single_channel(decode_file(path, notes), path, encoding, notes)
     depth_mm, unit_mm = counts_to_mm(counts, path, unit, notes)
     return DepthImage(depth_mm, path, unit_mm, tuple(notes))
 

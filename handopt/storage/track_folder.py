@@ -9,8 +9,8 @@ import numpy as np
 from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
 from handopt.export.animation import write_animation, write_bvh
-from handopt.export.skinned import Skinned
-from handopt.storage.track_files import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
+from handopt.rig.skinned import Skinned
+from handopt.track.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.track.track import Track

@@ -1,7 +1,7 @@
 """A track: a hand's pose in every frame of a sequence, with one shape."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,15 @@ from handopt.input.camera import Camera
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
-from handopt.storage.track_files import FORMAT
 from handopt.track.confidence import DOUBTFUL, ranges
 from handopt.track.smoothing import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
+
+FORMAT: Final = "handopt.track/1"
+FAMILY: Final = "handopt.track/"
+"""What the formats of all versions begin with."""
+INFO_NAME: Final = "track.json"
+ARRAYS_NAME: Final = "track.npz"
+LINES_NAME: Final = "track.jsonl"
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import DepthError
 from handopt.input.camera import Camera
-from handopt.input.decode import decode
+from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
 from handopt.input.sequence.base import Frame, SourceError
 from handopt.input.sequence.stream_info import Asked, facts_of, has_depth
@@ -49,7 +49,7 @@ class FolderSource:
 
     def _counts(self, path: Path) -> NDArray[Any]:
         notes: list[str] = []
-        return single_channel(decode(path, notes), path, self._asked.encoding, notes)
+        return single_channel(decode_file(path, notes), path, self._asked.encoding, notes)
 
     def _first(self) -> tuple[Path, NDArray[Any]]:
         """The first image with depth in it."""
