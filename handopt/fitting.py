@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from handopt.assess.confidence import Signs, confidence
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
+from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, resolve_device, using
 from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.objective.targets import gather_evidence
-from handopt.objective.unexplained import visible_joints
 from handopt.observation.observe import observe
 from handopt.optimise.batches import batched
 from handopt.optimise.batching import Clock, Lockstep

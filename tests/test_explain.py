@@ -5,7 +5,8 @@ import pytest
 from factories import fit_result
 from views import CAMERA, small_observation
 
-from handopt.objective.unexplained import VISIBLE_MM, WRONG_MM, explain, visible_joints
+from handopt.assess.visibility import VISIBLE_MM, visible_joints
+from handopt.objective.unexplained import WRONG_MM, explain
 
 RESULT = fit_result()
 CROP = RESULT.observation.crop(64)

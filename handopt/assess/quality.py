@@ -13,7 +13,6 @@ from handopt.objective.unexplained import explain
 from handopt.observation.observe import Observation
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
-from handopt.optimise.gradient_descent import Descent
 
 Floats = NDArray[np.floating[Any]]
 Faces = NDArray[np.int32]
@@ -21,8 +20,6 @@ Faces = NDArray[np.int32]
 # A good fit's median and mean absolute residual are at most these, and its overlap at least this.
 GOOD_MEDIAN_MM, GOOD_MEAN_MM, GOOD_OVERLAP = 4.0, 5.0, 0.75
 GOOD_CONFIDENCE = 0.5
-OVERLAP_WEIGHT, DOUBT_WEIGHT = 1.0, 0.1
-RANK_DOUBT_WEIGHT = 0.03  # unexplained share per unit of an observation's plausibility
 
 
 @dataclass(frozen=True)
@@ -32,57 +29,6 @@ class Quality:
     fitted_depth_mm: Floats
     residual_mm: dict[str, float]
     silhouette_iou: float
-
-
-def most_plausible(
-    descent: Descent, hand: Hand, observations: list[Observation], mirrored: tuple[bool, ...], faces: Faces
-) -> int:
-    """The row to report: the best of each view is judged by its total, its overlap, and its view's own plausibility."""
-    images = to_numpy(descent.pose.image)
-    rows = [int(np.flatnonzero(images == image)[0]) for image in np.unique(images)]
-    if len(rows) == 1:
-        return rows[0]
-    vertices = to_numpy(hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))).astype(np.float64)
-    best_score = max(observation.score for observation in observations)
-    costs = []
-    for row in rows:
-        observation = observations[images[row]]
-        posed = vertices[row] * (MIRROR if mirrored[images[row]] else 1)
-        overlap = measure(posed, observation, faces).silhouette_iou
-        doubt = best_score - observation.score
-        costs.append(descent.totals[row] + OVERLAP_WEIGHT * (1 - overlap) + DOUBT_WEIGHT * doubt)
-    return rows[int(np.argmin(costs))]
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """All survivors of a search, best first.
-
-    rows: of the descent's poses; unexplained: share of the observation that each leaves unexplained; judged: the same
-    and a share for the lack of plausibility of its observation.
-    """
-
-    descent: Descent
-    rows: NDArray[np.int64]
-    unexplained: NDArray[np.float64]
-    judged: NDArray[np.float64]
-
-
-def ranked(descent: Descent, hand: Hand, evidence: Evidence, scores: list[float]) -> Ranking:
-    """Order survivors by how much of their observation they leave unexplained, and its lack of plausibility.
-
-    scores: plausibility of each image's observation. See handopt.objective.unexplained.
-    """
-    images = to_numpy(descent.pose.image)
-    vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))
-    unexplained = np.empty(len(images))
-    for image in np.unique(images):
-        rows = np.flatnonzero(images == image)
-        there = vertices[to_device(rows, hand.device, np.int64)]
-        unexplained[rows] = explain(there, hand.faces, *evidence.grids[image])
-    judged = unexplained + RANK_DOUBT_WEIGHT * (max(scores) - np.array(scores)[images])
-    order = np.argsort(judged, kind="stable")
-    return Ranking(descent, order, unexplained[order], judged[order])
 
 
 def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Quality:

@@ -4,14 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, device_of, namespace_of, to_device, to_numpy
-from handopt.input.camera import Camera
 from handopt.observation.crop import Crop, Grid
 from handopt.ops.rasterise import rasterise
 
-Floats = NDArray[np.floating]
-
-VISIBLE_MM = 22.0
-"""A joint counts as visible where the surface on its ray is nearer by less than this, times the hand's scale."""
 WRONG_MM = 20.0
 """A depth that is off by this much, or hand where there is none or none where there is, counts as wholly wrong."""
 
@@ -38,15 +33,3 @@ def explain(vertices_mm: Array, faces: Array, crop: Crop, grid: Grid, step: int 
     off = xp.minimum(xp.abs(depth - observed), WRONG_MM) / WRONG_MM
     wrong = xp.where(hand, xp.where(covered, off, 1.0), covered & free)
     return np.asarray(to_numpy(wrong.sum(axis=(1, 2), dtype=np.float64)) / max(1, int(hand.sum())))
-
-
-def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:
-    """Which joints (21, 3) are seen, (21,): those with no more than their own flesh in front of them.
-
-    depth_mm: (H, W) z-buffer, 0 where there is nothing; scale: of the hand
-    """
-    pixels = np.rint(camera.project(joints_mm)).astype(int)
-    columns, rows = np.clip(pixels[:, 0], 0, camera.width - 1), np.clip(pixels[:, 1], 0, camera.height - 1)
-    inside = (pixels[:, 0] == columns) & (pixels[:, 1] == rows)
-    surface = depth_mm[rows, columns]
-    return np.asarray(inside & (surface > 0) & (joints_mm[:, 2] - surface < VISIBLE_MM * scale))

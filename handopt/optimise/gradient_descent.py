@@ -11,6 +11,7 @@ from handopt.config import Config
 from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import Objective, Sharpness, total_of
 from handopt.optimise.finger_mutation import mutate
+from handopt.optimise.ranking import best_rows
 from handopt.optimise.solvers import SOLVERS
 
 CHECK_EVERY = 10
@@ -65,15 +66,6 @@ def prune(objective: Objective, pose: Pose, keep: int, sharpness: Sharpness) -> 
     """Keep the poses with the lowest totals, best first and at least one of each image, and say which they are."""
     rows = best_rows(total_of(objective.terms(pose, sharpness)), to_numpy(pose.image), keep)
     return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
-
-
-def best_rows(totals: NDArray[np.float64], images: NDArray[np.int32], keep: int) -> NDArray[np.int64]:
-    """The rows with the lowest totals, best first and at least one of each image."""
-    order = np.argsort(totals, kind="stable")
-    leaders = [int(order[images[order] == image][0]) for image in np.unique(images)]
-    others = [int(row) for row in order if row not in leaders]
-    chosen = leaders + others[: max(0, keep - len(leaders))]
-    return np.array(sorted(chosen, key=lambda row: (totals[row], row)), np.int64)
 
 
 def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> Descent:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.assess.quality import Ranking, most_plausible, ranked
 from handopt.assess.uncertainty import spread_of
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
 from handopt.config import Config
@@ -21,6 +20,7 @@ from handopt.observation.observe import Observation
 from handopt.optimise.batching import Clock, Search
 from handopt.optimise.gradient_descent import descend, prune, refine_vertices
 from handopt.optimise.levenberg_marquardt import LeastSquares
+from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import Winner
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.optimise.starts import around, believed_angles, fixed_starts, proposed_starts

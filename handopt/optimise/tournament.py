@@ -14,7 +14,8 @@ from handopt.objective.targets import Evidence
 from handopt.objective.unexplained import explain
 from handopt.optimise.batching import Ask, Reals, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.optimise.gradient_descent import Descent, Step, best_rows
+from handopt.optimise.gradient_descent import Descent, Step
+from handopt.optimise.ranking import best_rows
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assess.quality import measure, status_of
+from handopt.assess.visibility import visible_joints
 from handopt.backend import to_device, to_numpy
 from handopt.config import Approach
 from handopt.hand_model import MIRROR, Pose
-from handopt.objective.unexplained import explain, visible_joints
+from handopt.objective.unexplained import explain
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.result import FitResult, Trace

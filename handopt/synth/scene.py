@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.assess.visibility import visible_joints
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
-from handopt.objective.unexplained import visible_joints
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin

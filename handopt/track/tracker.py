@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assess.confidence import DISTINCT_MM, LARGEST_GAP
+from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, known_indices, one_cpu_thread, resolve_device, to_numpy, using
 from handopt.config import Approach, Config
 from handopt.errors import NumericalError, ObservationError
@@ -13,7 +14,7 @@ from handopt.fitting import fit
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.objective.energy import MAX_POINTS
-from handopt.objective.unexplained import explain, visible_joints
+from handopt.objective.unexplained import explain
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import System
 from handopt.result import FitResult

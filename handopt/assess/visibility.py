@@ -1,0 +1,23 @@
+"""Which joints an image shows."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.input.camera import Camera
+
+Floats = NDArray[np.floating]
+
+VISIBLE_MM = 22.0
+"""A joint counts as visible where the surface on its ray is nearer by less than this, times the hand's scale."""
+
+
+def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:
+    """Which joints (21, 3) are seen, (21,): those with no more than their own flesh in front of them.
+
+    depth_mm: (H, W) z-buffer, 0 where there is nothing; scale: of the hand
+    """
+    pixels = np.rint(camera.project(joints_mm)).astype(int)
+    columns, rows = np.clip(pixels[:, 0], 0, camera.width - 1), np.clip(pixels[:, 1], 0, camera.height - 1)
+    inside = (pixels[:, 0] == columns) & (pixels[:, 1] == rows)
+    surface = depth_mm[rows, columns]
+    return np.asarray(inside & (surface > 0) & (joints_mm[:, 2] - surface < VISIBLE_MM * scale))
