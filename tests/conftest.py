@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opcheck import Place
+from support.op_check import Place
 
 from handopt import backend
 

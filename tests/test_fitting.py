@@ -6,14 +6,14 @@ from dataclasses import replace
 import jsonschema
 import numpy as np
 import pytest
-import reference
-from compare import assert_close, assert_same_bits
-from examples import QUICK, by_descent, example, fitted, with_vertices
-from factories import raster
 from numpy.typing import NDArray
-from opcheck import Place
-from recovery import CAMERA, make_problem, pose_rig
-from views import mirrored
+from support import reference
+from support.compare import assert_close, assert_same_bits
+from support.examples import QUICK, by_descent, example, fitted, with_vertices
+from support.factories import raster
+from support.observation_factory import mirrored
+from support.op_check import Place
+from support.recovery import CAMERA, make_problem, pose_rig
 
 from handopt import backend
 from handopt.assess.quality import measure

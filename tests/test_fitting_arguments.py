@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from examples import QUICK, example
 from numpy.typing import NDArray
+from support.compare import assert_same_bits
+from support.examples import QUICK, example
 
 from handopt import backend
 from handopt.config import Config

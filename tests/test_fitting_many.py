@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
-from examples import QUICK, example
-from opcheck import Place
+from support.compare import assert_same_bits
+from support.examples import QUICK, example
+from support.op_check import Place
 
 from handopt.config import Config
 from handopt.errors import ConfigError, DeviceError, NumericalError, ObservationError, ShapeError

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import reference
-from compare import assert_close, assert_same_bits, directional_derivative_error
 from numpy.typing import NDArray
-from opcheck import Place
 from scipy.spatial import cKDTree
-from views import CPU, near_poses, on_device
+from support import reference
+from support.compare import assert_close, assert_same_bits, directional_derivative_error
+from support.observation_factory import CPU, near_poses, on_device
+from support.op_check import Place
 
 from handopt.backend import device_of, to_device
 from handopt.hand_model import MIRROR, Hand, Pose, exponential

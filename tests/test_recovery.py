@@ -1,7 +1,7 @@
 """The whole chain: a known pose, rendered by an independent z-buffer and disturbed, must come back."""
 
 import numpy as np
-from recovery import CAMERA, make_problem
+from support.recovery import CAMERA, make_problem
 
 from handopt.fitting import fit
 

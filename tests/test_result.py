@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from factories import fit_result
+from support.factories import fit_result
 
 from handopt.result import ANGLE_NAMES, FORMAT, KEYPOINT_NAMES, plain, schema
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions

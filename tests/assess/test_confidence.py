@@ -1,0 +1,66 @@
+"""What makes a fit sure; that the numbers are calibrated is measured by scripts/calibrate.py."""
+
+from dataclasses import astuple, replace
+
+import calibrate
+import numpy as np
+import pytest
+from support.factories import fit_result
+
+from handopt import HandoptError, fit
+from handopt.assess.confidence import LARGEST_GAP, WEIGHTS, Signs, confidence, sure
+
+GOOD = Signs(unexplained=np.log(0.12), gap=0.8, visible=0.8, likeness=0.95, border=0.0)
+
+
+def test_good_signs_make_a_fit_sure_and_bad_ones_do_not() -> None:
+    assert confidence(GOOD) > 0.9
+    assert confidence(replace(GOOD, unexplained=np.log(0.6))) < 0.5
+    for name, worse in {"unexplained": np.log(0.3), "gap": 0.0, "likeness": 0.1}.items():
+        assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
+
+
+def test_only_another_pose_of_visible_joints_is_a_rival() -> None:
+    joints = fit_result().joints_mm
+    visible = np.arange(21) < 18
+    near, hidden, other = joints + 3.0, joints.copy(), joints.copy()
+    hidden[20] += 60.0
+    other[4] += 60.0
+    signs = [Signs.of(0.2, joints, visible, [(0.3, rival)], 1.0, 0.0).gap for rival in (near, hidden, other)]
+    assert signs == [LARGEST_GAP, LARGEST_GAP, pytest.approx(np.log(1.5))]
+    assert Signs.of(0.2, joints, visible, [], 1.0, 0.0).gap == LARGEST_GAP
+    assert Signs.of(0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0).gap == pytest.approx(np.log(0.5))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_objects_are_no_confident_hands(seed: int) -> None:
+    depth, camera = calibrate.no_hand(np.random.default_rng((99, seed)))
+    try:
+        result = fit(depth, camera, device="cpu")
+    except HandoptError:
+        return  # no answer is no wrong answer
+    assert result.confidence < 0.7
+    assert not result.status.startswith("The fit is good") or result.confidence >= 0.5
+
+
+def test_the_regression_finds_the_weights_of_a_logistic_model() -> None:
+    rng = np.random.default_rng(5)
+    signs = rng.normal(size=(20_000, 2))
+    success = rng.random(len(signs)) < sure(np.array([0.5, 2.0, -1.0]), signs)
+    rows = [calibrate.Row("easy", bool(good), tuple(each)) for good, each in zip(success, signs, strict=True)]
+    assert np.abs(calibrate.regress(rows) - [0.5, 2.0, -1.0]).max() < 0.1
+
+
+def test_an_image_is_cut_within_the_hand() -> None:
+    result = fit_result()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        depth, camera, inside = calibrate.cut(rng, result.observation.depth_mm, result.camera, result.joints_mm)
+        assert depth.shape == (camera.height, camera.width)
+        assert 5 < inside.sum() < 21
+        pixel = np.rint(camera.project(result.joints_mm)).astype(int)
+        assert (inside == ((pixel >= 0) & (pixel < [camera.width, camera.height])).all(axis=1)).mean() > 0.9
+
+
+def test_every_sign_has_a_weight() -> None:
+    assert len(WEIGHTS) == 1 + len(astuple(GOOD))

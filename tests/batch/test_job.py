@@ -1,0 +1,130 @@
+"""One image of a batch: a job that can be sent away, and outcomes instead of errors."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.factories import fit_result
+from support.fit_cli import FakeFit, fake_fit, write_camera, write_depth
+
+from handopt.batch.job import Job, readable
+from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
+from handopt.config import Config
+from handopt.fitting import BATCH
+from handopt.input.reader import Reader
+from handopt.optimise.batches import batched
+from handopt.rig import default_rig
+from handopt.storage import save
+
+__all__ = ["fake_fit"]
+
+
+def job(**changes: Any) -> Job:
+    arguments: dict[str, Any] = {
+        "reader": Reader(hand="left"),
+        "rig": default_rig("left"),
+        "settings": {"config": Config(), "device": "auto", "seed": 0},
+        "outputs": {"renders": False, "overlay": True, "video": False, "ply": False, "obj": False},
+        "limits": "default",
+        "identity": {"shape": "scale"},
+    }
+    return Job(**{**arguments, **changes})
+
+
+def one(what: Job, given: Task) -> Outcome:
+    """The outcome of a single task."""
+    (outcome,) = what.run([given])
+    return outcome
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    write_camera(tmp_path)
+    return Task(write_depth(tmp_path / "a.png"), tmp_path / "out" / "a")
+
+
+def test_a_job_that_was_sent_away_does_the_same(task: Task, fake_fit: FakeFit, tmp_path: Path) -> None:
+    sent = pickle.loads(pickle.dumps(job()))
+    assert one(sent, task).status == DONE
+    other = Task(task.image, tmp_path / "out" / "b")
+    assert one(job(), other).status == DONE
+    for name in ("source.json", "mesh.glb", "overlay.png"):
+        assert (task.folder / name).read_bytes() == (other.folder / name).read_bytes()
+    assert fake_fit.calls[0]["rig"].side == "left"
+    assert job().on("cuda:1").settings["device"] == "cuda:1"
+
+
+def test_an_outcome_says_what_the_result_says(task: Task, fake_fit: FakeFit) -> None:
+    done = one(job(), task)
+    again = one(job(), task)
+    assert (done.before, again.before) == (False, True)
+    assert len(fake_fit.calls) == 1
+    for name in ("status", "fit", "hand", "confidence", "median_mm", "iou"):
+        assert getattr(done, name) == getattr(again, name), name
+    assert any("camera.json" in note for note in done.notes)
+    assert done.details[1].startswith("terms: ")
+
+
+def test_errors_of_any_kind_become_outcomes(task: Task, fake_fit: FakeFit) -> None:
+    def fail(_index: int) -> None:
+        raise MemoryError
+
+    fake_fit.before = fail
+    failed = one(job(), task)
+    assert (failed.status, failed.error, failed.full) == (FAILED, "MemoryError", False)
+    assert not task.folder.parent.exists()
+
+
+def test_a_result_of_an_unknown_origin_is_kept_and_a_file_in_the_way_named(task: Task, fake_fit: FakeFit) -> None:
+    save(fit_result(iterations=2), task.folder, renders=False)
+    skipped = one(job(), task)
+    assert skipped.status == SKIPPED
+    assert "was not made by handopt fit, or by an older one, and was kept: replace such results" in str(skipped.error)
+    assert one(job(existing="update"), task).status == DONE
+    (task.folder / "mine").touch()
+    assert "mine, which is not handopt's" in str(one(job(existing="overwrite"), task).error)
+    other = Task(task.image, task.image)
+    assert "is in the way and is not a folder" in str(one(job(), other).error)
+    assert not one(job(existing="update"), other).before
+    assert task.image.is_file()
+
+
+def test_paths_that_are_no_text_can_be_read() -> None:
+    assert readable(Path("a\udcff.png")) == "a\ufffd.png"
+
+
+def test_images_are_fitted_together_and_each_ends_by_itself(task: Task, fake_fit: FakeFit, tmp_path: Path) -> None:
+    tasks = [task, *(Task(tmp_path / f"{name}.png", tmp_path / "out" / name) for name in ("b", "missing", "c"))]
+    for name in ("b", "c"):
+        write_depth(tmp_path / f"{name}.png")
+    assert one(job(), tasks[1]).status == DONE
+    outcomes = {outcome.task.image.stem: outcome for outcome in job().run(tasks)}
+    assert {name: (each.status, each.before) for name, each in outcomes.items()} == {
+        "a": (DONE, False),
+        "b": (DONE, True),
+        "missing": (FAILED, False),
+        "c": (DONE, False),
+    }
+    assert [Path(call["image"]).stem for call in fake_fit.calls] == ["b", "a", "c"]
+
+
+def test_an_image_that_breaks_a_batch_fails_alone(task: Task, fake_fit: FakeFit, tmp_path: Path) -> None:
+    other = Task(write_depth(tmp_path / "b.png"), tmp_path / "out" / "b")
+
+    def fail(index: int) -> None:
+        if Path(fake_fit.calls[index]["image"]).stem == "b":
+            raise MemoryError
+
+    fake_fit.before = fail
+    outcomes = {outcome.task.image.stem: outcome for outcome in job().run([task, other])}
+    assert {name: (each.status, each.error) for name, each in outcomes.items()} == {
+        "a": (DONE, None),
+        "b": (FAILED, "MemoryError"),
+    }
+
+
+def test_batches_are_as_large_as_pays_or_as_asked_for() -> None:
+    assert job(batch=5).batch_size() == 5
+    assert job(settings={"device": "cpu"}).batch_size() == BATCH["cpu"]
+    assert [list(part) for part in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]

@@ -1,0 +1,70 @@
+"""Worker processes: all images end, also those that kill their process, and nobody is left behind."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+from support.batch_jobs import BrokenJob, NamedJob, tasks_of
+
+from handopt.batch.outcome import DONE, FAILED
+from handopt.batch.processes import _Queue, in_processes
+from handopt.errors import WorkerError
+
+pytestmark = pytest.mark.process
+
+
+def test_every_image_is_done_once_by_processes_of_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    tasks = tasks_of(tmp_path, *(f"pair{number}" for number in range(12)))
+    outcomes = list(in_processes(NamedJob(), tasks, 2))
+    assert {outcome.task for outcome in outcomes} == set(tasks)
+    assert len(outcomes) == len(tasks)
+    assert {(outcome.status, outcome.fit) for outcome in outcomes} == {(DONE, "1")}
+    processes = {(task.folder / "process").read_text() for task in tasks}
+    assert len(processes) == 2
+    assert str(os.getpid()) not in processes
+    assert os.environ["OMP_NUM_THREADS"] == "5"
+    assert not multiprocessing.active_children()
+
+
+def test_an_image_that_kills_its_process_fails_and_the_rest_is_done(tmp_path: Path) -> None:
+    tasks = tasks_of(tmp_path, "a", "killer", "b", "once", "c")
+    outcomes = {outcome.task.image.stem: outcome for outcome in in_processes(NamedJob(), tasks, 2)}
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        **dict.fromkeys(("a", "b", "c", "once"), DONE),
+        "killer": FAILED,
+    }
+    assert "want of memory (signal 9), 2 times" in str(outcomes["killer"].error)
+    assert "--jobs" in str(outcomes["killer"].error)
+    assert not multiprocessing.active_children()
+
+
+def test_of_a_batch_that_kills_its_process_each_image_is_tried_alone(tmp_path: Path) -> None:
+    tasks = tasks_of(tmp_path, "a", "killer", "b", "once", "c", "d")
+    outcomes = list(in_processes(NamedJob(batch=3), tasks, 2))
+    assert sorted(outcome.task.image.stem for outcome in outcomes) == ["a", "b", "c", "d", "killer", "once"]
+    assert [outcome.task.image.stem for outcome in outcomes if outcome.status == FAILED] == ["killer"]
+    processes = [(task.folder / "process").read_text() for task in tasks if task.folder.exists()]
+    assert max(processes.count(each) for each in processes) >= 2, "some were done together"
+
+
+def test_batches_become_smaller_towards_the_end(tmp_path: Path) -> None:
+    queue = _Queue(tasks_of(tmp_path, *map(str, range(21))), 8, 2)
+    assert [len(queue.take()) for _ in range(7)] == [8, 7, 3, 2, 1, 0, 0]
+
+
+def test_stopping_early_ends_the_workers(tmp_path: Path) -> None:
+    outcomes = in_processes(NamedJob(), tasks_of(tmp_path, "a", "slow1", "slow2", "b"), 2)
+    assert next(outcomes).task.image.stem == "a"
+    started = time.monotonic()
+    outcomes.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - started < 10
+    assert not multiprocessing.active_children()
+
+
+def test_workers_that_cannot_start_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"could not start \(exit code 7\).*--jobs 1"):
+        list(in_processes(BrokenJob(), tasks_of(tmp_path, "a"), 1))
+    assert not multiprocessing.active_children()

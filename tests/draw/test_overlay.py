@@ -1,0 +1,162 @@
+"""The overlay, judged by the colours of its pixels."""
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from support.factories import fit_result
+
+from handopt.draw import colour, overlay
+from handopt.draw.overlay import PANEL_PX, RESIDUAL_SPAN_MM, SIZE_PX, draw_overlay, hand_region, panel_origin
+from handopt.result import FitResult
+
+
+def picture(result: FitResult) -> np.ndarray:
+    return np.asarray(draw_overlay(result))
+
+
+def sample(image: np.ndarray, result: FitResult, panel: int, row: int, column: int) -> np.ndarray:
+    """Colour of an image pixel in a panel of the overlay."""
+    region, (left, top) = hand_region(result), panel_origin(panel)
+    x, y = region.to_panel(np.array([column, row], float), PANEL_PX)
+    return image[top + int(y), left + int(x)]
+
+
+def decoded_mm(rgb: np.ndarray) -> float:
+    """Residual that a colour of the diverging table stands for."""
+    distance = np.abs(colour.DIVERGING.astype(int) - rgb).sum(axis=1)
+    assert distance.min() == 0, f"{rgb} is no colour of the residual"
+    return (float(distance.argmin()) + 0.5) / len(colour.DIVERGING) * 2 * RESIDUAL_SPAN_MM - RESIDUAL_SPAN_MM
+
+
+def inner_pixels(result: FitResult, count: int = 6) -> list[tuple[int, int]]:
+    """Some pixels well inside of what is both observed and fitted."""
+    both = result.observation.mask & (result.fitted_depth_mm > 0)
+    inside = both.copy()
+    for rows, columns in ((3, 0), (-3, 0), (0, 3), (0, -3), (3, 3), (-3, -3)):
+        inside &= np.roll(both, (rows, columns), (0, 1))
+    found = np.argwhere(inside)
+    return [(int(row), int(column)) for row, column in found[:: len(found) // count]]
+
+
+def shares(image: np.ndarray, rgb: colour.RGB, panel: int) -> float:
+    """Share of the pixels of a panel that have exactly a colour."""
+    left, top = panel_origin(panel)
+    return float((image[top : top + PANEL_PX, left : left + PANEL_PX] == rgb).all(axis=-1).mean())
+
+
+@pytest.mark.parametrize("planted_mm", [-12.0, -3.0, 0.0, 5.0, 17.0])
+def test_the_residual_panel_encodes_a_planted_residual(planted_mm: float) -> None:
+    result = fit_result()
+    result.fitted_depth_mm = np.where(result.fitted_depth_mm > 0, result.observation.depth_mm + planted_mm, 0)
+    image = picture(result)
+    for row, column in inner_pixels(result):
+        # one of 256 colours for 40 mm
+        assert decoded_mm(sample(image, result, 2, row, column)) == pytest.approx(planted_mm, abs=0.17)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_residual_saturates_at_its_span(sign: int) -> None:
+    result = fit_result()
+    result.fitted_depth_mm = np.where(result.fitted_depth_mm > 0, result.observation.depth_mm + sign * 50, 0)
+    row, column = inner_pixels(result)[0]
+    np.testing.assert_array_equal(
+        sample(picture(result), result, 2, row, column), colour.DIVERGING[-1 if sign > 0 else 0]
+    )
+
+
+def test_what_only_one_side_covers_has_its_own_colour() -> None:
+    result = fit_result()
+    row, column = inner_pixels(result)[2]
+    result.fitted_depth_mm[row - 1 : row + 2, column - 1 : column + 2] = 0
+    other = inner_pixels(result)[4]
+    result.observation.mask[other[0] - 1 : other[0] + 2, other[1] - 1 : other[1] + 2] = False
+    image = picture(result)
+    np.testing.assert_array_equal(sample(image, result, 2, row, column), colour.UNEXPLAINED)
+    np.testing.assert_array_equal(sample(image, result, 2, *other), colour.UNSUPPORTED)
+
+
+def test_depth_colours_are_the_same_in_input_and_fit_and_grow_lighter_towards_the_camera() -> None:
+    result = fit_result(rotation=np.eye(3))
+    result.joints_mm[:] = -1.0
+    result.fitted_depth_mm = np.where(result.fitted_depth_mm > 0, result.observation.depth_mm, 0)
+    image = picture(result)
+    pixels = inner_pixels(result, 12)
+    depths = np.array([result.observation.depth_mm[pixel] for pixel in pixels])
+    seen = np.array([sample(image, result, 0, *pixel) for pixel in pixels]).astype(int)
+    np.testing.assert_array_equal(seen, [sample(image, result, 1, *pixel) for pixel in pixels])
+    order = np.argsort(-depths)
+    assert (np.diff(seen[order] @ [0.2126, 0.7152, 0.0722]) > -8).all()
+    assert np.ptp(seen[:, 1]) > 60
+
+
+def test_the_arm_is_tinted_and_the_hand_outlined() -> None:
+    result = fit_result()
+    image = picture(result)
+    arm = np.argwhere(
+        result.observation.arm & (np.arange(240)[:, None] < hand_region(result).row + hand_region(result).side)
+    )
+    red, green, blue = sample(image, result, 0, *arm[len(arm) // 2]).astype(int)
+    assert red > green > blue
+    assert red - blue > 60
+    red, green, blue = sample(image, result, 1, *arm[len(arm) // 2]).astype(int)
+    assert abs(red - blue) < 20, "the arm is grey behind the fit"
+    assert shares(image, colour.OUTLINE, 0) > 0.003
+
+
+def test_the_skeleton_stands_where_the_keypoints_are() -> None:
+    result = fit_result()
+    image = picture(result)
+    region, (left, top) = hand_region(result), panel_origin(1)
+    for keypoint in (0, 4, 8, 20):
+        x, y = region.to_panel(result.camera.project(result.joints_mm)[keypoint], PANEL_PX)
+        np.testing.assert_allclose(image[top + int(y), left + int(x)], colour.OUTLINE, atol=12)
+    result.joints_mm[:] = np.array([1e7, 0, 1.0])
+    assert shares(picture(result), colour.OUTLINE, 1) == 0
+
+
+def test_size_and_file(tmp_path: Path) -> None:
+    overlay.write_overlay(fit_result(), tmp_path / "overlay.png")
+    image = iio.imread(tmp_path / "overlay.png")
+    assert image.shape == (SIZE_PX[1], SIZE_PX[0], 3)
+    assert SIZE_PX[0] >= 3 * PANEL_PX
+    assert 360 <= PANEL_PX <= 480
+
+
+def test_the_title_shows_name_and_figures() -> None:
+    plain = fit_result(image=None, status="", residual_mm={"median": float("nan")}, silhouette_iou=float("nan"))
+    other = fit_result(image="x/" + "very_long_name_" * 20 + ".png", status="A long sentence. " * 30)
+    titles = [picture(result)[: overlay.TITLE_PX - 10] for result in (plain, fit_result(), other)]
+    lit = [(title.max(axis=-1) > 100).mean() for title in titles]
+    assert lit[0] < lit[2]
+    assert not np.array_equal(titles[0], titles[1])
+    margin = titles[2][:, -overlay.MARGIN_PX + 2 :]
+    np.testing.assert_array_equal(margin, np.broadcast_to(colour.PAPER, margin.shape))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (239, 319)])
+def test_a_hand_at_the_edge_of_the_image_is_shown_with_what_lies_beyond(place: tuple[int, int]) -> None:
+    result = fit_result()
+    for mask in (result.observation.mask, result.observation.arm):
+        mask[:] = False
+    result.observation.mask[max(place[0] - 5, 0) : place[0] + 6, max(place[1] - 5, 0) : place[1] + 6] = True
+    result.observation.depth_mm[:] = 400
+    result.fitted_depth_mm[:] = 0
+    region = hand_region(result)
+    assert region.side == overlay.SMALLEST_REGION_PX
+    assert region.cut(result.observation.mask).sum() == 36
+    assert shares(picture(result), colour.UNEXPLAINED, 2) > 0
+
+
+def test_an_empty_observation_shows_the_whole_image() -> None:
+    result = fit_result()
+    result.observation.mask[:] = False
+    result.fitted_depth_mm[:] = 0
+    region = hand_region(result)
+    assert region.side >= 320
+    assert shares(picture(result), colour.EMPTY, 2) == 1
+
+
+def test_region_beyond_the_image_is_empty() -> None:
+    assert overlay.Region(500, 500, 10).cut(np.ones((20, 20))).sum() == 0

@@ -1,0 +1,147 @@
+"""RealSense cameras and recordings, through librealsense's software device: finding a camera is not tested."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.fake_realsense import FPS, SoftCamera, librealsense, record
+
+from handopt.errors import CameraError
+from handopt.input.camera import Camera
+from handopt.input.sequence import SourceError, open_source
+from handopt.input.sequence.realsense import LIVE_SIZE, LiveSource, RealSenseSource, open_camera, plugged_in
+from handopt.input.sequence.stream_info import Asked
+
+SMALL = (64, 48)
+
+
+@pytest.fixture
+def rs() -> Any:
+    return librealsense()
+
+
+def test_a_recording_is_read_with_its_camera_and_times(rs: Any, tmp_path: Path) -> None:
+    source = open_source(record(rs, SoftCamera(rs, SMALL), tmp_path, [None] * 5))
+    assert (source.camera.fx, source.camera.fy, source.camera.width) == (470.0, 471.0, SMALL[0])
+    assert source.unit_mm == pytest.approx(1.0)
+    assert source.fps == FPS
+    frames = list(source)
+    assert [round(float(frame.depth_mm[0, 0])) for frame in frames] == [500, 501, 502, 503, 504]
+    assert [frame.time_s for frame in frames] == pytest.approx([n / FPS for n in range(5)], abs=1e-3)
+
+
+def test_no_frame_of_a_recording_is_lost_on_a_slow_reader(rs: Any, tmp_path: Path) -> None:
+    source = open_source(record(rs, SoftCamera(rs, SMALL), tmp_path, [None] * 12))
+    taken = []
+    for frame in source:
+        time.sleep(0.06)
+        taken.append(round(float(frame.depth_mm[0, 0])) - 500)
+    assert taken == list(range(12))
+
+
+def test_a_camera_gives_frames_until_it_disappears(rs: Any) -> None:
+    camera = SoftCamera(rs, LIVE_SIZE, unit_mm=0.125)
+    source = open_camera(Asked(), timeout_s=0.6, device=camera.device)
+    assert source.live
+    assert (source.camera.fx, source.camera.cx) == (470.0, 319.5)
+    assert source.unit_mm == pytest.approx(0.125)
+    feeder = camera.film([None] * 6, every_s=0.05)
+    taken = []
+    with pytest.raises(SourceError, match=r"gave no frame for 0.6 s.*what was tracked before is kept"):  # noqa: PT012
+        for frame in source:
+            taken.append(frame)
+    feeder.join()
+    assert [float(frame.depth_mm[0, 0]) for frame in taken] == pytest.approx(
+        [(500 + n) / 8 for n in range(6)], rel=1e-5
+    )
+    assert taken[0].depth_mm.shape == LIVE_SIZE[::-1]
+    assert taken[3].time_s == pytest.approx(3 / FPS, abs=1e-3)
+    with pytest.raises(RuntimeError, match="start"):
+        source._device._pipeline.get_active_profile()  # type: ignore[attr-defined]
+
+
+def test_a_slow_reader_gets_the_newest_frame(rs: Any) -> None:
+    camera = SoftCamera(rs, SMALL)
+    source = open_camera(Asked(), timeout_s=0.6, device=camera.device)
+    feeder = camera.film([None] * 40, every_s=0.02)
+    shown, lags = [], []
+    started = None
+    for frame in source:
+        now = time.perf_counter()
+        number = round(float(frame.depth_mm[0, 0])) - 500
+        started = now if started is None else started
+        shown.append(number)
+        lags.append((now - started) - number * 0.02)
+        if number >= 30:
+            break
+        time.sleep(0.13)
+    feeder.join()
+    steps = np.diff(shown)
+    assert len(shown) < 15, "every frame was taken"
+    assert (steps[:-1] >= 4).all(), shown
+    # A queue of only three frames would be 60 ms behind, and one that drops nothing 600 ms.
+    assert np.median(lags[1:]) < 0.05, lags
+    assert source.fps == pytest.approx((len(shown) - 1) / (shown[-1] / FPS), rel=1e-3)
+
+
+def test_a_camera_of_another_stream_gives_what_it_has(rs: Any) -> None:
+    camera = SoftCamera(rs, (80, 60), fps=15)
+    source = open_camera(Asked(unit=2.0, camera="60,60,39.5,29.5", fps=10.0), timeout_s=0.4, device=camera.device)
+    assert (source.camera.fx, source.camera.width, source.unit_mm, source.fps) == (60.0, 80, 2.0, 10.0)
+    feeder = camera.film([None] * 2, every_s=0.05)
+    with pytest.raises(SourceError, match="no frame"):
+        assert [float(frame.depth_mm[0, 0]) for frame in source] == [1000.0, 1002.0]
+    feeder.join()
+
+
+def test_a_camera_file_that_does_not_fit_is_refused(rs: Any) -> None:
+    with pytest.raises(CameraError, match="nowhere"):
+        open_camera(Asked(camera="nowhere.json"), device=SoftCamera(rs, SMALL).device)
+
+
+def test_a_damaged_recording_is_refused(rs: Any, tmp_path: Path) -> None:
+    (tmp_path / "hand.bag").write_bytes(b"#ROSBAG V2.0\nand nothing more")
+    with pytest.raises(SourceError, match="copy or record it again"):
+        open_source(tmp_path / "hand.bag")
+
+
+def test_without_a_camera_live_says_what_to_do(rs: Any) -> None:
+    assert plugged_in() == []
+    with pytest.raises(SourceError, match="plug"):
+        open_camera(Asked())
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pyrealsense2", None)
+    (tmp_path / "hand.bag").write_bytes(b"#ROSBAG V2.0\n")
+    with pytest.raises(SourceError, match=r"pip install '\.\[realsense\]'"):
+        open_source(tmp_path / "hand.bag")
+
+
+class Clocks:
+    """A device whose clock changes after the second frame."""
+
+    camera, unit_mm, fps = Camera(60.0, 60.0, 39.5, 29.5, 80, 60), 1.0, 20.0
+
+    def frames(self) -> Iterator[tuple[Any, float]]:
+        for time_ms in (100.0, 150.0, 1.8e12, 1.8e12 + 50, 1.8e12 + 50, 1.8e12 + 100):
+            yield np.full((60, 80), 500, np.uint16), time_ms
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda asked: RealSenseSource("clip", Clocks(), asked), lambda asked: LiveSource(Clocks(), asked)]
+)
+def test_another_clock_does_not_make_frames_jump(kind: Any) -> None:
+    source = kind(Asked())
+    assert [frame.time_s for frame in source] == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
+    assert source.fps == pytest.approx(20.0)
+    asked = kind(Asked(fps=7.0))
+    assert [frame.time_s for frame in asked] == [None] * 6
+    assert asked.fps == 7.0

@@ -1,0 +1,47 @@
+"""How well a mesh explains an observation, and which joints are seen."""
+
+import numpy as np
+import pytest
+from support.factories import fit_result
+from support.observation_factory import CAMERA, small_observation
+
+from handopt.assess.visibility import VISIBLE_MM, visible_joints
+from handopt.objective.unexplained import WRONG_MM, explain
+
+RESULT = fit_result()
+CROP = RESULT.observation.crop(64)
+GRID = RESULT.observation.grid(CROP)
+FACES = RESULT.rig.faces
+
+
+def moved(*offset: float) -> np.ndarray:
+    """The true mesh, moved by mm."""
+    return RESULT.vertices_mm + np.array(offset)
+
+
+def unexplained(vertices: np.ndarray) -> float:
+    return float(explain(vertices[None], FACES, CROP, GRID)[0])
+
+
+def test_the_true_mesh_explains_most_and_none_explains_nothing() -> None:
+    here = unexplained(RESULT.vertices_mm)
+    assert here < 0.25
+    assert unexplained(moved(0, 0, 3000)) > 0.9
+    away = unexplained(moved(0, 0, 10))
+    assert away - here == pytest.approx(10 / WRONG_MM, abs=0.1)
+    assert unexplained(moved(60, 0, 0)) > 0.8, "missed here, invented there"
+
+
+def test_meshes_are_judged_one_by_one() -> None:
+    both = np.stack([RESULT.vertices_mm, moved(0, 0, 10)])
+    assert explain(both, FACES, CROP, GRID).tolist() == [unexplained(mesh) for mesh in both]
+
+
+def test_joints_behind_other_surfaces_are_not_seen() -> None:
+    camera = small_observation().camera
+    depth = np.full((CAMERA.height, CAMERA.width), 400.0)
+    depth[:, CAMERA.width // 2 :] = 0.0
+    left, right = camera.backproject(np.full(depth.shape, 410.0))[[10, 10], [5, CAMERA.width - 5]]
+    joints = np.stack([left, left * (400 + VISIBLE_MM + 2) / 410, right, [1e5, 0, 400.0]])
+    assert visible_joints(joints, depth, camera, 1.0).tolist() == [True, False, False, False]
+    assert visible_joints(joints, depth, camera, 1.2).tolist() == [True, True, False, False]

@@ -1,0 +1,110 @@
+"""Which places of an image are hands, and what an observation says of the others."""
+
+import numpy as np
+import pytest
+from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
+
+from handopt.errors import ObservationError
+from handopt.observation.candidates import EVEN_SCORE, SURE_SCORE, find_hands, rivals_of
+from handopt.observation.hints import Hints
+from handopt.observation.observe import observe
+from handopt.observation.segmentation import Candidate
+from handopt.observation.surfaces import take_apart, thinned, thinned_camera
+
+FORWARD = np.array([0.0, 0.0, 1.0])
+
+
+def candidates(scene: Scene) -> tuple[list[Candidate], list[Candidate]]:
+    depth = scene.photograph().astype(np.float32)
+    return find_hands(take_apart(thinned(depth, 2), thinned_camera(CAMERA, 2)), Hints(), 2)
+
+
+def hands(*places: tuple[float, float, float]) -> Scene:
+    scene = Scene()
+    for place in places:
+        scene.hand(place)
+    scene.plane(FORWARD, 1000.0, WALL)
+    return scene
+
+
+def test_the_best_comes_first_and_the_others_lie_apart() -> None:
+    chosen, every = candidates(hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0)))
+    assert len(chosen) == 2
+    assert chosen[0].score == max(candidate.score for candidate in every)
+    assert np.linalg.norm(chosen[0].palm.center_mm - chosen[1].palm.center_mm) > 200.0
+
+
+def test_little_is_grown_beside_a_hand_beyond_doubt() -> None:
+    chosen, every = candidates(hands((0.0, 0.0, 500.0)))
+    assert chosen[0].score > SURE_SCORE
+    others = [candidate.palm.center_mm for candidate in every if candidate is not chosen[0]]
+    assert all(np.linalg.norm(other - chosen[0].palm.center_mm) > 200.0 for other in others)
+
+
+def test_one_hand_has_no_rival() -> None:
+    chosen, every = candidates(hands((0.0, 0.0, 500.0)))
+    rivals, lead = rivals_of(chosen[0], every)
+    assert rivals == []
+    assert lead > 3.0, "over the end of the arm"
+    assert rivals_of(chosen[0], chosen) == ([], np.inf)
+    (observation,) = observe(open_hand()[1], CAMERA)
+    assert observation.rivals == 0
+    assert not any("Another" in note for note in observation.notes)
+
+
+def test_two_hands_are_rivals_and_it_is_said() -> None:
+    scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
+    first, second = observe(scene.photograph(), CAMERA)
+    assert first.rivals == second.rivals == 1
+    assert first.lead == pytest.approx(first.score - second.score)
+    assert second.lead == pytest.approx(-first.lead)
+    for observation in (first, second):
+        (note,) = (note for note in observation.notes if "Another hand-like candidate" in note)
+        assert 270 < int(note.split(" mm away")[0].split()[-1]) < 290
+        assert "--center" in note
+
+
+def test_what_the_user_points_at_has_no_rival() -> None:
+    scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
+    u, v = CAMERA.project(np.array([140.0, 0.0, 520.0]))
+    (observation,) = observe(scene.photograph(), CAMERA, center=(u, v))
+    assert (observation.rivals, observation.lead) == (0, np.inf)
+    (boxed,) = observe(scene.photograph(), CAMERA, box=(320, 0, 640, 480))
+    assert boxed.rivals == 0
+
+
+def test_a_ball_beside_a_hand_is_no_rival() -> None:
+    scene = Scene()
+    scene.hand((-120.0, 0.0, 500.0))
+    ball = np.array([150.0, 0.0, 520.0])
+    scene.capsule(ball, ball, 60.0, OTHER)
+    observation = observe(scene.photograph(), CAMERA)[0]
+    assert (scene.labels[observation.mask] == HAND).mean() > 0.8
+    assert observation.rivals == 0
+    assert 2.0 < observation.lead < np.inf
+
+
+def test_likeness_is_that_of_the_score() -> None:
+    (hand,) = observe(open_hand()[1], CAMERA)
+    assert hand.score > EVEN_SCORE + 1.0
+    assert 0.9 < hand.likeness < 1.0
+    scene = Scene()
+    scene.capsule(np.array([-60.0, 0.0, 500.0]), np.array([60.0, 0.0, 500.0]), 38.0, OTHER)
+    try:
+        thing = observe(scene.photograph(), CAMERA)[0]
+    except ObservationError:
+        return
+    assert thing.likeness < 0.5
+
+
+def test_area_and_border_are_those_of_the_mask() -> None:
+    scene = hands((0.0, 0.0, 500.0))
+    whole = observe(scene.photograph(), CAMERA)[0]
+    pixels = whole.depth_mm[whole.mask].astype(np.float64)
+    assert whole.area_cm2 == pytest.approx((pixels**2).sum() / CAMERA.fx**2 / 100.0)
+    assert 80.0 < whole.area_cm2 < 190.0
+    assert whole.border_share == 0.0
+    cut = observe(hands((-265.0, 0.0, 450.0)).photograph(), CAMERA)[0]
+    assert cut.touches_border
+    assert 0.05 < cut.border_share < 0.6
+    assert cut.mirrored().border_share == cut.border_share

@@ -1,0 +1,208 @@
+"""The tournament: pruning, breeding, merging, and that it finds what one start alone does not."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.compare import assert_same_bits
+from support.examples import example
+from support.observation_factory import CPU, gather, near_poses, small_observation
+
+from handopt.config import Approach, Config, Round
+from handopt.errors import HandoptError, NumericalError
+from handopt.fitting import Start, fit
+from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import Evidence
+from handopt.objective.unexplained import explain
+from handopt.optimise.batching import Clock, Lockstep
+from handopt.optimise.finger_mutation import GRIDS, ROWS
+from handopt.optimise.gradient_descent import Descent
+from handopt.optimise.starts import around, believed_angles
+from handopt.optimise.tournament import JUDGE_STEP, SAME_MM, Progress, Tournament
+from handopt.rig import PROPORTION_NAMES, default_rig
+
+APPROACH = Approach(3, 20.0, points=60, vertices=200)
+CONFIG = Config(crop_px=32, points=100, rounds=(Round(APPROACH, keep=3),))
+CURLS = (0.0, 0.3, 0.6, 0.9, 1.2)
+
+
+@pytest.fixture(scope="module")
+def hand() -> Hand:
+    return Hand.of(default_rig("right"), CPU)
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return gather(CONFIG, [(small_observation(), False), (small_observation(1.0), False)], dtype=np.float32)
+
+
+def starts(images: tuple[int, ...] = (0,) * len(CURLS)) -> Pose:
+    return near_poses(CURLS, images, dtype=np.float32)
+
+
+def searched(
+    hand: Hand, evidence: Evidence, config: Config, pose: Pose, expected: Any, progress: Progress | None = None
+) -> Descent:
+    """What a tournament alone finds."""
+    search = Tournament(hand, evidence, config, progress).search(pose, expected)
+    (found,) = Lockstep(hand, [evidence], config).run([search], [Clock()])
+    if isinstance(found, HandoptError):
+        raise found
+    return found
+
+
+def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    descent = searched(hand, evidence, CONFIG, pose, pose.angles)
+    assert len(descent.pose) == 3
+    assert (np.diff(descent.totals) >= 0).all()
+    assert len(descent.steps) == APPROACH.iterations + 1
+    for row in range(3):
+        path = descent.path(row)
+        costs = [step.total[at] for step, at in path]
+        assert (np.diff(costs) <= 0).all(), "no step is taken that does not lower the cost"
+        assert costs[-1] == pytest.approx(descent.totals[row], rel=1e-6), "a sum of float32 terms"
+        assert_same_bits(path[-1][0].pose.angles[path[-1][1]], descent.pose.angles[row], "angles")
+
+
+def test_every_image_keeps_a_hypothesis(hand: Hand, evidence: Evidence) -> None:
+    pose = starts((0, 0, 0, 0, 1))
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=1, enter=2), Round(APPROACH, keep=1)))
+    descent = searched(hand, evidence, config, pose, pose.angles)
+    assert sorted(descent.pose.image.tolist()) == [0, 1]
+    assert set(descent.converged) == {0, 1}
+
+
+def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, evidence: Evidence) -> None:
+    pose = starts().select(np.array([2, 2, 2, 2]))
+    descent = searched(hand, evidence, CONFIG, pose, pose.angles)
+    assert len(descent.pose) == 1
+    apart = searched(hand, evidence, CONFIG, starts(), starts().angles)
+    joints = hand.joints(hand.transforms(apart.pose))
+    for row in range(1, len(joints)):
+        assert np.linalg.norm(joints[:row] - joints[row], axis=2).mean(axis=1).min() >= SAME_MM
+
+
+def test_redrawn_hypotheses_differ_from_the_best_in_one_finger(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    pose.angles[:] = np.clip(pose.angles, hand.lower, hand.upper)
+    config = replace(CONFIG, rounds=(Round(replace(APPROACH, iterations=1), keep=99, redraws=12),))
+    first = searched(hand, evidence, config, pose, pose.angles).steps[0]
+    assert len(first.ids) == len(pose) + 12
+    fingers = set()
+    for row in range(len(pose), len(first.ids)):
+        child, parent = first.pose.angles[row], first.pose.angles[0]
+        changed = [f for f in range(len(GRIDS)) if (child != parent)[ROWS * f : ROWS * (f + 1)].any()]
+        assert len(changed) <= 1
+        for finger in changed:
+            part = slice(ROWS * finger, ROWS * (finger + 1))
+            grid = np.clip(GRIDS[finger], hand.lower[part], hand.upper[part])
+            sources = np.concatenate([grid, first.pose.angles[: len(pose), part]])
+            assert np.abs(sources - child[part]).max(axis=(1, 2)).min() < 1e-6, "from the grid or from another start"
+            fingers.add(finger)
+    assert len(fingers) > 1
+
+
+def test_redrawn_fingers_mend_a_wrong_one(hand: Hand) -> None:
+    """A finger that is straight where it should be bent is beyond the reach of a descent."""
+    one = example("pinch")
+    found = []
+    for redraws in (0, 8):
+        rounds = Config().rounds[-1:]
+        mended = replace(rounds[0], keep=4, judged=True, redraws=redraws)
+        start = Start(one.truth.rotation, one.truth.translation_mm, np.array(one.truth.angles_rad), one.truth.scale)
+        start.angles_rad[3:6] = 0.0  # the index finger
+        config = replace(Config(), rounds=(mended, *rounds), capture=replace(Config().capture, keep=1))
+        found.append(
+            one.error_mm(fit(one.depth_mm, one.camera, hand=one.hand, device="cpu", start=start, config=config))
+        )
+    assert found[1] < 5
+    assert found[1] <= found[0] + 0.5
+
+
+def test_rounds_are_skipped_where_enough_is_explained(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    first = Round(APPROACH, keep=3)
+    for above, count in ((1e-6, 2), (1e6, 1)):
+        config = replace(CONFIG, rounds=(first, Round(APPROACH, keep=2, above=above)))
+        descent = searched(hand, evidence, config, pose.copy(), pose.angles)
+        assert len(descent.steps) == count * (APPROACH.iterations + 1)
+
+
+def test_a_judged_round_orders_by_what_is_left_unexplained(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3, judged=True),))
+    descent = searched(hand, evidence, config, pose, pose.angles)
+    assert (np.diff(descent.totals) >= 0).all()
+    crop, grid = evidence.grids[0]
+    vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))
+    assert descent.totals.tolist() == explain(vertices, hand.faces, crop, grid, JUDGE_STEP).tolist()
+
+
+def test_proportions_are_freed_where_a_round_says_so(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    free = replace(APPROACH, scale=True, proportions=True)
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(free, keep=1)))
+    descent = searched(hand, evidence, config, pose, pose.angles)
+    assert descent.pose.proportions.shape == (1, len(PROPORTION_NAMES))
+    assert np.abs(descent.pose.proportions).max() > 0
+    assert (descent.steps[0].pose.proportions == 0).all()
+    assert (descent.steps[0].pose.scale == descent.steps[3].pose.scale).all()
+
+
+def test_progress_is_told_after_every_round(hand: Hand, evidence: Evidence) -> None:
+    told: list[tuple[int, int, float]] = []
+    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(APPROACH, keep=1)))
+    descent = searched(hand, evidence, config, starts(), starts().angles, lambda *values: told.append(values))
+    assert [values[:2] for values in told] == [(4, 8), (8, 8)]
+    assert told[-1][2] == descent.totals[0]
+
+
+def test_numbers_that_are_none_are_an_error(hand: Hand, evidence: Evidence) -> None:
+    pose = starts()
+    pose.translation[:] = np.nan
+    with pytest.raises(NumericalError, match="not finite for any pose"):
+        searched(hand, evidence, CONFIG, pose, pose.angles)
+
+
+def test_copies_around_a_pose_are_turned_or_bent(hand: Hand) -> None:
+    pose = starts().select(np.array([0, 3]))
+    copies = around(pose, hand)
+    assert len(copies) == 18
+    assert_same_bits(copies.rotation[0], pose.rotation[0], "the pose itself comes first")
+    assert_same_bits(copies.rotation[9], pose.rotation[1], "of every pose")
+    cosine = (np.einsum("bij,bij->b", copies.rotation[:9], np.repeat(pose.rotation[:1], 9, axis=0)) - 1) / 2
+    turned = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    assert np.allclose(np.sort(turned), [0] * 3 + [20.05] * 6, atol=0.2)
+
+
+def test_proposals_that_are_turned_alike_share_what_they_believe() -> None:
+    pose = starts()
+    pose.rotation[:] = pose.rotation[0]
+    pose.rotation[4] = pose.rotation[0] @ np.diag([-1, 1, -1]).astype(np.float32)
+    believed = believed_angles(pose)
+    mean: NDArray[np.float64] = pose.angles[:4].astype(np.float64).mean(axis=0)
+    assert np.abs(believed[:4] - mean).max() < 1e-6
+    assert np.abs(believed[4] - pose.angles[4]).max() < 1e-6, "turned the other way: alone"
+    pose.image[1:] = 1
+    assert np.abs(believed_angles(pose)[0] - pose.angles[0]).max() < 1e-6, "the only one of its image"
+
+
+def test_the_default_search_finds_a_pinch_from_the_depth_alone() -> None:
+    one = example("pinch")
+    result = fit(one.depth_mm, one.camera, hand=one.hand, device="cpu")
+    assert one.error_mm(result) < 5
+    assert result.confidence > 0.8
+    assert result.hand_margin is None
+
+
+def test_both_hands_are_compared() -> None:
+    one = example("left")
+    result = fit(one.depth_mm, one.camera, hand="auto", device="cpu")
+    assert result.hand == "left"
+    assert result.hand_margin is not None
+    assert result.hand_margin > 0
+    assert {other.hand for other in result.alternatives} == {"right", "left"}
+    assert min(other.unexplained for other in result.alternatives) >= result.unexplained

@@ -1,0 +1,100 @@
+"""One shape for all poses: the arrow's step is the step of the whole system, and every step lowers the cost."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from support.compare import assert_close
+from support.shape_cases import APPROACH, evidence, start, template
+
+from handopt.config import Config
+from handopt.optimise.levenberg_marquardt import LeastSquares, System
+from handopt.shape.bundle_adjustment import Freedom, _arrow_step, fit_together, own_and_common
+from handopt.shape.state import shared
+
+CONFIG = Config(points=300, crop_px=64)
+
+
+@pytest.fixture(scope="module")
+def problem() -> LeastSquares:
+    return LeastSquares(template().hand(start()[1].offsets_mm), evidence(), CONFIG)
+
+
+def whole_step(system: System, damping: float) -> np.ndarray:
+    """The damped step of all unknowns from one dense system."""
+    lower = np.tril(system.hessian)
+    hessian = lower + np.tril(lower, -1).transpose(0, 2, 1)
+    count, size = system.gradient.shape
+    own, common = own_and_common(size)
+    spread = np.zeros((count * size, count * len(own) + len(common)))
+    for image in range(count):
+        spread[image * size + own, image * len(own) + np.arange(len(own))] = 1
+        spread[image * size + common, count * len(own) + np.arange(len(common))] = 1
+    blocks = np.zeros((count * size, count * size))
+    for image in range(count):
+        part = slice(image * size, (image + 1) * size)
+        blocks[part, part] = hessian[image]
+    dense = spread.T @ blocks @ spread
+    dense[np.diag_indices_from(dense)] *= 1 + damping
+    return (spread @ -np.linalg.solve(dense, spread.T @ system.gradient.ravel())).reshape(count, size)
+
+
+def test_the_arrow_is_the_whole_system(problem: LeastSquares) -> None:
+    system = problem.system(shared(*start()), APPROACH)
+    assert_close(
+        _arrow_step(system, 0.01, Freedom()), whole_step(system, 0.01), rtol=1e-6, atol=1e-9, reason="rounding"
+    )
+
+
+def test_the_cost_falls_and_the_shape_is_shared(problem: LeastSquares) -> None:
+    totals = []
+    pose, shape, total = fit_together(
+        problem, *start(), APPROACH, Freedom(), lambda _, terms, __: totals.append(sum(t.sum() for t in terms.values()))
+    )
+    assert len(totals) == APPROACH.iterations + 1
+    assert all(later <= earlier for earlier, later in pairwise(totals))
+    assert total < 0.95 * totals[0]
+    assert np.ptp(pose.scale) == 0
+    assert np.ptp(pose.proportions, axis=0).max() == 0
+    assert shape.scale == pose.scale[0]
+    assert np.abs(shape.proportions).max() > 0.005
+
+
+@pytest.mark.parametrize("freedom", [Freedom(False, False), Freedom(True, False)])
+def test_what_is_not_free_stays(problem: LeastSquares, freedom: Freedom) -> None:
+    _, before = start()
+    pose, shape, _ = fit_together(problem, *start(), APPROACH, freedom)
+    assert np.array_equal(shape.proportions, before.proportions)
+    assert (shape.scale == before.scale) is not freedom.scale
+    assert np.abs(pose.angles - start()[0].angles).max() > 1e-4
+
+
+def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> None:
+    """The collision's part of the gradient by a finger's length is that of finite differences."""
+    from dataclasses import replace
+
+    from handopt.config import Weights
+    from handopt.ops.collision import collision
+    from handopt.shape.bundle_adjustment import free_lengths
+
+    weights = Weights(depth=0, silhouette=1e-30, points=1e-30, limits=0, prior=0, size=0, proportions=0, collision=1.0)
+    problem = LeastSquares(problem.hand, evidence(), replace(CONFIG, weights=weights, collision_radius_mm=25.0))
+    pose = shared(*start())
+    pose.angles[:, 3:, 2] = 1.2  # fists
+    pose.angles[:, :3] = 0.3
+    system = problem.system(pose, APPROACH)
+    assert system.terms["collision"].min() > 0
+    free_lengths(problem, pose, system)
+    hand = problem.hand
+
+    def cost(step: float, column: int) -> float:
+        moved = pose.copy()
+        moved.proportions[:, column] += step
+        bind = hand.bind_of(moved)
+        joints = hand.joints(hand.transforms(moved, bind), hand.keypoints_of(moved, bind))
+        return float(collision(joints, hand.bones, 25.0).sum()) / 100
+
+    first = system.gradient.shape[1] - pose.proportions.shape[1]
+    for column in (0, 2, 4):
+        slope = (cost(1e-6, column) - cost(-1e-6, column)) / 2e-6
+        assert 2 * system.gradient[:, first + column].sum() == pytest.approx(slope, rel=1e-3, abs=1e-6)

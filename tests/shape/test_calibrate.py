@@ -1,0 +1,131 @@
+"""A hand from several images is nearer to the truth than the generic one, and what does not belong is left out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import bench_shape
+import numpy as np
+import pytest
+from support.rig_files import HandFile
+from support.shape_cases import CPU, SETTINGS, calibrated, frames, samples, takes
+
+from handopt.config import Config
+from handopt.errors import ObservationError, RigError
+from handopt.rig import default_rig, load_rig
+from handopt.shape import Frame, calibrate, fit_shape
+from handopt.shape.calibrate import _Job, _odd_one
+from handopt.shape.coverage import SEEN
+from handopt.shape.mesh_validity import Guard
+from handopt.synth.generate import true_rig
+
+RIG = default_rig()
+TRUTH = true_rig(SETTINGS)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two iterations are enough where accuracy is not the point."""
+    monkeypatch.setattr(calibrate, "SURFACE", replace(calibrate.SURFACE, iterations=2))
+
+
+def test_the_rest_shape_is_near_the_truth() -> None:
+    result = calibrated()
+    seen = result.views >= SEEN
+    assert 0.3 < result.seen_share < 1.0
+    generic = bench_shape.surface_error(RIG, TRUTH, np.ones(len(seen), np.bool_))
+    sized = replace(RIG, rest_mm=result.scale * RIG.rest_mm)
+    error = bench_shape.rest_error(result, TRUTH)
+    assert error < 1.5
+    assert error < 0.8 * bench_shape.surface_error(sized, TRUTH, seen)
+    assert error < 0.7 * generic
+
+
+def test_the_hand_is_sound_and_right() -> None:
+    result = calibrated()
+    assert result.rig.side == "right"
+    assert len(result.fits) == 4
+    assert result.left_out == ()
+    assert Guard(result.scale * RIG.rest_mm, RIG.faces.astype(np.int64)).faults(result.rig.rest_mm).sound
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_mirror_image_gives_the_mirrored_hand() -> None:
+    right = fit_shape(frames(count=1), device="cpu")
+    left = fit_shape(frames("left", count=1), hand="left", device="cpu")
+    assert left.rig.side == "left"
+    flip = np.array([-1.0, 1.0, 1.0])
+    off = np.linalg.norm(left.rig.rest_mm * flip - right.rig.rest_mm, axis=1)
+    assert np.median(off) < 0.3
+    assert off.max() < 2.0
+    for one, other in zip(left.fits, right.fits, strict=True):
+        assert np.linalg.norm(one.joints_mm * flip - other.joints_mm, axis=1).mean() < 3.0
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_images_give_the_same_hand() -> None:
+    first, again = (fit_shape(frames(count=1), device="cpu") for _ in range(2))
+    assert np.array_equal(first.rig.rest_mm, again.rig.rest_mm)
+    assert len(first.fits) == 1
+
+
+def test_a_wrong_pose_among_many_is_left_out_and_named() -> None:
+    job = _Job.of(RIG, CPU, Config(), 0)
+    wrong = takes()[2]
+    angles = wrong.fit.angles_rad.copy()
+    angles[3:, 2] += 1.3  # a fist where there is none
+    turned = replace(
+        wrong, fit=replace(wrong.fit, angles_rad=angles, rotation=wrong.fit.rotation @ np.diag([-1, 1, -1]))
+    )
+    _, left_out = job.agreed([*takes()[:2], turned, takes()[3]], 4)
+    assert [each.name for each in left_out] == ["2"]
+    assert "does not fit in" in left_out[0].reason
+
+
+def test_two_images_that_do_not_fit_together_are_refused() -> None:
+    job = _Job.of(RIG, CPU, Config(), 0)
+    second = takes()[1]
+    away = second.fit.translation_mm + np.array([0.0, 0.0, 150.0])
+    far = replace(second, fit=replace(second.fit, translation_mm=away))
+    with pytest.raises(ObservationError, match="do not show one hand in poses that can be found: 1: "):
+        job.agreed([takes()[0], far], 2)
+
+
+@pytest.mark.parametrize(
+    ("shares", "own", "odd"),
+    [
+        ([0.15, 0.16, 0.14, 0.15], [0.15, 0.17, 0.13, 0.16], None),
+        ([0.15, 0.16, 0.40, 0.15], [0.15, 0.17, 0.39, 0.16], 2),  # a wrong pose, which its own fit has as well
+        ([0.15, 0.16, 0.14, 0.24], [0.15, 0.17, 0.13, 0.17], 3),  # another hand
+        ([0.15, 0.30, 0.29, 0.15], [0.15, 0.29, 0.28, 0.16], None),  # images that are hard to explain
+        ([0.15, 0.25, 0.14, 0.28], [0.15, 0.17, 0.13, 0.17], 3),  # the worse of two
+    ],
+)
+def test_the_one_that_fits_in_worst_is_found(shares: list[float], own: list[float], odd: int | None) -> None:
+    images = [
+        replace(takes()[0], name=str(number), fit=replace(takes()[0].fit, unexplained=value))
+        for number, value in enumerate(own)
+    ]
+    found = _odd_one(images, np.array(shares))
+    assert (None if found is None else found.name) == (None if odd is None else str(odd))
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_persons_hand_is_left_out_and_named() -> None:
+    sample = samples(subject=8, count=1)[0]
+    tall = Frame("tall", sample.counts.astype(np.float32), sample.scene.camera)
+    result = fit_shape([*frames(count=3), tall], device="cpu")
+    assert [each.name for each in result.left_out] == ["tall"]
+    assert len(result.fits) == 3
+
+
+def test_nothing_to_see_is_an_error() -> None:
+    frame = frames()[0]
+    with pytest.raises(ObservationError, match="none of the images"):
+        fit_shape([Frame("wall", np.full_like(frame.depth_mm, 800.0), frame.camera)], device="cpu")
+
+
+def test_a_rig_without_weights_is_no_beginning(tmp_path: Path) -> None:
+    file = HandFile.default()
+    file.with_weights = False
+    with pytest.raises(RigError, match="no skinning weights"):
+        load_rig(file.write(tmp_path / "bare.glb"))

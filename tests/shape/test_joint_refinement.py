@@ -1,0 +1,84 @@
+"""Everything at once: the eliminated system is the whole one, and what a run gives is better than what it got."""
+
+import numpy as np
+import pytest
+from support.compare import assert_close
+from support.shape_cases import APPROACH, evidence, start, template
+
+from handopt.config import Config
+from handopt.optimise.levenberg_marquardt import LeastSquares
+from handopt.rig import default_rig
+from handopt.shape.bundle_adjustment import own_and_common
+from handopt.shape.joint_refinement import IMAGE_WEIGHT, Arrow, Together
+from handopt.shape.mesh_validity import Guard
+from handopt.shape.state import shared
+from handopt.shape.surface_prior import surface_prior
+from handopt.shape.vertex_hessian import pull_of
+
+CONFIG = Config(points=300, crop_px=64)
+RIG = default_rig()
+PRIOR = surface_prior(RIG)
+
+
+@pytest.fixture(scope="module")
+def together() -> Together:
+    guard = Guard(RIG.rest_mm, RIG.faces.astype(np.int64))
+    return Together(template(), evidence(), CONFIG, PRIOR, guard.admit)
+
+
+def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
+    pose, shape = start()
+    pose = shared(pose, shape)
+    problem = LeastSquares(template().hand(shape.offsets_mm), evidence(), CONFIG)
+    system = problem.system(pose, APPROACH)
+    pull = pull_of(problem, pose, APPROACH, template())
+    precision = PRIOR.precision / IMAGE_WEIGHT
+    arrow = Arrow(system, pull, precision, damping=0.1)
+    size = system.gradient.shape[1]
+    own, common = own_and_common(size)
+    move, change = rng.normal(size=(arrow.rows + len(common), 1)), rng.normal(size=(pull.gradient.size, 1))
+    step = arrow.scattered(move[:, 0])
+    lower = np.tril(system.hessian)
+    hessian = lower + np.tril(lower, -1).transpose(0, 2, 1)
+    felt = np.einsum("bpq,bq->bp", hessian, step)
+    felt[:, own] += 0.1 * np.einsum("bpp->bp", hessian)[:, own] * step[:, own]
+    dense = arrow.gathered(felt + pull.cross @ change[:, 0])
+    dense[arrow.rows :] += 0.1 * np.einsum("bpp->p", hessian)[common] * step[0, common]
+    field = (pull.curvature + precision) @ change[:, 0] + np.einsum("bpv,bp->v", pull.cross, step)
+    solved, offsets = arrow.solve(dense[:, None], field[:, None])
+    dead = np.abs(np.einsum("bpp->bp", hessian)[:, own]).ravel() <= 1e-12
+    alive = ~np.concatenate([dead, np.zeros(len(common), np.bool_)])
+    assert alive.sum() > 100
+    assert_close(solved[alive], move[alive], atol=1e-5, reason="the system's condition is about 1e8")
+    assert_close(offsets, change, atol=1e-5, reason="the system's condition is about 1e8")
+
+
+def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(together: Together) -> None:
+    pose, shape = start()
+    seen = []
+    after, found, total = together.run(
+        pose, shape, APPROACH, lambda at, terms, offsets: seen.append((at, terms, offsets.copy()))
+    )
+    before = LeastSquares(template().hand(shape.offsets_mm), evidence(), CONFIG).cost(shared(pose, shape), APPROACH)
+    assert total < 0.9 * before.sum()
+    assert 1 <= len(seen) <= APPROACH.iterations
+    assert np.array_equal(seen[-1][2], found.offsets_mm)
+    assert np.array_equal(seen[-1][0].angles, after.angles)
+    rms = np.sqrt((found.offsets_mm**2).sum(axis=1).mean())
+    assert 0.3 < rms < 4.0
+    assert Guard(RIG.rest_mm, RIG.faces.astype(np.int64)).faults(RIG.rest_mm + found.offsets_mm).sound
+    assert np.array_equal(start()[1].offsets_mm, shape.offsets_mm)
+
+
+def test_what_images_show_is_surer_than_what_they_do_not(together: Together) -> None:
+    pose, shape = start()
+    by_common = np.zeros((3, 1 + len(shape.proportions)))
+    by_common[0, 0] = 1.0
+    by_offsets = np.zeros((3, RIG.rest_mm.size))
+    palm = int(np.argmin(np.linalg.norm(RIG.rest_mm - RIG.keypoints_mm[[0, 9]].mean(axis=0), axis=1)))
+    by_offsets[1, 3 * palm : 3 * palm + 3] = RIG.normals[palm]
+    by_offsets[2] = 2 * by_offsets[1]
+    deviations = together.deviations(pose, shape, APPROACH, by_common, by_offsets)
+    assert 0.0005 < deviations[0] < 0.08  # the prior's deviation of the size is 8 %
+    assert 0.01 < deviations[1] < 2.5
+    assert deviations[2] == pytest.approx(2 * deviations[1])

@@ -1,0 +1,69 @@
+"""The finer mesh is the mesh with its edges' middles, and a baked rig is what was fitted."""
+
+import numpy as np
+from support.compare import assert_close
+from support.factories import bent
+from support.shape_cases import CPU, smooth_offsets, template
+
+from handopt.hand_model import Hand, Pose
+from handopt.rig import default_rig
+from handopt.shape.bone_lengths import SHAPE_NAMES
+from handopt.shape.state import Shape, shared
+
+RIG = default_rig()
+
+
+def some_pose() -> Pose:
+    empty = np.zeros((1, 0))
+    rotation, translation = np.diag([1.0, -1.0, -1.0])[None], np.array([[5.0, 10.0, 400.0]])
+    return Pose(bent(0.7)[None], rotation, translation, np.ones(1), np.zeros(1, np.int32), empty)
+
+
+def test_middles_lie_between_their_ends() -> None:
+    fine = template().fine(RIG.rest_mm)
+    first, second = template().edges[7]
+    assert_close(
+        fine[len(RIG.rest_mm) + 7], (RIG.rest_mm[first] + RIG.rest_mm[second]) / 2, atol=1e-12, reason="rounding"
+    )
+    assert len(fine) == len(RIG.rest_mm) + 3 * len(RIG.faces) // 2
+
+
+def test_gathered_is_the_transpose_of_fine(rng: np.random.Generator) -> None:
+    values = rng.normal(size=(2, *RIG.rest_mm.shape))
+    cotangent = rng.normal(size=(2, len(RIG.rest_mm) + len(template().edges), 3))
+    assert np.isclose((template().fine(values) * cotangent).sum(), (values * template().gathered(cotangent)).sum())
+
+
+def test_a_baked_rig_is_what_was_fitted(rng: np.random.Generator) -> None:
+    shape = Shape(1.13, rng.uniform(-0.06, 0.06, len(SHAPE_NAMES)), smooth_offsets(2.0))
+    baked = Hand.of(shape.rig(template(), "baked"), CPU, np.float64)
+    fitted = template().hand(shape.offsets_mm)
+    pose = shared(some_pose(), shape)
+    transforms = fitted.transforms(pose, fitted.bind_of(pose))
+    vertices = fitted.vertices(transforms, fitted.rest_of(pose))[0, : len(RIG.rest_mm)]
+    joints = fitted.joints(transforms, fitted.keypoints_of(pose))[0]
+    wrist = joints[0]
+    again = some_pose()
+    transforms = baked.transforms(again)
+    assert_close(vertices, baked.vertices(transforms)[0], atol=1e-6, reason="rounding")
+    assert_close(joints, baked.joints(transforms)[0], atol=1e-6, reason="rounding")
+    assert np.linalg.norm(wrist - again.translation[0]) < 1e-9
+
+
+def test_offsets_give_way_where_the_proportions_leave_no_room() -> None:
+    bad = int(np.argmax(RIG.rest_mm[:, 2]))
+    offsets = smooth_offsets(1.5)
+    shape = Shape(1.0, np.full(len(SHAPE_NAMES), 0.03), offsets)
+    assert np.array_equal(template().sound(shape).offsets_mm, offsets)
+    offsets = offsets.copy()
+    offsets[bad] -= 60.0 * RIG.normals[bad]
+    sound = template().sound(Shape(1.0, shape.proportions, offsets))
+    assert np.linalg.norm(sound.offsets_mm[bad]) < 30
+    assert np.array_equal(template().sound(sound).offsets_mm, sound.offsets_mm)
+
+
+def test_no_change_is_the_generic_rig() -> None:
+    rig = Shape(1.0, np.zeros(len(SHAPE_NAMES)), np.zeros_like(RIG.rest_mm)).rig(template(), "same")
+    assert_close(rig.rest_mm, RIG.rest_mm, atol=1e-12, reason="rounding")
+    assert_close(rig.bind, RIG.bind, atol=1e-12, reason="rounding")
+    assert rig.limits is RIG.limits

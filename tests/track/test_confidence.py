@@ -1,0 +1,107 @@
+"""How sure frames of a track are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.sequences import DROPOUT, FPS, followed, frames, truth
+
+from handopt.input.camera import Camera
+from handopt.input.sequence.base import Frame
+from handopt.rig import default_rig
+from handopt.track import confidence
+from handopt.track.confidence import ranges, signs, spread_mm2
+from handopt.track.estimate import Found
+from handopt.track.run import Run
+
+
+def found(jump: float = 0.0, unexplained: float = 0.1) -> list[Found | None]:
+    """A hand at rest whose index finger's tip jumps once, in frame 20 of 40; there is none in frame 5."""
+    run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False)
+    first = run.take(frames()[0])
+    assert first is not None
+    rows: list[Found | None] = [replace(first, unexplained=unexplained, gap=1.0) for _ in range(40)]
+    moved = first.joints_mm.copy()
+    moved[8, 0] += jump
+    rows[20] = replace(first, joints_mm=moved, visible=np.ones(21, np.bool_), unexplained=unexplained)
+    rows[5] = None
+    return rows
+
+
+def test_signs_say_what_is_unusual() -> None:
+    rows = signs(found(jump=40.0), causal=False)
+    assert np.isnan(rows[5]).all()
+    jump = confidence.SIGNS.index("jump")
+    assert rows[20, jump] > rows[35, jump]
+    assert rows[14, jump] > 0
+    assert signs(found(jump=40.0), causal=True)[14, jump] == 0, "nothing is known of later frames"
+    assert np.nanmax(np.abs(rows[:, confidence.SIGNS.index("excess")])) == pytest.approx(0)
+
+
+def test_a_frame_with_a_jump_or_much_unexplained_is_less_sure() -> None:
+    calm = confidence.confidence(signs(found(), causal=False))
+    jumped = confidence.confidence(signs(found(jump=80.0), causal=False))
+    assert np.isnan(calm[5])
+    assert jumped[20] < calm[20]
+    assert confidence.confidence(signs(found(unexplained=0.4), causal=False))[20] < calm[20]
+
+
+def test_the_spread_is_that_of_poses_drawn_from_the_covariance(rng: np.random.Generator) -> None:
+    rig = default_rig("right")
+    (first,) = found()[:1]
+    assert first is not None
+    size = len(first.covariance)
+    small = np.zeros((size, size), np.float32)
+    small[3:6, 3:6] = np.diag([1.0, 4.0, 9.0])
+    shifted = spread_mm2([replace(first, covariance=small), None], rig, 1.0, np.zeros(13))
+    assert np.allclose(shifted[0], 14.0)
+    assert np.isnan(shifted[1]).all()
+    turned = np.zeros((size, size), np.float32)
+    turned[:3, :3] = 1e-4 * np.eye(3)
+    spread = spread_mm2([replace(first, covariance=turned)], rig, 1.0, np.zeros(13))[0]
+    away = np.linalg.norm(first.joints_mm - first.joints_mm[0], axis=1)
+    assert spread[0] == pytest.approx(0, abs=1e-3)
+    assert np.all(np.diff(spread[[0, 9, 12]]) > 0), "farther joints move more"
+    assert spread[12] == pytest.approx(2e-4 * away[12] ** 2, rel=0.3)
+
+
+def test_a_track_says_how_sure_it_is() -> None:
+    track = followed()
+    assert np.isnan(track.confidence[~track.tracked]).all()
+    assert track.confidence[track.tracked].min() > 0.5
+    assert not track.doubtful.any()
+    errors = np.linalg.norm(track.joints_mm() - truth(), axis=2)[track.tracked]
+    radii = track.uncertainty_mm[track.tracked]
+    assert (errors < 3 * radii).mean() > 0.6
+    line = track.line(0, track.joints_mm())
+    assert line["confidence"] > 0.5
+    assert len(line["uncertainty_mm"]) == 21
+    gap = track.line(DROPOUT[0], track.joints_mm())
+    assert gap["confidence"] is None
+    assert gap["uncertainty_mm"] is None
+    assert track.header()["not_found"] == [f"{DROPOUT[0]}-{sum(DROPOUT) - 1}"]
+    assert track.header()["doubtful"] == []
+
+
+def test_a_doubtful_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confidence, "WEIGHTS", (-3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False)
+    for frame in frames()[:2]:
+        run.take(frame)
+    track = run.track("x", FPS)
+    assert track.doubtful.all()
+    assert "The start is doubtful" in track.notes[-1]
+
+
+def test_times_that_stand_still_are_not_used() -> None:
+    run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False, fps=10.0)
+    for index, frame in enumerate(frames()[:3]):
+        run.take(Frame(index, frame.name, frame.depth_mm, 0.0))
+    track = run.track("x", 10.0)
+    assert track.time_s == pytest.approx([0.0, 0.1, 0.2])
+    assert "do not go on" in track.notes[0]
+
+
+def test_ranges_are_short() -> None:
+    assert ranges(np.array([1, 1, 0, 1, 0, 1, 1, 1], np.bool_)) == ["0-1", "3", "5-7"]
+    assert ranges(np.zeros(3, np.bool_)) == []

@@ -1,0 +1,73 @@
+"""The lean cut around an expected hand."""
+
+import numpy as np
+import pytest
+from support.sequences import CAMERA, samples
+
+from handopt.backend import resolve_device
+from handopt.ops.rasterise import rasterise
+from handopt.rig import default_rig
+from handopt.track import roi
+from handopt.track.roi import SIZE_PX, View, Wrist, crop_around, look
+
+
+def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> View | None:
+    """Look where the hand of the first frame is, moved by a shift (3,) mm."""
+    scene, hand = samples()[0].scene, samples()[0].hand
+    vertices = scene.vertices + shift
+    crop = crop_around(vertices, CAMERA)
+    seen = crop.as_camera()
+    faces = default_rig("right").faces
+    numbers = (seen.fx, seen.fy, seen.cx, seen.cy, seen.width, seen.height)
+    expected = rasterise(np.ascontiguousarray(vertices[None], np.float32), faces, numbers)[0]
+    wrist = Wrist(scene.translation + shift, hand.rotation @ default_rig("right").bind[0, :, 2], 30.0)
+    return look(depth, crop, expected, wrist, 500, np.random.default_rng(0), resolve_device("cpu"))
+
+
+DEPTH = samples()[0].counts.astype(np.float32)
+
+
+def test_the_hand_is_cut_out_and_its_points_lie_on_it() -> None:
+    view = view_of(DEPTH)
+    assert view is not None
+    scene = samples()[0].scene
+    points = view.evidence.points[0]
+    away = np.linalg.norm(points[:, None] - scene.vertices[None], axis=2).min(axis=1)
+    assert np.median(away) < 5
+    assert np.percentile(away, 95) < 15
+    assert view.grid.hand.shape == (SIZE_PX, SIZE_PX)
+    assert not (view.grid.hand & view.grid.free).any()
+    assert view.evidence.field[0][view.grid.free].min() > 0
+    assert (view.evidence.field[0][~view.grid.free] == 0).all()
+
+
+@pytest.mark.parametrize("shift", [(15.0, 0.0, 0.0), (0.0, -15.0, 10.0)])
+def test_a_hand_that_moved_is_still_found(shift: tuple[float, float, float]) -> None:
+    still, moved = view_of(DEPTH), view_of(DEPTH, shift=shift)
+    assert still is not None
+    assert moved is not None
+    assert moved.seen > 0.85 * still.seen
+
+
+def test_a_wall_behind_is_no_hand_but_proves_where_it_is_not() -> None:
+    wall = np.where(DEPTH > 0, DEPTH, np.float32(samples()[0].scene.vertices[:, 2].max() + 150))
+    with_wall, without = view_of(wall), view_of(DEPTH)
+    assert with_wall is not None
+    assert without is not None
+    assert with_wall.seen == pytest.approx(without.seen, rel=0.1)
+    assert with_wall.grid.free.sum() > 0.25 * SIZE_PX**2
+
+
+def test_nothing_is_seen_where_there_is_nothing() -> None:
+    assert view_of(np.zeros_like(DEPTH)) is None
+    assert view_of(DEPTH, shift=(0.0, 0.0, 300.0)) is None
+
+
+def test_what_is_around_a_mask_lies_within_two_cells() -> None:
+    mask = np.zeros((9, 9), np.bool_)
+    mask[4, 4] = mask[0, 8] = True
+    near = roi._around(mask)
+    rows, columns = np.nonzero(near)
+    away = np.minimum(np.hypot(rows - 4, columns - 4), np.hypot(rows, columns - 8))
+    assert away.max() <= roi.EDGE_PX
+    assert near.sum() == 13 + 6
