@@ -1,6 +1,6 @@
 """How sure a fit is: the probability that every visible joint lies within 20 mm, from what the fit itself shows.
 
-A logistic regression, calibrated by scripts/calibrate.py on images of handopt synth.
+A logistic regression, calibrated by scripts/calibrate/calibrate_fits.py on images of handopt synth.
 """
 
 from dataclasses import astuple, dataclass

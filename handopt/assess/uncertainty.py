@@ -3,7 +3,7 @@
 The curvature of the cost at the answer says how freely each joint moves (Laplace's approximation: the covariance of the
 pose is proportional to the inverse of the Gauss-Newton Hessian); hidden fingers are held by the pose prior alone.
 Errors grow with that covariance rather than with its root: what is loosely held lies in another valley, not on the
-slopes of this one. scripts/calibrate.py finds the weights.
+slopes of this one. scripts/calibrate/calibrate_fits.py finds the weights.
 """
 
 from typing import Final

@@ -96,7 +96,7 @@ def default_bank() -> Bank:
 
 
 def load_bank(path: Path) -> Bank:
-    """Read a bank that scripts/build_proposals.py wrote. Raises HandoptError where it cannot be used."""
+    """Read a bank that scripts/train/build_proposals.py wrote. Raises HandoptError where it cannot be used."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if int(file["format"]) != FORMAT:

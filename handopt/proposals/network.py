@@ -83,7 +83,7 @@ def _relu(x: FloatImage) -> FloatImage:
 
 
 def network_of(arrays: Mapping[str, NDArray[Any]]) -> Network:
-    """The network of the arrays that scripts/train_proposals.py wrote. Raises ValueError or KeyError for others."""
+    """The network of the arrays that scripts/train/train_proposals.py wrote. Raises ValueError or KeyError for others."""
     metadata = json.loads(str(arrays["metadata"]))
     if metadata["version"] != VERSION:
         raise ValueError(f"a network of version {metadata['version']}, expected {VERSION}")

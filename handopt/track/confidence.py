@@ -1,7 +1,7 @@
 """How sure each frame of a track is, and how far each of its joints may be off.
 
 Confidence is the probability that every visible joint lies within 20 mm, by a logistic regression on signs of the frame
-and of those around it. scripts/calibrate_track.py finds the weights on sequences of handopt synth.
+and of those around it. scripts/calibrate/calibrate_tracks.py finds the weights on sequences of handopt synth.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
-"""What makes a fit sure; that the numbers are calibrated is measured by scripts/calibrate.py."""
+"""What makes a fit sure; that the numbers are calibrated is measured by scripts/calibrate/calibrate_fits.py."""
 
 from dataclasses import astuple, replace
 
-import calibrate
+import calibrate_fits
 import numpy as np
 import pytest
 from support.factories import fit_result
@@ -34,7 +34,7 @@ def test_only_another_pose_of_visible_joints_is_a_rival() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_objects_are_no_confident_hands(seed: int) -> None:
-    depth, camera = calibrate.no_hand(np.random.default_rng((99, seed)))
+    depth, camera = calibrate_fits.no_hand(np.random.default_rng((99, seed)))
     try:
         result = fit(depth, camera, device="cpu")
     except HandoptError:
@@ -47,15 +47,15 @@ def test_the_regression_finds_the_weights_of_a_logistic_model() -> None:
     rng = np.random.default_rng(5)
     signs = rng.normal(size=(20_000, 2))
     success = rng.random(len(signs)) < sure(np.array([0.5, 2.0, -1.0]), signs)
-    rows = [calibrate.Row("easy", bool(good), tuple(each)) for good, each in zip(success, signs, strict=True)]
-    assert np.abs(calibrate.regress(rows) - [0.5, 2.0, -1.0]).max() < 0.1
+    rows = [calibrate_fits.Row("easy", bool(good), tuple(each)) for good, each in zip(success, signs, strict=True)]
+    assert np.abs(calibrate_fits.regress(rows) - [0.5, 2.0, -1.0]).max() < 0.1
 
 
 def test_an_image_is_cut_within_the_hand() -> None:
     result = fit_result()
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        depth, camera, inside = calibrate.cut(rng, result.observation.depth_mm, result.camera, result.joints_mm)
+        depth, camera, inside = calibrate_fits.cut(rng, result.observation.depth_mm, result.camera, result.joints_mm)
         assert depth.shape == (camera.height, camera.width)
         assert 5 < inside.sum() < 21
         pixel = np.rint(camera.project(result.joints_mm)).astype(int)

@@ -1,8 +1,8 @@
-"""How far joints may be off; that the radii are calibrated is measured by scripts/calibrate.py."""
+"""How far joints may be off; that the radii are calibrated is measured by scripts/calibrate/calibrate_fits.py."""
 
 from dataclasses import replace
 
-import calibrate
+import calibrate_fits
 import numpy as np
 import pytest
 from support.compare import assert_close
@@ -73,8 +73,8 @@ def test_calibration_finds_the_weights_of_simulated_errors(rng: np.random.Genera
     for sure in sureness:
         spread, seen = rng.uniform(300, 6000, 21), rng.random(21) < 0.6
         errors = np.linalg.norm(rng.normal(size=(21, 3)), axis=1) * radius_mm(spread, seen, sure, true)
-        rows.append(calibrate.Row("hard", True, (), errors, seen, spread))
-    found = calibrate.explain_errors(rows, sureness)
+        rows.append(calibrate_fits.Row("hard", True, (), errors, seen, spread))
+    found = calibrate_fits.explain_errors(rows, sureness)
     assert_close(found[1] / found[2], 0.5, atol=0.03, reason="8400 samples")
     names = ("errors", "spread", "visible")
     errors, spread, seen = (np.concatenate([getattr(row, name) for row in rows]) for name in names)

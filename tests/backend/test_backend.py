@@ -189,7 +189,7 @@ def test_results_do_not_change_from_run_to_run() -> None:
 def test_omp_num_threads_is_honoured_and_changes_no_bit(restore_threads: int) -> None:
     outputs = {}
     for count in (1, 2):
-        done = run_python(str(TESTS / "op_hashes.py"), OMP_NUM_THREADS=str(count))
+        done = run_python(str(TESTS / "support" / "op_hashes.py"), OMP_NUM_THREADS=str(count))
         assert done.returncode == 0, done.stderr
         threads, *outputs[count] = done.stdout.splitlines()
         assert int(threads) == count

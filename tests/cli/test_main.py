@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
-import update_readme
+import update_help
 from click.testing import CliRunner
 
 from handopt.cli.main import main
@@ -43,35 +43,35 @@ def test_every_command_and_option_has_help(name: str, command: click.Command) ->
     silent = [each.name for each in command.params if isinstance(each, click.Option) and not each.help]
     assert not silent, f"{name} has options without help"
     assert command.get_short_help_str(limit=60).endswith("."), f"the short help of {name} is cut off"
-    text = update_readme.help_texts()[name]
+    text = update_help.help_texts()[name]
     absent = [each.opts[-1] for each in command.params if isinstance(each, click.Option) and each.opts[-1] not in text]
     assert not absent, f"the help of {name} leaves options out"
 
 
 def test_the_readme_holds_the_help_of_every_command() -> None:
-    readme = update_readme.README.read_text(encoding="utf-8")
-    assert readme == update_readme.updated(readme, update_readme.help_texts()), "run scripts/update_readme.py"
+    readme = update_help.README.read_text(encoding="utf-8")
+    assert readme == update_help.updated(readme, update_help.help_texts()), "run scripts/check/update_help.py"
 
 
 def test_help_texts_fit_80_columns_and_name_the_program() -> None:
-    texts = update_readme.help_texts()
+    texts = update_help.help_texts()
     assert set(texts) == {name for name, _ in commands()}
     for name, text in texts.items():
         assert text.startswith(f"Usage: {name} ")
-        assert max(map(len, text.splitlines())) <= update_readme.COLUMNS
+        assert max(map(len, text.splitlines())) <= update_help.COLUMNS
         assert "-h, --help" in text
 
 
 def test_updating_the_readme_fills_the_blocks_and_keeps_the_rest() -> None:
     readme = "# a\n<!-- help: x -->\nold\n<!-- /help -->\nb\n<!-- help: x y --><!-- never closed"
     with pytest.raises(ValueError, match="no block for: x y"):
-        update_readme.updated(readme, {"x": "new\n", "x y": "new\n"})
+        update_help.updated(readme, {"x": "new\n", "x y": "new\n"})
     with pytest.raises(ValueError, match="a block for no command: x"):
-        update_readme.updated(readme, {})
+        update_help.updated(readme, {})
     expected = "# a\n<!-- help: x -->\n```text\nnew\n```\n<!-- /help -->\nb\n<!-- help: x y --><!-- never closed"
-    once = update_readme.updated(readme, {"x": "new\n"})
+    once = update_help.updated(readme, {"x": "new\n"})
     assert once == expected
-    assert update_readme.updated(once, {"x": "new\n"}) == expected
+    assert update_help.updated(once, {"x": "new\n"}) == expected
 
 
 # ---------------------------------------------------------------------------------------------- start-up

@@ -1,4 +1,4 @@
-"""What scripts/check_outputs.py compares other programs with; those programs are not needed here."""
+"""What scripts/check/check_outputs.py compares other programs with; those programs are not needed here."""
 
 import json
 import sys

@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import bench
-import evaluate
+import bench_fits
+import bench_unit
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -143,9 +143,9 @@ def norm_error(actual: np.ndarray, expected: np.ndarray) -> float:
 def test_bench_unit_writes_gradients_close_to_float64(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     problem = tiny_problem()
     np.savez(tmp_path / "problem.npz", **problem)
-    assert bench.main(["unit", str(tmp_path / "problem.npz"), str(tmp_path / "result.npz")]) == 0
+    assert bench_unit.main(["unit", str(tmp_path / "problem.npz"), str(tmp_path / "result.npz")]) == 0
     assert "ms per image" in capsys.readouterr().err
-    loss, grad_transforms, grad_rest = bench.UnitOfWork(problem, CPU, np.float64).run()
+    loss, grad_transforms, grad_rest = bench_unit.UnitOfWork(problem, CPU, np.float64).run()
     with np.load(tmp_path / "result.npz") as result:
         assert result["ms"] > 0
         assert result["gM"].dtype == np.float32
@@ -156,13 +156,13 @@ def test_bench_unit_writes_gradients_close_to_float64(tmp_path: Path, capsys: py
 
 def test_bench_unit_is_the_loss_of_the_twins() -> None:
     problem = tiny_problem()
-    loss = bench.UnitOfWork(problem, CPU, np.float64).run()[0]
+    loss = bench_unit.UnitOfWork(problem, CPU, np.float64).run()[0]
     assert_close(loss, unit_twin(problem), rtol=1e-12, reason="the same sums in float64, in another order")
 
 
 @pytest.mark.parametrize(("name", "gradient"), [("transforms", 1), ("rest", 2)])
 def test_bench_unit_has_the_gradient_of_its_loss(name: str, gradient: int) -> None:
-    unit = bench.UnitOfWork(tiny_problem(), CPU, np.float64)
+    unit = bench_unit.UnitOfWork(tiny_problem(), CPU, np.float64)
     start = unit.arrays[name]
     direction = np.random.default_rng(4).normal(size=start.shape)
 
@@ -177,16 +177,16 @@ def test_bench_unit_has_the_gradient_of_its_loss(name: str, gradient: int) -> No
 def test_bench_ops_times_every_public_op(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "MIN_RUNS", 1)
     monkeypatch.setattr(bench, "OP_SECONDS", 0.0)
-    assert bench.main(["ops", "--batch", "1,2"]) == 0
+    assert bench_unit.main(["ops", "--batch", "1,2"]) == 0
     table = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[2:]}
-    assert set(table) == set(bench.op_calls(bench.scene(1, CPU)))
+    assert set(table) == set(bench_unit.op_calls(bench_unit.scene(1, CPU)))
     for op, cells in table.items():
         assert len(cells) == 4
         assert all(float(cell) > 0 for cell in cells if cell != "-"), op
 
 
 def test_bench_reports_a_missing_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["ops", "--device", "tpu"]) == 1
+    assert bench_unit.main(["ops", "--device", "tpu"]) == 1
     assert "--device" in capsys.readouterr().err
 
 
@@ -200,9 +200,9 @@ def test_keypoint_scores() -> None:
     joints[8] = (0.0, 0.0, 42.0)
     visible = np.ones(21, bool)
     visible[8] = False
-    scores = evaluate.keypoint_scores(joints, truth, visible)
+    scores = bench_fits.keypoint_scores(joints, truth, visible)
     assert scores == pytest.approx({"mean": 47 / 21, "max": 42.0, "max_visible": 5.0})
-    assert evaluate.keypoint_scores(joints, truth)["max_visible"] == pytest.approx(42.0)
+    assert bench_fits.keypoint_scores(joints, truth)["max_visible"] == pytest.approx(42.0)
 
 
 def test_nyu_scores_pick_labels_by_name() -> None:
@@ -210,7 +210,7 @@ def test_nyu_scores_pick_labels_by_name() -> None:
     mapped = dict(zip(NYU.joints, map_keypoints(joints, NYU), strict=True))
     names = ["palm_centre", "ring_tip"]
     truth = np.stack([mapped["palm_centre"], mapped["ring_tip"] + [0.0, 0.0, 6.0]])
-    assert evaluate.nyu_scores(joints, names, truth) == pytest.approx({"mean": 3.0, "max": 6.0})
+    assert bench_fits.nyu_scores(joints, names, truth) == pytest.approx({"mean": 3.0, "max": 6.0})
 
 
 def keypoint_row(mean: float, largest: float, visible: float) -> dict[str, Any]:
@@ -222,13 +222,13 @@ def test_summary_counts_images_that_could_not_be_fitted_as_wrong() -> None:
     rows = [keypoint_row(2.0, 10.0, 8.0), keypoint_row(4.0, 45.0, 19.0), keypoint_row(5.0, 30.0, 25.0)]
     failed = {"group": "easy", "kind": "keypoints", "error": "no hand"}
     rows.append(failed | {"mean": math.inf, "max": math.inf, "max_visible": math.inf})
-    totals = evaluate.summary(rows)
+    totals = bench_fits.summary(rows)
     assert (totals["images"], totals["failed"]) == (4, 1)
     assert totals["median_error"] == pytest.approx(4.5)
     assert totals["visible_within_20"] == pytest.approx(0.5)
     assert totals["all_within_40"] == pytest.approx(0.5)
     assert totals["seconds"] == pytest.approx(2.0)
-    assert evaluate.finite({"rows": rows})["rows"][3]["mean"] is None
+    assert bench_fits.finite({"rows": rows})["rows"][3]["mean"] is None
 
 
 def test_cases_are_collected_from_every_layout(tmp_path: Path) -> None:
@@ -239,27 +239,27 @@ def test_cases_are_collected_from_every_layout(tmp_path: Path) -> None:
     for level in ("easy", "hard"):
         for stem in ("000", "001"):
             (tmp_path / level / f"{stem}.json").write_text(json.dumps({"joints_mm": [stem, level]}))
-    cases = evaluate.collect_cases(tmp_path, ["easy", "medium", "hard"])
+    cases = bench_fits.collect_cases(tmp_path, ["easy", "medium", "hard"])
     assert [(case.group, case.image.stem) for case in cases] == [
         ("easy", "000"), ("easy", "001"), ("hard", "000"), ("hard", "001"),
     ]  # fmt: skip
     assert cases[2].labels["joints_mm"] == ["000", "hard"]
     assert {case.kind for case in cases} == {"keypoints"}
     with pytest.raises(FileNotFoundError, match=r"camera\.json"):
-        evaluate.collect_cases(tmp_path / "frames", ["easy"])
+        bench_fits.collect_cases(tmp_path / "frames", ["easy"])
     (tmp_path / "frames" / "camera.json").write_text(json.dumps({"unit_mm": 0.125}))
-    assert [case.kind for case in evaluate.collect_cases(tmp_path / "frames", ["easy"])] == ["none", "none"]
+    assert [case.kind for case in bench_fits.collect_cases(tmp_path / "frames", ["easy"])] == ["none", "none"]
     with pytest.raises(FileNotFoundError, match="no PNG"):
-        evaluate.collect_cases(tmp_path, ["medium"])
+        bench_fits.collect_cases(tmp_path, ["medium"])
 
 
 def test_contact_sheet_shows_every_overlay(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
-    assert evaluate.contact_sheet(folder) is None
+    assert bench_fits.contact_sheet(folder) is None
     for index in range(5):
         Image.new("RGB", (1800, 800), (50 * index, 0, 200)).save(folder / f"{index}.png")
-    sheet = evaluate.contact_sheet(folder)
+    sheet = bench_fits.contact_sheet(folder)
     assert sheet == tmp_path / "frames-sheet.png"
     pixels = iio.imread(sheet)
     assert pixels.shape == (3 * 400, 2 * 900, 3)
@@ -268,9 +268,9 @@ def test_contact_sheet_shows_every_overlay(tmp_path: Path) -> None:
 
 
 def test_overlays_of_foreign_data_stay_outside_the_project(capsys: pytest.CaptureFixture[str]) -> None:
-    inside = evaluate.PROJECT / "overlays"
+    inside = bench_fits.PROJECT / "overlays"
     with pytest.raises(SystemExit):
-        evaluate.main([str(render_examples.EXAMPLES_DIR), "--overlays", str(inside)])
+        bench_fits.main([str(render_examples.EXAMPLES_DIR), "--overlays", str(inside)])
     assert "--overlays" in capsys.readouterr().err
     assert not inside.exists()
 
@@ -278,7 +278,7 @@ def test_overlays_of_foreign_data_stay_outside_the_project(capsys: pytest.Captur
 def test_evaluate_fits_scores_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--only", "open,pinch", "--jobs", "2", "--overlays", str(tmp_path)]
     arguments += ["--json", str(tmp_path / "scores.json")]
-    assert evaluate.main([str(render_examples.EXAMPLES_DIR), *arguments]) == 0
+    assert bench_fits.main([str(render_examples.EXAMPLES_DIR), *arguments]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert [row["image"] for row in scores["images"]] == ["open.png", "pinch.png"]
     totals = scores["groups"]["examples"]

@@ -12,10 +12,6 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parents[1]
-OPS = (
-    *("kinematics", "skinning", "projection", "render", "losses", "depth_term", "closest", "collisions", "limits"),
-    *("raster", "outline", "normal_equations"),
-)
 
 
 def executable(name: str) -> str:
@@ -52,7 +48,7 @@ def run_with(library: Path, *arguments: str, **environment: str) -> subprocess.C
 
 def assert_op_tests_pass(library: Path, **environment: str) -> None:
     """Run the tests of all ops on the CPU with a library of kernels. Fails unless hundreds ran and all passed."""
-    files = [str(TESTS / f"test_{op}.py") for op in OPS]
+    files = [str(TESTS / "ops")]
     options = ("-p", "no:cacheprovider", "-k", "not cuda")
     done = run_with(library, "-m", "pytest", *options, *files, **environment)
     output = f"{done.stdout}\n{done.stderr}"

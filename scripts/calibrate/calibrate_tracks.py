@@ -14,7 +14,7 @@ from multiprocessing import get_context
 
 import numpy as np
 from bench_track import Sequence, sequence
-from calibrate import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
+from calibrate_fits import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
 from scipy.optimize import minimize
 
 from handopt.assess.confidence import sure

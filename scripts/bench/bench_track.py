@@ -1,6 +1,6 @@
 """Measure handopt track on synthetic sequences: accuracy, recovery, jitter, lag, speed.
 
-python scripts/bench_track.py --frames 300 --sequences 4
+python scripts/bench/bench_track.py --frames 300 --sequences 4
 """
 
 import argparse

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure how many images a second go through folders: the fit alone, and handopt fit with all that is around it.
 
-Example: handopt synth images --count 80 && python scripts/bench_folder.py images
+Example: handopt synth images --count 80 && python scripts/bench/bench_folder.py images
 Prints a table. The fit alone is handopt.fit_many on images that are in memory, on one thread. A run of handopt fit
 counts from its first outcome to its last, so that start-up is left out.
 """

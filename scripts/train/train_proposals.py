@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the network that proposes poses, for scripts/build_proposals.py. Needs torch: pip install -e '.[train]'.
+"""Train the network that proposes poses, for scripts/train/build_proposals.py. Needs torch: pip install -e '.[train]'.
 
 Everything is made from a seed: poses without overlaps, renders of them (kept in memory), and the training itself.
 The shipped network took 3 minutes to render (2 busy cores) and 37 minutes to train (1 busy core), and 4 GB of memory.

@@ -3,7 +3,7 @@
 The original is dist/profiles/generic-hand/right.glb of the npm package @webxr-input-profiles/assets (MIT). It is copied
 byte for byte; left.glb is its mirror image in the plane x = 0 with the same order of joints, vertices and faces.
 
-    python scripts/build_hand.py path/to/original/right.glb [-o assets/hands]
+    python scripts/assets/build_hands.py path/to/original/right.glb [-o assets/hands]
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> int:
     """Check the original, then write both hands."""
     parser = argparse.ArgumentParser(description="Rebuild assets/hands from the original right hand.")
     parser.add_argument("original", type=Path, help="right.glb as published")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent.parent / "assets" / "hands")
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parents[2] / "assets" / "hands")
     arguments = parser.parse_args()
     original = arguments.original.read_bytes()
     digest = hashlib.sha256(original).hexdigest()

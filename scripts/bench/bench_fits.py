@@ -29,7 +29,7 @@ from handopt import Camera, Config, HandoptError, fit, read_depth
 from handopt.draw.overlay import write_overlay
 from handopt.evaluation.mapping import NYU, map_keypoints
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 VISIBLE_LIMIT_MM = 20.0
 ALL_LIMIT_MM = 40.0
 ABLATIONS = ("proposals", "tournament", "mutation", "second-direction", "size")

@@ -1,6 +1,6 @@
 """Opens what handopt wrote in other programs: three.js, the Khronos glTF validator and Blender.
 
-    python scripts/check_outputs.py TRACK FILE.glb... [--blender PYTHON]
+    python scripts/check/check_outputs.py TRACK FILE.glb... [--blender PYTHON]
 
 TRACK is a folder of handopt track, whose hand.glb and hand.bvh are played and compared with handopt's own vertices and
 joints; other GLB files are validated and loaded. Needs node and npm, which install three and gltf-validator into a

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from handopt.cli.main import main as program
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 COLUMNS = 80
 _BLOCK = re.compile(r"<!-- help: (?P<command>[^>]+?) -->\n.*?<!-- /help -->", re.DOTALL)
 
@@ -56,7 +56,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     if arguments.check:
-        sys.exit("run scripts/update_readme.py: README.md has other --help texts" if after != before else 0)
+        sys.exit("run scripts/check/update_help.py: README.md has other --help texts" if after != before else 0)
     README.write_text(after, encoding="utf-8")
 
 

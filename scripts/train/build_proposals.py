@@ -3,7 +3,7 @@
 
 Draws random hands, renders each as handopt.proposals.features sees an observation, describes the images by the
 principal axes of the network's features, and stores descriptions, poses and the network in few bytes. The same seed and
-network give the same file. The network comes from scripts/train_proposals.py; from the same seed and number of poses
+network give the same file. The network comes from scripts/train/train_proposals.py; from the same seed and number of poses
 the images are the first of those that it was trained and scored with (--cache reads them instead of rendering them
 again). 160,000 poses take 9 minutes (with --cache) to 13 and 3 GB of memory on 2 busy cores.
 """
@@ -33,7 +33,7 @@ from handopt.rig import default_rig
 
 Floats = NDArray[np.floating]
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 AXES_FROM = 20_000  # images from which the principal axes are computed
 BATCH = 256
 
@@ -41,7 +41,7 @@ BATCH = 256
 def main(arguments: list[str] | None = None) -> None:
     """Render, describe, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", type=Path, help="what scripts/train_proposals.py wrote")
+    parser.add_argument("network", type=Path, help="what scripts/train/train_proposals.py wrote")
     parser.add_argument("-o", "--output", type=Path, default=PROJECT / "assets" / ASSET)
     parser.add_argument("--images", type=int, default=160_000, help="poses in the bank")
     parser.add_argument(
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--axes", type=int, default=40, help="numbers that describe an image")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--cache", type=Path, help="rendered images that scripts/train_proposals.py --cache kept")
+    parser.add_argument("--cache", type=Path, help="rendered images that scripts/train/train_proposals.py --cache kept")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
     with np.load(options.network) as file:

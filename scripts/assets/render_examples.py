@@ -20,7 +20,7 @@ from handopt import Camera, Rig, default_rig, forward_kinematics, rasterise, ski
 
 Floats = NDArray[np.float64]
 
-EXAMPLES_DIR = Path(__file__).resolve().parents[1] / "assets" / "examples"
+EXAMPLES_DIR = Path(__file__).resolve().parents[2] / "assets" / "examples"
 CAMERA = Camera(475.0, 475.0, 319.5, 239.5, 640, 480, "rendered")
 UNIT_MM = 1.0
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fit a folder undisturbed, then again with SIGKILL at random moments and resumed, and compare every result.
 
-Example: handopt synth images --count 667 && python scripts/kill_and_resume.py images -o trial -- -r --no-renders
+Example: handopt synth images --count 667 && python scripts/check/kill_and_resume.py images -o trial -- -r --no-renders
 Prints a JSON object: rates, memory of all processes at a tenth of the images and at the end, what differs. Exits with 1
 if something does. What follows -- goes to handopt fit.
 """
