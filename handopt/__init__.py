@@ -19,7 +19,7 @@ _EXPORTS = {
     "handopt.config": ("Config",),
     "handopt.observation.crop": ("Crop",),
     "handopt.input.depth": ("DepthImage", "read_depth"),
-    "handopt.ops.splat_loss": ("render_depth_loss",),
+    "handopt.ops.splat_loss": ("splat_loss",),
     "handopt.errors": (
         "CameraError",
         "ConfigError",
@@ -50,7 +50,7 @@ _EXPORTS = {
     "handopt.ops.splat": ("render_depth", "render_depth_backward"),
     "handopt.result": ("FitResult",),
     "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig"),
-    "handopt.shape": ("Frame", "ShapeResult", "fit_shape"),
+    "handopt.shape": ("ShapeInput", "ShapeResult", "fit_shape"),
     "handopt.ops.skinning": ("skin", "skin_backward", "skin_normals"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

@@ -30,7 +30,7 @@ class Kind:
     noun: str
     marker: str
     format: str
-    foreign: Callable[[Path], str | None]
+    unknown_file: Callable[[Path], str | None]
 
     def holds(self, folder: Path) -> bool:
         """Whether a folder is of this kind."""
@@ -62,7 +62,7 @@ def check_free(folder: Path, kind: Kind, *, overwrite: bool, option: str = "-o")
             )
         if any(folder.iterdir()) and not kind.holds(folder):
             raise OutputError(f"{folder} holds no {kind.noun} of handopt and was kept: choose another with {option}")
-        if name := kind.foreign(folder):
+        if name := kind.unknown_file(folder):
             raise OutputError(f"{folder} holds {name}, which is not handopt's, and was kept: move it elsewhere")
     except OutputError:
         raise

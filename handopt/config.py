@@ -31,14 +31,14 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Stage:
+class DescentStage:
     """One stage of the descent: coarse to fine."""
 
     iterations: int
     radius_px: float  # of a splat
     sigma_mm: float  # where an observed point starts to count as an outlier
     step: float  # factor of the solver's step sizes
-    keep: int  # hypotheses that go on after this stage
+    top_k_out: int  # hypotheses that go on after this stage
     scale: bool = False  # free the hand's size
     depth: float = 1.0  # factor of the depth term, which the splats' noise makes less exact than the points at the end
     mutants: int = 0  # redrawn poses of each finger that join the best `parents` hypotheses at the stage's start
@@ -46,7 +46,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Approach:
+class LMSettings:
     """One round of Levenberg-Marquardt."""
 
     iterations: int
@@ -54,22 +54,22 @@ class Approach:
     points: int = 400  # how many observed points, at most as many as are drawn (Config.points)
     vertices: int = 0  # about how many of the model's vertices, 0 for all
     plane: float = 0.6  # share of point-to-plane against point-to-point distance
-    outline_mm: float = 30.0  # where a vertex beside or before the observed hand starts to count as an outlier
+    free_space_mm: float = 30.0  # where a vertex beside or before the observed hand starts to count as an outlier
     prior: float = 1.0  # factor of the pose prior
     scale: bool = False  # free the hand's size
     proportions: bool = False  # free the proportions of fingers and palm
 
 
 @dataclass(frozen=True)
-class Round:
+class TournamentRound:
     """One round of the tournament."""
 
-    approach: Approach
-    keep: int  # hypotheses that go on
-    enter: int = 0  # the best so many enter, 0 for all
-    above: float = 0.0  # skipped where the best hypothesis leaves less than this share unexplained
-    judged: bool = False  # by the unexplained share instead of the cost
-    redraws: int = 0  # poses with one finger drawn again, those that leave the least unexplained, that join the best
+    lm_settings: LMSettings
+    top_k_out: int  # hypotheses that go on
+    top_k_in: int = 0  # the best so many enter, 0 for all
+    skip_below: float = 0.0  # skipped where the best hypothesis leaves less than this share unexplained
+    rank_by_unexplained: bool = False  # by the unexplained share instead of the cost
+    mutations: int = 0  # poses with one finger drawn again, those that leave the least unexplained, that join the best
 
 
 @dataclass(frozen=True)
@@ -94,27 +94,31 @@ class VertexStage:
 
 
 _STAGES = (
-    Stage(iterations=20, radius_px=8.0, sigma_mm=40.0, step=1.0, keep=24),
-    Stage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, keep=8, scale=True),
-    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.5, keep=6, scale=True, mutants=2),
-    Stage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.4, keep=3, scale=True, mutants=2),
-    Stage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, keep=1, scale=True, depth=0.25),
+    DescentStage(iterations=20, radius_px=8.0, sigma_mm=40.0, step=1.0, top_k_out=24),
+    DescentStage(iterations=25, radius_px=6.0, sigma_mm=25.0, step=0.7, top_k_out=8, scale=True),
+    DescentStage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.5, top_k_out=6, scale=True, mutants=2),
+    DescentStage(iterations=20, radius_px=4.5, sigma_mm=15.0, step=0.4, top_k_out=3, scale=True, mutants=2),
+    DescentStage(iterations=50, radius_px=3.5, sigma_mm=8.0, step=0.15, top_k_out=1, scale=True, depth=0.25),
 )
 
 
-_CAPTURE = Round(Approach(10, 40.0, points=240, vertices=400, outline_mm=40.0), keep=6)
-_SEEN = Approach(6, 6.0, points=400, plane=0.9, outline_mm=15.0, prior=0.3, scale=True, proportions=True)
-_REDRAWN = Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, prior=0.3, scale=True)
+_CAPTURE = TournamentRound(LMSettings(10, 40.0, points=240, vertices=400, free_space_mm=40.0), top_k_out=6)
+_SEEN = LMSettings(6, 6.0, points=400, plane=0.9, free_space_mm=15.0, prior=0.3, scale=True, proportions=True)
+_REDRAWN = LMSettings(6, 10.0, points=240, vertices=400, free_space_mm=15.0, prior=0.3, scale=True)
 _ROUNDS = (
-    Round(Approach(5, 20.0, points=160, vertices=300, outline_mm=15.0), keep=24, enter=64),
-    Round(Approach(5, 15.0, points=160, vertices=300, outline_mm=15.0, scale=True), keep=10),
-    Round(Approach(6, 10.0, points=240, vertices=400, outline_mm=15.0, scale=True), keep=4),
-    Round(_SEEN, keep=3, judged=True),
-    Round(_REDRAWN, keep=4, judged=True, above=0.1, redraws=8),
-    Round(_SEEN, keep=3, judged=True, above=0.1),
-    Round(_REDRAWN, keep=4, judged=True, above=0.1, redraws=8),
-    Round(_SEEN, keep=3, judged=True, above=0.1),
-    Round(replace(_SEEN, iterations=8, sigma_mm=5.0, points=2000, plane=0.95, prior=0.1), keep=2, judged=True),
+    TournamentRound(LMSettings(5, 20.0, points=160, vertices=300, free_space_mm=15.0), top_k_out=24, top_k_in=64),
+    TournamentRound(LMSettings(5, 15.0, points=160, vertices=300, free_space_mm=15.0, scale=True), top_k_out=10),
+    TournamentRound(LMSettings(6, 10.0, points=240, vertices=400, free_space_mm=15.0, scale=True), top_k_out=4),
+    TournamentRound(_SEEN, top_k_out=3, rank_by_unexplained=True),
+    TournamentRound(_REDRAWN, top_k_out=4, rank_by_unexplained=True, skip_below=0.1, mutations=8),
+    TournamentRound(_SEEN, top_k_out=3, rank_by_unexplained=True, skip_below=0.1),
+    TournamentRound(_REDRAWN, top_k_out=4, rank_by_unexplained=True, skip_below=0.1, mutations=8),
+    TournamentRound(_SEEN, top_k_out=3, rank_by_unexplained=True, skip_below=0.1),
+    TournamentRound(
+        replace(_SEEN, iterations=8, sigma_mm=5.0, points=2000, plane=0.95, prior=0.1),
+        top_k_out=2,
+        rank_by_unexplained=True,
+    ),
 )
 
 
@@ -124,9 +128,9 @@ class Config:
 
     weights: Weights = field(default_factory=Weights)
     steps: Steps = field(default_factory=Steps)
-    stages: tuple[Stage, ...] = _STAGES
-    rounds: tuple[Round, ...] = _ROUNDS
-    capture: Round = _CAPTURE  # the round that comes first where a pose to start from is given
+    stages: tuple[DescentStage, ...] = _STAGES
+    rounds: tuple[TournamentRound, ...] = _ROUNDS
+    coarse_round: TournamentRound = _CAPTURE  # the round that comes first where a pose to start from is given
     vertices: VertexStage = field(default_factory=VertexStage)
     solver: str = "auto"  # or "lm": Levenberg-Marquardt (rounds), or "gradient": descent on the rendered depth (stages)
     descent: str = "adam"  # or "momentum": how gradient descent makes its steps
@@ -161,9 +165,11 @@ class Config:
         if not self.plane <= 1:
             raise ConfigError(f"plane: expected a number from 0 to 1, got {self.plane!r}")
         rounds = {f"rounds[{number}]": each for number, each in enumerate(self.rounds)}
-        for path, each in {"capture": self.capture, **rounds}.items():
-            if not each.approach.plane <= 1:
-                raise ConfigError(f"{path}.approach.plane: expected a number from 0 to 1, got {each.approach.plane!r}")
+        for path, each in {"coarse_round": self.coarse_round, **rounds}.items():
+            if not each.lm_settings.plane <= 1:
+                raise ConfigError(
+                    f"{path}.lm_settings.plane: expected a number from 0 to 1, got {each.lm_settings.plane!r}"
+                )
         if self.proposals > MAX_PROPOSALS:
             raise ConfigError(f"proposals: expected at most {MAX_PROPOSALS}, got {self.proposals!r}")
         if not 16 <= self.crop_px <= 1024:
@@ -182,9 +188,9 @@ class Config:
         return dataclasses.replace(
             self,
             starts=factor * self.starts,
-            stages=more(self.stages, ("keep", "parents")),
-            rounds=more(self.rounds, ("keep", "enter", "redraws")),
-            capture=more((self.capture,), ("keep", "enter", "redraws"))[0],
+            stages=more(self.stages, ("top_k_out", "parents")),
+            rounds=more(self.rounds, ("top_k_out", "top_k_in", "mutations")),
+            coarse_round=more((self.coarse_round,), ("top_k_out", "top_k_in", "mutations"))[0],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,15 +221,15 @@ SOLVERS = ("auto", "lm", "gradient")
 DESCENTS = ("adam", "momentum")
 _POSITIVE = (
     *("starts", "points", "crop_half_mm", "collision_radius_mm"),
-    *(f"stages.{name}" for name in ("iterations", "radius_px", "sigma_mm", "keep", "parents")),
+    *(f"stages.{name}" for name in ("iterations", "radius_px", "sigma_mm", "top_k_out", "parents")),
     *(f"vertices.{name}" for name in ("iterations", "radius_px", "sigma_mm")),
     "render_px",
-    "rounds.keep",
-    "capture.keep",
+    "rounds.top_k_out",
+    "coarse_round.top_k_out",
     *(
-        f"{table}.approach.{name}"
-        for table in ("rounds", "capture")
-        for name in ("iterations", "sigma_mm", "points", "outline_mm")
+        f"{table}.lm_settings.{name}"
+        for table in ("rounds", "coarse_round")
+        for name in ("iterations", "sigma_mm", "points", "free_space_mm")
     ),
 )
 
@@ -254,7 +260,7 @@ def _build(kind: Any, values: Any, path: str) -> Any:
         elif key in ("stages", "rounds"):
             if not isinstance(value, list):
                 raise ConfigError(f"{where}: expected an array of tables [[{key}]], got {value!r}")
-            item_kind = Stage if key == "stages" else Round
+            item_kind = DescentStage if key == "stages" else TournamentRound
             arguments[key] = tuple(_build(item_kind, item, f"{where}[{n}].") for n, item in enumerate(value))
         elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
             try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.assess.confidence import Signs, confidence
+from handopt.assess.confidence import ConfidenceFeatures, confidence
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints
@@ -20,11 +20,11 @@ from handopt.config import Config
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
-from handopt.objective.targets import gather_evidence
+from handopt.objective.targets import build_targets
 from handopt.observation.observe import observe
 from handopt.optimise.batches import batched
-from handopt.optimise.batching import Clock, Lockstep
-from handopt.optimise.search import Found, ImageSearch, Start, View
+from handopt.optimise.batching import BatchedSearch, StageTimer
+from handopt.optimise.search import CroppedObservation, ImageSearch, SearchResult, Start
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
 
@@ -156,7 +156,7 @@ class _Prepared:
 
     def __init__(self, given: FitInput, settings: _Settings) -> None:
         _check_input(given)
-        self.given, self.settings, self.clock = given, settings, Clock()
+        self.given, self.settings, self.timer = given, settings, StageTimer()
         config, camera = settings.config, given.camera
         self.rig = _checked_rig(given.rig, given.hand)
         self.right = self.rig if self.rig.side == "right" else self.rig.mirrored()
@@ -169,26 +169,26 @@ class _Prepared:
         sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
         crops = [observation.crop(config.crop_px, config.crop_half_mm) for observation in observations]
         seen = zip(observations, crops, strict=True)
-        self.views: list[View] = [(*each, mirror) for each in seen for mirror in sides]
+        self.views: list[CroppedObservation] = [(*each, mirror) for each in seen for mirror in sides]
         self.config = config.times(len(sides))
-        self.clock.lap("observe")
+        self.timer.record("observe")
         rng = np.random.default_rng(settings.seed)
         with using(settings.place):
-            self.evidence = gather_evidence(self.views, self.right.vertex_spacing_mm, self.config, rng, settings.place)
-        self.clock.lap("evidence")
-        self.clock.pause()
+            self.targets = build_targets(self.views, self.right.vertex_spacing_mm, self.config, rng, settings.place)
+        self.timer.record("targets")
+        self.timer.pause()
 
     def search(self, hand: Hand, progress: Progress | None) -> ImageSearch:
         """The search for the best hypothesis. hand: of self.right."""
         return ImageSearch(
-            *(hand, self.right, self.views, self.evidence, self.config),
+            *(hand, self.right, self.views, self.targets, self.config),
             start=self.given.start,
             shape=self.settings.shape,
-            clock=self.clock,
+            timer=self.timer,
             progress=progress,
         )
 
-    def outcome(self, found: Found | HandoptError) -> FitResult | HandoptError:
+    def outcome(self, found: SearchResult | HandoptError) -> FitResult | HandoptError:
         """The result, or the error that there is instead."""
         if isinstance(found, HandoptError):
             return found
@@ -197,9 +197,9 @@ class _Prepared:
         except HandoptError as error:
             return error
 
-    def _result(self, found: Found) -> FitResult:
+    def _result(self, found: SearchResult) -> FitResult:
         """Measure what the search has found."""
-        self.clock.resume()
+        self.timer.resume()
         winner, given = found.winner, self.given
         observation, crop, mirror = self.views[winner.view]
         rig = self.right.mirrored() if mirror else self.right
@@ -207,10 +207,10 @@ class _Prepared:
         quality = measure(winner.vertices_mm, observation, rig.faces)
         visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
         others = [(other.unexplained, other.joints_mm) for other in found.alternatives]
-        seen = observation.likeness, observation.border_share
-        signs = Signs.of(found.unexplained, winner.joints_mm, visible, others, *seen)
+        seen = observation.hand_probability, observation.border_share
+        signs = ConfidenceFeatures.of(found.unexplained, winner.joints_mm, visible, others, *seen)
         sure = confidence(signs)
-        self.clock.lap("measure")
+        self.timer.record("measure")
         return FitResult(
             image=given.image,
             hand=rig.side,
@@ -229,7 +229,7 @@ class _Prepared:
             joint_visible=visible,
             joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),
             alternatives=found.alternatives,
-            seconds=self.clock.seconds,
+            seconds=self.timer.seconds,
             device=str(self.settings.place),
             seed=self.settings.seed,
             config=self.settings.config.to_dict(),
@@ -247,9 +247,9 @@ def _fit_together(
     """Search in images of the same right hand and with as many hypotheses in lockstep."""
     with using(settings.place):
         hand = Hand.of(images[0].right, settings.place)
-        lockstep = Lockstep(hand, [image.evidence for image in images], settings.config)
+        lockstep = BatchedSearch(hand, [image.targets for image in images], settings.config)
         searches = [image.search(hand, progress).run() for image in images]
-        found = lockstep.run(searches, [image.clock for image in images])
+        found = lockstep.run(searches, [image.timer for image in images])
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]
 
 
@@ -275,11 +275,12 @@ def _checked_config(config: Config, shape: str) -> Config:
     free = shape == "scale"
     stages = tuple(dataclasses.replace(stage, scale=free and stage.scale) for stage in config.stages)
     approaches = [
-        dataclasses.replace(each.approach, scale=free and each.approach.scale, proportions=False)
+        dataclasses.replace(each.lm_settings, scale=free and each.lm_settings.scale, proportions=False)
         for each in config.rounds
     ]
     rounds = tuple(
-        dataclasses.replace(each, approach=approach) for each, approach in zip(config.rounds, approaches, strict=True)
+        dataclasses.replace(each, lm_settings=lm_settings)
+        for each, lm_settings in zip(config.rounds, approaches, strict=True)
     )
     return dataclasses.replace(config, stages=stages, rounds=rounds)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
 
 if TYPE_CHECKING:
-    from handopt.assess.confidence import Signs
+    from handopt.assess.confidence import ConfidenceFeatures
     from handopt.input.camera import Camera
     from handopt.observation.crop import Crop
     from handopt.observation.observe import Observation
@@ -109,7 +109,7 @@ class FitResult:
     trace: Trace = field(repr=False)
     renders: Floats = field(repr=False)
     target: Floats = field(repr=False)
-    signs: "Signs" = field(repr=False)
+    signs: "ConfidenceFeatures" = field(repr=False)
     spread_mm2: Floats = field(repr=False)
 
     @property

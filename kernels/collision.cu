@@ -9,7 +9,7 @@
 //                   and (h/2)^2 adds {a: -(b - a)/2, b: (b - a)/2}
 //
 // joints (B, M, 3) mm | bones (N, 2) int | radius r in mm
-#include "quadratic.h"
+#include "vertex_normal_equations.h"
 
 struct Contact {
     real along[3], q[3];  // b - a, p - mu
@@ -89,8 +89,8 @@ KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int*
 }
 
 // Gauss-Newton on sqrt(f), each joint by itself (3 times its share bounds what they do together), with f at least (radius/3)^2 in the
-// curvature, which has a pole at f = 0. Bone lengths are held constant. accumulates quadratic (B, M, 9), see quadratic.h
-KERNEL(collision_quadratic)(const real* grad_loss, const real* joints, const int* bones, real* quadratic, real radius, int B, int M, int N) {
+// curvature, which has a pole at f = 0. Bone lengths are held constant. accumulates vertex_normal_equations (B, M, 9), see vertex_normal_equations.h
+KERNEL(collision_normal_equations)(const real* grad_loss, const real* joints, const int* bones, real* vertex_normal_equations, real radius, int B, int M, int N) {
     FOR_EACH_IN_IMAGE(b, B, n, N) {
         const real* x = joints + 3 * (long long)b * M;
         const int first = bones[2 * n], second = bones[2 * n + 1];
@@ -104,7 +104,7 @@ KERNEL(collision_quadratic)(const real* grad_loss, const real* joints, const int
             const real curvature = 3 / (4 * max_real(contact.depth, radius * radius / 9)), scale = grad_loss[b] / M;
             const int ends[3] = {first, second, k};
             for (int end = 0; end < 3; ++end)
-                add_residual(quadratic + QUADRATIC * ((long long)b * M + ends[end]), scale * curvature, gradient[end], 1 / (2 * curvature));
+                add_residual(vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * M + ends[end]), scale * curvature, gradient[end], 1 / (2 * curvature));
         }
     }
 }

@@ -1,6 +1,6 @@
 // Gauss-Newton's normal equations of a pose: quadratic models of a loss by vertex positions, chained to the pose's parameters.
 //
-//   loss(x + d) = loss(x) + 2 sum_v b_v.d_v + sum_v d_v^T A_v d_v  (quadratic.h),  d_v = X_v p
+//   loss(x + d) = loss(x) + 2 sum_v b_v.d_v + sum_v d_v^T A_v d_v  (vertex_normal_equations.h),  d_v = X_v p
 //   hessian H = sum_v X_v^T A_v X_v,  gradient g = sum_v X_v^T b_v:  the step p solves H p = -g
 //
 // The columns of X_v = dx_v/dp, for x_v = sum_k w_vk M_k [P_v + sum_s beta_s B_vs, 1] (paper, Eq. 1):
@@ -12,7 +12,7 @@
 //   then  S proportions:                           sum_k w_vk (M_k B_vs + U_ks), where U_ks is how M_k's offset moves
 //
 // Vertices, joints and proportions as in skinning.cu and kinematics.cu; A articulated joints.
-#include "quadratic.h"
+#include "vertex_normal_equations.h"
 
 #define RIGID 7
 #define MAX_ROWS 16
@@ -21,9 +21,9 @@
 // An angle's axis in the camera frame: the joint's own axis before the rotations that are applied before it.
 //   L = R_y(side abd) R_x(-flex) R_z(side twist):  abduction side y, flexion -R_y x, twist side R_y R_x z
 // transforms (B, J, 3, 4) | bind (J, 3, 4) or one for each image | joint_basis (S, J, 3): how each proportion moves the bind positions
-// overwrites axes (B, A, 3 angles, 3), pivots (B, A, 3), shifts (B, J, 3, S) = U
+// overwrites axes (B, A, 3 angles, 3), joint_positions (B, A, 3), bind_jacobian (B, J, 3, S) = U
 KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale, const int* parents, const int* articulated, const real* bind,
-                  const real* joint_basis, real* axes, real* pivots, real* shifts, int side, int bind_stride, int B, int J, int A, int S) {
+                  const real* joint_basis, real* axes, real* joint_positions, real* bind_jacobian, int side, int bind_stride, int B, int J, int A, int S) {
     FOR_EACH_IMAGE(b, B) {
         const real* own_bind = bind + (long long)b * bind_stride;
         const real* m = transforms + 12 * (long long)b * J;
@@ -36,7 +36,7 @@ KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale,
             linear_part(m + 12 * parents[j], above);
             linear_part(own_bind + 12 * j, rest);
             matmul3(above, rest, frame);
-            real* pivot = pivots + 3 * ((long long)b * A + a);
+            real* pivot = joint_positions + 3 * ((long long)b * A + a);
             for (int r = 0; r < 3; ++r) {
                 pivot[r] = m[12 * j + 4 * r + 3];
                 for (int c = 0; c < 3; ++c) pivot[r] += m[12 * j + 4 * r + c] * own_bind[12 * j + 4 * c + 3];
@@ -51,11 +51,11 @@ KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale,
             // along the chain U_j = U_parent + (M_parent - M_j) C_j; at the root M p = scale R (p - wrist) + t, and the wrist moves
             const int parent = parents[j], moved = parent < 0 ? 0 : j;
             const real* own = m + 12 * (parent < 0 ? 0 : j);
-            real* shift = shifts + 3 * S * ((long long)b * J + j);
+            real* shift = bind_jacobian + 3 * S * ((long long)b * J + j);
             for (int s = 0; s < S; ++s) {
                 const real* offset = joint_basis + 3 * ((long long)s * J + moved);
                 for (int r = 0; r < 3; ++r) {
-                    real sum = parent < 0 ? 0 : shifts[3 * S * ((long long)b * J + parent) + S * r + s];
+                    real sum = parent < 0 ? 0 : bind_jacobian[3 * S * ((long long)b * J + parent) + S * r + s];
                     for (int c = 0; c < 3; ++c) sum += ((parent < 0 ? 0 : m[12 * parent + 4 * r + c]) - own[4 * r + c]) * offset[c];
                     shift[S * r + s] = sum;
                 }
@@ -103,7 +103,7 @@ DEVICE void set_rigid(Columns* columns, const real* x, const real* t) {
 
 // What a vertex, and the pose of its image, are made of
 struct Chain {
-    const real *transforms, *axes, *pivots, *shifts;  // of the image
+    const real *transforms, *axes, *joint_positions, *bind_jacobian;  // of the image
     const int *ancestry, *column_of;                  // (J, D): rows of the angles that move a joint, -1 last; (A, 3): column of each angle or -1
     int K, D, A, S, P;
 };
@@ -131,7 +131,7 @@ DEVICE void set_angles(Columns* columns, const Chain* chain, const real* p, cons
     }
     for (int at = 0; at < count; ++at) {
         const int row = rows[at];
-        const real* pivot = chain->pivots + 3 * row;
+        const real* pivot = chain->joint_positions + 3 * row;
         const real dx = sum[row][0] - share[row] * pivot[0], dy = sum[row][1] - share[row] * pivot[1], dz = sum[row][2] - share[row] * pivot[2];
         for (int d = 0; d < 3; ++d) {
             const int column = chain->column_of[3 * row + d];
@@ -149,7 +149,7 @@ DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joi
     real *x = columns->x + first, *y = columns->y + first, *z = columns->z + first;
     real blended[9] = {0};
     for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
-        const real *m = chain->transforms + 12 * joints[k], *shift = chain->shifts + 3 * S * joints[k], w = weights[k];
+        const real *m = chain->transforms + 12 * joints[k], *shift = chain->bind_jacobian + 3 * S * joints[k], w = weights[k];
         for (int r = 0; r < 3; ++r)
             for (int c = 0; c < 3; ++c) blended[3 * r + c] += w * m[4 * r + c];
         for (int s = 0; s < S; ++s) {
@@ -171,9 +171,9 @@ DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joi
     }
 }
 
-DEVICE bool is_used(const real* quadratic) {
+DEVICE bool is_used(const real* vertex_normal_equations) {
     bool used = false;
-    for (int entry = 0; entry < QUADRATIC; ++entry) used = used || quadratic[entry] != 0;
+    for (int entry = 0; entry < VERTEX_NORMAL_EQUATIONS; ++entry) used = used || vertex_normal_equations[entry] != 0;
     return used;
 }
 
@@ -187,27 +187,27 @@ DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed,
     set_proportions(columns, chain, joints, w, vertex_basis + 3 * v, 3 * (long long)V);
 }
 
-DEVICE Chain chain_of(const real* transforms, const real* axes, const real* pivots, const real* shifts, const int* ancestry, const int* columns,
+DEVICE Chain chain_of(const real* transforms, const real* axes, const real* joint_positions, const real* bind_jacobian, const int* ancestry, const int* columns,
                       long long b, int J, int K, int D, int A, int S, int P) {
-    return Chain{transforms + 12 * b * J, axes + 9 * b * A, pivots + 3 * b * A, shifts + 3 * b * J * S, ancestry, columns, K, D, A, S, P};
+    return Chain{transforms + 12 * b * J, axes + 9 * b * A, joint_positions + 3 * b * A, bind_jacobian + 3 * b * J * S, ancestry, columns, K, D, A, S, P};
 }
 
 // One image per thread, whose sums live in the thread's scratch (threads, MAX_PARAMETERS, MAX_PARAMETERS).
-// quadratic (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image | vertex_basis (S, V, 3) rest mm
+// vertex_normal_equations (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image | vertex_basis (S, V, 3) rest mm
 // overwrites hessian (B, P, P), zero above the diagonal, and gradient (B, P)
-KERNEL(normal_equations)(const real* quadratic, const real* posed, const real* transforms, const real* translation, const real* rest,
-                         const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes, const real* pivots,
-                         const real* vertex_basis, const real* shifts, real* scratch, real* hessian, real* gradient, int rest_stride, int B,
+KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed, const real* transforms, const real* translation, const real* rest,
+                         const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes, const real* joint_positions,
+                         const real* vertex_basis, const real* bind_jacobian, real* scratch, real* hessian, real* gradient, int rest_stride, int B,
                          int J, int V, int K, int D, int A, int S, int P) {
     FOR_EACH_IMAGE(b, B) {
-        const Chain chain = chain_of(transforms, axes, pivots, shifts, ancestry, columns, b, J, K, D, A, S, P);
+        const Chain chain = chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
         real *sums = scratch + (long long)THREAD_INDEX * MAX_PARAMETERS * MAX_PARAMETERS, *g = gradient + (long long)b * P;
         for (int i = 0; i < P * MAX_PARAMETERS; ++i) sums[i] = 0;
         for (int i = 0; i < P; ++i) g[i] = 0;
         Columns X;
         clear_all(&X);
         for (int v = 0; v < V; ++v) {
-            const real* q = quadratic + QUADRATIC * ((long long)b * V + v);
+            const real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * V + v);
             if (!is_used(q)) continue;
             set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride, indices, weights,
                         vertex_basis, v, V);
@@ -215,7 +215,7 @@ KERNEL(normal_equations)(const real* quadratic, const real* posed, const real* t
                 const int number = X.number[i];
                 const real column[3] = {X.x[number], X.y[number], X.z[number]};
                 real a[3], *row = sums + number * MAX_PARAMETERS;
-                apply_quadratic(q, column, a);
+                apply_hessian(q, column, a);
                 for (int first = 0; first <= number; first += LANES)  // a little beyond the diagonal
                     for (int j = first; j < first + LANES; ++j) row[j] += a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j];
                 g[number] += dot3(q + 6, column);
@@ -229,14 +229,14 @@ KERNEL(normal_equations)(const real* quadratic, const real* posed, const real* t
 }
 
 // The same with vertices in parallel; accumulates hessian's lower triangle and gradient
-KERNEL(normal_equations_grid)(const real* quadratic, const real* posed, const real* transforms, const real* translation, const real* rest,
+KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* posed, const real* transforms, const real* translation, const real* rest,
                                  const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes,
-                                 const real* pivots, const real* vertex_basis, const real* shifts, real* hessian, real* gradient,
+                                 const real* joint_positions, const real* vertex_basis, const real* bind_jacobian, real* hessian, real* gradient,
                                  int rest_stride, int B, int J, int V, int K, int D, int A, int S, int P) {
     FOR_EACH_IN_IMAGE(b, B, v, V) {
-        const real* q = quadratic + QUADRATIC * ((long long)b * V + v);
+        const real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * V + v);
         if (!is_used(q)) continue;
-        const Chain chain = chain_of(transforms, axes, pivots, shifts, ancestry, columns, b, J, K, D, A, S, P);
+        const Chain chain = chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
         Columns X;
         clear_all(&X);
         set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride, indices, weights,
@@ -246,7 +246,7 @@ KERNEL(normal_equations_grid)(const real* quadratic, const real* posed, const re
             const int number = X.number[i];
             const real column[3] = {X.x[number], X.y[number], X.z[number]};
             real a[3];
-            apply_quadratic(q, column, a);
+            apply_hessian(q, column, a);
             for (int k = 0; k < X.count; ++k) {
                 const int j = X.number[k];
                 if (j <= number) ADD(h + number * P + j, a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j]);

@@ -1,4 +1,4 @@
-// The robust difference of two closeness images: the equation stands in losses.cu.
+// The robust difference of two closeness images: the equation stands in image_losses.cu.
 #pragma once
 #include "linear.h"
 

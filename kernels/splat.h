@@ -1,4 +1,4 @@
-// One splat and one image of the point-splat renderer: the equations stand in render.cu.
+// One splat and one image of the point-splat renderer: the equations stand in splat.cu.
 #pragma once
 #include "linear.h"
 

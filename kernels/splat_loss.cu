@@ -1,7 +1,7 @@
-// The depth term in one pass: render, compare, and the gradient of the points (render.cu and losses.cu have the equations).
+// The depth term in one pass: render, compare, and the gradient of the points (splat.cu and image_losses.cu have the equations).
 //
 // One image per thread, whose image and winners live in the thread's scratch and stay in its cache. On a GPU the same is
-// done by render_splat, render_resolve, depth_loss_* and render_backward.
+// done by splat_scatter, splat_resolve, depth_loss_* and splat_backward.
 //
 // points (B, V, 3) crop coordinates | target, weight (I, S, S) | index (B) int | scratch_image, scratch_winners (threads, S, S),
 // scratch_sums (threads, V, 4)

@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 
-from handopt.config import DESCENTS, SOLVERS, Approach, Config, Round, Stage, Steps, VertexStage, Weights
+from handopt.config import (
+    DESCENTS,
+    SOLVERS,
+    Config,
+    DescentStage,
+    LMSettings,
+    Steps,
+    TournamentRound,
+    VertexStage,
+    Weights,
+)
 from handopt.errors import ConfigError
 from handopt.optimise import solvers
 
 APPROACH = {"iterations": 3, "sigma_mm": 12.0}
-ROUND = {"approach": APPROACH, "keep": 2}
-STAGE = {"iterations": 4, "radius_px": 5.0, "sigma_mm": 30.0, "step": 1.0, "keep": 2}
+ROUND = {"lm_settings": APPROACH, "top_k_out": 2}
+STAGE = {"iterations": 4, "radius_px": 5.0, "sigma_mm": 30.0, "step": 1.0, "top_k_out": 2}
 
 
 def written(folder: Path, text: str) -> Path:
@@ -28,28 +38,28 @@ def test_the_default_is_coarse_to_fine_and_ends_with_one_hypothesis() -> None:
     for first, second in pairwise(stages):
         assert first.radius_px >= second.radius_px
         assert first.sigma_mm >= second.sigma_mm
-        assert first.keep >= second.keep
-    assert stages[-1].keep == 1
+        assert first.top_k_out >= second.top_k_out
+    assert stages[-1].top_k_out == 1
 
 
 def test_the_default_rounds_look_closer_and_closer_at_fewer_hypotheses() -> None:
     rounds = Config().rounds
     assert len(rounds) > 1
-    assert all(each.above for each in rounds if each.redraws), "only where something is wrong"
-    always = [each for each in rounds if not each.above]
+    assert all(each.skip_below for each in rounds if each.mutations), "only where something is wrong"
+    always = [each for each in rounds if not each.skip_below]
     for first, second in pairwise(always):
-        assert first.approach.sigma_mm >= second.approach.sigma_mm
-        assert first.approach.points <= second.approach.points
-        assert first.keep >= second.keep
-    assert rounds[-1].keep == 2, "the best and its rival"
-    assert max(item.approach.points for item in rounds) <= Config().points
-    assert rounds[-1].approach.vertices == 0, "all of them at the end"
+        assert first.lm_settings.sigma_mm >= second.lm_settings.sigma_mm
+        assert first.lm_settings.points <= second.lm_settings.points
+        assert first.top_k_out >= second.top_k_out
+    assert rounds[-1].top_k_out == 2, "the best and its rival"
+    assert max(item.lm_settings.points for item in rounds) <= Config().points
+    assert rounds[-1].lm_settings.vertices == 0, "all of them at the end"
 
 
 def test_every_setting_survives_a_round_trip() -> None:
     config = Config(
-        weights=Weights(depth=1.5), steps=Steps(scale=0.02), stages=(Stage(**STAGE, scale=True, mutants=1, parents=3),),
-        rounds=(Round(Approach(3, 12.0, scale=True), keep=2, enter=9),), vertices=VertexStage(iterations=7),
+        weights=Weights(depth=1.5), steps=Steps(scale=0.02), stages=(DescentStage(**STAGE, scale=True, mutants=1, parents=3),),
+        rounds=(TournamentRound(LMSettings(3, 12.0, scale=True), top_k_out=2, top_k_in=9),), vertices=VertexStage(iterations=7),
         solver="gradient", descent="momentum", starts=5,
     )  # fmt: skip
     values = config.to_dict()
@@ -74,22 +84,22 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     radius_px = 5
     sigma_mm = 30.0
     step = 1.0
-    keep = 2
+    top_k_out = 2
     [[stages]]
     iterations = 5
     radius_px = 3.5
     sigma_mm = 10.0
     step = 0.5
-    keep = 1
+    top_k_out = 1
     scale = true
     mutants = 2
     [[rounds]]
-    keep = 3
-    approach = { iterations = 4, sigma_mm = 20 }
+    top_k_out = 3
+    lm_settings = { iterations = 4, sigma_mm = 20 }
     [[rounds]]
-    keep = 1
+    top_k_out = 1
     redraws = 2
-    [rounds.approach]
+    [rounds.lm_settings]
     iterations = 5
     sigma_mm = 10.0
     proportions = true
@@ -106,12 +116,12 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         steps=dataclasses.replace(default.steps, angles_rad=0.5),
         vertices=dataclasses.replace(default.vertices, iterations=3),
         stages=(
-            Stage(iterations=4, radius_px=5.0, sigma_mm=30.0, step=1.0, keep=2),
-            Stage(iterations=5, radius_px=3.5, sigma_mm=10.0, step=0.5, keep=1, scale=True, mutants=2),
+            DescentStage(iterations=4, radius_px=5.0, sigma_mm=30.0, step=1.0, top_k_out=2),
+            DescentStage(iterations=5, radius_px=3.5, sigma_mm=10.0, step=0.5, top_k_out=1, scale=True, mutants=2),
         ),
         rounds=(
-            Round(Approach(iterations=4, sigma_mm=20.0), keep=3),
-            Round(Approach(iterations=5, sigma_mm=10.0, proportions=True), keep=1, redraws=2),
+            TournamentRound(LMSettings(iterations=4, sigma_mm=20.0), top_k_out=3),
+            TournamentRound(LMSettings(iterations=5, sigma_mm=10.0, proportions=True), top_k_out=1, mutations=2),
         ),
     )
     assert isinstance(read.weights.depth, float)
@@ -131,9 +141,12 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"stages": [STAGE, {"iterations": 3}]}, "stages[1].radius_px is missing"),
         ({"rounds": ROUND}, "rounds: expected an array of tables"),
         ({"rounds": []}, "rounds: at least one is needed"),
-        ({"rounds": [{"keep": 2}]}, "rounds[0].approach is missing"),
-        ({"rounds": [ROUND, {**ROUND, "approach": {"sigma_mm": 2.0}}]}, "rounds[1].approach.iterations is missing"),
-        ({"rounds": [{**ROUND, "approach": {**APPROACH, "sigma": 2.0}}]}, "rounds[0].approach.sigma is unknown"),
+        ({"rounds": [{"top_k_out": 2}]}, "rounds[0].lm_settings is missing"),
+        (
+            {"rounds": [ROUND, {**ROUND, "lm_settings": {"sigma_mm": 2.0}}]},
+            "rounds[1].lm_settings.iterations is missing",
+        ),
+        ({"rounds": [{**ROUND, "lm_settings": {**APPROACH, "sigma": 2.0}}]}, "rounds[0].lm_settings.sigma is unknown"),
         ({"starts": 3.0}, "starts: expected int, got 3.0"),
         ({"starts": True}, "starts: expected int, got True"),
         ({"huber": True}, "huber: expected float, got True"),
@@ -145,7 +158,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"weights": {"depth": -1.0}}, "weights.depth: expected a number of at least 0, got -1.0"),
         ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
         ({"steps": {"scale": float("inf")}}, "steps.scale: expected a number of at least 0, got inf"),
-        ({"stages": [{**STAGE, "keep": -1}]}, "stages[0].keep: expected a number of at least 0"),
+        ({"stages": [{**STAGE, "top_k_out": -1}]}, "stages[0].top_k_out: expected a number of at least 0"),
         ({"plane": 1.5}, "plane: expected a number from 0 to 1, got 1.5"),
         ({"crop_px": 8}, "crop_px: expected 16 to 1024, got 8"),
         ({"crop_px": 4000}, "crop_px: expected 16 to 1024, got 4000"),
@@ -162,11 +175,11 @@ def test_nonsense_is_refused_with_the_path_of_the_setting(values: dict[str, Any]
     [
         *[({name: 0}, name) for name in ("starts", "points", "crop_half_mm", "collision_radius_mm")],
         *[({"stages": [{**STAGE, name: 0}]}, f"stages[0].{name}") for name in ("iterations", "radius_px", "sigma_mm")],
-        ({"stages": [{**STAGE, "keep": 0}]}, "stages[0].keep"),
-        *[({"rounds": [{**ROUND, name: 0}]}, f"rounds[0].{name}") for name in ("keep",)],
+        ({"stages": [{**STAGE, "top_k_out": 0}]}, "stages[0].top_k_out"),
+        *[({"rounds": [{**ROUND, name: 0}]}, f"rounds[0].{name}") for name in ("top_k_out",)],
         *[
-            ({"rounds": [{**ROUND, "approach": {**APPROACH, name: 0}}]}, f"rounds[0].approach.{name}")
-            for name in ("iterations", "sigma_mm", "points", "outline_mm")
+            ({"rounds": [{**ROUND, "lm_settings": {**APPROACH, name: 0}}]}, f"rounds[0].lm_settings.{name}")
+            for name in ("iterations", "sigma_mm", "points", "free_space_mm")
         ],
         *[({"vertices": {name: 0}}, f"vertices.{name}") for name in ("iterations", "radius_px", "sigma_mm")],
     ],

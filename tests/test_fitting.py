@@ -17,7 +17,7 @@ from support.recovery import CAMERA, make_problem, pose_rig
 
 from handopt import backend
 from handopt.assess.quality import measure
-from handopt.config import Config, Stage, Steps, VertexStage
+from handopt.config import Config, DescentStage, Steps, VertexStage
 from handopt.fitting import Start, fit
 from handopt.hand_model import MIRROR
 from handopt.objective.energy import TERMS
@@ -283,7 +283,7 @@ def test_vertices_follow_a_bump() -> None:
     vertices, _ = pose_rig(replace(rig, rest_mm=rig.rest_mm + bump[:, None] * rig.normals), truth)
     config = Config(
         solver="gradient",
-        stages=(Stage(iterations=2, radius_px=3.5, sigma_mm=8.0, step=0.01, keep=1),),
+        stages=(DescentStage(iterations=2, radius_px=3.5, sigma_mm=8.0, step=0.01, top_k_out=1),),
         steps=Steps(vertices_mm=0.15),
         vertices=VertexStage(iterations=60, radius_px=3.0, sigma_mm=6.0, step=0.5),
     )
@@ -332,7 +332,7 @@ def test_a_mirrored_image_is_found_as_well() -> None:
 
 def test_a_start_is_told_in_the_frame_of_its_own_hand() -> None:
     """From the true pose of a left hand, without steps to speak of, comes the true pose."""
-    stages = (Stage(iterations=1, radius_px=4.0, sigma_mm=10.0, step=1e-6, keep=1),)
+    stages = (DescentStage(iterations=1, radius_px=4.0, sigma_mm=10.0, step=1e-6, top_k_out=1),)
     still = Config(solver="gradient", stages=stages, crop_px=64)
     for name in ("open", "left"):
         truth = example(name).truth

@@ -224,7 +224,7 @@ def test_an_objective_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPa
 
 
 def test_some_hypotheses_may_leave_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from handopt.objective.energy import energy
+    from handopt.objective import energy
 
     def spoiled(points: Any, *arguments: Any) -> Any:
         loss = objective_loss(points, *arguments)

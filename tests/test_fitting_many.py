@@ -13,7 +13,7 @@ from support.op_check import Place
 from handopt.config import Config
 from handopt.errors import ConfigError, DeviceError, NumericalError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit, fit_many
-from handopt.optimise.batching import Lockstep
+from handopt.optimise.batching import BatchedSearch
 from handopt.result import FitResult
 from handopt.rig import default_rig
 
@@ -51,7 +51,7 @@ def test_results_are_those_of_each_image_alone(device: Place) -> None:
         given("pinch", start=one.truth),
         given("open", box=(0, 0, one.camera.width, one.camera.height)),
     ]
-    rounds = tuple(replace(each, above=0.08 if each.above else 0.0) for each in Config().rounds)
+    rounds = tuple(replace(each, skip_below=0.08 if each.skip_below else 0.0) for each in Config().rounds)
     config = replace(Config(), proposals=24, retry=0.07, rounds=rounds)
     place = str(device.device)
     together = list(fit_many(images, config=config, device=place))
@@ -83,7 +83,7 @@ def test_an_image_that_cannot_be_fitted_has_its_error_and_the_others_their_resul
     search = Tournament.search
 
     def spoilt(self: Tournament, starts: Any, expected: Any) -> Any:
-        if len(self.evidence.grids) == 2:  # both sides of the one whose hand is not known
+        if len(self.targets.grids) == 2:  # both sides of the one whose hand is not known
             starts.translation[:] = np.nan
         return search(self, starts, expected)
 
@@ -104,13 +104,13 @@ def test_an_image_that_cannot_be_fitted_has_its_error_and_the_others_their_resul
 
 def test_images_of_the_same_hand_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    run = Lockstep.run
+    run = BatchedSearch.run
 
-    def watched(self: Lockstep, searches: Any, clocks: Any) -> Any:
+    def watched(self: BatchedSearch, searches: Any, timers: Any) -> Any:
         sizes.append(len(searches))
-        return run(self, searches, clocks)
+        return run(self, searches, timers)
 
-    monkeypatch.setattr(Lockstep, "run", watched)
+    monkeypatch.setattr(BatchedSearch, "run", watched)
     own = default_rig("left").mirrored()
     images = [
         given("left"),
@@ -143,7 +143,7 @@ def test_seconds_are_shared_out() -> None:
     one, other = fit_many(images, device="cpu")
     assert isinstance(one, FitResult)
     assert isinstance(other, FitResult)
-    assert set(one.seconds) == {"observe", "evidence", "starts", "tournament", "choose", "measure"}
+    assert set(one.seconds) == {"observe", "targets", "starts", "tournament", "choose", "measure"}
     ratio = one.seconds["tournament"] / other.seconds["tournament"]
     assert 0.2 < ratio < 5, "they do the same"
 

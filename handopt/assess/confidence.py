@@ -18,7 +18,7 @@ WEIGHTS = (-8.599, -4.192, 1.508, -1.508, 6.721, 7.099)
 
 
 @dataclass(frozen=True)
-class Signs:
+class ConfidenceFeatures:
     """What speaks for and against a fit.
 
     unexplained: logarithm of the unexplained share. gap: logarithm of how much more the best other hypothesis leaves
@@ -27,9 +27,9 @@ class Signs:
     """
 
     unexplained: float
-    gap: float
+    runner_up_margin: float
     visible: float
-    likeness: float
+    hand_probability: float
     border: float
 
     @classmethod
@@ -39,24 +39,26 @@ class Signs:
         joints: NDArray[np.floating],
         visible: NDArray[np.bool_],
         others: list[tuple[float, NDArray[np.floating]]],
-        likeness: float,
+        hand_probability: float,
         border: float,
-    ) -> "Signs":
+    ) -> "ConfidenceFeatures":
         """Gather the signs of a fit. others: unexplained share and joints (21, 3) of the other hypotheses."""
         here = max(unexplained, 1e-3)
-        gap = LARGEST_GAP
+        runner_up_margin = LARGEST_GAP
         for share, other in others:
             away = np.linalg.norm(other - joints, axis=1)[visible if visible.any() else slice(None)]
             if away.max() > DISTINCT_MM:
-                gap = min(gap, float(np.log(max(share, 1e-3) / here)))
-        return cls(float(np.log(here)), max(gap, -LARGEST_GAP), float(visible.mean()), likeness, border)
+                runner_up_margin = min(runner_up_margin, float(np.log(max(share, 1e-3) / here)))
+        return cls(
+            float(np.log(here)), max(runner_up_margin, -LARGEST_GAP), float(visible.mean()), hand_probability, border
+        )
 
 
-def confidence(signs: Signs) -> float:
+def confidence(signs: ConfidenceFeatures) -> float:
     """The probability, 0 to 1."""
-    return float(sure(np.array(WEIGHTS), np.array(astuple(signs))))
+    return float(logistic(np.array(WEIGHTS), np.array(astuple(signs))))
 
 
-def sure(weights: Floats, signs: Floats) -> Floats:
+def logistic(weights: Floats, signs: Floats) -> Floats:
     """The probabilities (...) of signs (..., 5), in the order of Signs, with weights (6,)."""
     return np.asarray(1 / (1 + np.exp(-(weights[0] + signs @ weights[1:]))))

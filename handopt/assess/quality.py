@@ -6,10 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import to_device, to_numpy
-from handopt.hand_model import MIRROR, Hand
-from handopt.objective.targets import Evidence
-from handopt.objective.unexplained import explain
 from handopt.observation.observe import Observation
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise

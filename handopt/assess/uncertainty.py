@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from handopt.backend import to_device, to_numpy
-from handopt.config import Approach
+from handopt.config import LMSettings
 from handopt.hand_model import Pose
 from handopt.optimise.levenberg_marquardt import LeastSquares
 
@@ -36,14 +36,14 @@ def radius_mm(
     return np.asarray(np.sqrt(best + (near * spread_mm2) ** 2 + doubt * (1 - np.asarray(confidence)) ** 2))
 
 
-def spread_of(problem: LeastSquares, pose: Pose, approach: Approach) -> Floats:
+def spread_of(problem: LeastSquares, pose: Pose, lm_settings: LMSettings) -> Floats:
     """Trace of each joint's covariance (21,) mm^2, where the pose's is the inverse Hessian of the cost.
 
     pose: one; approach: with which it was found
     """
     hand = problem.hand
-    hessian = to_numpy(problem.system(pose, approach).hessian)[0].astype(np.float64)
-    free = np.flatnonzero(to_numpy(problem.free(pose, approach)) > 0)
+    hessian = to_numpy(problem.system(pose, lm_settings).hessian)[0].astype(np.float64)
+    free = np.flatnonzero(to_numpy(problem.free(pose, lm_settings)) > 0)
     values, vectors = np.linalg.eigh(np.tril(hessian[np.ix_(free, free)]))  # which reads the lower triangle alone
     steps = np.zeros((len(free) + 1, len(hessian)))
     steps[1:, free] = (vectors / np.sqrt(np.maximum(values, RIDGE * values.max()))).T

@@ -4,57 +4,60 @@
 """
 
 _TABLE = """
-kinematics_forward  angles r* rotation r* translation r* scale r* parents i* articulated i* bind r* transforms r*
-                    side i bind_stride i B i J i A i
-kinematics_backward grad_transforms r* angles r* rotation r* scale r* parents i* articulated i* bind r* grad_angles r*
-                    grad_rotation r* grad_translation r* grad_scale r* side i bind_stride i B i J i A i
-skin_forward        transforms r* rest r* indices i* weights r* posed r* rest_stride i B i J i
-                    V i K i
-skin_backward       grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r* grad_rest_images r*
-                    with_rest i rest_stride i B i J i V i K i
-skin_normals        transforms r* rest_normals r* indices i* weights r* normals r* B i J i V i K i
-blend_shapes        base r* basis r* coefficients r* out r* B i S i N i
-sum_over_batch      parts r* total r* B i N i
-project_forward     points r* coefficients r* projected r* perspective i B i V i
-project_backward    grad_projected r* points r* coefficients r* grad_points r* perspective i B i V i
-render_forward      points r* image r* winners i* radius r B i V i S i
-render_splat        points r* keys k* radius r B i V i S i
-render_resolve      points r* keys k* image r* winners i* radius r B i V i S i
-render_backward     grad_image r* points r* winners i* grad_points r* radius r B i V i S i
-collision_forward   joints r* bones i* loss r* radius r B i M i N i
-collision_backward  grad_loss r* joints r* bones i* grad_joints r* radius r fixed_length i B i M i N i
-collision_quadratic grad_loss r* joints r* bones i* quadratic r* radius r B i M i N i
-limits_forward      angles r* lower r* upper r* loss r* B i D i
-limits_backward     grad_loss r* angles r* lower r* upper r* grad_angles r* B i D i
-depth_loss_forward  image r* target r* weight r* index i* loss r* delta r B i S i weighted i
-depth_loss_backward grad_loss r* image r* target r* weight r* index i* grad_image r* delta r B i S i weighted i
-splat_loss          grad_loss r* points r* target r* weight r* index i* scratch_image r* scratch_winners i*
-                    scratch_sums r* loss r* grad_points r* radius r delta r B i V i S i weighted i
-silhouette_forward  points r* field r* index i* mm_per_px r* loss r* B i V i S i
-silhouette_backward grad_loss r* points r* field r* index i* mm_per_px r* grad_points r* B i V i S i
-closest_search      observed r* index i* posed r* normals r* scratch_points r* scratch_numbers i* nearest i*
-                    B i N i V i
-closest_search_grid observed r* index i* posed r* normals r* nearest i* B i N i V i
-closest_forward     observed r* index i* posed r* normals r* nearest i* loss r* sigma r plane r B i N i V i
-closest_backward    grad_loss r* observed r* index i* posed r* normals r* nearest i* grad_posed r* sigma r plane r
-                    B i N i V i
-closest_quadratic   grad_loss r* observed r* index i* posed r* normals r* nearest i* quadratic r* sigma r plane r
-                    B i N i V i
-outline_forward     posed r* index i* coefficients r* field r* nearest_depth r* mm_per_px r* loss r* sigma r front r
-                    margin r B i V i S i
-outline_quadratic   grad_loss r* posed r* index i* coefficients r* field r* nearest_depth r* mm_per_px r* quadratic r*
-                    sigma r front r margin r B i V i S i
-pose_axes           angles r* transforms r* scale r* parents i* articulated i* bind r* joint_basis r* axes r* pivots r*
-                    shifts r* side i bind_stride i B i J i A i S i
-normal_equations    quadratic r* posed r* transforms r* translation r* rest r* indices i* weights r* ancestry i*
-                    columns i* axes r* pivots r* vertex_basis r* shifts r* scratch r* hessian r* gradient r*
-                    rest_stride i B i J i V i K i D i A i S i P i
-normal_equations_grid
-                    quadratic r* posed r* transforms r* translation r* rest r* indices i* weights r* ancestry i*
-                    columns i* axes r* pivots r* vertex_basis r* shifts r* hessian r* gradient r* rest_stride i
-                    B i J i V i K i D i A i S i P i
-solve_damped        hessian r* gradient r* damping r* free r* factor r* step r* B i P i
-rasterise_forward   points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
+kinematics_forward              angles r* rotation r* translation r* scale r* parents i* articulated i* bind r*
+                                transforms r* side i bind_stride i B i J i A i
+kinematics_backward             grad_transforms r* angles r* rotation r* scale r* parents i* articulated i* bind r*
+                                grad_angles r* grad_rotation r* grad_translation r* grad_scale r* side i bind_stride i
+                                B i J i A i
+skin_forward                    transforms r* rest r* indices i* weights r* posed r* rest_stride i B i J i V i K i
+skin_backward                   grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r*
+                                grad_rest_images r* with_rest i rest_stride i B i J i V i K i
+skin_normals                    transforms r* rest_normals r* indices i* weights r* normals r* B i J i V i K i
+blend_shapes                    base r* basis r* coefficients r* out r* B i S i N i
+sum_over_batch                  parts r* total r* B i N i
+project_forward                 points r* coefficients r* projected r* perspective i B i V i
+project_backward                grad_projected r* points r* coefficients r* grad_points r* perspective i B i V i
+splat_forward                   points r* image r* winners i* radius r B i V i S i
+splat_scatter                   points r* keys k* radius r B i V i S i
+splat_resolve                   points r* keys k* image r* winners i* radius r B i V i S i
+splat_backward                  grad_image r* points r* winners i* grad_points r* radius r B i V i S i
+collision_forward               joints r* bones i* loss r* radius r B i M i N i
+collision_backward              grad_loss r* joints r* bones i* grad_joints r* radius r fixed_length i B i M i N i
+collision_normal_equations      grad_loss r* joints r* bones i* vertex_normal_equations r* radius r B i M i N i
+joint_limits_forward            angles r* lower r* upper r* loss r* B i D i
+joint_limits_backward           grad_loss r* angles r* lower r* upper r* grad_angles r* B i D i
+depth_loss_forward              image r* target r* weight r* index i* loss r* delta r B i S i weighted i
+depth_loss_backward             grad_loss r* image r* target r* weight r* index i* grad_image r* delta r B i S i
+                                weighted i
+splat_loss                      grad_loss r* points r* target r* weight r* index i* scratch_image r*
+                                scratch_winners i* scratch_sums r* loss r* grad_points r* radius r delta r B i V i S i
+                                weighted i
+silhouette_forward              points r* field r* index i* mm_per_px r* loss r* B i V i S i
+silhouette_backward             grad_loss r* points r* field r* index i* mm_per_px r* grad_points r* B i V i S i
+closest_points_search           observed r* index i* posed r* normals r* scratch_points r* scratch_numbers i*
+                                nearest i* B i N i V i
+closest_points_search_grid      observed r* index i* posed r* normals r* nearest i* B i N i V i
+closest_points_forward          observed r* index i* posed r* normals r* nearest i* loss r* sigma r plane r B i N i
+                                V i
+closest_points_backward         grad_loss r* observed r* index i* posed r* normals r* nearest i* grad_posed r* sigma r
+                                plane r B i N i V i
+closest_points_normal_equations grad_loss r* observed r* index i* posed r* normals r* nearest i*
+                                vertex_normal_equations r* sigma r plane r B i N i V i
+free_space_forward              posed r* index i* coefficients r* field r* nearest_depth r* mm_per_px r* loss r*
+                                sigma r front r margin r B i V i S i
+free_space_normal_equations     grad_loss r* posed r* index i* coefficients r* field r* nearest_depth r* mm_per_px r*
+                                vertex_normal_equations r* sigma r front r margin r B i V i S i
+pose_axes                       angles r* transforms r* scale r* parents i* articulated i* bind r* joint_basis r*
+                                axes r* joint_positions r* bind_jacobian r* side i bind_stride i B i J i A i S i
+normal_equations                vertex_normal_equations r* posed r* transforms r* translation r* rest r* indices i*
+                                weights r* ancestry i* columns i* axes r* joint_positions r* vertex_basis r*
+                                bind_jacobian r* scratch r* hessian r* gradient r* rest_stride i B i J i V i K i D i
+                                A i S i P i
+normal_equations_grid           vertex_normal_equations r* posed r* transforms r* translation r* rest r* indices i*
+                                weights r* ancestry i* columns i* axes r* joint_positions r* vertex_basis r*
+                                bind_jacobian r* hessian r* gradient r* rest_stride i B i J i V i K i D i A i S i P i
+solve_damped                    hessian r* gradient r* damping r* free r* factor r* step r* B i P i
+rasterise_forward               points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
 """
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
-from handopt.batch.provenance import Source
+from handopt.batch.provenance import Provenance
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import HandoptError, OutputError
-from handopt.input.reader import Frame, Reader
+from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
 
@@ -90,7 +90,7 @@ class Job:
     def _prepared(self, task: Task) -> "Outcome | _Prepared":
         """Read an image, unless it is done already."""
         started = time.perf_counter()
-        source = Source(task.image)
+        source = Provenance(task.image)
         overwrite = self.existing == OVERWRITE
         if not overwrite and os.path.lexists(task.folder):
             standing = self._standing(task, source)
@@ -165,7 +165,7 @@ class Job:
         notes = tuple(dict.fromkeys((*frame.assumptions, *result.assumptions)))
         return Outcome.of_result(task, told, seconds, notes=notes, details=_details(result))
 
-    def _standing(self, task: Task, source: Source) -> Outcome | None:
+    def _standing(self, task: Task, source: Provenance) -> Outcome | None:
         """The outcome where the folder's result is kept, or None where it is to be replaced."""
         if not task.image.exists():
             return None  # the reader says it better
@@ -204,7 +204,7 @@ class Job:
             *(name for key, name in names.items() if self.outputs[key]),
         ]
 
-    def _read(self, image: Path, source: Source) -> Frame:
+    def _read(self, image: Path, source: Provenance) -> DepthInput:
         try:
             frame = self.reader.read(image)
         except HandoptError:
@@ -219,8 +219,8 @@ class _Prepared:
     """An image that was read. document: what its result is made of, as JSON; seconds: of reading it."""
 
     task: Task
-    source: Source
-    frame: Frame
+    source: Provenance
+    frame: DepthInput
     document: str
     overwrite: bool
     seconds: float

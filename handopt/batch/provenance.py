@@ -23,14 +23,14 @@ Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Found:
+class ExistingResult:
     """What stands in the folder of an image's results: a result that may be kept, or why it may not."""
 
     result: dict[str, Any] | None
     reason: str
 
 
-class Source:
+class Provenance:
     """The files that an image's result is made of: the image, and the JSON files beside it."""
 
     def __init__(self, image: Path) -> None:
@@ -59,16 +59,16 @@ class Source:
         self.check()
         return {"format": FORMAT, "image": str(self.image), "files": files, "settings": dict(settings)}
 
-    def found(self, folder: Path, settings: Mapping[str, Any], names: Collection[str]) -> Found:
+    def found(self, folder: Path, settings: Mapping[str, Any], names: Collection[str]) -> ExistingResult:
         """Whether a folder holds the complete result of these files with these settings, with files of these names."""
         result, known = _read(folder / RESULT_NAME), _read(folder / SOURCE_NAME)
         if result is None or known is None or not str(known.get("format", "")).startswith(FORMAT):
-            return Found(None, "exists and was not made by handopt fit, or by an older one")
+            return ExistingResult(None, "exists and was not made by handopt fit, or by an older one")
         reason = self._difference(known.get("files", {})) or _setting_that_differs(known.get("settings", {}), settings)
         if reason is None:
             missing = [name for name in names if not _filled(folder / name)]
             reason = f"has no {missing[0]}" if missing else None
-        return Found(result, "") if reason is None else Found(None, reason)
+        return ExistingResult(result, "") if reason is None else ExistingResult(None, reason)
 
     def _difference(self, known: Mapping[str, Any]) -> str | None:
         now = {path.name: (path, stamp) for path, stamp in self._stamps.items()}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import SectionedCommand, blaming, option, verbosity_options
+from handopt.cli.options import SectionedCommand, naming_option, option, verbosity_options
 
 if TYPE_CHECKING:
     from handopt.evaluation import Evaluation
@@ -91,9 +91,9 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
     if output is None and options["overwrite"]:
         raise click.UsageError("--overwrite needs -o DIR, where the evaluation is to be written")
     if output is not None:
-        with blaming("-o"):
+        with naming_option("-o"):
             check_free(output, KIND, overwrite=options["overwrite"])
-    with blaming("PRED", "TRUTH"):
+    with naming_option("PRED", "TRUTH"):
         evaluation = handopt.evaluation.evaluate(
             pred,
             truth,
@@ -120,7 +120,7 @@ def _camera(spec: str | None, labels: str | None) -> "Camera | None":
 
     if spec is None:
         return None
-    with blaming("--camera"):
+    with naming_option("--camera"):
         if labels in (None, "synthetic") or "," not in spec:
             return load_camera(spec)
         size = load_camera(str(labels))

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from handopt.cli.fit_report import Report
-from handopt.cli.inputs import STANDARD_INPUT, Source, find_images
+from handopt.cli.inputs import STANDARD_INPUT, ImageArgument, find_images
 from handopt.cli.job import make_job
 from handopt.cli.options import (
     Numbers,
@@ -22,7 +22,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(cls=SectionedCommand, short_help="Fit the hand to depth images.")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=Source())
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=ImageArgument())
 @depth_options
 @option("Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image.")
 @option(

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from handopt.cli.options import blaming
+from handopt.cli.options import naming_option
 from handopt.errors import DepthError
-from handopt.input.reader import Frame, Reader
+from handopt.input.reader import DepthInput, Reader
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "Reader", "Source", "find_images", "listed", "read_mask", "require_writable"]
+__all__ = ["DepthInput", "ImageArgument", "Reader", "find_images", "read_mask", "read_path_list", "require_writable"]
 
 STANDARD_INPUT = "-"
 _RESULT_MARKER = "result.json"
 
 
-class Source(click.ParamType):  # type: ignore[type-arg]
+class ImageArgument(click.ParamType):  # type: ignore[type-arg]
     """A file or folder that exists, a pattern that matches some, or - for a list from standard input."""
 
     name = "path"
@@ -48,7 +48,7 @@ class Source(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(incomplete, type="file")]
 
 
-def listed(null: bool) -> list[Path]:
+def read_path_list(null: bool) -> list[Path]:
     """The paths on standard input, one a line, or with a zero byte after each. Raises UsageError."""
     if sys.stdin is None or sys.stdin.isatty():
         raise click.UsageError("IMAGE - reads a list of images from standard input: pipe one in, as of find")
@@ -74,7 +74,7 @@ def find_images(
     places: dict[Path, Path] = {}
     images: dict[Path, tuple[Path, Path]] = {}
     for path in paths:
-        named = listed(null) if str(path) == STANDARD_INPUT else [path]
+        named = read_path_list(null) if str(path) == STANDARD_INPUT else [path]
         for each in named:
             for image, base in _expanded(each, recursive, output):
                 parent = places.get(image.parent)
@@ -122,7 +122,7 @@ def read_mask(path: Path) -> "NDArray[np.bool_]":
 
     from handopt.input.decode import decode_file
 
-    with blaming("--mask"):
+    with naming_option("--mask"):
         values: NDArray[Any] = decode_file(path, [])
         if values.ndim == 3:
             colours = values.shape[2] - (values.shape[2] in (2, 4))

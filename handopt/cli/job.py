@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handopt.cli.inputs import read_mask, require_writable
-from handopt.cli.options import blaming
+from handopt.cli.options import naming_option
 from handopt.cli.rigs import load_model
 from handopt.input.reader import Reader
 
@@ -24,11 +24,11 @@ def make_job(options: dict[str, Any], images: int) -> "Job":
 
     _check_single(images, options)
     check_camera(options["camera"])
-    with blaming("--config"):
+    with naming_option("--config"):
         config = Config() if options["config"] is None else Config.from_toml(options["config"])
     if options["solver"] is not None:
         config = replace(config, solver=options["solver"])
-    with blaming("--device"):
+    with naming_option("--device"):
         if options["cluster"] is None:
             resolve_device(options["device"])
     rig = load_model(options)
@@ -102,7 +102,7 @@ def check_camera(spec: str | None) -> None:
 
     if spec is None:
         return
-    with blaming("--camera"):
+    with naming_option("--camera"):
         try:
             load_camera(spec)
         except CameraError:

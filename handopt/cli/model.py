@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import SectionedCommand, blaming, option, rig_options, verbosity_options
+from handopt.cli.options import SectionedCommand, naming_option, option, rig_options, verbosity_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,9 +82,9 @@ def _load(path: Path, mapping: Path | None, limits: str) -> "Rig":
     if not path.is_file():
         raise click.UsageError(f"{path} is neither a file nor {' or '.join(OWN)}: RIG must be a glTF or GLB file")
     if mapping is not None:
-        with blaming("--joint-map"):
+        with naming_option("--joint-map"):
             read_mapping(mapping)
-    with blaming("RIG", "--limits"):
+    with naming_option("RIG", "--limits"):
         return load_rig(path, None, mapping, limits)
 
 

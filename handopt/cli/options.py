@@ -54,7 +54,7 @@ def show_traceback(ctx: click.Context, error: "BaseException | str") -> None:
 
 
 @contextmanager
-def blaming(*options: str) -> Iterator[None]:
+def naming_option(*options: str) -> Iterator[None]:
     """Turn an error of the library into a usage error (exit code 2) that names the options to change."""
     try:
         yield

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import blaming
+from handopt.cli.options import naming_option
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
@@ -21,10 +21,10 @@ def load_model(options: dict[str, Any]) -> "Rig | None":
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
         return None
     if mapping is not None:
-        with blaming("--joint-map"):
+        with naming_option("--joint-map"):
             read_mapping(mapping)
     side = options["hand"] if options["hand"] in ("right", "left") else None
-    with blaming("--model"):
+    with naming_option("--model"):
         return load_rig(options["model"], side, mapping, options["limits"])
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.inputs import Source, find_images, require_writable
+from handopt.cli.inputs import ImageArgument, find_images, require_writable
 from handopt.cli.job import check_camera
 from handopt.cli.options import (
     SectionedCommand,
-    blaming,
     compute_options,
     depth_options,
     hand_options,
+    naming_option,
     one_line,
     option,
     verbosity_options,
@@ -26,13 +26,13 @@ from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
-    from handopt.shape import Frame, LeftOut, ShapeResult
+    from handopt.shape import RejectedImage, ShapeInput, ShapeResult
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(cls=SectionedCommand, short_help="Make a personal hand from depth images.")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=Source())
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=ImageArgument())
 @depth_options
 @hand_options(
     "auto takes the one that fits the images better.  [default: what the JSON files or --model say, else right]",
@@ -70,7 +70,7 @@ def shape(images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
 
     output = options["output"]
     paths = list(find_images([path for word in images for path in word]))
-    with blaming("-o"):
+    with naming_option("-o"):
         check_free(output, overwrite=options["overwrite"])
     require_writable(output.parent)
     rig, settings = _settings(options)
@@ -96,17 +96,19 @@ def _settings(options: dict[str, Any]) -> "tuple[Rig | None, dict[str, Any]]":
     from handopt.config import Config
 
     check_camera(options["camera"])
-    with blaming("--config"):
+    with naming_option("--config"):
         config = Config() if options["config"] is None else Config.from_toml(options["config"])
-    with blaming("--device"):
+    with naming_option("--device"):
         resolve_device(options["device"])
     return load_model(options), {"config": config, "device": options["device"], "seed": options["seed"]}
 
 
-def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[Frame], list[str], list[LeftOut]]":
+def _read(
+    paths: Sequence[Path], reader: Reader, talk: "_Talk"
+) -> "tuple[list[ShapeInput], list[str], list[RejectedImage]]":
     """Read all images that can be read: frames, the hand that each is said to show, and those that cannot."""
     from handopt.errors import CameraError, DepthError, ObservationError
-    from handopt.shape import Frame, LeftOut
+    from handopt.shape import RejectedImage, ShapeInput
 
     frames, hands, unread = [], [], []
     said: dict[str, list[str]] = {}
@@ -115,10 +117,10 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
         try:
             read = reader.read(path)
         except (DepthError, CameraError) as error:
-            unread.append(LeftOut(name, one_line(error).removeprefix(f"{name}: ")))
+            unread.append(RejectedImage(name, one_line(error).removeprefix(f"{name}: ")))
             talk.left_out(unread[-1])
             continue
-        frames.append(Frame(name, read.depth_mm, read.camera, read.assumptions))
+        frames.append(ShapeInput(name, read.depth_mm, read.camera, read.assumptions))
         hands.append(read.hand)
         for sentence in read.assumptions:
             said.setdefault(sentence, []).append(name)
@@ -130,7 +132,7 @@ def _read(paths: Sequence[Path], reader: Reader, talk: "_Talk") -> "tuple[list[F
     return frames, hands, unread
 
 
-def _one_hand(frames: "Sequence[Frame]", hands: Sequence[str], asked: str | None) -> str:
+def _one_hand(frames: "Sequence[ShapeInput]", hands: Sequence[str], asked: str | None) -> str:
     """The side that all images are said to show. Raises UsageError where they are of both."""
     if asked is not None or len(set(hands)) == 1:
         return asked or hands[0]
@@ -143,7 +145,7 @@ def _one_hand(frames: "Sequence[Frame]", hands: Sequence[str], asked: str | None
 
 
 def _fitted(
-    frames: "Sequence[Frame]", hand: str, rig: "Rig | None", limits: str, settings: dict[str, Any], talk: "_Talk"
+    frames: "Sequence[ShapeInput]", hand: str, rig: "Rig | None", limits: str, settings: dict[str, Any], talk: "_Talk"
 ) -> "ShapeResult":
     from handopt.rig import default_rig
     from handopt.shape import fit_shape
@@ -172,7 +174,7 @@ class _Talk:
         if not self._quiet:
             click.echo(line, err=True)
 
-    def left_out(self, image: "LeftOut") -> None:
+    def left_out(self, image: "RejectedImage") -> None:
         """Name an image that is not used."""
         click.echo(f"Left out: {image.name}: {image.reason}", err=True)
 

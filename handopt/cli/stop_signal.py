@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class UntilStopped:
+class StopOnSignal:
     """Ends frames at Ctrl-C or SIGTERM: at once while one is waited for, else after the one in hand.
 
     A second Ctrl-C is an ordinary one. count: frames so far. exit_code: of a command that was stopped, as a shell's.
@@ -20,7 +20,7 @@ class UntilStopped:
         self._waiting = False
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "UntilStopped":
+    def __enter__(self) -> "StopOnSignal":
         """Take over the signals."""
         self._before = {each: signal.signal(each, self._stop) for each in SIGNALS}
         return self

@@ -11,8 +11,8 @@ from handopt.cli.options import (
     Numbers,
     Positive,
     SectionedCommand,
-    blaming,
     camera_option,
+    naming_option,
     option,
     rig_options,
     verbosity_options,
@@ -137,7 +137,7 @@ def synth(out: Path, **options: Any) -> None:
     """
     from handopt.synth.dataset import OUT_OPTION, check_free, write_dataset
 
-    with blaming(OUT_OPTION):
+    with naming_option(OUT_OPTION):
         check_free(out, overwrite=options["overwrite"])
     require_writable(out, OUT_OPTION)
     settings = _settings(options)
@@ -197,7 +197,7 @@ def _camera(spec: str) -> "Camera":
     from handopt.errors import CameraError
     from handopt.input.camera import load_camera
 
-    with blaming("--camera"):
+    with naming_option("--camera"):
         try:
             return load_camera(spec)
         except CameraError:
@@ -214,7 +214,7 @@ def _right_rig(model: Path | None, joint_map: Path | None, limits: str) -> "Rig"
         if joint_map is not None:
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
         return default_rig("right", limits)
-    with blaming("--model", "--joint-map", "--limits"):
+    with naming_option("--model", "--joint-map", "--limits"):
         rig = load_rig(model, None, joint_map, limits)
     return rig if rig.side == "right" else rig.mirrored()
 

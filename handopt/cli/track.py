@@ -13,10 +13,10 @@ from handopt.cli.inputs import require_writable
 from handopt.cli.options import (
     Positive,
     SectionedCommand,
-    blaming,
     compute_options,
     depth_options,
     hand_options,
+    naming_option,
     one_line,
     option,
     show_traceback,
@@ -26,8 +26,8 @@ from handopt.cli.rigs import load_model, own_rig
 
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
-    from handopt.input.sequence import Frame, Source
-    from handopt.track.estimate import Found
+    from handopt.input.sequence import FrameSource, SequenceFrame
+    from handopt.track.estimate import FrameEstimate
     from handopt.track.run import Run
     from handopt.track.track import Track
 
@@ -90,7 +90,7 @@ def track(source: Path | None, **options: Any) -> None:
     if (source is None) != options["live"]:
         raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
     folder = options["output"] or Path("handopt-out") / f"{'live' if source is None else source.resolve().stem}-track"
-    with blaming("-o"):
+    with naming_option("-o"):
         check_free(folder, overwrite=options["overwrite"])
     require_writable(folder)
     rig = load_model(options)
@@ -99,7 +99,7 @@ def track(source: Path | None, **options: Any) -> None:
     smooth = not options["live"] if options["smooth"] is None else options["smooth"]
     side = options["hand"] or (rig.side if rig is not None else frames.hand) or "right"
     rig = rig or own_rig(side, options["limits"])
-    with blaming("--device", "--model"):
+    with naming_option("--device", "--model"):
         run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"], fps=frames.fps)
     error, code = _follow(run, frames, options)
     try:
@@ -119,15 +119,15 @@ def track(source: Path | None, **options: Any) -> None:
     sys.exit(code or bool(errors or result.problems))
 
 
-def _open(source: Path | None, options: dict[str, Any]) -> "Source":
+def _open(source: Path | None, options: dict[str, Any]) -> "FrameSource":
     from handopt.input.sequence import live_source, open_source
-    from handopt.input.sequence.stream_info import Asked
+    from handopt.input.sequence.stream_info import SourceOptions
 
-    asked = Asked(options["camera"], options["unit"], options["encoding"], options["fps"])
+    asked = SourceOptions(options["camera"], options["unit"], options["encoding"], options["fps"])
     return live_source(asked) if source is None else open_source(source, asked)
 
 
-def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[HandoptError | None, int]":
+def _follow(run: "Run", frames: "FrameSource", options: dict[str, Any]) -> "tuple[HandoptError | None, int]":
     """Take the frames, with a bar on a terminal, and the rate of a camera.
 
     Returns why they ended early, and the exit code of a user who had enough of them.
@@ -136,8 +136,8 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
 
     from tqdm import tqdm
 
-    from handopt.cli.stop_signal import UntilStopped
-    from handopt.input.sequence.prefetch import ahead
+    from handopt.cli.stop_signal import StopOnSignal
+    from handopt.input.sequence.prefetch import prefetch
     from handopt.track.run import follow
 
     live, quiet = options["live"], options["quiet"]
@@ -148,7 +148,7 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
     log = _Log(shown=not (quiet or live or sys.stderr.isatty()))
     with tqdm(total=total, unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
 
-        def said(frame: "Frame", found: "Found | None") -> None:
+        def said(frame: "SequenceFrame", found: "FrameEstimate | None") -> None:
             if frame.problem is not None:
                 bar.clear()
                 click.echo(f"Error: {frame.problem}", err=True)
@@ -156,8 +156,8 @@ def _follow(run: "Run", frames: "Source", options: dict[str, Any]) -> "tuple[Han
             rate.count(found is not None)
             log.count(total)
 
-        with UntilStopped() as until:
-            given = until.frames(frames if live else ahead(frames))
+        with StopOnSignal() as until:
+            given = until.frames(frames if live else prefetch(frames))
             error = follow(run, islice(given, limit), said)
     rate.end()
     if until.stopped and not quiet:

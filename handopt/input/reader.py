@@ -17,7 +17,7 @@ _SENSOR_SUFFIX = ".png"
 
 
 @dataclass(frozen=True)
-class Frame:
+class DepthInput:
     """A depth image (H, W) in mm and its camera. hand: 'right', 'left' or 'auto'. assumptions: sentences."""
 
     depth_mm: "NDArray[np.float32]"
@@ -36,7 +36,7 @@ class Reader:
     hand: str | None = None
     model_side: str | None = None
 
-    def read(self, image: Path) -> Frame:
+    def read(self, image: Path) -> DepthInput:
         """Read an image, and what the options leave open from beside it. Raises DepthError, CameraError."""
         from handopt.input.depth import read_depth
 
@@ -47,7 +47,7 @@ class Reader:
         height, width = depth.depth_mm.shape
         camera = self.camera_of(image, beside, width, height, notes)
         hand = self._hand(beside, notes)
-        return Frame(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
+        return DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
 
     def beside(self, image: Path) -> "Sidecar | None":
         """What the file beside an image says; a bad one does not matter where options say all. Raises CameraError."""

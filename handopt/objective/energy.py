@@ -11,14 +11,14 @@ from handopt.config import Config
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.pose_prior import PosePrior
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.ops.closest_points import closest_points, closest_points_backward
 from handopt.ops.collision import collision, collision_backward
 from handopt.ops.image_losses import depth_loss, silhouette_loss, silhouette_loss_backward
 from handopt.ops.joint_limits import joint_limits, joint_limits_backward
 from handopt.ops.projection import project, project_backward
 from handopt.ops.splat import render_depth
-from handopt.ops.splat_loss import render_depth_loss
+from handopt.ops.splat_loss import splat_loss
 
 TERMS = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
 LENGTH_UNIT_MM = 10.0
@@ -41,7 +41,7 @@ class Gradient:
 
 
 @dataclass(frozen=True)
-class Sharpness:
+class CoarseToFineLevel:
     """How closely the objective looks: splat radius, its target, and where a point becomes an outlier."""
 
     radius_px: float
@@ -64,32 +64,32 @@ def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
 class Objective:
     """Terms of B poses against I observed hands."""
 
-    def __init__(self, hand: Hand, evidence: Evidence, config: Config, laplacian: Any = None) -> None:
+    def __init__(self, hand: Hand, targets: FitTargets, config: Config, laplacian: Any = None) -> None:
         """laplacian: (V, V) sparse, only needed where rest vertices are freed."""
-        self.hand, self.evidence, self.config = hand, evidence, config
+        self.hand, self.targets, self.config = hand, targets, config
         self.prior = PosePrior(hand.device, hand.rest.dtype)
         self._laplacian = laplacian
         self._namespace = namespace(hand.device)
-        self._points = self._namespace.ascontiguousarray(evidence.points[:, :MAX_POINTS])
+        self._points = self._namespace.ascontiguousarray(targets.points[:, :MAX_POINTS])
 
-    def sharpness(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> Sharpness:
+    def level(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> CoarseToFineLevel:
         """Prepare the observed side for a splat radius."""
-        return Sharpness(radius_px, sigma_mm, self.evidence.target(radius_px), depth)
+        return CoarseToFineLevel(radius_px, sigma_mm, self.targets.target(radius_px), depth)
 
-    def terms(self, pose: Pose, sharpness: Sharpness, rest: Array | None = None) -> dict[str, Array]:
+    def terms(self, pose: Pose, level: CoarseToFineLevel, rest: Array | None = None) -> dict[str, Array]:
         """Weighted terms, (B,) each, by name."""
-        return self._evaluate(pose, sharpness, rest, backward=False)[0]
+        return self._evaluate(pose, level, rest, backward=False)[0]
 
     def terms_and_gradient(
-        self, pose: Pose, sharpness: Sharpness, rest: Array | None = None
+        self, pose: Pose, level: CoarseToFineLevel, rest: Array | None = None
     ) -> tuple[dict[str, Array], Gradient]:
         """Weighted terms, (B,) each, and the gradient of their sum; by rest as well if it is given."""
-        terms, gradient = self._evaluate(pose, sharpness, rest, backward=True)
+        terms, gradient = self._evaluate(pose, level, rest, backward=True)
         assert gradient is not None
         return terms, gradient
 
     def _evaluate(
-        self, pose: Pose, sharpness: Sharpness, rest: Array | None, backward: bool
+        self, pose: Pose, level: CoarseToFineLevel, rest: Array | None, backward: bool
     ) -> tuple[dict[str, Array], Gradient | None]:
         hand, weights = self.hand, self.config.weights
         transforms = hand.transforms(pose)
@@ -98,8 +98,8 @@ class Objective:
         joints = hand.joints(transforms, keypoints)
         upstream = {name: self._upstream(len(pose), getattr(weights, name)) for name in ("collision", "limits")}
         terms: dict[str, Array] = {}
-        grad_vertices = self._image_terms(pose, sharpness, vertices, terms, backward)
-        grad_points = self._points_term(pose, sharpness, transforms, vertices, terms, backward)
+        grad_vertices = self._image_terms(pose, level, vertices, terms, backward)
+        grad_points = self._points_term(pose, level, transforms, vertices, terms, backward)
 
         radius = self.config.collision_radius_mm
         collision_scale = 1 / LENGTH_UNIT_MM**2
@@ -133,22 +133,22 @@ class Objective:
         return terms, gradient
 
     def _image_terms(
-        self, pose: Pose, sharpness: Sharpness, vertices: Array, terms: dict[str, Array], backward: bool
+        self, pose: Pose, level: CoarseToFineLevel, vertices: Array, terms: dict[str, Array], backward: bool
     ) -> Any:
         """Depth and silhouette: through the projection into the crop."""
-        evidence, config = self.evidence, self.config
-        depth = self._upstream(len(pose), config.weights.depth * sharpness.depth)
+        targets, config = self.targets, self.config
+        depth = self._upstream(len(pose), config.weights.depth * level.depth)
         silhouette = self._upstream(len(pose), config.weights.silhouette / LENGTH_UNIT_MM**2)
-        coefficients = evidence.coefficients[pose.image]
+        coefficients = targets.coefficients[pose.image]
         projected = project(vertices, coefficients)
-        outside = (projected, evidence.field, pose.image, evidence.mm_per_px)
+        outside = (projected, targets.field, pose.image, targets.mm_per_px)
         terms["silhouette"] = silhouette * silhouette_loss(*outside)
         if not backward:
-            image, _ = render_depth(projected, sharpness.radius_px, evidence.size)
-            terms["depth"] = depth * depth_loss(image, sharpness.target, pose.image, config.huber, evidence.weight)
+            image, _ = render_depth(projected, level.radius_px, targets.size)
+            terms["depth"] = depth * depth_loss(image, level.target, pose.image, config.huber, targets.weight)
             return None
-        loss, grad_projected = render_depth_loss(
-            depth, projected, sharpness.target, pose.image, sharpness.radius_px, config.huber, evidence.weight
+        loss, grad_projected = splat_loss(
+            depth, projected, level.target, pose.image, level.radius_px, config.huber, targets.weight
         )
         terms["depth"] = depth * loss
         grad_projected += silhouette_loss_backward(silhouette, *outside)
@@ -157,13 +157,13 @@ class Objective:
     def _points_term(
         self,
         pose: Pose,
-        sharpness: Sharpness,
+        level: CoarseToFineLevel,
         transforms: Array,
         vertices: Array,
         terms: dict[str, Array],
         backward: bool,
     ) -> Any:
-        sigma, plane = sharpness.sigma_mm, self.config.plane
+        sigma, plane = level.sigma_mm, self.config.plane
         upstream = self._upstream(len(pose), self.config.weights.points / sigma**2)
         normals = self.hand.vertex_normals(transforms)
         match = (self._points, pose.image, vertices, normals)

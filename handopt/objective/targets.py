@@ -23,7 +23,7 @@ PADDING_Z = 2.0  # in crop coordinates, beyond all that is rendered
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FitTargets:
     """I observed hands; left hands are stored as mirror images (x -> -x), so that all are right hands.
 
     points: (I, N, 3) mm, drawn from the hand's surface; coefficients: (I, 6) of each crop; centre: (I, 3) mm
@@ -47,7 +47,7 @@ class Evidence:
     grids: tuple[tuple["Crop", "Grid"], ...]
 
     @classmethod
-    def joined(cls, several: "Sequence[Evidence]") -> "Evidence":
+    def joined(cls, several: "Sequence[FitTargets]") -> "FitTargets":
         """The images of some evidence, then those of other evidence, of the same settings and on the same device."""
         first = several[0]
         xp = namespace_of(first.points)
@@ -73,14 +73,14 @@ class Evidence:
         return render_depth(self.splats, radius, self.size)[0]
 
 
-def gather_evidence(
+def build_targets(
     views: list[tuple["Observation", "Crop", bool]],
     spacing_mm: float,
     config: Config,
     rng: np.random.Generator,
     device: Device,
     dtype: type = np.float32,
-) -> Evidence:
+) -> FitTargets:
     """Build the evidence of several views (observation, crop, whether to mirror it).
 
     spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
@@ -97,7 +97,7 @@ def gather_evidence(
         part["splats"] = np.concatenate([part["splats"], padding])
     arrays = {name: to_device(np.stack([part[name] for part in parts]), device, dtype) for name in parts[0]}
     mirrored = tuple(mirror for _, _, mirror in views)
-    return Evidence(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), **arrays)
+    return FitTargets(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), **arrays)
 
 
 def _one_view(

@@ -11,7 +11,9 @@ WRONG_MM = 20.0
 """A depth that is off by this much, or hand where there is none or none where there is, counts as wholly wrong."""
 
 
-def explain(vertices_mm: Array, faces: Array, crop: Crop, grid: Grid, step: int = 1) -> NDArray[np.float64]:
+def unexplained_fraction(
+    vertices_mm: Array, faces: Array, crop: Crop, grid: Grid, step: int = 1
+) -> NDArray[np.float64]:
     """The share of an observation that each of K meshes leaves unexplained, (K,), from 0; 1 is as if none were there.
 
     vertices_mm: (K, V, 3) in the camera frame; faces: (F, 3); grid: the observation, resampled to the crop; step: look

@@ -4,9 +4,9 @@ import numpy as np
 
 from handopt.errors import ObservationError
 from handopt.observation.hints import Hints
-from handopt.observation.palm_proposals import CENTER_REACH_MM, DISTANCE_MM, Palm, palms_at, propose_palms
+from handopt.observation.palm_proposals import CENTER_REACH_MM, DISTANCE_MM, PalmProposal, palms_at, propose_palms
 from handopt.observation.segmentation import Candidate, grow
-from handopt.observation.surfaces import Frame, Vector
+from handopt.observation.surfaces import LabelledDepth, Vector
 
 MAX_CANDIDATES = 3
 MIN_HAND_CM2 = 28.0
@@ -23,7 +23,7 @@ FLAT_MM, FLAT_SHARE = 15.0, 0.25
 WHERE = "say where the hand is with --box, --center or --mask"
 
 
-def find_hands(frame: Frame, hints: Hints, step: int) -> tuple[list[Candidate], list[Candidate]]:
+def find_hands(frame: LabelledDepth, hints: Hints, step: int) -> tuple[list[Candidate], list[Candidate]]:
     """Return up to 3 candidates that may be the hand, best first, and all candidates.
 
     frame: of the image thinned by step; hints: in pixels of the image. Raises ObservationError where there is none.
@@ -37,7 +37,7 @@ def find_hands(frame: Frame, hints: Hints, step: int) -> tuple[list[Candidate], 
     return chosen, candidates
 
 
-def rivals_of(candidate: Candidate, candidates: list[Candidate]) -> tuple[list[Candidate], float]:
+def competitors_of(candidate: Candidate, candidates: list[Candidate]) -> tuple[list[Candidate], float]:
     """Return the other places that look like a hand, each once and best first, and the lead over all other places.
 
     The lead is the difference of scores to the best other place, inf where there is none.
@@ -45,16 +45,16 @@ def rivals_of(candidate: Candidate, candidates: list[Candidate]) -> tuple[list[C
     center = candidate.palm.center_mm
     apart = [other for other in candidates if np.linalg.norm(other.palm.center_mm - center) > RIVAL_MM]
     apart.sort(key=lambda other: -other.score)
-    rivals: list[Candidate] = []
+    competitors: list[Candidate] = []
     for other in apart:
         here = other.palm.center_mm
-        alone = all(np.linalg.norm(here - rival.palm.center_mm) > RIVAL_MM for rival in rivals)
+        alone = all(np.linalg.norm(here - rival.palm.center_mm) > RIVAL_MM for rival in competitors)
         if alone and other.score > EVEN_SCORE and _plausible(other, False):
-            rivals.append(other)
-    return rivals, candidate.score - apart[0].score if apart else float("inf")
+            competitors.append(other)
+    return competitors, candidate.score - apart[0].score if apart else float("inf")
 
 
-def check_distance(frame: Frame) -> None:
+def check_distance(frame: LabelledDepth) -> None:
     """Refuse a frame in which nothing is at a distance where a hand can be measured."""
     depths = frame.depth_mm[frame.labels > 0]
     if not len(depths):
@@ -67,7 +67,7 @@ def check_distance(frame: Frame) -> None:
         )
 
 
-def palms_given(frame: Frame, place: Vector, step: int) -> list[Palm]:
+def palms_given(frame: LabelledDepth, place: Vector, step: int) -> list[PalmProposal]:
     """Return the palms that may be meant by a centre that the user gave, a point or a pixel of the image."""
     seen = place if len(place) == 3 else (place - (step - 1) // 2) / step
     palms = palms_at(frame, seen)
@@ -78,7 +78,7 @@ def palms_given(frame: Frame, place: Vector, step: int) -> list[Palm]:
     return palms
 
 
-def _grown(frame: Frame, palms: list[Palm]) -> list[Candidate]:
+def _grown(frame: LabelledDepth, palms: list[PalmProposal]) -> list[Candidate]:
     """Grow hands around palms, the first of every surface first, and none beside a hand that is beyond doubt."""
     nearest = min((float(palm.center_mm[2]) for palm in palms), default=0.0)
     of_surface: dict[int, int] = {}
@@ -120,7 +120,7 @@ def _choose(candidates: list[Candidate]) -> list[Candidate]:
     return chosen
 
 
-def _no_hand(frame: Frame, candidates: list[Candidate], hinted: bool) -> str:
+def _no_hand(frame: LabelledDepth, candidates: list[Candidate], hinted: bool) -> str:
     """Say why no hand was found and what to change."""
     near, far = np.percentile(frame.depth_mm[frame.labels > 0], (2, 98))
     if _is_flat(frame):
@@ -140,7 +140,7 @@ def _no_hand(frame: Frame, candidates: list[Candidate], hinted: bool) -> str:
     return f"{what}, or check --unit (what the image shows lies {length(near)} to {length(far)} away)"
 
 
-def _is_flat(frame: Frame) -> bool:
+def _is_flat(frame: LabelledDepth) -> bool:
     """Tell whether all that is seen lies on one plane, over which 1 / z is linear in the pixels."""
     rows, columns = np.nonzero(frame.labels > 0)
     if len(rows) < FLAT_SHARE * frame.labels.size:

@@ -13,24 +13,24 @@ from handopt.observation.candidates import (
     MIN_HINTED_CM2,
     WHERE,
     check_distance,
+    competitors_of,
     find_hands,
     length,
     palms_given,
-    rivals_of,
 )
 from handopt.observation.crop import Crop, Grid, resample
 from handopt.observation.hints import Hints, checked_depth, checked_hints
-from handopt.observation.palm_proposals import Palm, inscribed_palm
+from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
 from handopt.observation.segmentation import BALL_MM, CUT_MM, Candidate
 from handopt.observation.surfaces import (
     BoolImage,
     FloatImage,
-    Frame,
+    LabelledDepth,
     Vector,
     flipped,
-    take_apart,
-    thinned,
-    thinned_camera,
+    segment_surfaces,
+    subsampled,
+    subsampled_camera,
     window_around,
 )
 from handopt.observation.upsample import in_pixels
@@ -68,11 +68,11 @@ class Observation:
     touches_border: bool
     score: float
     notes: tuple[str, ...]
-    rivals: int = 0
-    lead: float = float("inf")
+    competitors: int = 0
+    score_margin: float = float("inf")
 
     @property
-    def likeness(self) -> float:
+    def hand_probability(self) -> float:
         """How much it looks like a hand, 0 to 1: 0.5 where as many hands as other things score like that.
 
         The scores of hands are 1.5 to 6, of forearms, heads, bodies and walls seldom more than 1. A mask that was given
@@ -174,7 +174,7 @@ def _is_turned(depth_mm: FloatImage) -> bool:
 def _search(depth: FloatImage, camera: Camera, hints: Hints, notes: tuple[str, ...]) -> list[Observation]:
     """Find hands in a checked depth image: in a thinned copy of it first, and where there is none, in all of it."""
     if hints.mask is not None:
-        return [_observe_mask(take_apart(depth, camera, hints.allowed, planes=False), hints, notes)]
+        return [_observe_mask(segment_surfaces(depth, camera, hints.allowed, planes=False), hints, notes)]
     step = max(1, round(float(np.sqrt(camera.fx * camera.fy)) / THINNED_FOCAL_PX))
     try:
         return _search_thinned(depth, camera, hints, notes, step)
@@ -188,27 +188,28 @@ def _search_thinned(
     depth: FloatImage, camera: Camera, hints: Hints, notes: tuple[str, ...], step: int
 ) -> list[Observation]:
     """Find hands in every step-th row and column of a depth image, and return them at its full resolution."""
-    frame = take_apart(
-        thinned(depth, step),
-        thinned_camera(camera, step),
-        None if hints.allowed is None else thinned(hints.allowed, step),
+    frame = segment_surfaces(
+        subsampled(depth, step),
+        subsampled_camera(camera, step),
+        None if hints.allowed is None else subsampled(hints.allowed, step),
     )
     chosen, candidates = find_hands(frame, hints, step)
     found = [_from_candidate(candidate, depth, camera, step, hints, notes) for candidate in chosen]
     if hints.place is not None:
         return found
     return [
-        _with_rivals(observation, *rivals_of(one, candidates)) for observation, one in zip(found, chosen, strict=True)
+        _with_competitors(observation, *competitors_of(one, candidates))
+        for observation, one in zip(found, chosen, strict=True)
     ]
 
 
-def _with_rivals(observation: Observation, rivals: list[Candidate], lead: float) -> Observation:
+def _with_competitors(observation: Observation, competitors: list[Candidate], score_margin: float) -> Observation:
     """Say in an observation which other places look like a hand."""
     notes = observation.notes
-    if rivals:
-        away = length(float(np.linalg.norm(rivals[0].palm.center_mm - observation.center_mm)))
+    if competitors:
+        away = length(float(np.linalg.norm(competitors[0].palm.center_mm - observation.center_mm)))
         notes = (*notes, f"Another hand-like candidate is in view, {away} away; if that is meant, {WHERE}.")
-    return replace(observation, rivals=len(rivals), lead=lead, notes=notes)
+    return replace(observation, competitors=len(competitors), score_margin=score_margin, notes=notes)
 
 
 def _from_candidate(
@@ -227,7 +228,7 @@ def _from_candidate(
     return _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut))
 
 
-def _observe_mask(frame: Frame, hints: Hints, notes: tuple[str, ...]) -> Observation:
+def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) -> Observation:
     """Take a mask that the user gave for the hand; what its surfaces continue in is the forearm."""
     check_distance(frame)
     palm = inscribed_palm(frame) if hints.place is None else palms_given(frame, hints.place, 1)[0]
@@ -286,7 +287,7 @@ def _points(camera: Camera, depth_mm: FloatImage, mask: BoolImage) -> FloatImage
     return np.stack([z * x[columns], z * y[rows], z], axis=-1)
 
 
-def _palm_center(camera: Camera, palm: Palm, place: Vector | None) -> Vector:
+def _palm_center(camera: Camera, palm: PalmProposal, place: Vector | None) -> Vector:
     """Return the centre of a palm, 15 mm under the skin, at the pixel or the point that the user gave if any."""
     if place is not None and len(place) == 3:
         return place

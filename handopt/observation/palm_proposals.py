@@ -9,8 +9,8 @@ from handopt.input.camera import Camera
 from handopt.observation.surfaces import (
     BoolImage,
     FloatImage,
-    Frame,
     LabelImage,
+    LabelledDepth,
     Vector,
     Window,
     coarse_stride,
@@ -41,7 +41,7 @@ Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Palm:
+class PalmProposal:
     """A place where a palm may be: a point on the surface `label`, and the radius of the disc that fits there.
 
     at_end: proposed behind the tip of a limb, not where the disc is largest.
@@ -53,7 +53,7 @@ class Palm:
     at_end: bool = False
 
 
-def propose_palms(frame: Frame) -> list[Palm]:
+def propose_palms(frame: LabelledDepth) -> list[PalmProposal]:
     """Propose palms on every surface that is large enough and at a distance where a hand can be measured."""
     from scipy.ndimage import find_objects
 
@@ -61,7 +61,7 @@ def propose_palms(frame: Frame) -> list[Palm]:
     renumber = np.zeros(len(frame.area_cm2), np.int32)
     renumber[large] = np.arange(1, len(large) + 1, dtype=np.int32)
     boxes = find_objects(np.take(renumber, frame.labels[::BOX_STEP_PX, ::BOX_STEP_PX]), max_label=len(large))
-    palms: list[Palm] = []
+    palms: list[PalmProposal] = []
     for label, box in zip(large, boxes, strict=True):
         if box is not None:
             rows, columns = (slice(BOX_STEP_PX * side.start, BOX_STEP_PX * side.stop) for side in box)
@@ -69,7 +69,7 @@ def propose_palms(frame: Frame) -> list[Palm]:
     return palms
 
 
-def inscribed_palm(frame: Frame) -> Palm:
+def inscribed_palm(frame: LabelledDepth) -> PalmProposal:
     """Return the palm at the largest inscribed disc of all that may be the hand."""
     rows, columns = np.nonzero(frame.labels)
     z = float(np.median(frame.depth_mm[rows, columns]))
@@ -80,10 +80,10 @@ def inscribed_palm(frame: Frame) -> Palm:
     row, column = np.unravel_index(int(radius.argmax()), radius.shape)
     reach = 0.5 * float(radius[row, column]) + 5.0
     center = _on_surface(window, surface, int(row), int(column), reach)
-    return Palm(center, float(radius[row, column]), int(window.labels[row, column]))
+    return PalmProposal(center, float(radius[row, column]), int(window.labels[row, column]))
 
 
-def palms_at(frame: Frame, center: Vector) -> list[Palm]:
+def palms_at(frame: LabelledDepth, center: Vector) -> list[PalmProposal]:
     """Return the palms that may be meant by a pixel (u, v) or a point (x, y, z) in mm that the user gave.
 
     There is one on every surface that shows much of the 30 mm around it, for fingers may lie before the palm; the
@@ -107,7 +107,7 @@ def palms_at(frame: Frame, center: Vector) -> list[Palm]:
         if 10 * len(mine) >= len(close):
             nearest = mine[distance[mine].argmin()]
             point = _points(camera, rows[nearest], columns[nearest], z[nearest])
-            palms.append(Palm(point * (float(np.median(z[mine])) / point[2]), TYPICAL_RADIUS_MM, int(label)))
+            palms.append(PalmProposal(point * (float(np.median(z[mine])) / point[2]), TYPICAL_RADIUS_MM, int(label)))
     return palms
 
 
@@ -117,7 +117,7 @@ def _points(camera: Camera, rows: Places, columns: Places, z_mm: FloatImage) -> 
     return np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=-1)
 
 
-def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> list[Palm]:
+def _palms_on_surface(frame: LabelledDepth, label: int, box: tuple[slice, slice]) -> list[PalmProposal]:
     """Propose the local maxima of the inscribed disc and the discs behind the ends of a surface, largest disc first."""
     from scipy.ndimage import maximum_filter
 
@@ -136,17 +136,17 @@ def _palms_on_surface(frame: Frame, label: int, box: tuple[slice, slice]) -> lis
     peak_px = max(3, round(PEAK_MM / window.pixel_mm(z))) | 1
     peaks = np.argwhere(plausible & (radius == maximum_filter(radius, peak_px)))
     ends = _behind_tips(window, surface, radius, plausible)
-    found: list[Palm] = []
+    found: list[PalmProposal] = []
     for at_end, places in ((False, peaks), (True, ends)):
         for row, column in places[np.argsort(-radius[places[:, 0], places[:, 1]], kind="stable")]:
             disc = float(radius[row, column])
             center = _on_surface(window, surface, row, column, 0.5 * disc + 5.0)
             if all(np.linalg.norm(center - palm.center_mm) > PALM_SPACING_MM for palm in found):
-                found.append(Palm(center, disc, label, at_end))
+                found.append(PalmProposal(center, disc, label, at_end))
     return found[:MAX_PALMS]
 
 
-def _window_of_box(frame: Frame, box: tuple[slice, slice], z_mm: float) -> Window:
+def _window_of_box(frame: LabelledDepth, box: tuple[slice, slice], z_mm: float) -> Window:
     """Open a coarse window on a box of pixels with a margin; large boxes are seen more coarsely."""
     rows, columns = box
     area_px = (rows.stop - rows.start) * (columns.stop - columns.start)

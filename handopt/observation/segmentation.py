@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handopt.observation.palm_proposals import HOLE_MM2, Palm, fill_holes, with_pieces
+from handopt.observation.palm_proposals import HOLE_MM2, PalmProposal, fill_holes, with_pieces
 from handopt.observation.surfaces import (
     BoolImage,
     Box,
     FloatImage,
-    Frame,
     LabelImage,
+    LabelledDepth,
     Vector,
     Window,
     bounding_box,
@@ -57,10 +57,10 @@ class Candidate:
     is made of.
     """
 
-    palm: Palm
+    palm: PalmProposal
     window: Window
     hand: BoolImage
-    severed: BoolImage
+    forearm_mask: BoolImage
     labels: LabelImage
     arm: Limb | None
     features: dict[str, float]
@@ -95,7 +95,7 @@ SCORE_WEIGHTS = {
 }
 
 
-def grow(frame: Frame, palm: Palm, nearest_mm: float) -> list[Candidate]:
+def grow(frame: LabelledDepth, palm: PalmProposal, nearest_mm: float) -> list[Candidate]:
     """Grow a hand around a palm: a connected ball of its surface, detached pieces, less the forearm.
 
     nearest_mm: distance of the nearest palm of the image, which the score counts from. Nothing where nothing is there,
@@ -125,21 +125,21 @@ def grow(frame: Frame, palm: Palm, nearest_mm: float) -> list[Candidate]:
         readings.append(None)
     found = []
     for reading in readings:
-        hand, severed = region, np.isin(window.labels, labels)
+        hand, forearm_mask = region, np.isin(window.labels, labels)
         if reading is not None:
             direction = reading.direction.astype(np.float32)
             along, away = offsets @ direction, distance[box]
             beyond = reading.mask & (along > 0.4 * away)
             hand = region & (along <= CUT_MM) & ~(beyond & (away > ARM_END_MM))
             hand &= ~_arm_pieces(near, hand, thin, beyond, labels[labels != palm.label])
-            severed &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * CUT_MM
+            forearm_mask &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * CUT_MM
         features = _features(palm, near, hand, limbs, reading, thin, nearest_mm)
-        severed[box] &= ~hand
-        found.append(Candidate(palm, window, _placed(hand, box, whole.shape), severed, labels, reading, features))
+        forearm_mask[box] &= ~hand
+        found.append(Candidate(palm, window, _placed(hand, box, whole.shape), forearm_mask, labels, reading, features))
     return found
 
 
-def _distance(window: Window, palm: Palm) -> FloatImage:
+def _distance(window: Window, palm: PalmProposal) -> FloatImage:
     """Return (h, w) the distance of each point from a palm, mm; inf where nothing is measured."""
     offsets = window.points_mm - palm.center_mm.astype(np.float32)
     distance = np.sqrt(np.einsum("ijk,ijk->ij", offsets, offsets))
@@ -252,7 +252,13 @@ def _arm_pieces(window: Window, hand: BoolImage, thin: BoolImage, arm: BoolImage
 
 
 def _features(
-    palm: Palm, window: Window, hand: BoolImage, limbs: list[Limb], arm: Limb | None, thin: BoolImage, nearest_mm: float
+    palm: PalmProposal,
+    window: Window,
+    hand: BoolImage,
+    limbs: list[Limb],
+    arm: Limb | None,
+    thin: BoolImage,
+    nearest_mm: float,
 ) -> dict[str, float]:
     """Measure how far a candidate is from what hands look like; each feature is about 1 where it starts to matter."""
     area = float(window.pixel_cm2[hand].sum())

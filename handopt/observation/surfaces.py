@@ -30,7 +30,7 @@ COARSE_MM = 3.2
 
 
 @dataclass(frozen=True)
-class Frame:
+class LabelledDepth:
     """A depth image taken apart into surfaces.
 
     depth_mm: (H, W) without flying pixels. surfaces: (H, W) labels from 1, 0 = none. labels: the same where the hand
@@ -48,7 +48,7 @@ class Frame:
 class Window:
     """Every `stride`-th pixel of a rectangle of a frame, with its points (h, w, 3)."""
 
-    frame: Frame
+    frame: LabelledDepth
     rows: slice
     columns: slice
     depth_mm: FloatImage
@@ -196,7 +196,9 @@ def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Places, P
     return pairs
 
 
-def take_apart(depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None = None, *, planes: bool = True) -> Frame:
+def segment_surfaces(
+    depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None = None, *, planes: bool = True
+) -> LabelledDepth:
     """Drop flying pixels and label the surfaces of a depth image.
 
     depth_mm: (H, W) mm, 0 = none. allowed: (H, W) where the hand may be; None is everywhere. planes: whether to look
@@ -217,7 +219,7 @@ def take_apart(depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None =
     labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
     area = np.bincount(labels.ravel(), np.square(clean).ravel(), count + 1) / (100.0 * camera.fx * camera.fy)
     area[[0, count]] = 0.0
-    return Frame(camera, clean, surfaces, labels, area)
+    return LabelledDepth(camera, clean, surfaces, labels, area)
 
 
 def flipped(image: NDArray[Value]) -> NDArray[Value]:
@@ -225,13 +227,13 @@ def flipped(image: NDArray[Value]) -> NDArray[Value]:
     return np.ascontiguousarray(image[:, ::-1])
 
 
-def thinned(image: NDArray[Value], step: int) -> NDArray[Value]:
+def subsampled(image: NDArray[Value], step: int) -> NDArray[Value]:
     """Return every step-th row and column of an image, from (step - 1) // 2 on."""
     first = (step - 1) // 2
     return np.ascontiguousarray(image[first::step, first::step])
 
 
-def thinned_camera(camera: Camera, step: int) -> Camera:
+def subsampled_camera(camera: Camera, step: int) -> Camera:
     """Return the camera that sees an image as it is when thinned."""
     first = (step - 1) // 2
     width, height = (len(range(first, size, step)) for size in (camera.width, camera.height))
@@ -239,7 +241,7 @@ def thinned_camera(camera: Camera, step: int) -> Camera:
     return replace(camera, fx=camera.fx / step, fy=camera.fy / step, cx=cx, cy=cy, width=width, height=height)
 
 
-def open_window(frame: Frame, rows: tuple[float, float], columns: tuple[float, float], stride: int) -> Window:
+def open_window(frame: LabelledDepth, rows: tuple[float, float], columns: tuple[float, float], stride: int) -> Window:
     """Cut rows [r0, r1) and columns [c0, c1) out of a frame, clipped to it, keeping every stride-th pixel."""
     height, width = frame.depth_mm.shape
     r0, c0 = max(0, int(rows[0])), max(0, int(columns[0]))
@@ -255,7 +257,7 @@ def open_window(frame: Frame, rows: tuple[float, float], columns: tuple[float, f
     return Window(frame, cut[0], cut[1], depth, frame.labels[cut], points)
 
 
-def window_around(frame: Frame, center_mm: Vector, radius_mm: float, stride: int | None = None) -> Window:
+def window_around(frame: LabelledDepth, center_mm: Vector, radius_mm: float, stride: int | None = None) -> Window:
     """Open the window that shows everything within radius_mm of a point."""
     camera = frame.camera
     u, v = camera.project(center_mm)

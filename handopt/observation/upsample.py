@@ -35,7 +35,7 @@ def in_pixels(
     depth = depth_mm.copy()
     depth[block] = drop_flying(depth_mm[block], float(np.sqrt(camera.fx * camera.fy)))
     mask = _going_with(candidate.hand, candidate.window, depth, camera, step)
-    arm = _going_with(candidate.severed, candidate.window, depth, camera, step)
+    arm = _going_with(candidate.forearm_mask, candidate.window, depth, camera, step)
     return depth, mask, arm & ~mask
 
 

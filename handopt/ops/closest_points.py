@@ -21,14 +21,14 @@ def closest_points(
     b, n, v = (call.size[name] for name in "BNV")
     nearest = call.empty(b, n, dtype=np.int32)
     if schedule(posed) == "grid":
-        launch("closest_search_grid", b * n, observed, image_index, posed, normals, nearest, b, n, v)
+        launch("closest_points_search_grid", b * n, observed, image_index, posed, normals, nearest, b, n, v)
     else:
         threads = max(1, cpu_threads())
         scratch = call.empty(threads, 3, v), call.empty(threads, v, dtype=np.int32)
-        launch("closest_search", b, observed, image_index, posed, normals, *scratch, nearest, b, n, v)
+        launch("closest_points_search", b, observed, image_index, posed, normals, *scratch, nearest, b, n, v)
     loss = call.zeros(b)
     launch(
-        "closest_forward", b * n, observed, image_index, posed, normals, nearest, loss, sigma, plane, b, n, v
+        "closest_points_forward", b * n, observed, image_index, posed, normals, nearest, loss, sigma, plane, b, n, v
     )  # fmt: skip
     return loss, nearest
 
@@ -54,13 +54,13 @@ def closest_points_backward(
     b, n, v = (call.size[name] for name in "BNV")
     grad_posed = call.zeros(b, v, 3)
     launch(
-        "closest_backward", b * n, grad_loss, observed, image_index, posed, normals, nearest, grad_posed, sigma, plane,
+        "closest_points_backward", b * n, grad_loss, observed, image_index, posed, normals, nearest, grad_posed, sigma, plane,
         b, n, v,
     )  # fmt: skip
     return grad_posed
 
 
-def closest_quadratic(
+def closest_points_normal_equations(
     grad_loss: Array,
     observed: Array,
     image_index: Array,
@@ -82,12 +82,12 @@ def closest_quadratic(
     call.real("grad_loss", grad_loss, ("B",))
     call.whole("nearest", nearest, ("B", "N"))
     b, n, v = (call.size[name] for name in "BNV")
-    quadratic = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
+    vertex_normal_equations = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
     launch(
-        "closest_quadratic", b * n, grad_loss, observed, image_index, posed, normals, nearest, quadratic, sigma, plane,
+        "closest_points_normal_equations", b * n, grad_loss, observed, image_index, posed, normals, nearest, vertex_normal_equations, sigma, plane,
         b, n, v,
     )  # fmt: skip
-    return quadratic
+    return vertex_normal_equations
 
 
 def _check(observed: Array, image_index: Array, posed: Array, normals: Array, sigma: float, plane: float) -> Arguments:

@@ -36,7 +36,7 @@ def collision_backward(
     return grad_joints
 
 
-def collision_quadratic(grad_loss: Array, joints: Array, bones: Array, radius: float) -> Array:
+def collision_normal_equations(grad_loss: Array, joints: Array, bones: Array, radius: float) -> Array:
     """Gauss-Newton model of collision by the joints, each by itself, with bone lengths held constant.
 
     grad_loss: (B,), by which each model is multiplied; the other arguments as in collision
@@ -48,9 +48,9 @@ def collision_quadratic(grad_loss: Array, joints: Array, bones: Array, radius: f
     call = _check(joints, bones, radius)
     call.real("grad_loss", grad_loss, ("B",))
     b, m, n = (call.size[name] for name in "BMN")
-    quadratic = call.zeros(b, m, 9)
-    launch("collision_quadratic", b * n, grad_loss, joints, bones, quadratic, radius, b, m, n)
-    return quadratic
+    vertex_normal_equations = call.zeros(b, m, 9)
+    launch("collision_normal_equations", b * n, grad_loss, joints, bones, vertex_normal_equations, radius, b, m, n)
+    return vertex_normal_equations
 
 
 def _check(joints: Array, bones: Array, radius: float) -> Arguments:

@@ -6,7 +6,7 @@ from handopt.backend import Arguments, Array, launch
 from handopt.errors import ShapeError
 
 
-def outline(
+def free_space_loss(
     posed: Array,
     image_index: Array,
     coefficients: Array,
@@ -31,13 +31,13 @@ def outline(
     b, v, s = (call.size[name] for name in "BVS")
     loss = call.zeros(b)
     launch(
-        "outline_forward", b * v, posed, image_index, coefficients, field, nearest_depth, mm_per_px, loss, sigma,
+        "free_space_forward", b * v, posed, image_index, coefficients, field, nearest_depth, mm_per_px, loss, sigma,
         front, margin, b, v, s,
     )  # fmt: skip
     return loss
 
 
-def outline_quadratic(
+def free_space_normal_equations(
     grad_loss: Array,
     posed: Array,
     image_index: Array,
@@ -60,12 +60,12 @@ def outline_quadratic(
     call = _check(posed, image_index, coefficients, field, nearest_depth, mm_per_px, sigma, front, margin)
     call.real("grad_loss", grad_loss, ("B",))
     b, v, s = (call.size[name] for name in "BVS")
-    quadratic = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
+    vertex_normal_equations = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
     launch(
-        "outline_quadratic", b * v, grad_loss, posed, image_index, coefficients, field, nearest_depth, mm_per_px,
-        quadratic, sigma, front, margin, b, v, s,
+        "free_space_normal_equations", b * v, grad_loss, posed, image_index, coefficients, field, nearest_depth, mm_per_px,
+        vertex_normal_equations, sigma, front, margin, b, v, s,
     )  # fmt: skip
-    return quadratic
+    return vertex_normal_equations
 
 
 def _check(

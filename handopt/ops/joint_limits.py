@@ -11,7 +11,7 @@ def joint_limits(angles: Array, lower: Array, upper: Array) -> Array:
     call = _check(angles, lower, upper)
     b, d = call.size["B"], call.size["A"] * 3
     loss = call.zeros(b)
-    launch("limits_forward", b * d, angles, lower, upper, loss, b, d)
+    launch("joint_limits_forward", b * d, angles, lower, upper, loss, b, d)
     return loss
 
 
@@ -21,7 +21,7 @@ def joint_limits_backward(grad_loss: Array, angles: Array, lower: Array, upper: 
     call.real("grad_loss", grad_loss, ("B",))
     b, a = call.size["B"], call.size["A"]
     grad_angles = call.empty(b, a, 3)
-    launch("limits_backward", b * a * 3, grad_loss, angles, lower, upper, grad_angles, b, a * 3)
+    launch("joint_limits_backward", b * a * 3, grad_loss, angles, lower, upper, grad_angles, b, a * 3)
     return grad_angles
 
 

@@ -24,8 +24,8 @@ class PoseAxes:
     """
 
     axes: Array
-    pivots: Array
-    shifts: Array
+    joint_positions: Array
+    bind_jacobian: Array
 
 
 def pose_axes(
@@ -63,14 +63,14 @@ def pose_axes(
     b, j, a, s = (call.size[name] for name in "BJAS")
     answer = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, 3, s))
     launch(
-        "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, answer.axes, answer.pivots,
-        answer.shifts, side, 12 * j * own, b, j, a, s,
+        "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, answer.axes, answer.joint_positions,
+        answer.bind_jacobian, side, 12 * j * own, b, j, a, s,
     )  # fmt: skip
     return answer
 
 
 def normal_equations(
-    quadratic: Array,
+    vertex_normal_equations: Array,
     posed: Array,
     transforms: Array,
     translation: Array,
@@ -80,9 +80,9 @@ def normal_equations(
     ancestry: Array,
     columns: Array,
     axes: Array,
-    pivots: Array,
+    joint_positions: Array,
     vertex_basis: Array,
-    shifts: Array,
+    bind_jacobian: Array,
 ) -> tuple[Array, Array]:
     """Chain quadratic models by vertex to the parameters of each pose: H = sum X^T A X and g = sum X^T b.
 
@@ -97,7 +97,7 @@ def normal_equations(
     """
     own = getattr(rest, "ndim", 2) == 3
     call = Arguments()
-    call.real("quadratic", quadratic, ("B", "V", 9))
+    call.real("vertex_normal_equations", vertex_normal_equations, ("B", "V", 9))
     call.real("posed", posed, ("B", "V", 3))
     call.real("transforms", transforms, ("B", "J", 3, 4))
     call.real("translation", translation, ("B", 3))
@@ -105,10 +105,10 @@ def normal_equations(
     call.whole("indices", indices, ("V", "K"), below="J")
     call.real("weights", weights, ("V", "K"))
     call.real("axes", axes, ("B", "A", 3, 3))
-    call.real("pivots", pivots, ("B", "A", 3))
+    call.real("joint_positions", joint_positions, ("B", "A", 3))
     call.whole("ancestry", ancestry, ("J", "D"), below="A", lowest=-1)
     call.real("vertex_basis", vertex_basis, ("S", "V", 3))
-    call.real("shifts", shifts, ("B", "J", 3, "S"))
+    call.real("bind_jacobian", bind_jacobian, ("B", "J", 3, "S"))
     b, j, v, k, d, a, s = (call.size[name] for name in "BJVKDAS")
     call.whole("columns", columns, ("A", 3))
     if a > MAX_ROWS:
@@ -122,11 +122,23 @@ def normal_equations(
         if (columns < -1).any() or (used != np.arange(RIGID, RIGID + moving)).any():
             raise ShapeError(f"columns: expected -1, and each number from {RIGID} to {RIGID + moving - 1} once")
     inputs = (
-        *(quadratic, posed, transforms, translation, rest, indices, weights, ancestry, columns, axes, pivots),
-        *(vertex_basis, shifts),
+        *(
+            vertex_normal_equations,
+            posed,
+            transforms,
+            translation,
+            rest,
+            indices,
+            weights,
+            ancestry,
+            columns,
+            axes,
+            joint_positions,
+        ),
+        *(vertex_basis, bind_jacobian),
     )
     sizes = (3 * v * own, b, j, v, k, d, a, s, p)
-    if schedule(quadratic) == "grid":
+    if schedule(vertex_normal_equations) == "grid":
         hessian, gradient = call.zeros(b, p, p), call.zeros(b, p)
         launch("normal_equations_grid", b * v, *inputs, hessian, gradient, *sizes)
         return hessian, gradient

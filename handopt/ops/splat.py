@@ -22,13 +22,13 @@ def render_depth(points: Array, radius: float, size: int = 120) -> tuple[Array, 
     b, v = call.size["B"], call.size["V"]
     image, winners = call.empty(b, size, size), call.empty(b, size, size, dtype=np.int32)
     if schedule(points) == "image":
-        launch("render_forward", b, points, image, winners, radius, b, v, size)
+        launch("splat_forward", b, points, image, winners, radius, b, v, size)
         return image, winners
     if points.dtype == np.float64 and v > MAX_POINTS_DOUBLE:
         raise ShapeError(f"points: expected at most {MAX_POINTS_DOUBLE} points in float64 on a GPU, got {v}")
     keys = call.zeros(b, size, size, dtype=np.uint64)
-    launch("render_splat", b * v, points, keys, radius, b, v, size)
-    launch("render_resolve", b * size * size, points, keys, image, winners, radius, b, v, size)
+    launch("splat_scatter", b * v, points, keys, radius, b, v, size)
+    launch("splat_resolve", b * size * size, points, keys, image, winners, radius, b, v, size)
     return image, winners
 
 
@@ -43,7 +43,7 @@ def render_depth_backward(grad_image: Array, points: Array, winners: Array, radi
     call.whole("winners", winners, ("B", "S", "S"))
     b, v, s = call.size["B"], call.size["V"], call.size["S"]
     grad_points = call.zeros(b, v, 3)
-    launch("render_backward", b * s * s, grad_image, points, winners, grad_points, radius, b, v, s)
+    launch("splat_backward", b * s * s, grad_image, points, winners, grad_points, radius, b, v, s)
     return grad_points
 
 

@@ -8,7 +8,7 @@ from handopt.ops.image_losses import depth_loss, depth_loss_backward
 from handopt.ops.splat import render_depth, render_depth_backward
 
 
-def render_depth_loss(
+def splat_loss(
     grad_loss: Array,
     points: Array,
     target: Array,

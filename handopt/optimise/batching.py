@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.errors import HandoptError
 from handopt.hand_model import Hand, Pose
-from handopt.objective.targets import Evidence
-from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
+from handopt.objective.targets import FitTargets
+from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg_marquardt
 
 Reals = NDArray[np.floating]
 Record = Callable[[Pose, dict[str, Reals]], None]
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """What a search asks of poses of its own images.
 
     turn: searches with the lowest turn are served first, and those with the same one together. record: called with the
@@ -33,24 +33,24 @@ class Ask:
     as they are. expected: (B, 15, 3) rad, the angles that the pose prior expects of each.
     """
 
-    turn: tuple[int, ...]
+    priority: tuple[int, ...]
     pose: Pose
-    approach: Approach
+    lm_settings: LMSettings
     expected: Array
     record: Record | None = None
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What is the same where two searches ask the same of their poses."""
-        return self.turn, self.approach, self.record is None, self.pose.proportions.shape[1]
+        return self.priority, self.lm_settings, self.record is None, self.pose.proportions.shape[1]
 
 
-Answer = tuple[Pose, Reals]
+Response = tuple[Pose, Reals]
 """The poses where they have descended to, and on the host their costs (B,)."""
-Search = Generator[Ask, Answer, Found]
+Search = Generator[Request, Response, Result]
 
 
-class Clock:
+class StageTimer:
     """Seconds that each stage of one search took, its share of what was computed for several included."""
 
     def __init__(self) -> None:
@@ -72,80 +72,80 @@ class Clock:
         """Count a share of what was computed for several."""
         self._open += seconds
 
-    def lap(self, stage: str) -> None:
+    def record(self, stage: str) -> None:
         """Book the time since the last lap."""
         self.pause()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + self._open
         self._open = 0.0
 
 
-class Lockstep:
+class BatchedSearch:
     """The least squares that searches ask about, each with images of its own."""
 
-    def __init__(self, hand: Hand, evidence: Sequence[Evidence], config: Config) -> None:
+    def __init__(self, hand: Hand, targets: Sequence[FitTargets], config: Config) -> None:
         """hand: with all its vertices; approaches ask for fewer. evidence: of each search, whose images it numbers."""
         self._hand, self._config = hand, config
-        self._evidence = evidence[0] if len(evidence) == 1 else Evidence.joined(evidence)
-        self._first = np.cumsum([0, *(len(each.grids) for each in evidence)])
+        self._evidence = targets[0] if len(targets) == 1 else FitTargets.joined(targets)
+        self._first = np.cumsum([0, *(len(each.grids) for each in targets)])
         self._problems: dict[int, LeastSquares] = {}
 
-    def run(self, searches: Sequence[Search[Found]], clocks: Sequence[Clock]) -> list[Found | HandoptError]:
+    def run(self, searches: Sequence[Search[Result]], timers: Sequence[StageTimer]) -> list[Result | HandoptError]:
         """What each search returns, or the error that ended it. clocks: of each."""
-        found: dict[int, Found | HandoptError] = {}
-        asked: dict[int, Ask] = {}
+        found: dict[int, Result | HandoptError] = {}
+        requested: dict[int, Request] = {}
 
-        def go_on(index: int, answer: Answer | None) -> None:
-            clocks[index].resume()
+        def go_on(index: int, answer: Response | None) -> None:
+            timers[index].resume()
             try:
-                asked[index] = next(searches[index]) if answer is None else searches[index].send(answer)
+                requested[index] = next(searches[index]) if answer is None else searches[index].send(answer)
             except StopIteration as end:
                 found[index] = end.value
             except HandoptError as error:
                 found[index] = error
-            clocks[index].pause()
+            timers[index].pause()
 
         for index in range(len(searches)):
             go_on(index, None)
-        while asked:
-            first = min(asked, key=lambda index: (asked[index].turn, index))
-            served = [index for index in sorted(asked) if asked[index].kind == asked[first].kind]
-            asks = {index: asked.pop(index) for index in served}
+        while requested:
+            first = min(requested, key=lambda index: (requested[index].priority, index))
+            served = [index for index in sorted(requested) if requested[index].kind == requested[first].kind]
+            requests = {index: requested.pop(index) for index in served}
             started = time.perf_counter()
-            answers = self._answer(asks)
-            each = (time.perf_counter() - started) / sum(len(ask.pose) for ask in asks.values())
-            for (index, ask), answer in zip(asks.items(), answers, strict=True):
-                clocks[index].add(each * len(ask.pose))
+            answers = self._answer(requests)
+            each = (time.perf_counter() - started) / sum(len(ask.pose) for ask in requests.values())
+            for (index, ask), answer in zip(requests.items(), answers, strict=True):
+                timers[index].add(each * len(ask.pose))
                 go_on(index, answer)
         return [found[index] for index in range(len(searches))]
 
-    def _answer(self, asks: dict[int, Ask]) -> list[Answer]:
+    def _answer(self, requests: dict[int, Request]) -> list[Response]:
         """Compute what some searches ask in one batch, and take it apart again."""
         xp = namespace(self._hand.device)
-        ask = next(iter(asks.values()))
-        ends = np.cumsum([len(each.pose) for each in asks.values()])
-        parts = [slice(end - len(each.pose), end) for end, each in zip(ends, asks.values(), strict=True)]
-        pose = Pose.all_of([replace(each.pose, image=each.pose.image + self._first[i]) for i, each in asks.items()])
+        ask = next(iter(requests.values()))
+        ends = np.cumsum([len(each.pose) for each in requests.values()])
+        parts = [slice(end - len(each.pose), end) for end, each in zip(ends, requests.values(), strict=True)]
+        pose = Pose.all_of([replace(each.pose, image=each.pose.image + self._first[i]) for i, each in requests.items()])
         pose.image = pose.image.astype(np.int32)
-        expected = xp.concatenate([each.expected for each in asks.values()])
+        expected = xp.concatenate([each.expected for each in requests.values()])
 
         def part_of(joined: Pose, index: int, part: slice) -> Pose:
-            return replace(joined.part(part), image=asks[index].pose.image)
+            return replace(joined.part(part), image=requests[index].pose.image)
 
         def record(at: Pose, terms: dict[str, Array]) -> None:
             host = {name: to_numpy(term) for name, term in terms.items()}
-            for (index, each), part in zip(asks.items(), parts, strict=True):
+            for (index, each), part in zip(requests.items(), parts, strict=True):
                 assert each.record is not None
                 each.record(part_of(at, index, part), {name: term[part] for name, term in host.items()})
 
-        problem = self._problem(ask.approach.vertices)
+        problem = self._problem(ask.lm_settings.vertices)
         with one_cpu_thread():
             if ask.record is None:
-                cost = problem.cost(pose, ask.approach, expected)
+                cost = problem.cost(pose, ask.lm_settings, expected)
             else:
-                pose, system = levenberg(problem, pose, ask.approach, record, expected, linearised=False)
+                pose, system = levenberg_marquardt(problem, pose, ask.lm_settings, record, expected, linearised=False)
                 cost = system.cost
         costs = to_numpy(cost)
-        return [(part_of(pose, index, part), costs[part]) for index, part in zip(asks, parts, strict=True)]
+        return [(part_of(pose, index, part), costs[part]) for index, part in zip(requests, parts, strict=True)]
 
     def _problem(self, vertices: int) -> LeastSquares:
         if vertices not in self._problems:

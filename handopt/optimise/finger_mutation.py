@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import Pose
-from handopt.objective.energy import Objective, Sharpness, total_of
+from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ GRIDS = (_thumb_grid(), *[_finger_grid()] * (FINGERS - 1))
 
 
 def mutate(
-    objective: Objective, pose: Pose, sharpness: Sharpness, parents: int, alternatives: int
+    objective: Objective, pose: Pose, level: CoarseToFineLevel, parents: int, alternatives: int
 ) -> tuple[Pose, NDArray[np.int64]]:
     """The best redrawn fingers of the first poses, parents * 5 * alternatives, and the row that each comes from."""
     device = objective.hand.device
@@ -52,7 +52,7 @@ def mutate(
     row = np.concatenate(rows)
     candidates = pose.select(to_device(row, device, np.int64))
     candidates.angles = to_device(np.concatenate(trials), device, angles.dtype)
-    totals, group = total_of(objective.terms(candidates, sharpness)), np.concatenate(groups)
+    totals, group = total_of(objective.terms(candidates, level)), np.concatenate(groups)
     best = np.concatenate([_lowest(totals, np.flatnonzero(group == g), alternatives) for g in np.unique(group)])
     return candidates.select(to_device(best, device, np.int64)), row[best]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import Objective, Sharpness, total_of
+from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
 from handopt.optimise.finger_mutation import mutate
 from handopt.optimise.ranking import best_rows
 from handopt.optimise.solvers import SOLVERS
@@ -19,7 +19,7 @@ Progress = Callable[[int, int, float], None]
 
 
 @dataclass
-class Step:
+class Iteration:
     """One iteration: the poses before the step and their terms, all hypotheses that were alive."""
 
     stage: int
@@ -37,14 +37,14 @@ class Step:
 
 
 @dataclass
-class Descent:
+class SearchHistory:
     """The survivors, best first and at least one of each image, and every iteration that led to them."""
 
     pose: Pose
     ids: NDArray[np.int64]
     totals: NDArray[np.float64]
     converged: dict[int, bool]  # by image
-    steps: list[Step] = field(repr=False)
+    steps: list[Iteration] = field(repr=False)
     parents: dict[int, int] = field(repr=False)
 
     @property
@@ -52,7 +52,7 @@ class Descent:
         """The rest vertices at the end, (V, 3), where they were freed."""
         return self.steps[-1].rest
 
-    def path(self, row: int) -> list[tuple[Step, int]]:
+    def path(self, row: int) -> list[tuple[Iteration, int]]:
         """Every step with the row that a survivor, or what it is a mutant of, had in it."""
         wanted, path = int(self.ids[row]), []
         for step in reversed(self.steps):
@@ -62,36 +62,36 @@ class Descent:
         return path[::-1]
 
 
-def prune(objective: Objective, pose: Pose, keep: int, sharpness: Sharpness) -> tuple[Pose, NDArray[np.int64]]:
+def prune(objective: Objective, pose: Pose, top_k_out: int, level: CoarseToFineLevel) -> tuple[Pose, NDArray[np.int64]]:
     """Keep the poses with the lowest totals, best first and at least one of each image, and say which they are."""
-    rows = best_rows(total_of(objective.terms(pose, sharpness)), to_numpy(pose.image), keep)
+    rows = best_rows(total_of(objective.terms(pose, level)), to_numpy(pose.image), top_k_out)
     return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
 
 
-def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> Descent:
+def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> SearchHistory:
     """Run every stage: mutate, descend, keep each hypothesis' best pose, prune. Raises NumericalError."""
     ids = np.arange(len(pose))
     parents: dict[int, int] = {}
-    steps: list[Step] = []
+    steps: list[Iteration] = []
     converged: dict[int, bool] = {}
     next_id = len(pose)
     planned = sum(stage.iterations for stage in config.stages)
     for number, stage in enumerate(config.stages):
-        sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm, stage.depth)
+        level = objective.level(stage.radius_px, stage.sigma_mm, stage.depth)
         if stage.mutants:
-            mutants, rows = mutate(objective, pose, sharpness, stage.parents, stage.mutants)
+            mutants, rows = mutate(objective, pose, level, stage.parents, stage.mutants)
             born = next_id + np.arange(len(rows))
             next_id += len(rows)
             parents |= {int(child): int(ids[row]) for child, row in zip(born, rows, strict=True)}
             pose, ids = pose.joined(mutants), np.concatenate([ids, born])
-        best, totals, converged = _run_stage(objective, pose, number, sharpness, ids, steps, config)
-        rows = best_rows(totals, to_numpy(best.image), stage.keep)
+        best, totals, converged = _run_stage(objective, pose, number, level, ids, steps, config)
+        rows = best_rows(totals, to_numpy(best.image), stage.top_k_out)
         pose, ids, totals = best.select(to_device(rows, objective.hand.device, np.int64)), ids[rows], totals[rows]
         if progress is not None:
             progress(len(steps), planned, float(totals[0]))
-    terms = _on_host(objective.terms(pose, sharpness))
-    steps.append(Step(number, stage.radius_px, stage.step, ids, pose, terms))
-    return Descent(pose, ids, totals, converged, steps, parents)
+    terms = _on_host(objective.terms(pose, level))
+    steps.append(Iteration(number, stage.radius_px, stage.step, ids, pose, terms))
+    return SearchHistory(pose, ids, totals, converged, steps, parents)
 
 
 def _on_host(terms: dict[str, Array]) -> dict[str, NDArray[np.float64]]:
@@ -102,9 +102,9 @@ def _run_stage(
     objective: Objective,
     pose: Pose,
     number: int,
-    sharpness: Sharpness,
+    level: CoarseToFineLevel,
     ids: NDArray[np.int64],
-    steps: list[Step],
+    steps: list[Iteration],
     config: Config,
 ) -> tuple[Pose, NDArray[np.float64], dict[int, bool]]:
     """Descend until every image's best total has fallen and then stalled, or the iterations run out.
@@ -119,9 +119,9 @@ def _run_stage(
     leaders: list[NDArray[np.float64]] = []
     stalled = np.zeros(0, np.bool_)
     for _ in range(stage.iterations):
-        terms, gradient = objective.terms_and_gradient(pose, sharpness)
+        terms, gradient = objective.terms_and_gradient(pose, level)
         host = _on_host(terms)
-        steps.append(Step(number, stage.radius_px, stage.step, ids, pose.copy(), host))
+        steps.append(Iteration(number, stage.radius_px, stage.step, ids, pose.copy(), host))
         totals = total_of(host)
         better = totals < best_totals
         best_totals = np.where(better, totals, best_totals)
@@ -157,21 +157,21 @@ def own_rest(hand: Hand, pose: Pose) -> Array:
     return (rest[0] if rest.ndim == 3 else rest).copy()
 
 
-def refine_vertices(objective: Objective, descent: Descent, row: int, config: Config) -> Descent:
+def refine_vertices(objective: Objective, descent: SearchHistory, row: int, config: Config) -> SearchHistory:
     """Move the rest vertices along with one pose (paper, Eq. 8), as long as the objective falls."""
     stage = config.vertices
-    sharpness = objective.sharpness(stage.radius_px, stage.sigma_mm)
+    level = objective.level(stage.radius_px, stage.sigma_mm)
     solver = SOLVERS[config.descent](config.steps)
     pose = descent.pose.select(to_device([row], objective.hand.device, np.int64))
     rest = own_rest(objective.hand, pose)
-    steps: list[Step] = []
+    steps: list[Iteration] = []
     number = len(config.stages)
     for _ in range(stage.iterations):
-        terms, gradient = objective.terms_and_gradient(pose, sharpness, rest)
+        terms, gradient = objective.terms_and_gradient(pose, level, rest)
         host = _on_host(terms)
         total_of(host)
         steps.append(
-            Step(
+            Iteration(
                 number,
                 stage.radius_px,
                 stage.step,
@@ -184,7 +184,7 @@ def refine_vertices(objective: Objective, descent: Descent, row: int, config: Co
         solver.step(pose, gradient, stage.step, free_scale=True, rest=rest)
     best = int(np.argmin([step.total[0] for step in steps]))
     steps = steps[: best + 1]
-    return Descent(
+    return SearchHistory(
         steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps,
         descent.parents,
     )  # fmt: skip

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose, exponential
 from handopt.objective.energy import LENGTH_UNIT_MM, SIZE_SIGMA
 from handopt.objective.pose_prior import PosePrior
-from handopt.objective.targets import Evidence
-from handopt.ops.closest_points import closest_points, closest_quadratic
-from handopt.ops.collision import collision, collision_quadratic
-from handopt.ops.free_space import outline, outline_quadratic
+from handopt.objective.targets import FitTargets
+from handopt.ops.closest_points import closest_points, closest_points_normal_equations
+from handopt.ops.collision import collision, collision_normal_equations
+from handopt.ops.free_space import free_space_loss, free_space_normal_equations
 from handopt.ops.joint_limits import joint_limits
 from handopt.ops.normal_equations import RIGID, normal_equations, pose_axes, solve_damped
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
@@ -63,9 +63,9 @@ class LeastSquares:
     collisions, joint limits, a pose prior, and a prior of size and proportions.
     """
 
-    def __init__(self, hand: Hand, evidence: Evidence, config: Config) -> None:
+    def __init__(self, hand: Hand, targets: FitTargets, config: Config) -> None:
         """hand: all vertices that are compared, see Hand.coarse for fewer."""
-        self.hand, self.evidence, self.config = hand, evidence, config
+        self.hand, self.targets, self.config = hand, targets, config
         self._xp = namespace(hand.device)
         self._prior = PosePrior(hand.device, hand.rest.dtype)
         free = to_numpy(hand.free).ravel() > 0
@@ -73,72 +73,80 @@ class LeastSquares:
         self._curvature = to_device(self._prior.curvature[np.ix_(free, free)], hand.device, hand.rest.dtype)
         self._count = RIGID + int(free.sum())
 
-    def cost(self, pose: Pose, approach: Approach, expected: Array | None = None) -> Array:
+    def cost(self, pose: Pose, lm_settings: LMSettings, expected: Array | None = None) -> Array:
         """The cost of poses (B,) without its derivatives."""
-        return self.system(pose, approach, expected, derivatives=False).cost
+        return self.system(pose, lm_settings, expected, derivatives=False).cost
 
     def system(
-        self, pose: Pose, approach: Approach, expected: Array | None = None, *, derivatives: bool = True
+        self, pose: Pose, lm_settings: LMSettings, expected: Array | None = None, *, derivatives: bool = True
     ) -> System:
         """Evaluate poses and linearise their residuals. expected: (B, 15, 3) rad, the pose prior's means."""
-        return self._evaluate(pose, approach, expected, derivatives=derivatives)
+        return self._evaluate(pose, lm_settings, expected, derivatives=derivatives)
 
-    def _evaluate(self, pose: Pose, approach: Approach, expected: Array | None, *, derivatives: bool) -> System:
-        hand, evidence, weights, xp = self.hand, self.evidence, self.config.weights, self._xp
+    def _evaluate(self, pose: Pose, lm_settings: LMSettings, expected: Array | None, *, derivatives: bool) -> System:
+        hand, targets, weights, xp = self.hand, self.targets, self.config.weights, self._xp
         count, shapes = len(pose), pose.proportions.shape[1]
         rest, bind = hand.rest_of(pose), hand.bind_of(pose)
         transforms, keypoints = hand.transforms(pose, bind), hand.keypoints_of(pose, bind)
         posed, normals = hand.vertices(transforms, rest), hand.vertex_normals(transforms)
         joints = hand.joints(transforms, keypoints)
-        points = self._full(count, weights.points / approach.sigma_mm**2)
+        points = self._full(count, weights.points / lm_settings.sigma_mm**2)
         silhouette = self._full(count, weights.silhouette / LENGTH_UNIT_MM**2)
         contact = self._full(count, weights.collision / LENGTH_UNIT_MM**2)
 
-        observed = xp.ascontiguousarray(evidence.points[:, : approach.points])
+        observed = xp.ascontiguousarray(targets.points[:, : lm_settings.points])
         match = (observed, pose.image, posed, normals)
         view = (
-            *(posed, pose.image, evidence.coefficients, evidence.field, evidence.nearest_depth, evidence.mm_per_px),
-            *(approach.outline_mm, weights.front, self.config.front_margin_mm),
+            *(posed, pose.image, targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px),
+            *(lm_settings.free_space_mm, weights.front, self.config.front_margin_mm),
         )
-        loss, nearest = closest_points(*match, approach.sigma_mm, approach.plane)
+        loss, nearest = closest_points(*match, lm_settings.sigma_mm, lm_settings.plane)
         overlap = contact * collision(joints, hand.bones, self.config.collision_radius_mm)
         # The ops ignore points that are no numbers; a pose that has left the numbers must not pass for one.
         finite = xp.isfinite(joints).all(axis=(1, 2))
         terms = {
             "points": points * loss,
-            "silhouette": silhouette * outline(*view),
+            "silhouette": silhouette * free_space_loss(*view),
             "collision": xp.where(finite, overlap, self._full(count, np.nan)),
         }
         if not derivatives:
             nothing = xp.zeros(0, hand.rest.dtype)
             system = System(terms, nothing, nothing)
-            self._add_priors(pose, approach, expected, system, derivatives=False)
+            self._add_priors(pose, lm_settings, expected, system, derivatives=False)
             return system
-        quadratic = closest_quadratic(points, *match, nearest, approach.sigma_mm, approach.plane)
-        outline_quadratic(silhouette, *view, out=quadratic)
+        vertex_normal_equations = closest_points_normal_equations(
+            points, *match, nearest, lm_settings.sigma_mm, lm_settings.plane
+        )
+        free_space_normal_equations(silhouette, *view, out=vertex_normal_equations)
         moving = pose_axes(
             pose.angles, transforms, pose.scale, hand.parents, hand.articulated, bind, hand.joint_basis[:shapes]
         )
-        chain = (hand.ancestry, hand.columns, moving.axes, moving.pivots)
+        chain = (hand.ancestry, hand.columns, moving.axes, moving.joint_positions)
         skin = (transforms, pose.translation, rest, hand.indices, hand.weights)
         basis = hand.vertex_basis[:shapes]
-        system = System(terms, *normal_equations(quadratic, posed, *skin, *chain, basis, moving.shifts))
+        system = System(
+            terms, *normal_equations(vertex_normal_equations, posed, *skin, *chain, basis, moving.bind_jacobian)
+        )
         if (terms["collision"] > 0).any():
-            quadratic = collision_quadratic(contact, joints, hand.bones, self.config.collision_radius_mm)
+            vertex_normal_equations = collision_normal_equations(
+                contact, joints, hand.bones, self.config.collision_radius_mm
+            )
             skin = (transforms, pose.translation, keypoints, hand.keypoint_joints, hand.ones)
             basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]])
-            hessian, gradient = normal_equations(quadratic, joints, *skin, *chain, basis, moving.shifts)
+            hessian, gradient = normal_equations(
+                vertex_normal_equations, joints, *skin, *chain, basis, moving.bind_jacobian
+            )
             system.hessian += hessian
             system.gradient += gradient
-        self._add_priors(pose, approach, expected, system, derivatives=True)
+        self._add_priors(pose, lm_settings, expected, system, derivatives=True)
         return system
 
     def _add_priors(
-        self, pose: Pose, approach: Approach, expected: Array | None, system: System, *, derivatives: bool
+        self, pose: Pose, lm_settings: LMSettings, expected: Array | None, system: System, *, derivatives: bool
     ) -> None:
         """Limits, the pose prior, and the prior of size and proportions: all of them quadratic in the parameters."""
         hand, weights, xp = self.hand, self.config.weights, self._xp
-        count, angles, weight = len(pose), slice(RIGID, self._count), weights.prior * approach.prior
+        count, angles, weight = len(pose), slice(RIGID, self._count), weights.prior * lm_settings.prior
         log_scale, relative = xp.log(pose.scale) / SIZE_SIGMA, pose.proportions / PROPORTION_SIGMA
         prior, slope = self._prior(pose.angles, expected)
         system.terms["limits"] = weights.limits * joint_limits(pose.angles, hand.lower, hand.upper)
@@ -177,11 +185,11 @@ class LeastSquares:
             ),
         )
 
-    def free(self, pose: Pose, approach: Approach) -> Array:
+    def free(self, pose: Pose, lm_settings: LMSettings) -> Array:
         """Which parameters may move, (P,) of 0 and 1."""
         free = np.ones(self._count + pose.proportions.shape[1])
-        free[RIGID - 1] = approach.scale
-        free[self._count :] = approach.proportions
+        free[RIGID - 1] = lm_settings.scale
+        free[self._count :] = lm_settings.proportions
         return to_device(free, self.hand.device, self.hand.rest.dtype)
 
     def _full(self, count: int, value: float) -> Array:
@@ -194,10 +202,10 @@ def _at_most(vectors: Array, length: float) -> Array:
     return vectors * xp.minimum(1, length / xp.maximum(xp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
 
 
-def levenberg(
+def levenberg_marquardt(
     problem: LeastSquares,
     pose: Pose,
-    approach: Approach,
+    lm_settings: LMSettings,
     record: Callable[[Pose, dict[str, Array]], None] | None = None,
     expected: Array | None = None,
     *,
@@ -212,13 +220,13 @@ def levenberg(
     """
     xp = namespace_of(pose.scale)
     damping = xp.full(len(pose), FIRST_DAMPING, pose.scale.dtype)
-    free = problem.free(pose, approach)
-    system = problem.system(pose, approach, expected)
+    free = problem.free(pose, lm_settings)
+    system = problem.system(pose, lm_settings, expected)
     if record is not None:
         record(pose, dict(system.terms))
-    for left in reversed(range(approach.iterations)):
+    for left in reversed(range(lm_settings.iterations)):
         trial = problem.moved(pose, solve_damped(system.hessian, system.gradient, damping, free))
-        found = problem.system(trial, approach, expected, derivatives=linearised or left > 0)
+        found = problem.system(trial, lm_settings, expected, derivatives=linearised or left > 0)
         better = found.cost < system.cost
         for name in ("angles", "rotation", "translation", "scale", "proportions"):
             old, new = getattr(pose, name), getattr(trial, name)

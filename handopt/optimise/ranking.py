@@ -1,7 +1,7 @@
 """Which hypotheses are best: by cost, by what they leave unexplained, and by the plausibility of what they fit."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from handopt.assess.quality import measure
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import MIRROR, Hand
-from handopt.objective.targets import Evidence
-from handopt.objective.unexplained import explain
+from handopt.objective.targets import FitTargets
+from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.observe import Observation
 
 if TYPE_CHECKING:
-    from handopt.optimise.gradient_descent import Descent
+    from handopt.optimise.gradient_descent import SearchHistory
 
 Faces = NDArray[np.int32]
 
@@ -32,7 +32,7 @@ def best_rows(totals: NDArray[np.float64], images: NDArray[np.int32], keep: int)
 
 
 def most_plausible(
-    descent: "Descent", hand: Hand, observations: list[Observation], mirrored: tuple[bool, ...], faces: Faces
+    descent: "SearchHistory", hand: Hand, observations: list[Observation], mirrored: tuple[bool, ...], faces: Faces
 ) -> int:
     """The row to report: the best of each view is judged by its total, its overlap, and its view's own plausibility."""
     images = to_numpy(descent.pose.image)
@@ -59,13 +59,13 @@ class Ranking:
     and a share for the lack of plausibility of its observation.
     """
 
-    descent: "Descent"
+    descent: "SearchHistory"
     rows: NDArray[np.int64]
     unexplained: NDArray[np.float64]
     judged: NDArray[np.float64]
 
 
-def ranked(descent: "Descent", hand: Hand, evidence: Evidence, scores: list[float]) -> Ranking:
+def ranked(descent: "SearchHistory", hand: Hand, targets: FitTargets, scores: list[float]) -> Ranking:
     """Order survivors by how much of their observation they leave unexplained, and its lack of plausibility.
 
     scores: plausibility of each image's observation. See handopt.objective.unexplained.
@@ -76,7 +76,7 @@ def ranked(descent: "Descent", hand: Hand, evidence: Evidence, scores: list[floa
     for image in np.unique(images):
         rows = np.flatnonzero(images == image)
         there = vertices[to_device(rows, hand.device, np.int64)]
-        unexplained[rows] = explain(there, hand.faces, *evidence.grids[image])
+        unexplained[rows] = unexplained_fraction(there, hand.faces, *targets.grids[image])
     judged = unexplained + RANK_DOUBT_WEIGHT * (max(scores) - np.array(scores)[images])
     order = np.argsort(judged, kind="stable")
     return Ranking(descent, order, unexplained[order], judged[order])

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import MIRROR, Hand, Pose
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
-from handopt.optimise.gradient_descent import Descent
+from handopt.optimise.gradient_descent import SearchHistory
 from handopt.result import Trace
 
 Floats = NDArray[np.floating[Any]]
@@ -21,7 +21,7 @@ SCHEDULE = ("stage", "radius_px", "step")
 
 
 @dataclass(frozen=True)
-class Winner:
+class BestHypothesis:
     """The best hypothesis and its way there, on the host and mirrored back where the hand is a left one."""
 
     view: int
@@ -35,11 +35,11 @@ class Winner:
     converged: bool
 
     @classmethod
-    def of(cls, descent: Descent, row: int, evidence: Evidence, hand: Hand) -> "Winner":
+    def of(cls, descent: SearchHistory, row: int, targets: FitTargets, hand: Hand) -> "BestHypothesis":
         """Follow one hypothesis through all steps and render each of them."""
         path = descent.path(row)
         view = int(to_numpy(descent.pose.image)[row])
-        flip = np.diag(MIRROR) if evidence.mirrored[view] else np.eye(3)
+        flip = np.diag(MIRROR) if targets.mirrored[view] else np.eye(3)
         poses = [
             Pose(*(to_numpy(getattr(step.pose, f.name)[row : row + 1]) for f in dataclasses.fields(Pose)))
             for step, row in path
@@ -55,9 +55,9 @@ class Winner:
         history["stage"] = np.array([step.stage for step, _ in path])
         history["radius_px"] = np.array([step.radius_px for step, _ in path])
         history["step"] = np.array([step.factor for step, _ in path])
-        vertices, joints, renders = _replay(hand, evidence, joined, rests, history["radius_px"])
-        mirrored = evidence.mirrored[view]
-        targets = to_numpy(evidence.target(float(history["radius_px"][-1])))[view]
+        vertices, joints, renders = _replay(hand, targets, joined, rests, history["radius_px"])
+        mirrored = targets.mirrored[view]
+        observed = to_numpy(targets.target(float(history["radius_px"][-1])))[view]
         rest_trace = None
         if rests[-1] is not None:
             shapes = to_numpy(hand.rest_of(_on(hand, joined)))
@@ -77,7 +77,7 @@ class Winner:
             vertices_mm=vertices.astype(np.float64) @ flip,
             proportions=joined.proportions[-1].astype(np.float64),
             renders=renders[:, :, ::-1] if mirrored else renders,
-            target=targets[:, ::-1] if mirrored else targets,
+            target=observed[:, ::-1] if mirrored else observed,
             converged=descent.converged[view],
         )
 
@@ -102,7 +102,7 @@ class Winner:
 
 
 def _replay(
-    hand: Hand, evidence: Evidence, pose: Pose, rests: list[Any], radii: NDArray[Any]
+    hand: Hand, targets: FitTargets, pose: Pose, rests: list[Any], radii: NDArray[Any]
 ) -> tuple[Floats, Floats, Floats]:
     """The last pose's vertices and joints, and a render of every pose at its radius."""
     device = hand.device
@@ -112,12 +112,12 @@ def _replay(
     for row, rest in enumerate(rests):
         if rest is not None:
             vertices[row] = hand.vertices(transforms[row : row + 1], to_device(rest, device))[0]
-    projected = project(vertices, evidence.coefficients[on_device.image])
-    renders = np.empty((len(radii), evidence.size, evidence.size), np.float32)
+    projected = project(vertices, targets.coefficients[on_device.image])
+    renders = np.empty((len(radii), targets.size, targets.size), np.float32)
     for radius in np.unique(radii):
         rows = np.flatnonzero(radii == radius)
         picked = projected[to_device(rows, device, np.int64)]
-        renders[rows] = to_numpy(render_depth(picked, float(radius), evidence.size)[0])
+        renders[rows] = to_numpy(render_depth(picked, float(radius), targets.size)[0])
     return to_numpy(vertices[-1]), to_numpy(hand.joints(transforms, hand.keypoints_of(on_device))[-1]), renders
 
 

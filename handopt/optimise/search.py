@@ -13,24 +13,24 @@ from handopt.config import Config
 from handopt.errors import ShapeError
 from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.objective.energy import Objective
-from handopt.objective.targets import Evidence
-from handopt.objective.unexplained import explain
+from handopt.objective.targets import FitTargets
+from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
-from handopt.optimise.batching import Clock, Search
+from handopt.optimise.batching import Search, StageTimer
 from handopt.optimise.gradient_descent import descend, prune, refine_vertices
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
-from handopt.optimise.replay import Winner
+from handopt.optimise.replay import BestHypothesis
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
-from handopt.optimise.starts import around, believed_angles, fixed_starts, proposed_starts
+from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
 from handopt.optimise.tournament import Tournament
 from handopt.result import Alternative
 from handopt.rig import Rig
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int, float], None]
-View = tuple[Observation, Crop, bool]
+CroppedObservation = tuple[Observation, Crop, bool]
 
 RETRY = 3  # times as many hypotheses in a second search
 
@@ -62,10 +62,10 @@ class Start:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """The winner of a search, what it leaves unexplained, the other survivors, and the (21,) joints' spread."""
 
-    winner: Winner
+    winner: BestHypothesis
     unexplained: float
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
@@ -78,68 +78,70 @@ class ImageSearch:
         self,
         hand: Hand,
         rig: Rig,
-        views: list[View],
-        evidence: Evidence,
+        views: list[CroppedObservation],
+        targets: FitTargets,
         config: Config,
         *,
         start: Start | None,
         shape: str,
-        clock: Clock,
+        timer: StageTimer,
         progress: Progress | None = None,
     ) -> None:
         """hand: of rig. evidence: of the views. The other arguments are those of handopt.fit."""
-        self.hand, self.rig, self.views, self.evidence, self.config = hand, rig, views, evidence, config
-        self._start, self._shape, self._clock, self._progress = start, shape, clock, progress
+        self.hand, self.rig, self.views, self.targets, self.config = hand, rig, views, targets, config
+        self._start, self._shape, self._clock, self._progress = start, shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
-        self._objective = Objective(hand, evidence, config, laplacian)
+        self._objective = Objective(hand, targets, config, laplacian)
         self._scores = [observation.score for observation, _, _ in views]
 
-    def run(self) -> Search[Found]:
+    def run(self) -> Search[SearchResult]:
         """Search, judge what was found, and move the vertices where these are free."""
         if self.config.solver == "gradient":
             found = [self._descended()]
         else:
             found = yield from self._tournaments()
         found.sort(key=lambda each: each.judged[0])
-        best, hand, evidence = found[0], self.hand, self.evidence
+        best, hand, targets = found[0], self.hand, self.targets
         row = self._row(best)
         unexplained = float(best.unexplained[best.rows == row][0])
         others = tuple(
-            other for each in found for other in _alternatives(each, hand, evidence, row if each is best else None)
+            other for each in found for other in _alternatives(each, hand, targets, row if each is best else None)
         )
         winning = best.descent.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
-            spread = spread_of(LeastSquares(hand, evidence, self.config), winning, self.config.rounds[-1].approach)
-        self._clock.lap("choose")
+            spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
+        self._clock.record("choose")
         if self._shape != "vertices":
-            return Found(Winner.of(best.descent, row, evidence, hand), unexplained, others, spread)
-        winner = Winner.of(refine_vertices(self._objective, best.descent, row, self.config), 0, evidence, hand)
-        flip = MIRROR if evidence.mirrored[winner.view] else np.ones(3)
-        unexplained = explain((winner.vertices_mm * flip)[None], self.rig.faces, *evidence.grids[winner.view])[0]
-        self._clock.lap("vertices")
-        return Found(winner, float(unexplained), others, spread)
+            return SearchResult(BestHypothesis.of(best.descent, row, targets, hand), unexplained, others, spread)
+        winner = BestHypothesis.of(refine_vertices(self._objective, best.descent, row, self.config), 0, targets, hand)
+        flip = MIRROR if targets.mirrored[winner.view] else np.ones(3)
+        unexplained = unexplained_fraction(
+            (winner.vertices_mm * flip)[None], self.rig.faces, *targets.grids[winner.view]
+        )[0]
+        self._clock.record("vertices")
+        return SearchResult(winner, float(unexplained), others, spread)
 
     def _row(self, ranking: Ranking) -> int:
         """The row of the pose to report."""
         if self.config.solver == "auto":
             return int(ranking.rows[0])
         observations = [observation for observation, _, _ in self.views]
-        return most_plausible(ranking.descent, self.hand, observations, self.evidence.mirrored, self.rig.faces)
+        return most_plausible(ranking.descent, self.hand, observations, self.targets.mirrored, self.rig.faces)
 
     def _descended(self) -> Ranking:
         """What gradient descent finds."""
         pose = _starting_poses(self._objective, self.config, self._start)
-        self._clock.lap("starts")
+        self._clock.record("starts")
         descent = descend(self._objective, pose, self.config, self._progress)
-        found = ranked(descent, self.hand, self.evidence, self._scores)
-        self._clock.lap("descend")
+        found = ranked(descent, self.hand, self.targets, self._scores)
+        self._clock.record("descend")
         return found
 
     def _tournaments(self) -> Search[list[Ranking]]:
         """What a tournament finds, and a larger one where it leaves too much unexplained."""
         config, start = self.config, self._start
         if start is not None:
-            config = dataclasses.replace(config, rounds=(config.capture, *config.rounds))
+            config = dataclasses.replace(config, rounds=(config.coarse_round, *config.rounds))
         found: list[Ranking] = []
         for factor in (1, RETRY) if start is None and config.proposals else (1,):
             if found and found[0].unexplained.min() <= config.retry:
@@ -149,24 +151,24 @@ class ImageSearch:
                 larger = dataclasses.replace(larger, proposals=factor * config.proposals)
             with one_cpu_thread():
                 pose, expected = self._starts(larger)
-            self._clock.lap("starts")
-            tournament = Tournament(self.hand, self.evidence, larger, self._progress, number=len(found))
+            self._clock.record("starts")
+            tournament = Tournament(self.hand, self.targets, larger, self._progress, number=len(found))
             descent = yield from tournament.search(pose, expected)
-            found.append(ranked(descent, self.hand, self.evidence, self._scores))
-            self._clock.lap("tournament")
+            found.append(ranked(descent, self.hand, self.targets, self._scores))
+            self._clock.record("tournament")
         return found
 
     def _starts(self, config: Config) -> tuple[Pose, Array]:
         """Where the tournament begins, within the limits, and the angles (B, 15, 3) that the pose prior expects."""
         hand = self.hand
         if self._start is not None:
-            pose = around(_given_start(hand, self.evidence, self._start), hand)
+            pose = around(_given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
             pose = proposed_starts(hand, self.rig, self.views, config.proposals)
-            expected = to_device(believed_angles(pose), hand.device, hand.rest.dtype)
+            expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
-            pose = fixed_starts(hand, self.evidence)
+            pose = fixed_starts(hand, self.targets)
             expected = self._objective.prior.relaxed(len(pose))
         if self._start is None and self._shape == "none":
             pose.scale[:] = 1
@@ -174,7 +176,7 @@ class ImageSearch:
         return pose, expected
 
 
-def _alternatives(ranking: Ranking, hand: Hand, evidence: Evidence, row: int | None) -> tuple[Alternative, ...]:
+def _alternatives(ranking: Ranking, hand: Hand, targets: FitTargets, row: int | None) -> tuple[Alternative, ...]:
     """All survivors of a search but the given one, best first."""
     pose = ranking.descent.pose
     joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
@@ -182,7 +184,7 @@ def _alternatives(ranking: Ranking, hand: Hand, evidence: Evidence, row: int | N
     found = []
     for other, unexplained in zip(ranking.rows, ranking.unexplained, strict=True):
         if other != row:
-            mirrored = evidence.mirrored[images[other]]
+            mirrored = targets.mirrored[images[other]]
             side, flip = ("left", MIRROR) if mirrored else ("right", np.ones(3))
             found.append(Alternative(side, float(unexplained), joints[other] * flip))
     return tuple(found)
@@ -190,17 +192,17 @@ def _alternatives(ranking: Ranking, hand: Hand, evidence: Evidence, row: int | N
 
 def _starting_poses(objective: Objective, config: Config, start: Start | None) -> Pose:
     """The best of the fixed starts, or the given one for every view."""
-    hand, evidence = objective.hand, objective.evidence
+    hand, targets = objective.hand, objective.targets
     if start is not None:
-        return _given_start(hand, evidence, start)
+        return _given_start(hand, targets, start)
     first = config.stages[0]
-    sharpness = objective.sharpness(first.radius_px, first.sigma_mm)
-    return prune(objective, fixed_starts(hand, evidence), config.starts, sharpness)[0]
+    level = objective.level(first.radius_px, first.sigma_mm)
+    return prune(objective, fixed_starts(hand, targets), config.starts, level)[0]
 
 
-def _given_start(hand: Hand, evidence: Evidence, start: Start) -> Pose:
+def _given_start(hand: Hand, targets: FitTargets, start: Start) -> Pose:
     """The given pose for every view."""
-    flips = [np.diag(MIRROR) if mirrored else np.eye(3) for mirrored in evidence.mirrored]
+    flips = [np.diag(MIRROR) if mirrored else np.eye(3) for mirrored in targets.mirrored]
     rotation, translation = np.asarray(start.rotation), np.asarray(start.translation_mm)
     dtype = hand.rest.dtype
     return Pose(

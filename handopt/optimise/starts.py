@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
 from handopt.hand_model import Hand, Pose, exponential
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.observation.observe import Observation
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
@@ -39,11 +39,11 @@ def gesture_angles(name: str) -> Floats:
     return angles
 
 
-def fixed_starts(hand: Hand, evidence: Evidence) -> Pose:
+def fixed_starts(hand: Hand, targets: FitTargets) -> Pose:
     """All starts for all observed hands, placed so that the side which faces the camera lies on the observed points."""
     rotations = _rotations(to_numpy(hand.bind)[0, :, :3].astype(np.float64))
     gestures = np.stack([gesture_angles(name) for name in GESTURES])
-    images, each = len(evidence.points), len(rotations) * len(gestures)
+    images, each = len(targets.points), len(rotations) * len(gestures)
     dtype = hand.rest.dtype
     pose = Pose(
         angles=to_device(np.tile(gestures, (len(rotations) * images, 1, 1)), hand.device, dtype),
@@ -53,7 +53,7 @@ def fixed_starts(hand: Hand, evidence: Evidence) -> Pose:
         image=to_device(np.repeat(np.arange(images), each), hand.device, np.int32),
         proportions=to_device(np.zeros((images * each, 0)), hand.device, dtype),
     )
-    pose.translation += evidence.points.mean(axis=1)[pose.image] - _facing_centre(hand, pose)
+    pose.translation += targets.points.mean(axis=1)[pose.image] - _facing_centre(hand, pose)
     return pose
 
 
@@ -102,7 +102,7 @@ def around(pose: Pose, hand: Hand) -> Pose:
     return copies
 
 
-def believed_angles(pose: Pose) -> Floats:
+def proposal_mean_angles(pose: Pose) -> Floats:
     """What the proposals of an image together say of each one's angles, (B, 15, 3) rad: a mean over those turned alike.
 
     It is what a finger that cannot be seen most likely does.

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.config import Config, Round
+from handopt.config import Config, TournamentRound
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
-from handopt.objective.targets import Evidence
-from handopt.objective.unexplained import explain
-from handopt.optimise.batching import Ask, Reals, Search
+from handopt.objective.targets import FitTargets
+from handopt.objective.unexplained import unexplained_fraction
+from handopt.optimise.batching import Reals, Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.optimise.gradient_descent import Descent, Step
+from handopt.optimise.gradient_descent import Iteration, SearchHistory
 from handopt.optimise.ranking import best_rows
 
 Floats = NDArray[np.float64]
@@ -28,7 +28,7 @@ SETTLED = 0.01  # relative decrease of the cost
 
 
 @dataclass
-class Field:
+class Population:
     """The hypotheses that are still in: their poses, numbers, what the pose prior expects of them, and their costs.
 
     judged: whether these are the shares of the observation that they leave unexplained.
@@ -38,12 +38,14 @@ class Field:
     ids: Rows
     expected: Array
     costs: Floats
-    judged: bool = False
+    rank_by_unexplained: bool = False
 
-    def select(self, rows: Rows, hand: Hand) -> "Field":
+    def select(self, rows: Rows, hand: Hand) -> "Population":
         """The hypotheses in the given rows."""
         there = to_device(rows, hand.device, np.int64)
-        return Field(self.pose.select(there), self.ids[rows], self.expected[there], self.costs[rows], self.judged)
+        return Population(
+            self.pose.select(there), self.ids[rows], self.expected[there], self.costs[rows], self.rank_by_unexplained
+        )
 
     @property
     def images(self) -> NDArray[np.int32]:
@@ -55,44 +57,46 @@ class Tournament:
     """Runs the rounds of config.rounds and keeps a record of every iteration of every hypothesis."""
 
     def __init__(
-        self, hand: Hand, evidence: Evidence, config: Config, progress: Progress | None = None, number: int = 0
+        self, hand: Hand, targets: FitTargets, config: Config, progress: Progress | None = None, number: int = 0
     ) -> None:
         """hand: with all its vertices; rounds ask for fewer. number: of the search, where one follows another."""
-        self.config, self.hand, self.evidence = config, hand, evidence
+        self.config, self.hand, self.targets = config, hand, targets
         self._progress, self._number = progress, number
-        self._steps: list[Step] = []
+        self._steps: list[Iteration] = []
         self._parents: dict[int, int] = {}
         self._next = 0
         self._shaped = False
 
-    def search(self, starts: Pose, expected: Array) -> Search[Descent]:
+    def search(self, starts: Pose, expected: Array) -> Search[SearchHistory]:
         """From starts to survivors, best first and at least one of each image.
 
         expected: (B, 15, 3) rad, the angles that the pose prior expects of each start.
         """
-        field = Field(starts, self._born(len(starts)), expected, np.zeros(len(starts)))
+        population = Population(starts, self._new_ids(len(starts)), expected, np.zeros(len(starts)))
         self._starts = starts.copy()  # whose fingers are tried later
-        self._shaped = any(stage.approach.proportions for stage in self.config.rounds)
+        self._shaped = any(stage.lm_settings.proportions for stage in self.config.rounds)
         for number, stage in enumerate(self.config.rounds):
-            if stage.above and number and self._shares(field).min() < stage.above:
+            if stage.skip_below and number and self._shares(population).min() < stage.skip_below:
                 continue
-            if stage.approach.proportions:
-                field.pose = self._with_proportions(field.pose)
-            if 0 < stage.enter < len(field.pose):
-                _, costs = yield Ask((self._number, number, 0), field.pose, stage.approach, field.expected)
-                field = field.select(best_rows(_finite(costs), field.images, stage.enter), self.hand)
-            if stage.redraws:
-                field = self._bred(field, stage)
-            yield from self._descend(number, stage, field)
-            field.judged = stage.judged
-            if stage.judged:
-                field.costs = self._unexplained(field.pose)
-            field = field.select(self._distinct(field, stage.keep), self.hand)
+            if stage.lm_settings.proportions:
+                population.pose = self._with_proportions(population.pose)
+            if 0 < stage.top_k_in < len(population.pose):
+                _, costs = yield Request(
+                    (self._number, number, 0), population.pose, stage.lm_settings, population.expected
+                )
+                population = population.select(best_rows(_finite(costs), population.images, stage.top_k_in), self.hand)
+            if stage.mutations:
+                population = self._mutated(population, stage)
+            yield from self._descend(number, stage, population)
+            population.rank_by_unexplained = stage.rank_by_unexplained
+            if stage.rank_by_unexplained:
+                population.costs = self._unexplained(population.pose)
+            population = population.select(self._distinct(population, stage.top_k_out), self.hand)
             if self._progress is not None:
-                planned = sum(each.approach.iterations + 1 for each in self.config.rounds)
-                self._progress(len(self._steps), planned, float(field.costs[0]))
-        settled = {int(image): self._settled(image) for image in np.unique(field.images)}
-        return Descent(field.pose, field.ids, field.costs, settled, self._steps, self._parents)
+                planned = sum(each.lm_settings.iterations + 1 for each in self.config.rounds)
+                self._progress(len(self._steps), planned, float(population.costs[0]))
+        settled = {int(image): self._settled(image) for image in np.unique(population.images)}
+        return SearchHistory(population.pose, population.ids, population.costs, settled, self._steps, self._parents)
 
     def _settled(self, image: int) -> bool:
         """Whether the last round's later half lowered the best cost of an image by next to nothing."""
@@ -100,47 +104,51 @@ class Tournament:
         costs = [_finite(step.total)[to_numpy(step.pose.image) == image].min(initial=np.inf) for step in last]
         return bool(costs[len(costs) // 2] - costs[-1] <= SETTLED * costs[-1])
 
-    def _descend(self, number: int, stage: Round, field: Field) -> Search[None]:
+    def _descend(self, number: int, stage: TournamentRound, population: Population) -> Search[None]:
         """Let all hypotheses descend."""
 
         def record(at: Pose, terms: dict[str, Reals]) -> None:
             doubles = {name: term.astype(np.float64) for name, term in terms.items()}
             recorded = self._with_proportions(at) if self._shaped else at
-            self._steps.append(Step(number, self.config.render_px, 1.0, field.ids, recorded, doubles))
+            self._steps.append(Iteration(number, self.config.render_px, 1.0, population.ids, recorded, doubles))
 
-        turn = (self._number, number, 1)
-        field.pose, costs = yield Ask(turn, field.pose, stage.approach, field.expected, record)
-        field.costs = _finite(costs)
-        if not np.isfinite(field.costs).any():
+        priority = (self._number, number, 1)
+        population.pose, costs = yield Request(
+            priority, population.pose, stage.lm_settings, population.expected, record
+        )
+        population.costs = _finite(costs)
+        if not np.isfinite(population.costs).any():
             raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
 
-    def _bred(self, field: Field, stage: Round) -> Field:
+    def _mutated(self, population: Population, stage: TournamentRound) -> Population:
         """The hypotheses, then those copies of each image's best, with one finger redrawn, that explain most."""
-        drawn, parents = self._redrawn(field)
-        best = best_rows(self._unexplained(drawn.pose), drawn.images, stage.redraws)
+        drawn, parents = self._redrawn(population)
+        best = best_rows(self._unexplained(drawn.pose), drawn.images, stage.mutations)
         drawn = drawn.select(best, self.hand)
-        drawn.ids = self._born(len(best))
+        drawn.ids = self._new_ids(len(best))
         self._parents |= {
-            int(child): int(field.ids[parent]) for child, parent in zip(drawn.ids, parents[best], strict=True)
+            int(child): int(population.ids[parent]) for child, parent in zip(drawn.ids, parents[best], strict=True)
         }
         xp = namespace(self.hand.device)
-        return Field(
-            field.pose.joined(drawn.pose),
-            np.concatenate([field.ids, drawn.ids]),
-            xp.concatenate([field.expected, drawn.expected]),
-            np.concatenate([field.costs, drawn.costs]),
+        return Population(
+            population.pose.joined(drawn.pose),
+            np.concatenate([population.ids, drawn.ids]),
+            xp.concatenate([population.expected, drawn.expected]),
+            np.concatenate([population.costs, drawn.costs]),
         )
 
-    def _redrawn(self, field: Field) -> tuple[Field, Rows]:
+    def _redrawn(self, population: Population) -> tuple[Population, Rows]:
         """Copies of the best hypothesis of each image, and the row that each is a copy of.
 
         In each, one finger is from a grid (mutation) or from a start that is turned alike (crossover).
         """
-        angles, rotations, images = (to_numpy(each) for each in (field.pose.angles, field.pose.rotation, field.images))
+        angles, rotations, images = (
+            to_numpy(each) for each in (population.pose.angles, population.pose.rotation, population.images)
+        )
         starts = [to_numpy(each) for each in (self._starts.angles, self._starts.rotation, self._starts.image)]
         lower, upper = to_numpy(self.hand.lower), to_numpy(self.hand.upper)
         copies, rows = [], []
-        for parent in best_rows(field.costs, images, 1):
+        for parent in best_rows(population.costs, images, 1):
             fingers, turned = (each[starts[2] == images[parent]] for each in starts[:2])
             alike = np.einsum("aij,ij->a", turned, rotations[parent])
             fingers = fingers[np.argsort(-alike, kind="stable")[:ALIKE]]
@@ -152,13 +160,13 @@ class Tournament:
                 copies.append(copy)
                 rows.append(np.full(len(drawn), parent))
         row = np.concatenate(rows)
-        found = field.select(row, self.hand)
+        found = population.select(row, self.hand)
         found.pose.angles = to_device(np.concatenate(copies), self.hand.device, angles.dtype)
         return found, row
 
-    def _shares(self, field: Field) -> Floats:
+    def _shares(self, population: Population) -> Floats:
         """The share of its observation that each hypothesis leaves unexplained."""
-        return field.costs if field.judged else self._unexplained(field.pose)
+        return population.costs if population.rank_by_unexplained else self._unexplained(population.pose)
 
     def _unexplained(self, pose: Pose) -> Floats:
         """The share of its observation that each pose leaves unexplained, looked at coarsely."""
@@ -168,16 +176,16 @@ class Tournament:
         for image in np.unique(images):
             rows = np.flatnonzero(images == image)
             there = vertices[to_device(rows, hand.device, np.int64)]
-            crop, grid = self.evidence.grids[image]
-            shares[rows] = explain(there, hand.faces, crop, grid, JUDGE_STEP)
+            crop, grid = self.targets.grids[image]
+            shares[rows] = unexplained_fraction(there, hand.faces, crop, grid, JUDGE_STEP)
         return np.where(np.isfinite(to_numpy(vertices).sum(axis=(1, 2))), shares, np.inf)
 
-    def _distinct(self, field: Field, keep: int) -> Rows:
+    def _distinct(self, population: Population, top_k_out: int) -> Rows:
         """The best rows; of hypotheses that have become the same, only the better one."""
-        order = np.argsort(field.costs, kind="stable")
-        keypoints = self.hand.keypoints_of(field.pose)
-        joints = to_numpy(self.hand.joints(self.hand.transforms(field.pose), keypoints))[order]
-        images = field.images[order]
+        order = np.argsort(population.costs, kind="stable")
+        keypoints = self.hand.keypoints_of(population.pose)
+        joints = to_numpy(self.hand.joints(self.hand.transforms(population.pose), keypoints))[order]
+        images = population.images[order]
         rows: list[int] = []
         for row in range(len(order)):
             same = [other for other in rows if images[other] == images[row]]
@@ -185,7 +193,7 @@ class Tournament:
                 continue
             rows.append(row)
         kept = order[rows]
-        return kept[best_rows(field.costs[kept], field.images[kept], keep)]
+        return kept[best_rows(population.costs[kept], population.images[kept], top_k_out)]
 
     def _with_proportions(self, pose: Pose) -> Pose:
         """The same poses with room for proportions."""
@@ -194,7 +202,7 @@ class Tournament:
         zeros = namespace(self.hand.device).zeros((len(pose), len(self.hand.joint_basis)), pose.scale.dtype)
         return replace(pose, proportions=zeros)
 
-    def _born(self, count: int) -> Rows:
+    def _new_ids(self, count: int) -> Rows:
         first, self._next = self._next, self._next + count
         return np.arange(first, self._next)
 

@@ -29,7 +29,7 @@ MIDDLE: Final = 0.5 * (SIZE - 1)
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class InputView:
     """A camera turned to a hand.
 
     offset_mm: (64, 64) float32, depth less the centre's depth, NaN where the hand is not. turn: (3, 3) rotation from
@@ -41,7 +41,7 @@ class View:
     distance_mm: float
 
 
-def view_of(observation: "Observation") -> View:
+def input_view(observation: "Observation") -> InputView:
     """Look straight at an observed hand. Raises ObservationError."""
     camera, depth, mask = observation.camera, observation.depth_mm, observation.mask
     points = np.asarray(observation.points_mm, np.float64)
@@ -65,7 +65,7 @@ def view_of(observation: "Observation") -> View:
     seen &= np.abs(offset) < HALF_MM
     if not seen.any():
         raise ObservationError("nothing of the hand lies within 120 mm of the middle of its points")
-    return View(np.where(seen, offset, np.nan).astype(np.float32), turn, distance)
+    return InputView(np.where(seen, offset, np.nan).astype(np.float32), turn, distance)
 
 
 def centre_of(points: Floats) -> Floats:

@@ -18,7 +18,7 @@ from handopt.proposals.bank import (
     Bank,
     default_bank,
 )
-from handopt.proposals.features import View, encode, view_of
+from handopt.proposals.features import InputView, encode, input_view
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def propose(observation: "Observation", count: int = 64, bank: Bank | None = Non
     chosen = default_bank() if bank is None else bank
     if not 1 <= count <= len(chosen):
         raise ShapeError(f"count must be between 1 and {len(chosen)}, not {count!r}")
-    views = quarter_turns(view_of(observation))
+    views = quarter_turns(input_view(observation))
     features = chosen.network.features(encode(np.stack([view.offset_mm for view in views])))
     own = guesses(views, chosen.network.hypotheses(features))
     own = own.select(np.arange(min(len(own), int(GUESSES * count))))
@@ -90,16 +90,16 @@ def propose(observation: "Observation", count: int = 64, bank: Bank | None = Non
     return own
 
 
-def quarter_turns(view: View) -> list[View]:
+def quarter_turns(view: InputView) -> list[InputView]:
     """The four views of cameras that are turned about the optical axis."""
     views = [view]
     for _ in range(TURNS - 1):
         last = views[-1]
-        views.append(View(last.offset_mm.T[:, ::-1], _QUARTER @ last.turn, last.distance_mm))
+        views.append(InputView(last.offset_mm.T[:, ::-1], _QUARTER @ last.turn, last.distance_mm))
     return views
 
 
-def guesses(views: list[View], heads: NDArray[np.float32]) -> Proposals:
+def guesses(views: list[InputView], heads: NDArray[np.float32]) -> Proposals:
     """The poses that the heads (T, K, n) of views mean, the most probable first."""
     decoded = [decode(rows, view) for rows, view in zip(heads, views, strict=True)]
     joined = decoded[0]
@@ -111,7 +111,7 @@ def guesses(views: list[View], heads: NDArray[np.float32]) -> Proposals:
     return joined.select(np.argsort(-probability, kind="stable"))
 
 
-def decode(heads: NDArray[np.float32], view: View) -> Proposals:
+def decode(heads: NDArray[np.float32], view: InputView) -> Proposals:
     """The poses in the camera's frame that the heads (K, n) of a view mean, in the heads' order."""
     from handopt.rig import default_rig
 
@@ -129,7 +129,7 @@ def decode(heads: NDArray[np.float32], view: View) -> Proposals:
     )
 
 
-def poses_in(view: View, bank: Bank, rows: NDArray[Any]) -> Proposals:
+def poses_in(view: InputView, bank: Bank, rows: NDArray[Any]) -> Proposals:
     """The bank's poses in the given rows, put before the camera that a view was made from."""
     from handopt.rig import default_rig
 

@@ -3,6 +3,6 @@
 from handopt.shape.calibrate import fit_shape
 from handopt.shape.measurements import Measurement
 from handopt.shape.result import ShapeResult
-from handopt.shape.single_fits import Frame, LeftOut
+from handopt.shape.single_fits import RejectedImage, ShapeInput
 
-__all__ = ["Frame", "LeftOut", "Measurement", "ShapeResult", "fit_shape"]
+__all__ = ["Measurement", "RejectedImage", "ShapeInput", "ShapeResult", "fit_shape"]

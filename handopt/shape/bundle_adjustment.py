@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, to_device, to_numpy
-from handopt.config import Approach
+from handopt.config import LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import LENGTH_UNIT_MM
 from handopt.ops.collision import collision_backward
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import LeastSquares, System
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.state import Shape, shared
+from handopt.shape.state import HandShape, shared
 
 Floats = NDArray[np.float64]
 Record = Callable[[Pose, dict[str, Floats], Floats], None]
@@ -34,7 +34,7 @@ _LENGTH_STEP = 1e-3
 
 
 @dataclass(frozen=True)
-class Freedom:
+class FreeParameters:
     """Which of the shared parameters may move."""
 
     scale: bool = True
@@ -42,21 +42,26 @@ class Freedom:
 
 
 def fit_together(
-    problem: LeastSquares, pose: Pose, shape: Shape, approach: Approach, freedom: Freedom, record: Record | None = None
-) -> tuple[Pose, Shape, float]:
+    problem: LeastSquares,
+    pose: Pose,
+    shape: HandShape,
+    lm_settings: LMSettings,
+    freedom: FreeParameters,
+    record: Record | None = None,
+) -> tuple[Pose, HandShape, float]:
     """Move B poses and the scale and proportions that they share, and return them with the total cost.
 
     A step is taken where it lowers the sum of all costs. Offsets stay as they are in the problem's hand.
     """
     pose = shared(pose, shape)
-    system = problem.system(pose, approach)
+    system = problem.system(pose, lm_settings)
     free_lengths(problem, pose, system)
     damping, total = FIRST_DAMPING, total_of(system)
-    tell(record, pose, system, shape)
-    for _ in range(approach.iterations):
+    notify(record, pose, system, shape)
+    for _ in range(lm_settings.iterations):
         step = _arrow_step(system, damping, freedom)
         trial = problem.moved(pose, to_device(step, problem.hand.device, pose.scale.dtype))
-        found = problem.system(trial, approach)
+        found = problem.system(trial, lm_settings)
         cost = total_of(found)
         if cost < total:
             pose, system, total = trial, found, cost
@@ -64,7 +69,7 @@ def fit_together(
             damping = max(damping * ACCEPTED, LOWEST_DAMPING)
         else:
             damping = min(damping * REFUSED, HIGHEST_DAMPING)
-        tell(record, pose, system, shape)
+        notify(record, pose, system, shape)
     scale, proportions = to_numpy(pose.scale), to_numpy(pose.proportions)
     return pose, replace(shape, scale=float(scale[0]), proportions=proportions[0].astype(np.float64)), total
 
@@ -87,13 +92,13 @@ def total_of(system: System) -> float:
     return cost if np.isfinite(cost) else float("inf")
 
 
-def tell(record: Record | None, pose: Pose, system: System, shape: Shape) -> None:
+def notify(record: Record | None, pose: Pose, system: System, shape: HandShape) -> None:
     """Report an iteration."""
     if record is not None:
         record(pose, {name: to_numpy(term).astype(np.float64) for name, term in system.terms.items()}, shape.offsets_mm)
 
 
-def _arrow_step(system: System, damping: float, freedom: Freedom) -> Floats:
+def _arrow_step(system: System, damping: float, freedom: FreeParameters) -> Floats:
     """The damped Gauss-Newton step (B, P) of all poses and of the parameters that they share."""
     hessian, gradient = whole_hessian(system), to_numpy(system.gradient).astype(np.float64)
     count, size = gradient.shape

@@ -10,31 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.errors import ObservationError
 from handopt.hand_model import Pose
-from handopt.objective.targets import Evidence, gather_evidence
-from handopt.objective.unexplained import explain
-from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
+from handopt.objective.targets import FitTargets, build_targets
+from handopt.objective.unexplained import unexplained_fraction
+from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg_marquardt
 from handopt.rig import Rig, default_rig
 from handopt.shape.bone_lengths import BONE_NAMES
-from handopt.shape.bundle_adjustment import Freedom, fit_together
+from handopt.shape.bundle_adjustment import FreeParameters, fit_together
 from handopt.shape.iterations import History
 from handopt.shape.joint_refinement import Together
-from handopt.shape.mesh_validity import Guard
+from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.result import ShapeResult, assemble, measured
-from handopt.shape.single_fits import Frame, LeftOut, Take, disagreeing, poses_of, take_all
-from handopt.shape.state import Shape, Template
+from handopt.shape.single_fits import RejectedImage, ShapeInput, SingleFit, outliers, poses_of, take_all
+from handopt.shape.state import HandShape, Template
 from handopt.shape.surface_prior import surface_prior
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
 POINTS: Final = 2000
-_COMMON = {"plane": 0.95, "outline_mm": 15.0, "prior": 0.1, "scale": True, "proportions": True}
-SIZE: Final = Approach(4, 8.0, points=1000, **_COMMON)  # type: ignore[arg-type]
-PROPORTIONS: Final = Approach(8, 5.0, points=1000, **_COMMON)  # type: ignore[arg-type]
-SURFACE: Final = Approach(7, 4.0, points=POINTS, **_COMMON)  # type: ignore[arg-type]
+_COMMON = {"plane": 0.95, "free_space_mm": 15.0, "prior": 0.1, "scale": True, "proportions": True}
+SIZE: Final = LMSettings(4, 8.0, points=1000, **_COMMON)  # type: ignore[arg-type]
+PROPORTIONS: Final = LMSettings(8, 5.0, points=1000, **_COMMON)  # type: ignore[arg-type]
+SURFACE: Final = LMSettings(7, 4.0, points=POINTS, **_COMMON)  # type: ignore[arg-type]
 POSES: Final = dataclasses.replace(SURFACE, iterations=5, scale=False, proportions=False)
 
 UNEXPLAINED: Final = 0.33
@@ -47,7 +47,7 @@ MOST_LEFT_OUT: Final = 0.5
 
 
 def fit_shape(
-    frames: Sequence[Frame],
+    frames: Sequence[ShapeInput],
     *,
     hand: str = "right",
     rig: Rig | None = None,
@@ -72,7 +72,7 @@ def fit_shape(
         progress=lambda done: say("images", done, len(frames)),
     )  # fmt: skip
     seconds = {"images": time.perf_counter() - started}
-    odd = disagreeing(takes)
+    odd = outliers(takes)
     takes, left_out = _without(takes, odd), left_out + odd
     side = takes[0].fit.hand
     generic = rig if rig is not None and rig.side == side else rig.mirrored() if rig is not None else default_rig(side)
@@ -90,12 +90,12 @@ def fit_shape(
     return result
 
 
-def _without(takes: list[Take], left_out: Sequence[LeftOut]) -> list[Take]:
+def _without(takes: list[SingleFit], left_out: Sequence[RejectedImage]) -> list[SingleFit]:
     names = {each.name for each in left_out}
     return [take for take in takes if take.name not in names]
 
 
-def _odd_one(takes: Sequence[Take], shares: Floats) -> LeftOut | None:
+def _odd_one(takes: Sequence[SingleFit], shares: Floats) -> RejectedImage | None:
     """The take that fits in worst, if one does not: its pose is wrong, or its hand another person's.
 
     shares: (B,) of each image that the shared hand leaves unexplained
@@ -107,7 +107,7 @@ def _odd_one(takes: Sequence[Take], shares: Floats) -> LeftOut | None:
         return None
     worst = int(np.argmax(np.where(wrong | other, np.maximum(shares - own, shares - np.median(shares)), -np.inf)))
     share, alone = shares[worst], own[worst]
-    return LeftOut(
+    return RejectedImage(
         takes[worst].name,
         f"its pose or its hand does not fit in: the hand that all images share leaves {share:.0%} of it unexplained, "
         f"one of its own {alone:.0%}, and the median of the images is {np.median(shares):.0%}",
@@ -119,8 +119,8 @@ class State:
     """Where the optimisation stands: poses (B) of right hands, the shape, and the way to them."""
 
     pose: Pose
-    shape: Shape
-    evidence: Evidence
+    shape: HandShape
+    targets: FitTargets
     together: Together
     history: History
 
@@ -138,12 +138,12 @@ class _Job:
         right = generic if generic.side == "right" else generic.mirrored()
         return cls(Template.of(right, place), dataclasses.replace(config, points=POINTS), seed)
 
-    def agreed(self, takes: list[Take], given: int) -> tuple[State, list[LeftOut]]:
+    def agreed(self, takes: list[SingleFit], given: int) -> tuple[State, list[RejectedImage]]:
         """Fit size and proportions to all images, leave out the one that fits in worst, and begin again, until all do.
 
         given: how many images there were at first. Raises ObservationError where most do not fit in.
         """
-        left_out: list[LeftOut] = []
+        left_out: list[RejectedImage] = []
         while True:
             state = self._sized(takes)
             odd = _odd_one(takes, self._unexplained(state))
@@ -158,7 +158,7 @@ class _Job:
                     + "; give images of one person's hand, or remove those whose fit is wrong (handopt fit shows it)"
                 )
 
-    def _sized(self, takes: list[Take]) -> State:
+    def _sized(self, takes: list[SingleFit]) -> State:
         """The best common size, then also proportions, from the medians of the single fits."""
         template, config, count = self.template, self.config, len(takes)
         # The priors of size and proportions count once, not once an image.
@@ -168,24 +168,24 @@ class _Job:
         config = dataclasses.replace(config, weights=weights)
         rng = np.random.default_rng(self.seed)
         spacing = template.rig.vertex_spacing_mm
-        evidence = gather_evidence([take.view for take in takes], spacing, config, rng, template.device)
+        targets = build_targets([take.view for take in takes], spacing, config, rng, template.device)
         host = poses_of(takes)
         pose = Pose(**{name: to_device(value, template.device, value.dtype) for name, value in vars(host).items()})
-        shape = Shape(
+        shape = HandShape(
             scale=float(np.median(host.scale)),
             proportions=np.concatenate([np.median(host.proportions, axis=0), np.zeros(len(BONE_NAMES))]),
             offsets_mm=np.zeros_like(template.rig.rest_mm),
         )
         history = History()
-        problem = LeastSquares(template.hand(shape.offsets_mm), evidence, config)
-        for stage, approach, freedom in (
-            ("size", SIZE, Freedom(proportions=False)),
-            ("proportions", PROPORTIONS, Freedom()),
+        problem = LeastSquares(template.hand(shape.offsets_mm), targets, config)
+        for stage, lm_settings, freedom in (
+            ("size", SIZE, FreeParameters(proportions=False)),
+            ("proportions", PROPORTIONS, FreeParameters()),
         ):
-            pose, shape, _ = fit_together(problem, pose, shape, approach, freedom, history.recorder(stage))
-        guard = Guard(template.rig.rest_mm, template.rig.faces.astype(np.int64))
-        together = Together(template, evidence, config, surface_prior(template.rig), guard.admit)
-        return State(pose, shape, evidence, together, history)
+            pose, shape, _ = fit_together(problem, pose, shape, lm_settings, freedom, history.recorder(stage))
+        guard = MeshValidity(template.rig.rest_mm, template.rig.faces.astype(np.int64))
+        together = Together(template, targets, config, surface_prior(template.rig), guard.feasible_step)
+        return State(pose, shape, targets, together, history)
 
     def _unexplained(self, state: State) -> Floats:
         """The share (B,) of each image that the shared hand leaves unexplained."""
@@ -194,8 +194,8 @@ class _Job:
         vertices = to_numpy(hand.vertices(transforms, hand.rest_of(state.pose)))[:, :count]
         return np.array(
             [
-                explain(posed[None], self.template.rig.faces, *grid)[0]
-                for posed, grid in zip(vertices, state.evidence.grids, strict=True)
+                unexplained_fraction(posed[None], self.template.rig.faces, *grid)[0]
+                for posed, grid in zip(vertices, state.targets.grids, strict=True)
             ]
         )
 
@@ -210,9 +210,9 @@ class _Job:
 
         pose, shape, _ = state.together.run(state.pose, state.shape, SURFACE, told)
         shape = self.template.sound(shape)
-        problem = LeastSquares(self.template.hand(shape.offsets_mm), state.evidence, state.together.config)
+        problem = LeastSquares(self.template.hand(shape.offsets_mm), state.targets, state.together.config)
         settle = state.history.recorder("poses")
-        pose, _ = levenberg(
+        pose, _ = levenberg_marquardt(
             problem, pose, POSES, lambda at, terms: settle(
                 at, {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}, shape.offsets_mm
             ),

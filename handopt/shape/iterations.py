@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass
-class Moment:
+class Snapshot:
     """One iteration. pose: of B right hands, on the host; terms: (B,) each; offsets_mm: (V, 3)."""
 
     stage: str
@@ -26,14 +26,14 @@ class Moment:
 class History:
     """All iterations in order."""
 
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[Snapshot] = field(default_factory=list)
 
     def recorder(self, stage: str) -> Record:
         """A function that notes an iteration of a stage."""
 
         def record(pose: Pose, terms: dict[str, Floats], offsets_mm: Floats) -> None:
             host = Pose(**{name: to_numpy(value).copy() for name, value in vars(pose).items()})
-            self.moments.append(Moment(stage, host, terms, offsets_mm.astype(np.float32)))
+            self.moments.append(Snapshot(stage, host, terms, offsets_mm.astype(np.float32)))
 
         return record
 

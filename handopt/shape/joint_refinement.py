@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.hand_model import Pose
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.optimise.levenberg_marquardt import LeastSquares, System
-from handopt.shape.bundle_adjustment import Record, free_lengths, own_and_common, tell, total_of, whole_hessian
-from handopt.shape.state import Shape, Template, shared
+from handopt.shape.bundle_adjustment import Record, free_lengths, notify, own_and_common, total_of, whole_hessian
+from handopt.shape.state import HandShape, Template, shared
 from handopt.shape.surface_prior import SurfacePrior
-from handopt.shape.vertex_hessian import Pull, pull_of
+from handopt.shape.vertex_hessian import VertexLinearisation, linearise_vertices
 
 Floats = NDArray[np.float64]
 Admit = Callable[[Floats, Floats], Floats]
@@ -32,13 +32,13 @@ ENOUGH: Final = 1e-3
 """Relative decrease of the cost below which the iterations end."""
 
 
-class Arrow:
+class ArrowheadSystem:
     """The normal equations of B poses (P parameters, some of them common to all) and an offset field (3 V).
 
     Unknowns are the poses' own parameters one after the other, then the common ones; and the offsets apart.
     """
 
-    def __init__(self, system: System, pull: Pull, precision: Any, damping: float = 0.0) -> None:
+    def __init__(self, system: System, pull: VertexLinearisation, precision: Any, damping: float = 0.0) -> None:
         """precision: of the offsets' prior (3 V, 3 V), in the costs' unit."""
         from scipy.sparse import csc_array
         from scipy.sparse.linalg import splu
@@ -92,24 +92,24 @@ class Together:
     """
 
     template: Template
-    evidence: Evidence
+    targets: FitTargets
     config: Config
     prior: SurfacePrior
-    admit: Admit
+    feasible_step: Admit
 
     def run(
-        self, pose: Pose, shape: Shape, approach: Approach, record: Record | None = None
-    ) -> tuple[Pose, Shape, float]:
+        self, pose: Pose, shape: HandShape, lm_settings: LMSettings, record: Record | None = None
+    ) -> tuple[Pose, HandShape, float]:
         """Run an approach's iterations; a step is taken where it lowers the images' cost plus the prior's."""
         pose, damping = shared(pose, shape), FIRST_DAMPING
-        problem, system, total = self._evaluated(pose, shape, approach)
+        problem, system, total = self._evaluated(pose, shape, lm_settings)
         pull = None
-        for _ in range(approach.iterations):
+        for _ in range(lm_settings.iterations):
             if pull is None:
-                pull = pull_of(problem, pose, approach, self.template)
+                pull = linearise_vertices(problem, pose, lm_settings, self.template)
                 free_lengths(problem, pose, system)
             moved, trial = self._trial(problem, pose, shape, system, pull, damping)
-            found = self._evaluated(moved, trial, approach)
+            found = self._evaluated(moved, trial, lm_settings)
             fell = total - found[2]
             if fell > 0:
                 pose, shape, pull = moved, trial, None
@@ -117,21 +117,23 @@ class Together:
                 damping *= ACCEPTED
             else:
                 damping *= REFUSED
-            tell(record, pose, system, shape)
+            notify(record, pose, system, shape)
             if 0 < fell < ENOUGH * total:
                 break
         return pose, shape, total
 
-    def deviations(self, pose: Pose, shape: Shape, approach: Approach, by_common: Floats, by_offsets: Floats) -> Floats:
+    def deviations(
+        self, pose: Pose, shape: HandShape, lm_settings: LMSettings, by_common: Floats, by_offsets: Floats
+    ) -> Floats:
         """Posterior standard deviations (M,) of lengths, given their derivatives.
 
         by_common: (M, 1 + S) by the logarithm of the scale and the proportions; by_offsets: (M, 3 V). The posterior is
         the Gaussian of the normal equations (Laplace's approximation); whatever the model cannot express is not in it.
         """
         pose = shared(pose, shape)
-        problem, system, _ = self._evaluated(pose, shape, approach)
-        pull = pull_of(problem, pose, approach, self.template)
-        arrow = Arrow(system, pull, self.prior.precision / IMAGE_WEIGHT)
+        problem, system, _ = self._evaluated(pose, shape, lm_settings)
+        pull = linearise_vertices(problem, pose, lm_settings, self.template)
+        arrow = ArrowheadSystem(system, pull, self.prior.precision / IMAGE_WEIGHT)
         dense = np.zeros((arrow.rows + len(arrow.common), len(by_common)))
         dense[arrow.rows :] = by_common.T
         move, change = arrow.solve(dense, by_offsets.T)
@@ -139,11 +141,17 @@ class Together:
         return np.asarray(np.sqrt(np.maximum(variances, 0)))
 
     def _trial(
-        self, problem: LeastSquares, pose: Pose, shape: Shape, system: System, pull: Pull, damping: float
-    ) -> tuple[Pose, Shape]:
+        self,
+        problem: LeastSquares,
+        pose: Pose,
+        shape: HandShape,
+        system: System,
+        pull: VertexLinearisation,
+        damping: float,
+    ) -> tuple[Pose, HandShape]:
         """The poses and the shape after a damped step."""
         precision = self.prior.precision / IMAGE_WEIGHT
-        arrow = Arrow(system, pull, precision, damping)
+        arrow = ArrowheadSystem(system, pull, precision, damping)
         gradient = arrow.gathered(to_numpy(system.gradient).astype(np.float64))
         slope = pull.gradient + precision @ shape.offsets_mm.ravel()
         move, change = arrow.solve(-gradient[:, None], -slope[:, None])
@@ -153,10 +161,10 @@ class Together:
             shape,
             scale=float(to_numpy(moved.scale)[0]),
             proportions=to_numpy(moved.proportions)[0].astype(np.float64),
-            offsets_mm=shape.offsets_mm + self.admit(shape.offsets_mm, change.reshape(-1, 3)),
+            offsets_mm=shape.offsets_mm + self.feasible_step(shape.offsets_mm, change.reshape(-1, 3)),
         )
 
-    def _evaluated(self, pose: Pose, shape: Shape, approach: Approach) -> tuple[LeastSquares, System, float]:
-        problem = LeastSquares(self.template.hand(shape.offsets_mm), self.evidence, self.config)
-        system = problem.system(pose, approach)
+    def _evaluated(self, pose: Pose, shape: HandShape, lm_settings: LMSettings) -> tuple[LeastSquares, System, float]:
+        problem = LeastSquares(self.template.hand(shape.offsets_mm), self.targets, self.config)
+        system = problem.system(pose, lm_settings)
         return problem, system, total_of(system) + self.prior.cost(shape.offsets_mm) / IMAGE_WEIGHT

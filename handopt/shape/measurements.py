@@ -46,13 +46,13 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Tape:
+class MeasurementSet:
     """Where the measurements are taken: (keypoint or None, vertices) at each end, found once on the generic hand."""
 
     ends: dict[str, tuple[tuple[str, int], tuple[str, int]]]
 
     @classmethod
-    def on(cls, rig: "Rig") -> "Tape":
+    def on(cls, rig: "Rig") -> "MeasurementSet":
         """Find the places on a rig."""
         keypoints = rig.keypoints_mm
         tips = {digit: _tip(rig, number) for number, digit in enumerate(DIGITS)}

@@ -23,7 +23,7 @@ _SPREAD = 3  # rings of neighbours around a fault that give way with it
 
 
 @dataclass(frozen=True)
-class Faults:
+class MeshDefects:
     """Triangles that are wrong with a mesh, as masks (F,), and its volume relative to the reference's."""
 
     turned: NDArray[np.bool_]
@@ -43,7 +43,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Guard:
+class MeshValidity:
     """Judges meshes of one topology by a reference mesh.
 
     reference_mm: (V, 3); faces: (F, 3). Where the reference cuts itself already, that is not held against others.
@@ -52,7 +52,7 @@ class Guard:
     reference_mm: Floats
     faces: Ints = field(repr=False)
 
-    def faults(self, rest_mm: Floats) -> Faults:
+    def faults(self, rest_mm: Floats) -> MeshDefects:
         """What is wrong with rest vertices (V, 3) mm."""
         normals, was = _doubled(rest_mm, self.faces), _doubled(self.reference_mm, self.faces)
         areas, old = np.linalg.norm(normals, axis=1), np.linalg.norm(was, axis=1)
@@ -61,9 +61,9 @@ class Guard:
         sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
         needle = (areas < LEAST_QUALITY * sides**2) & (areas < 0.5 * old)
         crossing = crossing_faces(rest_mm, self.faces) & ~self._already
-        return Faults(cosine < LEAST_TURN, (areas < LEAST_AREA * old) | needle, crossing, self._volume(rest_mm))
+        return MeshDefects(cosine < LEAST_TURN, (areas < LEAST_AREA * old) | needle, crossing, self._volume(rest_mm))
 
-    def admit(self, offsets_mm: Floats, change_mm: Floats) -> Floats:
+    def feasible_step(self, offsets_mm: Floats, change_mm: Floats) -> Floats:
         """As much of a change (V, 3) of sound offsets from the reference as leaves the mesh sound.
 
         Where a triangle would be at fault, the change gives way around it, by halves; if that does not help, all of it.

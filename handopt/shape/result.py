@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from handopt.assess.quality import measure, status_of
 from handopt.assess.visibility import visible_joints
 from handopt.backend import to_device, to_numpy
-from handopt.config import Approach
+from handopt.config import LMSettings
 from handopt.hand_model import MIRROR, Pose
-from handopt.objective.unexplained import explain
+from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.result import FitResult, Trace
@@ -21,9 +21,9 @@ from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD
 from handopt.shape.coverage import SEEN, confidence_of, frontal_views
 from handopt.shape.joint_refinement import Together
-from handopt.shape.measurements import Measurement, Tape
-from handopt.shape.single_fits import LeftOut, Take
-from handopt.shape.state import Shape, Template
+from handopt.shape.measurements import Measurement, MeasurementSet
+from handopt.shape.single_fits import RejectedImage, SingleFit
+from handopt.shape.state import HandShape, Template
 
 if TYPE_CHECKING:
     from handopt.shape.calibrate import State
@@ -53,7 +53,7 @@ class ShapeResult:
     proportions: Floats
     offsets_mm: Floats = field(repr=False)
     fits: tuple[FitResult, ...] = field(repr=False)
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[RejectedImage, ...]
     views: Floats = field(repr=False)
     measurements: tuple[Measurement, ...]
     history: dict[str, NDArray[Any]] = field(repr=False)
@@ -117,10 +117,10 @@ class ShapeResult:
         }
 
 
-def measured(together: Together, pose: Pose, shape: Shape, approach: Approach) -> tuple[Measurement, ...]:
+def measured(together: Together, pose: Pose, shape: HandShape, lm_settings: LMSettings) -> tuple[Measurement, ...]:
     """The lengths of a personal hand, with standard deviations from the posterior of its shape."""
     template = together.template
-    tape = Tape.on(template.rig)
+    tape = MeasurementSet.on(template.rig)
     lengths = tape.lengths(shape.rig(template, "personal"))
     by_common = np.empty((len(lengths), 1 + len(SHAPE_NAMES)))
     for column in range(by_common.shape[1]):
@@ -136,7 +136,7 @@ def measured(together: Together, pose: Pose, shape: Shape, approach: Approach) -
             ends.append(tape.lengths(changed.rig(template, "personal")))
         by_common[:, column] = (ends[1] - ends[0]) / (2 * _DIFFERENCE)
     by_offsets = _by_offsets(tape, template, shape)
-    deviations = UNDERSTATED * together.deviations(pose, shape, approach, by_common, by_offsets)
+    deviations = UNDERSTATED * together.deviations(pose, shape, lm_settings, by_common, by_offsets)
     generic = tape.lengths(template.rig)
     return tuple(
         Measurement(name, float(length), float(deviation), float(was))
@@ -144,7 +144,7 @@ def measured(together: Together, pose: Pose, shape: Shape, approach: Approach) -
     )
 
 
-def _by_offsets(tape: Tape, template: Template, shape: Shape) -> Floats:
+def _by_offsets(tape: MeasurementSet, template: Template, shape: HandShape) -> Floats:
     """Derivatives (M, 3 V) of the lengths by the offsets."""
     rig = shape.rig(template, "personal")
     places = {"joint": rig.keypoints_mm, "skin": rig.rest_mm}
@@ -166,8 +166,8 @@ def assemble(
     generic: Rig,
     template: Template,
     state: "State",
-    takes: Sequence[Take],
-    left_out: Sequence[LeftOut],
+    takes: Sequence[SingleFit],
+    left_out: Sequence[RejectedImage],
     lengths: tuple[Measurement, ...],
     seconds: dict[str, float],
 ) -> ShapeResult:
@@ -200,17 +200,19 @@ def assemble(
     )
 
 
-def _replayed(template: Template, state: "State", takes: Sequence[Take]) -> tuple[Floats, Floats, NDArray[np.float32]]:
+def _replayed(
+    template: Template, state: "State", takes: Sequence[SingleFit]
+) -> tuple[Floats, Floats, NDArray[np.float32]]:
     """Final vertices (B, V, 3) and joints (B, 21, 3) of right hands, and renders (B, T, S, S) of all iterations."""
-    evidence, moments = state.evidence, state.history.moments
+    targets, moments = state.targets, state.history.moments
     radius, count = state.together.config.render_px, len(template.rig.rest_mm)
-    renders = np.empty((len(takes), len(moments), evidence.size, evidence.size), np.float32)
+    renders = np.empty((len(takes), len(moments), targets.size, targets.size), np.float32)
     for number, moment in enumerate(moments):
         hand = template.hand(moment.offsets_mm.astype(np.float64))
         pose = Pose(**{name: to_device(v, template.device, v.dtype) for name, v in vars(moment.pose).items()})
         transforms = hand.transforms(pose, hand.bind_of(pose))
         posed = hand.vertices(transforms, hand.rest_of(pose))
-        picture = render_depth(project(posed, evidence.coefficients[pose.image]), radius, evidence.size)[0]
+        picture = render_depth(project(posed, targets.coefficients[pose.image]), radius, targets.size)[0]
         renders[:, number] = to_numpy(picture)
     joints = hand.joints(transforms, hand.keypoints_of(pose))
     if takes[0].mirrored:
@@ -219,7 +221,7 @@ def _replayed(template: Template, state: "State", takes: Sequence[Take]) -> tupl
 
 
 def _fit_of(
-    take: Take, row: int, rig: Rig, state: "State", vertices: Floats, joints: Floats, renders: NDArray[np.float32],
+    take: SingleFit, row: int, rig: Rig, state: "State", vertices: Floats, joints: Floats, renders: NDArray[np.float32],
     table: dict[str, NDArray[Any]],
 ) -> FitResult:  # fmt: skip
     """The fit of one image with the personal rig, whose scale and proportions are its own."""
@@ -229,7 +231,7 @@ def _fit_of(
     visible = visible_joints(joints, quality.fitted_depth_mm, take.fit.camera, 1.0)
     right = vertices @ flip
     faces = rig.mirrored().faces if take.mirrored else rig.faces
-    unexplained = float(explain(right[None], faces, *state.evidence.grids[row])[0])
+    unexplained = float(unexplained_fraction(right[None], faces, *state.targets.grids[row])[0])
     history: dict[str, NDArray[Any]] = {
         name: np.array([each.terms[name][row] for each in moments]) for name in moments[0].terms
     }
@@ -244,7 +246,7 @@ def _fit_of(
         angles_rad=np.stack([each.pose.angles[row].astype(np.float64) for each in moments]),
         scale=np.array([each.pose.scale[row] for each in moments], np.float64),
     )
-    target = to_numpy(state.evidence.target(config.render_px))[row]
+    target = to_numpy(state.targets.target(config.render_px))[row]
     return dataclasses.replace(
         take.fit,
         status=status_of(True, take.fit.observation, quality, take.fit.confidence),

@@ -32,7 +32,7 @@ SIZES_SPREAD: Final = 0.065
 
 
 @dataclass(frozen=True)
-class Frame:
+class ShapeInput:
     """A depth image (H, W) in mm with a name and its camera. assumptions: sentences on what was guessed."""
 
     name: str
@@ -42,7 +42,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class RejectedImage:
     """An image that was not used, and why: a sentence."""
 
     name: str
@@ -50,7 +50,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Take:
+class SingleFit:
     """An image with the fit that was made of it alone."""
 
     name: str
@@ -76,7 +76,7 @@ class Take:
 
 
 def take_all(
-    frames: Sequence[Frame],
+    frames: Sequence[ShapeInput],
     *,
     hand: str,
     rig: Rig | None,
@@ -84,7 +84,7 @@ def take_all(
     device: str,
     seed: int,
     progress: Callable[[int], None] | None = None,
-) -> tuple[list[Take], list[LeftOut]]:
+) -> tuple[list[SingleFit], list[RejectedImage]]:
     """Fit each image by itself. Raises ObservationError where not one of them can be used.
 
     hand: 'right', 'left', or 'auto' for the side that fits most of the images better
@@ -113,12 +113,12 @@ def take_all(
 
 
 def _taken(
-    frames: Sequence[Frame],
+    frames: Sequence[ShapeInput],
     hand: str,
     rig: Rig | None,
     settings: dict[str, Any],
     progress: Callable[[int], None] | None = None,
-) -> tuple[list[Take], list[LeftOut]]:
+) -> tuple[list[SingleFit], list[RejectedImage]]:
     """Fit frames by themselves; those that cannot be used, and why. Raises HandoptError where settings are wrong."""
     takes, left_out = [], []
     inputs = (
@@ -129,13 +129,13 @@ def _taken(
         try:
             takes.append(_take(frame, result))
         except ObservationError as error:
-            left_out.append(LeftOut(frame.name, str(error)))
+            left_out.append(RejectedImage(frame.name, str(error)))
         if progress is not None:
             progress(number + 1)
     return takes, left_out
 
 
-def _take(frame: Frame, result: FitResult | HandoptError) -> Take:
+def _take(frame: ShapeInput, result: FitResult | HandoptError) -> SingleFit:
     if isinstance(result, HandoptError):
         raise result
     pixels, area = len(result.observation.points_mm), result.observation.area_cm2
@@ -143,29 +143,29 @@ def _take(frame: Frame, result: FitResult | HandoptError) -> Take:
         raise ObservationError(
             f"only {pixels} pixels ({area:.0f} cm²) show the hand, {MIN_PIXELS} and {MIN_AREA_CM2:.0f} cm² are needed"
         )
-    return Take(frame.name, result, pixels)
+    return SingleFit(frame.name, result, pixels)
 
 
-def _side_of(takes: Sequence[Take]) -> str:
+def _side_of(takes: Sequence[SingleFit]) -> str:
     """The side that most takes have, by the sum of how much better it explains each image."""
     votes = sum((take.fit.hand_margin or 0.0) * (1 if take.fit.hand == "right" else -1) for take in takes)
     return "right" if votes >= 0 else "left"
 
 
-def _one_side(takes: list[Take]) -> tuple[list[Take], list[LeftOut]]:
+def _one_side(takes: list[SingleFit]) -> tuple[list[SingleFit], list[RejectedImage]]:
     """Leave out the takes that clearly show the other hand than most."""
     side = _side_of(takes)
     clear = [take.fit.hand != side and (take.fit.hand_margin or 0.0) > OTHER_HAND for take in takes]
     kept = [take for take, other in zip(takes, clear, strict=True) if not other]
     reasons = [
-        LeftOut(take.name, f"it shows a {take.fit.hand} hand, most images a {side} one")
+        RejectedImage(take.name, f"it shows a {take.fit.hand} hand, most images a {side} one")
         for take, other in zip(takes, clear, strict=True)
         if other
     ]
     return kept, reasons
 
 
-def disagreeing(takes: Sequence[Take]) -> list[LeftOut]:
+def outliers(takes: Sequence[SingleFit]) -> list[RejectedImage]:
     """Takes whose own fit is doubtful among sure ones, or whose hand is of another size.
 
     Raises ObservationError where the images do not show one hand.
@@ -194,10 +194,10 @@ def disagreeing(takes: Sequence[Take]) -> list[LeftOut]:
     for take, size, off in zip(rest, sizes, apart, strict=True):
         if off > SIZE_APART and len(rest) > 2:
             left_out[take.name] = f"its hand is {size:.0f} mm long, that of the other images {middle:.0f} mm"
-    return [LeftOut(name, reason) for name, reason in left_out.items()]
+    return [RejectedImage(name, reason) for name, reason in left_out.items()]
 
 
-def poses_of(takes: Sequence[Take]) -> Pose:
+def poses_of(takes: Sequence[SingleFit]) -> Pose:
     """The takes' poses as those of right hands, on the host, image by image."""
 
     def stacked(values: Sequence[Any]) -> Any:

@@ -12,7 +12,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.rig import Rig
 from handopt.shape.bone_lengths import shape_basis
 from handopt.shape.joint_regression import JointRegressor, joint_regressor
-from handopt.shape.mesh_validity import Guard
+from handopt.shape.mesh_validity import MeshValidity
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -23,7 +23,7 @@ WRIST: Final = 0
 
 
 @dataclass(frozen=True)
-class Shape:
+class HandShape:
     """A person's hand as a change of a generic one.
 
     scale: of the whole; proportions: (S,), as handopt.shape.bone_lengths.SHAPE_NAMES; offsets_mm: (V, 3) of the rest vertices,
@@ -70,11 +70,11 @@ class Template:
             rig, device, dtype, *shape_basis(rig), joint_regressor(rig), np.unique(pairs, axis=0).astype(np.int64)
         )
 
-    def sound(self, shape: Shape) -> Shape:
+    def sound(self, shape: HandShape) -> HandShape:
         """The shape with as much of its offsets as leaves a sound hand of its proportions; see handopt.shape.mesh_validity."""
         shaped = self.rig.rest_mm + np.tensordot(shape.proportions, self.vertex_basis, 1)
-        guard = Guard(shaped, self.rig.faces.astype(np.int64))
-        return replace(shape, offsets_mm=guard.admit(np.zeros_like(shaped), shape.offsets_mm))
+        guard = MeshValidity(shaped, self.rig.faces.astype(np.int64))
+        return replace(shape, offsets_mm=guard.feasible_step(np.zeros_like(shaped), shape.offsets_mm))
 
     def fine(self, values: Floats) -> Floats:
         """Values (..., V, n) at the vertices, and behind them the mean of each edge's ends."""
@@ -133,7 +133,7 @@ class Template:
         return order, np.take_along_axis(whole, order, axis=1)
 
 
-def shared(pose: Pose, shape: Shape) -> Pose:
+def shared(pose: Pose, shape: HandShape) -> Pose:
     """The poses, all with the size and the proportions of one shape."""
     xp, dtype = namespace_of(pose.scale), pose.scale.dtype
     return replace(

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.config import Approach
+from handopt.config import LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import LENGTH_UNIT_MM
-from handopt.ops.closest_points import closest_points, closest_quadratic
+from handopt.ops.closest_points import closest_points, closest_points_normal_equations
 from handopt.ops.collision import collision_backward
-from handopt.ops.free_space import outline_quadratic
+from handopt.ops.free_space import free_space_normal_equations
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.shape.state import Template
 
@@ -26,7 +26,7 @@ _TRIANGLE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 
 @dataclass(frozen=True)
-class Pull:
+class VertexLinearisation:
     """What B images say of the rest vertices: loss(offsets + d) = loss + 2 gradient.d + d.H d, summed over the images.
 
     curvature: (3 V, 3 V) sparse; gradient: (3 V,); cross: (B, P, 3 V), half the mixed derivatives by the parameters of
@@ -38,46 +38,50 @@ class Pull:
     cross: Floats
 
 
-def pull_of(problem: LeastSquares, pose: Pose, approach: Approach, template: Template) -> Pull:
+def linearise_vertices(
+    problem: LeastSquares, pose: Pose, lm_settings: LMSettings, template: Template
+) -> VertexLinearisation:
     """Linearise the costs of all poses by the offsets of the template's vertices: gradients are summed (Eq. 8).
 
     problem: with the template's finer mesh
     """
     hand = problem.hand
     transforms = hand.transforms(pose, hand.bind_of(pose))
-    quadratic = to_numpy(_quadratic(problem, pose, approach, transforms)).astype(np.float64)
+    vertex_normal_equations = to_numpy(_quadratic(problem, pose, lm_settings, transforms)).astype(np.float64)
     linear = to_numpy(transforms).astype(np.float64)[..., :3]
     indices, weights = to_numpy(hand.indices), to_numpy(hand.weights).astype(np.float64)
     motion = pose_motion(problem, pose)
-    count, fine, size = len(pose), quadratic.shape[1], motion.shape[1]
+    count, fine, size = len(pose), vertex_normal_equations.shape[1], motion.shape[1]
     blocks, gradient = np.zeros((fine, 3, 3)), np.zeros((fine, 3))
     cross = np.empty((count, size, 3 * len(template.rig.rest_mm)))
     for image in range(count):
         blended = (weights[:, None] @ linear[image].reshape(-1, 9)[indices]).reshape(-1, 3, 3)
-        pulled = quadratic[image][:, _TRIANGLE] @ blended  # A B
+        pulled = vertex_normal_equations[image][:, _TRIANGLE] @ blended  # A B
         blocks += blended.transpose(0, 2, 1) @ pulled
-        gradient += np.einsum("vab,va->vb", blended, quadratic[image][:, 6:])
+        gradient += np.einsum("vab,va->vb", blended, vertex_normal_equations[image][:, 6:])
         mixed = (motion[image].transpose(1, 0, 2) @ pulled).transpose(1, 0, 2)
         cross[image] = template.gathered(mixed).reshape(size, -1)
     shifts = _joint_pull(problem, pose, transforms, linear)
     flat = template.gathered(gradient[None])[0] + template.regressor.backward(shifts)
-    return Pull(_curvature(blocks, template), flat.ravel(), cross)
+    return VertexLinearisation(_curvature(blocks, template), flat.ravel(), cross)
 
 
-def _quadratic(problem: LeastSquares, pose: Pose, approach: Approach, transforms: Array) -> Array:
+def _quadratic(problem: LeastSquares, pose: Pose, lm_settings: LMSettings, transforms: Array) -> Array:
     """The images' Gauss-Newton model by the posed vertices (B, V, 9), as the problem's own."""
-    hand, evidence, config = problem.hand, problem.evidence, problem.config
+    hand, targets, config = problem.hand, problem.targets, problem.config
     xp, weights = namespace(hand.device), config.weights
     posed, normals = hand.vertices(transforms, hand.rest_of(pose)), hand.vertex_normals(transforms)
-    points = xp.full(len(pose), weights.points / approach.sigma_mm**2, hand.rest.dtype)
+    points = xp.full(len(pose), weights.points / lm_settings.sigma_mm**2, hand.rest.dtype)
     silhouette = xp.full(len(pose), weights.silhouette / LENGTH_UNIT_MM**2, hand.rest.dtype)
-    observed = xp.ascontiguousarray(evidence.points[:, : approach.points])
+    observed = xp.ascontiguousarray(targets.points[:, : lm_settings.points])
     match = (observed, pose.image, posed, normals)
-    _, nearest = closest_points(*match, approach.sigma_mm, approach.plane)
-    quadratic = closest_quadratic(points, *match, nearest, approach.sigma_mm, approach.plane)
-    return outline_quadratic(
-        silhouette, posed, pose.image, evidence.coefficients, evidence.field, evidence.nearest_depth,
-        evidence.mm_per_px, approach.outline_mm, weights.front, config.front_margin_mm, out=quadratic,
+    _, nearest = closest_points(*match, lm_settings.sigma_mm, lm_settings.plane)
+    vertex_normal_equations = closest_points_normal_equations(
+        points, *match, nearest, lm_settings.sigma_mm, lm_settings.plane
+    )
+    return free_space_normal_equations(
+        silhouette, posed, pose.image, targets.coefficients, targets.field, targets.nearest_depth,
+        targets.mm_per_px, lm_settings.free_space_mm, weights.front, config.front_margin_mm, out=vertex_normal_equations,
     )  # fmt: skip
 
 
@@ -90,10 +94,10 @@ def pose_motion(problem: LeastSquares, pose: Pose) -> Floats:
             for name, value in vars(hand).items()
         }
     )
-    sharp = LeastSquares(fine, problem.evidence, problem.config)
+    sharp = LeastSquares(fine, problem.targets, problem.config)
     start = Pose(**{name: v if name == "image" else v.astype(np.float64) for name, v in vars(pose).items()})
     rest = to_numpy(_vertices(fine, start))
-    size = int(problem.free(pose, Approach(0, 1.0)).shape[0])
+    size = int(problem.free(pose, LMSettings(0, 1.0)).shape[0])
     motion = np.empty((len(pose), size, *rest.shape[1:]))
     for number in range(size):
         step = np.zeros((len(pose), size))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import Rig
-from handopt.synth.flesh import Body, flesh_of
 from handopt.synth.forearm import Forearm, bend_wrist, sample_forearm
+from handopt.synth.hand_volume import Body, flesh_of
 from handopt.synth.poses import TOLERANCE_MM, HandSample, Level, sample_hand, sample_view
 from handopt.synth.scene import compose, place, posed
 from handopt.synth.subject import Subject
@@ -45,7 +45,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Way:
+class Transition:
     """From one key pose to the next: seconds on the way, seconds at rest after it, and the thumb's lead."""
 
     start: Key
@@ -120,7 +120,7 @@ class Motion:
         self._body = flesh_of(rig).of(subject.proportions)
         self._arm = sample_forearm(rng) if forearm else None
         self._first = self._key(None)
-        self.ways: list[Way] = []
+        self.ways: list[Transition] = []
         covered = 0.0
         while speed > 0 and covered < seconds:
             self.ways.append(self._way(self.ways[-1].end if self.ways else self._first, speed))
@@ -149,7 +149,7 @@ class Motion:
         vertices, joints = posed(key.hand, self._dressed)
         return np.asarray(vertices + key.middle - joints.mean(axis=0))
 
-    def _way(self, start: Key, speed: float) -> Way:
+    def _way(self, start: Key, speed: float) -> Transition:
         """A way to a new key pose on which nothing overlaps and the hand stays in view."""
         for _ in range(_KEY_TRIES):
             end = self._key(start)
@@ -161,7 +161,7 @@ class Motion:
             bend = float(np.abs(end.hand.angles_rad - start.hand.angles_rad).max())
             travel = float(np.linalg.norm(end.middle - start.middle))
             seconds = max(turn / TURN_RAD_S, bend / BEND_RAD_S / (1 - abs(lead)), travel / TRAVEL_MM_S, LEAST_TRAVEL_S)
-            way = Way(start, end, leisure * seconds / speed, hold / speed, lead)
+            way = Transition(start, end, leisure * seconds / speed, hold / speed, lead)
             if all(self._in_view(way.at(share * way.travel_s)) for share in _LOOKED_AT):
                 return way
         raise ConfigError(f"no way to another pose was found in {_KEY_TRIES} draws: change --seed")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.rig import Rig, default_rig
-from handopt.synth.flesh import PALM, Body, flesh_of
 from handopt.synth.gestures import GESTURES, RANDOM, free_angles, gesture_angles, mild_angles, sample_gesture
+from handopt.synth.hand_volume import PALM, Body, flesh_of
 from handopt.synth.subject import Subject, sample_subject
 
 Floats = NDArray[np.float64]

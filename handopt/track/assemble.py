@@ -12,12 +12,12 @@ from handopt.hand_model import MIRROR
 from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.track.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
-from handopt.track.estimate import Found, Placed
-from handopt.track.frame_residuals import Shape
+from handopt.track.estimate import FrameEstimate, Placed
+from handopt.track.frame_residuals import ShapeEstimate
 from handopt.track.track import Track, Windows
 
 if TYPE_CHECKING:
-    from handopt.input.sequence.base import Frame
+    from handopt.input.sequence.base import SequenceFrame
 
 Floats = NDArray[np.float64]
 
@@ -26,11 +26,11 @@ START_FRAMES = 10
 
 
 @dataclass
-class Step:
+class TrackedFrame:
     """What is known of a frame. seen: its window's depth and centre."""
 
-    frame: "Frame"
-    found: Found | None
+    frame: "SequenceFrame"
+    found: FrameEstimate | None
     seen: "tuple[NDArray[np.uint16], Floats]"
 
 
@@ -44,12 +44,18 @@ class Followed:
     rig: Rig
     side: str
     camera: Camera
-    shape: Shape
+    shape: ShapeEstimate
     kept_in_place: bool
 
 
 def assemble(
-    steps: list[Step], hand: Followed, source: str, fps: float, half_mm: float, notes: tuple[str, ...], seconds: float
+    steps: list[TrackedFrame],
+    hand: Followed,
+    source: str,
+    fps: float,
+    half_mm: float,
+    notes: tuple[str, ...],
+    seconds: float,
 ) -> Track:
     """The track of all frames, not smoothed."""
     left = hand.side == "left"
@@ -96,14 +102,14 @@ def assemble(
     return track
 
 
-def times(steps: list[Step], fps: float) -> Floats:
+def times(steps: list[TrackedFrame], fps: float) -> Floats:
     """When each frame was taken (T,), s: as frames say where they all do and time goes on, else by the rate."""
     said = np.array([np.nan if step.frame.time_s is None else step.frame.time_s for step in steps], np.float64)
     sound = np.isfinite(said).all() and (np.diff(said) > 0).all()
     return said if sound else np.arange(len(steps)) / fps
 
 
-def uneven(steps: list[Step], fps: float) -> tuple[str, ...]:
+def uneven(steps: list[TrackedFrame], fps: float) -> tuple[str, ...]:
     """What to say of times that cannot be used."""
     said = [step.frame.time_s for step in steps if step.frame.time_s is not None]
     if not said or (len(said) == len(steps) and (np.diff(said) > 0).all()):
@@ -111,7 +117,7 @@ def uneven(steps: list[Step], fps: float) -> tuple[str, ...]:
     return (f"Times of frames are missing or do not go on; the frames were taken for {fps:g} a second.",)
 
 
-def rate(steps: list[Step]) -> float | None:
+def rate(steps: list[TrackedFrame]) -> float | None:
     """Frames a second by the frames' own times, None where these say nothing."""
     known = np.array([step.frame.time_s for step in steps if step.frame.time_s is not None])
     gone = np.diff(known)

@@ -9,17 +9,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.assess.confidence import sure
+from handopt.assess.confidence import logistic
 from handopt.hand_model import exponential
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import Rig, with_proportions
-from handopt.track.estimate import Found
+from handopt.track.estimate import FrameEstimate
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-SIGNS: Final = ("unexplained", "excess", "gap", "visible", "standing", "jump")
+SIGNS: Final = ("unexplained", "excess", "runner_up_margin", "visible", "anchor_confidence", "jump")
 WEIGHTS: Final = (-9.625, -3.523, 2.071, 0.2124, 3.747, 5.431, -1.611)
 """Of 1 and of the signs in order."""
 RADIUS_WEIGHTS: Final = (2.646, 0.003451, 0.001362)
@@ -32,7 +32,7 @@ _STEP_RAD = 1e-3
 _CHUNK = 64
 
 
-def signs(found: list[Found | None], *, causal: bool) -> Floats:
+def signs(found: list[FrameEstimate | None], *, causal: bool) -> Floats:
     """What speaks for and against each frame (T, 6), NaN where there is no hand. causal: look at no later frames.
 
     unexplained: logarithm of the share. excess: the same relative to what good frames around it leave. gap: by how much
@@ -51,13 +51,13 @@ def signs(found: list[Found | None], *, causal: bool) -> Floats:
         usual = float(np.nanpercentile(around, USUAL_PERCENTILE))
         near = off[max(0, row - JUMP_FRAMES) : row + later * JUMP_FRAMES + 1]
         rows[row] = (
-            np.log(share[row]), np.log(share[row] / usual), each.gap, each.visible.mean(), each.standing,
+            np.log(share[row]), np.log(share[row] / usual), each.runner_up_margin, each.visible.mean(), each.anchor_confidence,
             np.log1p(near.max(initial=0.0) / JUMP_UNIT_MM),
         )  # fmt: skip
     return rows
 
 
-def _off_line(found: list[Found | None]) -> Floats:
+def _off_line(found: list[FrameEstimate | None]) -> Floats:
     """By how much the worst visible joint of each frame (T,) is off where the two before it lead, mm."""
     off = np.zeros(len(found))
     for row in range(2, len(found)):
@@ -71,7 +71,7 @@ def _off_line(found: list[Found | None]) -> Floats:
 
 def confidence(every: Floats) -> Floats:
     """The probabilities (T,) of signs (T, 6), NaN where there is no hand."""
-    return sure(np.array(WEIGHTS), every)
+    return logistic(np.array(WEIGHTS), every)
 
 
 def uncertainty_mm(spread: Floats, visible: Flags, weights: ArrayLike = RADIUS_WEIGHTS) -> Floats:
@@ -84,7 +84,7 @@ def uncertainty_mm(spread: Floats, visible: Flags, weights: ArrayLike = RADIUS_W
     return np.asarray(np.sqrt(best + np.where(visible, seen * spread, (hidden * spread) ** 2)))
 
 
-def spread_mm2(found: list[Found | None], rig: Rig, scale: float, proportions: Floats) -> Floats:
+def spread_mm2(found: list[FrameEstimate | None], rig: Rig, scale: float, proportions: Floats) -> Floats:
     """Trace of each joint's covariance (T, 21), mm^2, as the frames' own covariances make it. rig: a right hand."""
     spread = np.full((len(found), 21), np.nan)
     shaped = with_proportions(rig, proportions)
@@ -99,7 +99,7 @@ def spread_mm2(found: list[Found | None], rig: Rig, scale: float, proportions: F
     return np.asarray(np.minimum(spread, LARGEST_SPREAD_MM2))
 
 
-def _slopes(found: list[Found], shaped: Rig, scale: float, free: NDArray[np.int64]) -> Floats:
+def _slopes(found: list[FrameEstimate], shaped: Rig, scale: float, free: NDArray[np.int64]) -> Floats:
     """Derivatives of joints (T, 6 + A, 21, 3) by rotation, translation and free angles."""
     count, steps = len(found), 1 + 3 + len(free)
     rotation = np.repeat(np.stack([each.placed.rotation for each in found])[:, None], steps, axis=1)

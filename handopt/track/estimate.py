@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.assess.confidence import LARGEST_GAP
 from handopt.hand_model import exponential
-from handopt.track.frame_residuals import Shape
+from handopt.track.frame_residuals import ShapeEstimate
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Found:
+class FrameEstimate:
     """A hand followed to a frame.
 
     unexplained: see handopt.objective.unexplained. refitted: found from scratch. visible: (21,). shape: what is believed by now.
@@ -40,17 +40,17 @@ class Found:
     """
 
     placed: Placed
-    shape: Shape
+    shape: ShapeEstimate
     joints_mm: Floats
     visible: NDArray[np.bool_]
     unexplained: float
     refitted: bool
     covariance: NDArray[np.float32]
-    gap: float = LARGEST_GAP
-    standing: float = 1.0
+    runner_up_margin: float = LARGEST_GAP
+    anchor_confidence: float = 1.0
 
 
-def leapt(before: Found, now: Found) -> float:
+def max_joint_jump(before: FrameEstimate, now: FrameEstimate) -> float:
     """By how much the worst joint that is or was visible moved against the middle one, mm."""
     away = np.linalg.norm(now.joints_mm - before.joints_mm, axis=1)
     away = np.abs(away - np.median(away))

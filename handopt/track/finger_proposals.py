@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
-from handopt.config import Approach
+from handopt.config import LMSettings
 from handopt.hand_model import Pose
 from handopt.observation.crop import Crop, Grid
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.track.estimate import Placed
-from handopt.track.frame_problem import Model, Worn
-from handopt.track.frame_residuals import Shape, Temporal
-from handopt.track.roi import View
+from handopt.track.frame_problem import Model, ShapedHand
+from handopt.track.frame_residuals import ShapeEstimate, Temporal
+from handopt.track.roi import RoiObservation
 
 Floats = NDArray[np.float64]
 
@@ -47,8 +47,14 @@ class Redraw:
         self._tips = [self._reach(finger) for finger in range(len(GRIDS))]
         self._of = np.repeat(np.arange(len(GRIDS)), [len(grid) for grid in self._grids])
 
-    def fresh(
-        self, view: View, approach: Approach, worn: Worn, pose: Pose, temporal: Temporal, targets: Floats
+    def finger_proposals(
+        self,
+        view: RoiObservation,
+        lm_settings: LMSettings,
+        shaped: ShapedHand,
+        pose: Pose,
+        temporal: Temporal,
+        targets: Floats,
     ) -> Pose:
         """The first pose with each finger as it costs least of a grid, and with fingers that reach for targets.
 
@@ -59,7 +65,7 @@ class Redraw:
         for finger, (part, grid) in enumerate(zip(self._parts, self._grids, strict=True)):
             drawn[self._of == finger, part] = grid
         costs = to_numpy(
-            self._model.problem(view, approach, worn, temporal).cost(self._model.redrawn(pose, drawn), approach)
+            self._model.problem(view, lm_settings, shaped, temporal).cost(self._model.redrawn(pose, drawn), lm_settings)
         )
         costs = np.where(np.isfinite(costs), costs, np.inf)
         best = [np.flatnonzero(self._of == finger) for finger in range(len(GRIDS))]
@@ -89,13 +95,13 @@ class Redraw:
         model, grid = self._model, self._dense[finger]
         angles = np.zeros((len(grid), 15, 3))
         angles[:, self._parts[finger]] = grid
-        rest = Shape(np.zeros(1 + len(model.rig.proportion_basis[0])), np.zeros((0, 0)))
+        rest = ShapeEstimate(np.zeros(1 + len(model.rig.proportion_basis[0])), np.zeros((0, 0)))
         pose = model.poses([Placed(np.eye(3), np.zeros(3), each) for each in angles], rest)
         joints = model.hand.joints(model.hand.transforms(pose))
         return np.asarray(to_numpy(joints)[:, TIPS[finger]], np.float64)
 
 
-def missed(depth_mm: NDArray[np.floating], grid: Grid, crop: Crop, placed: Placed, scale: float) -> Floats:
+def unexplained_patches(depth_mm: NDArray[np.floating], grid: Grid, crop: Crop, placed: Placed, scale: float) -> Floats:
     """Middles (N, 3) of the largest patches that a z-buffer (S, S) does not explain, in the wrist's frame, mm."""
     from scipy.ndimage import label
 

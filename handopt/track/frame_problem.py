@@ -7,24 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, Device, to_device, to_numpy
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.observation.crop import Crop
 from handopt.ops.normal_equations import RIGID
 from handopt.ops.rasterise import rasterise
-from handopt.optimise.levenberg_marquardt import System, levenberg
+from handopt.optimise.levenberg_marquardt import System, levenberg_marquardt
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
 from handopt.track.estimate import Placed
-from handopt.track.frame_residuals import FrameResiduals, Shape, Temporal, without_sizes
-from handopt.track.roi import View
+from handopt.track.frame_residuals import FrameResiduals, ShapeEstimate, Temporal, without_sizes
+from handopt.track.roi import RoiObservation
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Worn:
+class ShapedHand:
     """Arrays of a hand in given proportions: rest (V, 3) mm, bind (J, 3, 4), keypoints (21, 3) mm."""
 
     rest: Array
@@ -47,36 +47,40 @@ class Model:
             rows = np.array([np.flatnonzero((rest == vertex).all(axis=1))[0] for vertex in to_numpy(hand.rest)])
             self._problems[count] = FrameResiduals(hand, without_sizes(config)), hand, rows
 
-    def problem(self, view: View, approach: Approach, worn: Worn, temporal: Temporal | None) -> FrameResiduals:
+    def problem(
+        self, view: RoiObservation, lm_settings: LMSettings, shaped: ShapedHand, temporal: Temporal | None
+    ) -> FrameResiduals:
         """The least squares of a frame, the hand in the proportions that are believed."""
-        problem, thin, rows = self._problems[approach.vertices]
-        hand = replace(thin, rest=worn.rest[self.rows(rows)], bind=worn.bind, keypoints=worn.keypoints)
-        return problem.at(hand, view.evidence, None, temporal)
+        problem, thin, rows = self._problems[lm_settings.vertices]
+        hand = replace(thin, rest=shaped.rest[self.rows(rows)], bind=shaped.bind, keypoints=shaped.keypoints)
+        return problem.at(hand, view.targets, None, temporal)
 
     def descend(
-        self, view: View, worn: Worn, pose: Pose, approach: Approach, temporal: Temporal | None
+        self, view: RoiObservation, shaped: ShapedHand, pose: Pose, lm_settings: LMSettings, temporal: Temporal | None
     ) -> tuple[Pose, System]:
         """Fit poses to a frame. The system tells their costs alone."""
-        return levenberg(self.problem(view, approach, worn, temporal), pose, approach, linearised=False)
+        return levenberg_marquardt(
+            self.problem(view, lm_settings, shaped, temporal), pose, lm_settings, linearised=False
+        )
 
     def finish(
-        self, view: View, pose: Pose, shape: Shape, approach: Approach, temporal: Temporal | None
+        self, view: RoiObservation, pose: Pose, shape: ShapeEstimate, lm_settings: LMSettings, temporal: Temporal | None
     ) -> tuple[Pose, System]:
         """Fit a pose with the hand's shape."""
-        problem, thin, _ = self._problems[approach.vertices]
-        problem = problem.at(thin, view.evidence, shape, temporal)
+        problem, thin, _ = self._problems[lm_settings.vertices]
+        problem = problem.at(thin, view.targets, shape, temporal)
         pose.proportions = self.array(shape.proportions[None])
         pose.scale = self.array([shape.scale])
-        return levenberg(problem, pose, approach)
+        return levenberg_marquardt(problem, pose, lm_settings)
 
-    def worn(self, shape: Shape) -> Worn:
+    def shaped(self, shape: ShapeEstimate) -> ShapedHand:
         """The hand in the proportions of a shape."""
         pose = self.poses([Placed(np.eye(3), np.zeros(3), np.zeros((15, 3)))], shape)
         pose.proportions = self.array(shape.proportions[None])
         hand = self.hand
-        return Worn(hand.rest_of(pose)[0].copy(), hand.bind_of(pose)[0].copy(), hand.keypoints_of(pose)[0].copy())
+        return ShapedHand(hand.rest_of(pose)[0].copy(), hand.bind_of(pose)[0].copy(), hand.keypoints_of(pose)[0].copy())
 
-    def poses(self, placed: list[Placed], shape: Shape) -> Pose:
+    def poses(self, placed: list[Placed], shape: ShapeEstimate) -> Pose:
         """Poses of the hand in a shape's scale, within the limits."""
         return Pose(
             angles=self.array([self.within(each.angles_rad) for each in placed]),
@@ -93,14 +97,16 @@ class Model:
         drawn.angles = self.array(angles)
         return drawn
 
-    def meshes(self, pose: Pose, shape: Shape) -> tuple[Image, Floats]:
+    def meshes(self, pose: Pose, shape: ShapeEstimate) -> tuple[Image, Floats]:
         """Vertices (N, V, 3) and keypoints (N, 21, 3) of poses in a shape's proportions."""
-        worn = replace(pose, proportions=self.array(np.repeat(shape.proportions[None], len(pose), axis=0)))
-        transforms = self.hand.transforms(worn)
-        joints = to_numpy(self.hand.joints(transforms, self.hand.keypoints_of(worn)))
-        return np.asarray(to_numpy(self.hand.vertices(transforms, self.hand.rest_of(worn)))), joints.astype(np.float64)
+        shaped = replace(pose, proportions=self.array(np.repeat(shape.proportions[None], len(pose), axis=0)))
+        transforms = self.hand.transforms(shaped)
+        joints = to_numpy(self.hand.joints(transforms, self.hand.keypoints_of(shaped)))
+        return np.asarray(to_numpy(self.hand.vertices(transforms, self.hand.rest_of(shaped)))), joints.astype(
+            np.float64
+        )
 
-    def vertices(self, placed: Placed, shape: Shape) -> Image:
+    def vertices(self, placed: Placed, shape: ShapeEstimate) -> Image:
         """Vertices (V, 3) of a hand."""
         return np.asarray(self.meshes(self.poses([placed], shape), shape)[0][0])
 

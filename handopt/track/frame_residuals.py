@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Array, to_device
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.energy import SIZE_SIGMA
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import PROPORTION_SIGMA, LeastSquares, System
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 REFERENCE_SIGMA_MM = 5.0
 _NOTHING = np.zeros(0)
-_NO_EVIDENCE = Evidence(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), ())
+_NO_EVIDENCE = FitTargets(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), ())
 
 
 def without_sizes(config: Config) -> Config:
@@ -54,14 +54,14 @@ class Temporal:
 
 
 @dataclass(frozen=True)
-class Shape:
+class ShapeEstimate:
     """What is believed of a hand's logarithm of scale and proportions (14,): mean, and precision (14, 14)."""
 
     mean: Floats
     precision: Floats
 
     @classmethod
-    def unknown(cls, config: Config, proportions: int, factor: float = 1.0) -> "Shape":
+    def unknown(cls, config: Config, proportions: int, factor: float = 1.0) -> "ShapeEstimate":
         """What a single fit believes before it sees an image, times a factor."""
         weights = config.weights
         precision = [
@@ -87,22 +87,24 @@ class FrameResiduals(LeastSquares):
     def __init__(self, hand: Hand, config: Config) -> None:
         """hand: all vertices that are compared. config: with weights of 0 for size and proportions."""
         super().__init__(hand, _NO_EVIDENCE, config)
-        self._shape: Shape | None = None
+        self._shape: ShapeEstimate | None = None
         self._temporal: Temporal | None = None
 
-    def at(self, hand: Hand, evidence: Evidence, shape: Shape | None, temporal: Temporal | None) -> "FrameResiduals":
+    def at(
+        self, hand: Hand, targets: FitTargets, shape: ShapeEstimate | None, temporal: Temporal | None
+    ) -> "FrameResiduals":
         """The same for another frame. hand: perhaps in other proportions; shape: None where these are fixed."""
-        self.hand, self.evidence, self._shape, self._temporal = hand, evidence, shape, temporal
+        self.hand, self.targets, self._shape, self._temporal = hand, targets, shape, temporal
         return self
 
     def _add_priors(
-        self, pose: Pose, approach: Approach, expected: Array | None, system: System, *, derivatives: bool
+        self, pose: Pose, lm_settings: LMSettings, expected: Array | None, system: System, *, derivatives: bool
     ) -> None:
-        super()._add_priors(pose, approach, expected, system, derivatives=derivatives)
+        super()._add_priors(pose, lm_settings, expected, system, derivatives=derivatives)
         if self._shape is not None:
             self._add_shape(pose, system, derivatives)
         if self._temporal is not None:
-            self._add_temporal(self._temporal, pose, approach, system, derivatives)
+            self._add_temporal(self._temporal, pose, lm_settings, system, derivatives)
 
     def _add_shape(self, pose: Pose, system: System, derivatives: bool) -> None:
         shape, xp = self._shape, self._xp
@@ -120,10 +122,10 @@ class FrameResiduals(LeastSquares):
         system.hessian[:, rows[:, None], rows] += precision
 
     def _add_temporal(
-        self, temporal: Temporal, pose: Pose, approach: Approach, system: System, derivatives: bool
+        self, temporal: Temporal, pose: Pose, lm_settings: LMSettings, system: System, derivatives: bool
     ) -> None:
         xp = self._xp
-        factor = (REFERENCE_SIGMA_MM / approach.sigma_mm) ** 2
+        factor = (REFERENCE_SIGMA_MM / lm_settings.sigma_mm) ** 2
         turn = _tangent(xp, pose.rotation @ self._on(temporal.rotation).T)
         shift = pose.translation - self._on(temporal.translation_mm)
         bend = (pose.angles - self._on(temporal.angles_rad)).reshape(len(pose), -1)[:, self._angles]
@@ -162,7 +164,9 @@ def _tangent(xp: Any, rotation: Array) -> Array:
     return skew * (0.5 * angle / xp.maximum(sine, 1e-9))[:, None]
 
 
-def learn(shape: Shape, hessian: Floats, solution: Floats, count: int, forgetting: float, prior: Shape) -> Shape:
+def learn(
+    shape: ShapeEstimate, hessian: Floats, solution: Floats, count: int, forgetting: float, prior: ShapeEstimate
+) -> ShapeEstimate:
     """The belief after a frame that was solved with it.
 
     hessian: (P, P) full, the belief's own part included; solution: (14,); count: where the proportions start in it.
@@ -179,4 +183,4 @@ def learn(shape: Shape, hessian: Floats, solution: Floats, count: int, forgettin
     # Every frame brings the prior along, since frames err alike: else their common error would outweigh it in time.
     precision = forgetting * shape.precision + gained + prior.precision
     mean = np.linalg.solve(precision, (forgetting * shape.precision + gained) @ solution + prior.precision @ prior.mean)
-    return Shape(mean, precision)
+    return ShapeEstimate(mean, precision)

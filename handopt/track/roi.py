@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import Device, to_device
 from handopt.input.camera import Camera
-from handopt.objective.targets import NEAREST_PX, Evidence
+from handopt.objective.targets import NEAREST_PX, FitTargets
 from handopt.observation.crop import Crop, Grid
 from handopt.observation.surfaces import drop_flying, label_surfaces
 
@@ -44,12 +44,12 @@ class Wrist:
 
 
 @dataclass(frozen=True)
-class View:
+class RoiObservation:
     """What a frame shows around the expected hand. seen: measured cells of the hand."""
 
     crop: Crop
     grid: Grid
-    evidence: Evidence
+    targets: FitTargets
     seen: int
 
 
@@ -68,7 +68,7 @@ def look(
     points: int,
     rng: np.random.Generator,
     device: Device,
-) -> View | None:
+) -> RoiObservation | None:
     """Cut the hand out of a depth image (H, W), mm; None where too little of it is seen.
 
     expected_mm: (S, S) z-buffer of the expected hand on the crop's grid. points: how many are drawn for the fit.
@@ -87,7 +87,7 @@ def look(
     inside = (u >= 0) & (u < depth_mm.shape[1]) & ((v >= 0) & (v < depth_mm.shape[0]))[:, None]
     free = _free(depth, clean, hand, arm, inside, crop)
     grid = Grid(np.where(hand, clean, np.float32(0)), hand, free)
-    return View(crop, grid, _evidence(grid, x, y, crop, points, rng, device), seen)
+    return RoiObservation(crop, grid, _evidence(grid, x, y, crop, points, rng, device), seen)
 
 
 def _lifted(depth: Image, u: NDArray[np.int64], v: NDArray[np.int64], camera: Camera) -> tuple[Image, Image]:
@@ -170,7 +170,7 @@ def _around(mask: Mask) -> Mask:
 
 def _evidence(
     grid: Grid, x: Image, y: Image, crop: Crop, points: int, rng: np.random.Generator, device: Device
-) -> Evidence:
+) -> FitTargets:
     """What the least squares compare the model with."""
     from scipy.ndimage import distance_transform_edt, minimum_filter
 
@@ -189,4 +189,4 @@ def _evidence(
         "weight": np.zeros((0, 0)),
     }
     placed = {name: to_device(array[None], device, np.float32) for name, array in arrays.items()}
-    return Evidence(size=crop.size, mirrored=(False,), grids=((crop, grid),), **placed)
+    return FitTargets(size=crop.size, mirrored=(False,), grids=((crop, grid),), **placed)

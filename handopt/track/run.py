@@ -15,18 +15,18 @@ from handopt.errors import HandoptError, ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
-from handopt.track.assemble import Followed, Step, assemble, rate
-from handopt.track.estimate import Found, Placed
+from handopt.track.assemble import Followed, TrackedFrame, assemble, rate
+from handopt.track.estimate import FrameEstimate, Placed
 from handopt.track.smoothing import OneEuro
 from handopt.track.track import Track
 from handopt.track.tracker import SURE, Tracker
 
 if TYPE_CHECKING:
-    from handopt.input.sequence.base import Frame, Source
+    from handopt.input.sequence.base import FrameSource, SequenceFrame
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
-Progress = Callable[["Frame", "Found | None"], None]
+Progress = Callable[["SequenceFrame", "FrameEstimate | None"], None]
 
 DEFAULT_FPS = 30.0
 REMEMBERED = 60
@@ -63,7 +63,7 @@ class Run:
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frame decides."""
-        self._steps: list[Step] = []
+        self._steps: list[TrackedFrame] = []
         self._recent: deque[tuple[int, Image]] = deque(maxlen=REMEMBERED)
         self._tracker: Tracker | None = None
         self._side = ""
@@ -74,7 +74,7 @@ class Run:
         if self.hand != "auto":
             self._begin(self.hand)
 
-    def take(self, frame: "Frame") -> Found | None:
+    def take(self, frame: "SequenceFrame") -> FrameEstimate | None:
         """Follow the hand to the next frame; what is found is of a right hand in the mirror image of a left one."""
         started = time.perf_counter()
         depth = frame.depth_mm
@@ -86,16 +86,16 @@ class Run:
             found = self._tracker.follow(own, self._intervals(frame))
             self._remember(own, frame, found)
         else:
-            self._steps.append(Step(_without_depth(frame), None, _nothing_seen()))
+            self._steps.append(TrackedFrame(_without_depth(frame), None, _nothing_seen()))
         self._busy += time.perf_counter() - started
         return found
 
     @property
-    def found(self) -> list[Found | None]:
+    def found(self) -> list[FrameEstimate | None]:
         """What was found in each frame."""
         return [step.found for step in self._steps]
 
-    def _remember(self, depth: Image, frame: "Frame", found: Found | None) -> None:
+    def _remember(self, depth: Image, frame: "SequenceFrame", found: FrameEstimate | None) -> None:
         assert self._tracker is not None
         before = self._steps[-1].found if self._steps else None
         seen = _seen(depth, self._tracker.camera, found, self._steps)
@@ -103,7 +103,7 @@ class Run:
             found = self._filtered(found, frame)
         elif found is None:
             self._filter.forget()
-        self._steps.append(Step(_without_depth(frame), found, seen))
+        self._steps.append(TrackedFrame(_without_depth(frame), found, seen))
         if not self.smooth:
             return
         self._recent.append((len(self._steps) - 1, depth))
@@ -115,7 +115,7 @@ class Run:
         if due or (before is not None and (found.refitted or _jumped(before, found))):
             self._go_back(found)
 
-    def _go_back(self, found: Found) -> None:
+    def _go_back(self, found: FrameEstimate) -> None:
         """Follow the hand backwards from a frame for as long as that explains earlier ones better."""
         assert self._tracker is not None
         backwards = self._tracker.from_here(found)
@@ -125,7 +125,7 @@ class Run:
             other, there = self._steps[index].found, backwards.follow(depth, steps)
             if there is None:
                 return
-            if other is not None and (other.standing >= SURE or found.standing < SURE):
+            if other is not None and (other.anchor_confidence >= SURE or found.anchor_confidence < SURE):
                 apart = np.linalg.norm(there.joints_mm - other.joints_mm, axis=1)
                 if apart[there.visible | other.visible].max(initial=0.0) < AGREES_MM:
                     return
@@ -137,7 +137,7 @@ class Run:
             worse = 0
             self._steps[index].found = replace(there, refitted=other is not None and other.refitted)
 
-    def _filtered(self, found: Found, frame: "Frame") -> Found:
+    def _filtered(self, found: FrameEstimate, frame: "SequenceFrame") -> FrameEstimate:
         """The pose after the causal filter; a hand found from scratch starts it afresh."""
         from scipy.spatial.transform import Rotation
 
@@ -153,7 +153,7 @@ class Run:
         rotation = Rotation.from_quat(vector[:4]).as_matrix()
         return replace(found, placed=Placed(rotation, vector[4:7], vector[7:].reshape(15, 3)))
 
-    def _since(self, frame: "Frame", before: "Frame | None" = None) -> float | None:
+    def _since(self, frame: "SequenceFrame", before: "SequenceFrame | None" = None) -> float | None:
         """Seconds since another frame, else the last one; None where nothing says."""
         if before is None and self._steps:
             before = self._steps[-1].frame
@@ -161,7 +161,7 @@ class Run:
             return None
         return frame.time_s - before.time_s
 
-    def _intervals(self, frame: "Frame", before: "Frame | None" = None) -> float:
+    def _intervals(self, frame: "SequenceFrame", before: "SequenceFrame | None" = None) -> float:
         """How long after another frame, else the last one, in usual intervals."""
         gone = self._since(frame, before)
         if gone is None:
@@ -209,7 +209,7 @@ class Run:
         return track.smooth() if self.smooth else track
 
 
-def follow(run: Run, frames: "Iterable[Frame]", progress: Progress | None = None) -> HandoptError | None:
+def follow(run: Run, frames: "Iterable[SequenceFrame]", progress: Progress | None = None) -> HandoptError | None:
     """Take all frames of a source; an error that ends them before their time is returned, and what came before kept."""
     try:
         for frame in frames:
@@ -222,7 +222,7 @@ def follow(run: Run, frames: "Iterable[Frame]", progress: Progress | None = None
 
 
 def track(
-    source: "Source", *, hand: str | None = None, rig: Rig | None = None, smooth: bool = True, device: str = "auto",
+    source: "FrameSource", *, hand: str | None = None, rig: Rig | None = None, smooth: bool = True, device: str = "auto",
     seed: int = 0, progress: Progress | None = None,
 ) -> tuple[Track, HandoptError | None]:  # fmt: skip
     """Follow a hand through a source: the track, and the error that ended the source early, if one did.
@@ -230,24 +230,26 @@ def track(
     hand: 'right', 'left', 'auto', or None for what the source says, else right. smooth: see Run.
     Raises ObservationError where no hand was found in any frame.
     """
-    from handopt.input.sequence.prefetch import ahead
+    from handopt.input.sequence.prefetch import prefetch
 
     side = hand or source.hand or (rig.side if rig is not None else "right")
     run = Run(source.camera, side, rig, smooth, device=device, seed=seed, fps=source.fps)
-    error = follow(run, ahead(source), progress)
+    error = follow(run, prefetch(source), progress)
     return run.track(source.name, source.fps, source.assumptions), error
 
 
-def _jumped(before: Found, now: Found) -> bool:
+def _jumped(before: FrameEstimate, now: FrameEstimate) -> bool:
     away = np.linalg.norm(now.joints_mm - before.joints_mm, axis=1)
     return bool((away - np.median(away)).max() > JUMP_MM)
 
 
-def _without_depth(frame: "Frame") -> "Frame":
+def _without_depth(frame: "SequenceFrame") -> "SequenceFrame":
     return replace(frame, depth_mm=np.zeros((0, 0), np.float32))
 
 
-def _seen(depth: Image, camera: Camera, found: Found | None, steps: list[Step]) -> "tuple[NDArray[np.uint16], Floats]":
+def _seen(
+    depth: Image, camera: Camera, found: FrameEstimate | None, steps: list[TrackedFrame]
+) -> "tuple[NDArray[np.uint16], Floats]":
     """What to show of a frame: the cube about the hand, or about where it was."""
     if found is not None:
         center = 0.5 * (found.joints_mm.min(axis=0) + found.joints_mm.max(axis=0))

@@ -232,10 +232,10 @@ def _slots(time_s: Floats, fps: float) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(steps)])
 
 
-def _runs(tracked: Flags, slots: NDArray[np.int64], gap: int) -> list[slice]:
+def _runs(tracked: Flags, slots: NDArray[np.int64], runner_up_margin: int) -> list[slice]:
     """Stretches of frames that begin and end tracked and hold no longer gap. slots: (T,) see _slots."""
     frames = np.flatnonzero(tracked)
-    breaks = np.flatnonzero(np.diff(slots[frames]) > gap + 1)
+    breaks = np.flatnonzero(np.diff(slots[frames]) > runner_up_margin + 1)
     starts = np.concatenate([[frames[0]], frames[breaks + 1]])
     ends = np.concatenate([frames[breaks], [frames[-1]]])
     return [slice(int(start), int(end) + 1) for start, end in zip(starts, ends, strict=True)]

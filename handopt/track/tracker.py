@@ -8,30 +8,30 @@ from numpy.typing import NDArray
 from handopt.assess.confidence import DISTINCT_MM, LARGEST_GAP
 from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, known_indices, one_cpu_thread, resolve_device, to_numpy, using
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.errors import NumericalError, ObservationError
 from handopt.fitting import fit
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.objective.energy import MAX_POINTS
-from handopt.objective.unexplained import explain
+from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import System
 from handopt.result import FitResult
 from handopt.rig import Rig
-from handopt.track.estimate import Found, Placed, leapt, rotation_vector
-from handopt.track.finger_proposals import Redraw, missed
+from handopt.track.estimate import FrameEstimate, Placed, max_joint_jump, rotation_vector
+from handopt.track.finger_proposals import Redraw, unexplained_patches
 from handopt.track.frame_problem import Model
-from handopt.track.frame_residuals import Shape, Temporal, learn
-from handopt.track.roi import View, Wrist, crop_around, look
+from handopt.track.frame_residuals import ShapeEstimate, Temporal, learn
+from handopt.track.roi import RoiObservation, Wrist, crop_around, look
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 
-EXPECT = Approach(0, 15.0, points=100, vertices=160, outline_mm=15.0, prior=0.5)
-REACH = Approach(3, 12.0, points=160, vertices=300, outline_mm=15.0, prior=0.5)
-SETTLE = Approach(2, 6.0, points=400, vertices=400, plane=0.9, outline_mm=15.0, prior=0.2)
-FINISH = Approach(3, 4.0, points=1000, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
+EXPECT = LMSettings(0, 15.0, points=100, vertices=160, free_space_mm=15.0, prior=0.5)
+REACH = LMSettings(3, 12.0, points=160, vertices=300, free_space_mm=15.0, prior=0.5)
+SETTLE = LMSettings(2, 6.0, points=400, vertices=400, plane=0.9, free_space_mm=15.0, prior=0.2)
+FINISH = LMSettings(3, 4.0, points=1000, plane=0.9, free_space_mm=15.0, prior=0.1, scale=True, proportions=True)
 KEPT = 6
 """Poses of a frame that are looked at closely."""
 COST_SHARE = 0.5
@@ -68,7 +68,7 @@ SEED_OF_POINTS = 20170111
 class _Scratch:
     """A frame fitted from scratch: the hand, and the fit."""
 
-    found: Found
+    found: FrameEstimate
     fit: FitResult
 
 
@@ -91,11 +91,11 @@ class Tracker:
             )
             self._redraw = Redraw(self._model)
         self._rng = np.random.default_rng([seed, SEED_OF_POINTS])
-        self._prior = Shape.unknown(self.config, len(rig.proportion_basis[0]), PRIOR_FACTOR)
+        self._prior = ShapeEstimate.unknown(self.config, len(rig.proportion_basis[0]), PRIOR_FACTOR)
         local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
         self._end_mm = float(local[:, 2].max())
         self.shape = self._prior
-        self.found: Found | None = None
+        self.found: FrameEstimate | None = None
         self._before: Placed | None = None
         self._usual, self._steps = 0.1, (1.0, 1.0)
         self._frame = 0
@@ -105,7 +105,7 @@ class Tracker:
         self._rivals: list[Placed] = []
         self._missed: Floats = np.zeros((0, 3))
 
-    def follow(self, depth_mm: Image, steps: float = 1.0) -> Found | None:
+    def follow(self, depth_mm: Image, steps: float = 1.0) -> FrameEstimate | None:
         """Take the next frame (H, W), mm, 0 where nothing is measured; None where the hand is not in it.
 
         steps: how long after the frame before, in usual intervals.
@@ -125,7 +125,7 @@ class Tracker:
         self._usual += 0.1 * (min(found.unexplained, 0.4) - self._usual)
         return found
 
-    def from_here(self, found: Found) -> "Tracker":
+    def from_here(self, found: FrameEstimate) -> "Tracker":
         """Another tracker that starts from a frame and learns nothing of the shape."""
         other = Tracker.__new__(Tracker)
         other.__dict__.update(self.__dict__)
@@ -134,7 +134,7 @@ class Tracker:
         other._rng = np.random.default_rng([self._seed, SEED_OF_POINTS, self._frame])
         return other
 
-    def prefers(self, depth_mm: Image, one: Found, other: Found) -> bool:
+    def prefers(self, depth_mm: Image, one: FrameEstimate, other: FrameEstimate) -> bool:
         """Whether one pose of a frame explains it better than another, by what each of the two takes for the hand."""
         with using(self._place), one_cpu_thread():
             meshes = np.stack([self._model.vertices(each.placed, each.shape) for each in (one, other)])
@@ -142,16 +142,16 @@ class Tracker:
             for each in (one, other):
                 view = self._look(depth_mm, each.placed)
                 if view is not None:
-                    left += explain(meshes, self._rig.faces, view.crop, view.grid)
+                    left += unexplained_fraction(meshes, self._rig.faces, view.crop, view.grid)
             return bool(left[0] < left[1])
 
-    def _follow(self, depth_mm: Image) -> Found | None:
+    def _follow(self, depth_mm: Image) -> FrameEstimate | None:
         if not (depth_mm > 0).any():
             return None
         found, surprise = self._continued(depth_mm) if self.found is not None else (None, False)
         if not self._learns:  # on the way back: what is lost there is left as it was
             return None if surprise or found is None or found.unexplained > LOST else found
-        if found is not None and found.standing < SURE:
+        if found is not None and found.anchor_confidence < SURE:
             found = self._asked_again(depth_mm, found)
         if found is not None and not surprise and not self._doubtful(found):
             self._patience = max(self._patience - 1, 0)
@@ -166,27 +166,27 @@ class Tracker:
             self._patience = self._waited = 0
         return again if again is not None and again.unexplained < LOST else None
 
-    def _doubtful(self, found: Found) -> bool:
+    def _doubtful(self, found: FrameEstimate) -> bool:
         return found.unexplained > max(DOUBTFUL, JUMP * self._usual)
 
-    def _continued(self, depth_mm: Image) -> tuple[Found | None, bool]:
+    def _continued(self, depth_mm: Image) -> tuple[FrameEstimate | None, bool]:
         """Go on from the last frame; and whether the hand is far from where it was going."""
         assert self.found is not None
         last = self.found.placed
         before, now = self._steps
         share = VELOCITY_KEPT * min(now, LONGEST_STEP) / max(before, 1e-3)
-        ahead = last if self._before is None else last.after(self._before, min(share, LONGEST_STEP))
-        ahead = replace(ahead, angles_rad=self._model.within(ahead.angles_rad))
-        temporal = Temporal(ahead.rotation, ahead.translation_mm, ahead.angles_rad).after(now)
-        found = self._fitted(depth_mm, [ahead, last, *self._rivals], temporal)
+        predicted = last if self._before is None else last.after(self._before, min(share, LONGEST_STEP))
+        predicted = replace(predicted, angles_rad=self._model.within(predicted.angles_rad))
+        temporal = Temporal(predicted.rotation, predicted.translation_mm, predicted.angles_rad).after(now)
+        found = self._fitted(depth_mm, [predicted, last, *self._rivals], temporal)
         if found is None:
             return None, True
-        shift = float(np.linalg.norm(found.placed.translation_mm - ahead.translation_mm))
-        turn = float(np.linalg.norm(rotation_vector(found.placed.rotation @ ahead.rotation.T)))
-        leap = leapt(self.found, found) / SURPRISE_LEAP_MM
+        shift = float(np.linalg.norm(found.placed.translation_mm - predicted.translation_mm))
+        turn = float(np.linalg.norm(rotation_vector(found.placed.rotation @ predicted.rotation.T)))
+        leap = max_joint_jump(self.found, found) / SURPRISE_LEAP_MM
         return found, max(shift / SURPRISE_MM, turn / SURPRISE_RAD, leap) > max(now, 1.0)
 
-    def _asked_again(self, depth_mm: Image, found: Found) -> Found:
+    def _asked_again(self, depth_mm: Image, found: FrameEstimate) -> FrameEstimate:
         """Look for the hand anew after some frames, anywhere in the image, where the track rests on a doubtful fit."""
         self._since += 1
         if self._since < self._retry:
@@ -195,17 +195,17 @@ class Tracker:
         shape, self.shape = self.shape, self._prior
         clues = self._missed, self._rivals
         again = self._scratched(depth_mm, None)
-        if again is not None and again.fit.confidence > found.standing:
+        if again is not None and again.fit.confidence > found.anchor_confidence:
             apart = np.linalg.norm(again.found.joints_mm - found.joints_mm, axis=1)
             if apart[found.visible].max(initial=0.0) < DISTINCT_MM:
-                found = replace(found, standing=again.fit.confidence)
+                found = replace(found, anchor_confidence=again.fit.confidence)
             elif again.fit.confidence >= SURE or self.prefers(depth_mm, again.found, found):
                 self._usual = again.found.unexplained
                 return again.found
         self.shape, (self._missed, self._rivals) = shape, clues
         return found
 
-    def _better(self, depth_mm: Image, found: Found | None) -> Found | None:
+    def _better(self, depth_mm: Image, found: FrameEstimate | None) -> FrameEstimate | None:
         """Find the hand from scratch; the better of that and what was found before."""
         clues = self._missed, self._rivals
         again = self._scratched(depth_mm, found)
@@ -213,13 +213,13 @@ class Tracker:
             return found if again is None else again.found
         grid = again.fit.observation.grid(again.fit.crop)
         meshes = np.stack([self._model.vertices(each.placed, each.shape) for each in (found, again.found)])
-        left = explain(meshes, self._rig.faces, again.fit.crop, grid)
+        left = unexplained_fraction(meshes, self._rig.faces, again.fit.crop, grid)
         if left[1] < left[0]:
             return again.found
         self._missed, self._rivals = clues
         return found
 
-    def _scratched(self, depth_mm: Image, found: Found | None) -> _Scratch | None:
+    def _scratched(self, depth_mm: Image, found: FrameEstimate | None) -> _Scratch | None:
         """Find the hand from scratch, where the palm was last if it was followed to this frame."""
         hint = None
         if found is not None and self.found is not None:
@@ -231,7 +231,7 @@ class Tracker:
             return None
         if self.shape is self._prior:
             sizes = np.concatenate([[np.log(result.scale)], result.proportions])
-            self.shape = Shape(sizes, self._prior.precision)
+            self.shape = ShapeEstimate(sizes, self._prior.precision)
         start = Placed(
             *(np.asarray(each, np.float64) for each in (result.rotation, result.translation_mm, result.angles_rad))
         )
@@ -239,28 +239,31 @@ class Tracker:
         if again is None:
             return None
         signs = result.signs
-        gap = LARGEST_GAP if signs is None else signs.gap
-        return _Scratch(replace(again, refitted=True, standing=result.confidence, gap=gap), result)
+        runner_up_margin = LARGEST_GAP if signs is None else signs.runner_up_margin
+        return _Scratch(
+            replace(again, refitted=True, anchor_confidence=result.confidence, runner_up_margin=runner_up_margin),
+            result,
+        )
 
-    def _fitted(self, depth_mm: Image, starts: list[Placed], temporal: Temporal | None) -> Found | None:
+    def _fitted(self, depth_mm: Image, starts: list[Placed], temporal: Temporal | None) -> FrameEstimate | None:
         """Fit a frame from some starts, the first of which says where to look."""
         view = self._look(depth_mm, starts[0])
         if view is None:
             return None
         model = self._model
-        worn, pose = model.worn(self.shape), model.poses(starts, self.shape)
+        shaped, pose = model.shaped(self.shape), model.poses(starts, self.shape)
         if temporal is not None:
-            pose = pose.joined(self._redraw.fresh(view, EXPECT, worn, pose, temporal, self._missed))
-        pose, system = model.descend(view, worn, pose, REACH, temporal)
+            pose = pose.joined(self._redraw.finger_proposals(view, EXPECT, shaped, pose, temporal, self._missed))
+        pose, system = model.descend(view, shaped, pose, REACH, temporal)
         best = np.argsort(to_numpy(system.cost), kind="stable")[:KEPT]
-        pose, system = model.descend(view, worn, pose.select(model.rows(best)), SETTLE, temporal)
-        winner, gap = self._chosen(view, pose, system, None if temporal is None else starts[0])
+        pose, system = model.descend(view, shaped, pose.select(model.rows(best)), SETTLE, temporal)
+        winner, runner_up_margin = self._chosen(view, pose, system, None if temporal is None else starts[0])
         pose, system = model.finish(view, pose.select(model.rows([winner])), self.shape, FINISH, temporal)
         if not np.isfinite(to_numpy(system.cost)).all():
             return None
-        return replace(self._judged(view, pose, system), gap=gap)
+        return replace(self._judged(view, pose, system), runner_up_margin=runner_up_margin)
 
-    def _chosen(self, view: View, pose: Pose, system: System, ahead: Placed | None) -> tuple[int, float]:
+    def _chosen(self, view: RoiObservation, pose: Pose, system: System, predicted: Placed | None) -> tuple[int, float]:
         """The pose that explains a frame best, and by how much; others are kept for the next frame.
 
         ahead: what is expected; a pose with a finger elsewhere must explain the frame better by a margin.
@@ -270,24 +273,24 @@ class Tracker:
         costs = to_numpy(system.cost).astype(np.float64)
         costs = np.where(np.isfinite(costs), costs, np.inf)
         vertices, joints = self._model.meshes(pose, self.shape)
-        left = np.maximum(explain(vertices, self._rig.faces, view.crop, view.grid), 1e-3)
+        left = np.maximum(unexplained_fraction(vertices, self._rig.faces, view.crop, view.grid), 1e-3)
         angles, rotation, translation = (
             to_numpy(each).astype(np.float64) for each in (pose.angles, pose.rotation, pose.translation)
         )
         score = left / left.min() + COST_SHARE * costs / costs.min()
-        if ahead is not None:
-            score += NEW_MARGIN * (np.abs(angles - ahead.angles_rad).max(axis=(1, 2)) > DISTINCT_RAD)
+        if predicted is not None:
+            score += NEW_MARGIN * (np.abs(angles - predicted.angles_rad).max(axis=(1, 2)) > DISTINCT_RAD)
         order = np.argsort(score, kind="stable")
-        kept, gap = [int(order[0])], LARGEST_GAP
+        kept, runner_up_margin = [int(order[0])], LARGEST_GAP
         for row in order[1:].tolist():
             if np.linalg.norm(joints[row] - joints[kept[0]], axis=1).max() > DISTINCT_MM:
-                gap = min(gap, float(np.log(left[row] / left[kept[0]])))
+                runner_up_margin = min(runner_up_margin, float(np.log(left[row] / left[kept[0]])))
             if min(np.abs(angles[row] - angles[each]).max() for each in kept) > DISTINCT_RAD:
                 kept.append(row)
         self._rivals = [Placed(rotation[row], translation[row], angles[row]) for row in kept[1 : 1 + RIVALS]]
-        return kept[0], max(gap, -LARGEST_GAP)
+        return kept[0], max(runner_up_margin, -LARGEST_GAP)
 
-    def _look(self, depth_mm: Image, start: Placed) -> View | None:
+    def _look(self, depth_mm: Image, start: Placed) -> RoiObservation | None:
         """Cut out what is near an expected hand."""
         vertices = self._model.vertices(start, self.shape)
         if not vertices[:, 2].min() > 0:
@@ -300,19 +303,19 @@ class Tracker:
         points = min(self.config.points, MAX_POINTS)
         return look(depth_mm, crop, expected, end, points, self._rng, self._place)
 
-    def _judged(self, view: View, pose: Pose, system: System) -> Found:
+    def _judged(self, view: RoiObservation, pose: Pose, system: System) -> FrameEstimate:
         """Measure a fitted pose, and learn the hand's shape from it where it is good."""
         scale, proportions = float(to_numpy(pose.scale)[0]), to_numpy(pose.proportions)[0].astype(np.float64)
         solution = np.concatenate([[np.log(scale)], proportions])
-        vertices, every = self._model.meshes(pose, Shape(solution, self.shape.precision))
+        vertices, every = self._model.meshes(pose, ShapeEstimate(solution, self.shape.precision))
         joints = every[0]
         surface = self._model.depth(vertices[0], view.crop)
-        unexplained = float(explain(vertices, self._rig.faces, view.crop, view.grid)[0])
+        unexplained = float(unexplained_fraction(vertices, self._rig.faces, view.crop, view.grid)[0])
         visible = visible_joints(joints, surface, view.crop.as_camera(), scale)
         placed = Placed(
             *(to_numpy(each)[0].astype(np.float64) for each in (pose.rotation, pose.translation, pose.angles))
         )
-        self._missed = missed(surface, view.grid, view.crop, placed, scale)
+        self._missed = unexplained_patches(surface, view.grid, view.crop, placed, scale)
         lower = np.tril(to_numpy(system.hessian)[0].astype(np.float64))
         hessian = lower + np.tril(lower, -1).T
         shape = self.shape
@@ -321,7 +324,9 @@ class Tracker:
         elif unexplained < LEARNS_BELOW:
             shape = learn(self.shape, hessian, solution, RIGID + len(self._model.free), FORGETTING, self._prior)
         else:
-            shape = Shape(solution, self.shape.precision)
-        standing = 1.0 if self.found is None else self.found.standing
+            shape = ShapeEstimate(solution, self.shape.precision)
+        anchor_confidence = 1.0 if self.found is None else self.found.anchor_confidence
         covariance = self._model.covariance(hessian).astype(np.float32)
-        return Found(placed, shape, joints, visible, unexplained, False, covariance, standing=standing)
+        return FrameEstimate(
+            placed, shape, joints, visible, unexplained, False, covariance, anchor_confidence=anchor_confidence
+        )

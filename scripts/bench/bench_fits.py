@@ -112,9 +112,9 @@ def ablated(part: str) -> Config:
     if part == "second-direction":
         return replace(config, weights=replace(config.weights, silhouette=0.0))
     if part == "mutation":
-        return replace(config, rounds=tuple(each for each in config.rounds if not each.redraws))
+        return replace(config, rounds=tuple(each for each in config.rounds if not each.mutations))
     if part == "tournament":
-        rounds = [replace(each, enter=min(1, each.enter), keep=1, redraws=0) for each in config.rounds]
+        rounds = [replace(each, top_k_in=min(1, each.top_k_in), top_k_out=1, mutations=0) for each in config.rounds]
         return replace(config, rounds=tuple(rounds), retry=1.0)
     return config
 

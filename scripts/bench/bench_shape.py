@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from handopt.cli.inputs import Reader, find_images
 from handopt.fitting import fit
 from handopt.rig import Rig, default_rig
-from handopt.shape import Frame, ShapeResult, fit_shape
+from handopt.shape import ShapeInput, ShapeResult, fit_shape
 from handopt.shape.coverage import SEEN
-from handopt.shape.mesh_validity import Guard
+from handopt.shape.mesh_validity import MeshValidity
 from handopt.synth.generate import Sample, Settings, generate, true_rig
 
 Floats = NDArray[np.float64]
@@ -86,9 +86,9 @@ def synthetic(arguments: argparse.Namespace) -> None:
 
 def _length_errors(result: ShapeResult, truth: Rig) -> dict[str, list[float]]:
     """Error and stated deviation of each measurement."""
-    from handopt.shape.measurements import Tape
+    from handopt.shape.measurements import MeasurementSet
 
-    true = Tape.on(default_rig()).lengths(truth)
+    true = MeasurementSet.on(default_rig()).lengths(truth)
     return {
         each.name: [round(each.value_mm - length, 2), round(each.deviation_mm, 2)]
         for each, length in zip(result.measurements, true, strict=True)
@@ -112,10 +112,10 @@ def joint_errors(personal: Rig, settings: Settings, arguments: argparse.Namespac
     return {"joints_mm": errors}
 
 
-def frames_of(samples: list[Sample]) -> list[Frame]:
+def frames_of(samples: list[Sample]) -> list[ShapeInput]:
     """Synthetic images as frames of a calibration."""
     return [
-        Frame(f"{number:03d}", sample.counts.astype(np.float32), sample.scene.camera)
+        ShapeInput(f"{number:03d}", sample.counts.astype(np.float32), sample.scene.camera)
         for number, sample in enumerate(samples)
     ]
 
@@ -148,9 +148,9 @@ def real(arguments: argparse.Namespace) -> None:
     reader, frames = Reader(), []
     for path in find_images([arguments.folder]):
         read = reader.read(path)
-        frames.append(Frame(path.stem, read.depth_mm, read.camera))
+        frames.append(ShapeInput(path.stem, read.depth_mm, read.camera))
     result = fit_shape(frames)
-    guard = Guard(np.array(result.generic.rest_mm * result.scale), result.generic.faces.astype(np.int64))
+    guard = MeshValidity(np.array(result.generic.rest_mm * result.scale), result.generic.faces.astype(np.int64))
     print(json.dumps({"together": result.residual_mm, "sound": guard.faults(result.rig.rest_mm).sound}))
     rows = []
     for number in np.linspace(0, len(frames) - 1, min(arguments.leave, len(frames))).round().astype(int):

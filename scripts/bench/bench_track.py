@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from handopt.evaluation.motion import jitter, lag
 from handopt.fitting import fit
 from handopt.input.camera import Camera
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import CAMERA, Settings
 from handopt.synth.sequence import Timing, generate_sequence
 from handopt.track.run import Run
@@ -62,7 +62,7 @@ def tracked(given: Sequence, *, smooth: bool) -> tuple[Track, float]:
     run = Run(CAMERA, "right", smooth=smooth, fps=FPS)
     started = time.thread_time()
     for index, depth in enumerate(given.depth):
-        run.take(Frame(index, str(index), depth.astype(np.float32), index / FPS))
+        run.take(SequenceFrame(index, str(index), depth.astype(np.float32), index / FPS))
     seconds = time.thread_time() - started
     return run.track("bench", FPS), seconds / len(given.depth)
 

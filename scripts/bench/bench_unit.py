@@ -38,12 +38,12 @@ from handopt import (
     read_depth,
     render_depth,
     render_depth_backward,
-    render_depth_loss,
     silhouette_loss,
     silhouette_loss_backward,
     skin,
     skin_backward,
     skin_normals,
+    splat_loss,
 )
 from handopt.errors import HandoptError
 from handopt.input.camera import sidecar
@@ -102,7 +102,7 @@ class UnitOfWork:
 
         posed = skin(*whole)
         points = project(posed, a["coefficients"], perspective=False)
-        loss, grad_points = render_depth_loss(a["depth_cotangent"], points, a["target"], a["image_index"], self.radius)
+        loss, grad_points = splat_loss(a["depth_cotangent"], points, a["target"], a["image_index"], self.radius)
         joints = skin(*skeleton)
         loss += self.collision_weight * collision(joints, a["bones"], self.collision_radius)
 

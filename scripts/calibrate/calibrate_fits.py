@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from handopt import Camera, HandoptError, fit, rasterise
-from handopt.assess.confidence import sure
+from handopt.assess.confidence import logistic
 from handopt.assess.uncertainty import WEIGHTS, radius_mm
 from handopt.synth import Settings, generate
 from handopt.synth.poses import LEVELS
@@ -60,10 +60,10 @@ def main(arguments: list[str] | None = None) -> None:
     first, second = rows[::2], rows[1::2]
     weights = regress(first)
     print("confidence, WEIGHTS =", _rounded(weights))
-    report(second, sure(weights, _signs(second)))
-    radii = explain_errors(first, sure(weights, _signs(first)))
+    report(second, logistic(weights, _signs(second)))
+    radii = explain_errors(first, logistic(weights, _signs(first)))
     print("uncertainty, WEIGHTS =", _rounded(radii))
-    report_radii(second, sure(weights, _signs(second)), radii)
+    report_radii(second, logistic(weights, _signs(second)), radii)
 
 
 def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:

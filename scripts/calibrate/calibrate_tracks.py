@@ -17,9 +17,9 @@ from bench_track import Sequence, sequence
 from calibrate_fits import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
 from scipy.optimize import minimize
 
-from handopt.assess.confidence import sure
+from handopt.assess.confidence import logistic
 from handopt.input.camera import Camera
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import CAMERA
 from handopt.track.confidence import RADIUS_WEIGHTS, signs, spread_mm2, uncertainty_mm
 from handopt.track.run import Run
@@ -57,7 +57,7 @@ def calibrate(sequences: list[list[Row]]) -> None:
     if second:
         weights = regress(first)
         print("found on half, WEIGHTS =", _rounded(weights))
-        report(second, sure(weights, _signs(second)))
+        report(second, logistic(weights, _signs(second)))
         report_radii(second, explain_errors(first))
     every = first + second
     weights = regress(every)
@@ -111,7 +111,7 @@ def rows_of(given: Sequence, camera: Camera = CAMERA, *, smooth: bool = True) ->
     """A row for each frame with a hand."""
     run = Run(camera, "right", smooth=smooth, fps=FPS)
     for index, depth in enumerate(given.depth):
-        run.take(Frame(index, str(index), depth.astype(np.float32), index / FPS))
+        run.take(SequenceFrame(index, str(index), depth.astype(np.float32), index / FPS))
     track = run.track("calibration", FPS)
     found = run.found
     every = signs(found, causal=not smooth)
@@ -129,7 +129,7 @@ def wrong_rows(depth: np.ndarray, camera: Camera) -> list[Row]:
     """A row for each frame in which an object is taken for the hand. depth: (T, H, W) mm."""
     run = Run(camera, "right", fps=FPS)
     for index, each in enumerate(depth):
-        run.take(Frame(index, str(index), each.astype(np.float32), index / FPS))
+        run.take(SequenceFrame(index, str(index), each.astype(np.float32), index / FPS))
     found = run.found
     every = signs(found, causal=False)
     return [Row("object", False, tuple(every[row])) for row, each in enumerate(found) if each is not None]

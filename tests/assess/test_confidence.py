@@ -8,15 +8,17 @@ import pytest
 from support.factories import fit_result
 
 from handopt import HandoptError, fit
-from handopt.assess.confidence import LARGEST_GAP, WEIGHTS, Signs, confidence, sure
+from handopt.assess.confidence import LARGEST_GAP, WEIGHTS, ConfidenceFeatures, confidence, logistic
 
-GOOD = Signs(unexplained=np.log(0.12), gap=0.8, visible=0.8, likeness=0.95, border=0.0)
+GOOD = ConfidenceFeatures(
+    unexplained=np.log(0.12), runner_up_margin=0.8, visible=0.8, hand_probability=0.95, border=0.0
+)
 
 
 def test_good_signs_make_a_fit_sure_and_bad_ones_do_not() -> None:
     assert confidence(GOOD) > 0.9
     assert confidence(replace(GOOD, unexplained=np.log(0.6))) < 0.5
-    for name, worse in {"unexplained": np.log(0.3), "gap": 0.0, "likeness": 0.1}.items():
+    for name, worse in {"unexplained": np.log(0.3), "runner_up_margin": 0.0, "hand_probability": 0.1}.items():
         assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
 
 
@@ -26,10 +28,15 @@ def test_only_another_pose_of_visible_joints_is_a_rival() -> None:
     near, hidden, other = joints + 3.0, joints.copy(), joints.copy()
     hidden[20] += 60.0
     other[4] += 60.0
-    signs = [Signs.of(0.2, joints, visible, [(0.3, rival)], 1.0, 0.0).gap for rival in (near, hidden, other)]
+    signs = [
+        ConfidenceFeatures.of(0.2, joints, visible, [(0.3, rival)], 1.0, 0.0).runner_up_margin
+        for rival in (near, hidden, other)
+    ]
     assert signs == [LARGEST_GAP, LARGEST_GAP, pytest.approx(np.log(1.5))]
-    assert Signs.of(0.2, joints, visible, [], 1.0, 0.0).gap == LARGEST_GAP
-    assert Signs.of(0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0).gap == pytest.approx(np.log(0.5))
+    assert ConfidenceFeatures.of(0.2, joints, visible, [], 1.0, 0.0).runner_up_margin == LARGEST_GAP
+    assert ConfidenceFeatures.of(
+        0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0
+    ).runner_up_margin == pytest.approx(np.log(0.5))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -46,7 +53,7 @@ def test_objects_are_no_confident_hands(seed: int) -> None:
 def test_the_regression_finds_the_weights_of_a_logistic_model() -> None:
     rng = np.random.default_rng(5)
     signs = rng.normal(size=(20_000, 2))
-    success = rng.random(len(signs)) < sure(np.array([0.5, 2.0, -1.0]), signs)
+    success = rng.random(len(signs)) < logistic(np.array([0.5, 2.0, -1.0]), signs)
     rows = [calibrate_fits.Row("easy", bool(good), tuple(each)) for good, each in zip(success, signs, strict=True)]
     assert np.abs(calibrate_fits.regress(rows) - [0.5, 2.0, -1.0]).max() < 0.1
 

@@ -15,12 +15,12 @@ from handopt.assess.quality import (
     GOOD_OVERLAP,
     Quality,
     measure,
-    most_plausible,
     status_of,
 )
 from handopt.hand_model import MIRROR, Hand, Pose
 from handopt.observation.observe import Observation
-from handopt.optimise.gradient_descent import Descent
+from handopt.optimise.gradient_descent import SearchHistory
+from handopt.optimise.ranking import most_plausible
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]
@@ -133,11 +133,11 @@ def true_pose(images: tuple[int, ...]) -> Pose:
     return pose
 
 
-def descent(pose: Pose, totals: tuple[float, ...]) -> Descent:
-    return Descent(pose, np.arange(len(pose)), np.array(totals), True, [], {})
+def descent(pose: Pose, totals: tuple[float, ...]) -> SearchHistory:
+    return SearchHistory(pose, np.arange(len(pose)), np.array(totals), True, [], {})
 
 
-def choose(found: Descent, hand: Hand, observations: list[Observation], mirror: tuple[bool, ...]) -> int:
+def choose(found: SearchHistory, hand: Hand, observations: list[Observation], mirror: tuple[bool, ...]) -> int:
     return most_plausible(found, hand, observations, mirror, default_rig("right").faces)
 
 

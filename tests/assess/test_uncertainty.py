@@ -11,13 +11,13 @@ from support.observation_factory import CPU, gather, near_poses, small_observati
 
 from handopt import fit
 from handopt.assess.uncertainty import WEIGHTS, radius_mm, spread_of
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.rig import default_rig
 
 CONFIG = Config(crop_px=32, points=100)
-APPROACH = Approach(3, 10.0, points=100, scale=True)
+APPROACH = LMSettings(3, 10.0, points=100, scale=True)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_the_spread_is_the_trace_of_the_joints_covariance(problem: LeastSquares)
     pose = near_poses((0.3,), (0,))
     steep = LeastSquares(
         problem.hand,
-        problem.evidence,
+        problem.targets,
         replace(CONFIG, weights=replace(CONFIG.weights, points=4e6, prior=1e4, size=1e4, silhouette=3e6, limits=1e6)),
     )
     hessian = np.tril(steep.system(pose, APPROACH).hessian[0])

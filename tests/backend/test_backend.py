@@ -149,7 +149,7 @@ def test_the_hash_covers_every_kernel_source(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(backend, "kernel_folder", lambda: folder)
     before = backend.source_hash()
     assert before == backend.source_hash.__wrapped__()
-    for name in ("render.cu", "target.h", "library.cpp"):
+    for name in ("splat.cu", "target.h", "library.cpp"):
         original = (folder / name).read_bytes()
         (folder / name).write_bytes(original + b"\n")
         assert backend.source_hash.__wrapped__() != before, name
@@ -315,7 +315,7 @@ def test_a_cuda_launch_has_the_types_of_the_signatures(launches: Launches, dtype
     points = StandIn(np.zeros((2, 100, 3), dtype))
     image, winners = render_depth(points, 2.5, 24)
     assert (image.shape, image.dtype, winners.dtype) == ((2, 24, 24), dtype, np.int32)
-    assert [kernel for kernel, *_ in launches.seen] == ["render_splat", "render_resolve"]
+    assert [kernel for kernel, *_ in launches.seen] == ["splat_scatter", "splat_resolve"]
     for kernel, grid, block, arguments, options, _ in launches.seen:
         kinds = {"r": dtype, "i": np.int32}
         assert len(arguments) == len(SIGNATURES[kernel])

@@ -17,7 +17,7 @@ count, offset = {count}, {offset}
 memory = np.zeros(16, np.uint8)
 angles = memory[offset:offset + 12].view(np.float32)
 limits, gradient = np.zeros(3, np.float32), np.zeros(3, np.float32)
-launch("limits_backward", count, np.ones(1, np.float32), angles, limits, limits, gradient, 1, count)
+launch("joint_limits_backward", count, np.ones(1, np.float32), angles, limits, limits, gradient, 1, count)
 print("survived")
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handopt.batch.provenance import Source
+from handopt.batch.provenance import Provenance
 from handopt.errors import DepthError
 
 SETTINGS = {"handopt": "0.1", "shape": "scale", "solver": "auto", "unit": None, "mask": "0a" * 32}
@@ -27,18 +27,18 @@ def folder(image: Path) -> Path:
     folder.mkdir()
     (folder / "result.json").write_text('{"hand": "left"}')
     (folder / "mesh.glb").write_text("mesh")
-    (folder / "source.json").write_text(json.dumps(Source(image).document(SETTINGS)))
+    (folder / "source.json").write_text(json.dumps(Provenance(image).document(SETTINGS)))
     return folder
 
 
 def reason(image: Path, folder: Path, names: list[str] = NAMES, **changes: object) -> str:
-    found = Source(image).found(folder, {**SETTINGS, **changes}, names)
+    found = Provenance(image).found(folder, {**SETTINGS, **changes}, names)
     assert (found.result is None) == bool(found.reason)
     return found.reason
 
 
 def test_a_document_names_all_files_with_their_contents(image: Path) -> None:
-    document = Source(image).document(SETTINGS)
+    document = Provenance(image).document(SETTINGS)
     assert document["format"] == "handopt.source/1"
     assert document["settings"] == SETTINGS
     assert list(document["files"]) == ["a.png", "camera.json"]
@@ -50,7 +50,7 @@ def test_a_document_names_all_files_with_their_contents(image: Path) -> None:
 
 
 def test_the_same_files_and_settings_are_found_again(image: Path, folder: Path) -> None:
-    found = Source(image).found(folder, SETTINGS, NAMES)
+    found = Provenance(image).found(folder, SETTINGS, NAMES)
     assert found.result == {"hand": "left"}
     os.utime(image, ns=(1, 1))
     assert reason(image, folder) == "", "a copy of the same content"
@@ -84,15 +84,15 @@ def test_results_that_do_not_say_where_they_are_from(image: Path, folder: Path, 
 
 
 def test_files_that_change_or_vanish_meanwhile(image: Path) -> None:
-    source = Source(image)
+    source = Provenance(image)
     source.check()
     image.write_bytes(b"depths")
     with pytest.raises(DepthError, match=r"a\.png: changed while it was read; run the same command again"):
         source.check()
-    source = Source(image)
+    source = Provenance(image)
     image.unlink()
     with pytest.raises(DepthError, match="vanished while it was read"):
         source.check()
     with pytest.raises(DepthError, match="cannot be read any more"):
         source.document(SETTINGS)
-    Source(image).check()
+    Provenance(image).check()

@@ -18,7 +18,7 @@ from support.sequences import followed, samples
 from handopt.cli.main import main
 from handopt.errors import OutputError
 from handopt.input import sequence
-from handopt.input.sequence.base import Frame, SourceError
+from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stacks import NumpySource
 from handopt.storage.track_folder import OUR_NAMES, save_track
 
@@ -203,7 +203,7 @@ class Vanishing:
 
     def __iter__(self) -> Any:
         for index in range(2):
-            yield Frame(index, f"live[{index}]", counts(index).astype(np.float32), index / 30)
+            yield SequenceFrame(index, f"live[{index}]", counts(index).astype(np.float32), index / 30)
         raise SourceError("--live: the camera gave no frame for 5 s; it may have been unplugged")
 
 

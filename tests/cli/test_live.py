@@ -13,7 +13,7 @@ from support.fake_realsense import FPS, SoftCamera, librealsense
 from support.sequences import CAMERA, samples, truth
 
 from handopt.cli.main import main
-from handopt.cli.stop_signal import UntilStopped
+from handopt.cli.stop_signal import StopOnSignal
 from handopt.input import sequence
 from handopt.input.sequence.realsense import open_camera
 
@@ -61,7 +61,7 @@ def test_a_camera_that_is_unplugged_leaves_what_was_tracked(camera: SoftCamera, 
 
 def test_ctrl_c_ends_it_with_everything_written(camera: SoftCamera, tmp_path: Path) -> None:
     def press() -> None:
-        if getattr(signal.getsignal(signal.SIGINT), "__self__", None).__class__ is UntilStopped:
+        if getattr(signal.getsignal(signal.SIGINT), "__self__", None).__class__ is StopOnSignal:
             os.kill(os.getpid(), signal.SIGINT)
 
     feeder = camera.film(images()[:5], every_s=0.12, then=press)
@@ -91,7 +91,7 @@ def test_a_camera_that_gives_nothing_at_all_is_what_is_said(camera: SoftCamera, 
 
 
 def test_a_frame_in_hand_is_finished_and_a_second_ctrl_c_is_an_ordinary_one() -> None:
-    with UntilStopped() as until:
+    with StopOnSignal() as until:
         taken = []
         for number in until.frames(range(9)):
             if number == 2:

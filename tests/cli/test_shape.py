@@ -16,7 +16,7 @@ from handopt.cli.main import main
 from handopt.errors import ObservationError
 from handopt.export.rig_gltf import write_rig
 from handopt.rig import default_rig
-from handopt.shape import LeftOut, ShapeResult
+from handopt.shape import RejectedImage, ShapeResult
 from handopt.storage import hand_folder
 
 __all__ = ["fake_fit"]
@@ -32,7 +32,7 @@ class FakeShape:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
-        self.left_out: tuple[LeftOut, ...] = ()
+        self.left_out: tuple[RejectedImage, ...] = ()
 
     def __call__(self, frames: Any, **arguments: Any) -> ShapeResult:
         self.calls.append({"frames": frames, **arguments})
@@ -91,7 +91,7 @@ def test_what_holds_for_all_images_is_said_once(images: Path, tmp_path: Path, fa
 
 
 def test_what_is_left_out_is_named_even_when_quiet(images: Path, tmp_path: Path, fake: FakeShape) -> None:
-    fake.left_out = (LeftOut("b.png", "its pose does not fit in"),)
+    fake.left_out = (RejectedImage("b.png", "its pose does not fit in"),)
     (images / "c.png").write_bytes((images / "a.png").read_bytes()[:60])
     printed = shape(images, "-o", tmp_path / "mine.glb", "--no-renders", "-q")
     assert printed.exit_code == 0

@@ -107,7 +107,7 @@ def test_fit_reads_the_folder_as_it_is(tmp_path: Path) -> None:
     config = tmp_path / "quick.toml"
     config.write_text(
         "starts = 2\ncrop_px = 64\npoints = 64\nvertices = { iterations = 2 }\n"
-        "stages = [{ iterations = 3, radius_px = 4.0, sigma_mm = 20.0, step = 1.0, keep = 1 }]\n"
+        "stages = [{ iterations = 3, radius_px = 4.0, sigma_mm = 20.0, step = 1.0, top_k_out = 1 }]\n"
     )
     arguments = ["fit", tmp_path / "out" / "easy", "-o", tmp_path / "fits", "--config", config, "--no-renders"]
     done = CliRunner().invoke(main, [str(each) for each in arguments])

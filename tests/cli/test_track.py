@@ -18,7 +18,7 @@ from support.sequences import CAMERA, frames, samples
 from handopt.cli.main import main
 from handopt.input import sequence
 from handopt.input.sequence import SourceError
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.track.run import Run
 
 CAMERA_ARGUMENT = "237.5,237.5,159.5,119.5"
@@ -88,7 +88,7 @@ def test_what_was_tracked_before_it_was_stopped_is_kept(
 ) -> None:
     take = Run.take
 
-    def stopped(self: Run, frame: Frame) -> Any:
+    def stopped(self: Run, frame: SequenceFrame) -> Any:
         if frame.index == 1:
             os.kill(os.getpid(), number)
         return take(self, frame)
@@ -137,7 +137,7 @@ class Live:
     def __init__(self, ending: BaseException) -> None:
         self._ending = ending
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SequenceFrame]:
         yield from frames()[:2]
         raise self._ending
 

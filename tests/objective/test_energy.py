@@ -35,7 +35,7 @@ from handopt.backend import to_device
 from handopt.config import Config, Weights
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import LENGTH_UNIT_MM, TERMS, Objective, Sharpness, total_of
+from handopt.objective.energy import LENGTH_UNIT_MM, TERMS, CoarseToFineLevel, Objective, total_of
 from handopt.observation.observe import Observation
 from handopt.ops.closest_points import closest_points
 from handopt.ops.projection import project
@@ -77,20 +77,20 @@ class Case:
     """An objective over a right hand and a mirrored left one, four poses (one crumpled), and moved rest vertices."""
 
     objective: Objective
-    sharpness: Sharpness
+    level: CoarseToFineLevel
     pose: Pose
     rest: Floats
 
     def branches(self, pose: Pose, rest: Floats, with_bones: bool) -> NDArray[np.int64]:
         """Which side of every kink the poses are on; with_bones: those of the collision term as well."""
-        hand, evidence = self.objective.hand, self.objective.evidence
+        hand, targets = self.objective.hand, self.objective.targets
         transforms = hand.transforms(pose)
         vertices = hand.vertices(transforms, rest)
-        projected = project(vertices, evidence.coefficients[pose.image])
-        winners = render_depth(projected, self.sharpness.radius_px, evidence.size)[1]
+        projected = project(vertices, targets.coefficients[pose.image])
+        winners = render_depth(projected, self.level.radius_px, targets.size)[1]
         normals = hand.vertex_normals(transforms)
-        nearest = closest_points(evidence.points, pose.image, vertices, normals, self.sharpness.sigma_mm)[1]
-        cells = np.floor(projected[..., :2]).clip(-1, evidence.size - 1)
+        nearest = closest_points(targets.points, pose.image, vertices, normals, self.level.sigma_mm)[1]
+        cells = np.floor(projected[..., :2]).clip(-1, targets.size - 1)
         parts = [winners, nearest, cells]
         if with_bones:
             parts.append(self.overlaps(pose))
@@ -103,14 +103,14 @@ class Case:
 
     def totals(self, pose: Pose, rest: Floats) -> Floats:
         """(B,) the objective of each hypothesis."""
-        return np.sum(list(self.objective.terms(pose, self.sharpness, rest).values()), axis=0)
+        return np.sum(list(self.objective.terms(pose, self.level, rest).values()), axis=0)
 
 
 def make_case(config: Config, observations: list[Observation], dtype: type = np.float64) -> Case:
     objective = make_objective(config, [(observations[0], False), (mirrored(observations[1]), True)], dtype=dtype)
     pose = near_poses((0.4, 1.0, 0.6, 2.6), (0, 1, 1, 0), dtype=dtype)
     smooth = 0.8 * np.sin(default_rig("right").rest_mm / 17)
-    return Case(objective, objective.sharpness(RADIUS_PX, SIGMA_MM), pose, objective.hand.rest + smooth.astype(dtype))
+    return Case(objective, objective.level(RADIUS_PX, SIGMA_MM), pose, objective.hand.rest + smooth.astype(dtype))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def check_gradient(case: Case, groups: tuple[str, ...], tolerance: float = 1e-6,
 
     tolerance: relative. Totals are of size 1 with errors of some 1e-16, and steps change them by some 1e-9.
     """
-    _, gradient = case.objective.terms_and_gradient(case.pose, case.sharpness, case.rest)
+    _, gradient = case.objective.terms_and_gradient(case.pose, case.level, case.rest)
     for group in groups:
         slope = getattr(gradient, group)
         found = list(zip(range(count), directions(case, group, slope.shape), strict=False))
@@ -177,7 +177,7 @@ def only(name: str, observations: list[Observation], plane: float = 0.6) -> Case
 
 
 def test_the_case_has_every_term_at_work(case: Case) -> None:
-    terms = case.objective.terms(case.pose, case.sharpness, case.rest)
+    terms = case.objective.terms(case.pose, case.level, case.rest)
     assert set(terms) == set(TERMS)
     for name, values in terms.items():
         assert values.shape == (4,)
@@ -205,7 +205,7 @@ def test_gradient_of_the_total_with_turning_normals(observations: list[Observati
 @pytest.mark.parametrize("name", TERMS)
 def test_each_term_alone(name: str, observations: list[Observation]) -> None:
     case = only(name, observations)
-    terms, gradient = case.objective.terms_and_gradient(case.pose, case.sharpness, case.rest)
+    terms, gradient = case.objective.terms_and_gradient(case.pose, case.level, case.rest)
     for other, values in terms.items():
         assert (values.max() > 1e-6) == (other == name), other
     still = {group: np.abs(getattr(gradient, group)).max() < 1e-9 for group in GROUPS}
@@ -217,14 +217,14 @@ def test_each_term_alone(name: str, observations: list[Observation]) -> None:
 
 
 def test_a_stage_can_weaken_the_depth_term(case: Case) -> None:
-    full, weak = case.sharpness, dataclasses.replace(case.sharpness, depth=0.25)
-    before, after = (case.objective.terms(case.pose, sharpness, case.rest) for sharpness in (full, weak))
+    full, weak = case.level, dataclasses.replace(case.level, depth=0.25)
+    before, after = (case.objective.terms(case.pose, level, case.rest) for level in (full, weak))
     assert_close(after["depth"], 0.25 * before["depth"], rtol=1e-14, reason="a factor")
     assert all((after[name] == before[name]).all() for name in before if name != "depth")
 
 
 def test_frozen_angles_have_no_gradient(case: Case) -> None:
-    gradient = case.objective.terms_and_gradient(case.pose, case.sharpness)[1]
+    gradient = case.objective.terms_and_gradient(case.pose, case.level)[1]
     free = default_rig("right").limits.free
     assert (gradient.angles[:, ~free] == 0).all()
     assert (np.abs(gradient.angles[:, free]).max(axis=0) > 0).all()
@@ -232,7 +232,7 @@ def test_frozen_angles_have_no_gradient(case: Case) -> None:
 
 def twins(case: Case, weights: Weights) -> dict[str, Floats]:
     """All terms of the case by the slow twins, from the equations."""
-    rig, evidence, config, pose = default_rig("right"), case.objective.evidence, case.objective.config, case.pose
+    rig, targets, config, pose = default_rig("right"), case.objective.targets, case.objective.config, case.pose
     transforms = reference.forward_kinematics(
         pose.angles, pose.rotation, pose.translation, pose.scale, rig.parents, rig.articulated, rig.bind, 1
     )
@@ -241,10 +241,10 @@ def twins(case: Case, weights: Weights) -> dict[str, Floats]:
     normals *= case.objective.hand.normals.any(axis=1, keepdims=True)  # 0 where the mesh is no skin
     origins = np.concatenate([rig.bind[:, :, 3], np.ones((25, 1))], axis=1)
     joints = np.einsum("bjac,jc->bja", transforms, origins)[:, rig.keypoint_joints]
-    projected = reference.project(vertices, evidence.coefficients[pose.image])
+    projected = reference.project(vertices, targets.coefficients[pose.image])
     image, _ = reference.render_depth(projected, RADIUS_PX, 48)
-    target, _ = reference.render_depth(evidence.splats, RADIUS_PX, 48)
-    closest, _ = reference.closest_points(evidence.points, pose.image, vertices, normals, SIGMA_MM, config.plane)
+    target, _ = reference.render_depth(targets.splats, RADIUS_PX, 48)
+    closest, _ = reference.closest_points(targets.points, pose.image, vertices, normals, SIGMA_MM, config.plane)
     offsets = case.rest - rig.rest_mm
     neighbours = [set() for _ in offsets]
     for a, b, c in rig.faces:
@@ -253,10 +253,10 @@ def twins(case: Case, weights: Weights) -> dict[str, Floats]:
     bending = [offset - offsets[list(around)].mean(axis=0) for offset, around in zip(offsets, neighbours, strict=True)]
     cm2 = LENGTH_UNIT_MM**2
     return {
-        "depth": weights.depth * reference.depth_loss(image, target, pose.image, config.huber, evidence.weight),
+        "depth": weights.depth * reference.depth_loss(image, target, pose.image, config.huber, targets.weight),
         "silhouette": weights.silhouette
         / cm2
-        * reference.silhouette_loss(projected, evidence.field, pose.image, evidence.mm_per_px),
+        * reference.silhouette_loss(projected, targets.field, pose.image, targets.mm_per_px),
         "points": weights.points / SIGMA_MM**2 * closest,
         "collision": weights.collision / cm2 * reference.collision(joints, rig.bones, config.collision_radius_mm),
         "limits": weights.limits * reference.joint_limits(pose.angles, rig.limits.lower, rig.limits.upper),
@@ -266,7 +266,7 @@ def twins(case: Case, weights: Weights) -> dict[str, Floats]:
 
 
 def test_terms_are_those_of_the_twins(case: Case) -> None:
-    terms = case.objective.terms(case.pose, case.sharpness, case.rest)
+    terms = case.objective.terms(case.pose, case.level, case.rest)
     for name, expected in twins(case, WEIGHTS).items():
         assert_close(terms[name], expected, rtol=1e-11, reason=f"{name}: float64 sums in another order")
     prior = case.objective.prior(case.pose.angles)[0]
@@ -274,12 +274,12 @@ def test_terms_are_those_of_the_twins(case: Case) -> None:
 
 
 def test_terms_do_not_depend_on_whether_gradients_are_asked_for(case: Case) -> None:
-    alone = case.objective.terms(case.pose, case.sharpness)
-    along, gradient = case.objective.terms_and_gradient(case.pose, case.sharpness)
+    alone = case.objective.terms(case.pose, case.level)
+    along, gradient = case.objective.terms_and_gradient(case.pose, case.level)
     for name in TERMS:
         assert_same_bits(alone[name], along[name], name)
     assert gradient.rest is None
-    given = case.objective.terms(case.pose, case.sharpness, case.objective.hand.rest.copy())
+    given = case.objective.terms(case.pose, case.level, case.objective.hand.rest.copy())
     for name in TERMS:
         assert_same_bits(given[name], alone[name], name)
 
@@ -287,10 +287,10 @@ def test_terms_do_not_depend_on_whether_gradients_are_asked_for(case: Case) -> N
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_hypotheses_do_not_see_each_other(dtype: type, observations: list[Observation]) -> None:
     case = make_case(CONFIG, observations, dtype)
-    terms, gradient = case.objective.terms_and_gradient(case.pose, case.sharpness)
+    terms, gradient = case.objective.terms_and_gradient(case.pose, case.level)
     for row in range(len(case.pose)):
         one = case.pose.select(np.array([row]))
-        alone, slope = case.objective.terms_and_gradient(one, case.sharpness)
+        alone, slope = case.objective.terms_and_gradient(one, case.level)
         for name in TERMS:
             assert_same_bits(alone[name], terms[name][row : row + 1], name)
         for group in ("angles", "rotation", "translation", "scale"):
@@ -299,7 +299,7 @@ def test_hypotheses_do_not_see_each_other(dtype: type, observations: list[Observ
 
 def test_devices_and_precision(device: Place, observations: list[Observation]) -> None:
     """A tenth of a pixel may have another winner in float32, where two points are equally bright."""
-    expected, slope = (lambda c: c.objective.terms_and_gradient(c.pose, c.sharpness, c.rest))(
+    expected, slope = (lambda c: c.objective.terms_and_gradient(c.pose, c.level, c.rest))(
         make_case(CONFIG, observations)
     )
     views = [(observations[0], False), (mirrored(observations[1]), True)]
@@ -309,7 +309,7 @@ def test_devices_and_precision(device: Place, observations: list[Observation]) -
         case = make_case(CONFIG, observations, dtype)
         objective = make_objective(CONFIG, views, device=device.device, dtype=dtype)
         pose, rest = on_device(case.pose, device.device), to_device(case.rest, device.device, dtype)
-        terms, gradient = objective.terms_and_gradient(pose, objective.sharpness(RADIUS_PX, SIGMA_MM), rest)
+        terms, gradient = objective.terms_and_gradient(pose, objective.level(RADIUS_PX, SIGMA_MM), rest)
         for name in TERMS:
             assert terms[name].dtype == dtype, name
             found = device.fetch(terms[name])
@@ -331,7 +331,7 @@ def test_a_left_hand_counts_as_its_mirror_image(observations: list[Observation])
     results = []
     for view in ((observation, False), (mirrored(observation), True)):
         objective = make_objective(CONFIG, [view], dtype=np.float32)
-        results.append(objective.terms_and_gradient(pose, objective.sharpness(RADIUS_PX, SIGMA_MM)))
+        results.append(objective.terms_and_gradient(pose, objective.level(RADIUS_PX, SIGMA_MM)))
     (right, right_slope), (left, left_slope) = results
     reason = "the mirrored columns S - 1 - x are rounded once more in float32"
     for name in TERMS:
@@ -344,33 +344,33 @@ def test_hypotheses_are_compared_with_their_own_image(observations: list[Observa
     first, second = small_observation(0.2), small_observation(1.2)
     both = make_objective(CONFIG, [(first, False), (second, False)])
     pose = near_poses((0.6,), (1,))
-    total = float(total_of(both.terms(pose, both.sharpness(RADIUS_PX, SIGMA_MM)))[0])
+    total = float(total_of(both.terms(pose, both.level(RADIUS_PX, SIGMA_MM)))[0])
     other = replace(pose, image=np.zeros(1, np.int32))
-    assert abs(float(total_of(both.terms(other, both.sharpness(RADIUS_PX, SIGMA_MM)))[0]) - total) > 1e-3
+    assert abs(float(total_of(both.terms(other, both.level(RADIUS_PX, SIGMA_MM)))[0]) - total) > 1e-3
 
 
 def test_the_truth_scores_better_than_its_neighbours(observations: list[Observation]) -> None:
     objective = make_objective(CONFIG, [(observations[0], False)])
-    sharpness = objective.sharpness(RADIUS_PX, SIGMA_MM)
+    level = objective.level(RADIUS_PX, SIGMA_MM)
     truth = near_poses((0.5,), (0,))
     truth.angles[:], truth.scale[:], truth.translation[:] = bent(0.5), 1.0, WRIST_MM
     truth.rotation[:] = true_rotation(default_rig("right").bind)
-    best = total_of(objective.terms(truth, sharpness))[0]
+    best = total_of(objective.terms(truth, level))[0]
     for shift in np.concatenate([np.diag([12.0] * 3), np.diag([-12.0] * 3)]):
         worse = truth.copy()
         worse.translation += shift
-        assert total_of(objective.terms(worse, sharpness))[0] > best
+        assert total_of(objective.terms(worse, level))[0] > best
     for row in range(15):
         worse = truth.copy()
         worse.angles[0, row, 2] += 0.5
-        assert total_of(objective.terms(worse, sharpness))[0] > best, row
+        assert total_of(objective.terms(worse, level))[0] > best, row
 
 
 def test_bumps_cost_more_than_shifts(case: Case) -> None:
     hand = case.objective.hand
 
     def cost(offset: Any) -> float:
-        return float(case.objective.terms(case.pose, case.sharpness, hand.rest + offset)["shape"][0])
+        return float(case.objective.terms(case.pose, case.level, hand.rest + offset)["shape"][0])
 
     spike = np.zeros_like(hand.rest)
     spike[100] = 2.0
@@ -396,7 +396,7 @@ def test_a_pose_that_is_no_number_has_an_infinite_total(group: str, value: float
     pose = case.pose.copy()
     getattr(pose, group)[1] = value
     with np.errstate(invalid="ignore"):
-        totals = total_of(case.objective.terms_and_gradient(pose, case.sharpness)[0])
+        totals = total_of(case.objective.terms_and_gradient(pose, case.level)[0])
     assert np.isinf(totals).tolist() == [False, True, False, False]
 
 
@@ -406,7 +406,7 @@ def test_no_finite_total_at_all_is_an_error() -> None:
 
 
 def test_the_laplacian_is_only_needed_for_free_vertices(case: Case) -> None:
-    bare = Objective(case.objective.hand, case.objective.evidence, CONFIG)
-    terms = bare.terms(case.pose, case.sharpness)
+    bare = Objective(case.objective.hand, case.objective.targets, CONFIG)
+    terms = bare.terms(case.pose, case.level)
     assert (terms["shape"] == 0).all()
     assert bare.hand.device == CPU

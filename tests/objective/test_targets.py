@@ -14,7 +14,7 @@ from support.op_check import Place
 from handopt.backend import device_of
 from handopt.config import Config
 from handopt.hand_model import MIRROR
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.observation.observe import Observation
 from handopt.ops.splat import render_depth
 
@@ -31,7 +31,7 @@ def observation() -> Observation:
 
 
 @pytest.fixture(scope="module")
-def evidence(observation: Observation) -> Evidence:
+def targets(observation: Observation) -> FitTargets:
     return gather(CONFIG, [(observation, False)], spacing_mm=SPACING_MM)
 
 
@@ -74,11 +74,11 @@ def test_padding_renders_nothing(observation: Observation) -> None:
     assert_same_bits(both.target(3.0)[0], alone.target(3.0)[0], "target")
 
 
-def test_points_are_measured_ones(evidence: Evidence, observation: Observation) -> None:
-    distance, index = cKDTree(observation.points_mm).query(evidence.points[0])
+def test_points_are_measured_ones(targets: FitTargets, observation: Observation) -> None:
+    distance, index = cKDTree(observation.points_mm).query(targets.points[0])
     assert distance.max() == 0
     assert len(np.unique(index)) == CONFIG.points, "none is drawn twice while there are others"
-    spread = evidence.points[0].std(axis=0) / observation.points_mm.std(axis=0)
+    spread = targets.points[0].std(axis=0) / observation.points_mm.std(axis=0)
     assert_close(spread, np.ones(3), atol=0.15, reason="200 of 3000 points, drawn from all over the hand")
 
 
@@ -91,10 +91,10 @@ def test_few_points_are_drawn_repeatedly(observation: Observation) -> None:
 
 @pytest.mark.parametrize("spacing", [3.0, 5.0, 9.0])
 def test_splats_are_spaced_as_the_models_vertices(spacing: float, observation: Observation) -> None:
-    evidence = gather(CONFIG, [(observation, False)], spacing_mm=spacing)
-    projected = reference.project(observation.points_mm[None].astype(float), evidence.coefficients)[0]
-    distance, index = cKDTree(projected).query(evidence.splats[0])
-    assert distance.max() < spacing * evidence.coefficients[0, 0] / 300, "each splat lies among measured points"
+    targets = gather(CONFIG, [(observation, False)], spacing_mm=spacing)
+    projected = reference.project(observation.points_mm[None].astype(float), targets.coefficients)[0]
+    distance, index = cKDTree(projected).query(targets.splats[0])
+    assert distance.max() < spacing * targets.coefficients[0, 0] / 300, "each splat lies among measured points"
     assert len(np.unique(index)) > 0.9 * len(index)
     drawn = observation.points_mm[index].astype(float)
     pixel_mm2 = (observation.depth_mm[observation.mask] / observation.camera.fx) ** 2
@@ -104,39 +104,39 @@ def test_splats_are_spaced_as_the_models_vertices(spacing: float, observation: O
     assert gaps.max() <= np.sqrt(3) * spacing, "no gap is wider than a cell's diagonal"
 
 
-def test_the_target_is_splatted_with_the_renderers_falloff(evidence: Evidence) -> None:
+def test_the_target_is_splatted_with_the_renderers_falloff(targets: FitTargets) -> None:
     for radius in (2.5, 6.0):
-        expected, _ = reference.render_depth(evidence.splats, radius, 48)
-        assert_close(evidence.target(radius), expected, atol=1e-14, reason=ROUNDING)
-    assert (evidence.target(6.0) >= evidence.target(2.5)).all(), "wider splats are brighter everywhere"
+        expected, _ = reference.render_depth(targets.splats, radius, 48)
+        assert_close(targets.target(radius), expected, atol=1e-14, reason=ROUNDING)
+    assert (targets.target(6.0) >= targets.target(2.5)).all(), "wider splats are brighter everywhere"
 
 
-def test_the_target_shows_the_hand_where_it_is(evidence: Evidence, observation: Observation) -> None:
+def test_the_target_shows_the_hand_where_it_is(targets: FitTargets, observation: Observation) -> None:
     grid = observation.grid(observation.crop(48, 120.0))
-    lit = evidence.target(2.0)[0] > 0
+    lit = targets.target(2.0)[0] > 0
     assert (lit & grid.hand).sum() > 0.98 * grid.hand.sum()
-    closeness = 1 - (evidence.coefficients[0, 4] * grid.depth_mm + evidence.coefficients[0, 5])
+    closeness = 1 - (targets.coefficients[0, 4] * grid.depth_mm + targets.coefficients[0, 5])
     full = render_depth(gather(CONFIG, [(observation, False)], spacing_mm=0.5).splats, 2.0, 48)[0][0]
     error = np.abs(full - closeness)[grid.hand]
     assert np.median(error) < 0.03, "as close as the depth says, at most a little dimmer between points"
 
 
-def test_the_field_is_the_distance_to_where_the_hand_may_be(evidence: Evidence, observation: Observation) -> None:
+def test_the_field_is_the_distance_to_where_the_hand_may_be(targets: FitTargets, observation: Observation) -> None:
     crop = observation.crop(48, 120.0)
     free = observation.grid(crop).free
     rows, columns = np.nonzero(~free)
     allowed = np.stack([rows, columns], axis=1)
     expected = cKDTree(allowed).query(np.argwhere(np.ones_like(free)))[0].reshape(48, 48) * crop.mm_per_px
-    assert_close(evidence.field[0], expected, rtol=1e-12, reason=ROUNDING)
-    assert evidence.mm_per_px[0] == crop.mm_per_px
-    assert (evidence.field[0] > 0).any()
+    assert_close(targets.field[0], expected, rtol=1e-12, reason=ROUNDING)
+    assert targets.mm_per_px[0] == crop.mm_per_px
+    assert (targets.field[0] > 0).any()
 
 
-def test_nearest_depth_is_the_smallest_around_a_pixel(evidence: Evidence, observation: Observation) -> None:
+def test_nearest_depth_is_the_smallest_around_a_pixel(targets: FitTargets, observation: Observation) -> None:
     grid = observation.grid(observation.crop(48, 120.0))
-    assert evidence.nearest_depth[0].any()
+    assert targets.nearest_depth[0].any()
     for row, column in np.ndindex(48, 48):
-        found = evidence.nearest_depth[0, row, column]
+        found = targets.nearest_depth[0, row, column]
         if not grid.hand[row, column]:
             assert found == 0, "off the hand it says nothing"
             continue
@@ -144,9 +144,9 @@ def test_nearest_depth_is_the_smallest_around_a_pixel(evidence: Evidence, observ
         assert found == grid.depth_mm[window][grid.hand[window]].min()
 
 
-def test_weights_of_the_depth_term(evidence: Evidence, observation: Observation) -> None:
+def test_weights_of_the_depth_term(targets: FitTargets, observation: Observation) -> None:
     grid = observation.grid(observation.crop(48, 120.0))
-    weight = evidence.weight[0]
+    weight = targets.weight[0]
     assert_close(weight[grid.hand].sum() / 48**2, 1.0, rtol=1e-12, reason="a mean over the hand's pixels")
     assert len(np.unique(weight[grid.hand])) == 1
     expected = np.full(grid.free.sum(), 0.25 * weight[grid.hand][0])
@@ -156,9 +156,9 @@ def test_weights_of_the_depth_term(evidence: Evidence, observation: Observation)
     assert (weight[neither] == 0).all(), "the forearm and holes say nothing"
 
 
-def test_the_crop_and_the_palm_are_those_of_the_observation(evidence: Evidence, observation: Observation) -> None:
-    assert_same_bits(evidence.coefficients[0], observation.crop(48, 120.0).coefficients, "coefficients")
-    assert_same_bits(evidence.centre[0], observation.center_mm, "centre")
+def test_the_crop_and_the_palm_are_those_of_the_observation(targets: FitTargets, observation: Observation) -> None:
+    assert_same_bits(targets.coefficients[0], observation.crop(48, 120.0).coefficients, "coefficients")
+    assert_same_bits(targets.centre[0], observation.center_mm, "centre")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

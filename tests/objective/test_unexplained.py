@@ -6,7 +6,7 @@ from support.factories import fit_result
 from support.observation_factory import CAMERA, small_observation
 
 from handopt.assess.visibility import VISIBLE_MM, visible_joints
-from handopt.objective.unexplained import WRONG_MM, explain
+from handopt.objective.unexplained import WRONG_MM, unexplained_fraction
 
 RESULT = fit_result()
 CROP = RESULT.observation.crop(64)
@@ -20,7 +20,7 @@ def moved(*offset: float) -> np.ndarray:
 
 
 def unexplained(vertices: np.ndarray) -> float:
-    return float(explain(vertices[None], FACES, CROP, GRID)[0])
+    return float(unexplained_fraction(vertices[None], FACES, CROP, GRID)[0])
 
 
 def test_the_true_mesh_explains_most_and_none_explains_nothing() -> None:
@@ -34,7 +34,7 @@ def test_the_true_mesh_explains_most_and_none_explains_nothing() -> None:
 
 def test_meshes_are_judged_one_by_one() -> None:
     both = np.stack([RESULT.vertices_mm, moved(0, 0, 10)])
-    assert explain(both, FACES, CROP, GRID).tolist() == [unexplained(mesh) for mesh in both]
+    assert unexplained_fraction(both, FACES, CROP, GRID).tolist() == [unexplained(mesh) for mesh in both]
 
 
 def test_joints_behind_other_surfaces_are_not_seen() -> None:

@@ -5,18 +5,18 @@ import pytest
 from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 
 from handopt.errors import ObservationError
-from handopt.observation.candidates import EVEN_SCORE, SURE_SCORE, find_hands, rivals_of
+from handopt.observation.candidates import EVEN_SCORE, SURE_SCORE, competitors_of, find_hands
 from handopt.observation.hints import Hints
 from handopt.observation.observe import observe
 from handopt.observation.segmentation import Candidate
-from handopt.observation.surfaces import take_apart, thinned, thinned_camera
+from handopt.observation.surfaces import segment_surfaces, subsampled, subsampled_camera
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 
 
 def candidates(scene: Scene) -> tuple[list[Candidate], list[Candidate]]:
     depth = scene.photograph().astype(np.float32)
-    return find_hands(take_apart(thinned(depth, 2), thinned_camera(CAMERA, 2)), Hints(), 2)
+    return find_hands(segment_surfaces(subsampled(depth, 2), subsampled_camera(CAMERA, 2)), Hints(), 2)
 
 
 def hands(*places: tuple[float, float, float]) -> Scene:
@@ -43,21 +43,21 @@ def test_little_is_grown_beside_a_hand_beyond_doubt() -> None:
 
 def test_one_hand_has_no_rival() -> None:
     chosen, every = candidates(hands((0.0, 0.0, 500.0)))
-    rivals, lead = rivals_of(chosen[0], every)
-    assert rivals == []
-    assert lead > 3.0, "over the end of the arm"
-    assert rivals_of(chosen[0], chosen) == ([], np.inf)
+    competitors, score_margin = competitors_of(chosen[0], every)
+    assert competitors == []
+    assert score_margin > 3.0, "over the end of the arm"
+    assert competitors_of(chosen[0], chosen) == ([], np.inf)
     (observation,) = observe(open_hand()[1], CAMERA)
-    assert observation.rivals == 0
+    assert observation.competitors == 0
     assert not any("Another" in note for note in observation.notes)
 
 
 def test_two_hands_are_rivals_and_it_is_said() -> None:
     scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
     first, second = observe(scene.photograph(), CAMERA)
-    assert first.rivals == second.rivals == 1
-    assert first.lead == pytest.approx(first.score - second.score)
-    assert second.lead == pytest.approx(-first.lead)
+    assert first.competitors == second.competitors == 1
+    assert first.score_margin == pytest.approx(first.score - second.score)
+    assert second.score_margin == pytest.approx(-first.score_margin)
     for observation in (first, second):
         (note,) = (note for note in observation.notes if "Another hand-like candidate" in note)
         assert 270 < int(note.split(" mm away")[0].split()[-1]) < 290
@@ -68,9 +68,9 @@ def test_what_the_user_points_at_has_no_rival() -> None:
     scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
     u, v = CAMERA.project(np.array([140.0, 0.0, 520.0]))
     (observation,) = observe(scene.photograph(), CAMERA, center=(u, v))
-    assert (observation.rivals, observation.lead) == (0, np.inf)
+    assert (observation.competitors, observation.score_margin) == (0, np.inf)
     (boxed,) = observe(scene.photograph(), CAMERA, box=(320, 0, 640, 480))
-    assert boxed.rivals == 0
+    assert boxed.competitors == 0
 
 
 def test_a_ball_beside_a_hand_is_no_rival() -> None:
@@ -80,21 +80,21 @@ def test_a_ball_beside_a_hand_is_no_rival() -> None:
     scene.capsule(ball, ball, 60.0, OTHER)
     observation = observe(scene.photograph(), CAMERA)[0]
     assert (scene.labels[observation.mask] == HAND).mean() > 0.8
-    assert observation.rivals == 0
-    assert 2.0 < observation.lead < np.inf
+    assert observation.competitors == 0
+    assert 2.0 < observation.score_margin < np.inf
 
 
 def test_likeness_is_that_of_the_score() -> None:
     (hand,) = observe(open_hand()[1], CAMERA)
     assert hand.score > EVEN_SCORE + 1.0
-    assert 0.9 < hand.likeness < 1.0
+    assert 0.9 < hand.hand_probability < 1.0
     scene = Scene()
     scene.capsule(np.array([-60.0, 0.0, 500.0]), np.array([60.0, 0.0, 500.0]), 38.0, OTHER)
     try:
         thing = observe(scene.photograph(), CAMERA)[0]
     except ObservationError:
         return
-    assert thing.likeness < 0.5
+    assert thing.hand_probability < 0.5
 
 
 def test_area_and_border_are_those_of_the_mask() -> None:

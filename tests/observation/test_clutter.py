@@ -221,4 +221,4 @@ def test_half_a_palm_out_of_the_image_is_found_or_doubted(name: str) -> None:
         except ObservationError:
             continue
         _, _, _, off = judged(scene, observation, joints)
-        assert off < 50.0 or observation.likeness < 0.2
+        assert off < 50.0 or observation.hand_probability < 0.2

@@ -39,7 +39,16 @@ def same(one: Observation, other: Observation) -> None:
     assert (one.arm_direction is None) == (other.arm_direction is None)
     if one.arm_direction is not None:
         np.testing.assert_array_equal(back.arm_direction, one.arm_direction)
-    for name in ("score", "touches_border", "notes", "rivals", "lead", "likeness", "border_share", "area_cm2"):
+    for name in (
+        "score",
+        "touches_border",
+        "notes",
+        "competitors",
+        "score_margin",
+        "hand_probability",
+        "border_share",
+        "area_cm2",
+    ):
         assert getattr(other, name) == getattr(one, name), name
     crop = one.crop(96, 120.0)
     assert other.crop(96, 120.0) == crop.mirrored()

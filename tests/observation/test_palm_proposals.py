@@ -7,15 +7,15 @@ import pytest
 from support.scenes import CAMERA, OTHER, WALL, Scene, open_hand
 
 from handopt.observation.palm_proposals import fill_holes, inscribed_palm, palms_at, propose_palms, with_pieces
-from handopt.observation.surfaces import take_apart
+from handopt.observation.surfaces import segment_surfaces
 
 
 def photographed(scene: Scene) -> Any:
-    return take_apart(scene.photograph().astype(np.float32), CAMERA)
+    return segment_surfaces(scene.photograph().astype(np.float32), CAMERA)
 
 
 def test_an_open_hand_has_a_palm_at_its_largest_disc() -> None:
-    palms = propose_palms(take_apart(open_hand()[1].astype(np.float32), CAMERA))
+    palms = propose_palms(segment_surfaces(open_hand()[1].astype(np.float32), CAMERA))
     off = [np.linalg.norm(palm.center_mm - [0.0, 0.0, 488.0]) for palm in palms]
     nearest = palms[int(np.argmin(off))]
     assert min(off) < 25.0
@@ -41,13 +41,13 @@ def test_the_inscribed_disc_of_a_mask() -> None:
     allowed = np.zeros((480, 640), bool)
     allowed[100:180, 200:280] = True
     allowed[100:140, 280:400] = True
-    palm = inscribed_palm(take_apart(depth, CAMERA, allowed))
+    palm = inscribed_palm(segment_surfaces(depth, CAMERA, allowed))
     assert palm.radius_mm == pytest.approx(40 * 500.0 / 475.0, abs=4.0)  # a coarse pixel is 3 mm
     np.testing.assert_allclose(CAMERA.project(palm.center_mm), [239.5, 139.5], atol=4.0)
 
 
 def test_a_place_is_found_by_pixel_and_by_point() -> None:
-    frame = take_apart(open_hand()[1].astype(np.float32), CAMERA)
+    frame = segment_surfaces(open_hand()[1].astype(np.float32), CAMERA)
     (by_pixel,) = palms_at(frame, np.array([319.5, 239.5]))
     (by_point,) = palms_at(frame, np.array([0.0, 0.0, 520.0]))
     assert by_pixel.label == by_point.label

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from support.scenes import ARM, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
-from handopt.observation.palm_proposals import Palm, propose_palms
+from handopt.observation.palm_proposals import PalmProposal, propose_palms
 from handopt.observation.segmentation import SCORE_WEIGHTS, Candidate, grow
-from handopt.observation.surfaces import take_apart
+from handopt.observation.surfaces import segment_surfaces
 from handopt.observation.upsample import in_pixels
 
 
 def candidates(scene: Scene) -> list[Candidate]:
-    frame = take_apart(scene.photograph().astype(np.float32), CAMERA)
+    frame = segment_surfaces(scene.photograph().astype(np.float32), CAMERA)
     grown = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
     return sorted((one for one in grown if one is not None), key=lambda one: -one.score)
 
@@ -70,9 +70,9 @@ def test_nothing_grows_where_nothing_is() -> None:
     scene = Scene()
     scene.hand()
     scene.plane(np.array([0.0, 0.0, 1.0]), 900.0, WALL)
-    frame = take_apart(scene.photograph().astype(np.float32), CAMERA)
+    frame = segment_surfaces(scene.photograph().astype(np.float32), CAMERA)
     label = int(frame.labels[240, 320])
-    assert grow(frame, Palm(np.array([0.0, 0.0, 650.0]), 30.0, label), 400.0) == []
+    assert grow(frame, PalmProposal(np.array([0.0, 0.0, 650.0]), 30.0, label), 400.0) == []
 
 
 def test_distance_and_the_border_count_against_a_candidate() -> None:

@@ -15,10 +15,10 @@ from handopt.observation.surfaces import (
     flipped,
     label_surfaces,
     open_window,
+    segment_surfaces,
+    subsampled,
+    subsampled_camera,
     surface_steps,
-    take_apart,
-    thinned,
-    thinned_camera,
     window_around,
 )
 
@@ -127,7 +127,7 @@ def test_thin_fingers_survive() -> None:
 def test_area_is_that_of_the_plane_at_its_depth() -> None:
     depth = np.zeros((480, 640), np.float32)
     depth[100:200, 100:300] = 500.0
-    frame = take_apart(depth, CAMERA)
+    frame = segment_surfaces(depth, CAMERA)
     label = frame.labels[150, 150]
     assert frame.area_cm2[label] == pytest.approx(100 * 200 * (500.0 / 475.0) ** 2 / 100.0, rel=1e-3)
     assert frame.area_cm2[0] == 0.0
@@ -137,7 +137,7 @@ def test_allowed_restricts_labels_but_not_surfaces() -> None:
     depth = np.full((480, 640), 500.0, np.float32)
     allowed = np.zeros((480, 640), bool)
     allowed[:100] = True
-    frame = take_apart(depth, CAMERA, allowed, planes=False)
+    frame = segment_surfaces(depth, CAMERA, allowed, planes=False)
     assert (frame.surfaces > 0).all()
     np.testing.assert_array_equal(frame.labels > 0, allowed)
     assert len(frame.area_cm2) > frame.surfaces.max()
@@ -146,7 +146,7 @@ def test_allowed_restricts_labels_but_not_surfaces() -> None:
 def test_planes_have_a_label_of_their_own_and_no_area() -> None:
     depth = np.full((480, 640), 900.0, np.float32)
     depth[200:280, 300:380] = 600.0
-    frame = take_apart(depth, CAMERA)
+    frame = segment_surfaces(depth, CAMERA)
     wall, hand = frame.labels[20, 20], frame.labels[240, 340]
     assert wall not in (0, hand)
     assert frame.area_cm2[wall] == 0.0
@@ -157,7 +157,7 @@ def test_planes_have_a_label_of_their_own_and_no_area() -> None:
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_the_camera_of_a_thinned_image_sees_the_same_points(step: int) -> None:
     depth = open_hand()[1].astype(np.float32)
-    small, camera = thinned(depth, step), thinned_camera(CAMERA, step)
+    small, camera = subsampled(depth, step), subsampled_camera(CAMERA, step)
     assert small.shape == (camera.height, camera.width)
     first = (step - 1) // 2
     expected = CAMERA.backproject(depth)[first::step, first::step]
@@ -165,7 +165,7 @@ def test_the_camera_of_a_thinned_image_sees_the_same_points(step: int) -> None:
 
 
 def test_a_part_of_a_window_is_a_window() -> None:
-    frame = take_apart(open_hand()[1].astype(np.float32), CAMERA)
+    frame = segment_surfaces(open_hand()[1].astype(np.float32), CAMERA)
     window = open_window(frame, (100.0, 400.0), (200.0, 500.0), 3)
     part = window.part((slice(10, 60), slice(5, 90)))
     np.testing.assert_array_equal(frame.depth_mm[part.rows, part.columns], part.depth_mm)
@@ -183,7 +183,7 @@ def test_the_bounding_box() -> None:
 
 
 def test_windows_agree_with_the_frame() -> None:
-    frame = take_apart(open_hand()[1].astype(np.float32), CAMERA)
+    frame = segment_surfaces(open_hand()[1].astype(np.float32), CAMERA)
     window = open_window(frame, (-20.0, 100.0), (600.0, 700.0), 3)
     assert (window.rows.start, window.columns.stop) == (0, 640)
     np.testing.assert_array_equal(window.depth_mm, frame.depth_mm[window.rows, window.columns])
@@ -196,7 +196,7 @@ def test_windows_agree_with_the_frame() -> None:
 
 
 def test_a_window_around_a_point_shows_all_around_it(rng: np.random.Generator) -> None:
-    frame = take_apart(np.full((480, 640), 500.0, np.float32), CAMERA)
+    frame = segment_surfaces(np.full((480, 640), 500.0, np.float32), CAMERA)
     center = np.array([20.0, -10.0, 500.0])
     window = window_around(frame, center, 100.0)
     assert window.stride == coarse_stride(CAMERA, 500.0) == 3

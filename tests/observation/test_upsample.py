@@ -8,7 +8,7 @@ from support.scenes import ARM, CAMERA, HAND, WALL, Scene, open_hand
 
 from handopt.observation.palm_proposals import propose_palms
 from handopt.observation.segmentation import grow
-from handopt.observation.surfaces import drop_flying, take_apart, thinned, thinned_camera
+from handopt.observation.surfaces import drop_flying, segment_surfaces, subsampled, subsampled_camera
 from handopt.observation.upsample import in_pixels
 
 FOCAL = 475.0
@@ -16,7 +16,7 @@ FOCAL = 475.0
 
 def hand_in(depth: Any, step: int) -> tuple[Any, Any, Any]:
     """Depth, mask and arm of the best candidate of an image thinned by step."""
-    frame = take_apart(thinned(depth, step), thinned_camera(CAMERA, step))
+    frame = segment_surfaces(subsampled(depth, step), subsampled_camera(CAMERA, step))
     grown = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
     return in_pixels(max(grown, key=lambda candidate: candidate.score), depth, CAMERA, step)
 

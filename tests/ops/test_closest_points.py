@@ -17,7 +17,7 @@ from support.problems import closest_problem
 from support.problems_newton import CLOSEST_SIGMA, closest_quadratic_problem
 
 from handopt.errors import ShapeError
-from handopt.ops.closest_points import closest_points, closest_points_backward, closest_quadratic
+from handopt.ops.closest_points import closest_points, closest_points_backward, closest_points_normal_equations
 
 SINGLE = "distances of some 10 mm between float32 coordinates of 450 mm (3e-5 mm), averaged over 33 points"
 
@@ -143,10 +143,10 @@ def test_model_arguments() -> None:
         frozen,
     ):
         with pytest.raises(ShapeError, match="out: expected"):
-            closest_quadratic(**problem.arrays, sigma=10.0, out=out)
+            closest_points_normal_equations(**problem.arrays, sigma=10.0, out=out)
     for name, value in (("sigma", 0.0), ("plane", 1.5)):
         with pytest.raises(ShapeError, match=name):
-            closest_quadratic(**problem.arrays, **{"sigma": 10.0, name: value})
+            closest_points_normal_equations(**problem.arrays, **{"sigma": 10.0, name: value})
 
 
 def test_model_mixed_devices(device: Place) -> None:
@@ -156,14 +156,14 @@ def test_model_mixed_devices(device: Place) -> None:
 @pytest.mark.parametrize("plane", [0.0, 0.3, 1.0])
 def test_the_gradient_is_twice_b(plane: float, device: Place) -> None:
     sent = device.send(closest_quadratic_problem().arrays)
-    model = device.fetch(closest_quadratic(**sent, sigma=CLOSEST_SIGMA, plane=plane))
+    model = device.fetch(closest_points_normal_equations(**sent, sigma=CLOSEST_SIGMA, plane=plane))
     gradient = device.fetch(closest_points_backward(**sent, sigma=CLOSEST_SIGMA, plane=plane))
     assert_close(2 * model[..., 6:], gradient, of_max=1e-14, reason="the same sums")
 
 
 def test_the_model_is_a_weighted_sum_of_outer_products() -> None:
     arrays = closest_quadratic_problem().arrays
-    a, _ = reference_newton.matrices(closest_quadratic(**arrays, sigma=1e9, plane=0.25))
+    a, _ = reference_newton.matrices(closest_points_normal_equations(**arrays, sigma=1e9, plane=0.25))
     expected = np.zeros(a.shape)
     for b, n in np.argwhere(arrays["nearest"] >= 0):
         v = arrays["nearest"][b, n]
@@ -174,9 +174,9 @@ def test_the_model_is_a_weighted_sum_of_outer_products() -> None:
 
 def test_the_model_is_added_to_what_is_there(device: Place) -> None:
     arrays = device.send(closest_quadratic_problem().arrays)
-    model = closest_quadratic(**arrays, sigma=9.0)
+    model = closest_points_normal_equations(**arrays, sigma=9.0)
     there = device.send({"out": np.full((3, 45, 9), 2.0)})["out"]
-    assert closest_quadratic(**arrays, sigma=9.0, out=there) is there
+    assert closest_points_normal_equations(**arrays, sigma=9.0, out=there) is there
     assert_close(device.fetch(there), 2 + device.fetch(model), atol=1e-12, reason="sums in another order")
 
 

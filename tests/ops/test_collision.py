@@ -21,7 +21,7 @@ from support.problems import collision_branches, collision_problem, hand_bones
 from support.problems_newton import collision_quadratic_problem
 
 from handopt.errors import ShapeError
-from handopt.ops.collision import collision, collision_backward, collision_quadratic
+from handopt.ops.collision import collision, collision_backward, collision_normal_equations
 
 SINGLE = "float32 differences of squares, 1e3 mm^2 with an error of 1e-7 of it each, summed over 100 overlaps"
 RADIUS = 18.0
@@ -182,7 +182,7 @@ def test_model_arguments() -> None:
     problem = collision_quadratic_problem()
     check_arguments(problem)
     with pytest.raises(ShapeError, match="radius"):
-        collision_quadratic(**problem.arrays, radius=-1.0)
+        collision_normal_equations(**problem.arrays, radius=-1.0)
 
 
 def test_model_mixed_devices(device: Place) -> None:
@@ -191,14 +191,14 @@ def test_model_mixed_devices(device: Place) -> None:
 
 def test_the_gradient_is_twice_b(device: Place) -> None:
     sent = device.send(collision_quadratic_problem().arrays)
-    model = device.fetch(collision_quadratic(**sent, radius=RADIUS))
+    model = device.fetch(collision_normal_equations(**sent, radius=RADIUS))
     gradient = device.fetch(collision_backward(**sent, radius=RADIUS, fixed_length=True))
     assert_close(2 * model[..., 6:], gradient, of_max=1e-14, reason="the same sums")
 
 
 def test_the_model_bounds_gauss_newton_on_roots_of_depths(rng: np.random.Generator) -> None:
     arrays = collision_quadratic_problem().arrays
-    a, _ = reference_newton.matrices(collision_quadratic(**arrays, radius=RADIUS))
+    a, _ = reference_newton.matrices(collision_normal_equations(**arrays, radius=RADIUS))
     assert np.linalg.eigvalsh(a).min() > -1e-12 * np.abs(a).max(), "positive semidefinite"
     for step in rng.normal(size=(5, *arrays["joints"].shape)):
         together = np.zeros(3)
@@ -216,5 +216,5 @@ def test_the_model_bounds_gauss_newton_on_roots_of_depths(rng: np.random.Generat
 def test_joints_that_are_apart_have_no_model(device: Place) -> None:
     joints = np.array([[[0.0, 0, 0], [10, 0, 0], [5, 50, 0]], [[0.0, 0, 0], [0, 0, 0], [0, 0, 0]]])
     sent = device.send({"grad_loss": np.ones(2), "joints": joints, "bones": np.array([[0, 1]], np.int32)})
-    assert not device.fetch(collision_quadratic(**sent, radius=4.0)).any()
-    assert collision_quadratic(np.zeros(0), np.zeros((0, 21, 3)), hand_bones(), RADIUS).shape == (0, 21, 9)
+    assert not device.fetch(collision_normal_equations(**sent, radius=4.0)).any()
+    assert collision_normal_equations(np.zeros(0), np.zeros((0, 21, 3)), hand_bones(), RADIUS).shape == (0, 21, 9)

@@ -16,7 +16,7 @@ from support.op_check import (
 from support.problems_newton import outline_arrays, outline_places, outline_problem, outline_quadratic_problem
 
 from handopt.errors import ShapeError
-from handopt.ops.free_space import outline, outline_quadratic
+from handopt.ops.free_space import free_space_loss, free_space_normal_equations
 
 SINGLE = "float32 pixels of size 10 (1e-6) in a field that rises by some 10 mm per pixel, and depths of 450 mm (3e-5)"
 
@@ -50,13 +50,13 @@ def test_arguments() -> None:
     arrays = outline_arrays(3)
     for sigma in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ShapeError, match="sigma"):
-            outline(**arrays, sigma=sigma)
+            free_space_loss(**arrays, sigma=sigma)
     for name in ("front", "margin"):
         for value in (-0.1, np.nan, np.inf):
             with pytest.raises(ShapeError, match=name):
-                outline(**arrays, sigma=10.0, **{name: value})
+                free_space_loss(**arrays, sigma=10.0, **{name: value})
     with pytest.raises(ShapeError, match="image_index"):
-        outline(**{**arrays, "image_index": np.array([0, 2, 1], np.int32)}, sigma=10.0)
+        free_space_loss(**{**arrays, "image_index": np.array([0, 2, 1], np.int32)}, sigma=10.0)
 
 
 def test_mixed_devices(device: Place) -> None:
@@ -65,9 +65,9 @@ def test_mixed_devices(device: Place) -> None:
 
 def test_the_model_is_added_to_what_is_there(device: Place) -> None:
     arrays = device.send(outline_quadratic_problem().arrays)
-    model = outline_quadratic(**arrays, sigma=9.0)
+    model = free_space_normal_equations(**arrays, sigma=9.0)
     there = device.send({"out": np.full((3, 40, 9), 2.0)})["out"]
-    assert outline_quadratic(**arrays, sigma=9.0, out=there) is there
+    assert free_space_normal_equations(**arrays, sigma=9.0, out=there) is there
     assert_close(device.fetch(there), 2 + device.fetch(model), atol=1e-12, reason="sums in another order")
     frozen = np.zeros((3, 40, 9))
     frozen.flags.writeable = False
@@ -78,11 +78,11 @@ def test_the_model_is_added_to_what_is_there(device: Place) -> None:
         frozen,
     ):
         with pytest.raises(ShapeError, match="out: expected"):
-            outline_quadratic(**outline_quadratic_problem().arrays, sigma=9.0, out=out)
+            free_space_normal_equations(**outline_quadratic_problem().arrays, sigma=9.0, out=out)
 
 
 def test_models_are_positive_semidefinite() -> None:
-    a, _ = reference_newton.matrices(outline_quadratic(**outline_quadratic_problem().arrays, sigma=9.0))
+    a, _ = reference_newton.matrices(free_space_normal_equations(**outline_quadratic_problem().arrays, sigma=9.0))
     assert np.linalg.eigvalsh(a).min() > -1e-12 * np.abs(a).max()
 
 
@@ -119,10 +119,10 @@ def one_vertex(posed: list[float]) -> Arrays:
 def test_by_hand(posed: list[float], error: float, front: bool, device: Place) -> None:
     arrays = device.send({**one_vertex(posed), "grad_loss": np.ones(1)})
     grad_loss = arrays.pop("grad_loss")
-    loss = device.fetch(outline(**arrays, sigma=5.0, front=0.5, margin=3.0))
+    loss = device.fetch(free_space_loss(**arrays, sigma=5.0, front=0.5, margin=3.0))
     expected = 25 * error**2 / (25 + error**2) * (0.5 if front else 1.0)
     assert_close(loss, [expected], rtol=1e-14, reason="by hand")
-    model = device.fetch(outline_quadratic(grad_loss, **arrays, sigma=5.0, front=0.5, margin=3.0))[0, 0]
+    model = device.fetch(free_space_normal_equations(grad_loss, **arrays, sigma=5.0, front=0.5, margin=3.0))[0, 0]
     slope = (25 / (25 + error**2)) ** 2
     if front:
         expected_model = np.zeros(9)
@@ -144,21 +144,21 @@ def test_tiny_crops(size: int, dtype: type, rng: np.random.Generator) -> None:
     posed = np.stack(np.meshgrid(edge, edge, [dtype(1)]), -1).reshape(1, -1, 3)
     images = rng.uniform(2, 5, (2, 1, size, size)).astype(dtype)
     one = np.array([[1, 0, 1, 0, 0, 0]], dtype)
-    loss = outline(posed, np.zeros(1, np.int32), one, images[0], images[1], np.ones(1, dtype), 3.0)
+    loss = free_space_loss(posed, np.zeros(1, np.int32), one, images[0], images[1], np.ones(1, dtype), 3.0)
     assert np.isfinite(loss).all()
 
 
 def test_a_vertex_that_is_no_number_hurts_nobody() -> None:
     arrays = outline_arrays(3)
-    clean = outline(**arrays, sigma=9.0)
+    clean = free_space_loss(**arrays, sigma=9.0)
     arrays["posed"] = np.concatenate([arrays["posed"], np.full((3, 1, 3), np.nan)], axis=1)
-    assert_close(outline(**arrays, sigma=9.0), clean * 40 / 41, rtol=1e-14, reason="one more that adds nothing")
+    assert_close(free_space_loss(**arrays, sigma=9.0), clean * 40 / 41, rtol=1e-14, reason="one more that adds nothing")
 
 
 def test_empty() -> None:
     arrays = outline_arrays(3)
     none = {**arrays, "posed": np.zeros((3, 0, 3))}
-    assert_same_bits(outline(**none, sigma=5.0), np.zeros(3))
-    assert outline_quadratic(np.ones(3), **none, sigma=5.0).shape == (3, 0, 9)
+    assert_same_bits(free_space_loss(**none, sigma=5.0), np.zeros(3))
+    assert free_space_normal_equations(np.ones(3), **none, sigma=5.0).shape == (3, 0, 9)
     nobody = {**arrays, "posed": np.zeros((0, 40, 3)), "image_index": np.zeros(0, np.int32)}
-    assert outline(**nobody, sigma=5.0).shape == (0,)
+    assert free_space_loss(**nobody, sigma=5.0).shape == (0,)

@@ -28,7 +28,7 @@ from handopt.ops.normal_equations import (
 )
 
 SINGLE = "float32 levers of 100 mm between coordinates of 400 mm, whose products 19 vertices sum"
-PARTS = ("axes", "pivots", "shifts")
+PARTS = ("axes", "joint_positions", "bind_jacobian")
 EXACT = "float64 sums in another order"
 SIDES = pytest.mark.parametrize("side", [1, -1])
 OWN = pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
@@ -75,8 +75,8 @@ def test_axes_are_unit_vectors() -> None:
 def test_without_proportions_nothing_shifts(device: Place) -> None:
     arrays = pose_axes_problem().arrays
     moving = pose_axes(**device.send({**arrays, "joint_basis": np.zeros((0, 10, 3))}))
-    assert moving.shifts.shape == (3, 10, 3, 0)
-    assert_close(device.fetch(moving.pivots), pose_axes(**arrays).pivots, of_max=1e-13, reason=EXACT)
+    assert moving.bind_jacobian.shape == (3, 10, 3, 0)
+    assert_close(device.fetch(moving.joint_positions), pose_axes(**arrays).joint_positions, of_max=1e-13, reason=EXACT)
 
 
 # --------------------------------------------------------------------------------------- normal_equations
@@ -145,9 +145,9 @@ def wide(rows: int, proportions: int) -> dict[str, Any]:
     """Arguments of a hand with so many articulated joints, whose angles are frozen, and proportions."""
     arrays = normal_equations_problem().arrays
     rng = np.random.default_rng(4)
-    sizes = {"axes": (3, rows, 3, 3), "pivots": (3, rows, 3), "vertex_basis": (proportions, 19, 3)}
+    sizes = {"axes": (3, rows, 3, 3), "joint_positions": (3, rows, 3), "vertex_basis": (proportions, 19, 3)}
     arrays |= {name: rng.normal(size=shape) for name, shape in sizes.items()}
-    arrays["shifts"] = rng.normal(size=(3, 10, 3, proportions))
+    arrays["bind_jacobian"] = rng.normal(size=(3, 10, 3, proportions))
     arrays["columns"] = np.full((rows, 3), -1, np.int32)
     arrays["ancestry"] = np.tile(np.arange(rows, dtype=np.int32), (10, 1))
     return arrays
@@ -176,7 +176,7 @@ def test_frozen_angles_and_missing_proportions_leave_the_others_as_they_are(devi
     arrays = normal_equations_problem().arrays
     whole, gradient = normal_equations(**arrays)
     arrays["columns"] = np.full((5, 3), -1, np.int32)
-    arrays["vertex_basis"], arrays["shifts"] = np.zeros((0, 19, 3)), np.zeros((3, 10, 3, 0))
+    arrays["vertex_basis"], arrays["bind_jacobian"] = np.zeros((0, 19, 3)), np.zeros((3, 10, 3, 0))
     rigid, rigid_gradient = (device.fetch(a) for a in normal_equations(**device.send(arrays)))
     assert_close(rigid, whole[:, :RIGID, :RIGID], of_max=1e-13, reason=EXACT)
     assert_close(rigid_gradient, gradient[:, :RIGID], of_max=1e-13, reason=EXACT)
@@ -186,7 +186,7 @@ def test_the_model_predicts_the_loss_of_a_small_step(rng: np.random.Generator) -
     problem, hand = normal_equations_problem(), small_hand(1, 3, False)
     hessian, gradient = normal_equations(**problem.arrays)
     whole = hessian + np.tril(hessian, -1).transpose(0, 2, 1)
-    a, b = reference_newton.matrices(problem.arrays["quadratic"])
+    a, b = reference_newton.matrices(problem.arrays["vertex_normal_equations"])
     step = 1e-5 * rng.normal(size=hand.count)
     moved = hand.posed(step) - hand.posed(np.zeros(hand.count))
     linear = moves_of(1, 3, False) @ step
@@ -198,9 +198,9 @@ def test_the_model_predicts_the_loss_of_a_small_step(rng: np.random.Generator) -
 def test_no_models_give_nothing(device: Place) -> None:
     arrays = normal_equations_problem().arrays
     for changes in (
-        {"quadratic": np.zeros((3, 19, 9))},
+        {"vertex_normal_equations": np.zeros((3, 19, 9))},
         {
-            "quadratic": np.zeros((3, 0, 9)), "posed": np.zeros((3, 0, 3)), "rest": np.zeros((0, 3)),
+            "vertex_normal_equations": np.zeros((3, 0, 9)), "posed": np.zeros((3, 0, 3)), "rest": np.zeros((0, 3)),
             "indices": np.zeros((0, 3), np.int32), "weights": np.zeros((0, 3)), "vertex_basis": np.zeros((3, 0, 3)),
         },
     ):  # fmt: skip
@@ -210,7 +210,15 @@ def test_no_models_give_nothing(device: Place) -> None:
 
 def test_an_empty_batch() -> None:
     arrays = normal_equations_problem().arrays
-    batched = ("quadratic", "posed", "transforms", "translation", "axes", "pivots", "shifts")
+    batched = (
+        "vertex_normal_equations",
+        "posed",
+        "transforms",
+        "translation",
+        "axes",
+        "joint_positions",
+        "bind_jacobian",
+    )
     hessian, gradient = normal_equations(**{k: v[:0] if k in batched else v for k, v in arrays.items()})
     count = small_hand(1, 3, False).count
     assert (hessian.shape, gradient.shape) == ((0, count, count), (0, count))

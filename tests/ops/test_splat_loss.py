@@ -9,7 +9,7 @@ from support.problems import RADIUS_PX, depth_term_problem
 from handopt.errors import ShapeError
 from handopt.ops.image_losses import depth_loss, depth_loss_backward
 from handopt.ops.splat import render_depth, render_depth_backward
-from handopt.ops.splat_loss import render_depth_loss
+from handopt.ops.splat_loss import splat_loss
 
 SINGLE = "a float32 sum of a few hundred terms"
 CASES = [(0.0, False), (0.0, True), (0.1, False), (0.3, True)]
@@ -27,9 +27,9 @@ def test_batch_and_arguments() -> None:
     arrays = problem.arrays
     for name, value in (("radius", 0.0), ("radius", np.inf), ("delta", -1.0), ("delta", np.nan)):
         with pytest.raises(ShapeError, match=name):
-            render_depth_loss(**arrays, **{"radius": 2.0, name: value})
+            splat_loss(**arrays, **{"radius": 2.0, name: value})
     with pytest.raises(ShapeError, match="image_index"):
-        render_depth_loss(**{**arrays, "image_index": np.array([0, 1, 2], np.int32)}, radius=2.0)
+        splat_loss(**{**arrays, "image_index": np.array([0, 1, 2], np.int32)}, radius=2.0)
 
 
 def test_mixed_devices(device: Place) -> None:
@@ -41,7 +41,7 @@ def test_it_is_the_ops_that_it_joins(delta: float, weighted: bool, device: Place
     problem = depth_term_problem(delta, weighted)
     sent = device.send({**problem.inputs(), "grad_loss": np.array([1.0, -2.0, 0.5])})
     points, weight = sent["points"], sent.get("weight")
-    loss, gradient = render_depth_loss(
+    loss, gradient = splat_loss(
         sent["grad_loss"], points, sent["target"], sent["image_index"], RADIUS_PX, delta, weight
     )
     image, winners = render_depth(points, RADIUS_PX, sent["target"].shape[-1])

@@ -9,15 +9,15 @@ import pytest
 from support.compare import assert_same_bits
 from support.observation_factory import CPU, gather, near_poses, small_observation
 
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
-from handopt.objective.targets import Evidence
-from handopt.optimise.batching import Ask, Clock, Lockstep, Search
-from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg
+from handopt.objective.targets import FitTargets
+from handopt.optimise.batching import BatchedSearch, Request, Search, StageTimer
+from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg_marquardt
 from handopt.rig import default_rig
 
-APPROACH = Approach(3, 20.0, points=60, vertices=200)
+APPROACH = LMSettings(3, 20.0, points=60, vertices=200)
 OTHER = replace(APPROACH, sigma_mm=10.0)
 CONFIG = Config(crop_px=32, points=100)
 
@@ -27,7 +27,7 @@ def hand() -> Hand:
     return Hand.of(default_rig("right"), CPU)
 
 
-def evidence_of(*shifts: float) -> Evidence:
+def evidence_of(*shifts: float) -> FitTargets:
     return gather(CONFIG, [(small_observation(shift), False) for shift in shifts], dtype=np.float32)
 
 
@@ -36,7 +36,7 @@ def poses(*images: int) -> Pose:
 
 
 def test_descents_and_costs_are_those_of_each_alone(hand: Hand) -> None:
-    evidence = [evidence_of(0.0), evidence_of(1.0, 2.0), evidence_of(3.0)]
+    targets = [evidence_of(0.0), evidence_of(1.0, 2.0), evidence_of(3.0)]
     starts = [poses(0, 0, 0), poses(0, 1, 1, 0), poses(0)]
     recorded: dict[int, list[Any]] = {index: [] for index in range(3)}
 
@@ -46,16 +46,16 @@ def test_descents_and_costs_are_those_of_each_alone(hand: Hand) -> None:
         def record(pose: Pose, terms: dict[str, Any]) -> None:
             recorded[index].append((pose.angles.copy(), terms["points"].copy()))
 
-        _, costs = yield Ask((0, 0), start, APPROACH, start.angles)
-        pose, ends = yield Ask((0, 1), start, APPROACH, start.angles, record)
+        _, costs = yield Request((0, 0), start, APPROACH, start.angles)
+        pose, ends = yield Request((0, 1), start, APPROACH, start.angles, record)
         return pose, costs, ends
 
-    together = Lockstep(hand, evidence, CONFIG).run([search(index) for index in range(3)], clocks(3))
+    together = BatchedSearch(hand, targets, CONFIG).run([search(index) for index in range(3)], timers(3))
     for index, found in enumerate(together):
         assert isinstance(found, tuple)
-        problem = LeastSquares(hand.coarse(200), evidence[index], CONFIG)
+        problem = LeastSquares(hand.coarse(200), targets[index], CONFIG)
         start, alone = starts[index], []
-        pose, system = levenberg(
+        pose, system = levenberg_marquardt(
             problem,
             start,
             APPROACH,
@@ -75,7 +75,7 @@ def test_descents_and_costs_are_those_of_each_alone(hand: Hand) -> None:
 
 def test_joined_evidence_holds_each(hand: Hand) -> None:
     parts = [evidence_of(0.0), evidence_of(1.0, 2.0)]
-    joined = Evidence.joined(parts)
+    joined = FitTargets.joined(parts)
     assert len(joined.grids) == len(joined.points) == 3
     assert_same_bits(joined.points[1:], parts[1].points, "points")
     assert_same_bits(joined.target(3.5)[1:], parts[1].target(3.5), "padding renders nothing")
@@ -85,22 +85,22 @@ def test_those_that_are_behind_are_served_first_and_alike_ones_together(
     hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[list[tuple[int, ...]]] = []
-    answer = Lockstep._answer
+    answer = BatchedSearch._answer
 
-    def watched(self: Lockstep, asks: dict[int, Ask]) -> Any:
-        served.append([(index, *ask.turn) for index, ask in asks.items()])
+    def watched(self: BatchedSearch, asks: dict[int, Request]) -> Any:
+        served.append([(index, *ask.priority) for index, ask in asks.items()])
         return answer(self, asks)
 
-    monkeypatch.setattr(Lockstep, "_answer", watched)
+    monkeypatch.setattr(BatchedSearch, "_answer", watched)
     start = poses(0)
 
-    def search(turns: list[int], approach: Approach = APPROACH) -> Iterator[Any]:
-        for turn in turns:
-            yield Ask((turn,), start, approach, start.angles)
+    def search(turns: list[int], lm_settings: LMSettings = APPROACH) -> Iterator[Any]:
+        for priority in turns:
+            yield Request((priority,), start, lm_settings, start.angles)
 
-    evidence = [evidence_of(float(shift)) for shift in range(3)]
+    targets = [evidence_of(float(shift)) for shift in range(3)]
     searches: list[Any] = [search([0, 1, 2]), search([0, 2]), search([2], OTHER)]
-    assert Lockstep(hand, evidence, CONFIG).run(searches, clocks(3)) == [None, None, None]
+    assert BatchedSearch(hand, targets, CONFIG).run(searches, timers(3)) == [None, None, None]
     assert served == [[(0, 0), (1, 0)], [(0, 1)], [(0, 2), (1, 2)], [(2, 2)]]
 
 
@@ -108,15 +108,15 @@ def test_an_error_ends_one_search_and_no_other(hand: Hand) -> None:
     start = poses(0)
 
     def fails() -> Search[str]:
-        yield Ask((0,), start, APPROACH, start.angles)
+        yield Request((0,), start, APPROACH, start.angles)
         raise NumericalError("no number")
 
     def goes_on() -> Search[str]:
-        yield Ask((0,), start, APPROACH, start.angles)
-        yield Ask((1,), start, APPROACH, start.angles)
+        yield Request((0,), start, APPROACH, start.angles)
+        yield Request((1,), start, APPROACH, start.angles)
         return "found"
 
-    found = Lockstep(hand, [evidence_of(0.0), evidence_of(1.0)], CONFIG).run([fails(), goes_on()], clocks(2))
+    found = BatchedSearch(hand, [evidence_of(0.0), evidence_of(1.0)], CONFIG).run([fails(), goes_on()], timers(2))
     assert isinstance(found[0], NumericalError)
     assert found[1] == "found"
 
@@ -124,21 +124,21 @@ def test_an_error_ends_one_search_and_no_other(hand: Hand) -> None:
 def test_a_clock_counts_its_own_time_and_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("handopt.optimise.batching.time.perf_counter", lambda: now)
-    clock = Clock()
+    timer = StageTimer()
     now = 1.0
-    clock.pause()
+    timer.pause()
     now = 5.0  # another search is at work
-    clock.resume()
+    timer.resume()
     now = 7.0
-    clock.pause()
-    clock.add(0.5)
-    clock.resume()
-    clock.lap("first")
+    timer.pause()
+    timer.add(0.5)
+    timer.resume()
+    timer.record("first")
     now = 8.0
-    clock.lap("second")
-    clock.lap("second")
-    assert clock.seconds == {"first": 3.5, "second": 1.0}
+    timer.record("second")
+    timer.record("second")
+    assert timer.seconds == {"first": 3.5, "second": 1.0}
 
 
-def clocks(count: int) -> list[Clock]:
-    return [Clock() for _ in range(count)]
+def timers(count: int) -> list[StageTimer]:
+    return [StageTimer() for _ in range(count)]

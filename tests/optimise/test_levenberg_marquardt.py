@@ -30,7 +30,7 @@ from support.problems import collision_branches
 from support.recovery import pose_rig, rotation_about, unit_vector
 
 from handopt import backend
-from handopt.config import Approach, Config, Weights
+from handopt.config import Config, LMSettings, Weights
 from handopt.fitting import Start
 from handopt.hand_model import Hand, Pose
 from handopt.ops.closest_points import closest_points
@@ -40,7 +40,7 @@ from handopt.optimise.levenberg_marquardt import (
     MAX_SHIFT_MM,
     MAX_TURN_RAD,
     LeastSquares,
-    levenberg,
+    levenberg_marquardt,
 )
 from handopt.rig import PROPORTION_NAMES, default_rig
 
@@ -50,7 +50,7 @@ WEIGHTS = Weights(
     silhouette=2.0, points=1.5, collision=0.7, limits=0.9, prior=0.01, size=0.02, front=0.8, proportions=0.003
 )
 CONFIG = Config(weights=WEIGHTS, crop_px=48, points=80, crop_half_mm=120.0, collision_radius_mm=14.0)
-APPROACH = Approach(6, 15.0, points=60, outline_mm=20.0, plane=0.7, scale=True, proportions=True)
+APPROACH = LMSettings(6, 15.0, points=60, free_space_mm=20.0, plane=0.7, scale=True, proportions=True)
 OFF = 1e-100
 STEP = 1e-6
 SHAPES = len(PROPORTION_NAMES)
@@ -95,14 +95,14 @@ def constant_normals(monkeypatch: pytest.MonkeyPatch, problem: LeastSquares) -> 
 
 def branches(problem: LeastSquares, pose: Pose) -> NDArray[np.int64]:
     """Which side of every kink the poses are on."""
-    hand, evidence, config = problem.hand, problem.evidence, problem.config
+    hand, targets, config = problem.hand, problem.targets, problem.config
     transforms = hand.transforms(pose)
     vertices = hand.vertices(transforms, hand.rest_of(pose))
-    observed = evidence.points[:, : APPROACH.points].copy()
+    observed = targets.points[:, : APPROACH.points].copy()
     nearest = closest_points(observed, pose.image, vertices, hand.vertex_normals(transforms), APPROACH.sigma_mm)[1]
-    at = reference.project(vertices, evidence.coefficients[pose.image])[..., :2]
+    at = reference.project(vertices, targets.coefficients[pose.image])[..., :2]
     cells, pixels = np.floor(at).clip(-1, 47), np.floor(at + 0.5).clip(-1, 48).astype(int)
-    padded = np.pad(evidence.nearest_depth, ((0, 0), (1, 1), (1, 1)))
+    padded = np.pad(targets.nearest_depth, ((0, 0), (1, 1), (1, 1)))
     depth = padded[pose.image[:, None], pixels[..., 1] + 1, pixels[..., 0] + 1]
     before = depth - config.front_margin_mm > vertices[..., 2]
     contacts = collision_branches(
@@ -189,7 +189,9 @@ def test_the_priors_are_quadratic_and_exact(told: bool, rng: np.random.Generator
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_iteration_raises_the_cost(shapes: int, dtype: type) -> None:
     problem, seen = least_squares(dtype=dtype, vertices=300), []
-    pose, system = levenberg(problem, poses(dtype, shapes), APPROACH, lambda at, terms: seen.append((at, terms)))
+    pose, system = levenberg_marquardt(
+        problem, poses(dtype, shapes), APPROACH, lambda at, terms: seen.append((at, terms))
+    )
     costs = np.array([sum(terms.values()) for _, terms in seen])
     assert len(costs) == APPROACH.iterations + 1
     assert (np.diff(costs, axis=0) <= 0).all()
@@ -206,15 +208,15 @@ def test_no_iteration_raises_the_cost(shapes: int, dtype: type) -> None:
 
 def test_costs_at_the_end_need_no_derivatives() -> None:
     problem = least_squares()
-    pose, system = levenberg(problem, poses(), APPROACH)
-    other, costs = levenberg(problem, poses(), APPROACH, linearised=False)
+    pose, system = levenberg_marquardt(problem, poses(), APPROACH)
+    other, costs = levenberg_marquardt(problem, poses(), APPROACH, linearised=False)
     assert_same_bits(other.angles, pose.angles, "angles")
     assert_same_bits(costs.cost, system.cost, "costs")
 
 
 def test_poses_are_left_as_they_were(problem: LeastSquares) -> None:
     pose = poses()
-    levenberg(problem, pose, APPROACH)
+    levenberg_marquardt(problem, pose, APPROACH)
     for name, array in vars(poses()).items():
         assert_same_bits(getattr(pose, name), array, name)
 
@@ -238,14 +240,14 @@ def disturbed(truth: Start, count: int) -> Pose:
 
 def test_a_disturbed_pose_is_recovered() -> None:
     rig = default_rig("right")
-    evidence = gather(Config(crop_px=96, points=600), [(small_observation(0.5), False)], dtype=np.float32)
-    problem = LeastSquares(Hand.of(rig, CPU), evidence, Config())
+    targets = gather(Config(crop_px=96, points=600), [(small_observation(0.5), False)], dtype=np.float32)
+    problem = LeastSquares(Hand.of(rig, CPU), targets, Config())
     truth = Start(true_rotation(rig.bind), WRIST_MM, bent(0.5))
     _, joints = pose_rig(rig, truth)
     pose = disturbed(truth, 6)
     assert joint_errors(problem, pose, joints).min() > 15
-    for last in (Approach(8, 30.0), Approach(8, 15.0), Approach(8, 6.0, points=600, plane=0.9, prior=0.3)):
-        pose, system = levenberg(problem, pose, last)
+    for last in (LMSettings(8, 30.0), LMSettings(8, 15.0), LMSettings(8, 6.0, points=600, plane=0.9, prior=0.3)):
+        pose, system = levenberg_marquardt(problem, pose, last)
     errors = joint_errors(problem, pose, joints)
     right = errors < 1.5
     assert right.sum() >= 4, f"mean joint errors in mm: {errors}; now and then a finger ends up on its neighbour"
@@ -262,20 +264,20 @@ def test_what_is_expected_of_a_hypothesis_draws_it(problem: LeastSquares) -> Non
     start, strong = poses(), replace(APPROACH, prior=1e4)
     expected = start.angles.copy()
     expected[:, 3:, 2] += 0.2
-    told, _ = levenberg(problem, start, strong, expected=expected)
-    relaxed, _ = levenberg(problem, start, strong)
+    told, _ = levenberg_marquardt(problem, start, strong, expected=expected)
+    relaxed, _ = levenberg_marquardt(problem, start, strong)
     assert np.abs(told.angles - expected)[:, 3:, 2].mean() < np.abs(relaxed.angles - expected)[:, 3:, 2].mean() / 2
 
 
 def test_a_frozen_scale_stays(problem: LeastSquares) -> None:
-    frozen, _ = levenberg(problem, poses(), replace(APPROACH, scale=False))
+    frozen, _ = levenberg_marquardt(problem, poses(), replace(APPROACH, scale=False))
     assert_same_bits(frozen.scale, poses().scale, "scale")
-    freed, _ = levenberg(problem, poses(), APPROACH)
+    freed, _ = levenberg_marquardt(problem, poses(), APPROACH)
     assert (freed.scale != poses().scale).all()
 
 
 def test_frozen_angles_stay(problem: LeastSquares) -> None:
-    found, _ = levenberg(problem, poses(), APPROACH)
+    found, _ = levenberg_marquardt(problem, poses(), APPROACH)
     frozen = problem.hand.free == 0
     assert_same_bits(found.angles[:, frozen], poses().angles[:, frozen], "angles")
     assert (found.angles[:, ~frozen] != poses().angles[:, ~frozen]).mean() > 0.99
@@ -302,7 +304,7 @@ def test_what_nothing_shows_does_not_stop_the_rest() -> None:
     problem = least_squares(replace(WEIGHTS, prior=0.0, size=0.0, proportions=0.0, collision=0.0), vertices=40)
     system = problem.system(poses(), APPROACH)
     assert (np.diagonal(system.hessian, axis1=1, axis2=2) == 0).any(), "some angle moves none of the vertices in view"
-    _, found = levenberg(problem, poses(), APPROACH)
+    _, found = levenberg_marquardt(problem, poses(), APPROACH)
     assert (found.cost < 0.8 * system.cost).all()
 
 
@@ -310,19 +312,19 @@ def test_what_nothing_shows_does_not_stop_the_rest() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_hypotheses_do_not_know_of_each_other(shapes: int, dtype: type) -> None:
     problem = least_squares(dtype=dtype, vertices=250)
-    pose, system = levenberg(problem, poses(dtype, shapes), APPROACH)
+    pose, system = levenberg_marquardt(problem, poses(dtype, shapes), APPROACH)
     for row in range(4):
-        alone, own = levenberg(problem, poses(dtype, shapes).select(np.array([row])), APPROACH)
+        alone, own = levenberg_marquardt(problem, poses(dtype, shapes).select(np.array([row])), APPROACH)
         for name, array in vars(alone).items():
             assert_same_bits(array[0], getattr(pose, name)[row], name)
         assert_same_bits(own.cost[0], system.cost[row], "cost")
 
 
 def test_a_pose_that_is_no_number_hurts_nobody(problem: LeastSquares) -> None:
-    expected, _ = levenberg(problem, poses(), APPROACH)
+    expected, _ = levenberg_marquardt(problem, poses(), APPROACH)
     spoiled = poses()
     spoiled.translation[1] = np.nan
-    found, system = levenberg(problem, spoiled, APPROACH)
+    found, system = levenberg_marquardt(problem, spoiled, APPROACH)
     for row in (0, 2, 3):
         for name in vars(found):
             assert_same_bits(getattr(found, name)[row], getattr(expected, name)[row], name)
@@ -346,7 +348,7 @@ def test_results_do_not_depend_on_the_number_of_threads(dtype: type) -> None:
     found: list[dict[str, Any]] = []
     for count in (1, 2, 3):
         backend.set_cpu_threads(count)
-        pose, system = levenberg(problem, poses(dtype), APPROACH)
+        pose, system = levenberg_marquardt(problem, poses(dtype), APPROACH)
         found.append({**vars(pose), "cost": system.cost, "hessian": system.hessian})
     for other in found[1:]:
         for name, array in found[0].items():
@@ -363,6 +365,6 @@ def test_devices(device: Place) -> None:
         assert_close(device.fetch(system.terms[name]), term, of_max=1e-12, reason=reason)
     assert_close(np.tril(device.fetch(system.hessian)), np.tril(expected.hessian), of_max=1e-12, reason=reason)
     assert_close(device.fetch(system.gradient), expected.gradient, of_max=1e-12, reason=reason)
-    pose, found = levenberg(problem, start, APPROACH)
+    pose, found = levenberg_marquardt(problem, start, APPROACH)
     assert (device.fetch(found.cost) < 0.8 * expected.cost).all()
     assert all(backend.device_of(array) == device.device for array in vars(pose).values())

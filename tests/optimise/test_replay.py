@@ -13,8 +13,8 @@ from support.toy_objective import settings, stage
 from handopt.config import VertexStage
 from handopt.hand_model import MIRROR
 from handopt.objective.energy import Objective
-from handopt.optimise.gradient_descent import Descent, descend, refine_vertices
-from handopt.optimise.replay import Winner
+from handopt.optimise.gradient_descent import SearchHistory, descend, refine_vertices
+from handopt.optimise.replay import BestHypothesis
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]
@@ -26,17 +26,19 @@ CONFIG = settings(
 
 
 @pytest.fixture(scope="module")
-def followed() -> tuple[Objective, Descent, list[Winner]]:
+def followed() -> tuple[Objective, SearchHistory, list[BestHypothesis]]:
     """A descent over a right hand and its mirror image, a left one, and the best way to each."""
     observation = small_observation()
     objective = make_objective(CONFIG, [(observation, False), (mirrored(observation), True)], dtype=np.float32)
     start = near_poses((0.4, 0.6, 0.4, 0.6), (0, 0, 1, 1), dtype=np.float32)
     descent = descend(objective, start, CONFIG)
     rows = [int(np.flatnonzero(descent.pose.image == image)[0]) for image in (0, 1)]
-    return objective, descent, [Winner.of(descent, row, objective.evidence, objective.hand) for row in rows]
+    return objective, descent, [BestHypothesis.of(descent, row, objective.targets, objective.hand) for row in rows]
 
 
-def test_the_winner_is_the_hypothesis_asked_for(followed: tuple[Objective, Descent, list[Winner]]) -> None:
+def test_the_winner_is_the_hypothesis_asked_for(
+    followed: tuple[Objective, SearchHistory, list[BestHypothesis]],
+) -> None:
     objective, descent, winners = followed
     assert [winner.view for winner in winners] == [0, 1]
     winner, path = winners[0], descent.path(int(np.flatnonzero(descent.pose.image == 0)[0]))
@@ -44,7 +46,7 @@ def test_the_winner_is_the_hypothesis_asked_for(followed: tuple[Objective, Desce
     assert count == 7
     for name, values in winner.history.items():
         assert values.shape == (count,), name
-    terms = list(objective.terms(descent.pose, objective.sharpness(3.5, 20.0)))
+    terms = list(objective.terms(descent.pose, objective.level(3.5, 20.0)))
     assert list(winner.history) == [*terms, "total", "stage", "radius_px", "step"]
     assert_close(winner.history["total"], sum(winner.history[name] for name in terms), rtol=1e-12, reason="a sum")
     assert winner.history["stage"].tolist() == [0, 0, 0, 1, 1, 1, 1]
@@ -57,14 +59,16 @@ def test_the_winner_is_the_hypothesis_asked_for(followed: tuple[Objective, Desce
     assert winner.converged == descent.converged[winner.view]
 
 
-def test_joints_and_vertices_are_those_of_the_last_pose(followed: tuple[Objective, Descent, list[Winner]]) -> None:
+def test_joints_and_vertices_are_those_of_the_last_pose(
+    followed: tuple[Objective, SearchHistory, list[BestHypothesis]],
+) -> None:
     for winner, rig in zip(followed[2], (default_rig("right"), default_rig("left")), strict=True):
         vertices, joints = posed_by_twins(winner, rig)
         assert_close(winner.vertices_mm, vertices, atol=2e-3, reason="float32 positions of 450 mm")
         assert_close(winner.joints_mm, joints, atol=2e-3, reason="float32 positions of 450 mm")
 
 
-def posed_by_twins(winner: Winner, rig: Any) -> tuple[Floats, Floats]:
+def posed_by_twins(winner: BestHypothesis, rig: Any) -> tuple[Floats, Floats]:
     trace = winner.trace
     transforms = reference.forward_kinematics(
         trace.angles_rad[-1:], trace.rotation[-1:], trace.translation_mm[-1:], trace.scale[-1:], rig.parents,
@@ -82,7 +86,7 @@ def test_a_left_hand_is_turned_back() -> None:
     for view in ((observation, False), (mirrored(observation), True)):
         objective = make_objective(CONFIG, [view], dtype=np.float32)
         descent = descend(objective, near_poses((0.4, 0.6), (0, 0), dtype=np.float32), CONFIG)
-        winners.append(Winner.of(descent, 0, objective.evidence, objective.hand))
+        winners.append(BestHypothesis.of(descent, 0, objective.targets, objective.hand))
     right, left = winners
     reason = "columns are rounded once more, and 7 steps follow"
     assert_close(left.joints_mm, right.joints_mm * MIRROR, atol=0.01, reason=reason)
@@ -95,9 +99,9 @@ def test_a_left_hand_is_turned_back() -> None:
     assert_close(left.renders, right.renders[:, :, ::-1], atol=0.01, reason=reason)
 
 
-def test_renders_show_every_pose_at_its_radius(followed: tuple[Objective, Descent, list[Winner]]) -> None:
+def test_renders_show_every_pose_at_its_radius(followed: tuple[Objective, SearchHistory, list[BestHypothesis]]) -> None:
     objective, _, (winner, _) = followed
-    evidence, rig = objective.evidence, default_rig("right")
+    targets, rig = objective.targets, default_rig("right")
     assert winner.renders.shape == (7, 40, 40)
     for index, radius in ((0, 5.0), (6, 3.5)):
         trace = winner.trace
@@ -107,19 +111,21 @@ def test_renders_show_every_pose_at_its_radius(followed: tuple[Objective, Descen
             rig.bind, 1,
         )  # fmt: skip
         vertices = reference.skin(transforms, rig.rest_mm, rig.skin_indices, rig.skin_weights)
-        points = reference.project(vertices, evidence.coefficients[:1].astype(np.float64))
+        points = reference.project(vertices, targets.coefficients[:1].astype(np.float64))
         assert_close(
             winner.renders[index], reference.render_depth(points, radius, 40)[0][0], atol=1e-4, reason="float32"
         )
-    assert_same_bits(winner.target, evidence.target(3.5)[0], "the target at the last radius")
+    assert_same_bits(winner.target, targets.target(3.5)[0], "the target at the last radius")
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_vertices_are_replayed_as_well(side: str, followed: tuple[Objective, Descent, list[Winner]]) -> None:
+def test_vertices_are_replayed_as_well(
+    side: str, followed: tuple[Objective, SearchHistory, list[BestHypothesis]]
+) -> None:
     objective, descent, _ = followed
     row = int(np.flatnonzero(descent.pose.image == (side == "left"))[0])
     refined = refine_vertices(objective, descent, row, CONFIG)
-    winner = Winner.of(refined, 0, objective.evidence, objective.hand)
+    winner = BestHypothesis.of(refined, 0, objective.targets, objective.hand)
     rig = default_rig("left" if side == "left" else "right")
     assert winner.view == (side == "left")
     count = len(winner.trace.scale)

@@ -9,7 +9,7 @@ from support.op_check import Place
 
 from handopt.config import Config
 from handopt.hand_model import Hand, Pose
-from handopt.objective.targets import Evidence
+from handopt.objective.targets import FitTargets
 from handopt.ops.joint_limits import joint_limits
 from handopt.optimise.starts import GESTURES, fixed_starts, gesture_angles
 from handopt.rig import default_rig
@@ -26,14 +26,14 @@ def hand() -> Hand:
 
 
 @pytest.fixture(scope="module")
-def evidence() -> Evidence:
+def targets() -> FitTargets:
     observation = small_observation()
     return gather(CONFIG, [(observation, False), (mirrored(small_observation(1.0)), True)], dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def starts(hand: Hand, evidence: Evidence) -> Pose:
-    return fixed_starts(hand, evidence)
+def starts(hand: Hand, targets: FitTargets) -> Pose:
+    return fixed_starts(hand, targets)
 
 
 def wrist_axes(pose: Pose) -> Floats:
@@ -72,12 +72,12 @@ def test_palm_and_back_in_every_direction(starts: Pose) -> None:
     assert tilt.min() < 1
 
 
-def test_the_side_that_faces_the_camera_lies_on_the_points(hand: Hand, evidence: Evidence, starts: Pose) -> None:
+def test_the_side_that_faces_the_camera_lies_on_the_points(hand: Hand, targets: FitTargets, starts: Pose) -> None:
     transforms = hand.transforms(starts)
     facing = hand.vertex_normals(transforms)[:, :, 2] < 0
     vertices = hand.vertices(transforms).astype(np.float64)
     centre = (vertices * facing[:, :, None]).sum(axis=1) / facing.sum(axis=1)[:, None]
-    expected = evidence.points.astype(np.float64).mean(axis=1)[starts.image]
+    expected = targets.points.astype(np.float64).mean(axis=1)[starts.image]
     assert np.linalg.norm(centre - expected, axis=1).max() < NEAR_MM
 
 
@@ -93,7 +93,7 @@ def test_gestures_respect_the_limits_and_differ() -> None:
     assert_same_bits(pointing[6:], fist[6:], "the other fingers")
 
 
-def test_starts_are_the_same_on_every_device_and_close_in_double(device: Place, evidence: Evidence) -> None:
+def test_starts_are_the_same_on_every_device_and_close_in_double(device: Place, targets: FitTargets) -> None:
     observation = small_observation()
     found = []
     for place, dtype in ((CPU, np.float64), (device.device, np.float32)):

@@ -10,21 +10,21 @@ from support.compare import assert_same_bits
 from support.examples import example
 from support.observation_factory import CPU, gather, near_poses, small_observation
 
-from handopt.config import Approach, Config, Round
+from handopt.config import Config, LMSettings, TournamentRound
 from handopt.errors import HandoptError, NumericalError
 from handopt.fitting import Start, fit
 from handopt.hand_model import Hand, Pose
-from handopt.objective.targets import Evidence
-from handopt.objective.unexplained import explain
-from handopt.optimise.batching import Clock, Lockstep
+from handopt.objective.targets import FitTargets
+from handopt.objective.unexplained import unexplained_fraction
+from handopt.optimise.batching import BatchedSearch, StageTimer
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.optimise.gradient_descent import Descent
-from handopt.optimise.starts import around, believed_angles
+from handopt.optimise.gradient_descent import SearchHistory
+from handopt.optimise.starts import around, proposal_mean_angles
 from handopt.optimise.tournament import JUDGE_STEP, SAME_MM, Progress, Tournament
 from handopt.rig import PROPORTION_NAMES, default_rig
 
-APPROACH = Approach(3, 20.0, points=60, vertices=200)
-CONFIG = Config(crop_px=32, points=100, rounds=(Round(APPROACH, keep=3),))
+APPROACH = LMSettings(3, 20.0, points=60, vertices=200)
+CONFIG = Config(crop_px=32, points=100, rounds=(TournamentRound(APPROACH, top_k_out=3),))
 CURLS = (0.0, 0.3, 0.6, 0.9, 1.2)
 
 
@@ -34,7 +34,7 @@ def hand() -> Hand:
 
 
 @pytest.fixture(scope="module")
-def evidence() -> Evidence:
+def targets() -> FitTargets:
     return gather(CONFIG, [(small_observation(), False), (small_observation(1.0), False)], dtype=np.float32)
 
 
@@ -43,19 +43,19 @@ def starts(images: tuple[int, ...] = (0,) * len(CURLS)) -> Pose:
 
 
 def searched(
-    hand: Hand, evidence: Evidence, config: Config, pose: Pose, expected: Any, progress: Progress | None = None
-) -> Descent:
+    hand: Hand, targets: FitTargets, config: Config, pose: Pose, expected: Any, progress: Progress | None = None
+) -> SearchHistory:
     """What a tournament alone finds."""
-    search = Tournament(hand, evidence, config, progress).search(pose, expected)
-    (found,) = Lockstep(hand, [evidence], config).run([search], [Clock()])
+    search = Tournament(hand, targets, config, progress).search(pose, expected)
+    (found,) = BatchedSearch(hand, [targets], config).run([search], [StageTimer()])
     if isinstance(found, HandoptError):
         raise found
     return found
 
 
-def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, evidence: Evidence) -> None:
+def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
-    descent = searched(hand, evidence, CONFIG, pose, pose.angles)
+    descent = searched(hand, targets, CONFIG, pose, pose.angles)
     assert len(descent.pose) == 3
     assert (np.diff(descent.totals) >= 0).all()
     assert len(descent.steps) == APPROACH.iterations + 1
@@ -67,29 +67,31 @@ def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, evidence: E
         assert_same_bits(path[-1][0].pose.angles[path[-1][1]], descent.pose.angles[row], "angles")
 
 
-def test_every_image_keeps_a_hypothesis(hand: Hand, evidence: Evidence) -> None:
+def test_every_image_keeps_a_hypothesis(hand: Hand, targets: FitTargets) -> None:
     pose = starts((0, 0, 0, 0, 1))
-    config = replace(CONFIG, rounds=(Round(APPROACH, keep=1, enter=2), Round(APPROACH, keep=1)))
-    descent = searched(hand, evidence, config, pose, pose.angles)
+    config = replace(
+        CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=1, top_k_in=2), TournamentRound(APPROACH, top_k_out=1))
+    )
+    descent = searched(hand, targets, config, pose, pose.angles)
     assert sorted(descent.pose.image.tolist()) == [0, 1]
     assert set(descent.converged) == {0, 1}
 
 
-def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, evidence: Evidence) -> None:
+def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, targets: FitTargets) -> None:
     pose = starts().select(np.array([2, 2, 2, 2]))
-    descent = searched(hand, evidence, CONFIG, pose, pose.angles)
+    descent = searched(hand, targets, CONFIG, pose, pose.angles)
     assert len(descent.pose) == 1
-    apart = searched(hand, evidence, CONFIG, starts(), starts().angles)
+    apart = searched(hand, targets, CONFIG, starts(), starts().angles)
     joints = hand.joints(hand.transforms(apart.pose))
     for row in range(1, len(joints)):
         assert np.linalg.norm(joints[:row] - joints[row], axis=2).mean(axis=1).min() >= SAME_MM
 
 
-def test_redrawn_hypotheses_differ_from_the_best_in_one_finger(hand: Hand, evidence: Evidence) -> None:
+def test_redrawn_hypotheses_differ_from_the_best_in_one_finger(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
     pose.angles[:] = np.clip(pose.angles, hand.lower, hand.upper)
-    config = replace(CONFIG, rounds=(Round(replace(APPROACH, iterations=1), keep=99, redraws=12),))
-    first = searched(hand, evidence, config, pose, pose.angles).steps[0]
+    config = replace(CONFIG, rounds=(TournamentRound(replace(APPROACH, iterations=1), top_k_out=99, mutations=12),))
+    first = searched(hand, targets, config, pose, pose.angles).steps[0]
     assert len(first.ids) == len(pose) + 12
     fingers = set()
     for row in range(len(pose), len(first.ids)):
@@ -109,12 +111,12 @@ def test_redrawn_fingers_mend_a_wrong_one(hand: Hand) -> None:
     """A finger that is straight where it should be bent is beyond the reach of a descent."""
     one = example("pinch")
     found = []
-    for redraws in (0, 8):
+    for mutations in (0, 8):
         rounds = Config().rounds[-1:]
-        mended = replace(rounds[0], keep=4, judged=True, redraws=redraws)
+        mended = replace(rounds[0], top_k_out=4, rank_by_unexplained=True, mutations=mutations)
         start = Start(one.truth.rotation, one.truth.translation_mm, np.array(one.truth.angles_rad), one.truth.scale)
         start.angles_rad[3:6] = 0.0  # the index finger
-        config = replace(Config(), rounds=(mended, *rounds), capture=replace(Config().capture, keep=1))
+        config = replace(Config(), rounds=(mended, *rounds), coarse_round=replace(Config().coarse_round, top_k_out=1))
         found.append(
             one.error_mm(fit(one.depth_mm, one.camera, hand=one.hand, device="cpu", start=start, config=config))
         )
@@ -122,49 +124,49 @@ def test_redrawn_fingers_mend_a_wrong_one(hand: Hand) -> None:
     assert found[1] <= found[0] + 0.5
 
 
-def test_rounds_are_skipped_where_enough_is_explained(hand: Hand, evidence: Evidence) -> None:
+def test_rounds_are_skipped_where_enough_is_explained(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
-    first = Round(APPROACH, keep=3)
-    for above, count in ((1e-6, 2), (1e6, 1)):
-        config = replace(CONFIG, rounds=(first, Round(APPROACH, keep=2, above=above)))
-        descent = searched(hand, evidence, config, pose.copy(), pose.angles)
+    first = TournamentRound(APPROACH, top_k_out=3)
+    for skip_below, count in ((1e-6, 2), (1e6, 1)):
+        config = replace(CONFIG, rounds=(first, TournamentRound(APPROACH, top_k_out=2, skip_below=skip_below)))
+        descent = searched(hand, targets, config, pose.copy(), pose.angles)
         assert len(descent.steps) == count * (APPROACH.iterations + 1)
 
 
-def test_a_judged_round_orders_by_what_is_left_unexplained(hand: Hand, evidence: Evidence) -> None:
+def test_a_judged_round_orders_by_what_is_left_unexplained(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
-    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3, judged=True),))
-    descent = searched(hand, evidence, config, pose, pose.angles)
+    config = replace(CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=3, rank_by_unexplained=True),))
+    descent = searched(hand, targets, config, pose, pose.angles)
     assert (np.diff(descent.totals) >= 0).all()
-    crop, grid = evidence.grids[0]
+    crop, grid = targets.grids[0]
     vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))
-    assert descent.totals.tolist() == explain(vertices, hand.faces, crop, grid, JUDGE_STEP).tolist()
+    assert descent.totals.tolist() == unexplained_fraction(vertices, hand.faces, crop, grid, JUDGE_STEP).tolist()
 
 
-def test_proportions_are_freed_where_a_round_says_so(hand: Hand, evidence: Evidence) -> None:
+def test_proportions_are_freed_where_a_round_says_so(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
     free = replace(APPROACH, scale=True, proportions=True)
-    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(free, keep=1)))
-    descent = searched(hand, evidence, config, pose, pose.angles)
+    config = replace(CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=3), TournamentRound(free, top_k_out=1)))
+    descent = searched(hand, targets, config, pose, pose.angles)
     assert descent.pose.proportions.shape == (1, len(PROPORTION_NAMES))
     assert np.abs(descent.pose.proportions).max() > 0
     assert (descent.steps[0].pose.proportions == 0).all()
     assert (descent.steps[0].pose.scale == descent.steps[3].pose.scale).all()
 
 
-def test_progress_is_told_after_every_round(hand: Hand, evidence: Evidence) -> None:
+def test_progress_is_told_after_every_round(hand: Hand, targets: FitTargets) -> None:
     told: list[tuple[int, int, float]] = []
-    config = replace(CONFIG, rounds=(Round(APPROACH, keep=3), Round(APPROACH, keep=1)))
-    descent = searched(hand, evidence, config, starts(), starts().angles, lambda *values: told.append(values))
+    config = replace(CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=3), TournamentRound(APPROACH, top_k_out=1)))
+    descent = searched(hand, targets, config, starts(), starts().angles, lambda *values: told.append(values))
     assert [values[:2] for values in told] == [(4, 8), (8, 8)]
     assert told[-1][2] == descent.totals[0]
 
 
-def test_numbers_that_are_none_are_an_error(hand: Hand, evidence: Evidence) -> None:
+def test_numbers_that_are_none_are_an_error(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
     pose.translation[:] = np.nan
     with pytest.raises(NumericalError, match="not finite for any pose"):
-        searched(hand, evidence, CONFIG, pose, pose.angles)
+        searched(hand, targets, CONFIG, pose, pose.angles)
 
 
 def test_copies_around_a_pose_are_turned_or_bent(hand: Hand) -> None:
@@ -182,12 +184,12 @@ def test_proposals_that_are_turned_alike_share_what_they_believe() -> None:
     pose = starts()
     pose.rotation[:] = pose.rotation[0]
     pose.rotation[4] = pose.rotation[0] @ np.diag([-1, 1, -1]).astype(np.float32)
-    believed = believed_angles(pose)
+    believed = proposal_mean_angles(pose)
     mean: NDArray[np.float64] = pose.angles[:4].astype(np.float64).mean(axis=0)
     assert np.abs(believed[:4] - mean).max() < 1e-6
     assert np.abs(believed[4] - pose.angles[4]).max() < 1e-6, "turned the other way: alone"
     pose.image[1:] = 1
-    assert np.abs(believed_angles(pose)[0] - pose.angles[0]).max() < 1e-6, "the only one of its image"
+    assert np.abs(proposal_mean_angles(pose)[0] - pose.angles[0]).max() < 1e-6, "the only one of its image"
 
 
 def test_the_default_search_finds_a_pinch_from_the_depth_alone() -> None:

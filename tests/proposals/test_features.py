@@ -9,7 +9,7 @@ from support.observation_factory import small_observation
 from support.proposal_factories import CAMERA, observed, posed_sample
 
 from handopt.errors import ObservationError
-from handopt.proposals.features import HALF_MM, SIZE, centre_of, turn_to_axis, view_of, view_rays
+from handopt.proposals.features import HALF_MM, SIZE, centre_of, input_view, turn_to_axis, view_rays
 from handopt.synth.poses import sample_hand
 
 
@@ -35,7 +35,7 @@ def test_points_far_away_do_not_move_the_centre(rng: np.random.Generator) -> Non
 def test_a_view_shows_the_points_of_the_hand(rng: np.random.Generator) -> None:
     vertices, _ = posed_sample(sample_hand(rng, "easy"), np.array([90.0, -60.0, 500.0]))
     observation = observed(vertices)
-    view = view_of(observation)
+    view = input_view(observation)
     seen = np.isfinite(view.offset_mm)
     assert view.offset_mm.shape == (SIZE, SIZE)
     assert view.offset_mm.dtype == np.float32
@@ -54,7 +54,7 @@ def test_a_view_does_not_depend_on_where_the_hand_is(rng: np.random.Generator) -
     middle, _ = posed_sample(sample, np.array([0.0, 40.0, 550.0]))
     turn, _ = turn_to_axis(np.array([0.25, -0.2, 1.0]))
     aside, _ = posed_sample(sample, np.array([0.0, 40.0, 550.0]), turn.T)
-    one, other = view_of(observed(middle)), view_of(observed(aside))
+    one, other = input_view(observed(middle)), input_view(observed(aside))
     assert abs(one.distance_mm - other.distance_mm) < 3
     # The least rotations to the two centres differ by a roll about the axis, which is small here.
     both = np.isfinite(one.offset_mm) & np.isfinite(other.offset_mm)
@@ -66,6 +66,6 @@ def test_a_view_does_not_depend_on_where_the_hand_is(rng: np.random.Generator) -
 def test_an_observation_without_a_hand_is_refused() -> None:
     observation = small_observation()
     with pytest.raises(ObservationError, match="no points"):
-        view_of(replace(observation, points_mm=np.zeros((0, 3), np.float32)))
+        input_view(replace(observation, points_mm=np.zeros((0, 3), np.float32)))
     with pytest.raises(ObservationError, match="nothing of the hand"):
-        view_of(replace(observation, mask=np.zeros_like(observation.mask)))
+        input_view(replace(observation, mask=np.zeros_like(observation.mask)))

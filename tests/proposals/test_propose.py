@@ -16,7 +16,7 @@ from handopt.hand_model import MIRROR
 from handopt.observation.observe import observe
 from handopt.proposals import Bank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank
-from handopt.proposals.features import MIDDLE, View, encode
+from handopt.proposals.features import MIDDLE, InputView, encode
 from handopt.proposals.network import WRIST_STD_MM, head_sizes, network_of
 from handopt.proposals.propose import guesses, poses_in, quarter_turns
 from handopt.rig import default_rig, with_proportions
@@ -56,7 +56,7 @@ def test_every_image_finds_itself_and_the_order_is_by_distance(images: Arrays, b
 
 
 def test_quarter_turns_propose_the_same_poses(images: Arrays, bank: Bank) -> None:
-    view = View(offsets(images, 3), np.eye(3), 500.0)
+    view = InputView(offsets(images, 3), np.eye(3), 500.0)
     views = quarter_turns(view)
     assert len(views) == 4
     for turned in views:
@@ -72,7 +72,7 @@ def test_quarter_turns_propose_the_same_poses(images: Arrays, bank: Bank) -> Non
 
 
 def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
-    view = View(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
+    view = InputView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
     free = int(default_rig("right").limits.free.sum())
     heads = np.zeros((1, 3, sum(head_sizes(free))), np.float32)
     heads[..., 0], heads[..., 4] = 2.0, 3.0  # columns along x and y
@@ -86,7 +86,7 @@ def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
 
 
 def test_poses_are_stored_to_a_small_error(images: Arrays, bank: Bank) -> None:
-    view = View(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
+    view = InputView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
     poses = poses_in(view, bank, np.arange(len(bank)))
     assert np.abs(poses.angles_rad - images["angles"]).max() < 0.0101
     assert np.abs(poses.rotation - images["rotation"]).max() < 1e-3

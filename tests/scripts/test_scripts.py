@@ -175,8 +175,8 @@ def test_bench_unit_has_the_gradient_of_its_loss(name: str, gradient: int) -> No
 
 
 def test_bench_ops_times_every_public_op(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "MIN_RUNS", 1)
-    monkeypatch.setattr(bench, "OP_SECONDS", 0.0)
+    monkeypatch.setattr(bench_unit, "MIN_RUNS", 1)
+    monkeypatch.setattr(bench_unit, "OP_SECONDS", 0.0)
     assert bench_unit.main(["ops", "--batch", "1,2"]) == 0
     table = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[2:]}
     assert set(table) == set(bench_unit.op_calls(bench_unit.scene(1, CPU)))

@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from support.compare import assert_close
-from support.shape_cases import APPROACH, evidence, start, template
+from support.shape_cases import APPROACH, start, targets, template
 
 from handopt.config import Config
 from handopt.optimise.levenberg_marquardt import LeastSquares, System
-from handopt.shape.bundle_adjustment import Freedom, _arrow_step, fit_together, own_and_common
+from handopt.shape.bundle_adjustment import FreeParameters, _arrow_step, fit_together, own_and_common
 from handopt.shape.state import shared
 
 CONFIG = Config(points=300, crop_px=64)
@@ -17,7 +17,7 @@ CONFIG = Config(points=300, crop_px=64)
 
 @pytest.fixture(scope="module")
 def problem() -> LeastSquares:
-    return LeastSquares(template().hand(start()[1].offsets_mm), evidence(), CONFIG)
+    return LeastSquares(template().hand(start()[1].offsets_mm), targets(), CONFIG)
 
 
 def whole_step(system: System, damping: float) -> np.ndarray:
@@ -42,14 +42,18 @@ def whole_step(system: System, damping: float) -> np.ndarray:
 def test_the_arrow_is_the_whole_system(problem: LeastSquares) -> None:
     system = problem.system(shared(*start()), APPROACH)
     assert_close(
-        _arrow_step(system, 0.01, Freedom()), whole_step(system, 0.01), rtol=1e-6, atol=1e-9, reason="rounding"
+        _arrow_step(system, 0.01, FreeParameters()), whole_step(system, 0.01), rtol=1e-6, atol=1e-9, reason="rounding"
     )
 
 
 def test_the_cost_falls_and_the_shape_is_shared(problem: LeastSquares) -> None:
     totals = []
     pose, shape, total = fit_together(
-        problem, *start(), APPROACH, Freedom(), lambda _, terms, __: totals.append(sum(t.sum() for t in terms.values()))
+        problem,
+        *start(),
+        APPROACH,
+        FreeParameters(),
+        lambda _, terms, __: totals.append(sum(t.sum() for t in terms.values())),
     )
     assert len(totals) == APPROACH.iterations + 1
     assert all(later <= earlier for earlier, later in pairwise(totals))
@@ -60,8 +64,8 @@ def test_the_cost_falls_and_the_shape_is_shared(problem: LeastSquares) -> None:
     assert np.abs(shape.proportions).max() > 0.005
 
 
-@pytest.mark.parametrize("freedom", [Freedom(False, False), Freedom(True, False)])
-def test_what_is_not_free_stays(problem: LeastSquares, freedom: Freedom) -> None:
+@pytest.mark.parametrize("freedom", [FreeParameters(False, False), FreeParameters(True, False)])
+def test_what_is_not_free_stays(problem: LeastSquares, freedom: FreeParameters) -> None:
     _, before = start()
     pose, shape, _ = fit_together(problem, *start(), APPROACH, freedom)
     assert np.array_equal(shape.proportions, before.proportions)
@@ -78,7 +82,7 @@ def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> No
     from handopt.shape.bundle_adjustment import free_lengths
 
     weights = Weights(depth=0, silhouette=1e-30, points=1e-30, limits=0, prior=0, size=0, proportions=0, collision=1.0)
-    problem = LeastSquares(problem.hand, evidence(), replace(CONFIG, weights=weights, collision_radius_mm=25.0))
+    problem = LeastSquares(problem.hand, targets(), replace(CONFIG, weights=weights, collision_radius_mm=25.0))
     pose = shared(*start())
     pose.angles[:, 3:, 2] = 1.2  # fists
     pose.angles[:, :3] = 0.3

@@ -12,10 +12,10 @@ from support.shape_cases import CPU, SETTINGS, calibrated, frames, samples, take
 from handopt.config import Config
 from handopt.errors import ObservationError, RigError
 from handopt.rig import default_rig, load_rig
-from handopt.shape import Frame, calibrate, fit_shape
+from handopt.shape import ShapeInput, calibrate, fit_shape
 from handopt.shape.calibrate import _Job, _odd_one
 from handopt.shape.coverage import SEEN
-from handopt.shape.mesh_validity import Guard
+from handopt.shape.mesh_validity import MeshValidity
 from handopt.synth.generate import true_rig
 
 RIG = default_rig()
@@ -45,7 +45,7 @@ def test_the_hand_is_sound_and_right() -> None:
     assert result.rig.side == "right"
     assert len(result.fits) == 4
     assert result.left_out == ()
-    assert Guard(result.scale * RIG.rest_mm, RIG.faces.astype(np.int64)).faults(result.rig.rest_mm).sound
+    assert MeshValidity(result.scale * RIG.rest_mm, RIG.faces.astype(np.int64)).faults(result.rig.rest_mm).sound
 
 
 @pytest.mark.usefixtures("quick")
@@ -112,7 +112,7 @@ def test_the_one_that_fits_in_worst_is_found(shares: list[float], own: list[floa
 @pytest.mark.usefixtures("quick")
 def test_another_persons_hand_is_left_out_and_named() -> None:
     sample = samples(subject=8, count=1)[0]
-    tall = Frame("tall", sample.counts.astype(np.float32), sample.scene.camera)
+    tall = ShapeInput("tall", sample.counts.astype(np.float32), sample.scene.camera)
     result = fit_shape([*frames(count=3), tall], device="cpu")
     assert [each.name for each in result.left_out] == ["tall"]
     assert len(result.fits) == 3
@@ -121,7 +121,7 @@ def test_another_persons_hand_is_left_out_and_named() -> None:
 def test_nothing_to_see_is_an_error() -> None:
     frame = frames()[0]
     with pytest.raises(ObservationError, match="none of the images"):
-        fit_shape([Frame("wall", np.full_like(frame.depth_mm, 800.0), frame.camera)], device="cpu")
+        fit_shape([ShapeInput("wall", np.full_like(frame.depth_mm, 800.0), frame.camera)], device="cpu")
 
 
 def test_a_rig_without_weights_is_no_beginning(tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 from support.compare import assert_close
-from support.shape_cases import APPROACH, evidence, start, template
+from support.shape_cases import APPROACH, start, targets, template
 
 from handopt.config import Config
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.rig import default_rig
 from handopt.shape.bundle_adjustment import own_and_common
-from handopt.shape.joint_refinement import IMAGE_WEIGHT, Arrow, Together
-from handopt.shape.mesh_validity import Guard
+from handopt.shape.joint_refinement import IMAGE_WEIGHT, ArrowheadSystem, Together
+from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.state import shared
 from handopt.shape.surface_prior import surface_prior
-from handopt.shape.vertex_hessian import pull_of
+from handopt.shape.vertex_hessian import linearise_vertices
 
 CONFIG = Config(points=300, crop_px=64)
 RIG = default_rig()
@@ -22,18 +22,18 @@ PRIOR = surface_prior(RIG)
 
 @pytest.fixture(scope="module")
 def together() -> Together:
-    guard = Guard(RIG.rest_mm, RIG.faces.astype(np.int64))
-    return Together(template(), evidence(), CONFIG, PRIOR, guard.admit)
+    guard = MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64))
+    return Together(template(), targets(), CONFIG, PRIOR, guard.feasible_step)
 
 
 def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
     pose, shape = start()
     pose = shared(pose, shape)
-    problem = LeastSquares(template().hand(shape.offsets_mm), evidence(), CONFIG)
+    problem = LeastSquares(template().hand(shape.offsets_mm), targets(), CONFIG)
     system = problem.system(pose, APPROACH)
-    pull = pull_of(problem, pose, APPROACH, template())
+    pull = linearise_vertices(problem, pose, APPROACH, template())
     precision = PRIOR.precision / IMAGE_WEIGHT
-    arrow = Arrow(system, pull, precision, damping=0.1)
+    arrow = ArrowheadSystem(system, pull, precision, damping=0.1)
     size = system.gradient.shape[1]
     own, common = own_and_common(size)
     move, change = rng.normal(size=(arrow.rows + len(common), 1)), rng.normal(size=(pull.gradient.size, 1))
@@ -59,14 +59,14 @@ def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(together: Together) -> N
     after, found, total = together.run(
         pose, shape, APPROACH, lambda at, terms, offsets: seen.append((at, terms, offsets.copy()))
     )
-    before = LeastSquares(template().hand(shape.offsets_mm), evidence(), CONFIG).cost(shared(pose, shape), APPROACH)
+    before = LeastSquares(template().hand(shape.offsets_mm), targets(), CONFIG).cost(shared(pose, shape), APPROACH)
     assert total < 0.9 * before.sum()
     assert 1 <= len(seen) <= APPROACH.iterations
     assert np.array_equal(seen[-1][2], found.offsets_mm)
     assert np.array_equal(seen[-1][0].angles, after.angles)
     rms = np.sqrt((found.offsets_mm**2).sum(axis=1).mean())
     assert 0.3 < rms < 4.0
-    assert Guard(RIG.rest_mm, RIG.faces.astype(np.int64)).faults(RIG.rest_mm + found.offsets_mm).sound
+    assert MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64)).faults(RIG.rest_mm + found.offsets_mm).sound
     assert np.array_equal(start()[1].offsets_mm, shape.offsets_mm)
 
 

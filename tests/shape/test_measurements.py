@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
-from handopt.shape.measurements import DESCRIPTIONS, Measurement, Tape
+from handopt.shape.measurements import DESCRIPTIONS, Measurement, MeasurementSet
 
 RIG = default_rig()
-TAPE = Tape.on(RIG)
+TAPE = MeasurementSet.on(RIG)
 LENGTHS = dict(zip(TAPE.names, TAPE.lengths(RIG), strict=True))
 
 
@@ -56,7 +56,7 @@ def test_a_wider_palm_is_broader() -> None:
 
 def test_the_left_hand_has_the_same_measurements() -> None:
     left = RIG.mirrored()
-    assert np.allclose(Tape.on(left).lengths(left), TAPE.lengths(RIG), atol=0.5)
+    assert np.allclose(MeasurementSet.on(left).lengths(left), TAPE.lengths(RIG), atol=0.5)
 
 
 def test_plain_values_are_rounded() -> None:

@@ -5,11 +5,11 @@ import pytest
 from support.shape_cases import smooth_offsets
 
 from handopt.rig import default_rig
-from handopt.shape.mesh_validity import Guard, crossing_faces
+from handopt.shape.mesh_validity import MeshValidity, crossing_faces
 
 RIG = default_rig()
 FACES = RIG.faces.astype(np.int64)
-GUARD = Guard(RIG.rest_mm, FACES)
+GUARD = MeshValidity(RIG.rest_mm, FACES)
 
 
 def test_the_default_hand_is_sound() -> None:
@@ -21,7 +21,7 @@ def test_the_default_hand_is_sound() -> None:
 
 def test_a_smooth_change_is_let_through_whole() -> None:
     change = smooth_offsets(2.5)
-    assert np.array_equal(GUARD.admit(np.zeros_like(change), change), change)
+    assert np.array_equal(GUARD.feasible_step(np.zeros_like(change), change), change)
 
 
 def test_a_turned_triangle_is_seen() -> None:
@@ -61,7 +61,7 @@ def test_only_what_does_harm_gives_way() -> None:
     change = smooth_offsets(2.0)
     bad = int(np.argmax(RIG.rest_mm[:, 2]))
     change[bad] -= 60.0 * RIG.normals[bad]
-    admitted = GUARD.admit(np.zeros_like(change), change)
+    admitted = GUARD.feasible_step(np.zeros_like(change), change)
     assert GUARD.faults(RIG.rest_mm + admitted).sound
     assert np.linalg.norm(admitted[bad]) < 30
     far = np.linalg.norm(RIG.rest_mm - RIG.rest_mm[bad], axis=1) > 80
@@ -70,5 +70,5 @@ def test_only_what_does_harm_gives_way() -> None:
 
 def test_what_cannot_be_helped_is_refused() -> None:
     change = -2 * (RIG.rest_mm - RIG.rest_mm.mean(axis=0))  # inside out
-    admitted = GUARD.admit(np.zeros_like(change), change)
+    admitted = GUARD.feasible_step(np.zeros_like(change), change)
     assert GUARD.faults(RIG.rest_mm + admitted).sound

@@ -9,9 +9,9 @@ from support.factories import posed
 from support.shape_cases import calibrated, smooth_offsets, template
 
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.measurements import Tape
+from handopt.shape.measurements import MeasurementSet
 from handopt.shape.result import FORMAT, ShapeResult, _by_offsets
-from handopt.shape.state import Shape
+from handopt.shape.state import HandShape
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_residuals_are_smaller_than_those_of_single_fits(result: ShapeResult) ->
 def test_plain_values_are_json(result: ShapeResult) -> None:
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["format"] == FORMAT
-    assert set(values["measurements"]) == set(Tape.on(result.generic).names)
+    assert set(values["measurements"]) == set(MeasurementSet.on(result.generic).names)
     assert [each["image"] for each in values["images"]] == ["0", "1", "2", "3"]
     assert values["shape"]["scale"] == result.scale
     assert values["left_out"] == []
@@ -59,18 +59,18 @@ def test_plain_values_are_json(result: ShapeResult) -> None:
 
 
 def test_lengths_are_those_of_the_rig(result: ShapeResult) -> None:
-    lengths = Tape.on(result.generic).lengths(result.rig)
+    lengths = MeasurementSet.on(result.generic).lengths(result.rig)
     assert_close([each.value_mm for each in result.measurements], lengths, atol=1e-6, reason="rounding")
     deviations = np.array([each.deviation_mm for each in result.measurements])
     assert ((deviations > 0.1) & (deviations < 10)).all()
 
 
 def test_derivatives_of_lengths_are_those_of_finite_differences() -> None:
-    shape = Shape(1.1, np.full(len(SHAPE_NAMES), 0.02), smooth_offsets(1.0))
-    tape = Tape.on(template().rig)
+    shape = HandShape(1.1, np.full(len(SHAPE_NAMES), 0.02), smooth_offsets(1.0))
+    tape = MeasurementSet.on(template().rig)
     direction, step = smooth_offsets(1.0, 5), 1e-4
     ends = [
-        tape.lengths(Shape(1.1, shape.proportions, shape.offsets_mm + sign * step * direction).rig(template(), "x"))
+        tape.lengths(HandShape(1.1, shape.proportions, shape.offsets_mm + sign * step * direction).rig(template(), "x"))
         for sign in (-1, 1)
     ]
     slopes = _by_offsets(tape, template(), shape) @ direction.ravel()

@@ -13,19 +13,19 @@ from handopt.input.camera import Camera
 from handopt.result import Alternative
 from handopt.rig import default_rig
 from handopt.shape import single_fits as takes_module
-from handopt.shape.single_fits import Frame, LeftOut, Take, _one_side, disagreeing, poses_of, take_all
+from handopt.shape.single_fits import RejectedImage, ShapeInput, SingleFit, _one_side, outliers, poses_of, take_all
 
 SETTINGS: dict[str, Any] = {"hand": "right", "rig": None, "config": Config(), "device": "cpu", "seed": 0}
 
 
-def take(name: str, scale: float = 1.0, confidence: float = 0.9, **changes: Any) -> Take:
+def take(name: str, scale: float = 1.0, confidence: float = 0.9, **changes: Any) -> SingleFit:
     """A take whose hand has a size; proportions are the rig's own."""
-    return Take(name, fit_result(scale=scale, confidence=confidence, proportions=np.zeros(13), **changes), 5000)
+    return SingleFit(name, fit_result(scale=scale, confidence=confidence, proportions=np.zeros(13), **changes), 5000)
 
 
-def nothing(name: str) -> Frame:
+def nothing(name: str) -> ShapeInput:
     """An image of a wall."""
-    return Frame(name, np.full((240, 320), 700.0, np.float32), Camera(300.0, 300.0, 159.5, 119.5, 320, 240))
+    return ShapeInput(name, np.full((240, 320), 700.0, np.float32), Camera(300.0, 300.0, 159.5, 119.5, 320, 240))
 
 
 def test_every_image_is_fitted() -> None:
@@ -61,19 +61,19 @@ def test_no_image_is_no_calibration() -> None:
 
 
 def test_alike_hands_agree() -> None:
-    assert disagreeing([take("a", 0.98), take("b", 1.0), take("c", 1.03)]) == []
-    assert disagreeing([take("a")]) == []
+    assert outliers([take("a", 0.98), take("b", 1.0), take("c", 1.03)]) == []
+    assert outliers([take("a")]) == []
 
 
 def test_a_doubtful_fit_among_sure_ones_is_left_out() -> None:
-    left_out = disagreeing([take("a"), take("b", confidence=0.05), take("c")])
+    left_out = outliers([take("a"), take("b", confidence=0.05), take("c")])
     assert [each.name for each in left_out] == ["b"]
     assert "doubtful" in left_out[0].reason
-    assert disagreeing([take(name, confidence=0.05) for name in "abc"]) == []
+    assert outliers([take(name, confidence=0.05) for name in "abc"]) == []
 
 
 def test_a_hand_of_another_size_is_left_out() -> None:
-    left_out = disagreeing([take("a"), take("b", 1.02), take("c", 0.99), take("child", 0.8)])
+    left_out = outliers([take("a"), take("b", 1.02), take("c", 0.99), take("child", 0.8)])
     assert [each.name for each in left_out] == ["child"]
     assert "mm long" in left_out[0].reason
 
@@ -81,29 +81,29 @@ def test_a_hand_of_another_size_is_left_out() -> None:
 def test_two_people_are_refused() -> None:
     mixed = [take(name, scale) for name, scale in zip("abcdef", (0.85, 0.86, 0.87, 1.12, 1.13, 1.14), strict=True)]
     with pytest.raises(ObservationError, match=r"do not show one hand.* in a .* in f"):
-        disagreeing(mixed)
+        outliers(mixed)
     with pytest.raises(ObservationError, match="do not show one hand"):
-        disagreeing([take("a", 0.85), take("b", 1.12)])
+        outliers([take("a", 0.85), take("b", 1.12)])
 
 
 def test_the_other_hand_among_many_is_left_out() -> None:
-    def sided(name: str, side: str, margin: float) -> Take:
+    def sided(name: str, side: str, margin: float) -> SingleFit:
         other = "left" if side == "right" else "right"
         joints = np.zeros((21, 3))
-        return Take(
+        return SingleFit(
             name, fit_result(side, unexplained=0.2, alternatives=(Alternative(other, 0.2 + margin, joints),)), 1
         )
 
     kept, left_out = _one_side([sided("a", "right", 0.2), sided("b", "right", 0.1), sided("c", "left", 0.15)])
     assert [each.name for each in kept] == ["a", "b"]
-    assert left_out == [LeftOut("c", "it shows a left hand, most images a right one")]
+    assert left_out == [RejectedImage("c", "it shows a left hand, most images a right one")]
     kept, left_out = _one_side([sided("a", "right", 0.2), sided("b", "left", 0.01)])
     assert len(kept) == 2  # too close to say
     assert left_out == []
 
 
 def test_left_hands_are_posed_in_the_mirror() -> None:
-    right, left = take("a"), Take("b", fit_result("left", proportions=np.zeros(13)), 1)
+    right, left = take("a"), SingleFit("b", fit_result("left", proportions=np.zeros(13)), 1)
     pose = poses_of([right, left])
     assert pose.translation[1, 0] == -np.float32(left.fit.translation_mm[0])
     assert np.array_equal(pose.translation[0], right.fit.translation_mm.astype(np.float32))

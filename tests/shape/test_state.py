@@ -8,7 +8,7 @@ from support.shape_cases import CPU, smooth_offsets, template
 from handopt.hand_model import Hand, Pose
 from handopt.rig import default_rig
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.state import Shape, shared
+from handopt.shape.state import HandShape, shared
 
 RIG = default_rig()
 
@@ -35,7 +35,7 @@ def test_gathered_is_the_transpose_of_fine(rng: np.random.Generator) -> None:
 
 
 def test_a_baked_rig_is_what_was_fitted(rng: np.random.Generator) -> None:
-    shape = Shape(1.13, rng.uniform(-0.06, 0.06, len(SHAPE_NAMES)), smooth_offsets(2.0))
+    shape = HandShape(1.13, rng.uniform(-0.06, 0.06, len(SHAPE_NAMES)), smooth_offsets(2.0))
     baked = Hand.of(shape.rig(template(), "baked"), CPU, np.float64)
     fitted = template().hand(shape.offsets_mm)
     pose = shared(some_pose(), shape)
@@ -53,17 +53,17 @@ def test_a_baked_rig_is_what_was_fitted(rng: np.random.Generator) -> None:
 def test_offsets_give_way_where_the_proportions_leave_no_room() -> None:
     bad = int(np.argmax(RIG.rest_mm[:, 2]))
     offsets = smooth_offsets(1.5)
-    shape = Shape(1.0, np.full(len(SHAPE_NAMES), 0.03), offsets)
+    shape = HandShape(1.0, np.full(len(SHAPE_NAMES), 0.03), offsets)
     assert np.array_equal(template().sound(shape).offsets_mm, offsets)
     offsets = offsets.copy()
     offsets[bad] -= 60.0 * RIG.normals[bad]
-    sound = template().sound(Shape(1.0, shape.proportions, offsets))
+    sound = template().sound(HandShape(1.0, shape.proportions, offsets))
     assert np.linalg.norm(sound.offsets_mm[bad]) < 30
     assert np.array_equal(template().sound(sound).offsets_mm, sound.offsets_mm)
 
 
 def test_no_change_is_the_generic_rig() -> None:
-    rig = Shape(1.0, np.zeros(len(SHAPE_NAMES)), np.zeros_like(RIG.rest_mm)).rig(template(), "same")
+    rig = HandShape(1.0, np.zeros(len(SHAPE_NAMES)), np.zeros_like(RIG.rest_mm)).rig(template(), "same")
     assert_close(rig.rest_mm, RIG.rest_mm, atol=1e-12, reason="rounding")
     assert_close(rig.bind, RIG.bind, atol=1e-12, reason="rounding")
     assert rig.limits is RIG.limits

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.compare import assert_close
-from support.shape_cases import APPROACH, evidence, smooth_offsets, start, template
+from support.shape_cases import APPROACH, smooth_offsets, start, targets, template
 
 from handopt.config import Config, Weights
 from handopt.hand_model import Pose
 from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.shape.state import shared
-from handopt.shape.vertex_hessian import Pull, pose_motion, pull_of
+from handopt.shape.vertex_hessian import VertexLinearisation, linearise_vertices, pose_motion
 
 CONFIG = Config(points=300, crop_px=64, weights=Weights(collision=0.0))
 STEP = 1e-5
@@ -19,7 +19,7 @@ STEP = 1e-5
 
 @pytest.fixture(scope="module")
 def problem() -> LeastSquares:
-    return LeastSquares(template().hand(smooth_offsets(1.0)), evidence(), CONFIG)
+    return LeastSquares(template().hand(smooth_offsets(1.0)), targets(), CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +28,17 @@ def pose() -> Pose:
 
 
 @pytest.fixture(scope="module")
-def pull(problem: LeastSquares, pose: Pose) -> Pull:
-    return pull_of(problem, pose, APPROACH, template())
+def pull(problem: LeastSquares, pose: Pose) -> VertexLinearisation:
+    return linearise_vertices(problem, pose, APPROACH, template())
 
 
 def moved(problem: LeastSquares, change: np.ndarray) -> LeastSquares:
     """The same with other rest vertices; normals and joints stay."""
     rest = problem.hand.rest + template().fine(change)
-    return LeastSquares(replace(problem.hand, rest=np.ascontiguousarray(rest)), problem.evidence, problem.config)
+    return LeastSquares(replace(problem.hand, rest=np.ascontiguousarray(rest)), problem.targets, problem.config)
 
 
-def test_the_gradient_is_that_of_the_cost(problem: LeastSquares, pose: Pose, pull: Pull) -> None:
+def test_the_gradient_is_that_of_the_cost(problem: LeastSquares, pose: Pose, pull: VertexLinearisation) -> None:
     for seed in range(3):
         direction = smooth_offsets(1.0, seed)
         ends = [moved(problem, sign * STEP * direction).cost(pose, APPROACH).sum() for sign in (-1, 1)]
@@ -48,17 +48,21 @@ def test_the_gradient_is_that_of_the_cost(problem: LeastSquares, pose: Pose, pul
         assert abs(slope) > 1e-3
 
 
-def test_the_curvature_is_symmetric_and_not_negative(pull: Pull, rng: np.random.Generator) -> None:
+def test_the_curvature_is_symmetric_and_not_negative(pull: VertexLinearisation, rng: np.random.Generator) -> None:
     assert abs(pull.curvature - pull.curvature.T).max() < 1e-12
     for _ in range(5):
         direction = rng.normal(size=pull.curvature.shape[0])
         assert direction @ (pull.curvature @ direction) >= 0
 
 
-def test_the_curvature_is_the_gradients_derivative(problem: LeastSquares, pose: Pose, pull: Pull) -> None:
+def test_the_curvature_is_the_gradients_derivative(
+    problem: LeastSquares, pose: Pose, pull: VertexLinearisation
+) -> None:
     """Gauss-Newton leaves out how weights change, so it is the derivative only about."""
     flat, along = smooth_offsets(1.0, 1), smooth_offsets(1.0, 2).ravel()
-    ends = [pull_of(moved(problem, sign * 0.01 * flat), pose, APPROACH, template()).gradient for sign in (-1, 1)]
+    ends = [
+        linearise_vertices(moved(problem, sign * 0.01 * flat), pose, APPROACH, template()).gradient for sign in (-1, 1)
+    ]
     derivative = (ends[1] - ends[0]) / 0.02
     assert flat.ravel() @ derivative == pytest.approx(flat.ravel() @ (pull.curvature @ flat.ravel()), rel=0.5)
     assert along @ (pull.curvature @ along) > 0
@@ -78,7 +82,9 @@ def test_pose_motion_is_how_vertices_move(problem: LeastSquares, pose: Pose) -> 
     assert_close(motion[:, 6], lever, atol=1e-2, reason="a relative step of 1e-5 at 200 mm")
 
 
-def test_cross_is_the_motion_through_the_curvature(problem: LeastSquares, pose: Pose, pull: Pull) -> None:
+def test_cross_is_the_motion_through_the_curvature(
+    problem: LeastSquares, pose: Pose, pull: VertexLinearisation
+) -> None:
     """Moving all vertices of one image by the camera's z: as a translation and as offsets it is the same motion."""
     size = pull.cross.shape[1]
     assert pull.cross.shape == (len(pose), size, 3 * len(template().rig.rest_mm))

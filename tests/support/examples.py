@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.config import Config, Stage, VertexStage
+from handopt.config import Config, DescentStage, VertexStage
 from handopt.fitting import Start, fit
 from handopt.input.camera import Camera, camera_beside
 from handopt.input.depth import read_depth
@@ -24,9 +24,9 @@ QUICK = Config(
     crop_px=64,
     points=96,
     stages=(
-        Stage(iterations=8, radius_px=5.0, sigma_mm=30.0, step=1.0, keep=4),
-        Stage(iterations=8, radius_px=4.0, sigma_mm=20.0, step=0.5, keep=3, scale=True, mutants=1),
-        Stage(iterations=10, radius_px=3.0, sigma_mm=10.0, step=0.25, keep=1, scale=True),
+        DescentStage(iterations=8, radius_px=5.0, sigma_mm=30.0, step=1.0, top_k_out=4),
+        DescentStage(iterations=8, radius_px=4.0, sigma_mm=20.0, step=0.5, top_k_out=3, scale=True, mutants=1),
+        DescentStage(iterations=10, radius_px=3.0, sigma_mm=10.0, step=0.25, top_k_out=1, scale=True),
     ),
     vertices=VertexStage(iterations=12),
 )

@@ -22,7 +22,7 @@ starts = 2
 crop_px = 64
 points = 64
 vertices = { iterations = 2 }
-stages = [{ iterations = 3, radius_px = 4.0, sigma_mm = 20.0, step = 1.0, keep = 1 }]
+stages = [{ iterations = 3, radius_px = 4.0, sigma_mm = 20.0, step = 1.0, top_k_out = 1 }]
 """
 
 

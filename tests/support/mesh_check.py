@@ -1,4 +1,4 @@
-"""How deep a mesh reaches into itself, by winding numbers: the slow twin of handopt.synth.flesh."""
+"""How deep a mesh reaches into itself, by winding numbers: the slow twin of handopt.synth.hand_volume."""
 
 import numpy as np
 from numpy.typing import NDArray

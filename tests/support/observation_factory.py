@@ -10,7 +10,7 @@ from handopt.config import Config
 from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
 from handopt.objective.energy import Objective
-from handopt.objective.targets import Evidence, gather_evidence
+from handopt.objective.targets import FitTargets, build_targets
 from handopt.observation.observe import Observation
 from handopt.rig import default_rig
 from support import reference
@@ -71,13 +71,13 @@ def gather(
     dtype: type = np.float64,
     seed: int = 0,
     spacing_mm: float | None = None,
-) -> Evidence:
+) -> FitTargets:
     """Evidence of observations, each with whether to mirror it."""
     crops = [
         (observation, observation.crop(config.crop_px, config.crop_half_mm), mirror) for observation, mirror in views
     ]
     spacing = default_rig("right").vertex_spacing_mm if spacing_mm is None else spacing_mm
-    return gather_evidence(crops, spacing, config, np.random.default_rng(seed), device, dtype)
+    return build_targets(crops, spacing, config, np.random.default_rng(seed), device, dtype)
 
 
 def make_objective(
@@ -85,8 +85,8 @@ def make_objective(
 ) -> Objective:
     """The objective of the default hand, vertices free as well."""
     rig = default_rig("right")
-    evidence = gather(config, views, device=device, dtype=dtype)
-    return Objective(Hand.of(rig, device, dtype), evidence, config, sparse_to_device(rig.laplacian(), device, dtype))
+    targets = gather(config, views, device=device, dtype=dtype)
+    return Objective(Hand.of(rig, device, dtype), targets, config, sparse_to_device(rig.laplacian(), device, dtype))
 
 
 def near_poses(curls: tuple[float, ...], images: tuple[int, ...], *, dtype: type = np.float64) -> Pose:

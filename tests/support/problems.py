@@ -16,7 +16,7 @@ from handopt.ops.projection import project, project_backward
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
 from handopt.ops.splat import render_depth, render_depth_backward
-from handopt.ops.splat_loss import render_depth_loss
+from handopt.ops.splat_loss import splat_loss
 from support import reference
 from support.op_check import Arrays, Floats, Problem
 
@@ -222,7 +222,7 @@ def depth_term_problem(delta: float = 0.0, weighted: bool = False, batch: int = 
 
     def both(a: Arrays) -> Any:
         compare = (a["target"], a["image_index"], RADIUS_PX, delta, a.get("weight"))
-        return render_depth_loss(a["grad_loss"], a["points"], *compare)
+        return splat_loss(a["grad_loss"], a["points"], *compare)
 
     def branches(a: Arrays) -> NDArray[np.float64]:
         image, winners = reference.render_depth(a["points"], RADIUS_PX, size)

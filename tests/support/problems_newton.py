@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.ops.closest_points import closest_points, closest_quadratic
-from handopt.ops.collision import collision_quadratic
-from handopt.ops.free_space import outline, outline_quadratic
+from handopt.ops.closest_points import closest_points, closest_points_normal_equations
+from handopt.ops.collision import collision_normal_equations
+from handopt.ops.free_space import free_space_loss, free_space_normal_equations
 from handopt.ops.normal_equations import (
     RIGID,
     PoseAxes,
@@ -37,8 +37,8 @@ def closest_quadratic_problem(plane: float = 0.8, batch: int = 3) -> Problem:
     arrays |= {"nearest": nearest, "grad_loss": np.random.default_rng(20).uniform(0.5, 2, batch)}
     return Problem(
         arrays=arrays,
-        forward=lambda a: closest_quadratic(**a, sigma=CLOSEST_SIGMA, plane=plane),
-        twin=lambda a: reference_newton.closest_quadratic(**a, sigma=CLOSEST_SIGMA, plane=plane),
+        forward=lambda a: closest_points_normal_equations(**a, sigma=CLOSEST_SIGMA, plane=plane),
+        twin=lambda a: reference_newton.closest_points_normal_equations(**a, sigma=CLOSEST_SIGMA, plane=plane),
         batched=("grad_loss", "image_index", "posed", "normals", "nearest"),
     )
 
@@ -48,8 +48,8 @@ def collision_quadratic_problem(batch: int = 3) -> Problem:
     arrays = {**collision_problem(batch).arrays, "grad_loss": np.random.default_rng(21).uniform(0.5, 2, batch)}
     return Problem(
         arrays=arrays,
-        forward=lambda a: collision_quadratic(**a, radius=COLLISION_RADIUS),
-        twin=lambda a: reference_newton.collision_quadratic(**a, radius=COLLISION_RADIUS),
+        forward=lambda a: collision_normal_equations(**a, radius=COLLISION_RADIUS),
+        twin=lambda a: reference_newton.collision_normal_equations(**a, radius=COLLISION_RADIUS),
         batched=("grad_loss", "joints"),
     )
 
@@ -88,9 +88,9 @@ def outline_problem(batch: int = 3) -> Problem:
     """Its gradient is 2 b of the quadratic model: exact, as a pixel's nearest depth is one number."""
     return Problem(
         arrays=outline_arrays(batch),
-        forward=lambda a: outline(**a, **OUTLINE),
-        backward=lambda g, a: {"posed": (2 * outline_quadratic(g, **a, **OUTLINE)[..., 6:]).copy()},
-        twin=lambda a: reference.outline(**a, **OUTLINE),
+        forward=lambda a: free_space_loss(**a, **OUTLINE),
+        backward=lambda g, a: {"posed": (2 * free_space_normal_equations(g, **a, **OUTLINE)[..., 6:]).copy()},
+        twin=lambda a: reference.free_space_loss(**a, **OUTLINE),
         batched=("posed", "image_index"),
         branches=outline_places,
     )
@@ -101,8 +101,8 @@ def outline_quadratic_problem(batch: int = 3) -> Problem:
     arrays = {**outline_arrays(batch), "grad_loss": np.random.default_rng(23).uniform(0.5, 2, batch)}
     return Problem(
         arrays=arrays,
-        forward=lambda a: outline_quadratic(**a, **OUTLINE),
-        twin=lambda a: reference_newton.outline_quadratic(**a, **OUTLINE),
+        forward=lambda a: free_space_normal_equations(**a, **OUTLINE),
+        twin=lambda a: reference_newton.free_space_normal_equations(**a, **OUTLINE),
         batched=("grad_loss", "posed", "image_index"),
     )
 
@@ -202,24 +202,34 @@ def random_models(rng: np.random.Generator, *shape: int) -> Floats:
 def normal_equations_problem(part: str = "hessian", side: int = 1, own: bool = False, batch: int = 3) -> Problem:
     """part: hessian or gradient."""
     hand = small_hand(side, batch, own)
-    axes, pivots, shifts = hand.axes()
+    axes, joint_positions, bind_jacobian = hand.axes()
     arrays: dict[str, Any] = {
-        "quadratic": random_models(np.random.default_rng(25), batch, 19),
+        "vertex_normal_equations": random_models(np.random.default_rng(25), batch, 19),
         "posed": hand.posed(np.zeros(hand.count)),
         **{name: getattr(hand, name).copy() for name in ("transforms", "translation", "rest", "indices", "weights")},
         "ancestry": angle_ancestry(hand.parents, hand.articulated),
         "columns": angle_columns(hand.free),
         "axes": axes,
-        "pivots": pivots,
+        "joint_positions": joint_positions,
         "vertex_basis": hand.vertex_basis.copy(),
-        "shifts": shifts,
+        "bind_jacobian": bind_jacobian,
     }
     number = ("hessian", "gradient").index(part)
-    batched = ("quadratic", "posed", "transforms", "translation", "axes", "pivots", "shifts")
+    batched = (
+        "vertex_normal_equations",
+        "posed",
+        "transforms",
+        "translation",
+        "axes",
+        "joint_positions",
+        "bind_jacobian",
+    )
     return Problem(
         arrays=arrays,
         forward=lambda a: normal_equations(*a.values())[number],
-        twin=lambda a: reference_newton.normal_equations(a["quadratic"], moves_of(side, batch, own))[number],
+        twin=lambda a: reference_newton.normal_equations(a["vertex_normal_equations"], moves_of(side, batch, own))[
+            number
+        ],
         batched=(*batched, *(["rest"] if own else [])),
     )
 
@@ -246,10 +256,10 @@ def solve_damped_problem(size: int = 11, batch: int = 3) -> Problem:
 
 
 NEWTON_PROBLEMS: dict[str, Callable[..., Problem]] = {
-    "outline": outline_problem,
-    "outline_quadratic": outline_quadratic_problem,
-    "closest_quadratic": closest_quadratic_problem,
-    "collision_quadratic": collision_quadratic_problem,
+    "free_space_loss": outline_problem,
+    "free_space_normal_equations": outline_quadratic_problem,
+    "closest_points_normal_equations": closest_quadratic_problem,
+    "collision_normal_equations": collision_quadratic_problem,
     **{f"pose_axes, {part}": partial(pose_axes_problem, part) for part in PoseAxes.__dataclass_fields__},
     **{f"normal_equations, {part}": partial(normal_equations_problem, part) for part in ("hessian", "gradient")},
     "normal_equations, own rest": partial(normal_equations_problem, own=True),

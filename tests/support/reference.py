@@ -185,7 +185,7 @@ def nearest_distance(depths: Floats, column: float, row: float) -> float:
     return float(depths[i, j]) if inside else 0.0
 
 
-def outline(
+def free_space_loss(
     posed: Floats,
     image_index: Ints,
     coefficients: Floats,

@@ -13,12 +13,12 @@ from support.reference import Floats, Ints
 UPPER = np.triu_indices(3)
 
 
-def matrices(quadratic: Floats) -> tuple[Floats, Floats]:
+def matrices(vertex_normal_equations: Floats) -> tuple[Floats, Floats]:
     """A (..., 3, 3) and b (..., 3) of stored models (..., 9)."""
-    a = np.zeros((*quadratic.shape[:-1], 3, 3))
-    a[..., UPPER[0], UPPER[1]] = quadratic[..., :6]
-    a[..., UPPER[1], UPPER[0]] = quadratic[..., :6]
-    return a, quadratic[..., 6:]
+    a = np.zeros((*vertex_normal_equations.shape[:-1], 3, 3))
+    a[..., UPPER[0], UPPER[1]] = vertex_normal_equations[..., :6]
+    a[..., UPPER[1], UPPER[0]] = vertex_normal_equations[..., :6]
+    return a, vertex_normal_equations[..., 6:]
 
 
 def add(model: Floats, weight: float, gradients: Floats, residuals: Floats) -> None:
@@ -32,7 +32,7 @@ def slope(error: float, sigma: float) -> float:
     return (sigma**2 / (sigma**2 + error)) ** 2
 
 
-def closest_quadratic(
+def closest_points_normal_equations(
     grad_loss: Floats,
     observed: Floats,
     image_index: Ints,
@@ -66,7 +66,7 @@ def bilinear_gradient(field: Floats, x: float, y: float) -> Floats:
     return np.array([along, down])
 
 
-def outline_quadratic(
+def free_space_normal_equations(
     grad_loss: Floats,
     posed: Floats,
     image_index: Ints,
@@ -104,7 +104,7 @@ def outline_quadratic(
     return out
 
 
-def collision_quadratic(grad_loss: Floats, joints: Floats, bones: Ints, radius: float) -> Floats:
+def collision_normal_equations(grad_loss: Floats, joints: Floats, bones: Ints, radius: float) -> Floats:
     """Models (B, M, 9): Gauss-Newton on sqrt(f) of each contact, three times each joint's own part, lengths constant.
 
     In the curvature f is at least (radius / 3)^2, and 2 b is the gradient of f.
@@ -152,7 +152,7 @@ def pose_axes(
     offsets: transforms' last columns (B, J, 3) for bind positions that are moved by (J, 3). They are linear in them.
     """
     count, rows = len(angles), len(articulated)
-    axes, pivots = np.zeros((count, rows, 3, 3)), np.zeros((count, rows, 3))
+    axes, joint_positions = np.zeros((count, rows, 3, 3)), np.zeros((count, rows, 3))
     for b in range(count):
         own = bind[b] if bind.ndim == 4 else bind
         for a, j in enumerate(articulated):
@@ -161,10 +161,10 @@ def pose_axes(
             abducted = reference.rotation_about(1, side * abduction)
             flexed = abducted @ reference.rotation_about(0, -flexion)
             axes[b, a] = [frame @ flexed @ [0, 0, side], frame @ [0, side, 0], frame @ abducted @ [-1, 0, 0]]
-            pivots[b, a] = transforms[b, j] @ np.append(own[j, :, 3], 1)
+            joint_positions[b, a] = transforms[b, j] @ np.append(own[j, :, 3], 1)
     here = offsets(np.zeros(joint_basis.shape[1:]))
-    shifts = [offsets(moved) - here for moved in joint_basis]
-    return axes, pivots, np.stack(shifts, axis=-1) if shifts else np.zeros((*here.shape, 0))
+    bind_jacobian = [offsets(moved) - here for moved in joint_basis]
+    return axes, joint_positions, np.stack(bind_jacobian, axis=-1) if bind_jacobian else np.zeros((*here.shape, 0))
 
 
 def jacobian(f: Callable[[Floats], Floats], count: int, step: float) -> Floats:
@@ -177,9 +177,9 @@ def jacobian(f: Callable[[Floats], Floats], count: int, step: float) -> Floats:
     return np.stack(columns, axis=-1)
 
 
-def normal_equations(quadratic: Floats, moves: Floats) -> tuple[Floats, Floats]:
+def normal_equations(vertex_normal_equations: Floats, moves: Floats) -> tuple[Floats, Floats]:
     """H (B, P, P) = sum X^T A X, its lower triangle, and g (B, P) = sum X^T b, with moves X (B, V, 3, P)."""
-    a, b = matrices(quadratic)
+    a, b = matrices(vertex_normal_equations)
     hessian = np.einsum("bvip,bvij,bvjq->bpq", moves, a, moves, optimize=True)
     return np.tril(hessian), np.einsum("bvip,bvi->bp", moves, b)
 

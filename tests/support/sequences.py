@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import Sample, Settings
 from handopt.synth.sequence import Timing, generate_sequence
 from handopt.track.run import Run
@@ -24,10 +24,10 @@ def samples(hand: str = "right") -> tuple[Sample, ...]:
     return tuple(sample for sample, _ in generate_sequence(settings, "medium", COUNT, Timing(FPS, 1.0, DROPOUT)))
 
 
-def frames(hand: str = "right", *, timed: bool = True) -> list[Frame]:
+def frames(hand: str = "right", *, timed: bool = True) -> list[SequenceFrame]:
     """The same as frames of a source."""
     return [
-        Frame(index, f"{index:03d}.png", sample.counts.astype(np.float32), index / FPS if timed else None)
+        SequenceFrame(index, f"{index:03d}.png", sample.counts.astype(np.float32), index / FPS if timed else None)
         for index, sample in enumerate(samples(hand))
     ]
 

@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt import backend
-from handopt.config import Approach, Config
+from handopt.config import Config, LMSettings
 from handopt.hand_model import Pose
-from handopt.objective.targets import Evidence, gather_evidence
+from handopt.objective.targets import FitTargets, build_targets
 from handopt.rig import default_rig
-from handopt.shape import Frame, ShapeResult, fit_shape
+from handopt.shape import ShapeInput, ShapeResult, fit_shape
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.single_fits import Take, poses_of, take_all
-from handopt.shape.state import Shape, Template
+from handopt.shape.single_fits import SingleFit, poses_of, take_all
+from handopt.shape.state import HandShape, Template
 from handopt.synth.generate import Sample, Settings, generate
 
 Floats = NDArray[np.float64]
 
 CPU = backend.Device("cpu")
 SETTINGS = Settings(seed=11, subject_seed=4, surface_rms_mm=2.0, noise="low", background=False)
-APPROACH = Approach(3, 6.0, points=300, plane=0.9, outline_mm=15.0, prior=0.1, scale=True, proportions=True)
+APPROACH = LMSettings(3, 6.0, points=300, plane=0.9, free_space_mm=15.0, prior=0.1, scale=True, proportions=True)
 COUNT = 4
 
 
@@ -31,16 +31,16 @@ def samples(hand: str = "right", subject: int = 4, count: int = COUNT) -> tuple[
     return tuple(generate(settings, "easy", index) for index in range(count))
 
 
-def frames(hand: str = "right", subject: int = 4, count: int = COUNT) -> list[Frame]:
+def frames(hand: str = "right", subject: int = 4, count: int = COUNT) -> list[ShapeInput]:
     """The same as frames called 0, 1, …"""
     return [
-        Frame(str(number), sample.counts.astype(np.float32), sample.scene.camera)
+        ShapeInput(str(number), sample.counts.astype(np.float32), sample.scene.camera)
         for number, sample in enumerate(samples(hand, subject, count))
     ]
 
 
 @lru_cache
-def takes() -> tuple[Take, ...]:
+def takes() -> tuple[SingleFit, ...]:
     """The images fitted one by one."""
     return tuple(take_all(frames(), hand="right", rig=None, config=Config(), device="cpu", seed=0)[0])
 
@@ -58,19 +58,19 @@ def template() -> Template:
 
 
 @lru_cache
-def evidence() -> Evidence:
+def targets() -> FitTargets:
     """Of all images, in float64."""
-    return gather_evidence(
+    return build_targets(
         [take.view for take in takes()], 5.0, Config(points=300, crop_px=64), np.random.default_rng(1), CPU, np.float64
     )
 
 
-def start() -> tuple[Pose, Shape]:
+def start() -> tuple[Pose, HandShape]:
     """The poses of the single fits, in float64, and a common shape to begin with."""
     pose = poses_of(takes())
     pose = Pose(**{name: v if name == "image" else v.astype(np.float64) for name, v in vars(pose).items()})
     offsets = np.zeros_like(default_rig().rest_mm)
-    return pose, Shape(float(np.median(pose.scale)), np.zeros(len(SHAPE_NAMES)), offsets)
+    return pose, HandShape(float(np.median(pose.scale)), np.zeros(len(SHAPE_NAMES)), offsets)
 
 
 def smooth_offsets(size_mm: float, seed: int = 0) -> Floats:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.config import Config, Stage, Steps
+from handopt.config import Config, DescentStage, Steps
 from handopt.hand_model import Pose
 from handopt.objective.energy import Gradient, total_of
-from handopt.optimise.gradient_descent import Descent
+from handopt.optimise.gradient_descent import SearchHistory
 from support.compare import assert_close, assert_same_bits
 from support.observation_factory import CPU
 
@@ -33,7 +33,7 @@ class Valley:
         self.depths: list[float] = []
         self.asked: list[tuple[float, float]] = []
 
-    def sharpness(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> Any:
+    def level(self, radius_px: float, sigma_mm: float, depth: float = 1.0) -> Any:
         self.asked.append((radius_px, sigma_mm))
         self.depths.append(depth)
         return SimpleNamespace(radius_px=radius_px, sigma_mm=sigma_mm)
@@ -49,11 +49,11 @@ class Valley:
         return terms
 
     def terms_and_gradient(
-        self, pose: Pose, sharpness: Any, rest: Floats | None = None
+        self, pose: Pose, level: Any, rest: Floats | None = None
     ) -> tuple[dict[str, Floats], Gradient]:
         away = (pose.translation - self.goals[pose.image]) / 50
         slopes = 2 * (pose.angles - self.angles), np.zeros_like(away), away, 2 * (pose.scale - 1.2)
-        return self.terms(pose, sharpness, rest), Gradient(*slopes, None if rest is None else 2 * (rest - 1))
+        return self.terms(pose, level, rest), Gradient(*slopes, None if rest is None else 2 * (rest - 1))
 
 
 def wrists(positions: Any, images: Any = None) -> Pose:
@@ -67,16 +67,18 @@ def wrists(positions: Any, images: Any = None) -> Pose:
     )  # fmt: skip
 
 
-def stage(iterations: int, keep: int, **more: Any) -> Stage:
-    return Stage(**{"radius_px": 4.0, "sigma_mm": 20.0, "step": 1.0, "iterations": iterations, "keep": keep, **more})
+def stage(iterations: int, top_k_out: int, **more: Any) -> DescentStage:
+    return DescentStage(
+        **{"radius_px": 4.0, "sigma_mm": 20.0, "step": 1.0, "iterations": iterations, "top_k_out": top_k_out, **more}
+    )
 
 
-def settings(*stages: Stage, **more: Any) -> Config:
+def settings(*stages: DescentStage, **more: Any) -> Config:
     steps = Steps(rotation_rad=0.05, translation_mm=3.0, angles_rad=0.1, scale=0.02, vertices_mm=0.1)
     return Config(**{"stages": stages, "steps": steps, "tolerance": 0.0, **more})
 
 
-def check_consistent(objective: Any, descent: Descent) -> None:
+def check_consistent(objective: Any, descent: SearchHistory) -> None:
     """Survivors are sorted, their totals are those of their poses, and their paths end in them."""
     totals = total_of(objective.terms(descent.pose, None))
     assert_close(descent.totals, totals, rtol=1e-12, reason="the best pose of the last stage, evaluated again")

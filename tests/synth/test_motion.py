@@ -8,7 +8,7 @@ import pytest
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import default_rig
-from handopt.synth.flesh import flesh_of
+from handopt.synth.hand_volume import flesh_of
 from handopt.synth.motion import MAX_TURN_RAD, WAY_TOLERANCE_MM, Motion, blend_angles, minimum_jerk, rotation_angle
 from handopt.synth.subject import sample_subject
 

@@ -7,20 +7,22 @@ import pytest
 from support.sequences import DROPOUT, FPS, followed, frames, truth
 
 from handopt.input.camera import Camera
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
 from handopt.track import confidence
 from handopt.track.confidence import ranges, signs, spread_mm2
-from handopt.track.estimate import Found
+from handopt.track.estimate import FrameEstimate
 from handopt.track.run import Run
 
 
-def found(jump: float = 0.0, unexplained: float = 0.1) -> list[Found | None]:
+def found(jump: float = 0.0, unexplained: float = 0.1) -> list[FrameEstimate | None]:
     """A hand at rest whose index finger's tip jumps once, in frame 20 of 40; there is none in frame 5."""
     run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False)
     first = run.take(frames()[0])
     assert first is not None
-    rows: list[Found | None] = [replace(first, unexplained=unexplained, gap=1.0) for _ in range(40)]
+    rows: list[FrameEstimate | None] = [
+        replace(first, unexplained=unexplained, runner_up_margin=1.0) for _ in range(40)
+    ]
     moved = first.joints_mm.copy()
     moved[8, 0] += jump
     rows[20] = replace(first, joints_mm=moved, visible=np.ones(21, np.bool_), unexplained=unexplained)
@@ -76,9 +78,9 @@ def test_a_track_says_how_sure_it_is() -> None:
     line = track.line(0, track.joints_mm())
     assert line["confidence"] > 0.5
     assert len(line["uncertainty_mm"]) == 21
-    gap = track.line(DROPOUT[0], track.joints_mm())
-    assert gap["confidence"] is None
-    assert gap["uncertainty_mm"] is None
+    runner_up_margin = track.line(DROPOUT[0], track.joints_mm())
+    assert runner_up_margin["confidence"] is None
+    assert runner_up_margin["uncertainty_mm"] is None
     assert track.header()["not_found"] == [f"{DROPOUT[0]}-{sum(DROPOUT) - 1}"]
     assert track.header()["doubtful"] == []
 
@@ -96,7 +98,7 @@ def test_a_doubtful_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_times_that_stand_still_are_not_used() -> None:
     run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False, fps=10.0)
     for index, frame in enumerate(frames()[:3]):
-        run.take(Frame(index, frame.name, frame.depth_mm, 0.0))
+        run.take(SequenceFrame(index, frame.name, frame.depth_mm, 0.0))
     track = run.track("x", 10.0)
     assert track.time_s == pytest.approx([0.0, 0.1, 0.2])
     assert "do not go on" in track.notes[0]

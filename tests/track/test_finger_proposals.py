@@ -10,9 +10,9 @@ from handopt.observation.crop import Grid
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.track.estimate import Placed
-from handopt.track.finger_proposals import BELOW_SKIN_MM, Redraw, missed
+from handopt.track.finger_proposals import BELOW_SKIN_MM, Redraw, unexplained_patches
 from handopt.track.frame_problem import Model
-from handopt.track.frame_residuals import Shape
+from handopt.track.frame_residuals import ShapeEstimate
 from handopt.track.roi import crop_around
 
 RIG = default_rig("right")
@@ -27,7 +27,7 @@ def test_a_finger_reaches_for_what_is_missed(redraw: Redraw) -> None:
     straight, bent = np.zeros((15, 3)), np.zeros((15, 3))
     bent[3:6, 2] = (0.7, 0.6, 0.36)  # the index finger
     model = redraw._model
-    unknown = Shape(np.zeros(14), np.eye(14))
+    unknown = ShapeEstimate(np.zeros(14), np.eye(14))
     poses = model.poses([Placed(np.eye(3), np.zeros(3), each) for each in (straight, bent)], unknown)
     tip = model.meshes(poses, unknown)[1][1, 8]
     drawn = redraw._towards(tip[None], straight)
@@ -48,12 +48,12 @@ def test_the_middle_of_a_missed_patch_is_told_in_the_wrists_frame() -> None:
     depth = rasterise(np.ascontiguousarray(scene.vertices[None], np.float32), RIG.faces, numbers)[0]
     placed = Placed(hand.rotation, scene.translation, hand.angles_rad)
     grid = Grid(depth, depth > 0, depth == 0)
-    assert len(missed(depth, grid, crop, placed, hand.scale)) == 0
+    assert len(unexplained_patches(depth, grid, crop, placed, hand.scale)) == 0
     rows, columns = np.nonzero(depth > 0)
     row, column = int(np.median(rows)), int(np.median(columns[rows == np.median(rows).astype(int)]))
     fitted = depth.copy()
     fitted[row - 3 : row + 4, column - 3 : column + 4] = 0
-    (middle,) = missed(fitted, grid, crop, placed, hand.scale)
+    (middle,) = unexplained_patches(fitted, grid, crop, placed, hand.scale)
     point = placed.rotation @ middle * hand.scale + placed.translation_mm
     assert np.abs(seen.project(point[None])[0] - [column, row]).max() < 1
     assert point[2] == pytest.approx(

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from handopt.config import Config
 from handopt.ops.normal_equations import RIGID
-from handopt.track.frame_residuals import Shape, Temporal, _tangent, learn, without_sizes
+from handopt.track.frame_residuals import ShapeEstimate, Temporal, _tangent, learn, without_sizes
 
 
 def test_tangents_are_rotation_vectors(rng: np.random.Generator) -> None:
@@ -24,7 +24,7 @@ def test_sizes_are_left_to_the_belief() -> None:
 
 def test_frames_sharpen_the_belief_by_their_own_information(rng: np.random.Generator) -> None:
     count = RIGID + 4
-    prior = Shape.unknown(Config(), 2)
+    prior = ShapeEstimate.unknown(Config(), 2)
     factor = rng.normal(size=(40, count + 2))
     hessian = factor.T @ factor
     rows = [RIGID - 1, count, count + 1]
@@ -39,7 +39,7 @@ def test_frames_sharpen_the_belief_by_their_own_information(rng: np.random.Gener
 
 
 def test_a_frame_that_shows_nothing_teaches_nothing() -> None:
-    prior = Shape.unknown(Config(), 2)
+    prior = ShapeEstimate.unknown(Config(), 2)
     count = RIGID + 4
     hessian = np.eye(count + 2)
     rows = [RIGID - 1, count, count + 1]

@@ -8,10 +8,10 @@ from handopt.backend import resolve_device
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.track import roi
-from handopt.track.roi import SIZE_PX, View, Wrist, crop_around, look
+from handopt.track.roi import SIZE_PX, RoiObservation, Wrist, crop_around, look
 
 
-def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> View | None:
+def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> RoiObservation | None:
     """Look where the hand of the first frame is, moved by a shift (3,) mm."""
     scene, hand = samples()[0].scene, samples()[0].hand
     vertices = scene.vertices + shift
@@ -31,14 +31,14 @@ def test_the_hand_is_cut_out_and_its_points_lie_on_it() -> None:
     view = view_of(DEPTH)
     assert view is not None
     scene = samples()[0].scene
-    points = view.evidence.points[0]
+    points = view.targets.points[0]
     away = np.linalg.norm(points[:, None] - scene.vertices[None], axis=2).min(axis=1)
     assert np.median(away) < 5
     assert np.percentile(away, 95) < 15
     assert view.grid.hand.shape == (SIZE_PX, SIZE_PX)
     assert not (view.grid.hand & view.grid.free).any()
-    assert view.evidence.field[0][view.grid.free].min() > 0
-    assert (view.evidence.field[0][~view.grid.free] == 0).all()
+    assert view.targets.field[0][view.grid.free].min() > 0
+    assert (view.targets.field[0][~view.grid.free] == 0).all()
 
 
 @pytest.mark.parametrize("shift", [(15.0, 0.0, 0.0), (0.0, -15.0, 10.0)])

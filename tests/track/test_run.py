@@ -9,7 +9,7 @@ from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, samples, t
 
 from handopt.errors import ObservationError
 from handopt.input.sequence import SourceError, open_source
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.track.run import Run, follow
 from handopt.track.run import track as follow_source
 from handopt.track.track import LONGEST_GAP_S
@@ -31,15 +31,15 @@ def test_joints_are_where_they_were(smooth: bool) -> None:
 
 def test_a_dropout_is_noticed_bridged_and_recovered_from_at_once() -> None:
     track = followed()
-    gap = slice(DROPOUT[0], sum(DROPOUT))
-    assert not track.tracked[gap].any()
-    assert track.bridged[gap].all()
+    runner_up_margin = slice(DROPOUT[0], sum(DROPOUT))
+    assert not track.tracked[runner_up_margin].any()
+    assert track.bridged[runner_up_margin].all()
     assert track.tracked[~track.bridged].all()
-    assert np.median(errors("right", True)[gap]) < 12
+    assert np.median(errors("right", True)[runner_up_margin]) < 12
     causal = followed("right", False)
     assert causal.refitted[sum(DROPOUT)], "a look back from later frames may find it otherwise"
     assert not causal.bridged.any()
-    assert np.isnan(causal.joints_mm()[gap]).all()
+    assert np.isnan(causal.joints_mm()[runner_up_margin]).all()
     assert DROPOUT[1] < LONGEST_GAP_S * FPS
 
 
@@ -65,7 +65,7 @@ def test_the_side_is_found_where_none_is_named() -> None:
 
 
 def test_a_source_that_fails_keeps_what_came_before() -> None:
-    def failing() -> Iterator[Frame]:
+    def failing() -> Iterator[SequenceFrame]:
         yield from frames()[:3]
         raise SourceError("the camera was unplugged")
 
@@ -90,8 +90,8 @@ def test_the_rate_comes_from_the_frames_times_or_is_assumed() -> None:
 
 def test_frames_without_any_hand_are_an_error() -> None:
     run = Run(CAMERA)
-    run.take(Frame(0, "a", np.zeros((240, 320), np.float32)))
-    run.take(Frame(1, "b", np.full((240, 320), 800, np.float32)))
+    run.take(SequenceFrame(0, "a", np.zeros((240, 320), np.float32)))
+    run.take(SequenceFrame(1, "b", np.full((240, 320), 800, np.float32)))
     with pytest.raises(ObservationError, match="no hand was found in any of 2 frames"):
         run.track("x", FPS)
 
@@ -99,7 +99,11 @@ def test_frames_without_any_hand_are_an_error() -> None:
 def test_unreadable_frames_are_named_in_the_track() -> None:
     run = Run(CAMERA, smooth=True)
     first, second, third = frames()[:3]
-    for frame in (first, Frame(1, "b", np.zeros_like(second.depth_mm), 1 / FPS, problem="b: is damaged"), third):
+    for frame in (
+        first,
+        SequenceFrame(1, "b", np.zeros_like(second.depth_mm), 1 / FPS, problem="b: is damaged"),
+        third,
+    ):
         run.take(frame)
     track = run.track("x", FPS)
     assert track.problems == {1: "b: is damaged"}
@@ -111,7 +115,7 @@ def test_frames_too_far_apart_are_not_smoothed() -> None:
     run = Run(CAMERA)
     for index in range(4):
         shifted = np.roll(frames()[0].depth_mm, (-1) ** index * 16, axis=1)
-        run.take(Frame(index, str(index), shifted))
+        run.take(SequenceFrame(index, str(index), shifted))
     track = run.track("x", FPS)
     assert not track.smoothed
     assert "too far between frames" in track.notes[-1]
@@ -131,7 +135,7 @@ def test_frames_that_the_camera_dropped_are_passed_over() -> None:
     run = Run(CAMERA, fps=FPS)
     kept = [frame for frame in frames()[: DROPOUT[0]] if frame.index % 3 != 2]
     for number, frame in enumerate(kept):
-        run.take(Frame(number, frame.name, frame.depth_mm, frame.time_s))
+        run.take(SequenceFrame(number, frame.name, frame.depth_mm, frame.time_s))
     track = run.track("x", FPS)
     assert track.tracked.all()
     assert track.time_s == pytest.approx([frame.index / FPS for frame in kept])
@@ -144,7 +148,7 @@ def test_the_way_back_goes_as_fast_as_the_way_there() -> None:
     run = Run(CAMERA)
     for frame in frames()[:2]:
         run.take(frame)
-    later = Frame(2, "c", frames()[2].depth_mm, frames()[1].time_s + 3 / FPS)  # type: ignore[operator]
+    later = SequenceFrame(2, "c", frames()[2].depth_mm, frames()[1].time_s + 3 / FPS)  # type: ignore[operator]
     assert run._intervals(later) == pytest.approx(1.5)  # of a median of 1 and 3 frames
     assert run._intervals(later, frames()[1]) == pytest.approx(1.5)
     assert run._intervals(frames()[0], later) == 1.0, "time that goes back says nothing"

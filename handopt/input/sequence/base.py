@@ -20,7 +20,7 @@ class SourceError(HandoptError, OSError):
 
 
 @dataclass(frozen=True)
-class Frame:
+class SequenceFrame:
     """A frame of a sequence.
 
     name: what a message calls it. depth_mm: (H, W), 0 where nothing is measured. time_s: since the first frame, or
@@ -34,7 +34,7 @@ class Frame:
     problem: str | None = None
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """A sequence of frames of one camera, opened. Frames come in order, each read when it is asked for.
 
     length: number of frames, None where that is not known. fps: frames a second, None where nothing says. hand:
@@ -50,13 +50,13 @@ class Source(Protocol):
     unit_mm: float
     assumptions: tuple[str, ...]
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError where the source fails for good, with what came before still valid."""
         ...
 
 
 @dataclass
-class Facts:
+class StreamInfo:
     """What is known of a source's frames before they are read."""
 
     camera: Camera

@@ -11,8 +11,8 @@ from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
-from handopt.input.sequence.base import Frame, SourceError
-from handopt.input.sequence.stream_info import Asked, facts_of, has_depth
+from handopt.input.sequence.base import SequenceFrame, SourceError
+from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.timestamps import time_beside
 
 
@@ -21,7 +21,7 @@ class FolderSource:
 
     camera: Camera
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, asked: SourceOptions) -> None:
         """Look through the folder for a first image to go by. Raises SourceError, CameraError, DepthError."""
         self.name = str(folder)
         self._files = _listed(folder)
@@ -29,19 +29,19 @@ class FolderSource:
         self.length: int | None = len(self._files)
         self.fps = asked.fps
         path, counts = self._first()
-        self._facts = facts_of(counts, path, asked, str(path))
+        self._facts = stream_info(counts, path, asked, str(path))
         self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
         self.assumptions = tuple(self._facts.assumptions)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames; one that cannot be read any more, or never could, says so."""
         for index, path in enumerate(self._files):
             try:
                 depth = self._facts.millimetres(self._counts(path), path.name)
             except DepthError as error:
-                yield Frame(index, path.name, self._facts.empty(), self._time(path), problem=str(error))
+                yield SequenceFrame(index, path.name, self._facts.empty(), self._time(path), problem=str(error))
             else:
-                yield Frame(index, path.name, depth, self._time(path))
+                yield SequenceFrame(index, path.name, depth, self._time(path))
 
     def _time(self, path: Path) -> float | None:
         """When a frame was taken, as the file beside it says; --fps overrules that."""

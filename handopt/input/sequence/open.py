@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from handopt.input.sequence.base import Source, SourceError
-from handopt.input.sequence.stream_info import Asked
+from handopt.input.sequence.base import FrameSource, SourceError
+from handopt.input.sequence.stream_info import SourceOptions
 
 _KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .npy or .npz stack"
 _NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librealsense from 2.58 on
 
 
-def open_source(path: Path, asked: Asked | None = None) -> Source:
+def open_source(path: Path, asked: SourceOptions | None = None) -> FrameSource:
     """Open a folder, a recording or a stack; what a file is, is told by its content.
 
     Raises SourceError, CameraError and DepthError.
     """
-    asked = asked or Asked()
+    asked = asked or SourceOptions()
     try:
         if path.is_dir():
             from handopt.input.sequence.folder import FolderSource
@@ -46,8 +46,8 @@ def open_source(path: Path, asked: Asked | None = None) -> Source:
     raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
 
 
-def live_source(asked: Asked | None = None) -> Source:
+def live_source(asked: SourceOptions | None = None) -> FrameSource:
     """The first RealSense camera that is plugged in. Raises SourceError."""
     from handopt.input.sequence.realsense import open_camera
 
-    return open_camera(asked or Asked())
+    return open_camera(asked or SourceOptions())

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
     """The items in order, up to `depth` of them prepared before they are asked for; an error arrives in its place.
 
     Where the caller stops early, the thread stops after the item in hand.

@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from handopt.input.camera import Camera, load_camera
-from handopt.input.sequence.base import Facts, Frame, SourceError
+from handopt.input.sequence.base import SequenceFrame, SourceError, StreamInfo
 from handopt.input.sequence.librealsense import load_librealsense
-from handopt.input.sequence.stream_info import Asked
+from handopt.input.sequence.stream_info import SourceOptions
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.2
@@ -46,7 +46,7 @@ class RealSenseSource:
 
     live = False
 
-    def __init__(self, name: str, device: Device, asked: Asked) -> None:
+    def __init__(self, name: str, device: Device, asked: SourceOptions) -> None:
         """device: started. Raises CameraError."""
         self.name, self._device = name, device
         notes = []
@@ -56,7 +56,7 @@ class RealSenseSource:
         else:
             notes.append("The camera's intrinsics are those that the device reports.")
         unit = device.unit_mm if asked.unit is None else asked.unit
-        self._facts = Facts(camera, unit)
+        self._facts = StreamInfo(camera, unit)
         self.camera, self.unit_mm = camera, unit
         self.length: int | None = None
         self._has_times = asked.fps is None
@@ -64,7 +64,7 @@ class RealSenseSource:
         self.hand: str | None = None
         self.assumptions: tuple[str, ...] = tuple(notes)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames until the recording ends. Raises SourceError where a camera stops to give any."""
         elapsed_s, last_ms = 0.0, None
         try:
@@ -74,7 +74,7 @@ class RealSenseSource:
                 last_ms = time_ms
                 name = f"{self.name}[{index}]"
                 time_s = elapsed_s if self._has_times else None
-                yield Frame(index, name, self._facts.millimetres(counts, name), time_s)
+                yield SequenceFrame(index, name, self._facts.millimetres(counts, name), time_s)
         finally:
             self._device.close()
 
@@ -91,11 +91,11 @@ class LiveSource(RealSenseSource):
 
     live = True
 
-    def __init__(self, device: Device, asked: Asked) -> None:
+    def __init__(self, device: Device, asked: SourceOptions) -> None:
         """device: started. Raises CameraError."""
         super().__init__("live", device, asked)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError where the camera stops to give any."""
         for frame in super().__iter__():
             if frame.time_s:
@@ -214,13 +214,13 @@ def camera_of(intrinsics: Any) -> Camera:
     )
 
 
-def open_recording(path: Path, asked: Asked) -> RealSenseSource:
+def open_recording(path: Path, asked: SourceOptions) -> RealSenseSource:
     """A .bag or .db3 recording. Raises SourceError and CameraError."""
     with _closed_on_error(Recording(load_librealsense(str(path)), path)) as recording:
         return RealSenseSource(path.name, recording, asked)
 
 
-def open_camera(asked: Asked, timeout_s: float = TIMEOUT_S, device: Any = None) -> LiveSource:
+def open_camera(asked: SourceOptions, timeout_s: float = TIMEOUT_S, device: Any = None) -> LiveSource:
     """A RealSense camera, the first that is plugged in.
 
     timeout_s: how long it may give no frame. device: a pyrealsense2 device instead. Raises SourceError and CameraError.

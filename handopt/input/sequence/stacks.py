@@ -13,8 +13,8 @@ from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.decode import check_shape
 from handopt.input.depth import single_channel
-from handopt.input.sequence.base import Frame, SourceError
-from handopt.input.sequence.stream_info import Asked, facts_of, has_depth
+from handopt.input.sequence.base import SequenceFrame, SourceError
+from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.timestamps import times_within
 
 Counts = NDArray[Any]
@@ -26,7 +26,7 @@ class StackSource:
 
     camera: Camera
 
-    def __init__(self, path: Path, asked: Asked) -> None:
+    def __init__(self, path: Path, asked: SourceOptions) -> None:
         """Look for a first page to go by. Raises SourceError, CameraError, DepthError."""
         self.name, self._path, self._asked = str(path), path, asked
         self._stamp = _stamp(path)
@@ -44,12 +44,12 @@ class StackSource:
             raise DepthError(f"{path}: holds no images")
         if first is None:
             raise DepthError(problem)
-        self._facts = facts_of(first, path, asked, name)
+        self._facts = stream_info(first, path, asked, name)
         self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
         self.assumptions = tuple(self._facts.assumptions)
         self._times: NDArray[np.float64] | None = None
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError where the file changes."""
         for index, page in enumerate(self._pages()):
             self._check_unchanged(index)
@@ -59,9 +59,9 @@ class StackSource:
                     raise page
                 depth = self._facts.millimetres(page, name)
             except DepthError as error:
-                yield Frame(index, name, self._facts.empty(), self._time(index), problem=str(error))
+                yield SequenceFrame(index, name, self._facts.empty(), self._time(index), problem=str(error))
             else:
-                yield Frame(index, name, depth, self._time(index))
+                yield SequenceFrame(index, name, depth, self._time(index))
         self._check_unchanged(self.length or 0)
 
     def _pages(self) -> Iterator[Counts | DepthError]:
@@ -91,7 +91,7 @@ class NumpySource(StackSource):
     A .npz file may also hold "time_s" (N,), when each frame was taken, or "fps".
     """
 
-    def __init__(self, path: Path, asked: Asked) -> None:
+    def __init__(self, path: Path, asked: SourceOptions) -> None:
         """Look for a first page to go by, and for times. Raises SourceError, CameraError, DepthError."""
         super().__init__(path, asked)
         if asked.fps is None:

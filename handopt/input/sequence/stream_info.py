@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from handopt.input.camera import Sidecar, hand_of
 from handopt.input.depth import counts_to_mm
 from handopt.input.reader import Reader
-from handopt.input.sequence.base import Facts
+from handopt.input.sequence.base import StreamInfo
 
 
 @dataclass(frozen=True)
-class Asked:
+class SourceOptions:
     """What the user says of a source: camera, mm per count, encoding of files, frames a second; None leaves it open."""
 
     camera: str | None = None
@@ -23,7 +23,7 @@ class Asked:
     fps: float | None = None
 
 
-def facts_of(counts: NDArray[Any], path: Path, asked: Asked, name: str) -> Facts:
+def stream_info(counts: NDArray[Any], path: Path, asked: SourceOptions, name: str) -> StreamInfo:
     """Settle the facts by the first frame with depth in it, counts (H, W). Raises CameraError and DepthError."""
     notes: list[str] = []
     reader = Reader(asked.camera, asked.unit)
@@ -32,10 +32,10 @@ def facts_of(counts: NDArray[Any], path: Path, asked: Asked, name: str) -> Facts
     _, unit_mm = counts_to_mm(counts, Path(name), unit, notes)
     height, width = counts.shape
     camera = reader.camera_of(path, beside, width, height, notes)
-    return Facts(camera, unit_mm, _hand(beside, asked), list(dict.fromkeys(notes)))
+    return StreamInfo(camera, unit_mm, _hand(beside, asked), list(dict.fromkeys(notes)))
 
 
-def _hand(beside: Sidecar | None, asked: Asked) -> str | None:
+def _hand(beside: Sidecar | None, asked: SourceOptions) -> str | None:
     named = None if asked.camera is None else hand_of(asked.camera)
     return named if named is not None else (None if beside is None else beside.hand)
 

@@ -14,7 +14,7 @@ from handopt.errors import CameraError
 from handopt.input.camera import Camera
 from handopt.input.sequence import SourceError, open_source
 from handopt.input.sequence.realsense import LIVE_SIZE, LiveSource, RealSenseSource, open_camera, plugged_in
-from handopt.input.sequence.stream_info import Asked
+from handopt.input.sequence.stream_info import SourceOptions
 
 SMALL = (64, 48)
 
@@ -45,7 +45,7 @@ def test_no_frame_of_a_recording_is_lost_on_a_slow_reader(rs: Any, tmp_path: Pat
 
 def test_a_camera_gives_frames_until_it_disappears(rs: Any) -> None:
     camera = SoftCamera(rs, LIVE_SIZE, unit_mm=0.125)
-    source = open_camera(Asked(), timeout_s=0.6, device=camera.device)
+    source = open_camera(SourceOptions(), timeout_s=0.6, device=camera.device)
     assert source.live
     assert (source.camera.fx, source.camera.cx) == (470.0, 319.5)
     assert source.unit_mm == pytest.approx(0.125)
@@ -66,7 +66,7 @@ def test_a_camera_gives_frames_until_it_disappears(rs: Any) -> None:
 
 def test_a_slow_reader_gets_the_newest_frame(rs: Any) -> None:
     camera = SoftCamera(rs, SMALL)
-    source = open_camera(Asked(), timeout_s=0.6, device=camera.device)
+    source = open_camera(SourceOptions(), timeout_s=0.6, device=camera.device)
     feeder = camera.film([None] * 40, every_s=0.02)
     shown, lags = [], []
     started = None
@@ -90,7 +90,9 @@ def test_a_slow_reader_gets_the_newest_frame(rs: Any) -> None:
 
 def test_a_camera_of_another_stream_gives_what_it_has(rs: Any) -> None:
     camera = SoftCamera(rs, (80, 60), fps=15)
-    source = open_camera(Asked(unit=2.0, camera="60,60,39.5,29.5", fps=10.0), timeout_s=0.4, device=camera.device)
+    source = open_camera(
+        SourceOptions(unit=2.0, camera="60,60,39.5,29.5", fps=10.0), timeout_s=0.4, device=camera.device
+    )
     assert (source.camera.fx, source.camera.width, source.unit_mm, source.fps) == (60.0, 80, 2.0, 10.0)
     feeder = camera.film([None] * 2, every_s=0.05)
     with pytest.raises(SourceError, match="no frame"):
@@ -100,7 +102,7 @@ def test_a_camera_of_another_stream_gives_what_it_has(rs: Any) -> None:
 
 def test_a_camera_file_that_does_not_fit_is_refused(rs: Any) -> None:
     with pytest.raises(CameraError, match="nowhere"):
-        open_camera(Asked(camera="nowhere.json"), device=SoftCamera(rs, SMALL).device)
+        open_camera(SourceOptions(camera="nowhere.json"), device=SoftCamera(rs, SMALL).device)
 
 
 def test_a_damaged_recording_is_refused(rs: Any, tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_damaged_recording_is_refused(rs: Any, tmp_path: Path) -> None:
 def test_without_a_camera_live_says_what_to_do(rs: Any) -> None:
     assert plugged_in() == []
     with pytest.raises(SourceError, match="plug"):
-        open_camera(Asked())
+        open_camera(SourceOptions())
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -139,9 +141,9 @@ class Clocks:
     "kind", [lambda asked: RealSenseSource("clip", Clocks(), asked), lambda asked: LiveSource(Clocks(), asked)]
 )
 def test_another_clock_does_not_make_frames_jump(kind: Any) -> None:
-    source = kind(Asked())
+    source = kind(SourceOptions())
     assert [frame.time_s for frame in source] == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
     assert source.fps == pytest.approx(20.0)
-    asked = kind(Asked(fps=7.0))
+    asked = kind(SourceOptions(fps=7.0))
     assert [frame.time_s for frame in asked] == [None] * 6
     assert asked.fps == 7.0

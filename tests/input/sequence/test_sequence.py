@@ -12,12 +12,12 @@ from PIL import Image
 
 from handopt.errors import CameraError, DepthError, HandoptError
 from handopt.input.sequence import SourceError, open_source
-from handopt.input.sequence.base import Frame
+from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.folder import natural
-from handopt.input.sequence.prefetch import ahead
-from handopt.input.sequence.stream_info import Asked
+from handopt.input.sequence.prefetch import prefetch
+from handopt.input.sequence.stream_info import SourceOptions
 
-ASKED = Asked(camera="200,200,20,15", unit=0.5)
+ASKED = SourceOptions(camera="200,200,20,15", unit=0.5)
 SIZE = (30, 40)
 
 
@@ -94,7 +94,7 @@ def test_a_stack_without_a_camera_asks_for_one(tmp_path: Path) -> None:
 
 def test_metres_are_told_from_millimetres(tmp_path: Path) -> None:
     np.save(tmp_path / "metres.npy", np.full((2, *SIZE), 0.5, np.float32))
-    source = open_source(tmp_path / "metres.npy", Asked(camera="200,200,20,15"))
+    source = open_source(tmp_path / "metres.npy", SourceOptions(camera="200,200,20,15"))
     assert next(iter(source)).depth_mm[0, 0] == pytest.approx(500)
 
 
@@ -102,7 +102,7 @@ def test_what_is_no_measurement_becomes_0(tmp_path: Path) -> None:
     values = np.full((1, *SIZE), 500.0, np.float32)
     values[0, 0, :4] = np.nan, np.inf, -3, 1e9
     np.save(tmp_path / "values.npy", values)
-    depth = next(iter(open_source(tmp_path / "values.npy", Asked(camera="200,200,20,15", unit=1.0)))).depth_mm
+    depth = next(iter(open_source(tmp_path / "values.npy", SourceOptions(camera="200,200,20,15", unit=1.0)))).depth_mm
     assert depth[0, :5].tolist() == [0, 0, 0, 0, 500]
 
 
@@ -110,7 +110,7 @@ def test_a_first_frame_without_depth_is_a_frame(tmp_path: Path) -> None:
     pages = stack()
     pages[0] = 0
     np.save(tmp_path / "stack.npy", pages)
-    frames = list(open_source(tmp_path / "stack.npy", Asked(camera="200,200,20,15", unit=1.0)))
+    frames = list(open_source(tmp_path / "stack.npy", SourceOptions(camera="200,200,20,15", unit=1.0)))
     assert not frames[0].depth_mm.any()
     assert frames[0].problem is None
     assert frames[1].depth_mm.all()
@@ -234,7 +234,7 @@ def test_reading_ahead_keeps_order_errors_and_stops_early() -> None:
 
     taken = []
     with pytest.raises(SourceError, match="gone"):  # noqa: PT012
-        for item in ahead(items()):
+        for item in prefetch(items()):
             taken.append(item)
     assert taken == [0, 1, 2, 3, 4]
     made = []
@@ -244,7 +244,7 @@ def test_reading_ahead_keeps_order_errors_and_stops_early() -> None:
             made.append(len(made))
             yield made[-1]
 
-    reader = ahead(endless(), depth=2)
+    reader = prefetch(endless(), depth=2)
     assert next(reader) == 0
     reader.close()
     stopped = len(made)
@@ -253,5 +253,5 @@ def test_reading_ahead_keeps_order_errors_and_stops_early() -> None:
 
 
 def test_frames_know_their_place() -> None:
-    frame = Frame(3, "x", np.zeros(SIZE, np.float32))
+    frame = SequenceFrame(3, "x", np.zeros(SIZE, np.float32))
     assert (frame.time_s, frame.problem) == (None, None)

@@ -10,10 +10,10 @@ from PIL import Image
 from handopt.errors import DepthError
 from handopt.input.frame_time import time_of
 from handopt.input.sequence import open_source
-from handopt.input.sequence.stream_info import Asked
+from handopt.input.sequence.stream_info import SourceOptions
 
-ASKED = Asked(camera="200,200,20,15", unit=0.5)
-RATED = Asked(camera="200,200,20,15", unit=0.5, fps=15.0)
+ASKED = SourceOptions(camera="200,200,20,15", unit=0.5)
+RATED = SourceOptions(camera="200,200,20,15", unit=0.5, fps=15.0)
 STACK = np.full((3, 30, 40), 1000, np.uint16)
 
 

@@ -5,21 +5,21 @@
 #pragma once
 #include "linear.h"
 
-#define QUADRATIC 9
+#define VERTEX_NORMAL_EQUATIONS 9
 
 // b += scale * r j,  A += scale * j j^T
-DEVICE void add_residual(real* quadratic, real scale, const real* j, real r) {
+DEVICE void add_residual(real* vertex_normal_equations, real scale, const real* j, real r) {
     int entry = 0;
     for (int i = 0; i < 3; ++i)
-        for (int k = i; k < 3; ++k) ADD(quadratic + entry++, scale * j[i] * j[k]);
-    for (int i = 0; i < 3; ++i) ADD(quadratic + 6 + i, scale * r * j[i]);
+        for (int k = i; k < 3; ++k) ADD(vertex_normal_equations + entry++, scale * j[i] * j[k]);
+    for (int i = 0; i < 3; ++i) ADD(vertex_normal_equations + 6 + i, scale * r * j[i]);
 }
 
 // y = A x
-DEVICE void apply_quadratic(const real* quadratic, const real* x, real* y) {
-    y[0] = quadratic[0] * x[0] + quadratic[1] * x[1] + quadratic[2] * x[2];
-    y[1] = quadratic[1] * x[0] + quadratic[3] * x[1] + quadratic[4] * x[2];
-    y[2] = quadratic[2] * x[0] + quadratic[4] * x[1] + quadratic[5] * x[2];
+DEVICE void apply_hessian(const real* vertex_normal_equations, const real* x, real* y) {
+    y[0] = vertex_normal_equations[0] * x[0] + vertex_normal_equations[1] * x[1] + vertex_normal_equations[2] * x[2];
+    y[1] = vertex_normal_equations[1] * x[0] + vertex_normal_equations[3] * x[1] + vertex_normal_equations[4] * x[2];
+    y[2] = vertex_normal_equations[2] * x[0] + vertex_normal_equations[4] * x[1] + vertex_normal_equations[5] * x[2];
 }
 
 // The function of Geman and McClure of a squared residual e, s^2 e / (s^2 + e), and its derivative by e

@@ -9,7 +9,7 @@
 #include "splat.h"
 
 // One image per thread: overwrites image and winners
-KERNEL(render_forward)(const real* points, real* image, int* winners, real radius, int B, int V, int S) {
+KERNEL(splat_forward)(const real* points, real* image, int* winners, real radius, int B, int V, int S) {
     FOR_EACH_IMAGE(b, B) {
         const long long at = (long long)b * S * S;
         render_image(points + 3 * (long long)b * V, image + at, winners + at, radius, V, S);
@@ -28,7 +28,7 @@ DEVICE int key_winner(key64 key) {
 }
 
 // One point per thread, first of two passes: raises keys (B, S, S), zero before
-KERNEL(render_splat)(const real* points, key64* keys, real radius, int B, int V, int S) {
+KERNEL(splat_scatter)(const real* points, key64* keys, real radius, int B, int V, int S) {
     FOR_EACH_IN_IMAGE(b, B, v, V) {
         Splat splat;
         if (!make_splat(points + 3 * ((long long)b * V + v), radius, S, &splat)) continue;
@@ -46,7 +46,7 @@ KERNEL(render_splat)(const real* points, key64* keys, real radius, int B, int V,
 }
 
 // Second pass, one pixel per thread: overwrites image and winners
-KERNEL(render_resolve)(const real* points, const key64* keys, real* image, int* winners, real radius, int B, int V, int S) {
+KERNEL(splat_resolve)(const real* points, const key64* keys, real* image, int* winners, real radius, int B, int V, int S) {
     FOR_EACH_PIXEL(b, B, row, column, S) {
         const long long at = ((long long)b * S + row) * S + column;
         image[at] = 0;
@@ -62,7 +62,7 @@ KERNEL(render_resolve)(const real* points, const key64* keys, real* image, int* 
 }
 
 // accumulates grad_points (B, V, 3), in crop coordinates
-KERNEL(render_backward)(const real* grad_image, const real* points, const int* winners, real* grad_points, real radius, int B, int V, int S) {
+KERNEL(splat_backward)(const real* grad_image, const real* points, const int* winners, real* grad_points, real radius, int B, int V, int S) {
     FOR_EACH_PIXEL(b, B, row, column, S) {
         const long long at = ((long long)b * S + row) * S + column;
         const int v = winners[at];

@@ -5,7 +5,7 @@
 //   L_b = 1/N sum_n rho(e_n), in mm^2; normals and v(n) are held constant in the gradient
 //
 // observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit | index (B) int: the observation of each image
-#include "quadratic.h"
+#include "vertex_normal_equations.h"
 
 // LANES observed points, and the nearest vertex that each has met
 struct Search {
@@ -37,7 +37,7 @@ DEVICE void meet(Search* search, real x, real y, real z, int number) {
 
 // One image per thread, which first packs the vertices that face the camera into its scratch: scratch_points (threads, 3, V),
 // scratch_numbers (threads, V). overwrites nearest (B, N) int, -1 where no vertex faces the camera
-KERNEL(closest_search)(const real* observed, const int* index, const real* posed, const real* normals, real* scratch_points, int* scratch_numbers,
+KERNEL(closest_points_search)(const real* observed, const int* index, const real* posed, const real* normals, real* scratch_points, int* scratch_numbers,
                        int* nearest, int B, int N, int V) {
     FOR_EACH_IMAGE(b, B) {
         real *px = scratch_points + 3 * (long long)THREAD_INDEX * V, *py = px + V, *pz = py + V;
@@ -62,7 +62,7 @@ KERNEL(closest_search)(const real* observed, const int* index, const real* posed
 }
 
 // The same with groups of points in parallel
-KERNEL(closest_search_grid)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
+KERNEL(closest_points_search_grid)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, group, (N + LANES - 1) / LANES) {
         const int first = group * LANES, count = min_int(LANES, N - first);
         const real *x = posed + 3 * (long long)b * V, *n = normals + 3 * (long long)b * V;
@@ -81,7 +81,7 @@ DEVICE real closest_error(const real* o, const real* x, const real* n, real plan
 }
 
 // accumulates loss (B); a point without a vertex counts in full, sigma^2
-KERNEL(closest_forward)(const real* observed, const int* index, const real* posed, const real* normals, const int* nearest, real* loss,
+KERNEL(closest_points_forward)(const real* observed, const int* index, const real* posed, const real* normals, const int* nearest, real* loss,
                         real sigma, real plane, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, k, N) {
         const int v = nearest[(long long)b * N + k];
@@ -97,7 +97,7 @@ KERNEL(closest_forward)(const real* observed, const int* index, const real* pose
 }
 
 // accumulates grad_posed (B, V, 3)
-KERNEL(closest_backward)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
+KERNEL(closest_points_backward)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
                          const int* nearest, real* grad_posed, real sigma, real plane, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, k, N) {
         const int v = nearest[(long long)b * N + k];
@@ -110,9 +110,9 @@ KERNEL(closest_backward)(const real* grad_loss, const real* observed, const int*
     }
 }
 
-// Gauss-Newton with the robust function's slope as a weight. accumulates quadratic (B, V, 9), see quadratic.h
-KERNEL(closest_quadratic)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
-                          const int* nearest, real* quadratic, real sigma, real plane, int B, int N, int V) {
+// Gauss-Newton with the robust function's slope as a weight. accumulates vertex_normal_equations (B, V, 9), see vertex_normal_equations.h
+KERNEL(closest_points_normal_equations)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
+                          const int* nearest, real* vertex_normal_equations, real sigma, real plane, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, k, N) {
         const int v = nearest[(long long)b * N + k];
         if (v < 0 || v >= V) continue;
@@ -121,7 +121,7 @@ KERNEL(closest_quadratic)(const real* grad_loss, const real* observed, const int
         const real* normal = normals + 3 * at;
         const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + 3 * at, normal, plane, difference, &along);
         const real weight = grad_loss[b] / N * robust_slope(e, sigma);
-        real* q = quadratic + QUADRATIC * at;
+        real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * at;
         add_residual(q, weight * plane, normal, -along);
         ADD(q, weight * (1 - plane));
         ADD(q + 3, weight * (1 - plane));

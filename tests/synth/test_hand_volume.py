@@ -6,8 +6,8 @@ from support import reference
 from support.mesh_check import self_intersection_mm
 
 from handopt.rig import default_rig
-from handopt.synth.flesh import PALM, flesh_of
 from handopt.synth.gestures import GESTURES, RANDOM, gesture_angles
+from handopt.synth.hand_volume import PALM, flesh_of
 from handopt.synth.poses import sample_angles
 from handopt.synth.subject import Subject, sample_subject
 

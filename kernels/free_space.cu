@@ -8,7 +8,7 @@
 // field, nearest_depth (I, S, S) mm; nearest_depth is the smallest depth measured around a pixel, 0 where that says nothing
 // mm_per_px (I) | vertices that are not before the camera do not count
 #include "field.h"
-#include "quadratic.h"
+#include "vertex_normal_equations.h"
 
 struct Place {
     real outside, dx, dy;  // d_v and its derivative by column and row
@@ -31,7 +31,7 @@ DEVICE bool make_place(const real* p, const real* k, const real* field, const re
 }
 
 // accumulates loss (B)
-KERNEL(outline_forward)(const real* posed, const int* index, const real* coefficients, const real* field, const real* nearest_depth,
+KERNEL(free_space_forward)(const real* posed, const int* index, const real* coefficients, const real* field, const real* nearest_depth,
                         const real* mm_per_px, real* loss, real sigma, real front, real margin, int B, int V, int S) {
     FOR_EACH_IN_IMAGE(b, B, v, V) {
         const long long image = index[b], at = image * S * S;
@@ -44,16 +44,16 @@ KERNEL(outline_forward)(const real* posed, const int* index, const real* coeffic
     }
 }
 
-// Gauss-Newton; a vertex in front is pushed back along z alone. accumulates quadratic (B, V, 9), see quadratic.h
-KERNEL(outline_quadratic)(const real* grad_loss, const real* posed, const int* index, const real* coefficients, const real* field,
-                          const real* nearest_depth, const real* mm_per_px, real* quadratic, real sigma, real front, real margin, int B, int V,
+// Gauss-Newton; a vertex in front is pushed back along z alone. accumulates vertex_normal_equations (B, V, 9), see vertex_normal_equations.h
+KERNEL(free_space_normal_equations)(const real* grad_loss, const real* posed, const int* index, const real* coefficients, const real* field,
+                          const real* nearest_depth, const real* mm_per_px, real* vertex_normal_equations, real sigma, real front, real margin, int B, int V,
                           int S) {
     FOR_EACH_IN_IMAGE(b, B, v, V) {
         const long long image = index[b], at = image * S * S, vertex = (long long)b * V + v;
         const real *p = posed + 3 * vertex, *k = coefficients + 6 * image;
         Place place;
         if (!make_place(p, k, field + at, nearest_depth + at, mm_per_px[image], margin, S, &place)) continue;
-        real* q = quadratic + QUADRATIC * vertex;
+        real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * vertex;
         const real scale = grad_loss[b] / V;
         if (place.outside > 0) {
             const real gx = place.dx * k[0] / p[2], gy = place.dy * k[2] / p[2];

@@ -6,7 +6,7 @@
 DEVICE real overshoot(real angle, real lower, real upper) { return max_real(0, angle - upper) - max_real(0, lower - angle); }
 
 // accumulates loss (B)
-KERNEL(limits_forward)(const real* angles, const real* lower, const real* upper, real* loss, int B, int D) {
+KERNEL(joint_limits_forward)(const real* angles, const real* lower, const real* upper, real* loss, int B, int D) {
     FOR_EACH_IN_IMAGE(b, B, d, D) {
         const real over = overshoot(angles[(long long)b * D + d], lower[d], upper[d]);
         if (over != 0) ADD(loss + b, over * over);
@@ -14,7 +14,7 @@ KERNEL(limits_forward)(const real* angles, const real* lower, const real* upper,
 }
 
 // overwrites grad_angles (B, D)
-KERNEL(limits_backward)(const real* grad_loss, const real* angles, const real* lower, const real* upper, real* grad_angles, int B, int D) {
+KERNEL(joint_limits_backward)(const real* grad_loss, const real* angles, const real* lower, const real* upper, real* grad_angles, int B, int D) {
     FOR_EACH_IN_IMAGE(b, B, d, D) {
         const long long at = (long long)b * D + d;
         grad_angles[at] = 2 * grad_loss[b] * overshoot(angles[at], lower[d], upper[d]);
