@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import DepthError
+from handopt.typing import AnyArray
 
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 512 * 2**20
@@ -35,11 +35,10 @@ _SIGNATURES = {
     b"v/1\x01": "exr",
 }
 
-Array = NDArray[Any]
 Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
-def decode_file(path: Path, notes: list[str]) -> Array:
+def decode_file(path: Path, notes: list[str]) -> AnyArray:
     """Return the values of an image file: (H, W), or (H, W, C) of 8 bits; sentences on choices go into notes.
 
     What the file is, is told by its content, not by its name. Raises DepthError.
@@ -92,7 +91,7 @@ def _kind(path: Path) -> str:
     raise DepthError(f"{path}: is not an image that handopt reads (PNG, TIFF, .npy, .npz, EXR); {_CONVERT}")
 
 
-def _read_pillow(path: Path, _notes: list[str]) -> Array:
+def _read_pillow(path: Path, _notes: list[str]) -> AnyArray:
     """Decode a PNG or TIFF file. Raises DepthError."""
     from PIL import Image, UnidentifiedImageError
 
@@ -124,7 +123,7 @@ def _bits(path: Path, image: Any) -> int:
     return int(max(image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
 
 
-def _read_npy(path: Path, _notes: list[str]) -> Array:
+def _read_npy(path: Path, _notes: list[str]) -> AnyArray:
     """Read a .npy file. Raises DepthError."""
     with path.open("rb") as file:
         _check_header(path, _npy_header(path, file))
@@ -132,7 +131,7 @@ def _read_npy(path: Path, _notes: list[str]) -> Array:
         return _npy_array(path, file)
 
 
-def _read_npz(path: Path, notes: list[str]) -> Array:
+def _read_npz(path: Path, notes: list[str]) -> AnyArray:
     """Read "depth", or else the first 2D array, of a .npz file. Raises DepthError."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -196,7 +195,7 @@ def _check_header(path: Path, header: Header) -> None:
         raise DepthError(f"{path}: holds {shape[2]} values of type {dtype} per pixel, expected one depth per pixel")
 
 
-def _npy_array(path: Path, file: IO[bytes]) -> Array:
+def _npy_array(path: Path, file: IO[bytes]) -> AnyArray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -205,7 +204,7 @@ def _npy_array(path: Path, file: IO[bytes]) -> Array:
         raise DepthError(f"{path}: is damaged or cut short ({error}); copy or save it again") from error
 
 
-def _read_exr(path: Path, notes: list[str]) -> Array:
+def _read_exr(path: Path, notes: list[str]) -> AnyArray:
     """Decode an EXR file with whatever reader imageio finds. Raises DepthError."""
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
@@ -229,7 +228,7 @@ def _read_exr(path: Path, notes: list[str]) -> Array:
     return np.asarray(first)
 
 
-def _imread_exr(path: Path) -> Array:
+def _imread_exr(path: Path) -> AnyArray:
     """Return what the first imageio plugin makes of an EXR file that keeps its floats. Raises DepthError."""
     import imageio.v3 as iio
 
@@ -250,7 +249,7 @@ def _imread_exr(path: Path) -> Array:
     )
 
 
-_READERS: dict[str, Callable[[Path, list[str]], Array]] = {
+_READERS: dict[str, Callable[[Path, list[str]], AnyArray]] = {
     "png": _read_pillow,
     "tiff": _read_pillow,
     "npy": _read_npy,

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import DepthError
-from handopt.input.decode import Array, decode_file
+from handopt.input.decode import decode_file
+from handopt.typing import AnyArray
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
 ENCODINGS = ("auto", "raw", "nyu")
@@ -58,7 +59,7 @@ def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "
     return DepthImage(depth_mm, path, unit_mm, tuple(notes))
 
 
-def single_channel(values: Array, path: Path, encoding: str, notes: list[str]) -> Array:
+def single_channel(values: AnyArray, path: Path, encoding: str, notes: list[str]) -> AnyArray:
     """Return counts (H, W) from decoded values. Raises DepthError where they are a picture."""
     if values.ndim == 3 and 1 in values.shape:
         values = values.reshape([size for size in values.shape if size != 1])
@@ -80,13 +81,13 @@ def single_channel(values: Array, path: Path, encoding: str, notes: list[str]) -
     return values
 
 
-def _describe(values: Array) -> str:
+def _describe(values: AnyArray) -> str:
     channels = values.shape[2] if values.ndim == 3 else 1
     bits = 1 if values.dtype == np.bool_ else 8 * values.dtype.itemsize
     return f"{'an' if bits == 8 else 'a'} {bits}-bit image with {channels} channel{'s' if channels > 1 else ''}"
 
 
-def _decode_nyu(rgb: Array, path: Path, encoding: str, notes: list[str]) -> Array:
+def _decode_nyu(rgb: AnyArray, path: Path, encoding: str, notes: list[str]) -> AnyArray:
     """Return green * 256 + blue (the NYU dataset's encoding). Raises DepthError where that is no depth."""
     depth = rgb[..., 1].astype(np.uint16) * np.uint16(256) + rgb[..., 2]
     reason = _why_not_nyu(rgb, depth)
@@ -102,7 +103,7 @@ def _decode_nyu(rgb: Array, path: Path, encoding: str, notes: list[str]) -> Arra
     return depth
 
 
-def _why_not_nyu(rgb: Array, depth: Array) -> str | None:
+def _why_not_nyu(rgb: AnyArray, depth: AnyArray) -> str | None:
     """Return why an RGB image cannot be in the NYU encoding, or None.
 
     Depth is continuous where green, its high byte, steps by one: there blue must jump the other way. Pictures do not do
@@ -128,7 +129,9 @@ def _why_not_nyu(rgb: Array, depth: Array) -> str | None:
     return None
 
 
-def counts_to_mm(counts: Array, path: Path, unit: float | None, notes: list[str]) -> tuple[NDArray[np.float32], float]:
+def counts_to_mm(
+    counts: AnyArray, path: Path, unit: float | None, notes: list[str]
+) -> tuple[NDArray[np.float32], float]:
     """Return depth (H, W) in mm and the mm per count. Raises DepthError."""
     values = _drop_invalid(counts, path, notes)
     measured = values[values > 0]
@@ -158,7 +161,7 @@ def counts_to_mm(counts: Array, path: Path, unit: float | None, notes: list[str]
     return depth_mm, float(unit)
 
 
-def _drop_invalid(counts: Array, path: Path, notes: list[str]) -> NDArray[np.float64]:
+def _drop_invalid(counts: AnyArray, path: Path, notes: list[str]) -> NDArray[np.float64]:
     """Return the counts with 0 for what is no measurement, and note what was dropped. Raises DepthError."""
     values = counts.astype(np.float64)
     kinds = {"negative": np.isfinite(values) & (values < 0)}

@@ -6,7 +6,8 @@ from handopt.errors import ObservationError
 from handopt.observation.hints import Hints
 from handopt.observation.palm_proposals import CENTER_REACH_MM, DISTANCE_MM, PalmProposal, palms_at, propose_palms
 from handopt.observation.segmentation import Candidate, grow
-from handopt.observation.surfaces import LabelledDepth, Vector
+from handopt.observation.surfaces import LabelledDepth
+from handopt.typing import Vector
 
 MAX_CANDIDATES = 3
 MIN_HAND_CM2 = 28.0

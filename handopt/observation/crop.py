@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from handopt.errors import ShapeError
 from handopt.input.camera import Camera
-from handopt.observation.surfaces import BoolImage, FloatImage, Places, Vector, flipped
+from handopt.observation.surfaces import flipped
+from handopt.typing import BoolImage, FloatImage, Indices, Vector
 
 MAX_SIZE = 4096
 MAX_SAMPLES = 4
@@ -70,7 +71,7 @@ class Crop:
         ax, bx, ay, by = (float(value) for value in self.coefficients[:4])
         return Camera(ax, ay, bx, by, self.size, self.size, "crop")
 
-    def look_up(self, depth_mm: FloatImage) -> tuple[Places, Places, FloatImage]:
+    def look_up(self, depth_mm: FloatImage) -> tuple[Indices, Indices, FloatImage]:
         """Return rows (S,) and columns (S,) of the nearest pixels of an image (H, W), mm, and the depth (S, S) there.
 
         Outside of the image and nearer than the cube it is 0; what lies an edge or more behind the centre is put there.
@@ -161,7 +162,7 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     return Grid(hand_depth, hand, free)
 
 
-def _nearest(positions: Vector, size: int) -> Places:
+def _nearest(positions: Vector, size: int) -> Indices:
     """Return the pixels nearest to positions along an axis of that size; of two, the one nearer to the middle."""
     middle = 0.5 * (size - 1)
     off = positions - middle

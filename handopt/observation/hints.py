@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from handopt.errors import CameraError, DepthError, ObservationError, ShapeError
 from handopt.input.camera import Camera
-from handopt.observation.surfaces import BoolImage, FloatImage, Vector
+from handopt.typing import BoolImage, FloatImage, Vector
 
 
 @dataclass(frozen=True, eq=False)

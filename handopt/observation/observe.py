@@ -23,10 +23,7 @@ from handopt.observation.hints import Hints, checked_depth, checked_hints
 from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
 from handopt.observation.segmentation import BALL_MM, CUT_MM, Candidate
 from handopt.observation.surfaces import (
-    BoolImage,
-    FloatImage,
     LabelledDepth,
-    Vector,
     flipped,
     segment_surfaces,
     subsampled,
@@ -34,6 +31,7 @@ from handopt.observation.surfaces import (
     window_around,
 )
 from handopt.observation.upsample import in_pixels
+from handopt.typing import BoolImage, FloatImage, Vector
 
 MAX_MASK_CM2 = 1000.0
 MASK_SCORE = 5.0  # as of a hand that is beyond doubt

@@ -6,16 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.observation.surfaces import (
-    BoolImage,
-    FloatImage,
-    LabelImage,
-    LabelledDepth,
-    Vector,
-    Window,
-    coarse_stride,
-    open_window,
-)
+from handopt.observation.surfaces import LabelledDepth, Window, coarse_stride, open_window
+from handopt.typing import BoolImage, FloatImage, Indices, LabelImage, Vector
 
 DISTANCE_MM = (120.0, 3000.0)
 PALM_RADIUS_MM = (12.0, 62.0)
@@ -36,8 +28,6 @@ PIECE_GAP_MM = (-100.0, 120.0)
 HOLE_MM2 = 150.0
 BACKGROUND_REACH_MM = 60.0
 BACKGROUND_SLACK_MM = 15.0
-
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -111,7 +101,7 @@ def palms_at(frame: LabelledDepth, center: Vector) -> list[PalmProposal]:
     return palms
 
 
-def _points(camera: Camera, rows: Places, columns: Places, z_mm: FloatImage) -> Vector:
+def _points(camera: Camera, rows: Indices, columns: Indices, z_mm: FloatImage) -> Vector:
     """Lift pixels to points (n, 3)."""
     z = np.asarray(z_mm, np.float64)
     return np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=-1)
@@ -166,7 +156,7 @@ def _inscribed_radius(window: Window, silhouette: BoolImage, z_mm: float) -> NDA
     return np.asarray(distance * (window.depth_mm * (window.stride / window.frame.camera.fx)))
 
 
-def _behind_tips(window: Window, surface: BoolImage, radius: NDArray[np.float64], plausible: BoolImage) -> Places:
+def _behind_tips(window: Window, surface: BoolImage, radius: NDArray[np.float64], plausible: BoolImage) -> Indices:
     """Find the largest disc at a palm's distance behind both ends of the long axis and behind the nearest point.
 
     An end at the border of the image is none.

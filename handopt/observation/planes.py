@@ -4,9 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-
-FloatImage = NDArray[np.float32]
-BoolImage = NDArray[np.bool_]
+from handopt.typing import BoolImage, FloatImage
 
 MIN_PLANE_CM2 = 700.0
 MAX_PLANES = 3

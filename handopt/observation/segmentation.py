@@ -5,18 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.observation.palm_proposals import HOLE_MM2, PalmProposal, fill_holes, with_pieces
-from handopt.observation.surfaces import (
-    BoolImage,
-    Box,
-    FloatImage,
-    LabelImage,
-    LabelledDepth,
-    Vector,
-    Window,
-    bounding_box,
-    label_surfaces,
-    window_around,
-)
+from handopt.observation.surfaces import LabelledDepth, Window, bounding_box, label_surfaces, window_around
+from handopt.typing import BoolImage, Box, FloatImage, LabelImage, Vector
 
 BALL_MM = 160.0
 CUT_MM = 75.0

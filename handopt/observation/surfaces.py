@@ -5,22 +5,13 @@ frame.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
 from handopt.observation.planes import large_planes
-
-FloatImage = NDArray[np.float32]
-BoolImage = NDArray[np.bool_]
-LabelImage = NDArray[np.int32]
-Points = NDArray[np.float32]
-Vector = NDArray[np.float64]
-Places = NDArray[np.int64]
-Box = tuple[slice, slice]
-Value = TypeVar("Value", bound=np.generic)
+from handopt.typing import BoolImage, Box, FloatImage, Indices, LabelImage, Points, Value, Vector
 
 STEP_MM = 8.0
 STEP_PER_PX = 4.0
@@ -174,7 +165,7 @@ def _labelled(steps: FloatImage) -> LabelImage:
     return np.asarray(labels)
 
 
-def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Places, Places]]:
+def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Indices, Indices]]:
     """Return pairs of flat indices of pixels on one surface with 1 or 2 pixels in a row or column between, unmeasured.
 
     Only pixels before a gap are looked at, and these are few.

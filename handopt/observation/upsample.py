@@ -8,17 +8,8 @@ from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
 from handopt.observation.segmentation import Candidate
-from handopt.observation.surfaces import (
-    STEP_MM,
-    STEP_PER_PX,
-    BoolImage,
-    Box,
-    FloatImage,
-    Places,
-    Window,
-    bounding_box,
-    drop_flying,
-)
+from handopt.observation.surfaces import STEP_MM, STEP_PER_PX, Window, bounding_box, drop_flying
+from handopt.typing import BoolImage, Box, FloatImage, Indices
 
 
 def in_pixels(
@@ -67,7 +58,7 @@ def _pixels_of(window: Window, box: Box, shape: tuple[int, ...], step: int) -> t
     return (rows, columns), lambda image: image.take(v, axis=0).take(u, axis=1)
 
 
-def _along(whole: slice, cut: slice, step: int, size: int) -> tuple[slice, Places]:
+def _along(whole: slice, cut: slice, step: int, size: int) -> tuple[slice, Indices]:
     """Return the pixels and the nearest sample of each along one axis of an image of that size."""
     spacing = step * whole.step
     first = whole.start * step + cut.start * spacing + (step - 1) // 2

@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from handopt.assets import asset
 from handopt.errors import HandoptError
 from handopt.proposals.network import Network, network_of
-
-Floats = NDArray[np.floating[Any]]
 
 ASSET: Final = "proposals.npz"
 FORMAT: Final = 2

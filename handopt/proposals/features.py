@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import ObservationError
+from handopt.typing import FloatImage, Floats
 
 if TYPE_CHECKING:
     from handopt.observation.observe import Observation
 
-Floats = NDArray[np.float64]
-FloatImage = NDArray[np.float32]
 
 SIZE: Final = 64
 HALF_MM: Final = 120.0

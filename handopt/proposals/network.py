@@ -10,8 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from handopt.proposals.features import CHANNELS, SIZE
-
-FloatImage = NDArray[np.float32]
+from handopt.typing import FloatImage
 
 VERSION: Final = 1
 ANGLE_STD_RAD: Final = 0.5

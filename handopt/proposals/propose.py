@@ -20,12 +20,12 @@ from handopt.proposals.bank import (
 )
 from handopt.proposals.features import InputView, encode, input_view
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.observation.observe import Observation
     from handopt.rig import Rig
 
-Floats = NDArray[np.float64]
 
 GUESSES: Final = 0.25
 """Share of the proposals that are the network's own guesses."""

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import RigError
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 DIGITS: Final = ("thumb", "index", "middle", "ring", "pinky")
 _PREFIX: Final = {digit: digit if digit == "thumb" else f"{digit}-finger" for digit in DIGITS}

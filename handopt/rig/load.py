@@ -27,8 +27,7 @@ from handopt.rig.joints import (
     suggest,
 )
 from handopt.rig.model import AXES, MAX_WEIGHTS, MIN_VERTICES, Limits, Rig
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 WELD_TOLERANCE_MM: Final = 1e-3
 _WELD_WEIGHT_TOLERANCE = 1e-3

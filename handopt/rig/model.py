@@ -17,12 +17,11 @@ from handopt.rig.joints import (
     KEYPOINT_JOINTS,
     chain_parents,
 )
+from handopt.typing import Floats, Ints
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 MIN_VERTICES: Final = 100
 MAX_WEIGHTS: Final = 4

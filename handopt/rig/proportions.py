@@ -7,15 +7,15 @@ positions c + sum_s b_s C_s. A coefficient is a relative change: 0.08 for "index
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from handopt.errors import ShapeError
 from handopt.rig.joints import CHAINS, DIGITS
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.rig.model import Rig
 
-Floats = NDArray[np.float64]
 
 PROPORTION_NAMES: Final = (
     *(f"{digit}_{part}" for digit in DIGITS for part in ("length", "thickness")),

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import Rig
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
+from handopt.typing import Floats, Ints
 
 
 @dataclass(frozen=True)

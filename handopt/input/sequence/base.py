@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import DepthError, HandoptError
 from handopt.input.camera import Camera
-
-Image = NDArray[np.float32]
+from handopt.typing import FloatImage
 
 ENDLESS_MM = 1e6
 
@@ -29,7 +28,7 @@ class SequenceFrame:
 
     index: int
     name: str
-    depth_mm: Image
+    depth_mm: FloatImage
     time_s: float | None = None
     problem: str | None = None
 
@@ -69,11 +68,11 @@ class StreamInfo:
         """Height and width of every frame."""
         return self.camera.height, self.camera.width
 
-    def empty(self) -> Image:
+    def empty(self) -> FloatImage:
         """A frame without measurements."""
         return np.zeros(self.shape, np.float32)
 
-    def millimetres(self, counts: NDArray[Any], name: str) -> Image:
+    def millimetres(self, counts: NDArray[Any], name: str) -> FloatImage:
         """Depth in mm of counts (H, W); what is no measurement becomes 0. Raises DepthError for another size."""
         if counts.shape != self.shape:
             height, width = self.shape

@@ -3,9 +3,9 @@
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
-Item = TypeVar("Item")
+from handopt.typing import Item
+
 _END = object()
 
 

@@ -16,8 +16,8 @@ from handopt.input.depth import single_channel
 from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.timestamps import times_within
+from handopt.typing import AnyArray
 
-Counts = NDArray[Any]
 Stamp = tuple[int, int]
 
 
@@ -64,7 +64,7 @@ class StackSource:
                 yield SequenceFrame(index, name, depth, self._time(index))
         self._check_unchanged(self.length or 0)
 
-    def _pages(self) -> Iterator[Counts | DepthError]:
+    def _pages(self) -> Iterator[AnyArray | DepthError]:
         raise NotImplementedError
 
     def _time(self, index: int) -> float | None:
@@ -97,7 +97,7 @@ class NumpySource(StackSource):
         if asked.fps is None:
             self._times, self.fps = times_within(path, self.length)
 
-    def _pages(self) -> Iterator[Counts | DepthError]:
+    def _pages(self) -> Iterator[AnyArray | DepthError]:
         try:
             with self._path.open("rb") as file:
                 if file.read(4)[:2] != b"PK":
@@ -126,7 +126,7 @@ class NumpySource(StackSource):
                     return name
         raise DepthError(f"{self._path}: holds no array (frames, height, width); name the stack 'depth'")
 
-    def _array(self, file: IO[bytes], size: int) -> Iterator[Counts | DepthError]:
+    def _array(self, file: IO[bytes], size: int) -> Iterator[AnyArray | DepthError]:
         shape, fortran, dtype = _header(self._path, file)
         if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
             raise DepthError(f"{self._path}: holds values of type {dtype}, expected integers or floats")
@@ -154,7 +154,7 @@ class NumpySource(StackSource):
 class TiffSource(StackSource):
     """A TIFF file with a page for every frame."""
 
-    def _pages(self) -> Iterator[Counts | DepthError]:
+    def _pages(self) -> Iterator[AnyArray | DepthError]:
         from PIL import Image
 
         try:
@@ -177,7 +177,7 @@ class TiffSource(StackSource):
                 yield self._page(image, index)
                 index += 1
 
-    def _page(self, image: Any, index: int) -> Counts | DepthError:
+    def _page(self, image: Any, index: int) -> AnyArray | DepthError:
         name = self._named(index)
         try:
             check_shape(Path(name), (image.height, image.width))
