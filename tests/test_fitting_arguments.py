@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.compare import assert_same_bits
+from support.devices import set_cuda_problem
 from support.examples import QUICK, example
 
-from handopt import backend
 from handopt.config import Config
 from handopt.errors import (
     CameraError,
@@ -167,7 +167,7 @@ def test_arguments_that_make_no_sense(arguments: dict[str, Any], error: type[Han
 
 
 def test_the_gpu_is_not_replaced_by_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "cuda_problem", lambda: "there is none")
+    set_cuda_problem(monkeypatch, "there is none")
     for name in ("cuda", "cuda:1"):
         with pytest.raises(DeviceError, match=f"--device {name} cannot be used: there is none. Use --device cpu"):
             example("open").fit(device=name)

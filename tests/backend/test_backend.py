@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from support.builds import TESTS, run_python
 from support.compare import assert_close, assert_same_bits
+from support.devices import set_cuda_problem
 from support.op_hashes import op_hashes
 from support.problems import render_problem
 from support.problems_newton import ALL_PROBLEMS as PROBLEMS
 
 from handopt import backend
+from handopt.backend import devices, launch_cpu, launch_cuda, sources
 from handopt.backend.signatures import SIGNATURES
 from handopt.errors import DeviceError, KernelError, ShapeError
 from handopt.ops.projection import project
@@ -29,7 +31,7 @@ from handopt.ops.splat import render_depth
 @pytest.fixture
 def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a GPU."""
-    monkeypatch.setattr(backend, "cuda_problem", lambda: "no GPU in this test")
+    set_cuda_problem(monkeypatch, "no GPU in this test")
 
 
 def test_cpu_is_always_there() -> None:
@@ -53,12 +55,12 @@ def test_unknown_devices_are_refused(name: str) -> None:
 def stand_in(monkeypatch: pytest.MonkeyPatch, **members: Any) -> None:
     """Make `import cupy` find a module with these members."""
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(__spec__=SimpleNamespace(), **members))
-    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: object())
 
 
 def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = backend.cuda_problem.__wrapped__
-    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
     assert "not installed" in reason()
     assert "cuda12x" in reason()
     stand_in(monkeypatch, cuda=SimpleNamespace(is_available=lambda: False))
@@ -74,7 +76,7 @@ def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "cuda_problem", lambda: None)
+    set_cuda_problem(monkeypatch, None)
     stand_in(monkeypatch, cuda=SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 2)))
     assert str(backend.resolve_device("auto")) == str(backend.resolve_device("cuda")) == "cuda:0"
     assert str(backend.resolve_device("cuda:1")) == "cuda:1"
@@ -130,7 +132,7 @@ def test_a_broken_library_says_how_to_install(monkeypatch: pytest.MonkeyPatch, t
 def test_a_stale_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     path = backend.library().path
     assert loading(monkeypatch, path).path == path
-    monkeypatch.setattr(backend, "source_hash", lambda: "another")
+    monkeypatch.setattr(launch_cpu, "source_hash", lambda: "another")
     with pytest.raises(KernelError, match=r"other kernel sources.*pip install"):
         loading(monkeypatch, path)
 
@@ -139,14 +141,14 @@ def test_library_problem_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise KernelError("why")
 
-    monkeypatch.setattr(backend, "library", broken)
+    monkeypatch.setattr(launch_cpu, "library", broken)
     assert backend.library_problem() == "why"
 
 
 def test_the_hash_covers_every_kernel_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "kernels"
     shutil.copytree(backend.kernel_folder(), folder)
-    monkeypatch.setattr(backend, "kernel_folder", lambda: folder)
+    monkeypatch.setattr(sources, "kernel_folder", lambda: folder)
     before = backend.source_hash()
     assert before == backend.source_hash.__wrapped__()
     for name in ("splat.cu", "target.h", "library.cpp"):
@@ -302,7 +304,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
     """A machine with a GPU that computes nothing."""
     noted = Launches()
     monkeypatch.setitem(sys.modules, "cupy", noted)
-    caches = (backend._cuda_function, backend._cuda_module, backend._cuda_kernel_file)
+    caches = (launch_cuda._cuda_function, launch_cuda._cuda_module, launch_cuda._cuda_kernel_file)
     for cache in caches:
         cache.cache_clear()
     yield noted
@@ -361,7 +363,7 @@ def test_a_launch_is_on_the_gpu_of_its_arrays(launches: Launches) -> None:
 @pytest.mark.usefixtures("launches")
 def test_a_kernel_that_does_not_compile_is_named() -> None:
     with pytest.raises(KernelError, match="nonsense"):
-        backend._cuda_function("nonsense", np.dtype(np.float32))
+        launch_cuda._cuda_function("nonsense", np.dtype(np.float32))
 
 
 def test_too_many_points_in_double_on_a_gpu(launches: Launches) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.devices import set_cuda_problem
 
 from handopt import backend
 from handopt.batch import worker_slots
@@ -83,7 +84,7 @@ def test_a_machine_without_room_for_slots_pins_nothing(tmp_path: Path, monkeypat
 
 
 def test_no_gpu_is_counted_where_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "cuda_problem", lambda: "CuPy is not installed")
+    set_cuda_problem(monkeypatch, "CuPy is not installed")
     assert backend.cuda_devices() == 0
     assert own_device("auto") == "auto"
 

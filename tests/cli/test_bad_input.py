@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.devices import set_cuda_problem
 from support.fit_cli import EXAMPLES, FakeFit, fake_fit, fit, write_camera, write_depth
 from support.rig_files import HandFile
-
-from handopt import backend
 
 __all__ = ["fake_fit"]
 
@@ -193,7 +192,7 @@ def refused(message: str, *arguments: str | Path) -> None:
 
 
 def test_cuda_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "cuda_problem", lambda: "CuPy is not installed")
+    set_cuda_problem(monkeypatch, "CuPy is not installed")
     refused("--device cuda cannot be used: CuPy is not installed", EXAMPLES / "open.png", "--device", "cuda")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.devices import set_cuda_problem
 
 import handopt.cli.info as info_module
 from handopt import backend
@@ -77,7 +78,7 @@ def test_realsense_cameras_are_listed(
 
 
 def test_without_cuda_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "cuda_problem", lambda: "the moon is not full")
+    set_cuda_problem(monkeypatch, "the moon is not full")
     cuda = as_json()["devices"]["cuda"]
     assert (cuda["problem"], cuda["gpus"]) == ("the moon is not full", [])
     assert "device cuda     not available: the moon is not full" in info()
@@ -88,7 +89,7 @@ def test_with_cuda_it_lists_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     properties = {"name": b"Made-up 9", "totalGlobalMem": 8 * 2**30, "major": 9, "minor": 0}
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, getDeviceProperties=lambda _index: properties)
     cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
-    monkeypatch.setattr(backend, "cuda_problem", lambda: None)
+    set_cuda_problem(monkeypatch, None)
     monkeypatch.setattr(backend, "namespace", lambda _device: cupy)
     assert as_json()["devices"]["cuda"]["gpus"] == [
         {"device": "cuda:0", "name": "Made-up 9", "memory_gib": 8.0, "compute_capability": "9.0"}

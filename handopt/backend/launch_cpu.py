@@ -1,0 +1,140 @@
+"""The compiled CPU kernels: loading the library, its threads, and calls by ctypes."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from handopt.backend.signatures import SIGNATURES
+from handopt.backend.sources import kernel_folder, source_hash
+from handopt.errors import KernelError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
+SPIN_COUNT = "10000"
+_BYTE = ctypes.c_char
+# The suffix of a CPU kernel's name by real type
+_SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
+
+
+@dataclass(frozen=True)
+class Library:
+    """The compiled CPU kernels."""
+
+    handle: ctypes.CDLL
+    path: Path
+    schedule: str
+
+
+def library_problem() -> str | None:
+    """Why the CPU kernels cannot be used, or None if they can."""
+    try:
+        library()
+    except KernelError as error:
+        return str(error)
+    return None
+
+
+def cpu_threads() -> int:
+    """How many threads the CPU kernels use; 0 if they were built without OpenMP."""
+    return int(library().handle.handopt_threads())
+
+
+def set_cpu_threads(count: int) -> None:
+    """Set how many threads the CPU kernels use. Results do not depend on it."""
+    library().handle.handopt_set_threads(max(1, count))
+
+
+@contextmanager
+def one_cpu_thread() -> Iterator[None]:
+    """Run CPU kernels and BLAS on one thread meanwhile: for many short launches, which cost less than waking others.
+
+    What BLAS rounds depends on how many threads it has; so it is the same everywhere.
+    """
+    threads = cpu_threads()
+    set_cpu_threads(1)
+    try:
+        with _thread_pools().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        set_cpu_threads(threads)
+
+
+@cache
+def _thread_pools() -> "ThreadpoolController":
+    """The thread pools of the libraries that are loaded, SciPy's linear algebra among them."""
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@cache
+def library() -> Library:
+    """Load the compiled CPU kernels. Raises KernelError where they are missing or stale."""
+    override = os.environ.get(LIBRARY_VARIABLE)
+    candidates = [Path(override)] if override else _library_candidates()
+    path = next((p for p in candidates if p.is_file()), None)
+    if path is None:
+        raise KernelError(
+            "the compiled CPU kernels are missing: install handopt with 'pip install .' (a C++17 compiler is needed, "
+            "for example 'apt install g++'); running from a source folder that is not installed does not work"
+        )
+    # Waiting threads spin for less than a millisecond, enough to bridge the gap between two ops, and then sleep:
+    # libgomp's own default spins so long that everybody stalls where processes share the cores.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    try:
+        handle = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise KernelError(f"{path} cannot be loaded ({error}); run 'pip install --force-reinstall .'") from error
+    try:
+        for name in ("handopt_source_hash", "handopt_schedule"):
+            getattr(handle, name).restype = ctypes.c_char_p
+    except AttributeError as error:
+        raise KernelError(f"{path} is not handopt's library of kernels; check {LIBRARY_VARIABLE}") from error
+    if handle.handopt_source_hash().decode() != source_hash():
+        raise KernelError(
+            f"{path} was compiled from other kernel sources than those in {kernel_folder()}; "
+            "run 'pip install .' (or 'pip install -e .') again"
+        )
+    handle.handopt_keep_freed_memory()
+    return Library(handle, path, handle.handopt_schedule().decode())
+
+
+def _library_candidates() -> list[Path]:
+    folder = files("handopt")
+    return [Path(str(folder.joinpath(f"libhandopt_kernels{suffix}"))) for suffix in (".so", ".dylib")]
+
+
+@cache
+def _cpu_function(kernel: str, real: np.dtype[Any]) -> Any:
+    function = getattr(library().handle, kernel + _SUFFIX[real])
+    scalar = ctypes.c_float if real == np.float32 else ctypes.c_double
+    types = {"r": scalar, "i": ctypes.c_int}
+    function.argtypes = [types.get(kind, ctypes.c_void_p) for _, kind in SIGNATURES[kernel]]
+    function.restype = None
+    return function
+
+
+def launch_cpu(kernel: str, arguments: tuple[Any, ...]) -> None:
+    """Run a kernel on NumPy arrays, in the precision of the first."""
+    function = _cpu_function(kernel, arguments[0].dtype)
+    function(*[_address(a) if isinstance(a, np.ndarray) else a for a in arguments])
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    """Where an array's data lies: the quick way for arrays that can be written, numpy's own for the others."""
+    try:
+        return ctypes.addressof(_BYTE.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return array.ctypes.data

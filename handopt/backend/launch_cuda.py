@@ -1,0 +1,61 @@
+"""Launches on CUDA: NVRTC, by way of CuPy, compiles a kernel's file when it is first used."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handopt.backend.signatures import SIGNATURES
+from handopt.backend.sources import cuda_sources, kernel_folder, source_hash
+from handopt.errors import KernelError
+
+CUDA_BLOCK = 128
+CUDA_MAX_BLOCKS = 65535
+# The type that NVRTC is told, by real type
+_CUDA_REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+
+def nvrtc_options(real: str) -> tuple[str, ...]:
+    """The options that NVRTC compiles with. real: 'float' or 'double'. The hash keeps CuPy's cache from going stale."""
+    return ("-std=c++17", f"-DREAL={real}", f"-DSOURCE_HASH={source_hash()}", f"-I{kernel_folder()}")
+
+
+def launch_cuda(kernel: str, items: int, arguments: tuple[Any, ...]) -> None:
+    """Run a kernel on CuPy arrays, in the precision of the first, with a thread for each of `items`."""
+    import cupy
+
+    dtype = arguments[0].dtype
+    scalars = {"r": dtype.type, "i": np.int32}
+    packed = tuple(
+        scalars[kind](argument) if kind in scalars else argument
+        for argument, (_, kind) in zip(arguments, SIGNATURES[kernel], strict=True)
+    )
+    blocks = min(-(-items // CUDA_BLOCK), CUDA_MAX_BLOCKS)
+    with cupy.cuda.Device(arguments[0].device.id):
+        _cuda_function(kernel, dtype)((blocks,), (CUDA_BLOCK,), packed)
+
+
+@cache
+def _cuda_kernel_file(kernel: str) -> Path:
+    for path in cuda_sources().values():
+        if f"KERNEL({kernel})" in path.read_text(encoding="utf-8"):
+            return path
+    raise KernelError(f"no file in {kernel_folder()} holds the kernel {kernel}")
+
+
+@cache
+def _cuda_module(path: Path, real: np.dtype[Any]) -> Any:
+    import cupy
+
+    return cupy.RawModule(
+        code=path.read_text(encoding="utf-8"), options=nvrtc_options(_CUDA_REAL[real]), backend="nvrtc"
+    )
+
+
+@cache
+def _cuda_function(kernel: str, real: np.dtype[Any]) -> Any:
+    try:
+        return _cuda_module(_cuda_kernel_file(kernel), real).get_function(kernel)
+    except Exception as error:
+        raise KernelError(f"the CUDA kernel {kernel} did not compile: {error}") from error
