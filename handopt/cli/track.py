@@ -27,9 +27,9 @@ from handopt.cli.rigs import load_model, own_rig
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
     from handopt.input.sequence import FrameSource, SequenceFrame
-    from handopt.track.estimate import FrameEstimate
-    from handopt.track.run import Run
-    from handopt.track.track import Track
+    from handopt.tracking.estimate import FrameEstimate
+    from handopt.tracking.run import Run
+    from handopt.tracking.track import Track
 
 SAID_EVERY_S = 1.0
 RANGES_SHOWN = 12
@@ -85,7 +85,7 @@ def track(source: Path | None, **options: Any) -> None:
     """
     from handopt.errors import ObservationError, OutputError
     from handopt.storage.track_folder import check_free, save_track, write_video
-    from handopt.track.run import Run
+    from handopt.tracking.run import Run
 
     if (source is None) != options["live"]:
         raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
@@ -138,7 +138,7 @@ def _follow(run: "Run", frames: "FrameSource", options: dict[str, Any]) -> "tupl
 
     from handopt.cli.stop_signal import StopOnSignal
     from handopt.input.sequence.prefetch import prefetch
-    from handopt.track.run import follow
+    from handopt.tracking.run import follow
 
     live, quiet = options["live"], options["quiet"]
     limit = options["frames"]
@@ -224,7 +224,7 @@ def _listed(parts: list[str]) -> str:
 
 def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> None:
     """Say which frames are not found or doubtful, and what is missing."""
-    from handopt.track.confidence import ranges
+    from handopt.tracking.confidence import ranges
 
     if not quiet:
         for what, rows in (("The hand was not found", ~result.tracked), ("Doubtful", result.doubtful)):

@@ -13,11 +13,11 @@ from handopt.errors import OutputError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig.skinned import Skinned
-from handopt.track.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
+from handopt.tracking.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
-    from handopt.track.track import Track
+    from handopt.tracking.track import Track
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from handopt.evaluation.documents import points, read_json
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import map_keypoints
 from handopt.rig.joints import KEYPOINT_NAMES
-from handopt.track.track import FAMILY, INFO_NAME, LINES_NAME
+from handopt.tracking.track import FAMILY, INFO_NAME, LINES_NAME
 
 Floats = NDArray[np.float64]
 

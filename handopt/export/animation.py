@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handopt.export.mesh import SKIN_LINEAR_RGBA, SKIN_ROUGHNESS
 
 if TYPE_CHECKING:
-    from handopt.track.track import Track
+    from handopt.tracking.track import Track
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def _quaternions(rotations: Floats) -> Floats:
     """Quaternions (T, 4), x y z w, that turn the short way from each to the next."""
     from scipy.spatial.transform import Rotation
 
-    from handopt.track.smoothing import continuous
+    from handopt.tracking.smoothing import continuous
 
     return continuous(Rotation.from_matrix(rotations).as_quat())
 

@@ -10,10 +10,10 @@ from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
 from handopt.export.animation import write_animation, write_bvh
 from handopt.rig.skinned import Skinned
-from handopt.track.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
+from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
-    from handopt.track.track import Track
+    from handopt.tracking.track import Track
 
 OUR_NAMES = frozenset((INFO_NAME, ARRAYS_NAME, LINES_NAME, "hand.glb", "hand.bvh", "track.mp4"))
 TRACK = atomic_folder.Kind("track", INFO_NAME, FAMILY, atomic_folder.other_than(OUR_NAMES))

@@ -17,8 +17,8 @@ from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import CAMERA, Settings
 from handopt.synth.sequence import Timing, generate_sequence
-from handopt.track.run import Run
-from handopt.track.track import Track
+from handopt.tracking.run import Run
+from handopt.tracking.track import Track
 
 Floats = NDArray[np.float64]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Calibrate handopt.track.confidence: follow synthetic sequences, and objects that are no hands.
+"""Calibrate handopt.tracking.confidence: follow synthetic sequences, and objects that are no hands.
 
 Success, every visible joint within 20 mm, is regressed on the signs of each frame; the joints' errors are explained by
 their spread. Every third sequence is seen by a camera of half the resolution. Prints the weights, found on every other
@@ -21,8 +21,8 @@ from handopt.assess.confidence import logistic
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import CAMERA
-from handopt.track.confidence import RADIUS_WEIGHTS, signs, spread_mm2, uncertainty_mm
-from handopt.track.run import Run
+from handopt.tracking.confidence import RADIUS_WEIGHTS, signs, spread_mm2, uncertainty_mm
+from handopt.tracking.run import Run
 
 FPS = 30.0
 OBJECT_FRAMES, OBJECT_STEP_PX = 40, 2

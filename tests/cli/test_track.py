@@ -19,7 +19,7 @@ from handopt.cli.main import main
 from handopt.input import sequence
 from handopt.input.sequence import SourceError
 from handopt.input.sequence.base import SequenceFrame
-from handopt.track.run import Run
+from handopt.tracking.run import Run
 
 CAMERA_ARGUMENT = "237.5,237.5,159.5,119.5"
 

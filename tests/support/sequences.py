@@ -9,8 +9,8 @@ from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import Sample, Settings
 from handopt.synth.sequence import Timing, generate_sequence
-from handopt.track.run import Run
-from handopt.track.track import Track
+from handopt.tracking.run import Run
+from handopt.tracking.track import Track
 
 CAMERA = Camera(237.5, 237.5, 159.5, 119.5, 320, 240)
 FPS = 30.0

@@ -14,7 +14,7 @@ from handopt.hand_model import exponential
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import Rig, with_proportions
-from handopt.track.estimate import FrameEstimate
+from handopt.tracking.estimate import FrameEstimate
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

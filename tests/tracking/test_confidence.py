@@ -9,10 +9,10 @@ from support.sequences import DROPOUT, FPS, followed, frames, truth
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
-from handopt.track import confidence
-from handopt.track.confidence import ranges, signs, spread_mm2
-from handopt.track.estimate import FrameEstimate
-from handopt.track.run import Run
+from handopt.tracking import confidence
+from handopt.tracking.confidence import ranges, signs, spread_mm2
+from handopt.tracking.estimate import FrameEstimate
+from handopt.tracking.run import Run
 
 
 def found(jump: float = 0.0, unexplained: float = 0.1) -> list[FrameEstimate | None]:

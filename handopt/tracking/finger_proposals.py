@@ -10,10 +10,10 @@ from handopt.config import LMSettings
 from handopt.hand_model import Pose
 from handopt.observation.crop import Crop, Grid
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.track.estimate import Placed
-from handopt.track.frame_problem import Model, ShapedHand
-from handopt.track.frame_residuals import ShapeEstimate, Temporal
-from handopt.track.roi import RoiObservation
+from handopt.tracking.estimate import Placed
+from handopt.tracking.frame_problem import Model, ShapedHand
+from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
+from handopt.tracking.roi import RoiObservation
 
 Floats = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from handopt.track.smoothing import OneEuro, continuous, smooth_rotations, two_sided
-from handopt.track.track import _slots
+from handopt.tracking.smoothing import OneEuro, continuous, smooth_rotations, two_sided
+from handopt.tracking.track import _slots
 
 FPS = 30.0
 TIMES = np.arange(120) / FPS

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from handopt.hand_model import MIRROR
 from handopt.input.camera import Camera
 from handopt.rig import Rig
-from handopt.track.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
-from handopt.track.estimate import FrameEstimate, Placed
-from handopt.track.frame_residuals import ShapeEstimate
-from handopt.track.track import Track, Windows
+from handopt.tracking.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
+from handopt.tracking.estimate import FrameEstimate, Placed
+from handopt.tracking.frame_residuals import ShapeEstimate
+from handopt.tracking.track import Track, Windows
 
 if TYPE_CHECKING:
     from handopt.input.sequence.base import SequenceFrame

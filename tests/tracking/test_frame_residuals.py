@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from handopt.config import Config
 from handopt.ops.normal_equations import RIGID
-from handopt.track.frame_residuals import ShapeEstimate, Temporal, _tangent, learn, without_sizes
+from handopt.tracking.frame_residuals import ShapeEstimate, Temporal, _tangent, learn, without_sizes
 
 
 def test_tangents_are_rotation_vectors(rng: np.random.Generator) -> None:

@@ -8,9 +8,9 @@ import pytest
 from support.sequences import CAMERA, frames
 
 from handopt.rig import default_rig
-from handopt.track import tracker
-from handopt.track.estimate import max_joint_jump
-from handopt.track.tracker import FIRST_RETRY, Tracker
+from handopt.tracking import tracker
+from handopt.tracking.estimate import max_joint_jump
+from handopt.tracking.tracker import FIRST_RETRY, Tracker
 
 
 def test_a_doubtful_start_is_looked_at_again_anywhere_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:

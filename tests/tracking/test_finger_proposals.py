@@ -9,11 +9,11 @@ from handopt.config import Config
 from handopt.observation.crop import Grid
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
-from handopt.track.estimate import Placed
-from handopt.track.finger_proposals import BELOW_SKIN_MM, Redraw, unexplained_patches
-from handopt.track.frame_problem import Model
-from handopt.track.frame_residuals import ShapeEstimate
-from handopt.track.roi import crop_around
+from handopt.tracking.estimate import Placed
+from handopt.tracking.finger_proposals import BELOW_SKIN_MM, Redraw, unexplained_patches
+from handopt.tracking.frame_problem import Model
+from handopt.tracking.frame_residuals import ShapeEstimate
+from handopt.tracking.roi import crop_around
 
 RIG = default_rig("right")
 

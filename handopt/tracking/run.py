@@ -15,11 +15,11 @@ from handopt.errors import HandoptError, ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
-from handopt.track.assemble import Followed, TrackedFrame, assemble, rate
-from handopt.track.estimate import FrameEstimate, Placed
-from handopt.track.smoothing import OneEuro
-from handopt.track.track import Track
-from handopt.track.tracker import SURE, Tracker
+from handopt.tracking.assemble import Followed, TrackedFrame, assemble, rate
+from handopt.tracking.estimate import FrameEstimate, Placed
+from handopt.tracking.smoothing import OneEuro
+from handopt.tracking.track import Track
+from handopt.tracking.tracker import SURE, Tracker
 
 if TYPE_CHECKING:
     from handopt.input.sequence.base import FrameSource, SequenceFrame

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handopt.assess.confidence import LARGEST_GAP
 from handopt.hand_model import exponential
-from handopt.track.frame_residuals import ShapeEstimate
+from handopt.tracking.frame_residuals import ShapeEstimate
 
 Floats = NDArray[np.float64]
 

@@ -19,11 +19,11 @@ from handopt.ops.normal_equations import RIGID
 from handopt.optimise.levenberg_marquardt import System
 from handopt.result import FitResult
 from handopt.rig import Rig
-from handopt.track.estimate import FrameEstimate, Placed, max_joint_jump, rotation_vector
-from handopt.track.finger_proposals import Redraw, unexplained_patches
-from handopt.track.frame_problem import Model
-from handopt.track.frame_residuals import ShapeEstimate, Temporal, learn
-from handopt.track.roi import RoiObservation, Wrist, crop_around, look
+from handopt.tracking.estimate import FrameEstimate, Placed, max_joint_jump, rotation_vector
+from handopt.tracking.finger_proposals import Redraw, unexplained_patches
+from handopt.tracking.frame_problem import Model
+from handopt.tracking.frame_residuals import ShapeEstimate, Temporal, learn
+from handopt.tracking.roi import RoiObservation, Wrist, crop_around, look
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]

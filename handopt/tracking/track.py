@@ -10,8 +10,8 @@ from handopt.input.camera import Camera
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
-from handopt.track.confidence import DOUBTFUL, ranges
-from handopt.track.smoothing import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
+from handopt.tracking.confidence import DOUBTFUL, ranges
+from handopt.tracking.smoothing import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
 
 FORMAT: Final = "handopt.track/1"
 FAMILY: Final = "handopt.track/"

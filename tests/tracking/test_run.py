@@ -10,9 +10,9 @@ from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, samples, t
 from handopt.errors import ObservationError
 from handopt.input.sequence import SourceError, open_source
 from handopt.input.sequence.base import SequenceFrame
-from handopt.track.run import Run, follow
-from handopt.track.run import track as follow_source
-from handopt.track.track import LONGEST_GAP_S
+from handopt.tracking.run import Run, follow
+from handopt.tracking.run import track as follow_source
+from handopt.tracking.track import LONGEST_GAP_S
 
 SEEN = np.array([sample.counts.any() for sample in samples()])
 

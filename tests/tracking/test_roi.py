@@ -7,8 +7,8 @@ from support.sequences import CAMERA, samples
 from handopt.backend import resolve_device
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
-from handopt.track import roi
-from handopt.track.roi import SIZE_PX, RoiObservation, Wrist, crop_around, look
+from handopt.tracking import roi
+from handopt.tracking.roi import SIZE_PX, RoiObservation, Wrist, crop_around, look
 
 
 def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> RoiObservation | None:

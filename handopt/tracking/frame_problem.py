@@ -15,9 +15,9 @@ from handopt.ops.rasterise import rasterise
 from handopt.optimise.levenberg_marquardt import System, levenberg_marquardt
 from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
-from handopt.track.estimate import Placed
-from handopt.track.frame_residuals import FrameResiduals, ShapeEstimate, Temporal, without_sizes
-from handopt.track.roi import RoiObservation
+from handopt.tracking.estimate import Placed
+from handopt.tracking.frame_residuals import FrameResiduals, ShapeEstimate, Temporal, without_sizes
+from handopt.tracking.roi import RoiObservation
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
