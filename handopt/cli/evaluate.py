@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import SectionedCommand, naming_option, option, verbosity_options
+from handopt.cli.options import SectionedCommand, as_options, naming_option, option, verbosity_options
 
 if TYPE_CHECKING:
     from handopt.evaluation import Evaluation
@@ -132,7 +132,7 @@ def _talk(evaluation: "Evaluation", *, quiet: bool, verbose: bool) -> None:
     if quiet:
         return
     for note in evaluation.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {as_options(note)}", err=True)
     _list("Without a prediction, counted as failed", evaluation.missing, verbose)
     _list("Predictions of no frame of TRUTH, not used", evaluation.unused, verbose)
 

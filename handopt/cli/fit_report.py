@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import show_traceback
+from handopt.cli.options import as_options, show_traceback
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -161,7 +161,7 @@ class Report(AbstractContextManager["Report"]):
 
     def talk(self, line: str) -> None:
         """Print a line to stderr."""
-        self._print(line, err=True)
+        self._print(as_options(line), err=True)
 
     def _print(self, line: str, *, err: bool) -> None:
         """Print a line without tearing the bar."""

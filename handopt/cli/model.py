@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import SectionedCommand, naming_option, option, rig_options, verbosity_options
+from handopt.cli.options import SectionedCommand, as_options, naming_option, option, rig_options, verbosity_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def show(rig: str, joint_map: Path | None, limits: str, output: Path | None, **o
         click.echo(line)
     if not quiet:
         for note in loaded.notes:
-            click.echo(f"Note: {note}", err=True)
+            click.echo(f"Note: {as_options(note)}", err=True)
     path = output or Path(f"{loaded.name}-turntable.png")
     shown = click.format_filename(path)
     if output is None and path.exists() and kept:

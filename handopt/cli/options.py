@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,11 @@ LIMITS = ("default", "swapped", "printed")
 _VERBOSITY = "handopt.verbosity"
 _NAME_COLUMNS = 25
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OPTION_OF_ARGUMENT = {"rig": "--model", "joint_set": "--format", "output": "-o"}
+"""Options that have another name than the argument of the library."""
+_ARGUMENT = re.compile(
+    r"""(?<![^\s(])(?P<name>[a-z][a-z_]*)=(?:True\b|(?P<quote>['"])(?P<text>.*?)(?P=quote)|(?P<value>(?=[^\s,;:.)])))?"""
+)
 
 
 # ------------------------------------------------------------------------------------------------ errors
@@ -41,7 +47,44 @@ class Interrupted(click.ClickException):
 
 def one_line(error: BaseException) -> str:
     """The message of an error on one line; of one that nobody raised on purpose, also its kind."""
-    return " ".join(str(error).split()) if isinstance(error, click.ClickException) else errors.one_line(error)
+    if isinstance(error, click.ClickException):
+        return " ".join(str(error).split())
+    return as_options(errors.one_line(error))
+
+
+def as_options(text: str) -> str:
+    """Name the options of the command line where a sentence of the library names arguments.
+
+    `unit=` becomes `--unit`, `device='cpu'` and `device=cpu` become `--device cpu`, and `overwrite=True` becomes
+    `--overwrite`. Arguments that are no options stay as they are.
+    """
+    known = _options_by_argument() if "=" in text else {}
+
+    def option(match: re.Match[str]) -> str:
+        name = known.get(match["name"])
+        if name is None:
+            return match[0]
+        if match["text"] is not None:
+            return f"{name} {match['text']}"
+        return f"{name} " if match["value"] is not None else name
+
+    return _ARGUMENT.sub(option, text)
+
+
+def _options_by_argument() -> dict[str, str]:
+    """The long option of each argument, over all commands."""
+    ctx = click.get_current_context(silent=True)
+    root = None if ctx is None else ctx.find_root().command
+    commands = list(root.commands.values()) if isinstance(root, click.Group) else [] if root is None else [root]
+    names = {
+        long.removeprefix("--").replace("-", "_"): long
+        for command in commands
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for long in parameter.opts
+        if long.startswith("--")
+    }
+    return {**names, **_OPTION_OF_ARGUMENT}
 
 
 def show_traceback(ctx: click.Context, error: "BaseException | str") -> None:

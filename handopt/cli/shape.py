@@ -13,6 +13,7 @@ from handopt.cli.inputs import ImageArgument, find_images, require_writable
 from handopt.cli.job import check_camera
 from handopt.cli.options import (
     SectionedCommand,
+    as_options,
     compute_options,
     depth_options,
     hand_options,
@@ -172,11 +173,11 @@ class _Talk:
     def say(self, line: str) -> None:
         """Print a line unless -q was given."""
         if not self._quiet:
-            click.echo(line, err=True)
+            click.echo(as_options(line), err=True)
 
     def left_out(self, image: "RejectedImage") -> None:
         """Name an image that is not used."""
-        click.echo(f"Left out: {image.name}: {image.reason}", err=True)
+        click.echo(f"Left out: {image.name}: {as_options(image.reason)}", err=True)
 
     def bars(self) -> "_Bars":
         """A progress bar for each part of the work, where somebody watches."""

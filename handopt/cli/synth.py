@@ -11,6 +11,7 @@ from handopt.cli.options import (
     Numbers,
     Positive,
     SectionedCommand,
+    as_options,
     camera_option,
     naming_option,
     option,
@@ -143,7 +144,7 @@ def synth(out: Path, **options: Any) -> None:
     settings = _settings(options)
     if not options["quiet"]:
         for note in (*settings.camera.assumptions, *settings.rig.notes):
-            click.echo(f"Note: {note}", err=True)
+            click.echo(f"Note: {as_options(note)}", err=True)
     levels = LEVELS if options["level"] == "all" else (options["level"],)
     count = options["count"]
     timing = _timing(options)

@@ -13,6 +13,7 @@ from handopt.cli.inputs import require_writable
 from handopt.cli.options import (
     Positive,
     SectionedCommand,
+    as_options,
     compute_options,
     depth_options,
     hand_options,
@@ -151,7 +152,7 @@ def _follow(run: "Run", frames: "FrameSource", options: dict[str, Any]) -> "tupl
         def said(frame: "SequenceFrame", found: "FrameEstimate | None") -> None:
             if frame.problem is not None:
                 bar.clear()
-                click.echo(f"Error: {frame.problem}", err=True)
+                click.echo(f"Error: {as_options(frame.problem)}", err=True)
             bar.update()
             rate.count(found is not None)
             log.count(total)
@@ -240,4 +241,4 @@ def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> No
 def _note(sentences: Any, options: dict[str, Any]) -> None:
     if not options["quiet"]:
         for sentence in sentences:
-            click.echo(f"Note: {sentence}", err=True)
+            click.echo(f"Note: {as_options(sentence)}", err=True)
