@@ -1,22 +1,26 @@
-"""The fitted hand as a mesh file: glTF for viewers, PLY and OBJ for tools."""
+"""The fitted hand and the rest mesh of a rig as mesh files: glTF for viewers, PLY and OBJ for tools."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from handopt.draw import colour
+from handopt.export.gltf_buffer import GltfBuffer, hand_mesh
 from handopt.rig import KEYPOINT_NAMES
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
+    from handopt.rig import Rig
 
 Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.integer]
 
-FRAME_NOTE = "camera frame in millimetres: x right, y down, z forward"
-SKIN_LINEAR_RGBA = (0.66, 0.40, 0.29, 1.0)
-SKIN_ROUGHNESS = 0.65
+CAMERA_FRAME_NOTE: Final = "camera frame in millimetres: x right, y down, z forward"
+RIG_FRAME_NOTE: Final = "rig frame, bind pose, millimetres"
+CONFIDENCE_COLOURS: Final = colour.ramp([(96, 32, 60), (196, 76, 66), (236, 168, 86), (142, 204, 120), (40, 170, 150)])
+"""Of a vertex's confidence, from 0 (dark red) to 1 (green)."""
 
 
 def vertex_normals(vertices: Floats, faces: Indices) -> Floats:
@@ -42,81 +46,79 @@ def write_glb(result: "FitResult", path: Path) -> None:
     """Write the posed mesh as binary glTF, with normals, a skin material and the keypoints as named empty nodes."""
     import pygltflib as gltf
 
-    vertices = to_gltf(result.vertices_mm).astype("<f4")
-    normals = to_gltf(vertex_normals(result.vertices_mm, result.rig.faces) * 1e3).astype("<f4")
-    faces = np.asarray(result.rig.faces).astype("<u4")
-    blocks = [vertices.tobytes(), normals.tobytes(), faces.tobytes()]
-    offsets = np.cumsum([0, *(len(block) for block in blocks)])
-    targets = [gltf.ARRAY_BUFFER, gltf.ARRAY_BUFFER, gltf.ELEMENT_ARRAY_BUFFER]
+    buffer, faces = GltfBuffer(), np.asarray(result.rig.faces)
+    normals = to_gltf(vertex_normals(result.vertices_mm, faces) * 1e3)
+    attributes = buffer.add_mesh(to_gltf(result.vertices_mm), normals)
     joints = to_gltf(result.joints_mm)
-    document = gltf.GLTF2(
-        asset=gltf.Asset(version="2.0", generator=f"handopt {result.versions.get('handopt', '')}".strip()),
-        scene=0,
-        scenes=[gltf.Scene(name="hand", nodes=[0, 1])],
+    keypoints = [
+        gltf.Node(name=name, translation=joint.tolist()) for name, joint in zip(KEYPOINT_NAMES, joints, strict=True)
+    ]
+    buffer.write(
+        path,
+        generator=f"handopt {result.versions.get('handopt', '')}".strip(),
+        roots=[0, 1],
         nodes=[
             gltf.Node(name=f"{result.hand} hand", mesh=0),
             gltf.Node(name="keypoints", children=list(range(2, 2 + len(joints)))),
-            *(
-                gltf.Node(name=name, translation=joint.tolist())
-                for name, joint in zip(KEYPOINT_NAMES, joints, strict=True)
-            ),
+            *keypoints,
         ],
-        meshes=[
-            gltf.Mesh(
-                name="hand",
-                primitives=[gltf.Primitive(attributes=gltf.Attributes(POSITION=0, NORMAL=1), indices=2, material=0)],
-            )
-        ],
-        materials=[
-            gltf.Material(
-                name="skin",
-                pbrMetallicRoughness=gltf.PbrMetallicRoughness(
-                    baseColorFactor=list(SKIN_LINEAR_RGBA), metallicFactor=0.0, roughnessFactor=SKIN_ROUGHNESS
-                ),
-            )
-        ],
-        accessors=[
-            gltf.Accessor(
-                bufferView=0,
-                componentType=gltf.FLOAT,
-                count=len(vertices),
-                type=gltf.VEC3,
-                min=vertices.min(axis=0).tolist(),
-                max=vertices.max(axis=0).tolist(),
-            ),
-            gltf.Accessor(bufferView=1, componentType=gltf.FLOAT, count=len(normals), type=gltf.VEC3),
-            gltf.Accessor(bufferView=2, componentType=gltf.UNSIGNED_INT, count=faces.size, type=gltf.SCALAR),
-        ],
-        bufferViews=[
-            gltf.BufferView(buffer=0, byteOffset=int(offsets[k]), byteLength=len(block), target=targets[k])
-            for k, block in enumerate(blocks)
-        ],
-        buffers=[gltf.Buffer(byteLength=int(offsets[-1]))],
+        meshes=[hand_mesh("hand", attributes, buffer.add_faces(faces))],
     )
-    document.set_binary_blob(b"".join(blocks))
-    path.write_bytes(b"".join(document.save_to_bytes()))
 
 
 def write_ply(result: "FitResult", path: Path) -> None:
     """Write the posed mesh as binary little-endian PLY, camera frame in mm, with normals."""
-    vertices = np.hstack([result.vertices_mm, vertex_normals(result.vertices_mm, result.rig.faces)]).astype("<f4")
-    faces = np.empty(len(result.rig.faces), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
-    faces["count"] = 3
-    faces["corners"] = result.rig.faces
-    properties = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
-    header = (
-        f"ply\nformat binary_little_endian 1.0\ncomment handopt {result.hand} hand, {FRAME_NOTE}\n"
-        f"element vertex {len(vertices)}\n{properties}"
-        f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
-    )
-    path.write_bytes(header.encode("ascii") + vertices.tobytes() + faces.tobytes())
+    _write_ply(path, result.vertices_mm, result.rig.faces, {}, f"handopt {result.hand} hand, {CAMERA_FRAME_NOTE}")
 
 
 def write_obj(result: "FitResult", path: Path) -> None:
     """Write the posed mesh as Wavefront OBJ, camera frame in mm, with normals."""
-    normals = vertex_normals(result.vertices_mm, result.rig.faces)
-    lines = [f"# handopt {result.hand} hand, {FRAME_NOTE}", "o hand"]
-    lines += [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in result.vertices_mm.tolist()]
-    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in normals.tolist()]
-    lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (np.asarray(result.rig.faces) + 1).tolist()]
+    _write_obj(path, result.vertices_mm, result.rig.faces, f"handopt {result.hand} hand, {CAMERA_FRAME_NOTE}")
+
+
+def write_rest_ply(rig: "Rig", path: Path, views: Floats | None = None) -> None:
+    """Write the rest mesh as binary PLY in mm; with the rig's confidence also as colours, from dark red to green.
+
+    views: (V,) number of images that show each vertex from the front, another property of the vertices
+    """
+    extra = {}
+    if rig.confidence is not None:
+        colours = colour.colourise(rig.confidence, 0.0, 1.0, CONFIDENCE_COLOURS)
+        extra = {name: colours[:, channel] for channel, name in enumerate(("red", "green", "blue"))}
+        extra["confidence"] = rig.confidence.astype("<f4")
+    if views is not None:
+        extra["views"] = views.astype("<f4")
+    _write_ply(path, rig.rest_mm, rig.faces, extra, f"handopt {rig.side} hand, {RIG_FRAME_NOTE}")
+
+
+def write_rest_obj(rig: "Rig", path: Path) -> None:
+    """Write the rest mesh as Wavefront OBJ in mm, with normals."""
+    _write_obj(path, rig.rest_mm, rig.faces, f"handopt {rig.side} hand, {RIG_FRAME_NOTE}")
+
+
+def _write_ply(
+    path: Path, vertices: Floats, faces: Indices, extra: dict[str, npt.NDArray[np.generic]], note: str
+) -> None:
+    """Write a mesh (V, 3), (F, 3) with its normals and further properties (V,) of the vertices, by name."""
+    placed = np.hstack([vertices, vertex_normals(vertices, faces)]).astype("<f4")
+    columns = dict(zip(("x", "y", "z", "nx", "ny", "nz"), placed.T, strict=True)) | extra
+    rows = np.empty(len(vertices), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        rows[name] = column
+    corners = np.empty(len(faces), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
+    corners["count"], corners["corners"] = 3, faces
+    kinds = {"f": "float", "u": "uchar"}
+    properties = "".join(f"property {kinds[column.dtype.kind]} {name}\n" for name, column in columns.items())
+    header = (
+        f"ply\nformat binary_little_endian 1.0\ncomment {note}\nelement vertex {len(rows)}\n{properties}"
+        f"element face {len(corners)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    path.write_bytes(header.encode("ascii") + rows.tobytes() + corners.tobytes())
+
+
+def _write_obj(path: Path, vertices: Floats, faces: Indices, note: str) -> None:
+    lines = [f"# {note}", "o hand"]
+    lines += [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices.tolist()]
+    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertex_normals(vertices, faces).tolist()]
+    lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (np.asarray(faces) + 1).tolist()]
     path.write_text("\n".join(lines) + "\n", encoding="ascii")

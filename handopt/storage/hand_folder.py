@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from handopt import atomic_folder
 from handopt.draw.comparison import write_comparison
 from handopt.errors import OutputError
-from handopt.export.rig_gltf import write_rest_obj, write_rest_ply, write_rig
+from handopt.export.mesh import write_rest_obj, write_rest_ply
+from handopt.export.rig_gltf import write_rig
 from handopt.storage.fit_folder import save, write_columns
 from handopt.storage.naming import result_folders
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
-from handopt.export.animation import write_animation, write_bvh
+from handopt.export.animation import write_animation
+from handopt.export.bvh import write_bvh
 from handopt.rig.skinned import Skinned
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 

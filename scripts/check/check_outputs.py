@@ -30,7 +30,7 @@ def expected(track: Path) -> dict[str, Any]:
     from pygltflib import GLTF2
 
     from handopt.draw.film import load_film
-    from handopt.export.animation import Y_UP
+    from handopt.export.gltf_buffer import Y_UP
     from handopt.storage.track_folder import ARRAYS_NAME
 
     film = load_film(track)

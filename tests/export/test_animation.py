@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from support.sequences import FPS, followed
 
-from handopt.export.animation import write_animation, write_bvh
+from handopt.export.animation import write_animation
+from handopt.export.bvh import write_bvh
 from handopt.export.mesh import to_gltf
 
 Floats = NDArray[np.float64]

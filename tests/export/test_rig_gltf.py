@@ -11,7 +11,8 @@ from support.compare import assert_close
 from support.factories import bent, posed, raster
 from support.shape_cases import smooth_offsets
 
-from handopt.export.rig_gltf import write_rest_obj, write_rest_ply, write_rig
+from handopt.export.mesh import write_rest_obj, write_rest_ply
+from handopt.export.rig_gltf import write_rig
 from handopt.input.camera import Camera
 from handopt.rig import Rig, default_rig, load_rig
 
