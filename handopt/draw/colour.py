@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from handopt.typing import RGB, Bytes
+
 if TYPE_CHECKING:
     from PIL import ImageFont
 
-RGB = tuple[int, int, int]
-Bytes = npt.NDArray[np.uint8]
 
 LEVELS = 256
 PAPER: RGB = (18, 20, 25)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
 from handopt.draw.turntable import PANEL_PX, VIEWS, Turntable
+from handopt.typing import Bytes
 
 if TYPE_CHECKING:
     from PIL import Image

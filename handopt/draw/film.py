@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import OutputError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig.skinned import Skinned
 from handopt.tracking.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
+from handopt.typing import AnyArray, Bools, Floats
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
     from handopt.tracking.track import Track
 
-Floats = NDArray[np.float64]
 
 TRACE_NAME = "trace.npz"
 TRACE_PX, TRACE_HALF_MM = 160, 150.0
@@ -41,14 +40,14 @@ class Film:
     title: str
     camera: Camera
     hand: Skinned
-    depth_mm: NDArray[Any]
+    depth_mm: AnyArray
     centers_mm: Floats
     half_mm: float
     rotation: Floats
     translation_mm: Floats
     angles_rad: Floats
     scale: Floats
-    known: NDArray[np.bool_]
+    known: Bools
     captions: tuple[tuple[str, ...], ...]
     total: Floats | None = None
     fps: float | None = None
@@ -176,7 +175,7 @@ def write_trace(result: "FitResult", path: Path) -> None:
     )
 
 
-def _small(values: NDArray[Any]) -> NDArray[Any]:
+def _small(values: AnyArray) -> AnyArray:
     """The same numbers in a type that takes less room."""
     if values.dtype.kind == "f":
         return values.astype(np.float32)
@@ -231,9 +230,7 @@ def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
     )  # fmt: skip
 
 
-def _captions(
-    time_s: Floats, tracked: NDArray[np.bool_], bridged: NDArray[np.bool_], unexplained: Floats
-) -> tuple[tuple[str, ...], ...]:
+def _captions(time_s: Floats, tracked: Bools, bridged: Bools, unexplained: Floats) -> tuple[tuple[str, ...], ...]:
     lines = []
     for row, seconds in enumerate(time_s):
         state = f"unexplained {unexplained[row]:.0%}" if tracked[row] else "bridged" if bridged[row] else "no hand"

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
 from handopt.draw.png import encode_indexed
+from handopt.typing import Bytes, Reals
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
@@ -85,12 +84,12 @@ class FramePainter:
         enlarged = np.repeat(np.repeat(rows, self._zoom, axis=0), self._zoom, axis=1)
         image[LINE_PX : LINE_PX + self._panel, left : left + self._panel] = enlarged
 
-    def _depth_rows(self, closeness: npt.NDArray[np.floating]) -> Bytes:
+    def _depth_rows(self, closeness: Reals) -> Bytes:
         rows = colour.levels(closeness, *self._range, _DEPTH_LEVELS) + np.uint8(_DEPTH_ROW)
         rows[closeness <= 0] = _EMPTY_ROW
         return rows
 
-    def _difference_rows(self, fitted: npt.NDArray[np.floating]) -> Bytes:
+    def _difference_rows(self, fitted: Reals) -> Bytes:
         target = self._result.target
         difference_mm = (target - fitted) * self._mm_per_closeness
         rows = colour.levels(difference_mm, -DIFFERENCE_SPAN_MM, DIFFERENCE_SPAN_MM, _DIFFERENCE_LEVELS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
+from handopt.typing import Bytes
 
 if TYPE_CHECKING:
     from PIL import Image

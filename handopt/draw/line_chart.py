@@ -1,14 +1,11 @@
 """The objective against the iteration, as a square panel that is uncovered from left to right."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
 from handopt.draw.layout import SMALL_FONT_PX, growth
 from handopt.draw.video import CURVE, GRID
-
-Floats = NDArray[np.float64]
+from handopt.typing import Bytes, Floats
 
 MARGIN_PX = (46, 10, 10, 22)
 """Left, right, top, bottom, in the usual size."""

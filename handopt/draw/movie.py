@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from handopt.atomic_folder import FULL_DISK
-from handopt.draw.colour import Bytes
 from handopt.draw.film import Film
 from handopt.draw.panels import DEFAULT_PX, PANELS, Painter
 from handopt.draw.video import write_mp4
 from handopt.errors import ConfigError, OutputError
+from handopt.typing import Bytes
 
 SUFFIXES = (".mp4", ".gif")
 DEFAULT_FPS = 30.0

@@ -3,24 +3,21 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
 from handopt.draw.png import encode_rgb
 from handopt.draw.skeleton import draw_skeleton
+from handopt.typing import BoolImage, Bytes, Indices, Reals, Value
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
     from handopt.result import FitResult
 
-Floats = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.bool_]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 PANEL_PX = 420
 MARGIN_PX = 24
@@ -54,7 +51,7 @@ class Region:
     row: int
     side: int
 
-    def cut(self, image: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    def cut(self, image: npt.NDArray[Value]) -> npt.NDArray[Value]:
         """The square (side, side) of an (H, W) image; zero beyond its edges."""
         out = np.zeros((self.side, self.side), image.dtype)
         rows = slice(max(self.row, 0), min(self.row + self.side, image.shape[0]))
@@ -65,7 +62,7 @@ class Region:
             out[inside, across] = image[rows, columns]
         return out
 
-    def to_panel(self, pixels: Floats, panel_px: float) -> Floats:
+    def to_panel(self, pixels: Reals, panel_px: float) -> Reals:
         """Image positions (N, 2), integers at pixel centres, to positions in the panel."""
         return (pixels - (self.column, self.row) + 0.5) * (panel_px / self.side)
 
@@ -89,10 +86,10 @@ class _Shown:
     """What the panels show of the region (S, S): depths in mm, masks, the input in grey (S, S, 3)."""
 
     region: Region
-    observed: Floats
-    fitted: Floats
-    hand: Mask
-    arm: Mask
+    observed: Reals
+    fitted: Reals
+    hand: BoolImage
+    arm: BoolImage
     grey: Bytes
     near: float
     far: float
@@ -107,7 +104,7 @@ class _Shown:
             region.cut(observation.arm), _grey_depth(observed, near, far), near, far,
         )  # fmt: skip
 
-    def colours(self, depth: Floats, where: Mask, image: Bytes) -> None:
+    def colours(self, depth: Reals, where: BoolImage, image: Bytes) -> None:
         """Colour depth (mm) by nearness into some pixels of an image; no measurement is EMPTY."""
         chosen = depth[where]
         colours = colour.colourise(-chosen, -self.far, -self.near, colour.DEPTH)
@@ -178,14 +175,14 @@ def _depth_range(result: "FitResult") -> tuple[float, float]:
     return float(near - pad), float(far + pad)
 
 
-def _grey_depth(depth: Floats, near: float, far: float) -> Bytes:
+def _grey_depth(depth: Reals, near: float, far: float) -> Bytes:
     """Depth (mm) in dim greys from the hand to GREY_REACH_MM behind it; no measurement is EMPTY."""
     table = np.concatenate([colour.GREY, [colour.EMPTY]]).astype(np.uint8)
     greys = colour.levels(-depth, -(far + GREY_REACH_MM), -near)
     return table.take(np.where(depth > 0, greys, np.uint16(len(colour.GREY))), axis=0)
 
 
-def _outlined(image: Bytes, mask: Mask) -> Bytes:
+def _outlined(image: Bytes, mask: BoolImage) -> Bytes:
     """A panel with the border of a mask (S, S) over it, anti-aliased, with a dark rim for contrast."""
     pixels, distance = _border(mask, len(image))
     flat = image.reshape(-1, 3)
@@ -199,7 +196,7 @@ def _outlined(image: Bytes, mask: Mask) -> Bytes:
     return image
 
 
-def _border(mask: Mask, size: int) -> tuple[npt.NDArray[np.intp], Floats]:
+def _border(mask: BoolImage, size: int) -> tuple[Indices, Reals]:
     """Pixels near the smoothed border of a mask (S, S) enlarged to size, and their distance to it, in pixels."""
     from PIL import Image, ImageFilter
 
@@ -215,7 +212,7 @@ def _border(mask: Mask, size: int) -> tuple[npt.NDArray[np.intp], Floats]:
     return pixels, np.abs(smooth[pixels].astype(np.float32) - 127.5) / np.maximum(slope, 0.25)
 
 
-def _step(values: Bytes, places: npt.NDArray[np.intp], stride: int) -> Floats:
+def _step(values: Bytes, places: Indices, stride: int) -> Reals:
     """How much values rise from one place to the next; at the ends of the image they are its own."""
     after = values.take(places + stride, mode="clip").astype(np.float32)
     return (after - values.take(places - stride, mode="clip")) / 2

@@ -4,20 +4,18 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
 from handopt.draw.film import Film, View
 from handopt.draw.layout import Layout
 from handopt.draw.shading import lit
 from handopt.draw.skeleton import draw_skeleton
 from handopt.errors import ConfigError
+from handopt.typing import Bytes, Floats
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Floats = NDArray[np.float64]
 
 PANELS = ("depth", "fit", "overlay", "residual")
 TURNTABLE = "turntable"

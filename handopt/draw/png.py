@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from handopt.draw.colour import Bytes
+from handopt.typing import Bytes
 
 LEVEL = 1
 _TRUE_COLOUR, _INDEXED = 2, 3

@@ -1,12 +1,9 @@
 """A surface in daylight, from its depth image alone."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.draw import colour
-from handopt.draw.colour import Bytes
-
-Floats = NDArray[np.floating]
+from handopt.typing import Bools, Bytes, Reals
 
 SKIN = np.array([228.0, 178.0, 150.0], np.float32)
 LIGHT = np.array([-0.4, -0.5, -0.77]) / np.linalg.norm([-0.4, -0.5, -0.77])
@@ -19,7 +16,7 @@ _SHADES = np.rint(np.arange(-1, 255)[:, None] / 254 * SKIN).clip(0, 255).astype(
 _SHADES[0] = colour.EMPTY
 
 
-def lit(depth: Floats, mm_per_px: float) -> Bytes:
+def lit(depth: Reals, mm_per_px: float) -> Bytes:
     """A surface (H, W) in mm, 0 where there is none, under one light (H, W, 3).
 
     Normals are slopes of the depth, averaged a little so that the mesh's facets do not show; where one surface
@@ -37,7 +34,7 @@ def lit(depth: Floats, mm_per_px: float) -> Bytes:
     return _SHADES.take(rows, axis=0)
 
 
-def _light(depth: Floats, surface: NDArray[np.bool_], mm_per_px: float, smoothed: int) -> Floats:
+def _light(depth: Reals, surface: Bools, mm_per_px: float, smoothed: int) -> Reals:
     """Light (H, W) from DARKEST to 1."""
     from scipy.ndimage import uniform_filter
 

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt.draw import colour
-from handopt.draw.colour import RGB
+from handopt.typing import RGB, Integers, Reals
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,9 +15,7 @@ MARK_PX = 7.0
 FARTHEST_PANELS = 4
 
 
-def draw_skeleton(
-    panel: "Image.Image", points: npt.NDArray[np.floating], bones: npt.NDArray[np.integer], size: float = 1.0
-) -> None:
+def draw_skeleton(panel: "Image.Image", points: Reals, bones: Integers, size: float = 1.0) -> None:
     """Draw the hand's keypoints and bones over an RGB image, a colour per finger, anti-aliased by oversampling.
 
     points: (21, 2) pixels of the image, in the order of KEYPOINT_NAMES; what is not finite or far outside is left out.

@@ -5,20 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt.draw import colour
-from handopt.draw.colour import RGB
 from handopt.input.camera import Camera
 from handopt.ops.rasterise import rasterise
+from handopt.typing import RGB, Bytes, Floats, Integers
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from handopt.rig import Rig
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.integer]
 
 VIEWS = 8
 COLUMNS = 4
@@ -188,7 +185,7 @@ def _turn(view: float) -> Floats:
     return rotation
 
 
-def _pixels_in_boxes(corners: Floats, width: int, height: int) -> tuple[Ints, Ints, Ints]:
+def _pixels_in_boxes(corners: Floats, width: int, height: int) -> tuple[Integers, Integers, Integers]:
     """Face, column and row of every pixel centre in the bounding box of each triangle (F, 3, 2) in pixels."""
     low = np.maximum(np.ceil(corners.min(axis=1)), 0).astype(np.int64)
     high = np.minimum(np.floor(corners.max(axis=1)), (width - 1, height - 1)).astype(np.int64)
@@ -200,7 +197,7 @@ def _pixels_in_boxes(corners: Floats, width: int, height: int) -> tuple[Ints, In
     return face, column + low[face, 0], row + low[face, 1]
 
 
-def _barycentric(corners: Floats, column: Ints, row: Ints) -> Floats:
+def _barycentric(corners: Floats, column: Integers, row: Integers) -> Floats:
     """Barycentric coordinates (N, 3) of pixels in triangles (N, 3, 2) that have an area."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     p = np.stack([column, row], axis=1)
@@ -213,7 +210,7 @@ def _doubled_area(first: Floats, second: Floats) -> Floats:
     return np.asarray(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
 
 
-def _shade(camera: Camera, depth: Floats, normals: Floats) -> npt.NDArray[np.uint8]:
+def _shade(camera: Camera, depth: Floats, normals: Floats) -> Bytes:
     """Colour (H, W, 3) of a matt surface under two lights, its rim bright and its crevices dark."""
     surface = depth > 0
     normal = normals[surface]

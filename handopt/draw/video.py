@@ -3,15 +3,14 @@
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt.draw import colour
-from handopt.draw.colour import RGB, Bytes
 from handopt.draw.iteration_frames import FramePainter, palette
 from handopt.errors import OutputError
+from handopt.typing import RGB, AnyArray, Bytes, Floats, Reals
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
@@ -48,7 +47,7 @@ class LossCurve:
             self._dot(out, self._columns[index], self._rows[index])
         return out
 
-    def _scale(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], bool, tuple[float, float]]:
+    def _scale(self) -> tuple[Floats, Floats, bool, tuple[float, float]]:
         """Column and row of every iteration, whether the axis is logarithmic, and the values at bottom and top."""
         total = self._total
         finite = total[np.isfinite(total)]
@@ -62,7 +61,7 @@ class LossCurve:
         rows = bottom - (heights - low) / (high - low) * (bottom - PLOT_TOP_PX)
         return columns, rows, log, (low, high)
 
-    def _draw_paper(self, history: dict[str, npt.NDArray[Any]]) -> Bytes:
+    def _draw_paper(self, history: dict[str, AnyArray]) -> Bytes:
         from PIL import Image, ImageDraw
 
         picture = Image.new("RGB", (self._width, PLOT_PX), colour.PAPER)
@@ -96,7 +95,7 @@ class LossCurve:
                 draw.text((x, PLOT_PX - 9), name, colour.FAINT_INK, font, anchor="lm")
                 free = end + 10
 
-    def _draw_curve(self) -> npt.NDArray[np.floating]:
+    def _draw_curve(self) -> Reals:
         """Coverage (PLOT_PX, width) 0 .. 1 of the whole curve, anti-aliased."""
         from PIL import Image, ImageDraw
 

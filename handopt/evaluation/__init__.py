@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
 from handopt.evaluation.frames import Frames, match
@@ -13,11 +12,11 @@ from handopt.evaluation.labels import read_labels
 from handopt.evaluation.metrics import Evaluation, joint_errors
 from handopt.evaluation.motion import motion
 from handopt.evaluation.predictions import read_predictions
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera
 
-Floats = NDArray[np.float64]
 
 __all__ = ["Evaluation", "Frames", "compare", "evaluate", "read_labels", "read_predictions"]
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 RESULT_NAME: Final = "result.json"
 RESULT_FORMAT: Final = "handopt.result/"

@@ -7,13 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
 from handopt.evaluation.mapping import JointSet
-
-Floats = NDArray[np.float64]
-Parts = tuple[str, ...]
+from handopt.typing import Bools, Floats, Indices, Parts
 
 LEVELS: Final = ("easy", "medium", "hard")
 DEPTH_RANGE_MM: Final = (50.0, 5000.0)
@@ -36,7 +33,7 @@ class Frames:
     keys: tuple[tuple[Parts, ...], ...]
     joints: tuple[str, ...]
     joints_mm: Floats
-    visible: NDArray[np.bool_] | None = None
+    visible: Bools | None = None
     confidence: Floats | None = None
     ordered: bool = False
     time_s: Floats | None = None
@@ -85,7 +82,7 @@ def _common(one: Parts, other: Parts) -> int:
     return 0 if count == 1 and len(levels) > 1 else count
 
 
-def match(truth: Frames, predicted: Frames) -> NDArray[np.intp]:
+def match(truth: Frames, predicted: Frames) -> Indices:
     """For each frame of the truth the row of its prediction (N,), or -1.
 
     Frames without names pair by their place, and then the counts must agree. Others pair by their stem and the folder

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
 from handopt.evaluation.documents import RESULT_FORMAT, joint_names, points, read_json
@@ -16,11 +15,11 @@ from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSe
 from handopt.evaluation.text import read_names, read_text
 from handopt.input.frame_time import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
+from handopt.typing import Bools, Floats
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera
 
-Floats = NDArray[np.float64]
 
 MSRA_PATTERNS: Final = ("joint.txt", "*/joint.txt", "*/*/joint.txt")
 
@@ -114,7 +113,7 @@ def _read_documents(files: Sequence[Path], root: Path, wanted: JointSet | None, 
     )
 
 
-Document = tuple[JointSet, tuple[str, ...], Floats, NDArray[np.bool_] | None, float | None]
+Document = tuple[JointSet, tuple[str, ...], Floats, Bools | None, float | None]
 
 
 def _document_joints(file: Path, wanted: JointSet | None) -> Document | None:
@@ -135,7 +134,7 @@ def _document_joints(file: Path, wanted: JointSet | None) -> Document | None:
     return None
 
 
-def _visibility(value: Any, count: int, file: Path) -> NDArray[np.bool_] | None:
+def _visibility(value: Any, count: int, file: Path) -> Bools | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != count or not all(isinstance(each, bool) for each in value):

@@ -13,15 +13,15 @@ is left over, up to a centimetre, is part of every error measured through such a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from handopt.errors import ShapeError
 from handopt.rig.joints import DIGITS, KEYPOINT_NAMES
+from handopt.typing import AnyArray, Floats
 
-Floats = NDArray[np.float64]
 Mixture = Mapping[str, float]
 
 FINGERS: Final = DIGITS[1:]
@@ -97,7 +97,7 @@ def map_keypoints(keypoints_mm: ArrayLike, joint_set: JointSet) -> Floats:
 
 
 def _checked(keypoints_mm: ArrayLike) -> Floats:
-    keypoints: NDArray[Any] = np.asarray(keypoints_mm)
+    keypoints: AnyArray = np.asarray(keypoints_mm)
     if keypoints.shape[-2:] != (len(KEYPOINT_NAMES), 3) or keypoints.dtype.kind not in "fiu":
         raise ShapeError(
             f"keypoints_mm: expected real numbers of shape (..., 21, 3), got {keypoints.dtype} {keypoints.shape}"

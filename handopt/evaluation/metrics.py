@@ -24,14 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from handopt.errors import ShapeError
 from handopt.evaluation.frames import LEVELS
 from handopt.evaluation.mapping import JointSet
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from handopt.typing import BoolImage, Floats
 
 FORMAT: Final = "handopt.evaluation/1"
 THRESHOLDS_MM: Final = tuple(range(5, 81))
@@ -54,7 +52,7 @@ class Evaluation:
     joints: tuple[str, ...]
     frames: tuple[str, ...]
     errors_mm: Floats
-    visible: Mask | None
+    visible: BoolImage | None
     confidence: Floats
     predictions: tuple[str | None, ...]
     unused: tuple[str, ...] = ()
@@ -62,7 +60,7 @@ class Evaluation:
     motion: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
-    def predicted(self) -> Mask:
+    def predicted(self) -> BoolImage:
         """Which frames (N,) have a prediction that is finite."""
         return np.asarray(np.isfinite(self.errors_mm).all(axis=1))
 
@@ -72,13 +70,13 @@ class Evaluation:
         return tuple(name for name, there in zip(self.frames, self.predicted, strict=True) if not there)
 
     @property
-    def groups(self) -> dict[str, Mask]:
+    def groups(self) -> dict[str, BoolImage]:
         """Rows (N,) of the frames of each folder, if there are several; of each set's levels, subjects or sequences."""
         folders = np.array([name.rsplit("/", 1)[0].split("/")[0] if "/" in name else "" for name in self.frames])
         names = sorted(set(folders.tolist()), key=lambda name: (LEVELS.index(name) if name in LEVELS else -1, name))
         return {name or "(top)": folders == name for name in names} if len(names) > 1 else {}
 
-    def scores(self, rows: Mask | None = None) -> dict[str, Any]:
+    def scores(self, rows: BoolImage | None = None) -> dict[str, Any]:
         """The measures over all frames or the given rows (N,); mm, None where there is nothing to measure."""
         rows = np.ones(len(self.frames), bool) if rows is None else rows
         errors = self.errors_mm[rows]
@@ -175,7 +173,7 @@ def joint_errors(predicted_mm: ArrayLike, truth_mm: ArrayLike) -> Floats:
     return errors
 
 
-def frame_means(errors_mm: Floats, visible: Mask | None = None) -> Floats:
+def frame_means(errors_mm: Floats, visible: BoolImage | None = None) -> Floats:
     """Mean error (N,) of the (visible) joints of each frame, from errors (N, J) mm.
 
     Infinite in a frame without a prediction; NaN, for it is not counted, in one without a visible joint.
@@ -188,7 +186,7 @@ def frame_means(errors_mm: Floats, visible: Mask | None = None) -> Floats:
     return means
 
 
-def frame_worst(errors_mm: Floats, visible: Mask | None = None) -> Floats:
+def frame_worst(errors_mm: Floats, visible: BoolImage | None = None) -> Floats:
     """Largest error (N,) of the (visible) joints of each frame, from errors (N, J) mm; inf, NaN as in frame_means."""
     seen = np.ones(errors_mm.shape, bool) if visible is None else visible
     errors = np.where(np.isnan(errors_mm), np.inf, errors_mm)

@@ -3,9 +3,8 @@
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 LAGS: Final = np.arange(-1.0, 3.01, 0.05)
 """Frames that are tried."""

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.draw import colour
-from handopt.draw.colour import RGB
 from handopt.evaluation.metrics import THRESHOLDS_MM, Evaluation, frame_worst, success_curve
+from handopt.typing import RGB, Floats
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-Floats = NDArray[np.float64]
 Curves = Mapping[str, tuple[Floats, RGB]]
 
 PANEL_PX: Final = (520, 380)

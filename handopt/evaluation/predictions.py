@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
 from handopt.evaluation.documents import RESULT_FORMAT, RESULT_NAME, joint_names, points, read_json
-from handopt.evaluation.frames import Frames, Parts, check_millimetres, parts_of
+from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
 from handopt.evaluation.text import read_text
 from handopt.evaluation.tracks import is_track, read_track
 from handopt.rig.joints import KEYPOINT_NAMES
+from handopt.typing import Floats, Parts
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera
-
-Floats = NDArray[np.float64]
 
 
 def read_predictions(path: Path, truth: Frames, *, coordinates: str = "auto", camera: "Camera | None" = None) -> Frames:

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
-from handopt.evaluation.frames import Frames, Parts, check_millimetres, parts_of
+from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import ICVL, MSRA, NYU, JointSet
+from handopt.typing import Floats, Parts, Reals
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera
 
-Floats = NDArray[np.float64]
 
 COORDINATES: Final = ("auto", "uvd", "xyz", "camera")
 SETS_BY_COUNT: Final = {3 * len(each.joints): each for each in (NYU, ICVL, MSRA)} | {3 * NYU.wide: NYU}
@@ -236,7 +235,7 @@ def _set_camera(joint_set: JointSet, camera: "Camera | None") -> "Camera":
     return camera or load_camera(joint_set.camera)
 
 
-def _inside(pixels: NDArray[np.floating], camera: "Camera", share: float) -> bool:
+def _inside(pixels: Reals, camera: "Camera", share: float) -> bool:
     """Whether that share of pixels (N, 2), all if there are none, lies within the image."""
     inside = ((pixels >= -0.5) & (pixels <= (camera.width - 0.5, camera.height - 0.5))).all(axis=1)
     return bool(np.count_nonzero(inside) >= share * len(pixels))

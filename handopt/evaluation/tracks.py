@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import LabelError
 from handopt.evaluation.documents import points, read_json
@@ -14,8 +13,7 @@ from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import map_keypoints
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.tracking.track import FAMILY, INFO_NAME, LINES_NAME
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 
 def is_track(path: Path) -> bool:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.export.gltf_buffer import M_PER_MM, Y_UP, GltfBuffer, children_of, hand_mesh
+from handopt.typing import Floats, Indices
 
 if TYPE_CHECKING:
     from handopt.tracking.track import Track
 
-Floats = NDArray[np.float64]
 
 STILL = 1e-6
 """Change of a quaternion's components below which a joint gets no keyframes; float32 resolves 6e-8 of them."""
@@ -78,7 +77,7 @@ class _Channels:
         self.channels.append(gltf.AnimationChannel(sampler=len(self.samplers) - 1, target=target))
 
 
-def _joint_nodes(track: "Track", shown: NDArray[np.intp], channels: _Channels) -> list[Any]:
+def _joint_nodes(track: "Track", shown: Indices, channels: _Channels) -> list[Any]:
     """A node for each joint, in the pose of the first known frame; what moves is added to the channels."""
     import pygltflib as gltf
 

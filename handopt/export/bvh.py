@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.export.animation import joint_rotations, local_rotations
 from handopt.export.gltf_buffer import Y_UP, children_of
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
-    from handopt.track.track import Track
+    from handopt.tracking.track import Track
 
-Floats = NDArray[np.float64]
 
 CM_PER_MM: Final = 0.1
 """BVH has no unit of its own; programs take its lengths for centimetres."""

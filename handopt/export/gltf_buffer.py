@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from handopt.typing import Integers
+
 M_PER_MM: Final = 1e-3
 Y_UP: Final = np.diag([1.0, -1.0, -1.0])
 """Rotation from the camera frame (y down, z forward) to glTF's (y up, z towards the viewer)."""
@@ -71,7 +73,7 @@ class GltfBuffer:
             "WEIGHTS_0": self.add(weights, "<f4", "VEC4", target=gltf.ARRAY_BUFFER),
         }
 
-    def add_faces(self, faces: npt.NDArray[np.integer]) -> int:
+    def add_faces(self, faces: Integers) -> int:
         """Append triangles (F, 3); returns the number of their accessor."""
         import pygltflib as gltf
 
@@ -107,7 +109,7 @@ def hand_mesh(name: str, attributes: dict[str, int], indices: int) -> Any:
     return gltf.Mesh(name=name, primitives=[primitive])
 
 
-def children_of(parents: npt.NDArray[np.integer], joint: int) -> list[int]:
+def children_of(parents: Integers, joint: int) -> list[int]:
     """The joints whose parent is a joint; parents: (J,)."""
     return [int(child) for child in np.flatnonzero(parents == joint)]
 

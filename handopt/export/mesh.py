@@ -9,13 +9,12 @@ import numpy.typing as npt
 from handopt.draw import colour
 from handopt.export.gltf_buffer import GltfBuffer, hand_mesh
 from handopt.rig import KEYPOINT_NAMES
+from handopt.typing import AnyArray, Integers, Reals
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
     from handopt.rig import Rig
 
-Floats = npt.NDArray[np.floating]
-Indices = npt.NDArray[np.integer]
 
 CAMERA_FRAME_NOTE: Final = "camera frame in millimetres: x right, y down, z forward"
 RIG_FRAME_NOTE: Final = "rig frame, bind pose, millimetres"
@@ -23,7 +22,7 @@ CONFIDENCE_COLOURS: Final = colour.ramp([(96, 32, 60), (196, 76, 66), (236, 168,
 """Of a vertex's confidence, from 0 (dark red) to 1 (green)."""
 
 
-def vertex_normals(vertices: Floats, faces: Indices) -> Floats:
+def vertex_normals(vertices: Reals, faces: Integers) -> Reals:
     """Area-weighted unit normals (V, 3) of a mesh (V, 3), (F, 3); a vertex without area gets (0, 0, 1)."""
     points = np.asarray(vertices, np.float64)
     corners = points[faces]
@@ -32,13 +31,13 @@ def vertex_normals(vertices: Floats, faces: Indices) -> Floats:
         [np.bincount(faces.ravel(), np.repeat(areas[:, axis], 3), minlength=len(points)) for axis in range(3)], axis=1
     )
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    units: Floats = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1.0), (0.0, 0.0, 1.0))
+    units: Reals = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1.0), (0.0, 0.0, 1.0))
     return units
 
 
-def to_gltf(points_mm: npt.ArrayLike) -> Floats:
+def to_gltf(points_mm: npt.ArrayLike) -> Reals:
     """Camera frame (..., 3) in mm to glTF's metres with y up: (x, y, z) -> (x, -y, -z) / 1000."""
-    metres: Floats = np.asarray(points_mm, np.float64) * np.array([1e-3, -1e-3, -1e-3])
+    metres: Reals = np.asarray(points_mm, np.float64) * np.array([1e-3, -1e-3, -1e-3])
     return metres
 
 
@@ -76,12 +75,12 @@ def write_obj(result: "FitResult", path: Path) -> None:
     _write_obj(path, result.vertices_mm, result.rig.faces, f"handopt {result.hand} hand, {CAMERA_FRAME_NOTE}")
 
 
-def write_rest_ply(rig: "Rig", path: Path, views: Floats | None = None) -> None:
+def write_rest_ply(rig: "Rig", path: Path, views: Reals | None = None) -> None:
     """Write the rest mesh as binary PLY in mm; with the rig's confidence also as colours, from dark red to green.
 
     views: (V,) number of images that show each vertex from the front, another property of the vertices
     """
-    extra = {}
+    extra: dict[str, AnyArray] = {}
     if rig.confidence is not None:
         colours = colour.colourise(rig.confidence, 0.0, 1.0, CONFIDENCE_COLOURS)
         extra = {name: colours[:, channel] for channel, name in enumerate(("red", "green", "blue"))}
@@ -96,9 +95,7 @@ def write_rest_obj(rig: "Rig", path: Path) -> None:
     _write_obj(path, rig.rest_mm, rig.faces, f"handopt {rig.side} hand, {RIG_FRAME_NOTE}")
 
 
-def _write_ply(
-    path: Path, vertices: Floats, faces: Indices, extra: dict[str, npt.NDArray[np.generic]], note: str
-) -> None:
+def _write_ply(path: Path, vertices: Reals, faces: Integers, extra: dict[str, AnyArray], note: str) -> None:
     """Write a mesh (V, 3), (F, 3) with its normals and further properties (V,) of the vertices, by name."""
     placed = np.hstack([vertices, vertex_normals(vertices, faces)]).astype("<f4")
     columns = dict(zip(("x", "y", "z", "nx", "ny", "nz"), placed.T, strict=True)) | extra
@@ -116,7 +113,7 @@ def _write_ply(
     path.write_bytes(header.encode("ascii") + rows.tobytes() + corners.tobytes())
 
 
-def _write_obj(path: Path, vertices: Floats, faces: Indices, note: str) -> None:
+def _write_obj(path: Path, vertices: Reals, faces: Integers, note: str) -> None:
     lines = [f"# {note}", "o hand"]
     lines += [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices.tolist()]
     lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertex_normals(vertices, faces).tolist()]

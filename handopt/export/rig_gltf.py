@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt.export.gltf_buffer import M_PER_MM, GltfBuffer, children_of, hand_mesh
 from handopt.export.mesh import vertex_normals
 from handopt.rig.extras import CONFIDENCE_ATTRIBUTE, EXTRAS_KEY, extras_of
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
@@ -47,7 +47,7 @@ def write_rig(rig: "Rig", path: Path, extras: dict[str, Any] | None = None) -> N
     )
 
 
-def _inverse_binds(rig: "Rig") -> npt.NDArray[np.float64]:
+def _inverse_binds(rig: "Rig") -> Floats:
     """Inverse bind matrices (J, 16), column by column, metres."""
     rotations = rig.bind[:, :, :3].transpose(0, 2, 1)
     inverse = np.tile(np.eye(4), (len(rig.bind), 1, 1))

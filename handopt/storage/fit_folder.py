@@ -3,10 +3,9 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt import atomic_folder
 from handopt.draw.film import TRACE_NAME, write_trace
@@ -14,6 +13,7 @@ from handopt.draw.iteration_frames import write_renders
 from handopt.draw.overlay import write_overlay
 from handopt.draw.video import write_video
 from handopt.export.mesh import write_glb, write_obj, write_ply
+from handopt.typing import AnyArray
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
@@ -85,7 +85,7 @@ def write_history(result: "FitResult", path: Path) -> None:
     write_columns(result.history, path)
 
 
-def write_columns(table: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+def write_columns(table: Mapping[str, AnyArray], path: Path) -> None:
     """Write columns of equal length as CSV, in full precision; the first column counts iterations from 0."""
     columns = {name: np.asarray(values).tolist() for name, values in table.items()}
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-Parts = tuple[str, ...]
+from handopt.typing import Parts
 
 
 def result_folders(images: Sequence[Path], root: Path, bases: Mapping[Path, Path] | None = None) -> dict[Path, Path]:

@@ -5,12 +5,9 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-
-Floats = NDArray[np.float64]
-Faces = NDArray[np.int32]
+from handopt.typing import Faces, FloatImage, Floats
 
 GAP_MM: Final = (100.0, 600.0)
 """From the farthest point of the hand to the nearest of what is behind it."""
@@ -37,7 +34,7 @@ class Background:
     points: Floats
     faces: Faces
 
-    def plane_depth(self, camera: Camera) -> NDArray[np.float32]:
+    def plane_depth(self, camera: Camera) -> FloatImage:
         """Depth (H, W) of the plane, 0 where it is not seen."""
         if self.plane is None:
             return np.zeros((camera.height, camera.width), np.float32)

@@ -5,12 +5,9 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.rig import Rig
-
-Floats = NDArray[np.float64]
-Faces = NDArray[np.int32]
+from handopt.typing import Faces, Floats
 
 FLEXION_RAD: Final = 0.6
 """Standard deviation of the bend towards the palm or the back."""

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.rig.joints import DIGITS
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 TWIST, ABDUCTION, FLEXION = 0, 1, 2
 THUMB_ANGLES: Final = ((0, TWIST), (0, ABDUCTION), (0, FLEXION), (1, FLEXION), (2, FLEXION))

@@ -6,15 +6,14 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin, skin_normals
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.rig.joints import CHAINS, DIGITS
+from handopt.typing import Bools, FloatImage, Floats, Indices, Ints
 
-Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+Whole = Indices
 
 PALM: Final = len(DIGITS)
 BALL_SPACING_MM: Final = 8.0
@@ -36,11 +35,11 @@ class Flesh:
 
     rig: Rig
     points: Floats
-    joint: NDArray[np.int32]
+    joint: Ints
     basis: Floats
     radius: Floats
     digit: Whole
-    neighbours: NDArray[np.bool_]
+    neighbours: Bools
     fingers: tuple[tuple[Whole, Whole], ...]
     """For each digit, the vertices beyond its first joint, and all vertices of other digits and the palm."""
 
@@ -71,7 +70,7 @@ class Body:
     proportions: Floats
     bind: Floats
     points: Floats
-    reach: NDArray[np.float32]
+    reach: FloatImage
 
     def measure(self, angles: Floats) -> tuple[Floats, Floats]:
         """Depth of the worst overlap (K,) mm and positions of the contacts (K, 10, 3) mm for angles (K, 15, 3) rad."""
@@ -144,7 +143,7 @@ def flesh_of(rig: Rig) -> Flesh:
     )
 
 
-def _worst_overlap(centres: Floats, reach: NDArray[np.float32]) -> Floats:
+def _worst_overlap(centres: Floats, reach: FloatImage) -> Floats:
     """The largest reach - distance over all pairs of balls, (K,) mm. centres: (K, N, 3); reach: (n, N) mm."""
     points = (centres - centres.mean(axis=1, keepdims=True)).astype(np.float32)
     squares = np.einsum("kni,kni->kn", points, points)
@@ -218,7 +217,7 @@ def _girth(rig: Rig, centres: Floats, joint: Whole) -> Floats:
     return result
 
 
-def _neighbours(digit: Whole, bone: Whole) -> NDArray[np.bool_]:
+def _neighbours(digit: Whole, bone: Whole) -> Bools:
     """(N, N) pairs that touch in every pose: along a finger but for its ends, and a finger's base with the palm."""
     same = digit[:, None] == digit
     ends = np.abs(bone[:, None] - bone) == 2

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
@@ -14,8 +13,7 @@ from handopt.synth.hand_volume import Body, flesh_of
 from handopt.synth.poses import TOLERANCE_MM, HandSample, Level, sample_hand, sample_view
 from handopt.synth.scene import compose, place, posed
 from handopt.synth.subject import Subject
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 TURN_RAD_S: Final = 1.8
 """Mean speed of the whole hand's rotation on the way between two key poses; the peak is 15 / 8 of it."""

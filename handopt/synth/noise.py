@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
-
-Depth = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from handopt.typing import BoolImage, FloatImage
 
 _GAP_MM: Final = 15.0  # a step between neighbours that makes an edge
 _ABSENT_MM: Final = 40.0  # where nothing is measured beyond an edge, flying pixels reach so far
@@ -83,8 +80,8 @@ def noise_model(name: str) -> NoiseModel:
 
 
 def sense(
-    depth_mm: Depth, camera: Camera, model: NoiseModel, rng: np.random.Generator, *, mirrored: bool = False
-) -> Depth:
+    depth_mm: FloatImage, camera: Camera, model: NoiseModel, rng: np.random.Generator, *, mirrored: bool = False
+) -> FloatImage:
     """Measure a clean depth image (H, W) in mm, 0 where there is nothing, as a sensor would: (H, W) mm, 0 = none.
 
     mirrored: the image will be turned over, so that the projector is at the camera's left.
@@ -113,7 +110,7 @@ def sense(
     return _quantised(measured, camera, model)
 
 
-def _edges(surface: Depth) -> tuple[Mask, Mask]:
+def _edges(surface: FloatImage) -> tuple[BoolImage, BoolImage]:
     """Pixels beside a depth edge on either of its sides, and those one pixel farther, (H, W) each."""
     edge = np.zeros(surface.shape, bool)
     for axis in (0, 1):
@@ -131,7 +128,7 @@ def _edges(surface: Depth) -> tuple[Mask, Mask]:
     return edge, wide & ~edge
 
 
-def _jittered(surface: Depth, near: Mask, sigma_px: float, rng: np.random.Generator) -> Depth:
+def _jittered(surface: FloatImage, near: BoolImage, sigma_px: float, rng: np.random.Generator) -> FloatImage:
     """Read the pixels near edges at randomly displaced places, which frays silhouettes as real sensors do."""
     rows, columns = np.nonzero(near)
     shift = np.rint(sigma_px * rng.standard_normal((2, len(rows)))).astype(int)
@@ -142,7 +139,7 @@ def _jittered(surface: Depth, near: Mask, sigma_px: float, rng: np.random.Genera
     return result
 
 
-def _flying(measured: Depth, edge: Mask, share: float, rng: np.random.Generator) -> Depth:
+def _flying(measured: FloatImage, edge: BoolImage, share: float, rng: np.random.Generator) -> FloatImage:
     """Move a share of the pixels at edges to somewhere between the two surfaces, if both of them are seen."""
     rows, columns = np.nonzero(edge)
     chosen = rng.random(len(rows)) < share
@@ -162,7 +159,7 @@ def _flying(measured: Depth, edge: Mask, share: float, rng: np.random.Generator)
     return measured
 
 
-def _grazing(surface: Depth, camera: Camera, cosine: float) -> Mask:
+def _grazing(surface: FloatImage, camera: Camera, cosine: float) -> BoolImage:
     """Where the surface is seen at a smaller cosine than this, from the slopes of the depth, (H, W)."""
     # With z(u, v), the normal is (-fx z_u, -fy z_v, z + (u - cx) z_u + (v - cy) z_v), up to its length.
     z_u, z_v = np.zeros_like(surface), np.zeros_like(surface)
@@ -173,7 +170,7 @@ def _grazing(surface: Depth, camera: Camera, cosine: float) -> Mask:
     return np.asarray((along > tangent * surface) & (surface > 0))
 
 
-def _holes(shape: tuple[int, ...], per_100000: float, rng: np.random.Generator) -> Mask:
+def _holes(shape: tuple[int, ...], per_100000: float, rng: np.random.Generator) -> BoolImage:
     """Small round holes of 1 to 3 pixels' radius, (H, W)."""
     height, width = shape
     holes = np.zeros(shape, bool)
@@ -186,7 +183,7 @@ def _holes(shape: tuple[int, ...], per_100000: float, rng: np.random.Generator) 
     return holes
 
 
-def _shadow(surface: Depth, camera: Camera, baseline_mm: float) -> Mask:
+def _shadow(surface: FloatImage, camera: Camera, baseline_mm: float) -> BoolImage:
     """What a projector, a baseline to the right of the camera, does not light, (H, W)."""
     disparity = np.where(surface > 0, camera.fx * baseline_mm / np.maximum(surface, 1.0), 0.0)
     lit = np.arange(surface.shape[1]) - disparity  # the projector's column
@@ -194,7 +191,7 @@ def _shadow(surface: Depth, camera: Camera, baseline_mm: float) -> Mask:
     return np.asarray((surface > 0) & (lit > nearest + 1.0))
 
 
-def _quantised(measured: Depth, camera: Camera, model: NoiseModel) -> Depth:
+def _quantised(measured: FloatImage, camera: Camera, model: NoiseModel) -> FloatImage:
     """Round to whole steps of disparity: the resolution falls with the square of the distance."""
     if model.disparity_px <= 0 or model.baseline_mm <= 0:
         return measured

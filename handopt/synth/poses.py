@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.rig import Rig, default_rig
 from handopt.synth.gestures import GESTURES, RANDOM, free_angles, gesture_angles, mild_angles, sample_gesture
 from handopt.synth.hand_volume import PALM, Body, flesh_of
 from handopt.synth.subject import Subject, sample_subject
+from handopt.typing import Floats
 
-Floats = NDArray[np.float64]
 Level = Literal["easy", "medium", "hard"]
 
 LEVELS: Final[tuple[Level, ...]] = ("easy", "medium", "hard")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.assess.visibility import visible_joints
 from handopt.errors import ConfigError
@@ -16,9 +15,7 @@ from handopt.rig import Rig
 from handopt.synth.background import Background, sample_background
 from handopt.synth.forearm import Forearm, bend_wrist, forearm_mesh
 from handopt.synth.poses import HandSample
-
-Floats = NDArray[np.float64]
-Depth = NDArray[np.float32]
+from handopt.typing import Bools, FloatImage, Floats, Ints
 
 DISTANCE_MM: Final = (300.0, 800.0)
 """Of the middle of the 21 joints."""
@@ -41,8 +38,8 @@ class Scene:
     translation: Floats
     vertices: Floats
     joints: Floats
-    depth: Depth
-    hand_depth: Depth
+    depth: FloatImage
+    hand_depth: FloatImage
 
     @property
     def visible_share(self) -> float:
@@ -51,7 +48,7 @@ class Scene:
         seen = silhouette & (np.abs(self.depth - self.hand_depth) < _SAME_MM)
         return float(seen.sum() / max(silhouette.sum(), 1))
 
-    def visible(self, scale: float) -> NDArray[np.bool_]:
+    def visible(self, scale: float) -> Bools:
         """Which joints (21,) are seen: those with no more than their own flesh in front of them."""
         return visible_joints(self.joints, self.depth, self.camera, scale)
 
@@ -153,13 +150,13 @@ def place(rng: np.random.Generator, vertices: Floats, joints: Floats, camera: Ca
     )
 
 
-def render_mesh(points: Floats, faces: NDArray[np.int32], camera: Camera) -> Depth:
-    """Depth (H, W) of triangles, mm, 0 where there are none."""
+def render_mesh(points: Floats, faces: Ints, camera: Camera) -> FloatImage:
+    """FloatImage (H, W) of triangles, mm, 0 where there are none."""
     numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
     return np.asarray(rasterise(np.ascontiguousarray(points[None]), faces, numbers)[0], np.float32)
 
 
-def _render(points: Floats, faces: NDArray[np.int32], camera: Camera, around: Background | None) -> Depth:
+def _render(points: Floats, faces: Ints, camera: Camera, around: Background | None) -> FloatImage:
     if around is None:
         return render_mesh(points, faces, camera)
     faces = np.concatenate([faces, around.faces + np.int32(len(points))])

@@ -4,12 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.rig import PROPORTION_NAMES, Rig, with_proportions
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 SCALE: Final = (0.85, 1.15)
 FINGER_SPREAD: Final = 0.08
