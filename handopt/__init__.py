@@ -13,7 +13,8 @@ from typing import Any
 
 _EXPORTS = {
     "handopt.backend": ("Device", "resolve_device", "to_device", "to_numpy"),
-    "handopt.input.camera": ("Camera", "load_camera"),
+    "handopt.input.camera": ("Camera",),
+    "handopt.input.camera_spec": ("load_camera",),
     "handopt.ops.closest_points": ("closest_points", "closest_points_backward"),
     "handopt.ops.collision": ("collision", "collision_backward"),
     "handopt.config": ("Config",),

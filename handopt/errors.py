@@ -4,6 +4,8 @@ A message says what is wrong and which argument to change, written as in a call:
 `device='cpu'`. The command line prints the option instead: `--unit`, `--device cpu` (see handopt.cli.options.as_options).
 """
 
+from collections.abc import Sequence
+
 
 class HandoptError(Exception):
     """Base class of every error that handopt raises on purpose."""
@@ -55,6 +57,15 @@ class OutputError(HandoptError, OSError):
 
 class WorkerError(HandoptError, RuntimeError):
     """Worker processes cannot start, or a cluster cannot be reached."""
+
+
+def did_you_mean(name: str, choices: Sequence[str], cutoff: float = 0.5) -> str:
+    """A question that names the closest of the choices in brackets, or nothing. cutoff: least likeness, 0 to 1."""
+    import difflib
+
+    close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=cutoff)
+    match = next((choice for choice in choices if close and choice.lower() == close[0]), None)
+    return f" (did you mean {match!r}?)" if match else ""
 
 
 def one_line(error: BaseException) -> str:

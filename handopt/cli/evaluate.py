@@ -116,7 +116,7 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
 
 def _camera(spec: str | None, labels: str | None) -> "Camera | None":
     """The camera that --camera names; numbers alone are for images of the set's size."""
-    from handopt.input.camera import load_camera
+    from handopt.input.camera_spec import load_camera
 
     if spec is None:
         return None

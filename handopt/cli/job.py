@@ -98,7 +98,7 @@ def _check_single(images: int, options: dict[str, Any]) -> None:
 def check_camera(spec: str | None) -> None:
     """Refuse a --camera that no image could use; four numbers need an image's size to make a camera."""
     from handopt.errors import CameraError
-    from handopt.input.camera import load_camera
+    from handopt.input.camera_spec import load_camera
 
     if spec is None:
         return

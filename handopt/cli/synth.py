@@ -196,7 +196,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
 def _camera(spec: str) -> "Camera":
     """The camera of --camera; four numbers are those of the usual image size."""
     from handopt.errors import CameraError
-    from handopt.input.camera import load_camera
+    from handopt.input.camera_spec import load_camera
 
     with naming_option("--camera"):
         try:

@@ -13,7 +13,7 @@ from handopt.evaluation.documents import RESULT_FORMAT, joint_names, points, rea
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
 from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
 from handopt.evaluation.text import read_names, read_text
-from handopt.input.frame_time import time_of
+from handopt.input.timestamps import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import Bools, Floats
 

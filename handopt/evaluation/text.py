@@ -229,7 +229,7 @@ def _read_mat(path: Path) -> Table:
 
 
 def _set_camera(joint_set: JointSet, camera: "Camera | None") -> "Camera":
-    from handopt.input.camera import load_camera
+    from handopt.input.camera_spec import load_camera
 
     assert joint_set.camera is not None
     return camera or load_camera(joint_set.camera)

@@ -1,17 +1,17 @@
 """Decoding the files that hold depth images into plain arrays, with every limit checked before anything is decoded."""
 
-import io
 import stat
 import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from handopt.errors import DepthError
+from handopt.input.npy import NpyHeader, read_npy_array, read_npy_header
 from handopt.typing import AnyArray
 
 MAX_PIXELS = 40_000_000
@@ -34,8 +34,6 @@ _SIGNATURES = {
     b"PK\x05\x06": "npz",
     b"v/1\x01": "exr",
 }
-
-Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
 def decode_file(path: Path, notes: list[str]) -> AnyArray:
@@ -126,9 +124,9 @@ def _bits(path: Path, image: Any) -> int:
 def _read_npy(path: Path, _notes: list[str]) -> AnyArray:
     """Read a .npy file. Raises DepthError."""
     with path.open("rb") as file:
-        _check_header(path, _npy_header(path, file))
+        _check_header(path, read_npy_header(path, file))
         file.seek(0)
-        return _npy_array(path, file)
+        return read_npy_array(path, file)
 
 
 def _read_npz(path: Path, notes: list[str]) -> AnyArray:
@@ -136,23 +134,23 @@ def _read_npz(path: Path, notes: list[str]) -> AnyArray:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            headers: dict[str, Header] = {}
+            headers: dict[str, NpyHeader] = {}
             for name in ["depth.npy"] if "depth.npy" in names else names[:_MAX_ARRAYS]:
                 with archive.open(name) as file:
-                    headers[name] = _npy_header(path, file)
+                    headers[name] = read_npy_header(path, file)
             name = _choose(path, headers, notes)
             with archive.open(name) as file:
-                return _npy_array(path, file)
+                return read_npy_array(path, file)
     except DepthError:
         raise
     except Exception as error:  # zipfile and zlib raise almost anything on damaged files
         raise DepthError(f"{path}: is damaged, or not a .npz file ({error}); save it again") from error
 
 
-def _choose(path: Path, headers: dict[str, Header], notes: list[str]) -> str:
+def _choose(path: Path, headers: dict[str, NpyHeader], notes: list[str]) -> str:
     """Return the name of the array that holds the depth, after checking its header."""
-    images = [name for name, (shape, dtype) in headers.items() if len(shape) == 2 and dtype.kind in "uif"]
-    images = [name for name in images if headers[name][1].itemsize > 1] or images
+    images = [name for name, (shape, _, dtype) in headers.items() if len(shape) == 2 and dtype.kind in "uif"]
+    images = [name for name in images if headers[name].dtype.itemsize > 1] or images
     if "depth.npy" in headers:
         name = "depth.npy"
     elif images:
@@ -162,7 +160,7 @@ def _choose(path: Path, headers: dict[str, Header], notes: list[str]) -> str:
                 f"The depth was read from {name[:-4]!r}, the first image of {len(headers)} arrays in the file."
             )
     else:
-        listed = ", ".join(f"{each[:-4]} {shape} {dtype}" for each, (shape, dtype) in list(headers.items())[:8])
+        listed = ", ".join(f"{each[:-4]} {shape} {dtype}" for each, (shape, _, dtype) in list(headers.items())[:8])
         raise DepthError(
             f"{path}: holds no 2D array of numbers ({listed or 'no arrays'}); name the depth image 'depth'"
         )
@@ -170,22 +168,8 @@ def _choose(path: Path, headers: dict[str, Header], notes: list[str]) -> str:
     return name
 
 
-def _npy_header(path: Path, file: IO[bytes]) -> Header:
-    """Return shape and dtype that a .npy stream announces, from its first 64 KiB. Raises DepthError."""
-    stream = io.BytesIO(file.read(_HEADER_BYTES))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            version = np.lib.format.read_magic(stream)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(stream)
-    except Exception as error:  # the header is evaluated as Python literals
-        raise DepthError(f"{path}: has a damaged array header ({error}); save it again with numpy.save") from error
-    return shape, dtype
-
-
-def _check_header(path: Path, header: Header) -> None:
-    shape, dtype = header
+def _check_header(path: Path, header: NpyHeader) -> None:
+    shape, _, dtype = header
     if dtype.hasobject:
         raise DepthError(f"{path}: holds Python objects, which could run code and are not loaded; save plain numbers")
     if dtype.kind not in "buif" or dtype.itemsize > 8:
@@ -193,15 +177,6 @@ def _check_header(path: Path, header: Header) -> None:
     check_shape(path, shape)
     if len(shape) == 3 and 1 not in shape and dtype != np.uint8:
         raise DepthError(f"{path}: holds {shape[2]} values of type {dtype} per pixel, expected one depth per pixel")
-
-
-def _npy_array(path: Path, file: IO[bytes]) -> AnyArray:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except Exception as error:  # zlib and NumPy raise almost anything on damaged files
-        raise DepthError(f"{path}: is damaged or cut short ({error}); copy or save it again") from error
 
 
 def _read_exr(path: Path, notes: list[str]) -> AnyArray:

@@ -1,4 +1,8 @@
-"""Reading a depth image together with what lies beside it or was said about it: camera, unit, hand."""
+"""Reading a depth image together with what is known of it: its camera, the unit of its counts, the hand in it.
+
+What the caller says goes first, then the JSON file that was given as the camera, then the file beside the image, then
+the camera's preset, then a guess, which the assumptions mention.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +11,12 @@ from typing import TYPE_CHECKING
 from handopt.errors import CameraError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from handopt.input.camera import Camera
+    from handopt.input.camera_spec import CameraSpec
+    from handopt.input.sidecar import Sidecar
+    from handopt.typing import FloatImage
 
-    from handopt.input.camera import Camera, Sidecar
-
-# Presets speak of a sensor's own files, which are 16-bit PNG; floating point files come in mm or metres.
+# A preset's unit is that of the sensor's own files, 16-bit PNG; floating point files come in mm or metres.
 _SENSOR_SUFFIX = ".png"
 
 
@@ -20,7 +24,7 @@ _SENSOR_SUFFIX = ".png"
 class DepthInput:
     """A depth image (H, W) in mm and its camera. hand: 'right', 'left' or 'auto'. assumptions: sentences."""
 
-    depth_mm: "NDArray[np.float32]"
+    depth_mm: "FloatImage"
     camera: "Camera"
     hand: str
     assumptions: tuple[str, ...]
@@ -28,7 +32,11 @@ class DepthInput:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads images by the options --camera, --unit, --encoding and --hand, and the side of --model."""
+    """Reads depth images; None leaves a fact to the files beside an image.
+
+    camera: a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. encoding: as handopt.input.depth.read_depth has
+    it. hand: "right", "left" or "auto". model_side: the side of the model, taken for the hand's if nothing else says.
+    """
 
     camera: str | None = None
     unit: float | None = None
@@ -37,57 +45,54 @@ class Reader:
     model_side: str | None = None
 
     def read(self, image: Path) -> DepthInput:
-        """Read an image, and what the options leave open from beside it. Raises DepthError, CameraError."""
+        """Read an image, its camera and its hand. Raises DepthError, CameraError."""
         from handopt.input.depth import read_depth
 
         notes: list[str] = []
-        beside = self.beside(image)
-        depth = read_depth(image, unit=self.unit_of(image, beside, notes), encoding=self.encoding)
+        sidecar = self.sidecar_of(image)
+        depth = read_depth(image, unit=self.unit_of(image, sidecar, notes), encoding=self.encoding)
         notes += depth.assumptions
         height, width = depth.depth_mm.shape
-        camera = self.camera_of(image, beside, width, height, notes)
-        hand = self._hand(beside, notes)
+        camera = self.camera_of(image, sidecar, width, height, notes)
+        hand = self.hand_of(sidecar, notes) or self._likely_hand(notes)
         return DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
 
-    def beside(self, image: Path) -> "Sidecar | None":
-        """What the file beside an image says; a bad one does not matter where options say all. Raises CameraError."""
-        from handopt.input.camera import sidecar
+    def sidecar_of(self, image: Path) -> "Sidecar | None":
+        """What the files beside an image say. Raises CameraError if they are malformed and something is open."""
+        from handopt.input.sidecar import find_sidecar
 
         try:
-            return sidecar(image)
+            return find_sidecar(image)
         except CameraError:
             if self.camera is not None and self.unit is not None:
                 return None
             raise
 
-    def unit_of(self, image: Path, beside: "Sidecar | None", notes: list[str]) -> float | None:
-        """Mm per count by --unit, the --camera file, the file beside the image or the preset; None leaves a guess."""
-        from handopt.input.camera import presets, unit_of
-
+    def unit_of(self, image: Path, sidecar: "Sidecar | None", notes: list[str]) -> float | None:
+        """Mm per count, or None if it must be guessed from the image. A sentence on its origin goes into notes."""
         if self.unit is not None:
             return self.unit
-        named = None if self.camera is None else unit_of(self.camera)
-        is_preset = self.camera is not None and self.camera.strip().lower().replace("_", "-") in presets()
-        if named is not None and not is_preset:
-            notes.append(f"One count is {named:g} mm, as {self.camera} says.")
-            return named
-        if beside is not None and beside.unit_mm is not None:
-            notes.append(beside.notes["unit"])
-            return beside.unit_mm
-        if named is not None and image.suffix.lower() == _SENSOR_SUFFIX:
-            notes.append(f"One count was taken for {named:g} mm, as is usual for {self.camera} (--unit changes this).")
-            return named
+        named = self._spec()
+        if named is not None and named.preset is None and named.unit_mm is not None:
+            notes.append(f"One count is {named.unit_mm:g} mm, as {self.camera} says.")
+            return named.unit_mm
+        if sidecar is not None and sidecar.unit_mm is not None:
+            notes.append(sidecar.notes["unit"])
+            return sidecar.unit_mm
+        if named is not None and named.preset is not None and image.suffix.lower() == _SENSOR_SUFFIX:
+            unit = named.preset.unit_mm
+            notes.append(f"One count was taken for {unit:g} mm, as is usual for {self.camera} (--unit changes this).")
+            return unit
         return None
 
-    def camera_of(self, image: Path, beside: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
-        """The camera by --camera or the file beside the image. Raises CameraError."""
-        from handopt.input.camera import load_camera
-
-        if self.camera is not None:
-            camera = load_camera(self.camera, width, height)
-        elif beside is not None and beside.camera is not None:
-            notes.append(beside.notes["camera"])
-            camera = beside.camera.sized(width, height)
+    def camera_of(self, image: Path, sidecar: "Sidecar | None", width: int, height: int, notes: list[str]) -> "Camera":
+        """The camera of an image of width x height pixels. Its assumptions go into notes. Raises CameraError."""
+        named = self._spec()
+        if named is not None:
+            camera = named.camera(width, height)
+        elif sidecar is not None and sidecar.camera is not None:
+            notes.append(sidecar.notes["camera"])
+            camera = sidecar.camera.sized(width, height)
         else:
             raise CameraError(
                 f"{image}: its camera is unknown: give --camera (a preset such as kinect, a JSON file, or "
@@ -96,21 +101,28 @@ class Reader:
         notes += camera.assumptions
         return camera
 
-    def _hand(self, beside: "Sidecar | None", notes: list[str]) -> str:
-        """The side by --hand, the --camera file, the file beside the image or the model."""
-        from handopt.input.camera import hand_of
-
+    def hand_of(self, sidecar: "Sidecar | None", notes: list[str]) -> str | None:
+        """The hand that the caller or a file names, or None. A sentence on its origin goes into notes."""
         if self.hand is not None:
             return self.hand
-        named = None if self.camera is None else hand_of(self.camera)
-        if named is not None:
-            notes.append(f"The hand is a {named} hand, as {self.camera} says.")
-            return named
-        if beside is not None and beside.hand is not None:
-            notes.append(beside.notes["hand"])
-            return beside.hand
+        named = self._spec()
+        if named is not None and named.hand is not None:
+            notes.append(f"The hand is a {named.hand} hand, as {self.camera} says.")
+            return named.hand
+        if sidecar is not None and sidecar.hand is not None:
+            notes.append(sidecar.notes["hand"])
+            return sidecar.hand
+        return None
+
+    def _likely_hand(self, notes: list[str]) -> str:
+        """The side of the model, or right."""
         if self.model_side is not None:
             notes.append(f"The hand was taken for a {self.model_side} one, as --model is (--hand changes this).")
             return self.model_side
         notes.append("The hand was taken for a right one (--hand changes this).")
         return "right"
+
+    def _spec(self) -> "CameraSpec | None":
+        from handopt.input.camera_spec import CameraSpec
+
+        return None if self.camera is None else CameraSpec.of(self.camera)

@@ -1,29 +1,28 @@
-"""When frames were taken, as files beside or around them say."""
+"""When frames were taken: the time in a JSON document, and the times in a .npz archive."""
 
-import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.errors import DepthError
-from handopt.input.frame_time import time_of
+from handopt.typing import Floats
 
 TIME, RATE = "time_s", "fps"
 
 
-def time_beside(image: Path) -> float | None:
-    """The time in s that <stem>.json beside an image gives, at its top or under "sequence", or None."""
-    try:
-        document = json.loads(image.with_suffix(".json").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return time_of(document)
+def time_of(document: Any) -> float | None:
+    """The number "time_s" of a JSON object, s, at its top or under "sequence"; None if there is none."""
+    for each in (document, document.get("sequence") if isinstance(document, dict) else None):
+        value = each.get(TIME) if isinstance(each, dict) else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None
 
 
-def times_within(path: Path, frames: int | None) -> tuple[NDArray[np.float64] | None, float | None]:
+def times_within(path: Path, frames: int | None) -> tuple[Floats | None, float | None]:
     """What arrays of a .npz file say beside its stack: "time_s" (T,), s, and "fps". Raises DepthError.
 
     frames: how many the stack has
@@ -47,7 +46,7 @@ def times_within(path: Path, frames: int | None) -> tuple[NDArray[np.float64] | 
     return times, None if rate is None else float(rate.ravel()[0])
 
 
-def _numbers(archive: Any, name: str) -> NDArray[np.float64] | None:
+def _numbers(archive: Any, name: str) -> Floats | None:
     if name not in archive.files:
         return None
     values = archive[name]

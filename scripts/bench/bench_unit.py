@@ -46,7 +46,7 @@ from handopt import (
     splat_loss,
 )
 from handopt.errors import HandoptError
-from handopt.input.camera import sidecar
+from handopt.input.sidecar import find_sidecar
 
 Arrays = dict[str, Any]
 Calls = dict[str, tuple[Callable[[], Any], Callable[[], Any] | None]]
@@ -262,7 +262,7 @@ def bench_ops(options: argparse.Namespace) -> None:
 
 def bench_fit(options: argparse.Namespace) -> None:
     """Print the seconds of every stage of fitting one image, and of its runs."""
-    beside = sidecar(options.image)
+    beside = find_sidecar(options.image)
     if beside is None or beside.camera is None:
         raise SystemExit(f"{options.image} has no JSON file with a camera beside it")
     depth = read_depth(options.image, unit=beside.unit_mm)

@@ -208,7 +208,7 @@ class Vanishing:
 
 
 def test_a_full_disk_after_a_camera_disappears_says_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequence, "live_source", lambda _asked: Vanishing())
+    monkeypatch.setattr(sequence, "live_source", lambda _options: Vanishing())
     monkeypatch.setattr("handopt.draw.movie.write_mp4", full)
     done = run("track", "--live", "-o", tmp_path / "out")
     assert done.exit_code == 1

@@ -1,4 +1,4 @@
-"""Cameras by name, by numbers, from files and beside images."""
+"""Cameras by name, by numbers and from files."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from handopt.errors import CameraError, ShapeError
-from handopt.input.camera import Camera, camera_beside, load_camera, presets, sidecar, unit_of
-from handopt.input.depth import read_depth
+from handopt.input.camera import Camera, presets
+from handopt.input.camera_spec import CameraSpec, load_camera
 
 PLAIN: dict[str, Any] = {"fx": 500.0, "fy": 510.0, "cx": 320.0, "cy": 240.0, "width": 640, "height": 480}
 
@@ -117,7 +117,7 @@ def test_a_preset_by_name() -> None:
     assert nyu.source == "preset nyu"
     assert "Tompson" in nyu.assumptions[0]
     assert load_camera(" Azure_Kinect ").width == 640
-    assert unit_of("sr305") == 0.125
+    assert CameraSpec.of("sr305").unit_mm == 0.125
 
 
 def test_a_camera_is_scaled_to_a_resized_image_and_says_so() -> None:
@@ -141,7 +141,7 @@ def test_a_848_wide_mode_is_not_taken_for_16_to_9() -> None:
 def test_four_numbers() -> None:
     given = load_camera("588, 587.5,-20,240", 192, 360)
     assert given.to_dict() == {"fx": 588.0, "fy": 587.5, "cx": -20.0, "cy": 240.0, "width": 192, "height": 360}
-    assert unit_of("588,587,320,240") is None
+    assert CameraSpec.of("588,587,320,240").unit_mm is None
 
 
 @pytest.mark.parametrize("spec", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "500,500,,240", "500,500,nan,240", "0,0,3,4"])
@@ -162,50 +162,33 @@ def test_an_unknown_camera(spec: str) -> None:
     assert spec.endswith(".json") or ("kinect2" in str(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("sr306", "sr305"), ("knect", "kinect"), ("azure kinect", "azure-kinect"), ("D43", "d435")]
+)
+def test_a_name_that_is_nearly_a_preset_is_asked_about(typed: str, meant: str) -> None:
+    with pytest.raises(CameraError, match=f"did you mean '{meant}'"):
+        load_camera(typed, 640, 480)
+
+
+def test_a_name_that_is_like_no_preset_is_not_guessed_at() -> None:
+    with pytest.raises(CameraError, match="the presets are") as caught:
+        load_camera("~~~~~~", 640, 480)
+    assert "did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_json_file(tmp_path: Path, nested: bool) -> None:
     path = write(tmp_path / "mine.json", {"camera": PLAIN, "unit_mm": 0.25} if nested else {**PLAIN, "unit_mm": 0.25})
     given = load_camera(path, 640, 480)
     assert given == camera(source=str(path))
     assert not given.assumptions
-    assert unit_of(str(path)) == 0.25
+    assert CameraSpec.of(str(path)).unit_mm == 0.25
     with pytest.raises(CameraError, match=r"mine\.json.*--camera"):
         load_camera(path, 200, 480)
 
 
 def test_a_json_file_with_commas_in_its_name(tmp_path: Path) -> None:
     assert load_camera(write(tmp_path / "a,b,c,d", PLAIN)).fx == 500.0
-
-
-MALFORMED = [
-    ("", "not valid JSON"),
-    ("{", "not valid JSON"),
-    ("[" * 100_000, "not valid JSON"),
-    ("\udcff", "not valid JSON"),
-    ({"camera": "nyu"}, "camera is 'nyu'"),
-    ({"camera": {"fx": 500.0}}, "no fy, cx, cy, width, height"),
-    ({"fx": 500.0, "unit_mm": 1.0}, "no fy"),
-    ({**PLAIN, "fx": -1}, "fx is -1"),
-    ({**PLAIN, "cx": float("nan")}, "cx is nan"),
-    ({**PLAIN, "unit_mm": 0}, "unit_mm is 0"),
-    ({**PLAIN, "unit_mm": "1 mm"}, "unit_mm is '1 mm'"),
-    ({**PLAIN, "unit": "parsec"}, "unit is 'parsec'"),
-    ({**PLAIN, "hand": "third"}, "hand is 'third'"),
-]
-
-
-@pytest.mark.parametrize(("data", "message"), MALFORMED)
-@pytest.mark.parametrize("name", ["000.json", "camera.json"])
-def test_a_malformed_sidecar_is_named(tmp_path: Path, data: Any, message: str, name: str) -> None:
-    if isinstance(data, str):
-        (tmp_path / name).write_bytes(data.encode("utf-8", "surrogateescape"))
-    else:
-        write(tmp_path / name, data)
-    for read in (sidecar, camera_beside, lambda image: load_camera(image.with_name(name))):
-        with pytest.raises(CameraError, match=message) as caught:
-            read(tmp_path / "000.png")
-        assert name in str(caught.value)
-        assert "--camera" in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [{"unit_mm": 1.0}, {"labels": []}, [1, 2], None])
@@ -223,55 +206,6 @@ def test_a_folder_and_a_huge_file_are_no_camera(tmp_path: Path) -> None:
         file.truncate(1 << 30)
     with pytest.raises(CameraError, match="16 MiB"):
         load_camera(tmp_path / "huge.json")
-
-
-def test_nothing_beside_the_image(tmp_path: Path) -> None:
-    write(tmp_path / "000.json", {"labels": [1, 2, 3]})
-    write(tmp_path / "camera.json", ["of", "no", "use"])
-    assert sidecar(tmp_path / "000.png") is None
-    assert camera_beside(tmp_path / "000.png") is None
-
-
-def test_the_file_of_the_image_goes_before_that_of_the_folder(tmp_path: Path) -> None:
-    write(tmp_path / "camera.json", {"camera": PLAIN, "unit_mm": 0.125, "hand": "right"})
-    write(tmp_path / "000.json", {"hand": "Left", "joints": []})
-    found = sidecar(tmp_path / "000.png")
-    assert found is not None
-    assert (found.hand, found.unit_mm) == ("left", 0.125)
-    assert found.camera is not None
-    assert found.camera.source == str(tmp_path / "camera.json")
-    assert found.path == tmp_path / "000.json"
-    assert "000.json" in found.notes["hand"]
-    assert "camera.json" in found.notes["unit"]
-    other = sidecar(tmp_path / "001.png")
-    assert other is not None
-    assert other.hand == "right"
-
-
-@pytest.mark.parametrize(("name", "unit_mm"), [("mm", 1.0), ("m", 1000.0), ("CM", 10.0), ("um", 0.001)])
-def test_a_unit_by_name(tmp_path: Path, name: str, unit_mm: float) -> None:
-    write(tmp_path / "camera.json", "\ufeff" + json.dumps({"unit": name}))
-    found = sidecar(tmp_path / "000.png")
-    assert found is not None
-    assert found.unit_mm == unit_mm
-    assert found.camera is None
-
-
-@pytest.mark.parametrize("pattern", ["nyu/*.png", "sr305/*.png", "synthetic/*/*.png"])
-def test_real_frames_come_with_camera_and_unit(shared_data: Path, pattern: str) -> None:
-    frames = sorted(shared_data.glob(pattern))
-    assert frames
-    for frame in frames[:12]:
-        found = sidecar(frame)
-        assert found is not None
-        assert found.camera is not None
-        assert found.unit_mm is not None
-        assert found.hand in ("right", "left")
-        depth = read_depth(frame, unit=found.unit_mm)
-        assert not depth.assumptions
-        assert found.camera.sized(*depth.depth_mm.shape[::-1]) == found.camera
-        nearest = np.sort(depth.depth_mm[depth.depth_mm > 0])[: depth.depth_mm.size // 100]
-        assert 200 < np.median(nearest) < 900, frame
 
 
 @pytest.mark.parametrize("cx", [319.5, 123.683, 83.3, 311.7283491, -20.25, 700.1])

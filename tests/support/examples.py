@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from handopt.config import Config, DescentStage, VertexStage
 from handopt.fitting import Start, fit
-from handopt.input.camera import Camera, camera_beside
+from handopt.input.camera import Camera
 from handopt.input.depth import read_depth
+from handopt.input.sidecar import find_sidecar
 from handopt.result import FitResult
 
 Floats = NDArray[np.float64]
@@ -56,7 +57,8 @@ class Example:
 def example(name: str) -> Example:
     """Load assets/examples/NAME.png."""
     said = json.loads((FOLDER / f"{name}.json").read_text())
-    camera = camera_beside(FOLDER / f"{name}.png")
+    beside = find_sidecar(FOLDER / f"{name}.png")
+    camera = None if beside is None else beside.camera
     truth = Start(said["rotation"], said["translation_mm"], said["angles_rad"], said["scale"])
     depth = read_depth(FOLDER / f"{name}.png").depth_mm
     return Example(depth, camera, said["hand"], np.array(said["joints_mm"]), truth)

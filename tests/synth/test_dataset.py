@@ -10,7 +10,8 @@ from PIL import Image
 from support.synth_labels import reposed
 
 from handopt.errors import ConfigError, OutputError
-from handopt.input.camera import Camera, sidecar
+from handopt.input.camera import Camera
+from handopt.input.sidecar import find_sidecar
 from handopt.rig import KEYPOINT_NAMES, default_rig, load_rig
 from handopt.synth import dataset
 from handopt.synth.dataset import SUBJECT_NAME, check_free, write_dataset
@@ -73,7 +74,7 @@ def test_the_image_is_16_bit_and_is_found_with_its_camera_unit_and_hand(tmp_path
         pixels = np.asarray(image)
     assert pixels.dtype == np.uint16
     np.testing.assert_array_equal(pixels, generate(replace(SETTINGS, hand="left"), "medium", 0).counts)
-    beside = sidecar(folder / "000.png")
+    beside = find_sidecar(folder / "000.png")
     assert beside is not None
     assert (beside.unit_mm, beside.hand) == (1.0, "left")
     assert beside.camera == replace(CAMERA, source=str(folder / "000.json"))

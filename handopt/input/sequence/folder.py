@@ -13,7 +13,7 @@ from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
 from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
-from handopt.input.timestamps import time_beside
+from handopt.input.sidecar import find_time
 
 
 class FolderSource:
@@ -21,35 +21,35 @@ class FolderSource:
 
     camera: Camera
 
-    def __init__(self, folder: Path, asked: SourceOptions) -> None:
+    def __init__(self, folder: Path, options: SourceOptions) -> None:
         """Look through the folder for a first image to go by. Raises SourceError, CameraError, DepthError."""
         self.name = str(folder)
         self._files = _listed(folder)
-        self._asked = asked
+        self._options = options
         self.length: int | None = len(self._files)
-        self.fps = asked.fps
+        self.fps = options.fps
         path, counts = self._first()
-        self._facts = stream_info(counts, path, asked, str(path))
-        self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
-        self.assumptions = tuple(self._facts.assumptions)
+        self._info = stream_info(counts, path, options, str(path))
+        self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
+        self.assumptions = tuple(self._info.assumptions)
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames; one that cannot be read any more, or never could, says so."""
         for index, path in enumerate(self._files):
             try:
-                depth = self._facts.millimetres(self._counts(path), path.name)
+                depth = self._info.millimetres(self._counts(path), path.name)
             except DepthError as error:
-                yield SequenceFrame(index, path.name, self._facts.empty(), self._time(path), problem=str(error))
+                yield SequenceFrame(index, path.name, self._info.empty(), self._time(path), problem=str(error))
             else:
                 yield SequenceFrame(index, path.name, depth, self._time(path))
 
     def _time(self, path: Path) -> float | None:
         """When a frame was taken, as the file beside it says; --fps overrules that."""
-        return None if self._asked.fps is not None else time_beside(path)
+        return None if self._options.fps is not None else find_time(path)
 
     def _counts(self, path: Path) -> NDArray[Any]:
         notes: list[str] = []
-        return single_channel(decode_file(path, notes), path, self._asked.encoding, notes)
+        return single_channel(decode_file(path, notes), path, self._options.encoding, notes)
 
     def _first(self) -> tuple[Path, NDArray[Any]]:
         """The first image with depth in it."""

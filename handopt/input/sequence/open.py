@@ -10,17 +10,17 @@ _NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"
 _RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librealsense from 2.58 on
 
 
-def open_source(path: Path, asked: SourceOptions | None = None) -> FrameSource:
+def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource:
     """Open a folder, a recording or a stack; what a file is, is told by its content.
 
     Raises SourceError, CameraError and DepthError.
     """
-    asked = asked or SourceOptions()
+    options = options or SourceOptions()
     try:
         if path.is_dir():
             from handopt.input.sequence.folder import FolderSource
 
-            return FolderSource(path, asked)
+            return FolderSource(path, options)
         if not path.exists():
             raise SourceError(f"{path}: does not exist; check the path")
         if not path.is_file():
@@ -36,18 +36,18 @@ def open_source(path: Path, asked: SourceOptions | None = None) -> FrameSource:
     if not head:
         raise SourceError(f"{path}: is empty (0 bytes); copy or record it again")
     if head.startswith(_NUMPY):
-        return NumpySource(path, asked)
+        return NumpySource(path, options)
     if head.startswith(_TIFF):
-        return TiffSource(path, asked)
+        return TiffSource(path, options)
     if head.startswith(_RECORDINGS):
         from handopt.input.sequence.realsense import open_recording
 
-        return open_recording(path, asked)
+        return open_recording(path, options)
     raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
 
 
-def live_source(asked: SourceOptions | None = None) -> FrameSource:
+def live_source(options: SourceOptions | None = None) -> FrameSource:
     """The first RealSense camera that is plugged in. Raises SourceError."""
     from handopt.input.sequence.realsense import open_camera
 
-    return open_camera(asked or SourceOptions())
+    return open_camera(options or SourceOptions())

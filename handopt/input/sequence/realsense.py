@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from handopt.input.camera import Camera, load_camera
+from handopt.input.camera import Camera
+from handopt.input.camera_spec import load_camera
 from handopt.input.sequence.base import SequenceFrame, SourceError, StreamInfo
 from handopt.input.sequence.librealsense import load_librealsense
 from handopt.input.sequence.stream_info import SourceOptions
@@ -46,21 +47,21 @@ class RealSenseSource:
 
     live = False
 
-    def __init__(self, name: str, device: Device, asked: SourceOptions) -> None:
+    def __init__(self, name: str, device: Device, options: SourceOptions) -> None:
         """device: started. Raises CameraError."""
         self.name, self._device = name, device
         notes = []
         camera = device.camera
-        if asked.camera is not None:
-            camera = load_camera(asked.camera, camera.width, camera.height)
+        if options.camera is not None:
+            camera = load_camera(options.camera, camera.width, camera.height)
         else:
             notes.append("The camera's intrinsics are those that the device reports.")
-        unit = device.unit_mm if asked.unit is None else asked.unit
-        self._facts = StreamInfo(camera, unit)
+        unit = device.unit_mm if options.unit is None else options.unit
+        self._info = StreamInfo(camera, unit)
         self.camera, self.unit_mm = camera, unit
         self.length: int | None = None
-        self._has_times = asked.fps is None
-        self.fps = device.fps if asked.fps is None else asked.fps
+        self._has_times = options.fps is None
+        self.fps = device.fps if options.fps is None else options.fps
         self.hand: str | None = None
         self.assumptions: tuple[str, ...] = tuple(notes)
 
@@ -74,7 +75,7 @@ class RealSenseSource:
                 last_ms = time_ms
                 name = f"{self.name}[{index}]"
                 time_s = elapsed_s if self._has_times else None
-                yield SequenceFrame(index, name, self._facts.millimetres(counts, name), time_s)
+                yield SequenceFrame(index, name, self._info.millimetres(counts, name), time_s)
         finally:
             self._device.close()
 
@@ -84,16 +85,16 @@ class RealSenseSource:
 
 
 class LiveSource(RealSenseSource):
-    """The newest frame of a camera, each time that one is asked for; what came in between is dropped.
+    """The newest frame of a camera, each time that one is options for; what came in between is dropped.
 
     fps is the rate at which frames were taken, which they had been dropped for.
     """
 
     live = True
 
-    def __init__(self, device: Device, asked: SourceOptions) -> None:
+    def __init__(self, device: Device, options: SourceOptions) -> None:
         """device: started. Raises CameraError."""
-        super().__init__("live", device, asked)
+        super().__init__("live", device, options)
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError where the camera stops to give any."""
@@ -214,13 +215,13 @@ def camera_of(intrinsics: Any) -> Camera:
     )
 
 
-def open_recording(path: Path, asked: SourceOptions) -> RealSenseSource:
+def open_recording(path: Path, options: SourceOptions) -> RealSenseSource:
     """A .bag or .db3 recording. Raises SourceError and CameraError."""
     with _closed_on_error(Recording(load_librealsense(str(path)), path)) as recording:
-        return RealSenseSource(path.name, recording, asked)
+        return RealSenseSource(path.name, recording, options)
 
 
-def open_camera(asked: SourceOptions, timeout_s: float = TIMEOUT_S, device: Any = None) -> LiveSource:
+def open_camera(options: SourceOptions, timeout_s: float = TIMEOUT_S, device: Any = None) -> LiveSource:
     """A RealSense camera, the first that is plugged in.
 
     timeout_s: how long it may give no frame. device: a pyrealsense2 device instead. Raises SourceError and CameraError.
@@ -229,7 +230,7 @@ def open_camera(asked: SourceOptions, timeout_s: float = TIMEOUT_S, device: Any 
     if device is None and not plugged_in():
         raise SourceError("--live: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
     with _closed_on_error(LiveCamera(rs, timeout_s, device)) as camera:
-        return LiveSource(camera, asked)
+        return LiveSource(camera, options)
 
 
 @contextlib.contextmanager

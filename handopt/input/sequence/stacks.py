@@ -13,12 +13,11 @@ from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.decode import check_shape
 from handopt.input.depth import single_channel
+from handopt.input.npy import read_npy_header
 from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.timestamps import times_within
 from handopt.typing import AnyArray
-
-Stamp = tuple[int, int]
 
 
 class StackSource:
@@ -26,12 +25,12 @@ class StackSource:
 
     camera: Camera
 
-    def __init__(self, path: Path, asked: SourceOptions) -> None:
+    def __init__(self, path: Path, options: SourceOptions) -> None:
         """Look for a first page to go by. Raises SourceError, CameraError, DepthError."""
-        self.name, self._path, self._asked = str(path), path, asked
+        self.name, self._path, self._options = str(path), path, options
         self._stamp = _stamp(path)
         self.length: int | None = None
-        self.fps = asked.fps
+        self.fps = options.fps
         first, name, count = None, self.name, 0
         problem = f"{path}: nothing is measured in any of its pages"
         for count, page in enumerate(self._pages(), 1):
@@ -44,9 +43,9 @@ class StackSource:
             raise DepthError(f"{path}: holds no images")
         if first is None:
             raise DepthError(problem)
-        self._facts = stream_info(first, path, asked, name)
-        self.camera, self.hand, self.unit_mm = self._facts.camera, self._facts.hand, self._facts.unit_mm
-        self.assumptions = tuple(self._facts.assumptions)
+        self._info = stream_info(first, path, options, name)
+        self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
+        self.assumptions = tuple(self._info.assumptions)
         self._times: NDArray[np.float64] | None = None
 
     def __iter__(self) -> Iterator[SequenceFrame]:
@@ -57,9 +56,9 @@ class StackSource:
             try:
                 if isinstance(page, DepthError):
                     raise page
-                depth = self._facts.millimetres(page, name)
+                depth = self._info.millimetres(page, name)
             except DepthError as error:
-                yield SequenceFrame(index, name, self._facts.empty(), self._time(index), problem=str(error))
+                yield SequenceFrame(index, name, self._info.empty(), self._time(index), problem=str(error))
             else:
                 yield SequenceFrame(index, name, depth, self._time(index))
         self._check_unchanged(self.length or 0)
@@ -91,10 +90,10 @@ class NumpySource(StackSource):
     A .npz file may also hold "time_s" (N,), when each frame was taken, or "fps".
     """
 
-    def __init__(self, path: Path, asked: SourceOptions) -> None:
+    def __init__(self, path: Path, options: SourceOptions) -> None:
         """Look for a first page to go by, and for times. Raises SourceError, CameraError, DepthError."""
-        super().__init__(path, asked)
-        if asked.fps is None:
+        super().__init__(path, options)
+        if options.fps is None:
             self._times, self.fps = times_within(path, self.length)
 
     def _pages(self) -> Iterator[AnyArray | DepthError]:
@@ -122,12 +121,12 @@ class NumpySource(StackSource):
             return "depth.npy"
         for name in names:
             with archive.open(name) as file:
-                if len(_header(self._path, file)[0]) == 3:
+                if len(read_npy_header(self._path, file).shape) == 3:
                     return name
         raise DepthError(f"{self._path}: holds no array (frames, height, width); name the stack 'depth'")
 
     def _array(self, file: IO[bytes], size: int) -> Iterator[AnyArray | DepthError]:
-        shape, fortran, dtype = _header(self._path, file)
+        shape, fortran, dtype = read_npy_header(self._path, file)
         if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
             raise DepthError(f"{self._path}: holds values of type {dtype}, expected integers or floats")
         if len(shape) != 3 or fortran:
@@ -183,27 +182,15 @@ class TiffSource(StackSource):
             check_shape(Path(name), (image.height, image.width))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return single_channel(np.array(image), Path(name), self._asked.encoding, [])
+                return single_channel(np.array(image), Path(name), self._options.encoding, [])
         except DepthError as error:
             return error
         except Exception as error:
             return DepthError(f"{name}: is damaged or cut short ({error}); export it again")
 
 
-def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and dtype of a .npy stream, which is left at its first value."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(file)
-    except Exception as error:  # the header is evaluated as Python literals
-        raise DepthError(f"{path}: has a damaged array header ({error}); save it again with numpy.save") from error
-    return shape, fortran, dtype
-
-
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file, by which it is told whether it changed while it was read."""
     try:
         status = path.stat()
     except OSError as error:

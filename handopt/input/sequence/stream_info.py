@@ -1,21 +1,19 @@
-"""Camera, unit and side of a sequence, from options, files beside the first frame, and the frame itself."""
+"""Camera, unit and hand of a sequence: from the caller, from files beside its first frame, and from that frame."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from handopt.input.camera import Sidecar, hand_of
 from handopt.input.depth import counts_to_mm
 from handopt.input.reader import Reader
 from handopt.input.sequence.base import StreamInfo
+from handopt.typing import AnyArray
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user says of a source: camera, mm per count, encoding of files, frames a second; None leaves it open."""
+    """What the user says of a source: camera, mm per count, encoding, frames per second. None leaves it open."""
 
     camera: str | None = None
     unit: float | None = None
@@ -23,23 +21,23 @@ class SourceOptions:
     fps: float | None = None
 
 
-def stream_info(counts: NDArray[Any], path: Path, asked: SourceOptions, name: str) -> StreamInfo:
-    """Settle the facts by the first frame with depth in it, counts (H, W). Raises CameraError and DepthError."""
+def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str) -> StreamInfo:
+    """What holds for a whole sequence, by its first frame with depth in it.
+
+    counts: (H, W) of that frame. path: of the file that it is in, beside which further files may lie. name: what
+    messages call the frame. Raises CameraError and DepthError.
+    """
     notes: list[str] = []
-    reader = Reader(asked.camera, asked.unit)
-    beside = reader.beside(path)
-    unit = reader.unit_of(path, beside, notes)
+    reader = Reader(options.camera, options.unit)
+    sidecar = reader.sidecar_of(path)
+    unit = reader.unit_of(path, sidecar, notes)
     _, unit_mm = counts_to_mm(counts, Path(name), unit, notes)
     height, width = counts.shape
-    camera = reader.camera_of(path, beside, width, height, notes)
-    return StreamInfo(camera, unit_mm, _hand(beside, asked), list(dict.fromkeys(notes)))
+    camera = reader.camera_of(path, sidecar, width, height, notes)
+    hand = reader.hand_of(sidecar, [])
+    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)))
 
 
-def _hand(beside: Sidecar | None, asked: SourceOptions) -> str | None:
-    named = None if asked.camera is None else hand_of(asked.camera)
-    return named if named is not None else (None if beside is None else beside.hand)
-
-
-def has_depth(counts: NDArray[Any]) -> bool:
+def has_depth(counts: AnyArray) -> bool:
     """Whether anything is measured in counts (H, W)."""
     return bool(((counts > 0) & (counts < np.inf)).any()) if counts.dtype.kind == "f" else bool((counts > 0).any())

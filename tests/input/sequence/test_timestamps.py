@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from handopt.errors import DepthError
-from handopt.input.frame_time import time_of
 from handopt.input.sequence import open_source
 from handopt.input.sequence.stream_info import SourceOptions
+from handopt.input.timestamps import time_of
 
 ASKED = SourceOptions(camera="200,200,20,15", unit=0.5)
 RATED = SourceOptions(camera="200,200,20,15", unit=0.5, fps=15.0)

@@ -1,0 +1,139 @@
+"""What a JSON file beside an image says about it: its camera, the unit of its counts, the hand and the time.
+
+Every room that reads such a file reads it here. `<stem>.json` speaks for one image, `camera.json` for its folder.
+"""
+
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from handopt.errors import CameraError
+from handopt.input.camera import CAMERA_KEYS, INTRINSICS, Camera, finite_number, short_repr
+from handopt.input.timestamps import time_of
+
+MAX_JSON_BYTES = 16 * 2**20
+UNIT_NAMES_MM = {"um": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What JSON files beside an image say about it; None where they say nothing.
+
+    unit_mm: mm per count. hand: "right" or "left". notes: one sentence for each of "camera", "unit" and "hand" found.
+    """
+
+    path: Path
+    camera: Camera | None = None
+    unit_mm: float | None = None
+    hand: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def or_else(self, other: "Sidecar") -> "Sidecar":
+        """What this one says, and what the other says where this one is silent."""
+        return Sidecar(
+            path=self.path,
+            camera=self.camera or other.camera,
+            unit_mm=other.unit_mm if self.unit_mm is None else self.unit_mm,
+            hand=self.hand or other.hand,
+            notes={**other.notes, **self.notes},
+        )
+
+
+def find_sidecar(image: str | Path) -> Sidecar | None:
+    """Read `<stem>.json` and `camera.json` beside an image; the first goes before the second. None if both are silent.
+
+    Raises CameraError if one of them is malformed.
+    """
+    image = Path(image)
+    names = dict.fromkeys((image.with_suffix(".json"), image.with_name("camera.json")))
+    found = [each for path in names if path.is_file() and (each := read_sidecar(path)) is not None]
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else found[0].or_else(found[1])
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Read camera, unit and hand from a JSON file; None if it is about something else. Raises CameraError."""
+    data = _read_json(path)
+    if not isinstance(data, dict):
+        return None
+    notes = {}
+    try:
+        camera = _camera(data, path)
+        unit_mm = _unit(data)
+        hand = _hand(data)
+    except CameraError as error:
+        raise CameraError(f"{path}: {error} (correct the file, or give --camera and --unit)") from error
+    if camera is not None:
+        notes["camera"] = f"The camera's intrinsics are from {path}."
+    if unit_mm is not None:
+        notes["unit"] = f"One count is {unit_mm:g} mm, as {path} says."
+    if hand is not None:
+        notes["hand"] = f"The hand is a {hand} hand, as {path} says."
+    return Sidecar(path, camera, unit_mm, hand, notes) if notes else None
+
+
+def find_time(image: Path) -> float | None:
+    """The time in s that `<stem>.json` beside an image gives, at its top or under "sequence".
+
+    None if there is no such file, or if it cannot be read: a frame without a time is still a frame.
+    """
+    try:
+        return time_of(_load(image.with_suffix(".json")))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _camera(data: dict[str, Any], path: Path) -> Camera | None:
+    nested = data.get("camera")
+    if nested is not None and not isinstance(nested, dict):
+        raise CameraError(f"camera is {short_repr(nested)}, expected an object with {', '.join(CAMERA_KEYS)}")
+    if nested is None and not any(key in data for key in INTRINSICS):
+        return None
+    return Camera.from_dict(data if nested is None else nested, source=str(path))
+
+
+def _unit(data: dict[str, Any]) -> float | None:
+    """Mm per count, by the number "unit_mm" or the name "unit"."""
+    if data.get("unit_mm") is not None:
+        unit_mm = finite_number(data["unit_mm"], "unit_mm")
+        if unit_mm <= 0.0:
+            raise CameraError(f"unit_mm is {unit_mm:g}, expected mm per count above 0")
+        return unit_mm
+    name = data.get("unit")
+    if name is None:
+        return None
+    if not isinstance(name, str) or name.lower() not in UNIT_NAMES_MM:
+        raise CameraError(f"unit is {short_repr(name)}, expected one of {', '.join(UNIT_NAMES_MM)}, or unit_mm")
+    return UNIT_NAMES_MM[name.lower()]
+
+
+def _hand(data: dict[str, Any]) -> str | None:
+    hand = data.get("hand")
+    if hand is None:
+        return None
+    if not isinstance(hand, str) or hand.lower() not in ("right", "left"):
+        raise CameraError(f"hand is {short_repr(hand)}, expected right or left")
+    return hand.lower()
+
+
+def _read_json(path: Path) -> Any:
+    """The document in a file. Raises CameraError."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_JSON_BYTES:
+            raise CameraError(f"{path}: not a JSON file of at most {MAX_JSON_BYTES >> 20} MiB; change --camera")
+        return _load(path)
+    except OSError as error:
+        raise CameraError(f"{path}: cannot be read ({error.strerror or error}); change --camera") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CameraError):
+            raise
+        raise CameraError(f"{path}: not valid JSON ({error}); correct it or change --camera") from error
+
+
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8-sig"))
