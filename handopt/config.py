@@ -46,6 +46,23 @@ class DescentStage:
 
 
 @dataclass(frozen=True)
+class LMSchedule:
+    """How Levenberg-Marquardt damps its steps, and when it ends. The defaults are the pose fit's, chosen by hand.
+
+    A damping is a share of the Hessian's diagonal that is added to it: near 0 a step is Gauss-Newton's, and the larger
+    it is, the shorter the step.
+    """
+
+    iterations: int  # at most
+    first_damping: float = 1e-2
+    lowest_damping: float = 1e-6
+    highest_damping: float = 1e3
+    accepted: float = 0.3  # factor of the damping after a step that lowered the cost
+    refused: float = 5.0  # factor of the damping after a step that did not
+    tolerance: float = 0.0  # relative decrease of the cost below which it has converged; 0: run all iterations
+
+
+@dataclass(frozen=True)
 class LMSettings:
     """One round of Levenberg-Marquardt."""
 
@@ -58,6 +75,11 @@ class LMSettings:
     prior: float = 1.0  # factor of the pose prior
     scale: bool = False  # free the hand's size
     proportions: bool = False  # free the proportions of fingers and palm
+
+    @property
+    def schedule(self) -> LMSchedule:
+        """The damping and the end of the round."""
+        return LMSchedule(self.iterations)
 
 
 @dataclass(frozen=True)

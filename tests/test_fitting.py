@@ -20,9 +20,8 @@ from handopt.assess.quality import measure
 from handopt.config import Config, DescentStage, Steps, VertexStage
 from handopt.fitting import Start, fit
 from handopt.hand_model import MIRROR
-from handopt.objective.energy import TERMS
+from handopt.objective.terms import GRADIENT_TERMS, LEAST_SQUARES_TERMS
 from handopt.observation.observe import observe
-from handopt.optimise.levenberg_marquardt import TERMS as LEAST_SQUARES_TERMS
 from handopt.result import FitResult, schema
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
 
@@ -119,7 +118,7 @@ def test_every_iteration_is_told(result: FitResult) -> None:
     count, size = result.iterations, result.crop.size
     assert count > 10
     history, trace = result.history, result.trace
-    terms = LEAST_SQUARES_TERMS if result.config["solver"] == "auto" else TERMS
+    terms = LEAST_SQUARES_TERMS if result.config["solver"] == "auto" else GRADIENT_TERMS
     assert set(history) == {*terms, "total", "stage", "radius_px", "step"}
     assert all(values.shape == (count,) for values in history.values())
     assert all(np.isfinite(values).all() for values in history.values())

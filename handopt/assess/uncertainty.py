@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from handopt.backend import to_device, to_numpy
 from handopt.config import LMSettings
 from handopt.hand_model import Pose
-from handopt.optimise.levenberg_marquardt import LeastSquares
+from handopt.objective.least_squares import LeastSquares
 
 Floats = NDArray[np.float64]
 

@@ -12,6 +12,7 @@ from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.pose_prior import PosePrior
 from handopt.objective.targets import FitTargets
+from handopt.objective.terms import GRADIENT_TERMS, SCALES
 from handopt.ops.closest_points import closest_points, closest_points_backward
 from handopt.ops.collision import collision, collision_backward
 from handopt.ops.image_losses import depth_loss, silhouette_loss, silhouette_loss_backward
@@ -20,10 +21,7 @@ from handopt.ops.projection import project, project_backward
 from handopt.ops.splat import render_depth
 from handopt.ops.splat_loss import splat_loss
 
-TERMS = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
-LENGTH_UNIT_MM = 10.0
-MAX_POINTS = 1000  # observed points that are compared at a time
-SIZE_SIGMA = 0.08
+MAX_POINTS = 1000  # observed points that are compared at a time; chosen by hand, for speed
 
 
 @dataclass
@@ -102,7 +100,7 @@ class Objective:
         grad_points = self._points_term(pose, level, transforms, vertices, terms, backward)
 
         radius = self.config.collision_radius_mm
-        collision_scale = 1 / LENGTH_UNIT_MM**2
+        collision_scale = 1 / SCALES.length_unit_mm**2
         overlap = upstream["collision"] * collision_scale * collision(joints, hand.bones, radius)
         # The image terms ignore points that are no numbers; a pose that has left the numbers must not pass for one.
         finite = self._namespace.isfinite(joints).all(axis=(1, 2))
@@ -111,9 +109,9 @@ class Objective:
         prior, grad_prior = self.prior(pose.angles)
         terms["prior"] = weights.prior * prior
         log_scale = self._namespace.log(pose.scale)
-        terms["size"] = weights.size * (log_scale / SIZE_SIGMA) ** 2
+        terms["size"] = weights.size * (log_scale / SCALES.size_sigma) ** 2
         terms["shape"], grad_shape = self._shape_term(rest, pose)
-        terms = {name: terms[name] for name in TERMS}
+        terms = {name: terms[name] for name in GRADIENT_TERMS}
         if not backward:
             return terms, None
 
@@ -127,7 +125,7 @@ class Objective:
         gradient.angles += joint_limits_backward(upstream["limits"], pose.angles, hand.lower, hand.upper)
         gradient.angles += weights.prior * grad_prior
         gradient.angles *= hand.free
-        gradient.scale += weights.size * 2 * log_scale / (SIZE_SIGMA**2 * pose.scale)
+        gradient.scale += weights.size * 2 * log_scale / (SCALES.size_sigma**2 * pose.scale)
         if rest is not None:
             gradient.rest = grad_rest + grad_shape
         return terms, gradient
@@ -138,7 +136,7 @@ class Objective:
         """Depth and silhouette: through the projection into the crop."""
         targets, config = self.targets, self.config
         depth = self._upstream(len(pose), config.weights.depth * level.depth)
-        silhouette = self._upstream(len(pose), config.weights.silhouette / LENGTH_UNIT_MM**2)
+        silhouette = self._upstream(len(pose), config.weights.silhouette / SCALES.length_unit_mm**2)
         coefficients = targets.coefficients[pose.image]
         projected = project(vertices, coefficients)
         outside = (projected, targets.field, pose.image, targets.mm_per_px)

@@ -16,8 +16,9 @@ from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
 from handopt.config import Config, LMSettings
 from handopt.errors import HandoptError
 from handopt.hand_model import Hand, Pose
+from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
-from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg_marquardt
+from handopt.optimise.pose_fit import fit_poses
 
 Reals = NDArray[np.floating]
 Record = Callable[[Pose, dict[str, Reals]], None]
@@ -142,8 +143,8 @@ class BatchedSearch:
             if ask.record is None:
                 cost = problem.cost(pose, ask.lm_settings, expected)
             else:
-                pose, system = levenberg_marquardt(problem, pose, ask.lm_settings, record, expected, linearised=False)
-                cost = system.cost
+                found = fit_poses(problem, pose, ask.lm_settings, record, expected, linearised=False)
+                pose, cost = found.state, found.cost
         costs = to_numpy(cost)
         return [(part_of(pose, index, part), costs[part]) for index, part in zip(requests, parts, strict=True)]
 

@@ -11,18 +11,17 @@ from handopt.assess.uncertainty import spread_of
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
 from handopt.config import Config
 from handopt.errors import ShapeError
-from handopt.hand_model import MIRROR, Hand, Pose
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, MIRROR, Hand, Pose
 from handopt.objective.energy import Objective
+from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
 from handopt.optimise.batching import Search, StageTimer
 from handopt.optimise.gradient_descent import descend, prune, refine_vertices
-from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
-from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
 from handopt.optimise.tournament import Tournament
 from handopt.result import Alternative

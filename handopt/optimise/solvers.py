@@ -4,10 +4,8 @@ from typing import Any
 
 from handopt.backend import Array, namespace_of
 from handopt.config import Steps
-from handopt.hand_model import Pose, exponential
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, Pose, exponential
 from handopt.objective.energy import Gradient
-
-MIN_SCALE, MAX_SCALE = 0.6, 1.6
 
 
 class Solver:

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
-from handopt.hand_model import Hand, Pose, exponential
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
 from handopt.observation.observe import Observation
-from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
 from handopt.rig import Rig
 
 Floats = NDArray[np.float64]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from handopt.backend import Array, to_device, to_numpy
 from handopt.config import LMSettings
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import LENGTH_UNIT_MM
+from handopt.objective.least_squares import LeastSquares, System
+from handopt.objective.terms import SCALES
 from handopt.ops.collision import collision_backward
 from handopt.ops.normal_equations import RIGID
-from handopt.optimise.levenberg_marquardt import LeastSquares, System
 from handopt.shape.bone_lengths import SHAPE_NAMES
 from handopt.shape.state import HandShape, shared
 
@@ -134,7 +134,9 @@ def free_lengths(problem: LeastSquares, pose: Pose, system: System) -> None:
     bind = hand.bind_of(pose)
     transforms = hand.transforms(pose, bind)
     joints = hand.joints(transforms, hand.keypoints_of(pose, bind))
-    weight = to_device(np.full(len(pose), config.weights.collision / LENGTH_UNIT_MM**2), hand.device, pose.scale.dtype)
+    weight = to_device(
+        np.full(len(pose), config.weights.collision / SCALES.length_unit_mm**2), hand.device, pose.scale.dtype
+    )
     arguments = (weight, joints, hand.bones, config.collision_radius_mm)
     missing = collision_backward(*arguments, fixed_length=False) - collision_backward(*arguments)
     first = system.gradient.shape[1] - len(SHAPE_NAMES)

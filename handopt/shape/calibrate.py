@@ -13,9 +13,10 @@ from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, t
 from handopt.config import Config, LMSettings
 from handopt.errors import ObservationError
 from handopt.hand_model import Pose
+from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets, build_targets
 from handopt.objective.unexplained import unexplained_fraction
-from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg_marquardt
+from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import Rig, default_rig
 from handopt.shape.bone_lengths import BONE_NAMES
 from handopt.shape.bundle_adjustment import FreeParameters, fit_together
@@ -212,9 +213,9 @@ class _Job:
         shape = self.template.sound(shape)
         problem = LeastSquares(self.template.hand(shape.offsets_mm), state.targets, state.together.config)
         settle = state.history.recorder("poses")
-        pose, _ = levenberg_marquardt(
+        pose = fit_poses(
             problem, pose, POSES, lambda at, terms: settle(
                 at, {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}, shape.offsets_mm
             ),
-        )  # fmt: skip
+        ).state  # fmt: skip
         return dataclasses.replace(state, pose=pose, shape=shape)

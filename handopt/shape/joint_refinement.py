@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from handopt.backend import to_device, to_numpy
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Pose
+from handopt.objective.least_squares import LeastSquares, System
 from handopt.objective.targets import FitTargets
-from handopt.optimise.levenberg_marquardt import LeastSquares, System
 from handopt.shape.bundle_adjustment import Record, free_lengths, notify, own_and_common, total_of, whole_hessian
 from handopt.shape.state import HandShape, Template, shared
 from handopt.shape.surface_prior import SurfacePrior

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import LMSettings
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import LENGTH_UNIT_MM
+from handopt.objective.least_squares import LeastSquares
+from handopt.objective.terms import SCALES
 from handopt.ops.closest_points import closest_points, closest_points_normal_equations
 from handopt.ops.collision import collision_backward
 from handopt.ops.free_space import free_space_normal_equations
-from handopt.optimise.levenberg_marquardt import LeastSquares
 from handopt.shape.state import Template
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _quadratic(problem: LeastSquares, pose: Pose, lm_settings: LMSettings, trans
     xp, weights = namespace(hand.device), config.weights
     posed, normals = hand.vertices(transforms, hand.rest_of(pose)), hand.vertex_normals(transforms)
     points = xp.full(len(pose), weights.points / lm_settings.sigma_mm**2, hand.rest.dtype)
-    silhouette = xp.full(len(pose), weights.silhouette / LENGTH_UNIT_MM**2, hand.rest.dtype)
+    silhouette = xp.full(len(pose), weights.silhouette / SCALES.length_unit_mm**2, hand.rest.dtype)
     observed = xp.ascontiguousarray(targets.points[:, : lm_settings.points])
     match = (observed, pose.image, posed, normals)
     _, nearest = closest_points(*match, lm_settings.sigma_mm, lm_settings.plane)
@@ -115,7 +115,9 @@ def _joint_pull(problem: LeastSquares, pose: Pose, transforms: Array, linear: Fl
     """Half the derivative (J, 3) of all collisions by the bind positions, bone lengths free."""
     hand, config = problem.hand, problem.config
     joints = hand.joints(transforms, hand.keypoints_of(pose))
-    weight = namespace(hand.device).full(len(pose), config.weights.collision / LENGTH_UNIT_MM**2, hand.rest.dtype)
+    weight = namespace(hand.device).full(
+        len(pose), config.weights.collision / SCALES.length_unit_mm**2, hand.rest.dtype
+    )
     contact = to_numpy(
         collision_backward(weight, joints, hand.bones, config.collision_radius_mm, fixed_length=False)
     ).astype(np.float64)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, Device, to_device, to_numpy
 from handopt.config import Config, LMSettings
-from handopt.hand_model import Hand, Pose
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose
+from handopt.objective.least_squares import System
 from handopt.observation.crop import Crop
 from handopt.ops.normal_equations import RIGID
 from handopt.ops.rasterise import rasterise
-from handopt.optimise.levenberg_marquardt import System, levenberg_marquardt
-from handopt.optimise.solvers import MAX_SCALE, MIN_SCALE
+from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import Rig
 from handopt.tracking.estimate import Placed
 from handopt.tracking.frame_residuals import FrameResiduals, ShapeEstimate, Temporal, without_sizes
@@ -59,9 +59,9 @@ class Model:
         self, view: RoiObservation, shaped: ShapedHand, pose: Pose, lm_settings: LMSettings, temporal: Temporal | None
     ) -> tuple[Pose, System]:
         """Fit poses to a frame. The system tells their costs alone."""
-        return levenberg_marquardt(
-            self.problem(view, lm_settings, shaped, temporal), pose, lm_settings, linearised=False
-        )
+        problem = self.problem(view, lm_settings, shaped, temporal)
+        found = fit_poses(problem, pose, lm_settings, linearised=False)
+        return found.state, found.model
 
     def finish(
         self, view: RoiObservation, pose: Pose, shape: ShapeEstimate, lm_settings: LMSettings, temporal: Temporal | None
@@ -71,7 +71,8 @@ class Model:
         problem = problem.at(thin, view.targets, shape, temporal)
         pose.proportions = self.array(shape.proportions[None])
         pose.scale = self.array([shape.scale])
-        return levenberg_marquardt(problem, pose, lm_settings)
+        found = fit_poses(problem, pose, lm_settings)
+        return found.state, found.model
 
     def shaped(self, shape: ShapeEstimate) -> ShapedHand:
         """The hand in the proportions of a shape."""

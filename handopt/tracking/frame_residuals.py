@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from handopt.backend import Array, to_device
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import SIZE_SIGMA
+from handopt.objective.least_squares import LeastSquares, System
 from handopt.objective.targets import FitTargets
+from handopt.objective.terms import SCALES
 from handopt.ops.normal_equations import RIGID
-from handopt.optimise.levenberg_marquardt import PROPORTION_SIGMA, LeastSquares, System
 
 Floats = NDArray[np.float64]
 
@@ -65,8 +65,8 @@ class ShapeEstimate:
         """What a single fit believes before it sees an image, times a factor."""
         weights = config.weights
         precision = [
-            weights.size / SIZE_SIGMA**2,
-            *[weights.proportions / PROPORTION_SIGMA**2] * proportions,
+            weights.size / SCALES.size_sigma**2,
+            *[weights.proportions / SCALES.proportion_sigma**2] * proportions,
         ]
         return cls(np.zeros(1 + proportions), factor * np.diag(precision))
 

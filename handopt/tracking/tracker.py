@@ -14,9 +14,9 @@ from handopt.fitting import fit
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.objective.energy import MAX_POINTS
+from handopt.objective.least_squares import System
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.normal_equations import RIGID
-from handopt.optimise.levenberg_marquardt import System
 from handopt.result import FitResult
 from handopt.rig import Rig
 from handopt.tracking.estimate import FrameEstimate, Placed, max_joint_jump, rotation_vector

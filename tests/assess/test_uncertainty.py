@@ -13,7 +13,7 @@ from handopt import fit
 from handopt.assess.uncertainty import WEIGHTS, radius_mm, spread_of
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
-from handopt.optimise.levenberg_marquardt import LeastSquares
+from handopt.objective.least_squares import LeastSquares
 from handopt.rig import default_rig
 
 CONFIG = Config(crop_px=32, points=100)

@@ -35,7 +35,8 @@ from handopt.backend import to_device
 from handopt.config import Config, Weights
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import LENGTH_UNIT_MM, TERMS, CoarseToFineLevel, Objective, total_of
+from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
+from handopt.objective.terms import GRADIENT_TERMS
 from handopt.observation.observe import Observation
 from handopt.ops.closest_points import closest_points
 from handopt.ops.projection import project
@@ -172,13 +173,13 @@ def check_gradient(case: Case, groups: tuple[str, ...], tolerance: float = 1e-6,
 
 def only(name: str, observations: list[Observation], plane: float = 0.6) -> Case:
     """One term; the others weigh next to nothing."""
-    weights = Weights(**{**dict.fromkeys(TERMS, OFF), name: 2.0})
+    weights = Weights(**{**dict.fromkeys(GRADIENT_TERMS, OFF), name: 2.0})
     return make_case(replace(CONFIG, weights=weights, plane=plane), observations)
 
 
 def test_the_case_has_every_term_at_work(case: Case) -> None:
     terms = case.objective.terms(case.pose, case.level, case.rest)
-    assert set(terms) == set(TERMS)
+    assert set(terms) == set(GRADIENT_TERMS)
     for name, values in terms.items():
         assert values.shape == (4,)
         assert values.max() > 1e-4, name
@@ -202,7 +203,7 @@ def test_gradient_of_the_total_with_turning_normals(observations: list[Observati
 
 
 @pytest.mark.usefixtures("constant_normals")
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", GRADIENT_TERMS)
 def test_each_term_alone(name: str, observations: list[Observation]) -> None:
     case = only(name, observations)
     terms, gradient = case.objective.terms_and_gradient(case.pose, case.level, case.rest)
@@ -251,7 +252,7 @@ def twins(case: Case, weights: Weights) -> dict[str, Floats]:
         for v, others in ((a, (b, c)), (b, (a, c)), (c, (a, b))):
             neighbours[v].update(others)
     bending = [offset - offsets[list(around)].mean(axis=0) for offset, around in zip(offsets, neighbours, strict=True)]
-    cm2 = LENGTH_UNIT_MM**2
+    cm2 = 10.0**2
     return {
         "depth": weights.depth * reference.depth_loss(image, target, pose.image, config.huber, targets.weight),
         "silhouette": weights.silhouette
@@ -276,11 +277,11 @@ def test_terms_are_those_of_the_twins(case: Case) -> None:
 def test_terms_do_not_depend_on_whether_gradients_are_asked_for(case: Case) -> None:
     alone = case.objective.terms(case.pose, case.level)
     along, gradient = case.objective.terms_and_gradient(case.pose, case.level)
-    for name in TERMS:
+    for name in GRADIENT_TERMS:
         assert_same_bits(alone[name], along[name], name)
     assert gradient.rest is None
     given = case.objective.terms(case.pose, case.level, case.objective.hand.rest.copy())
-    for name in TERMS:
+    for name in GRADIENT_TERMS:
         assert_same_bits(given[name], alone[name], name)
 
 
@@ -291,7 +292,7 @@ def test_hypotheses_do_not_see_each_other(dtype: type, observations: list[Observ
     for row in range(len(case.pose)):
         one = case.pose.select(np.array([row]))
         alone, slope = case.objective.terms_and_gradient(one, case.level)
-        for name in TERMS:
+        for name in GRADIENT_TERMS:
             assert_same_bits(alone[name], terms[name][row : row + 1], name)
         for group in ("angles", "rotation", "translation", "scale"):
             assert_same_bits(getattr(slope, group), getattr(gradient, group)[row : row + 1], group)
@@ -310,7 +311,7 @@ def test_devices_and_precision(device: Place, observations: list[Observation]) -
         objective = make_objective(CONFIG, views, device=device.device, dtype=dtype)
         pose, rest = on_device(case.pose, device.device), to_device(case.rest, device.device, dtype)
         terms, gradient = objective.terms_and_gradient(pose, objective.level(RADIUS_PX, SIGMA_MM), rest)
-        for name in TERMS:
+        for name in GRADIENT_TERMS:
             assert terms[name].dtype == dtype, name
             found = device.fetch(terms[name])
             assert_close(found, expected[name], of_max=tolerance, reason=f"{name}: sums in another order or precision")
@@ -334,7 +335,7 @@ def test_a_left_hand_counts_as_its_mirror_image(observations: list[Observation])
         results.append(objective.terms_and_gradient(pose, objective.level(RADIUS_PX, SIGMA_MM)))
     (right, right_slope), (left, left_slope) = results
     reason = "the mirrored columns S - 1 - x are rounded once more in float32"
-    for name in TERMS:
+    for name in GRADIENT_TERMS:
         assert_close(left[name], right[name], rtol=1e-5, reason=reason)
     for group in ("angles", "rotation", "translation", "scale"):
         assert_close(getattr(left_slope, group), getattr(right_slope, group), of_max=1e-4, reason=reason)

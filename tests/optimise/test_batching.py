@@ -12,9 +12,10 @@ from support.observation_factory import CPU, gather, near_poses, small_observati
 from handopt.config import Config, LMSettings
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
+from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
 from handopt.optimise.batching import BatchedSearch, Request, Search, StageTimer
-from handopt.optimise.levenberg_marquardt import LeastSquares, levenberg_marquardt
+from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import default_rig
 
 APPROACH = LMSettings(3, 20.0, points=60, vertices=200)
@@ -55,18 +56,18 @@ def test_descents_and_costs_are_those_of_each_alone(hand: Hand) -> None:
         assert isinstance(found, tuple)
         problem = LeastSquares(hand.coarse(200), targets[index], CONFIG)
         start, alone = starts[index], []
-        pose, system = levenberg_marquardt(
+        own = fit_poses(
             problem,
             start,
             APPROACH,
             lambda at, terms, kept=alone: kept.append((at.angles, terms["points"])),
             start.angles,
         )
-        assert_same_bits(found[0].angles, pose.angles, "angles")
-        assert_same_bits(found[0].translation, pose.translation, "translation")
+        assert_same_bits(found[0].angles, own.state.angles, "angles")
+        assert_same_bits(found[0].translation, own.state.translation, "translation")
         assert found[0].image.tolist() == start.image.tolist()
         assert_same_bits(found[1], problem.cost(start, APPROACH, start.angles), "costs before")
-        assert_same_bits(found[2], system.cost, "costs after")
+        assert_same_bits(found[2], own.cost, "costs after")
         assert len(recorded[index]) == APPROACH.iterations + 1
         for (angles, points), (own_angles, own_points) in zip(recorded[index], alone, strict=True):
             assert_same_bits(angles, own_angles, "recorded angles")

@@ -8,7 +8,7 @@ from support.compare import assert_close
 from support.shape_cases import APPROACH, start, targets, template
 
 from handopt.config import Config
-from handopt.optimise.levenberg_marquardt import LeastSquares, System
+from handopt.objective.least_squares import LeastSquares, System
 from handopt.shape.bundle_adjustment import FreeParameters, _arrow_step, fit_together, own_and_common
 from handopt.shape.state import shared
 

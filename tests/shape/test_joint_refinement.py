@@ -6,7 +6,7 @@ from support.compare import assert_close
 from support.shape_cases import APPROACH, start, targets, template
 
 from handopt.config import Config
-from handopt.optimise.levenberg_marquardt import LeastSquares
+from handopt.objective.least_squares import LeastSquares
 from handopt.rig import default_rig
 from handopt.shape.bundle_adjustment import own_and_common
 from handopt.shape.joint_refinement import IMAGE_WEIGHT, ArrowheadSystem, Together

@@ -9,7 +9,7 @@ from support.shape_cases import APPROACH, smooth_offsets, start, targets, templa
 
 from handopt.config import Config, Weights
 from handopt.hand_model import Pose
-from handopt.optimise.levenberg_marquardt import LeastSquares
+from handopt.objective.least_squares import LeastSquares
 from handopt.shape.state import shared
 from handopt.shape.vertex_hessian import VertexLinearisation, linearise_vertices, pose_motion
 

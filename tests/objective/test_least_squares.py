@@ -1,0 +1,166 @@
+"""Least squares of poses: its linear system by finite differences of its cost.
+
+As in the gradient objective, normals, matches and bone lengths count as constant in the derivatives: normals are held
+constant here as well, finite differences keep clear of new matches, and lengths change with scale and proportions only,
+which are checked without the collision term.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import reference
+from support.compare import assert_close, assert_same_bits, relative_error
+from support.least_squares_cases import SETTINGS, SHAPES, WEIGHTS, least_squares, poses
+from support.observation_factory import on_device
+from support.op_check import Place
+from support.problems import collision_branches
+
+from handopt.hand_model import Hand, Pose
+from handopt.objective.least_squares import LeastSquares
+from handopt.ops.closest_points import closest_points
+from handopt.ops.normal_equations import RIGID
+
+Floats = NDArray[np.float64]
+
+OFF = 1e-100
+STEP = 1e-6
+GROUPS = {
+    "rotation": slice(0, 3),
+    "translation": slice(3, 6),
+    "scale": slice(6, 7),
+    "angles": slice(RIGID, -SHAPES),
+    "proportions": slice(-SHAPES, None),
+}
+
+
+@pytest.fixture(scope="module")
+def problem() -> LeastSquares:
+    return least_squares()
+
+
+@pytest.fixture
+def constant_normals(monkeypatch: pytest.MonkeyPatch, problem: LeastSquares) -> None:
+    """The normals of the poses, whatever the poses are."""
+    normals = problem.hand.vertex_normals(problem.hand.transforms(poses()))
+    monkeypatch.setattr(Hand, "vertex_normals", lambda _self, _transforms: normals)
+
+
+def branches(problem: LeastSquares, pose: Pose) -> NDArray[np.int64]:
+    """Which side of every kink the poses are on."""
+    hand, targets, config = problem.hand, problem.targets, problem.config
+    transforms = hand.transforms(pose)
+    vertices = hand.vertices(transforms, hand.rest_of(pose))
+    observed = targets.points[:, : SETTINGS.points].copy()
+    nearest = closest_points(observed, pose.image, vertices, hand.vertex_normals(transforms), SETTINGS.sigma_mm)[1]
+    at = reference.project(vertices, targets.coefficients[pose.image])[..., :2]
+    cells, pixels = np.floor(at).clip(-1, 47), np.floor(at + 0.5).clip(-1, 48).astype(int)
+    padded = np.pad(targets.nearest_depth, ((0, 0), (1, 1), (1, 1)))
+    depth = padded[pose.image[:, None], pixels[..., 1] + 1, pixels[..., 0] + 1]
+    before = depth - config.front_margin_mm > vertices[..., 2]
+    contacts = collision_branches(
+        hand.joints(transforms, hand.keypoints_of(pose)), hand.bones, config.collision_radius_mm
+    )
+    limits = np.sign(pose.angles - hand.lower) + np.sign(pose.angles - hand.upper)
+    parts = (nearest, cells, pixels, before, contacts, limits)
+    return np.concatenate([np.ravel(part).astype(np.int64) for part in parts])
+
+
+def clear_steps(problem: LeastSquares, pose: Pose, group: str, shape: tuple[int, ...]) -> Iterator[Floats]:
+    """Random steps (B, P) of a group of parameters in which finite differences cross no kink."""
+    here = branches(problem, pose)
+    for seed in range(40):
+        step = np.zeros(shape)
+        part = step[:, GROUPS[group]]
+        part[:] = STEP * np.random.default_rng([seed, 6]).normal(size=part.shape)
+        if all(np.array_equal(branches(problem, problem.moved(pose, sign * step)), here) for sign in (1, -1)):
+            yield step
+
+
+@pytest.mark.usefixtures("constant_normals")
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_gradient_is_that_of_the_cost(group: str) -> None:
+    still = group in ("scale", "proportions")
+    problem = least_squares(replace(WEIGHTS, collision=OFF) if still else WEIGHTS)
+    pose = poses()
+    system = problem.system(pose, SETTINGS)
+    moves = zip(range(3), clear_steps(problem, pose, group, system.gradient.shape), strict=False)
+    found = [step for _, step in moves]
+    assert len(found) == 3, "too few directions without a kink"
+    for step in found:
+        change = problem.cost(problem.moved(pose, step), SETTINGS) - problem.cost(problem.moved(pose, -step), SETTINGS)
+        slopes = 4 * (system.gradient * step).sum(axis=1)
+        for row in range(4):
+            assert relative_error(float(slopes[row]), float(change[row])) <= 2e-6, f"hypothesis {row}"
+
+
+@pytest.mark.usefixtures("constant_normals")
+def test_every_term_is_part_of_the_problem(problem: LeastSquares) -> None:
+    terms = problem.system(poses(), SETTINGS).terms
+    assert set(terms) == {"points", "silhouette", "collision", "limits", "prior", "size"}
+    for name, term in terms.items():
+        assert term.shape == (4,)
+        assert (term >= 0).all()
+        assert term.any(), f"{name} is never active: the gradient's test does not test it"
+
+
+def test_the_cost_is_the_sum_of_the_systems_terms(problem: LeastSquares) -> None:
+    system = problem.system(poses(), SETTINGS)
+    assert_same_bits(problem.cost(poses(), SETTINGS), system.cost)
+    assert_close(system.cost, sum(system.terms.values()), rtol=1e-15, reason="a sum")
+
+
+def test_the_hessian_is_positive_definite_and_bounds_the_priors(problem: LeastSquares) -> None:
+    lower = problem.system(poses(), SETTINGS).hessian
+    hessian = np.tril(lower) + np.tril(lower, -1).transpose(0, 2, 1)
+    assert (np.linalg.eigvalsh(hessian)[:, 0] > 0).all()
+    priors = least_squares(replace(WEIGHTS, points=OFF, silhouette=OFF, collision=OFF)).system(poses(), SETTINGS)
+    rest = hessian - np.tril(priors.hessian) - np.tril(priors.hessian, -1).transpose(0, 2, 1)
+    assert np.linalg.eigvalsh(rest).min() > -1e-9 * np.abs(hessian).max()
+
+
+@pytest.mark.usefixtures("constant_normals")
+@pytest.mark.parametrize("told", [False, True], ids=["relaxed", "told"])
+def test_the_priors_are_quadratic_and_exact(told: bool, rng: np.random.Generator) -> None:
+    expected = 0.5 * rng.normal(size=(4, 15, 3)) if told else None
+    problem = least_squares(replace(WEIGHTS, points=OFF, silhouette=OFF, collision=OFF))
+    pose = poses()
+    system = problem.system(pose, SETTINGS, expected)
+    hessian = np.tril(system.hessian) + np.tril(system.hessian, -1).transpose(0, 2, 1)
+    step = 1e-3 * rng.normal(size=system.gradient.shape)
+    over = np.sign(pose.angles - problem.hand.lower) + np.sign(pose.angles - problem.hand.upper)
+    moved = problem.moved(pose, step)
+    same = over == np.sign(moved.angles - problem.hand.lower) + np.sign(moved.angles - problem.hand.upper)
+    predicted = 2 * (system.gradient * step).sum(1) + np.einsum("bi,bij,bj->b", step, hessian, step)
+    clear = same.all(axis=(1, 2))
+    assert clear.sum() >= 2
+    change = problem.cost(moved, SETTINGS, expected) - problem.cost(pose, SETTINGS, expected)
+    assert_close(change[clear], predicted[clear], rtol=1e-9, reason="squares, as long as no limit is crossed")
+
+
+def test_steps_are_limited(problem: LeastSquares) -> None:
+    pose = poses()
+    step = np.full(problem.system(pose, SETTINGS).gradient.shape, 1e3)
+    moved = problem.moved(pose, step)
+    turns = moved.rotation @ pose.rotation.transpose(0, 2, 1)
+    angle = np.arccos((np.trace(turns, axis1=1, axis2=2) - 1) / 2)
+    assert_close(angle, np.full(4, 0.5), rtol=1e-9, reason="an arc cosine")
+    shift = np.linalg.norm(moved.translation - pose.translation, axis=1)
+    assert_close(shift, np.full(4, 30.0), rtol=1e-12, reason="rounding")
+    assert_close(moved.scale, pose.scale * np.exp(0.1), rtol=1e-14, reason="rounding")
+    assert_close(moved.proportions, pose.proportions + 0.1, rtol=1e-14, reason="rounding")
+    free = problem.hand.free > 0
+    assert_close(moved.angles[:, free], pose.angles[:, free] + 0.5, rtol=1e-14, reason="rounding")
+    assert_same_bits(moved.angles[:, ~free], pose.angles[:, ~free], "frozen angles")
+
+
+def test_devices(device: Place) -> None:
+    expected = least_squares().system(poses(), SETTINGS)
+    system = least_squares(device=device.device).system(on_device(poses(), device.device), SETTINGS)
+    reason = "float64 sums in another order"
+    for name, term in expected.terms.items():
+        assert_close(device.fetch(system.terms[name]), term, of_max=1e-12, reason=reason)
+    assert_close(np.tril(device.fetch(system.hessian)), np.tril(expected.hessian), of_max=1e-12, reason=reason)
+    assert_close(device.fetch(system.gradient), expected.gradient, of_max=1e-12, reason=reason)
