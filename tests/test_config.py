@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from handopt.config import (
@@ -58,10 +59,15 @@ def test_the_default_rounds_look_closer_and_closer_at_fewer_hypotheses() -> None
 
 def test_every_setting_survives_a_round_trip() -> None:
     config = Config(
-        weights=Weights(depth=1.5), steps=Steps(scale=0.02), stages=(DescentStage(**STAGE, scale=True, mutants=1, parents=3),),
-        rounds=(TournamentRound(LMSettings(3, 12.0, scale=True), top_k_out=2, top_k_in=9),), vertices=VertexStage(iterations=7),
-        solver="gradient", descent="momentum", starts=5,
-    )  # fmt: skip
+        weights=Weights(depth=1.5),
+        steps=Steps(scale=0.02),
+        stages=(DescentStage(**STAGE, scale=True, mutants=1, parents=3),),
+        rounds=(TournamentRound(LMSettings(3, 12.0, scale=True), top_k_out=2, top_k_in=9),),
+        vertices=VertexStage(iterations=7),
+        solver="gradient",
+        descent="momentum",
+        starts=5,
+    )
     values = config.to_dict()
     assert set(values) == {f.name for f in dataclasses.fields(Config)}
     again = Config.from_dict({**values, **{name: list(values[name]) for name in ("stages", "rounds")}})
@@ -98,7 +104,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     lm_settings = { iterations = 4, sigma_mm = 20 }
     [[rounds]]
     top_k_out = 1
-    redraws = 2
+    mutations = 2
     [rounds.lm_settings]
     iterations = 5
     sigma_mm = 10.0
@@ -190,10 +196,44 @@ def test_what_divides_or_counts_must_not_be_zero(values: dict[str, Any], path: s
     assert str(failure.value) == f"{path}: must be greater than 0"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [f.name for f in dataclasses.fields(Weights)],
-)
+def test_settings_that_python_makes_are_checked_as_well() -> None:
+    for make, message in (
+        (lambda: Weights(depth=-1.0), "depth: expected a number of at least 0, got -1.0"),
+        (lambda: DescentStage(**{**STAGE, "iterations": 0}), "iterations: must be greater than 0"),
+        (lambda: LMSettings(3, 5.0, plane=2.0), "plane: expected a number from 0 to 1, got 2.0"),
+        (lambda: Config(proposals=10_001), "proposals: expected 0 to 10000, got 10001"),
+        (lambda: Config(crop_px=0), "crop_px: expected 16 to 1024, got 0"),
+        (lambda: Config(stages=()), "stages: at least one is needed"),
+        (lambda: Config(stages=(3,)), "stages: expected DescentStages, got (3,)"),  # type: ignore[arg-type]
+        (lambda: Config(weights={"depht": 1.0}), "weights: expected Weights, got {'depht': 1.0}"),  # type: ignore[arg-type]
+        (lambda: Config(solver="newton"), "solver: expected one of auto, lm, gradient, got 'newton'"),  # type: ignore[arg-type]
+        (lambda: Config(huber=10**400), "huber: the number is too large"),
+    ):
+        with pytest.raises(ConfigError) as failure:
+            make()
+        assert str(failure.value) == message
+
+
+def test_whole_numbers_and_numbers_of_numpy_become_plain_ones() -> None:
+    config = Config(huber=0, points=np.int64(500), weights=Weights(depth=np.float32(0.5)))  # type: ignore[arg-type]
+    assert type(config.huber) is float
+    assert type(config.points) is int
+    assert type(config.weights.depth) is float
+    assert config == Config(huber=0.0, points=500, weights=Weights(depth=0.5))
+
+
+def test_a_shape_that_is_not_fitted_is_fixed_in_every_stage_and_round() -> None:
+    stages, rounds = Config().with_shape("none").stages, Config().with_shape("none").rounds
+    assert not any(each.scale for each in stages)
+    assert not any(each.lm_settings.scale or each.lm_settings.proportions for each in rounds)
+    sized = Config().with_shape("scale")
+    assert [each.scale for each in sized.stages] == [each.scale for each in Config().stages]
+    assert any(each.lm_settings.scale for each in sized.rounds)
+    assert not any(each.lm_settings.proportions for each in sized.rounds)
+    assert Config().with_shape("vertices") == Config()
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Weights)])
 def test_any_term_can_be_switched_off(name: str) -> None:
     assert getattr(Config.from_dict({"weights": {name: 0}}).weights, name) == 0
 
@@ -207,16 +247,16 @@ def test_zero_is_a_number_where_it_means_something() -> None:
 def test_a_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"--config .*config\.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"config=.*config\.toml cannot be read"):
         Config.from_toml(path)
 
 
 def test_errors_in_a_file_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--config .*missing\.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"config=.*missing\.toml cannot be read"):
         Config.from_toml(tmp_path / "missing.toml")
-    with pytest.raises(ConfigError, match=r"--config .* cannot be read"):
+    with pytest.raises(ConfigError, match=r"config=.* cannot be read"):
         Config.from_toml(tmp_path)
-    with pytest.raises(ConfigError, match=r"--config .*config\.toml: stat is unknown; did you mean starts\?"):
+    with pytest.raises(ConfigError, match=r"config=.*config\.toml: stat is unknown; did you mean starts\?"):
         Config.from_toml(written(tmp_path, "stat = 1"))
 
 
@@ -235,5 +275,5 @@ def test_absurd_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     for text in ("huber = 1" + "0" * 400, "huber = " + "[" * 100_000 + "]" * 100_000):
         path.write_text(text)
-        with pytest.raises(ConfigError, match="--config"):
+        with pytest.raises(ConfigError, match="config="):
             Config.from_toml(path)

@@ -1,0 +1,124 @@
+"""All settings of a fit in one object, which a TOML file can change."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+
+from msgspec import Meta
+
+from handopt.config.constraints import Checked, Fraction, NonNegative, Positive, PositiveCount, build
+from handopt.config.schedules import COARSE_ROUND, ROUNDS, STAGES, DescentStage, Steps, TournamentRound, VertexStage
+from handopt.config.weights import Weights
+from handopt.errors import ConfigError
+
+Solver = Literal["auto", "lm", "gradient"]
+StepRule = Literal["adam", "momentum"]
+SOLVERS: Final = get_args(Solver)
+DESCENTS: Final = get_args(StepRule)
+
+Part = TypeVar("Part", DescentStage, TournamentRound)
+
+
+@dataclass(frozen=True)
+class Config(Checked):
+    """All settings of a fit. Raises ConfigError, with the path of the setting, on values that make no sense."""
+
+    weights: Weights = field(default_factory=Weights)
+    steps: Steps = field(default_factory=Steps)
+    stages: Annotated[tuple[DescentStage, ...], Meta(min_length=1)] = STAGES
+    rounds: Annotated[tuple[TournamentRound, ...], Meta(min_length=1)] = ROUNDS
+    # The round that comes first where a pose to start from is given.
+    coarse_round: TournamentRound = COARSE_ROUND
+    vertices: VertexStage = field(default_factory=VertexStage)
+    # lm: a tournament of Levenberg-Marquardt (rounds), ranked by its own cost; auto: the same, ranked by the
+    # unexplained fraction; gradient: descent on the rendered depth (stages), as in the paper.
+    solver: Solver = "auto"
+    # How gradient descent makes its steps.
+    descent: StepRule = "adam"
+    # Starts of the tournament for each candidate hand, from network and bank; 0 takes the fixed starts. [tuned]: with
+    # fixed starts 45 instead of 92 % of hard images are right.
+    proposals: Annotated[int, Meta(ge=0, le=10_000)] = 64
+    # Unexplained fraction above which the search is repeated with three times as many hypotheses. [hand]
+    retry: NonNegative = 0.14
+    # Hypotheses that enter the first stage of gradient descent, the best of all fixed starts. [tuned]: better than 48
+    starts: PositiveCount = 96
+    # Radius of a splat in the renders of a tournament, px. [hand]
+    render_px: Positive = 3.5
+    # Side of the renderer's image, px. [paper]
+    crop_px: Annotated[int, Meta(ge=16, le=1024)] = 120
+    # Half the side of the cube around the hand, mm. [hand]: room for a stretched hand of any size
+    crop_half_mm: Positive = 125.0
+    # Observed points that are drawn; gradient descent compares at most 1000 of them. [tuned]: better than 1000
+    points: PositiveCount = 2000
+    # Gradient descent's share of point-to-plane against point-to-point distance. [hand]
+    plane: Fraction = 0.6
+    # Radius of a bone's cylinder in the collision term, mm. [hand]: about that of a finger
+    collision_radius_mm: Positive = 9.0
+    # How far a vertex may lie in front of the observed surface without cost, mm. [hand]
+    front_margin_mm: NonNegative = 3.0
+    # Difference where the depth term turns from squared to absolute, in closeness. [hand]
+    huber: NonNegative = 0.02
+    # Weight of the depth term's pixels where the hand is proven not to be. [hand]
+    free_weight: NonNegative = 0.3
+    # Relative decrease of the objective over 10 iterations below which a stage has converged. [hand]
+    tolerance: NonNegative = 1e-4
+
+    def times(self, factor: int) -> "Config":
+        """The same settings with `factor` times as many hypotheses."""
+        if factor == 1:
+            return self
+
+        def more(item: Part, *names: str) -> Part:
+            return dataclasses.replace(item, **{name: factor * getattr(item, name) for name in names})
+
+        of_round = "top_k_out", "top_k_in", "mutations"
+        return dataclasses.replace(
+            self,
+            starts=factor * self.starts,
+            stages=tuple(more(each, "top_k_out", "parents") for each in self.stages),
+            rounds=tuple(more(each, *of_round) for each in self.rounds),
+            coarse_round=more(self.coarse_round, *of_round),
+        )
+
+    def with_shape(self, shape: str) -> "Config":
+        """The same settings with only that freed which a shape allows: 'none' nothing, 'scale' the hand's size."""
+        if shape not in ("none", "scale"):
+            return self
+        sized = shape == "scale"
+        return dataclasses.replace(
+            self,
+            stages=tuple(dataclasses.replace(each, scale=sized and each.scale) for each in self.stages),
+            rounds=tuple(
+                dataclasses.replace(
+                    each,
+                    lm_settings=dataclasses.replace(
+                        each.lm_settings, scale=sized and each.lm_settings.scale, proportions=False
+                    ),
+                )
+                for each in self.rounds
+            ),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "Config":
+        """Read settings from a TOML file; what it does not name keeps its default. Raises ConfigError."""
+        try:
+            with path.open("rb") as file:
+                values = tomllib.load(file)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+            raise ConfigError(f"config={path} cannot be read: {error}") from error
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"config={path}: {error}") from None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Read settings from nested plain values; what they do not name keeps its default. Raises ConfigError."""
+        return build(cls, values)
