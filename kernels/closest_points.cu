@@ -1,20 +1,21 @@
-// Observed points to the nearest visible model vertex: point-to-plane and point-to-point, robust (Geman-McClure).
+// Distance of observed points to the nearest visible vertex: point-to-plane and point-to-point, robust (Geman-McClure).
 //
 //   v(n) = argmin over vertices with normal_v . x_v < 0 of |o_n - x_v|^2
 //   e = plane (normal_v . (o_n - x_v))^2 + (1 - plane) |o_n - x_v|^2,   rho(e) = sigma^2 e / (sigma^2 + e)
 //   L_b = 1/N sum_n rho(e_n), in mm^2; normals and v(n) are held constant in the gradient
 //
-// observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit | index (B) int: the observation of each image
+// observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit
+// index (B) int: the observation of each image
 #include "vertex_normal_equations.h"
 
-// LANES observed points, and the nearest vertex that each has met
+// LANES observed points, and the nearest vertex so far of each
 struct Search {
     real x[LANES], y[LANES], z[LANES], best[LANES];
     int winner[LANES];
 };
 
-// count of them; the lanes behind repeat the first
-DEVICE void begin(Search* search, const real* observed, int count) {
+// Starts with `count` points; the remaining lanes repeat the first.
+DEVICE void start_search(Search* search, const real* observed, int count) {
     for (int lane = 0; lane < LANES; ++lane) {
         const real* o = observed + 3 * (lane < count ? lane : 0);
         search->x[lane] = o[0];
@@ -25,20 +26,21 @@ DEVICE void begin(Search* search, const real* observed, int count) {
     }
 }
 
-DEVICE void meet(Search* search, real x, real y, real z, int number) {
+DEVICE void visit_vertex(Search* search, real x, real y, real z, int number) {
     for (int lane = 0; lane < LANES; ++lane) {
         const real dx = search->x[lane] - x, dy = search->y[lane] - y, dz = search->z[lane] - z;
         const real d2 = dx * dx + dy * dy + dz * dz;
-        const int wins = -(int)(d2 < search->best[lane]);  // all bits or none: selecting by bits is what compilers make vectors of
+        const int wins = -(int)(d2 < search->best[lane]);  // all bits or none: compilers vectorise a selection by bits
         search->best[lane] = min_real(d2, search->best[lane]);
         search->winner[lane] = (number & wins) | (search->winner[lane] & ~wins);
     }
 }
 
-// One image per thread, which first packs the vertices that face the camera into its scratch: scratch_points (threads, 3, V),
-// scratch_numbers (threads, V). overwrites nearest (B, N) int, -1 where no vertex faces the camera
-KERNEL(closest_points_search)(const real* observed, const int* index, const real* posed, const real* normals, real* scratch_points, int* scratch_numbers,
-                       int* nearest, int B, int N, int V) {
+// One image per thread, which first packs the vertices that face the camera into its scratch memory.
+// scratch_points (threads, 3, V) | scratch_numbers (threads, V)
+// overwrites nearest (B, N) int, -1 where no vertex faces the camera
+KERNEL(closest_points_search)(const real* observed, const int* index, const real* posed, const real* normals,
+                              real* scratch_points, int* scratch_numbers, int* nearest, int B, int N, int V) {
     FOR_EACH_IMAGE(b, B) {
         real *px = scratch_points + 3 * (long long)THREAD_INDEX * V, *py = px + V, *pz = py + V;
         int *numbers = scratch_numbers + (long long)THREAD_INDEX * V, facing = 0;
@@ -53,23 +55,24 @@ KERNEL(closest_points_search)(const real* observed, const int* index, const real
         for (int first = 0; first < N; first += LANES) {
             const int count = min_int(LANES, N - first);
             Search search;
-            begin(&search, observed + 3 * ((long long)index[b] * N + first), count);
-            for (int k = 0; k < facing; ++k) meet(&search, px[k], py[k], pz[k], k);
+            start_search(&search, observed + 3 * ((long long)index[b] * N + first), count);
+            for (int k = 0; k < facing; ++k) visit_vertex(&search, px[k], py[k], pz[k], k);
             for (int lane = 0; lane < count; ++lane)
                 nearest[(long long)b * N + first + lane] = search.winner[lane] < 0 ? -1 : numbers[search.winner[lane]];
         }
     }
 }
 
-// The same with groups of points in parallel
-KERNEL(closest_points_search_grid)(const real* observed, const int* index, const real* posed, const real* normals, int* nearest, int B, int N, int V) {
+// The same with groups of points in parallel. overwrites nearest
+KERNEL(closest_points_search_grid)(const real* observed, const int* index, const real* posed, const real* normals,
+                                   int* nearest, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, group, (N + LANES - 1) / LANES) {
         const int first = group * LANES, count = min_int(LANES, N - first);
         const real *x = posed + 3 * (long long)b * V, *n = normals + 3 * (long long)b * V;
         Search search;
-        begin(&search, observed + 3 * ((long long)index[b] * N + first), count);
+        start_search(&search, observed + 3 * ((long long)index[b] * N + first), count);
         for (int v = 0; v < V; ++v)
-            if (dot3(n + 3 * v, x + 3 * v) < 0) meet(&search, x[3 * v], x[3 * v + 1], x[3 * v + 2], v);
+            if (dot3(n + 3 * v, x + 3 * v) < 0) visit_vertex(&search, x[3 * v], x[3 * v + 1], x[3 * v + 2], v);
         for (int lane = 0; lane < count; ++lane) nearest[(long long)b * N + first + lane] = search.winner[lane];
     }
 }
@@ -80,16 +83,17 @@ DEVICE real closest_error(const real* o, const real* x, const real* n, real plan
     return plane * *along * *along + (1 - plane) * dot3(difference, difference);
 }
 
-// accumulates loss (B); a point without a vertex counts in full, sigma^2
-KERNEL(closest_points_forward)(const real* observed, const int* index, const real* posed, const real* normals, const int* nearest, real* loss,
-                        real sigma, real plane, int B, int N, int V) {
+// accumulates loss (B); a point without a vertex counts sigma^2, the largest value of rho
+KERNEL(closest_points_forward)(const real* observed, const int* index, const real* posed, const real* normals,
+                               const int* nearest, real* loss, real sigma, real plane, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, k, N) {
         const int v = nearest[(long long)b * N + k];
         real rho = sigma * sigma;
         if (v >= 0 && v < V) {
             real difference[3], along;
             const long long at = 3 * ((long long)b * V + v);
-            const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane, difference, &along);
+            const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane,
+                                         difference, &along);
             rho = robust(e, sigma);
         }
         ADD(loss + b, rho / N);
@@ -97,29 +101,35 @@ KERNEL(closest_points_forward)(const real* observed, const int* index, const rea
 }
 
 // accumulates grad_posed (B, V, 3)
-KERNEL(closest_points_backward)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
-                         const int* nearest, real* grad_posed, real sigma, real plane, int B, int N, int V) {
+KERNEL(closest_points_backward)(const real* grad_loss, const real* observed, const int* index, const real* posed,
+                                const real* normals, const int* nearest, real* grad_posed, real sigma, real plane,
+                                int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, k, N) {
         const int v = nearest[(long long)b * N + k];
         if (v < 0 || v >= V) continue;
         real difference[3], along;
         const long long at = 3 * ((long long)b * V + v);
-        const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane, difference, &along);
-        const real upstream = -2 * grad_loss[b] / N * robust_slope(e, sigma);
-        for (int c = 0; c < 3; ++c) ADD(grad_posed + at + c, upstream * (plane * along * normals[at + c] + (1 - plane) * difference[c]));
+        const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + at, normals + at, plane,
+                                     difference, &along);
+        const real grad_difference = -2 * grad_loss[b] / N * robust_slope(e, sigma);
+        for (int c = 0; c < 3; ++c)
+            ADD(grad_posed + at + c, grad_difference * (plane * along * normals[at + c] + (1 - plane) * difference[c]));
     }
 }
 
-// Gauss-Newton with the robust function's slope as a weight. accumulates vertex_normal_equations (B, V, 9), see vertex_normal_equations.h
-KERNEL(closest_points_normal_equations)(const real* grad_loss, const real* observed, const int* index, const real* posed, const real* normals,
-                          const int* nearest, real* vertex_normal_equations, real sigma, real plane, int B, int N, int V) {
+// Gauss-Newton, weighted by the slope of the robust function.
+// accumulates vertex_normal_equations (B, V, 9), see vertex_normal_equations.h
+KERNEL(closest_points_normal_equations)(const real* grad_loss, const real* observed, const int* index,
+                                        const real* posed, const real* normals, const int* nearest,
+                                        real* vertex_normal_equations, real sigma, real plane, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, k, N) {
         const int v = nearest[(long long)b * N + k];
         if (v < 0 || v >= V) continue;
         real difference[3], along;
         const long long at = (long long)b * V + v;
         const real* normal = normals + 3 * at;
-        const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + 3 * at, normal, plane, difference, &along);
+        const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + 3 * at, normal, plane,
+                                     difference, &along);
         const real weight = grad_loss[b] / N * robust_slope(e, sigma);
         real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * at;
         add_residual(q, weight * plane, normal, -along);

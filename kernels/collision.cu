@@ -1,10 +1,11 @@
-// Collision of joints with bones (paper, Eq. 14 to 22, corrected: the printed Eq. 20 to 22 climb).
+// Collision of joints with bones (paper, Eq. 14 to 22, corrected: the printed Eq. 20 to 22 increase the loss).
 //
 //   bone with end joints a, b and length h, another joint p, mu = (a + b)/2, s = (b - a)^T (p - mu) / h
 //   dist_h = s^2,  dist_r = |p - mu|^2 - s^2,  f = max(0, min((h/2)^2 - dist_h, r^2 - dist_r))
-//   L = 1/m sum over bones and over joints that are no end of the bone
+//   L = 1/m sum over bones and over joints that are not an end of the bone
 //
-// h held constant:  d dist_h = 2/h s {a: a - p, b: p - b, p: b - a},  d dist_r = {a, b: mu - p, p: 2 (p - mu)} - d dist_h
+// h held constant:  d dist_h = 2/h s {a: a - p, b: p - b, p: b - a},
+//                   d dist_r = {a, b: mu - p, p: 2 (p - mu)} - d dist_h
 // h free:           u = (b - a)/h, q = p - mu, q' = q - s u:  ds = {a: -q'/h - u/2, b: q'/h - u/2, p: u},
 //                   and (h/2)^2 adds {a: -(b - a)/2, b: (b - a)/2}
 //
@@ -49,8 +50,8 @@ KERNEL(collision_forward)(const real* joints, const int* bones, real* loss, real
     }
 }
 
-// The contact's gradient by a, b and p, each (3)
-DEVICE void contact_gradient(const Contact* contact, bool fixed_length, real* da, real* db, real* dp) {
+// The gradient of f by a, b and p, (3) each
+DEVICE void contact_gradient(const Contact* contact, bool fixed_length, real* grad_a, real* grad_b, real* grad_p) {
     const real h = contact->h, s = contact->s;
     const real ds = (contact->at_end ? -2 : 2) * s;  // df/ds, from -s^2 or from -(|q|^2 - s^2)
     const real dq = contact->at_end ? 0 : -1;        // df/d|q|^2
@@ -58,39 +59,41 @@ DEVICE void contact_gradient(const Contact* contact, bool fixed_length, real* da
     for (int c = 0; c < 3; ++c) {
         const real u = contact->along[c] / h, q = contact->q[c];
         const real across = (fixed_length ? q : q - s * u) / h;
-        da[c] = ds * (-across - u / 2) - dq * q - 2 * dh2 * contact->along[c];
-        db[c] = ds * (across - u / 2) - dq * q + 2 * dh2 * contact->along[c];
-        dp[c] = ds * u + 2 * dq * q;
+        grad_a[c] = ds * (-across - u / 2) - dq * q - 2 * dh2 * contact->along[c];
+        grad_b[c] = ds * (across - u / 2) - dq * q + 2 * dh2 * contact->along[c];
+        grad_p[c] = ds * u + 2 * dq * q;
     }
 }
 
 // accumulates grad_joints (B, M, 3)
-KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int* bones, real* grad_joints, real radius, int fixed_length, int B,
-                           int M, int N) {
+KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int* bones, real* grad_joints, real radius,
+                           int fixed_length, int B, int M, int N) {
     FOR_EACH_IN_IMAGE(b, B, n, N) {
         const real* x = joints + 3 * (long long)b * M;
         real* grad = grad_joints + 3 * (long long)b * M;
         const int first = bones[2 * n], second = bones[2 * n + 1];
-        const real upstream = grad_loss[b] / M;
+        const real grad_contact = grad_loss[b] / M;
         for (int k = 0; k < M; ++k) {
             if (k == first || k == second) continue;
             Contact contact;
             make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
             if (!(contact.depth > 0)) continue;
-            real da[3], db[3], dp[3];
-            contact_gradient(&contact, fixed_length, da, db, dp);
+            real grad_a[3], grad_b[3], grad_p[3];
+            contact_gradient(&contact, fixed_length, grad_a, grad_b, grad_p);
             for (int c = 0; c < 3; ++c) {
-                ADD(grad + 3 * first + c, upstream * da[c]);
-                ADD(grad + 3 * second + c, upstream * db[c]);
-                ADD(grad + 3 * k + c, upstream * dp[c]);
+                ADD(grad + 3 * first + c, grad_contact * grad_a[c]);
+                ADD(grad + 3 * second + c, grad_contact * grad_b[c]);
+                ADD(grad + 3 * k + c, grad_contact * grad_p[c]);
             }
         }
     }
 }
 
-// Gauss-Newton on sqrt(f), each joint by itself (3 times its share bounds what they do together), with f at least (radius/3)^2 in the
-// curvature, which has a pole at f = 0. Bone lengths are held constant. accumulates vertex_normal_equations (B, M, 9), see vertex_normal_equations.h
-KERNEL(collision_normal_equations)(const real* grad_loss, const real* joints, const int* bones, real* vertex_normal_equations, real radius, int B, int M, int N) {
+// Gauss-Newton on sqrt(f), each of the three joints on its own: 3 times a joint's share bounds their joint curvature.
+// The curvature has a pole at f = 0, so f is at least (radius/3)^2 in it. Bone lengths are held constant.
+// accumulates vertex_normal_equations (B, M, 9), see vertex_normal_equations.h
+KERNEL(collision_normal_equations)(const real* grad_loss, const real* joints, const int* bones,
+                                   real* vertex_normal_equations, real radius, int B, int M, int N) {
     FOR_EACH_IN_IMAGE(b, B, n, N) {
         const real* x = joints + 3 * (long long)b * M;
         const int first = bones[2 * n], second = bones[2 * n + 1];
@@ -104,7 +107,8 @@ KERNEL(collision_normal_equations)(const real* grad_loss, const real* joints, co
             const real curvature = 3 / (4 * max_real(contact.depth, radius * radius / 9)), scale = grad_loss[b] / M;
             const int ends[3] = {first, second, k};
             for (int end = 0; end < 3; ++end)
-                add_residual(vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * M + ends[end]), scale * curvature, gradient[end], 1 / (2 * curvature));
+                add_residual(vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * M + ends[end]),
+                             scale * curvature, gradient[end], 1 / (2 * curvature));
         }
     }
 }

@@ -1,9 +1,11 @@
 // Physical joint limits (paper, Table 1): L = sum max(0, lo - theta)^2 + max(0, theta - hi)^2
 //
-// angles (B, D) rad, all degrees of freedom of an image in one row | lower, upper (D) rad
+// angles (B, D) rad: a row for each image | lower, upper (D) rad
 #include "linear.h"
 
-DEVICE real overshoot(real angle, real lower, real upper) { return max_real(0, angle - upper) - max_real(0, lower - angle); }
+DEVICE real overshoot(real angle, real lower, real upper) {
+    return max_real(0, angle - upper) - max_real(0, lower - angle);
+}
 
 // accumulates loss (B)
 KERNEL(joint_limits_forward)(const real* angles, const real* lower, const real* upper, real* loss, int B, int D) {
@@ -14,7 +16,8 @@ KERNEL(joint_limits_forward)(const real* angles, const real* lower, const real* 
 }
 
 // overwrites grad_angles (B, D)
-KERNEL(joint_limits_backward)(const real* grad_loss, const real* angles, const real* lower, const real* upper, real* grad_angles, int B, int D) {
+KERNEL(joint_limits_backward)(const real* grad_loss, const real* angles, const real* lower, const real* upper,
+                              real* grad_angles, int B, int D) {
     FOR_EACH_IN_IMAGE(b, B, d, D) {
         const long long at = (long long)b * D + d;
         grad_angles[at] = 2 * grad_loss[b] * overshoot(angles[at], lower[d], upper[d]);

@@ -66,8 +66,8 @@ DEVICE void bind_parts(const real* bind, int joint, real* rotation, real* positi
 }
 
 // chain (J, 12): rows of [G_R (9), G_t (3)]; row_of (J): the joint's row of angles or -1
-DEVICE void pose_chain(const real* angles, const int* parents, const int* articulated, const real* bind, int side, int J, int A,
-                       int* row_of, real* chain) {
+DEVICE void pose_chain(const real* angles, const int* parents, const int* articulated, const real* bind, int side,
+                       int J, int A, int* row_of, real* chain) {
     for (int j = 0; j < J; ++j) row_of[j] = -1;
     for (int a = 0; a < A; ++a) row_of[articulated[a]] = a;
     for (int j = 0; j < J; ++j) {
@@ -95,8 +95,9 @@ DEVICE void pose_chain(const real* angles, const int* parents, const int* articu
 }
 
 // overwrites transforms; bind of image b at b * bind_stride, 0 where all images share it
-KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real* translation, const real* scale, const int* parents,
-                           const int* articulated, const real* bind, real* transforms, int side, int bind_stride, int B, int J, int A) {
+KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real* translation, const real* scale,
+                           const int* parents, const int* articulated, const real* bind, real* transforms, int side,
+                           int bind_stride, int B, int J, int A) {
     FOR_EACH_IMAGE(b, B) {
         real chain[12 * MAX_JOINTS];
         int row_of[MAX_JOINTS];
@@ -117,48 +118,50 @@ KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real*
     }
 }
 
-// The gradient of R is its tangent: d/dw of exp([w]x) R at w = 0. Overwrites every gradient; bind as in kinematics_forward.
-KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, const real* rotation, const real* scale, const int* parents,
-                            const int* articulated, const real* bind, real* grad_angles, real* grad_rotation, real* grad_translation,
-                            real* grad_scale, int side, int bind_stride, int B, int J, int A) {
+// grad_rotation (B, 3) is the gradient of the tangent w of exp([w]x) R at w = 0. overwrites every gradient; bind as in
+// kinematics_forward
+KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, const real* rotation, const real* scale,
+                            const int* parents, const int* articulated, const real* bind, real* grad_angles,
+                            real* grad_rotation, real* grad_translation, real* grad_scale, int side, int bind_stride,
+                            int B, int J, int A) {
     FOR_EACH_IMAGE(b, B) {
         const real* own_bind = bind + (long long)b * bind_stride;
         real chain[12 * MAX_JOINTS], grad_chain[12 * MAX_JOINTS];
         int row_of[MAX_JOINTS];
         pose_chain(angles + 3 * A * b, parents, articulated, own_bind, side, J, A, row_of, chain);
         const real* r_global = rotation + 9 * b;
-        real grad_linear[9] = {0}, grad_t[3] = {0};  // of R (scale taken out) and of t
+        real grad_linear[9] = {0}, grad_t[3] = {0};  // of R, without the scale, and of t
         for (int j = 0; j < J; ++j) {
-            const real *g = chain + 12 * j, *dm = grad_transforms + 12 * (b * J + j);
-            real dm_linear[9], dm_offset[3], centred[3], partial[9];
-            linear_part(dm, dm_linear);
+            const real *g = chain + 12 * j, *grad_m = grad_transforms + 12 * (b * J + j);
+            real grad_m_linear[9], grad_m_offset[3], centred[3], partial[9];
+            linear_part(grad_m, grad_m_linear);
             for (int r = 0; r < 3; ++r) {
-                dm_offset[r] = dm[4 * r + 3];
+                grad_m_offset[r] = grad_m[4 * r + 3];
                 centred[r] = g[9 + r] - own_bind[4 * r + 3];
-                grad_t[r] += dm_offset[r];
+                grad_t[r] += grad_m_offset[r];
             }
-            matmul3_transposed_right(dm_linear, g, partial);
-            add_outer3(partial, dm_offset, centred);
+            matmul3_transposed_right(grad_m_linear, g, partial);
+            add_outer3(partial, grad_m_offset, centred);
             for (int k = 0; k < 9; ++k) grad_linear[k] += partial[k];
-            real* dg = grad_chain + 12 * j;
-            matmul3_transposed_left(r_global, dm_linear, dg);
-            matvec3_transposed(r_global, dm_offset, dg + 9);
-            for (int k = 0; k < 12; ++k) dg[k] *= scale[b];
+            real* grad_g = grad_chain + 12 * j;
+            matmul3_transposed_left(r_global, grad_m_linear, grad_g);
+            matvec3_transposed(r_global, grad_m_offset, grad_g + 9);
+            for (int k = 0; k < 12; ++k) grad_g[k] *= scale[b];
         }
-        real n_matrix[9];
-        matmul3_transposed_right(grad_linear, r_global, n_matrix);
+        real moment[9];
+        matmul3_transposed_right(grad_linear, r_global, moment);
         grad_scale[b] = inner3(grad_linear, r_global);
-        grad_rotation[3 * b] = scale[b] * (n_matrix[7] - n_matrix[5]);
-        grad_rotation[3 * b + 1] = scale[b] * (n_matrix[2] - n_matrix[6]);
-        grad_rotation[3 * b + 2] = scale[b] * (n_matrix[3] - n_matrix[1]);
+        grad_rotation[3 * b] = scale[b] * (moment[7] - moment[5]);
+        grad_rotation[3 * b + 1] = scale[b] * (moment[2] - moment[6]);
+        grad_rotation[3 * b + 2] = scale[b] * (moment[3] - moment[1]);
         for (int r = 0; r < 3; ++r) grad_translation[3 * b + r] = grad_t[r];
 
         for (int j = J - 1; j >= 0; --j) {
             if (parents[j] < 0) continue;
-            const real *parent = chain + 12 * parents[j], *dg = grad_chain + 12 * j;
-            real* dparent = grad_chain + 12 * parents[j];
+            const real *parent = chain + 12 * parents[j], *grad_g = grad_chain + 12 * j;
+            real* grad_parent = grad_chain + 12 * parents[j];
             if (row_of[j] < 0) {
-                for (int k = 0; k < 12; ++k) dparent[k] += dg[k];
+                for (int k = 0; k < 12; ++k) grad_parent[k] += grad_g[k];
                 continue;
             }
             const int row = A * (int)b + row_of[j];
@@ -170,31 +173,31 @@ KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, con
             matvec3(q, c, qc);
             for (int r = 0; r < 3; ++r) offset[r] = c[r] - qc[r];
 
-            real dp[9], dq[9], doffset[3], dlocal[9], partial[9], derivative[9], turned[9];
-            matmul3_transposed_right(dg, q, dp);
-            add_outer3(dp, dg + 9, offset);
-            for (int k = 0; k < 9; ++k) dparent[k] += dp[k];
-            for (int r = 0; r < 3; ++r) dparent[9 + r] += dg[9 + r];
+            real grad_p[9], grad_q[9], grad_offset[3], grad_local[9], partial[9], derivative[9], turned[9];
+            matmul3_transposed_right(grad_g, q, grad_p);
+            add_outer3(grad_p, grad_g + 9, offset);
+            for (int k = 0; k < 9; ++k) grad_parent[k] += grad_p[k];
+            for (int r = 0; r < 3; ++r) grad_parent[9 + r] += grad_g[9 + r];
 
-            matmul3_transposed_left(parent, dg, dq);
-            matvec3_transposed(parent, dg + 9, doffset);
-            for (int r = 0; r < 3; ++r) doffset[r] = -doffset[r];
-            add_outer3(dq, doffset, c);
-            matmul3_transposed_left(n, dq, partial);  // dL = N^T dQ N
-            matmul3(partial, n, dlocal);
+            matmul3_transposed_left(parent, grad_g, grad_q);
+            matvec3_transposed(parent, grad_g + 9, grad_offset);
+            for (int r = 0; r < 3; ++r) grad_offset[r] = -grad_offset[r];
+            add_outer3(grad_q, grad_offset, c);
+            matmul3_transposed_left(n, grad_q, partial);  // of L: N^T grad_q N
+            matmul3(partial, n, grad_local);
 
             rotation_derivative(2, factors.twist, derivative);
             matmul3(factors.abduction, factors.flexion, partial);
             matmul3(partial, derivative, turned);
-            grad_angles[3 * row] = side * inner3(dlocal, turned);
+            grad_angles[3 * row] = side * inner3(grad_local, turned);
             rotation_derivative(1, factors.abduction, derivative);
             matmul3(derivative, factors.flexion, partial);
             matmul3(partial, factors.twist, turned);
-            grad_angles[3 * row + 1] = side * inner3(dlocal, turned);
+            grad_angles[3 * row + 1] = side * inner3(grad_local, turned);
             rotation_derivative(0, factors.flexion, derivative);
             matmul3(factors.abduction, derivative, partial);
             matmul3(partial, factors.twist, turned);
-            grad_angles[3 * row + 2] = -inner3(dlocal, turned);
+            grad_angles[3 * row + 2] = -inner3(grad_local, turned);
         }
     }
 }

@@ -1,4 +1,4 @@
-// What the compiled library says of itself.
+// Facts about the compiled library, and its settings.
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -16,8 +16,8 @@ extern "C" const char* handopt_schedule() {
 #endif
 }
 
-// Keep freed arrays of up to 32 MiB for the next ones of their size, instead of giving them back to the system after every op
-// and faulting their pages in again: that costs more than the kernels.
+// Keeps freed arrays of up to 32 MiB for the next ones of their size. Returning them to the system after every op and
+// faulting their pages in again costs more than the kernels.
 extern "C" void handopt_keep_freed_memory() {
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 32 << 20);

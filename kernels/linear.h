@@ -27,7 +27,8 @@ DEVICE void matmul3_transposed_left(const real* a, const real* b, real* c) {
 // C = A B^T
 DEVICE void matmul3_transposed_right(const real* a, const real* b, real* c) {
     for (int i = 0; i < 3; ++i)
-        for (int j = 0; j < 3; ++j) c[3 * i + j] = a[3 * i] * b[3 * j] + a[3 * i + 1] * b[3 * j + 1] + a[3 * i + 2] * b[3 * j + 2];
+        for (int j = 0; j < 3; ++j)
+            c[3 * i + j] = a[3 * i] * b[3 * j] + a[3 * i + 1] * b[3 * j + 1] + a[3 * i + 2] * b[3 * j + 2];
 }
 
 // A += x y^T

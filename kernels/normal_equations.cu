@@ -1,4 +1,4 @@
-// Gauss-Newton's normal equations of a pose: quadratic models of a loss by vertex positions, chained to the pose's parameters.
+// Gauss-Newton normal equations of a pose: those of a loss by vertex positions, chained to the pose's parameters.
 //
 //   loss(x + d) = loss(x) + 2 sum_v b_v.d_v + sum_v d_v^T A_v d_v  (vertex_normal_equations.h),  d_v = X_v p
 //   hessian H = sum_v X_v^T A_v X_v,  gradient g = sum_v X_v^T b_v:  the step p solves H p = -g
@@ -7,9 +7,9 @@
 //   0..2  rotation, the tangent w of exp([w]x) R:  e_c x (x_v - t)
 //   3..5  translation t:                           e_c
 //   6     logarithm of the scale:                  x_v - t
-//   then  joint angles that may move:              a x sum_k w_vk (M_k p - c) over the joints k below the angle's joint,
-//                                                  with a the angle's axis and c the joint's position in the camera frame
-//   then  S proportions:                           sum_k w_vk (M_k B_vs + U_ks), where U_ks is how M_k's offset moves
+//   then  joint angles that may move:              a x sum_k w_vk (M_k p - c) over the joints k below the angle's,
+//                                                  with a the angle's axis and c the joint's position, camera frame
+//   then  S proportions:                           sum_k w_vk (M_k B_vs + U_ks), U_ks the derivative of M_k's offset
 //
 // Vertices, joints and proportions as in skinning.cu and kinematics.cu; A articulated joints.
 #include "vertex_normal_equations.h"
@@ -20,10 +20,12 @@
 
 // An angle's axis in the camera frame: the joint's own axis before the rotations that are applied before it.
 //   L = R_y(side abd) R_x(-flex) R_z(side twist):  abduction side y, flexion -R_y x, twist side R_y R_x z
-// transforms (B, J, 3, 4) | bind (J, 3, 4) or one for each image | joint_basis (S, J, 3): how each proportion moves the bind positions
+// transforms (B, J, 3, 4) | bind (J, 3, 4) or one for each image
+// joint_basis (S, J, 3): derivative of the bind positions by each proportion
 // overwrites axes (B, A, 3 angles, 3), joint_positions (B, A, 3), bind_jacobian (B, J, 3, S) = U
-KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale, const int* parents, const int* articulated, const real* bind,
-                  const real* joint_basis, real* axes, real* joint_positions, real* bind_jacobian, int side, int bind_stride, int B, int J, int A, int S) {
+KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale, const int* parents,
+                  const int* articulated, const real* bind, const real* joint_basis, real* axes, real* joint_positions,
+                  real* bind_jacobian, int side, int bind_stride, int B, int J, int A, int S) {
     FOR_EACH_IMAGE(b, B) {
         const real* own_bind = bind + (long long)b * bind_stride;
         const real* m = transforms + 12 * (long long)b * J;
@@ -36,10 +38,10 @@ KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale,
             linear_part(m + 12 * parents[j], above);
             linear_part(own_bind + 12 * j, rest);
             matmul3(above, rest, frame);
-            real* pivot = joint_positions + 3 * ((long long)b * A + a);
+            real* position = joint_positions + 3 * ((long long)b * A + a);
             for (int r = 0; r < 3; ++r) {
-                pivot[r] = m[12 * j + 4 * r + 3];
-                for (int c = 0; c < 3; ++c) pivot[r] += m[12 * j + 4 * r + c] * own_bind[12 * j + 4 * c + 3];
+                position[r] = m[12 * j + 4 * r + 3];
+                for (int c = 0; c < 3; ++c) position[r] += m[12 * j + 4 * r + c] * own_bind[12 * j + 4 * c + 3];
             }
             for (int d = 0; d < 3; ++d) {
                 real* axis = axes + 3 * (3 * ((long long)b * A + a) + d);
@@ -48,16 +50,18 @@ KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale,
             }
         }
         for (int j = 0; j < J; ++j) {
-            // along the chain U_j = U_parent + (M_parent - M_j) C_j; at the root M p = scale R (p - wrist) + t, and the wrist moves
+            // Along the chain U_j = U_parent + (M_parent - M_j) C_j. At the root M p = scale R (p - wrist) + t, where a
+            // proportion moves the wrist.
             const int parent = parents[j], moved = parent < 0 ? 0 : j;
             const real* own = m + 12 * (parent < 0 ? 0 : j);
-            real* shift = bind_jacobian + 3 * S * ((long long)b * J + j);
+            real* jacobian = bind_jacobian + 3 * S * ((long long)b * J + j);
             for (int s = 0; s < S; ++s) {
                 const real* offset = joint_basis + 3 * ((long long)s * J + moved);
                 for (int r = 0; r < 3; ++r) {
                     real sum = parent < 0 ? 0 : bind_jacobian[3 * S * ((long long)b * J + parent) + S * r + s];
-                    for (int c = 0; c < 3; ++c) sum += ((parent < 0 ? 0 : m[12 * parent + 4 * r + c]) - own[4 * r + c]) * offset[c];
-                    shift[S * r + s] = sum;
+                    for (int c = 0; c < 3; ++c)
+                        sum += ((parent < 0 ? 0 : m[12 * parent + 4 * r + c]) - own[4 * r + c]) * offset[c];
+                    jacobian[S * r + s] = sum;
                 }
             }
         }
@@ -101,10 +105,11 @@ DEVICE void set_rigid(Columns* columns, const real* x, const real* t) {
     set(columns, 6, dx, dy, dz);
 }
 
-// What a vertex, and the pose of its image, are made of
+// The pose of one image, and the sizes of the problem
 struct Chain {
     const real *transforms, *axes, *joint_positions, *bind_jacobian;  // of the image
-    const int *ancestry, *column_of;                  // (J, D): rows of the angles that move a joint, -1 last; (A, 3): column of each angle or -1
+    const int* ancestry;   // (J, D): the rows of the angles that move a joint, -1 last
+    const int* column_of;  // (A, 3): the column of each angle, -1 if it is held
     int K, D, A, S, P;
 };
 
@@ -131,8 +136,9 @@ DEVICE void set_angles(Columns* columns, const Chain* chain, const real* p, cons
     }
     for (int at = 0; at < count; ++at) {
         const int row = rows[at];
-        const real* pivot = chain->joint_positions + 3 * row;
-        const real dx = sum[row][0] - share[row] * pivot[0], dy = sum[row][1] - share[row] * pivot[1], dz = sum[row][2] - share[row] * pivot[2];
+        const real* position = chain->joint_positions + 3 * row;
+        const real dx = sum[row][0] - share[row] * position[0], dy = sum[row][1] - share[row] * position[1];
+        const real dz = sum[row][2] - share[row] * position[2];
         for (int d = 0; d < 3; ++d) {
             const int column = chain->column_of[3 * row + d];
             if (column < 0) continue;
@@ -143,19 +149,21 @@ DEVICE void set_angles(Columns* columns, const Chain* chain, const real* p, cons
 }
 
 // basis: rest mm of the vertex for each proportion, `stride` apart; the proportions' columns are the last
-DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joints, const real* weights, const real* basis, long long stride) {
+DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joints, const real* weights,
+                            const real* basis, long long stride) {
     const int S = chain->S, first = chain->P - S;
     if (S == 0) return;
     real *x = columns->x + first, *y = columns->y + first, *z = columns->z + first;
     real blended[9] = {0};
     for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
-        const real *m = chain->transforms + 12 * joints[k], *shift = chain->bind_jacobian + 3 * S * joints[k], w = weights[k];
+        const real *m = chain->transforms + 12 * joints[k], *jacobian = chain->bind_jacobian + 3 * S * joints[k];
+        const real w = weights[k];
         for (int r = 0; r < 3; ++r)
             for (int c = 0; c < 3; ++c) blended[3 * r + c] += w * m[4 * r + c];
         for (int s = 0; s < S; ++s) {
-            x[s] += w * shift[s];
-            y[s] += w * shift[S + s];
-            z[s] += w * shift[2 * S + s];
+            x[s] += w * jacobian[s];
+            y[s] += w * jacobian[S + s];
+            z[s] += w * jacobian[2 * S + s];
         }
     }
     for (int s = 0; s < S; ++s) {
@@ -177,9 +185,10 @@ DEVICE bool is_used(const real* vertex_normal_equations) {
     return used;
 }
 
-// All columns of vertex v, where they were zero
-DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed, const real* translation, const real* rest, const int* indices,
-                        const real* weights, const real* vertex_basis, int v, int V) {
+// All columns of vertex v; they must be zero before.
+DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed, const real* translation,
+                        const real* rest, const int* indices, const real* weights, const real* vertex_basis, int v,
+                        int V) {
     const int* joints = indices + (long long)v * chain->K;
     const real* w = weights + (long long)v * chain->K;
     set_rigid(columns, posed + 3 * v, translation);
@@ -187,21 +196,26 @@ DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed,
     set_proportions(columns, chain, joints, w, vertex_basis + 3 * v, 3 * (long long)V);
 }
 
-DEVICE Chain chain_of(const real* transforms, const real* axes, const real* joint_positions, const real* bind_jacobian, const int* ancestry, const int* columns,
-                      long long b, int J, int K, int D, int A, int S, int P) {
-    return Chain{transforms + 12 * b * J, axes + 9 * b * A, joint_positions + 3 * b * A, bind_jacobian + 3 * b * J * S, ancestry, columns, K, D, A, S, P};
+DEVICE Chain chain_of(const real* transforms, const real* axes, const real* joint_positions, const real* bind_jacobian,
+                      const int* ancestry, const int* columns, long long b, int J, int K, int D, int A, int S, int P) {
+    const real *positions = joint_positions + 3 * b * A, *jacobian = bind_jacobian + 3 * b * J * S;
+    return Chain{transforms + 12 * b * J, axes + 9 * b * A, positions, jacobian, ancestry, columns, K, D, A, S, P};
 }
 
-// One image per thread, whose sums live in the thread's scratch (threads, MAX_PARAMETERS, MAX_PARAMETERS).
-// vertex_normal_equations (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image | vertex_basis (S, V, 3) rest mm
+// One image per thread, which keeps its sums in scratch (threads, MAX_PARAMETERS, MAX_PARAMETERS).
+// vertex_normal_equations (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image
+// vertex_basis (S, V, 3) rest mm: derivative of the rest vertices by each proportion
 // overwrites hessian (B, P, P), zero above the diagonal, and gradient (B, P)
-KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed, const real* transforms, const real* translation, const real* rest,
-                         const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes, const real* joint_positions,
-                         const real* vertex_basis, const real* bind_jacobian, real* scratch, real* hessian, real* gradient, int rest_stride, int B,
-                         int J, int V, int K, int D, int A, int S, int P) {
+KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed, const real* transforms,
+                         const real* translation, const real* rest, const int* indices, const real* weights,
+                         const int* ancestry, const int* columns, const real* axes, const real* joint_positions,
+                         const real* vertex_basis, const real* bind_jacobian, real* scratch, real* hessian,
+                         real* gradient, int rest_stride, int B, int J, int V, int K, int D, int A, int S, int P) {
     FOR_EACH_IMAGE(b, B) {
-        const Chain chain = chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
-        real *sums = scratch + (long long)THREAD_INDEX * MAX_PARAMETERS * MAX_PARAMETERS, *g = gradient + (long long)b * P;
+        const Chain chain =
+            chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
+        real *sums = scratch + (long long)THREAD_INDEX * MAX_PARAMETERS * MAX_PARAMETERS,
+             *g = gradient + (long long)b * P;
         for (int i = 0; i < P * MAX_PARAMETERS; ++i) sums[i] = 0;
         for (int i = 0; i < P; ++i) g[i] = 0;
         Columns X;
@@ -209,14 +223,14 @@ KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed,
         for (int v = 0; v < V; ++v) {
             const real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * V + v);
             if (!is_used(q)) continue;
-            set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride, indices, weights,
-                        vertex_basis, v, V);
+            set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b,
+                        rest + (long long)b * rest_stride, indices, weights, vertex_basis, v, V);
             for (int i = 0; i < X.count; ++i) {
                 const int number = X.number[i];
                 const real column[3] = {X.x[number], X.y[number], X.z[number]};
                 real a[3], *row = sums + number * MAX_PARAMETERS;
                 apply_hessian(q, column, a);
-                for (int first = 0; first <= number; first += LANES)  // a little beyond the diagonal
+                for (int first = 0; first <= number; first += LANES)  // up to LANES - 1 beyond the diagonal
                     for (int j = first; j < first + LANES; ++j) row[j] += a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j];
                 g[number] += dot3(q + 6, column);
             }
@@ -229,18 +243,20 @@ KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed,
 }
 
 // The same with vertices in parallel; accumulates hessian's lower triangle and gradient
-KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* posed, const real* transforms, const real* translation, const real* rest,
-                                 const int* indices, const real* weights, const int* ancestry, const int* columns, const real* axes,
-                                 const real* joint_positions, const real* vertex_basis, const real* bind_jacobian, real* hessian, real* gradient,
-                                 int rest_stride, int B, int J, int V, int K, int D, int A, int S, int P) {
+KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* posed, const real* transforms,
+                              const real* translation, const real* rest, const int* indices, const real* weights,
+                              const int* ancestry, const int* columns, const real* axes, const real* joint_positions,
+                              const real* vertex_basis, const real* bind_jacobian, real* hessian, real* gradient,
+                              int rest_stride, int B, int J, int V, int K, int D, int A, int S, int P) {
     FOR_EACH_IN_IMAGE(b, B, v, V) {
         const real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * V + v);
         if (!is_used(q)) continue;
-        const Chain chain = chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
+        const Chain chain =
+            chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
         Columns X;
         clear_all(&X);
-        set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride, indices, weights,
-                    vertex_basis, v, V);
+        set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride,
+                    indices, weights, vertex_basis, v, V);
         real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
         for (int i = 0; i < X.count; ++i) {
             const int number = X.number[i];
@@ -256,13 +272,16 @@ KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* p
     }
 }
 
-// A parameter without curvature stays where it is: nothing says where it should go.
-DEVICE bool moves(const real* hessian, const real* free, int i, int P) { return free[i] > 0 && hessian[i * P + i] != 0; }
+// A parameter without curvature stays where it is: no residual depends on it.
+DEVICE bool moves(const real* hessian, const real* free, int i, int P) {
+    return free[i] > 0 && hessian[i * P + i] != 0;
+}
 
-// (H + damping diag(H)) step = -gradient by Cholesky's decomposition; parameters with free = 0 stay where they are.
-// hessian (B, P, P), its lower triangle | damping (B) | free (P) | overwrites factor (B, P, P) and step (B, P); step is 0 where H is not
-// positive definite
-KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damping, const real* free, real* factor, real* step, int B, int P) {
+// (H + damping diag(H)) step = -gradient by Cholesky decomposition; parameters with free = 0 stay where they are.
+// hessian (B, P, P), its lower triangle | damping (B) | free (P)
+// overwrites factor (B, P, P) and step (B, P); step is 0 where H is not positive definite
+KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damping, const real* free, real* factor,
+                     real* step, int B, int P) {
     FOR_EACH_IMAGE(b, B) {
         const real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
         real *l = factor + (long long)b * P * P, *x = step + (long long)b * P;

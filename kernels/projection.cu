@@ -21,8 +21,8 @@ KERNEL(project_forward)(const real* points, const real* coefficients, real* proj
 }
 
 // overwrites grad_points
-KERNEL(project_backward)(const real* grad_projected, const real* points, const real* coefficients, real* grad_points, int perspective, int B,
-                         int V) {
+KERNEL(project_backward)(const real* grad_projected, const real* points, const real* coefficients, real* grad_points,
+                         int perspective, int B, int V) {
     FOR_EACH_IN_IMAGE(b, B, i, V) {
         const long long at = 3 * ((long long)b * V + i);
         const real *p = points + at, *g = grad_projected + at, *k = coefficients + 6 * b;

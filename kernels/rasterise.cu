@@ -6,8 +6,8 @@
 // Triangles with a corner closer than 1 mm are left out.
 #include "linear.h"
 
-// Twice the signed area of the triangle of edge a -> b and a pixel. The edge's ends are taken in the order of their indices, so that the
-// two triangles that share an edge see values of exactly opposite sign, and no pixel falls between them.
+// Twice the signed area of the triangle of edge a -> b and a pixel. The edge's ends are taken in the order of their
+// indices: the values of two triangles that share an edge are exactly opposite, and no pixel falls between them.
 DEVICE real edge_area(const real* u, const real* v, const int* corners, int a, int b, real column, real row) {
     const bool ordered = corners[a] < corners[b];
     const int first = ordered ? a : b, second = ordered ? b : a;
@@ -16,8 +16,8 @@ DEVICE real edge_area(const real* u, const real* v, const int* corners, int a, i
 }
 
 // lowers depth
-KERNEL(rasterise_forward)(const real* points, const int* faces, real* depth, real fx, real fy, real cx, real cy, int B, int V, int F, int W,
-                          int H) {
+KERNEL(rasterise_forward)(const real* points, const int* faces, real* depth, real fx, real fy, real cx, real cy, int B,
+                          int V, int F, int W, int H) {
     FOR_EACH_IN_IMAGE(b, B, face, F) {
         const int* corners = faces + 3 * face;
         real u[3], v[3], inverse_z[3];

@@ -1,4 +1,4 @@
-// The robust difference of two closeness images: the equation stands in image_losses.cu.
+// The robust difference of two closeness images; image_losses.cu has the equation.
 #pragma once
 #include "linear.h"
 

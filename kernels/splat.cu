@@ -5,7 +5,8 @@
 //   df/dx = 4 (1 - z) / r^2 s (j - x),  df/dy = 4 (1 - z) / r^2 s (i - y),  df/dz = -s^2
 //
 // points (B, V, 3) crop coordinates: column x, row y in pixels, depth z, 1 at the far face | radius r in pixels
-// image (B, S, S) closeness, 0 where nothing is hit | winners (B, S, S) int, -1 where nothing is hit; ties go to the lowest index
+// image (B, S, S) closeness, 0 where nothing is hit | winners (B, S, S) int, -1 where nothing is hit; the lowest index
+// wins a tie
 #include "splat.h"
 
 // One image per thread: overwrites image and winners
@@ -16,7 +17,8 @@ KERNEL(splat_forward)(const real* points, real* image, int* winners, real radius
     }
 }
 
-// Value and point in one ordered key: larger values first, then lower indices. In double the value's last 20 bits make room.
+// Value and point in one ordered key: larger values first, then lower indices. In double precision the index takes the
+// place of the value's last 20 bits.
 DEVICE key64 splat_key(real value, int v) {
     if (sizeof(real) == 4) return bits_of(value) << 32 | (key64)(0xffffffffu - (unsigned int)v);
     return (bits_of(value) & ~(key64)0xfffff) | (key64)(0xfffff - v);
@@ -34,7 +36,8 @@ KERNEL(splat_scatter)(const real* points, key64* keys, real radius, int B, int V
         if (!make_splat(points + 3 * ((long long)b * V + v), radius, S, &splat)) continue;
         for (int row = splat.row_first; row <= splat.row_last; ++row) {
             for (int column = splat.column_first; column <= splat.column_last; ++column) {
-                const real s = falloff(falloff_across(column - splat.x, splat.inverse_r2), row - splat.y, splat.inverse_r2);
+                const real s =
+                    falloff(falloff_across(column - splat.x, splat.inverse_r2), row - splat.y, splat.inverse_r2);
                 const real value = splat.closeness * s * s;
                 if (!(value > 0)) continue;
                 key64* slot = keys + ((long long)b * S + row) * S + column;
@@ -46,7 +49,8 @@ KERNEL(splat_scatter)(const real* points, key64* keys, real radius, int B, int V
 }
 
 // Second pass, one pixel per thread: overwrites image and winners
-KERNEL(splat_resolve)(const real* points, const key64* keys, real* image, int* winners, real radius, int B, int V, int S) {
+KERNEL(splat_resolve)(const real* points, const key64* keys, real* image, int* winners, real radius, int B, int V,
+                      int S) {
     FOR_EACH_PIXEL(b, B, row, column, S) {
         const long long at = ((long long)b * S + row) * S + column;
         image[at] = 0;
@@ -62,19 +66,20 @@ KERNEL(splat_resolve)(const real* points, const key64* keys, real* image, int* w
 }
 
 // accumulates grad_points (B, V, 3), in crop coordinates
-KERNEL(splat_backward)(const real* grad_image, const real* points, const int* winners, real* grad_points, real radius, int B, int V, int S) {
+KERNEL(splat_backward)(const real* grad_image, const real* points, const int* winners, real* grad_points, real radius,
+                       int B, int V, int S) {
     FOR_EACH_PIXEL(b, B, row, column, S) {
         const long long at = ((long long)b * S + row) * S + column;
         const int v = winners[at];
-        const real g = grad_image[at];
-        if (v < 0 || v >= V || g == 0) continue;
+        const real grad_pixel = grad_image[at];
+        if (v < 0 || v >= V || grad_pixel == 0) continue;
         const real* p = points + 3 * ((long long)b * V + v);
         real* out = grad_points + 3 * ((long long)b * V + v);
         const real inverse_r2 = 1 / (radius * radius), lateral = lateral_factor(p, inverse_r2);
-        real pull[3];
-        pixel_pull(p, g, row, column, inverse_r2, pull);
-        ADD(out, lateral * pull[0]);
-        ADD(out + 1, lateral * pull[1]);
-        ADD(out + 2, -pull[2]);
+        real grad[3];
+        pixel_gradient(p, grad_pixel, row, column, inverse_r2, grad);
+        ADD(out, lateral * grad[0]);
+        ADD(out + 1, lateral * grad[1]);
+        ADD(out + 2, -grad[2]);
     }
 }

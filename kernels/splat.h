@@ -1,4 +1,4 @@
-// One splat and one image of the point-splat renderer: the equations stand in splat.cu.
+// One splat and one image of the point-splat renderer; splat.cu has the equations.
 #pragma once
 #include "linear.h"
 
@@ -22,7 +22,7 @@ DEVICE bool make_splat(const real* p, real radius, int S, Splat* splat) {
     return splat->row_first <= splat->row_last && splat->column_first <= splat->column_last;
 }
 
-// s = 1 - d^2/r^2 in two steps: across depends on the column alone, so that a column's value serves all rows of a splat.
+// s = 1 - d^2/r^2 in two steps: `across` depends on the column alone, so that its value serves all rows of a splat.
 DEVICE real falloff_across(real dx, real inverse_r2) { return 1 - dx * dx * inverse_r2; }
 DEVICE real falloff(real across, real dy, real inverse_r2) { return max_real(across - dy * dy * inverse_r2, 0); }
 
@@ -39,15 +39,16 @@ DEVICE void splat_columns(const Splat& splat, int v, int first, int S, real* ima
             const real s = falloff(across[lane], dy, splat.inverse_r2);
             const real value = splat.closeness * s * s;
             const real old = f[lane];
-            const int seen = w[lane], wins = -(int)(value > old);
+            const int previous = w[lane], wins = -(int)(value > old);
             f[lane] = max_real(value, old);
-            w[lane] = seen ^ ((seen ^ v) & wins);  // a choice without a branch or a masked store, which would stall the next splat's load
+            // Selects without a branch or a masked store, which would stall the load of the next splat.
+            w[lane] = previous ^ ((previous ^ v) & wins);
         }
     }
 }
 
-// Renders one image: overwrites f and w (S, S). Windows are widened to 8 or 16 columns inside the image, where the falloff is 0 beyond
-// the window, so that rows run in lanes of fixed width; wider windows go 8 columns at a time.
+// Renders one image: overwrites f and w (S, S). Windows are widened to 8 or 16 columns inside the image, where the
+// falloff is 0 beyond the window, so that rows run in lanes of fixed width; wider windows go 8 columns at a time.
 DEVICE void render_image(const real* points, real* f, int* w, real radius, int V, int S) {
     for (int k = 0; k < S * S; ++k) {
         f[k] = 0;
@@ -69,13 +70,14 @@ DEVICE void render_image(const real* points, real* f, int* w, real radius, int V
     }
 }
 
-// What one pixel with gradient g contributes to its winner: g s (j - x), g s (i - y), g s^2. Sums of them make the point's gradient.
-DEVICE void pixel_pull(const real* p, real g, int row, int column, real inverse_r2, real* pull) {
+// The contribution of a pixel to the gradient of its winner: grad_pixel times s (j - x), s (i - y) and s^2.
+// The point's gradient follows from the sums of these over its pixels.
+DEVICE void pixel_gradient(const real* p, real grad_pixel, int row, int column, real inverse_r2, real* grad) {
     const real dx = column - p[0], dy = row - p[1];
-    const real s = falloff(falloff_across(dx, inverse_r2), dy, inverse_r2), gs = g * s;
-    pull[0] = gs * dx;
-    pull[1] = gs * dy;
-    pull[2] = gs * s;
+    const real s = falloff(falloff_across(dx, inverse_r2), dy, inverse_r2), gs = grad_pixel * s;
+    grad[0] = gs * dx;
+    grad[1] = gs * dy;
+    grad[2] = gs * s;
 }
 
 DEVICE real lateral_factor(const real* p, real inverse_r2) { return 4 * (1 - p[2]) * inverse_r2; }

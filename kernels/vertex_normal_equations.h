@@ -1,7 +1,7 @@
-// Quadratic models of a loss by the position x of each point: loss(x + d) is about loss(x) + 2 b.d + d^T A d, where
+// Normal equations of a loss by the position x of each vertex: loss(x + d) is about loss(x) + 2 b.d + d^T A d, where
 // A = sum w j j^T and b = sum w r j of residuals r with gradients j (Gauss-Newton), so 2 b is the loss's gradient.
 //
-// Stored as 9 numbers for each point: A's xx, xy, xz, yy, yz, zz, then b. Kernels accumulate.
+// Stored as 9 numbers for each vertex: xx, xy, xz, yy, yz, zz of A, then b. Kernels accumulate.
 #pragma once
 #include "linear.h"
 
@@ -22,7 +22,7 @@ DEVICE void apply_hessian(const real* vertex_normal_equations, const real* x, re
     y[2] = vertex_normal_equations[2] * x[0] + vertex_normal_equations[4] * x[1] + vertex_normal_equations[5] * x[2];
 }
 
-// The function of Geman and McClure of a squared residual e, s^2 e / (s^2 + e), and its derivative by e
+// The robust function of Geman and McClure of a squared residual e, s^2 e / (s^2 + e), and its derivative by e
 DEVICE real robust(real e, real sigma) { return sigma * sigma * e / (sigma * sigma + e); }
 
 DEVICE real robust_slope(real e, real sigma) {
