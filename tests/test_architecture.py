@@ -76,7 +76,6 @@ NOT_YET_CIRCLES = {
 }
 NOT_YET_LONG = {
     "write_animation",
-    "normal_equations",
     "_fit_result",
     "tests/backend/test_backend.py",
     "tests/input/test_decode.py",
@@ -89,7 +88,6 @@ NOT_YET_LONG = {
 }
 NOT_YET_NAMES = {
     *("unexplained", "palms", "Limb", "thin", "judged", "keep", "guard", "take", "together", "look", "follow"),
-    "quadratic",
 }
 
 

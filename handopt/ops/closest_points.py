@@ -1,4 +1,4 @@
-"""From observed points to the nearest visible model vertex, robustly."""
+"""Robust distance from observed points to the nearest visible vertex of the model."""
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def closest_points_backward(
     sigma: float,
     plane: float = 0.5,
 ) -> Array:
-    """Gradient of closest_points with normals and nearest held constant.
+    """Gradient of closest_points, with normals and nearest held constant.
 
     grad_loss: (B,); nearest: (B, N) int32 that closest_points returned; the other arguments as there.
     Returns grad_posed (B, V, 3). Raises ShapeError.
@@ -54,8 +54,8 @@ def closest_points_backward(
     b, n, v = (call.size[name] for name in "BNV")
     grad_posed = call.zeros(b, v, 3)
     launch(
-        "closest_points_backward", b * n, grad_loss, observed, image_index, posed, normals, nearest, grad_posed, sigma, plane,
-        b, n, v,
+        "closest_points_backward", b * n, grad_loss, observed, image_index, posed, normals, nearest, grad_posed, sigma,
+        plane, b, n, v,
     )  # fmt: skip
     return grad_posed
 
@@ -72,10 +72,10 @@ def closest_points_normal_equations(
     *,
     out: Array | None = None,
 ) -> Array:
-    """Gauss-Newton model of closest_points by the vertices, with the robust function's slope as each point's weight.
+    """Gauss-Newton equations of closest_points by vertex; each point is weighted by the robust function's slope.
 
-    grad_loss: (B,), by which each model is multiplied; nearest: (B, N) int32 that closest_points returned; the other
-    arguments as there; out: (B, V, 9), to which the model is added
+    grad_loss: (B,), a factor for each image; nearest: (B, N) int32 that closest_points returned; the other arguments
+    as there; out: (B, V, 9), to which the equations are added
     Returns (B, V, 9): xx, xy, xz, yy, yz, zz of A, then b of loss(x + d) = loss(x) + 2 b.d + d.A d. Raises ShapeError.
     """
     call = _check(observed, image_index, posed, normals, sigma, plane)
@@ -84,8 +84,8 @@ def closest_points_normal_equations(
     b, n, v = (call.size[name] for name in "BNV")
     vertex_normal_equations = call.zeros(b, v, 9) if out is None else call.output("out", out, ("B", "V", 9))
     launch(
-        "closest_points_normal_equations", b * n, grad_loss, observed, image_index, posed, normals, nearest, vertex_normal_equations, sigma, plane,
-        b, n, v,
+        "closest_points_normal_equations", b * n, grad_loss, observed, image_index, posed, normals, nearest,
+        vertex_normal_equations, sigma, plane, b, n, v,
     )  # fmt: skip
     return vertex_normal_equations
 

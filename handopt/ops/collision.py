@@ -8,7 +8,7 @@ def collision(joints: Array, bones: Array, radius: float) -> Array:
     """How far joints reach into the cylinders around bones (paper, Eq. 14 to 19), in mm^2.
 
     joints: (B, M, 3) mm; bones: (N, 2) int32, the joints at the ends of each bone; radius: of the cylinders, mm
-    Returns (B,): 1/M sum over bones and over joints k that are no end of the bone of
+    Returns (B,): 1/M sum over bones and over joints k that are not an end of the bone of
     max(0, min(h^2/4 - dist_h, radius^2 - dist_r)). Raises ShapeError.
     """
     call = _check(joints, bones, radius)
@@ -24,7 +24,7 @@ def collision_backward(
     """Gradient of collision, given grad_loss (B,); the other arguments as there.
 
     fixed_length: hold the bone lengths constant, exact for motion that keeps them (paper, Eq. 20 to 22 with their
-    misprints mended); False differentiates them too. Returns grad_joints (B, M, 3). Raises ShapeError.
+    misprints corrected); False differentiates them too. Returns grad_joints (B, M, 3). Raises ShapeError.
     """
     call = _check(joints, bones, radius)
     call.real("grad_loss", grad_loss, ("B",))
@@ -37,13 +37,13 @@ def collision_backward(
 
 
 def collision_normal_equations(grad_loss: Array, joints: Array, bones: Array, radius: float) -> Array:
-    """Gauss-Newton model of collision by the joints, each by itself, with bone lengths held constant.
+    """Gauss-Newton equations of collision by joint, each on its own, with bone lengths held constant.
 
-    grad_loss: (B,), by which each model is multiplied; the other arguments as in collision
+    grad_loss: (B,), a factor for each image; the other arguments as in collision
     Returns (B, M, 9): xx, xy, xz, yy, yz, zz of A, then b of loss(x + d) = loss(x) + 2 b.d + d.A d. Raises ShapeError.
 
-    The residuals are the square roots of the contacts' depths; three times each joint's own part bounds what the three
-    joints of a contact do together.
+    The residuals are the square roots of the contacts' depths. Three times each joint's own part bounds the curvature
+    of the three joints of a contact.
     """
     call = _check(joints, bones, radius)
     call.real("grad_loss", grad_loss, ("B",))

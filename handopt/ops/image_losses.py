@@ -1,4 +1,4 @@
-"""Image terms: difference of closeness images, and distance of projected points to the allowed region."""
+"""Image losses: the difference of closeness images, and the distance of projected points to the silhouette."""
 
 from handopt.backend import Arguments, Array, launch
 from handopt.errors import ShapeError

@@ -1,4 +1,4 @@
-"""Gauss-Newton's normal equations of a pose, from quadratic models of a loss by the positions of vertices."""
+"""Gauss-Newton normal equations of a pose, from those of a loss by the positions of vertices."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,16 @@ RIGID = 7
 """Parameters of every hand: rotation (3), translation (3), logarithm of the scale."""
 MAX_PARAMETERS = 80
 MAX_ROWS = 16
-"""Articulated joints that normal_equations can count with."""
+"""The most articulated joints that normal_equations supports."""
 
 
 @dataclass(frozen=True)
 class PoseAxes:
-    """What moves a posed hand: axes (B, A, 3 angles, 3) unit; pivots (B, A, 3) mm; shifts (B, J, 3, S) mm per unit.
+    """The derivatives of a posed hand by its angles and proportions, in the camera frame.
 
-    An axis is that of twist, abduction or flexion of an articulated joint, in the camera frame, and a pivot is where
-    the joint is. A shift is how the offset of a joint's transform moves with a proportion.
+    axes: (B, A, 3 angles, 3) unit, of twist, abduction and flexion of each articulated joint; joint_positions:
+    (B, A, 3) mm, where these joints are; bind_jacobian: (B, J, 3, S) mm per unit, the derivative of the offset of each
+    joint's transform by each proportion.
     """
 
     axes: Array
@@ -42,7 +43,7 @@ def pose_axes(
 
     transforms: (B, J, 3, 4) that forward_kinematics gave for the other arguments; angles: (B, A, 3) rad; scale: (B,)
     parents: (J,), articulated: (A,), bind: (J, 3, 4) or (B, J, 3, 4), side: as there
-    joint_basis: (S, J, 3) mm, how the bind positions move with each proportion; the wrist may move as well
+    joint_basis: (S, J, 3) mm, the derivative of the bind positions by each proportion; the wrist may move as well
     Raises ShapeError.
     """
     own = getattr(bind, "ndim", 3) == 4
@@ -61,12 +62,12 @@ def pose_axes(
     if isinstance(articulated, np.ndarray) and (parents[articulated] < 0).any():
         raise ShapeError("articulated: expected no root")
     b, j, a, s = (call.size[name] for name in "BJAS")
-    answer = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, 3, s))
+    found = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, 3, s))
     launch(
-        "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, answer.axes, answer.joint_positions,
-        answer.bind_jacobian, side, 12 * j * own, b, j, a, s,
+        "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, found.axes,
+        found.joint_positions, found.bind_jacobian, side, 12 * j * own, b, j, a, s,
     )  # fmt: skip
-    return answer
+    return found
 
 
 def normal_equations(
@@ -84,60 +85,33 @@ def normal_equations(
     vertex_basis: Array,
     bind_jacobian: Array,
 ) -> tuple[Array, Array]:
-    """Chain quadratic models by vertex to the parameters of each pose: H = sum X^T A X and g = sum X^T b.
+    """Chain normal equations by vertex to the parameters of each pose: H = sum X^T A X and g = sum X^T b.
 
-    quadratic: (B, V, 9), as closest_quadratic gives it; posed: (B, V, 3) mm; transforms: (B, J, 3, 4)
-    translation: (B, 3) mm, where the wrist is; rest: (V, 3) mm or (B, V, 3); indices, weights: (V, K), as in skin
+    vertex_normal_equations: (B, V, 9), as closest_points_normal_equations returns them; posed: (B, V, 3) mm
+    transforms: (B, J, 3, 4); translation: (B, 3) mm, where the wrist is; rest: (V, 3) or (B, V, 3) mm
+    indices, weights: (V, K), as in skin
     ancestry: (J, D) int32, the rows of the angles that move each joint, -1 behind the last; at most 16 rows in all
     columns: (A, 3) int32, the parameter of each angle, from 7 on and each number once, -1 where it may not move
-    axes, pivots, shifts: as pose_axes gives them; vertex_basis: (S, V, 3) mm, how rest vertices move with proportions
+    axes, joint_positions, bind_jacobian: as in PoseAxes; vertex_basis: (S, V, 3) mm, the derivative of the rest
+    vertices by each proportion
     Parameters: rotation tangent (3, rad), translation (3, mm), log scale, the angles that may move, S proportions.
-    Returns H (B, P, P), 0 above its diagonal, and g (B, P), half the loss's gradient.
-    Raises ShapeError. Vertices move as in Eq. 1 of the paper.
+    Returns H (B, P, P), 0 above its diagonal, and g (B, P), half the gradient of the loss. Raises ShapeError.
+    Vertices move as in Eq. 1 of the paper.
     """
     own = getattr(rest, "ndim", 2) == 3
-    call = Arguments()
-    call.real("vertex_normal_equations", vertex_normal_equations, ("B", "V", 9))
-    call.real("posed", posed, ("B", "V", 3))
-    call.real("transforms", transforms, ("B", "J", 3, 4))
-    call.real("translation", translation, ("B", 3))
-    call.real("rest", rest, ("B", "V", 3) if own else ("V", 3))
-    call.whole("indices", indices, ("V", "K"), below="J")
-    call.real("weights", weights, ("V", "K"))
+    inputs = (
+        vertex_normal_equations, posed, transforms, translation, rest, indices, weights, ancestry, columns, axes,
+        joint_positions, vertex_basis, bind_jacobian,
+    )  # fmt: skip
+    call = _check_vertices(*inputs[:7], own=own)
     call.real("axes", axes, ("B", "A", 3, 3))
     call.real("joint_positions", joint_positions, ("B", "A", 3))
     call.whole("ancestry", ancestry, ("J", "D"), below="A", lowest=-1)
     call.real("vertex_basis", vertex_basis, ("S", "V", 3))
     call.real("bind_jacobian", bind_jacobian, ("B", "J", 3, "S"))
-    b, j, v, k, d, a, s = (call.size[name] for name in "BJVKDAS")
-    call.whole("columns", columns, ("A", 3))
-    if a > MAX_ROWS:
-        raise ShapeError(f"axes: expected at most {MAX_ROWS} articulated joints, got {a}")
-    moving = int((columns >= 0).sum())
-    p = RIGID + moving + s
-    if p > MAX_PARAMETERS:
-        raise ShapeError(f"columns: expected at most {MAX_PARAMETERS} parameters, got {p}")
-    if call.scans(columns):
-        used = np.sort(columns, axis=None)[columns.size - moving :]
-        if (columns < -1).any() or (used != np.arange(RIGID, RIGID + moving)).any():
-            raise ShapeError(f"columns: expected -1, and each number from {RIGID} to {RIGID + moving - 1} once")
-    inputs = (
-        *(
-            vertex_normal_equations,
-            posed,
-            transforms,
-            translation,
-            rest,
-            indices,
-            weights,
-            ancestry,
-            columns,
-            axes,
-            joint_positions,
-        ),
-        *(vertex_basis, bind_jacobian),
-    )
-    sizes = (3 * v * own, b, j, v, k, d, a, s, p)
+    p = _count_parameters(call, columns)
+    b, v = call.size["B"], call.size["V"]
+    sizes = (3 * v * own, *(call.size[name] for name in "BJVKDAS"), p)
     if schedule(vertex_normal_equations) == "grid":
         hessian, gradient = call.zeros(b, p, p), call.zeros(b, p)
         launch("normal_equations_grid", b * v, *inputs, hessian, gradient, *sizes)
@@ -146,6 +120,43 @@ def normal_equations(
     scratch = call.empty(max(1, cpu_threads()), MAX_PARAMETERS, MAX_PARAMETERS)
     launch("normal_equations", b, *inputs, scratch, hessian, gradient, *sizes)
     return hessian, gradient
+
+
+def _check_vertices(
+    vertex_normal_equations: Array,
+    posed: Array,
+    transforms: Array,
+    translation: Array,
+    rest: Array,
+    indices: Array,
+    weights: Array,
+    own: bool,
+) -> Arguments:
+    call = Arguments()
+    call.real("vertex_normal_equations", vertex_normal_equations, ("B", "V", 9))
+    call.real("posed", posed, ("B", "V", 3))
+    call.real("transforms", transforms, ("B", "J", 3, 4))
+    call.real("translation", translation, ("B", 3))
+    call.real("rest", rest, ("B", "V", 3) if own else ("V", 3))
+    call.whole("indices", indices, ("V", "K"), below="J")
+    call.real("weights", weights, ("V", "K"))
+    return call
+
+
+def _count_parameters(call: Arguments, columns: Array) -> int:
+    """Check the parameter of each angle (A, 3), and return the number P of all parameters."""
+    call.whole("columns", columns, ("A", 3))
+    if call.size["A"] > MAX_ROWS:
+        raise ShapeError(f"axes: expected at most {MAX_ROWS} articulated joints, got {call.size['A']}")
+    moving = int((columns >= 0).sum())
+    count = RIGID + moving + call.size["S"]
+    if count > MAX_PARAMETERS:
+        raise ShapeError(f"columns: expected at most {MAX_PARAMETERS} parameters, got {count}")
+    if call.scans(columns):
+        used = np.sort(columns, axis=None)[columns.size - moving :]
+        if (columns < -1).any() or (used != np.arange(RIGID, RIGID + moving)).any():
+            raise ShapeError(f"columns: expected -1, and each number from {RIGID} to {RIGID + moving - 1} once")
+    return count
 
 
 def angle_columns(free: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -168,7 +179,7 @@ def angle_ancestry(parents: NDArray[np.int32], articulated: NDArray[np.int32]) -
 
 
 def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -> Array:
-    """Levenberg's step: solve (H + damping diag(H)) step = -gradient for each image, by Cholesky's decomposition.
+    """A Levenberg-Marquardt step: solve (H + damping diag(H)) step = -gradient for each image, by Cholesky decomposition.
 
     hessian: (B, P, P), its lower triangle; gradient: (B, P); damping: (B,); free: (P,), 0 for parameters that stay
     Parameters without curvature (0 on H's diagonal) stay as well.

@@ -1,4 +1,4 @@
-"""The depth term in one call: render, compare, and the gradient of the points, without leaving the cache."""
+"""Render, compare with a depth image and differentiate in one call, which keeps each image in the cache."""
 
 import numpy as np
 
