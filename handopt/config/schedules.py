@@ -15,7 +15,7 @@ class LMSchedule(Checked):
     """
 
     # The most iterations; 0 only evaluates the cost.
-    iterations: Count
+    iterations: Count = 0
     first_damping: Positive = 1e-2
     lowest_damping: NonNegative = 1e-6
     highest_damping: Positive = 1e3

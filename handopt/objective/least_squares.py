@@ -171,7 +171,8 @@ class LeastSquares:
 
         fixed_length: hold bone lengths constant, as the normal equations do; False differentiates them too.
         """
-        joints = _PosedHand.of(self.hand, pose).joints
+        bind = self.hand.bind_of(pose)
+        joints = self.hand.joints(self.hand.transforms(pose, bind), self.hand.keypoints_of(pose, bind))
         contacts = self._contacts(joints)
         return collision_backward(self._contact_weight(len(pose)), *contacts, fixed_length=fixed_length)
 

@@ -31,7 +31,7 @@ class PoseParameters:
 
     def __init__(self, hand: Hand) -> None:
         free = to_numpy(hand.free).ravel() > 0
-        self._device, self._dtype = hand.device, hand.rest.dtype
+        self.device, self._dtype = hand.device, hand.rest.dtype
         self._xp = namespace(hand.device)
         self.angles = to_device(np.flatnonzero(free), hand.device, np.int64)
         self.count = RIGID + int(free.sum())
@@ -58,7 +58,7 @@ class PoseParameters:
         free = np.ones(self.count + pose.proportions.shape[1])
         free[RIGID - 1] = lm_settings.scale
         free[self.count :] = lm_settings.proportions
-        return to_device(free, self._device, self._dtype)
+        return to_device(free, self.device, self._dtype)
 
 
 def _at_most(vectors: Array, length: float) -> Array:

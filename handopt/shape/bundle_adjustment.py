@@ -1,36 +1,34 @@
-"""One size and one set of proportions for all images, with a pose of each: Levenberg-Marquardt on all of them at once.
+"""One size and one set of proportions for all images, with a pose of each: bundle adjustment by Levenberg-Marquardt.
 
-The normal equations of B poses and S shared parameters are an arrow: each pose's own block, and a border. The border is
-solved first (the Schur complement of bundle adjustment, Triggs et al., 2000), then each pose by itself.
+The normal equations of B poses and S shared parameters are an arrowhead: each pose's own block, and a border.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from handopt.backend import Array, to_device, to_numpy
-from handopt.config import LMSettings
+from handopt.backend import Array, namespace_of, to_device, to_numpy
+from handopt.config import LMSchedule, LMSettings
 from handopt.hand_model import Hand, Pose
-from handopt.objective.least_squares import LeastSquares, System
-from handopt.objective.terms import SCALES
-from handopt.ops.collision import collision_backward
+from handopt.objective.least_squares import LeastSquares
+from handopt.objective.pose_parameters import PoseParameters
 from handopt.ops.normal_equations import RIGID
+from handopt.optimise.arrowhead import solve_arrowhead
+from handopt.optimise.levenberg_marquardt import levenberg_marquardt
+from handopt.optimise.solution import Solution
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.state import HandShape, shared
+from handopt.shape.state import HandShape, PosedShape
+from handopt.typing import Bools, Floats, Indices
 
-Floats = NDArray[np.float64]
 Record = Callable[[Pose, dict[str, Floats], Floats], None]
 """Called with the poses, their terms and the offsets (V, 3) that they were compared with."""
 
-FIRST_DAMPING: Final = 1e-3
-LOWEST_DAMPING: Final = 1e-7
-HIGHEST_DAMPING: Final = 1e4
-ACCEPTED, REFUSED = 0.2, 8.0
-_SCALE = RIGID - 1
-_LENGTH_STEP = 1e-3
+SCHEDULE: Final = LMSchedule(first_damping=1e-3, lowest_damping=1e-7, highest_damping=1e4, accepted=0.2, refused=8.0)
+"""Chosen by hand: many images hold a step together, so that it is damped less than that of a single pose."""
+_LENGTH_STEP = 1e-3  # of a proportion, for central differences
 
 
 @dataclass(frozen=True)
@@ -40,108 +38,116 @@ class FreeParameters:
     scale: bool = True
     proportions: bool = True
 
+    @property
+    def mask(self) -> Bools:
+        """(1 + S,) in the order of shared_parameters."""
+        return np.array([self.scale, *[self.proportions] * len(SHAPE_NAMES)])
 
-def fit_together(
+
+class SharedModel:
+    """The cost (1,) of all images together and its normal equations, linearised when they are first asked for.
+
+    system: of each pose by itself; the cost is infinite where that of some pose is not finite
+    """
+
+    def __init__(self, problem: LeastSquares, pose: Pose, lm_settings: LMSettings, prior: float = 0.0) -> None:
+        """prior: cost of what the images do not show."""
+        self.problem, self.pose, self.system = problem, pose, problem.system(pose, lm_settings)
+        cost = float(np.sum(to_numpy(self.system.cost), dtype=np.float64))
+        self.cost: Floats = np.array([(cost if np.isfinite(cost) else np.inf) + prior])
+
+    @cached_property
+    def hessian(self) -> Floats:
+        """Both triangles of the poses' normal equations, (B, P, P)."""
+        lower = np.tril(to_numpy(self.system.hessian).astype(np.float64))
+        return np.asarray(lower + np.tril(lower, -1).transpose(0, 2, 1))
+
+    @cached_property
+    def gradient(self) -> Floats:
+        """Half the derivatives of the poses' costs (B, P), those by bone lengths included."""
+        gradient = self.system.gradient
+        if (to_numpy(self.system.terms["collision"]) > 0).any():
+            gradient = gradient.copy()
+            gradient[:, -len(SHAPE_NAMES) :] += length_gradient(self.problem, self.pose)
+        return np.asarray(to_numpy(gradient).astype(np.float64))
+
+    @property
+    def terms(self) -> dict[str, Floats]:
+        """The terms (B,) of each image."""
+        return {name: to_numpy(term).astype(np.float64) for name, term in self.system.terms.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class BundleProblem:
+    """All images as one sum of squares: a step counts only where it lowers the sum of all costs."""
+
+    least_squares: LeastSquares
+    lm_settings: LMSettings
+
+    def evaluate(self, state: PosedShape, *, derivatives: bool = True) -> SharedModel:
+        """The cost of all images."""
+        return SharedModel(self.least_squares, state.pose, self.lm_settings)
+
+    def moved(self, state: PosedShape, step: Floats) -> PosedShape:
+        """The poses after steps (B, P), whose shared parameters are the same in every row."""
+        return moved_together(self.least_squares.parameters, state, step)
+
+    def updated(
+        self, accepted: Bools, new: tuple[PosedShape, SharedModel], old: tuple[PosedShape, SharedModel]
+    ) -> tuple[PosedShape, SharedModel]:
+        """One of the two."""
+        return new if accepted[0] else old
+
+
+def adjust(
     problem: LeastSquares,
     pose: Pose,
     shape: HandShape,
     lm_settings: LMSettings,
-    freedom: FreeParameters,
+    free: FreeParameters,
     record: Record | None = None,
-) -> tuple[Pose, HandShape, float]:
-    """Move B poses and the scale and proportions that they share, and return them with the total cost.
+) -> Solution[PosedShape, SharedModel]:
+    """Move B poses and the scale and proportions that they share. Offsets stay as they are in the problem's hand.
 
-    A step is taken where it lowers the sum of all costs. Offsets stay as they are in the problem's hand.
+    record: called at the start and after every iteration
     """
-    pose = shared(pose, shape)
-    system = problem.system(pose, lm_settings)
-    free_lengths(problem, pose, system)
-    damping, total = FIRST_DAMPING, total_of(system)
-    notify(record, pose, system, shape)
-    for _ in range(lm_settings.iterations):
-        step = _arrow_step(system, damping, freedom)
-        trial = problem.moved(pose, to_device(step, problem.hand.device, pose.scale.dtype))
-        found = problem.system(trial, lm_settings)
-        cost = total_of(found)
-        if cost < total:
-            pose, system, total = trial, found, cost
-            free_lengths(problem, pose, system)
-            damping = max(damping * ACCEPTED, LOWEST_DAMPING)
-        else:
-            damping = min(damping * REFUSED, HIGHEST_DAMPING)
-        notify(record, pose, system, shape)
-    scale, proportions = to_numpy(pose.scale), to_numpy(pose.proportions)
-    return pose, replace(shape, scale=float(scale[0]), proportions=proportions[0].astype(np.float64)), total
+
+    def solve(model: SharedModel, damping: Floats) -> Floats:
+        shared = shared_parameters(model.gradient.shape[1])
+        return solve_arrowhead(model.hessian, model.gradient, shared, free.mask, float(damping[0]))
+
+    def notify(_: int, state: PosedShape, model: SharedModel) -> None:
+        if record is not None:
+            record(state.pose, model.terms, state.shape.offsets_mm)
+
+    schedule = replace(SCHEDULE, iterations=lm_settings.iterations)
+    start = PosedShape.of(pose, shape)
+    return levenberg_marquardt(BundleProblem(problem, lm_settings), start, schedule, solve, notify)
 
 
-def own_and_common(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of a pose's parameters, those that are its own, and those that all images share: scale and proportions."""
-    common = np.array([_SCALE, *range(size - len(SHAPE_NAMES), size)])
-    return np.setdiff1d(np.arange(size), common), common
+def shared_parameters(count: int) -> Indices:
+    """Columns of the parameters that all images share, of a pose's `count`: scale and proportions."""
+    return np.array([RIGID - 1, *range(count - len(SHAPE_NAMES), count)])
 
 
-def whole_hessian(system: System) -> Floats:
-    """Both triangles of the poses' normal equations (B, P, P); a system has only the lower one in full."""
-    lower = np.tril(to_numpy(system.hessian).astype(np.float64))
-    return np.asarray(lower + np.tril(lower, -1).transpose(0, 2, 1))
+def moved_together(parameters: PoseParameters, state: PosedShape, step: Floats) -> PosedShape:
+    """Poses and shape after steps (B, P), whose shared parameters are the same in every row."""
+    scale = state.pose.scale
+    pose = parameters.moved(state.pose, to_device(step, parameters.device, scale.dtype))
+    return PosedShape.at(pose, state.shape)
 
 
-def total_of(system: System) -> float:
-    """The cost of all images; infinite where it is no number."""
-    cost = float(np.sum(to_numpy(system.cost), dtype=np.float64))
-    return cost if np.isfinite(cost) else float("inf")
+def length_gradient(problem: LeastSquares, pose: Pose) -> Array:
+    """Half the derivative (B, S) of collisions by the proportions that bones' own changes of length add.
 
-
-def notify(record: Record | None, pose: Pose, system: System, shape: HandShape) -> None:
-    """Report an iteration."""
-    if record is not None:
-        record(pose, {name: to_numpy(term).astype(np.float64) for name, term in system.terms.items()}, shape.offsets_mm)
-
-
-def _arrow_step(system: System, damping: float, freedom: FreeParameters) -> Floats:
-    """The damped Gauss-Newton step (B, P) of all poses and of the parameters that they share."""
-    hessian, gradient = whole_hessian(system), to_numpy(system.gradient).astype(np.float64)
-    count, size = gradient.shape
-    own, common = own_and_common(size)
-    mobile = np.concatenate([[freedom.scale], np.full(len(common) - 1, freedom.proportions)])
-    blocks = hessian[:, own[:, None], own]
-    diagonal = np.einsum("bii->bi", blocks)
-    dead = diagonal <= 1e-12  # nothing depends on it
-    diagonal += damping * diagonal + dead
-    border = hessian[:, own[:, None], common]
-    corner = hessian[:, common[:, None], common].sum(axis=0)
-    corner[np.diag_indices_from(corner)] *= 1 + damping
-    solved = np.linalg.solve(blocks, np.concatenate([border, gradient[:, own, None]], axis=2))
-    schur = corner - np.einsum("bpc,bpd->cd", border, solved[..., :-1])
-    right = gradient[:, common].sum(axis=0) - np.einsum("bpc,bp->c", border, solved[..., -1])
-    step = np.zeros((count, size))
-    move = np.zeros(len(common))
-    if mobile.any():
-        move[mobile] = -np.linalg.solve(schur[np.ix_(mobile, mobile)], right[mobile])
-    step[:, common] = move
-    step[:, own] = -solved[..., -1] - solved[..., :-1] @ move
-    return step
-
-
-def free_lengths(problem: LeastSquares, pose: Pose, system: System) -> None:
-    """Add to the gradient how collisions change because bones change their lengths (README, "Collision", h free).
-
-    The system holds lengths constant, which is exact for poses; proportions change them.
+    The normal equations hold lengths constant, which is exact for poses; proportions change them (see
+    handopt.ops.collision.collision_backward).
     """
-    if not (to_numpy(system.terms["collision"]) > 0).any():
-        return
-    hand, config = problem.hand, problem.config
-    bind = hand.bind_of(pose)
-    transforms = hand.transforms(pose, bind)
-    joints = hand.joints(transforms, hand.keypoints_of(pose, bind))
-    weight = to_device(
-        np.full(len(pose), config.weights.collision / SCALES.length_unit_mm**2), hand.device, pose.scale.dtype
-    )
-    arguments = (weight, joints, hand.bones, config.collision_radius_mm)
-    missing = collision_backward(*arguments, fixed_length=False) - collision_backward(*arguments)
-    first = system.gradient.shape[1] - len(SHAPE_NAMES)
+    missing = problem.collision_gradient(pose, fixed_length=False) - problem.collision_gradient(pose)
+    gradient = namespace_of(missing).zeros_like(pose.proportions)
     for number in range(len(SHAPE_NAMES)):
-        system.gradient[:, first + number] += 0.5 * (missing * _joint_motion(hand, pose, number)).sum(axis=(1, 2))
+        gradient[:, number] = 0.5 * (missing * _joint_motion(problem.hand, pose, number)).sum(axis=(1, 2))
+    return gradient
 
 
 def _joint_motion(hand: Hand, pose: Pose, number: int) -> Array:

@@ -19,9 +19,9 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import Rig, default_rig
 from handopt.shape.bone_lengths import BONE_NAMES
-from handopt.shape.bundle_adjustment import FreeParameters, fit_together
+from handopt.shape.bundle_adjustment import FreeParameters, adjust
 from handopt.shape.iterations import History
-from handopt.shape.joint_refinement import Together
+from handopt.shape.joint_refinement import JointRefinement
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.result import ShapeResult, assemble, measured
 from handopt.shape.single_fits import RejectedImage, ShapeInput, SingleFit, outliers, poses_of, take_all
@@ -85,7 +85,7 @@ def fit_shape(
         seconds["size and proportions"] = time.perf_counter() - started - sum(seconds.values())
         state = job.freed(state, say)
         seconds["surface"] = time.perf_counter() - started - sum(seconds.values())
-        lengths = measured(state.together, state.pose, state.shape, SURFACE)
+        lengths = measured(state.refinement, state.pose, state.shape, SURFACE)
         result = assemble(generic, job.template, state, takes, left_out, lengths, seconds)
     result.seconds["measure"] = time.perf_counter() - started - sum(seconds.values())
     return result
@@ -122,7 +122,7 @@ class State:
     pose: Pose
     shape: HandShape
     targets: FitTargets
-    together: Together
+    refinement: JointRefinement
     history: History
 
 
@@ -179,18 +179,19 @@ class _Job:
         )
         history = History()
         problem = LeastSquares(template.hand(shape.offsets_mm), targets, config)
-        for stage, lm_settings, freedom in (
+        for stage, lm_settings, free in (
             ("size", SIZE, FreeParameters(proportions=False)),
             ("proportions", PROPORTIONS, FreeParameters()),
         ):
-            pose, shape, _ = fit_together(problem, pose, shape, lm_settings, freedom, history.recorder(stage))
+            found = adjust(problem, pose, shape, lm_settings, free, history.recorder(stage)).state
+            pose, shape = found.pose, found.shape
         guard = MeshValidity(template.rig.rest_mm, template.rig.faces.astype(np.int64))
-        together = Together(template, targets, config, surface_prior(template.rig), guard.feasible_step)
-        return State(pose, shape, targets, together, history)
+        refinement = JointRefinement(template, targets, config, surface_prior(template.rig), guard.feasible_step)
+        return State(pose, shape, targets, refinement, history)
 
     def _unexplained(self, state: State) -> Floats:
         """The share (B,) of each image that the shared hand leaves unexplained."""
-        hand, count = state.together.template.hand(state.shape.offsets_mm), len(self.template.rig.rest_mm)
+        hand, count = state.refinement.template.hand(state.shape.offsets_mm), len(self.template.rig.rest_mm)
         transforms = hand.transforms(state.pose, hand.bind_of(state.pose))
         vertices = to_numpy(hand.vertices(transforms, hand.rest_of(state.pose)))[:, :count]
         return np.array(
@@ -209,9 +210,9 @@ class _Job:
             record(*arguments)  # type: ignore[arg-type]
             say("surface", next(step), SURFACE.iterations)
 
-        pose, shape, _ = state.together.run(state.pose, state.shape, SURFACE, told)
-        shape = self.template.sound(shape)
-        problem = LeastSquares(self.template.hand(shape.offsets_mm), state.targets, state.together.config)
+        found = state.refinement.run(state.pose, state.shape, SURFACE, told).state
+        pose, shape = found.pose, self.template.sound(found.shape)
+        problem = LeastSquares(self.template.hand(shape.offsets_mm), state.targets, state.refinement.config)
         settle = state.history.recorder("poses")
         pose = fit_poses(
             problem, pose, POSES, lambda at, terms: settle(

@@ -20,7 +20,7 @@ from handopt.result import FitResult, Trace
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD
 from handopt.shape.coverage import SEEN, confidence_of, frontal_views
-from handopt.shape.joint_refinement import Together
+from handopt.shape.joint_refinement import JointRefinement
 from handopt.shape.measurements import Measurement, MeasurementSet
 from handopt.shape.single_fits import RejectedImage, SingleFit
 from handopt.shape.state import HandShape, Template
@@ -117,13 +117,15 @@ class ShapeResult:
         }
 
 
-def measured(together: Together, pose: Pose, shape: HandShape, lm_settings: LMSettings) -> tuple[Measurement, ...]:
+def measured(
+    refinement: JointRefinement, pose: Pose, shape: HandShape, lm_settings: LMSettings
+) -> tuple[Measurement, ...]:
     """The lengths of a personal hand, with standard deviations from the posterior of its shape."""
-    template = together.template
+    template = refinement.template
     tape = MeasurementSet.on(template.rig)
     lengths = tape.lengths(shape.rig(template, "personal"))
-    by_common = np.empty((len(lengths), 1 + len(SHAPE_NAMES)))
-    for column in range(by_common.shape[1]):
+    by_shared = np.empty((len(lengths), 1 + len(SHAPE_NAMES)))
+    for column in range(by_shared.shape[1]):
         ends = []
         for sign in (-1, 1):
             moved = shape.proportions.copy()
@@ -134,9 +136,9 @@ def measured(together: Together, pose: Pose, shape: HandShape, lm_settings: LMSe
                 moved[column - 1] += sign * _DIFFERENCE
             changed = dataclasses.replace(shape, scale=scale, proportions=moved)
             ends.append(tape.lengths(changed.rig(template, "personal")))
-        by_common[:, column] = (ends[1] - ends[0]) / (2 * _DIFFERENCE)
+        by_shared[:, column] = (ends[1] - ends[0]) / (2 * _DIFFERENCE)
     by_offsets = _by_offsets(tape, template, shape)
-    deviations = UNDERSTATED * together.deviations(pose, shape, lm_settings, by_common, by_offsets)
+    deviations = UNDERSTATED * refinement.deviations(pose, shape, lm_settings, by_shared, by_offsets)
     generic = tape.lengths(template.rig)
     return tuple(
         Measurement(name, float(length), float(deviation), float(was))
@@ -205,7 +207,7 @@ def _replayed(
 ) -> tuple[Floats, Floats, NDArray[np.float32]]:
     """Final vertices (B, V, 3) and joints (B, 21, 3) of right hands, and renders (B, T, S, S) of all iterations."""
     targets, moments = state.targets, state.history.moments
-    radius, count = state.together.config.render_px, len(template.rig.rest_mm)
+    radius, count = state.refinement.config.render_px, len(template.rig.rest_mm)
     renders = np.empty((len(takes), len(moments), targets.size, targets.size), np.float32)
     for number, moment in enumerate(moments):
         hand = template.hand(moment.offsets_mm.astype(np.float64))
@@ -226,7 +228,7 @@ def _fit_of(
 ) -> FitResult:  # fmt: skip
     """The fit of one image with the personal rig, whose scale and proportions are its own."""
     flip = np.diag(MIRROR) if take.mirrored else np.eye(3)
-    moments, config = state.history.moments, state.together.config
+    moments, config = state.history.moments, state.refinement.config
     quality = measure(vertices, take.fit.observation, rig.faces)
     visible = visible_joints(joints, quality.fitted_depth_mm, take.fit.camera, 1.0)
     right = vertices @ flip

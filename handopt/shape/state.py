@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Device, namespace_of, to_device
+from handopt.backend import Device, namespace_of, to_device, to_numpy
 from handopt.hand_model import Hand, Pose
+from handopt.objective.pose_parameters import PoseParameters
 from handopt.rig import Rig
 from handopt.shape.bone_lengths import shape_basis
 from handopt.shape.joint_regression import JointRegressor, joint_regressor
@@ -69,6 +70,11 @@ class Template:
         return cls(
             rig, device, dtype, *shape_basis(rig), joint_regressor(rig), np.unique(pairs, axis=0).astype(np.int64)
         )
+
+    @cached_property
+    def parameters(self) -> PoseParameters:
+        """How poses of this hand move."""
+        return PoseParameters(Hand.of(self.rig, self.device, self.dtype))
 
     def sound(self, shape: HandShape) -> HandShape:
         """The shape with as much of its offsets as leaves a sound hand of its proportions; see handopt.shape.mesh_validity."""
@@ -133,11 +139,23 @@ class Template:
         return order, np.take_along_axis(whole, order, axis=1)
 
 
-def shared(pose: Pose, shape: HandShape) -> Pose:
-    """The poses, all with the size and the proportions of one shape."""
-    xp, dtype = namespace_of(pose.scale), pose.scale.dtype
-    return replace(
-        pose,
-        scale=xp.full(len(pose), shape.scale, dtype),
-        proportions=xp.asarray(np.tile(shape.proportions, (len(pose), 1)), dtype=dtype),
-    )
+@dataclass(frozen=True, eq=False)
+class PosedShape:
+    """Poses of B images, and the shape that they share: the poses have its scale and proportions."""
+
+    pose: Pose
+    shape: HandShape
+
+    @classmethod
+    def of(cls, pose: Pose, shape: HandShape) -> "PosedShape":
+        """Give poses the scale and proportions of a shape."""
+        xp, dtype = namespace_of(pose.scale), pose.scale.dtype
+        scale = xp.full(len(pose), shape.scale, dtype)
+        proportions = xp.asarray(np.tile(shape.proportions, (len(pose), 1)), dtype=dtype)
+        return cls.at(replace(pose, scale=scale, proportions=proportions), shape)
+
+    @classmethod
+    def at(cls, pose: Pose, shape: HandShape) -> "PosedShape":
+        """Give a shape the scale and proportions of poses, which are the same in all of them."""
+        scale, proportions = to_numpy(pose.scale), to_numpy(pose.proportions)
+        return cls(pose, replace(shape, scale=float(scale[0]), proportions=proportions[0].astype(np.float64)))

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import Array, namespace, to_device, to_numpy
+from handopt.backend import Array, to_device, to_numpy
 from handopt.config import LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
-from handopt.objective.terms import SCALES
-from handopt.ops.closest_points import closest_points, closest_points_normal_equations
-from handopt.ops.collision import collision_backward
-from handopt.ops.free_space import free_space_normal_equations
+from handopt.objective.pose_parameters import PoseParameters
 from handopt.shape.state import Template
 
 if TYPE_CHECKING:
@@ -46,9 +43,8 @@ def linearise_vertices(
     problem: with the template's finer mesh
     """
     hand = problem.hand
-    transforms = hand.transforms(pose, hand.bind_of(pose))
-    vertex_normal_equations = to_numpy(_quadratic(problem, pose, lm_settings, transforms)).astype(np.float64)
-    linear = to_numpy(transforms).astype(np.float64)[..., :3]
+    vertex_normal_equations = to_numpy(problem.vertex_normal_equations(pose, lm_settings)).astype(np.float64)
+    linear = to_numpy(hand.transforms(pose, hand.bind_of(pose))).astype(np.float64)[..., :3]
     indices, weights = to_numpy(hand.indices), to_numpy(hand.weights).astype(np.float64)
     motion = pose_motion(problem, pose)
     count, fine, size = len(pose), vertex_normal_equations.shape[1], motion.shape[1]
@@ -61,28 +57,9 @@ def linearise_vertices(
         gradient += np.einsum("vab,va->vb", blended, vertex_normal_equations[image][:, 6:])
         mixed = (motion[image].transpose(1, 0, 2) @ pulled).transpose(1, 0, 2)
         cross[image] = template.gathered(mixed).reshape(size, -1)
-    shifts = _joint_pull(problem, pose, transforms, linear)
+    shifts = _collision_gradient(problem, pose, linear)
     flat = template.gathered(gradient[None])[0] + template.regressor.backward(shifts)
     return VertexLinearisation(_curvature(blocks, template), flat.ravel(), cross)
-
-
-def _quadratic(problem: LeastSquares, pose: Pose, lm_settings: LMSettings, transforms: Array) -> Array:
-    """The images' Gauss-Newton model by the posed vertices (B, V, 9), as the problem's own."""
-    hand, targets, config = problem.hand, problem.targets, problem.config
-    xp, weights = namespace(hand.device), config.weights
-    posed, normals = hand.vertices(transforms, hand.rest_of(pose)), hand.vertex_normals(transforms)
-    points = xp.full(len(pose), weights.points / lm_settings.sigma_mm**2, hand.rest.dtype)
-    silhouette = xp.full(len(pose), weights.silhouette / SCALES.length_unit_mm**2, hand.rest.dtype)
-    observed = xp.ascontiguousarray(targets.points[:, : lm_settings.points])
-    match = (observed, pose.image, posed, normals)
-    _, nearest = closest_points(*match, lm_settings.sigma_mm, lm_settings.plane)
-    vertex_normal_equations = closest_points_normal_equations(
-        points, *match, nearest, lm_settings.sigma_mm, lm_settings.plane
-    )
-    return free_space_normal_equations(
-        silhouette, posed, pose.image, targets.coefficients, targets.field, targets.nearest_depth,
-        targets.mm_per_px, lm_settings.free_space_mm, weights.front, config.front_margin_mm, out=vertex_normal_equations,
-    )  # fmt: skip
 
 
 def pose_motion(problem: LeastSquares, pose: Pose) -> Floats:
@@ -94,15 +71,15 @@ def pose_motion(problem: LeastSquares, pose: Pose) -> Floats:
             for name, value in vars(hand).items()
         }
     )
-    sharp = LeastSquares(fine, problem.targets, problem.config)
+    parameters = PoseParameters(fine)
     start = Pose(**{name: v if name == "image" else v.astype(np.float64) for name, v in vars(pose).items()})
     rest = to_numpy(_vertices(fine, start))
-    size = int(problem.free(pose, LMSettings(0, 1.0)).shape[0])
+    size = parameters.count + pose.proportions.shape[1]
     motion = np.empty((len(pose), size, *rest.shape[1:]))
     for number in range(size):
         step = np.zeros((len(pose), size))
         step[:, number] = _STEP
-        moved = sharp.moved(start, to_device(step, hand.device, np.float64))
+        moved = parameters.moved(start, to_device(step, hand.device, np.float64))
         motion[:, number] = (to_numpy(_vertices(fine, moved)) - rest) / _STEP
     return motion
 
@@ -111,20 +88,13 @@ def _vertices(hand: Hand, pose: Pose) -> Array:
     return hand.vertices(hand.transforms(pose, hand.bind_of(pose)), hand.rest_of(pose))
 
 
-def _joint_pull(problem: LeastSquares, pose: Pose, transforms: Array, linear: Floats) -> Floats:
-    """Half the derivative (J, 3) of all collisions by the bind positions, bone lengths free."""
-    hand, config = problem.hand, problem.config
-    joints = hand.joints(transforms, hand.keypoints_of(pose))
-    weight = namespace(hand.device).full(
-        len(pose), config.weights.collision / SCALES.length_unit_mm**2, hand.rest.dtype
-    )
-    contact = to_numpy(
-        collision_backward(weight, joints, hand.bones, config.collision_radius_mm, fixed_length=False)
-    ).astype(np.float64)
-    rows = to_numpy(hand.keypoint_joints)[:, 0]
-    pulled = np.zeros((linear.shape[1], 3))
-    np.add.at(pulled, rows, np.einsum("bkac,bka->kc", linear[:, rows], contact) / 2)
-    return pulled
+def _collision_gradient(problem: LeastSquares, pose: Pose, linear: Floats) -> Floats:
+    """Half the derivative (J, 3) of all collisions by the bind positions, bone lengths free. linear: (B, J, 3, 3)."""
+    contact = to_numpy(problem.collision_gradient(pose, fixed_length=False)).astype(np.float64)
+    rows = to_numpy(problem.hand.keypoint_joints)[:, 0]
+    gradient = np.zeros((linear.shape[1], 3))
+    np.add.at(gradient, rows, np.einsum("bkac,bka->kc", linear[:, rows], contact) / 2)
+    return gradient
 
 
 def _curvature(blocks: Floats, template: Template) -> "csc_array":

@@ -5,12 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from support.compare import assert_close
-from support.shape_cases import APPROACH, start, targets, template
+from support.shape_cases import LM_SETTINGS, start, targets, template
 
 from handopt.config import Config
 from handopt.objective.least_squares import LeastSquares, System
-from handopt.shape.bundle_adjustment import FreeParameters, _arrow_step, fit_together, own_and_common
-from handopt.shape.state import shared
+from handopt.optimise.arrowhead import own_parameters, solve_arrowhead
+from handopt.shape.bundle_adjustment import FreeParameters, SharedModel, adjust, shared_parameters
+from handopt.shape.state import PosedShape
 
 CONFIG = Config(points=300, crop_px=64)
 
@@ -25,7 +26,8 @@ def whole_step(system: System, damping: float) -> np.ndarray:
     lower = np.tril(system.hessian)
     hessian = lower + np.tril(lower, -1).transpose(0, 2, 1)
     count, size = system.gradient.shape
-    own, common = own_and_common(size)
+    common = shared_parameters(size)
+    own = own_parameters(size, common)
     spread = np.zeros((count * size, count * len(own) + len(common)))
     for image in range(count):
         spread[image * size + own, image * len(own) + np.arange(len(own))] = 1
@@ -40,36 +42,40 @@ def whole_step(system: System, damping: float) -> np.ndarray:
 
 
 def test_the_arrow_is_the_whole_system(problem: LeastSquares) -> None:
-    system = problem.system(shared(*start()), APPROACH)
-    assert_close(
-        _arrow_step(system, 0.01, FreeParameters()), whole_step(system, 0.01), rtol=1e-6, atol=1e-9, reason="rounding"
-    )
+    model = SharedModel(problem, PosedShape.of(*start()).pose, LM_SETTINGS)
+    shared = shared_parameters(model.gradient.shape[1])
+    step = solve_arrowhead(model.hessian, model.system.gradient, shared, FreeParameters().mask, 0.01)
+    assert_close(step, whole_step(model.system, 0.01), rtol=1e-6, atol=1e-9, reason="rounding")
 
 
 def test_the_cost_falls_and_the_shape_is_shared(problem: LeastSquares) -> None:
     totals = []
-    pose, shape, total = fit_together(
+    found = adjust(
         problem,
         *start(),
-        APPROACH,
+        LM_SETTINGS,
         FreeParameters(),
         lambda _, terms, __: totals.append(sum(t.sum() for t in terms.values())),
     )
-    assert len(totals) == APPROACH.iterations + 1
+    pose, shape = found.state.pose, found.state.shape
+    assert len(totals) == LM_SETTINGS.iterations + 1
     assert all(later <= earlier for earlier, later in pairwise(totals))
-    assert total < 0.95 * totals[0]
+    assert found.cost[0] == pytest.approx(totals[-1], rel=1e-12)
+    assert found.cost[0] < 0.95 * totals[0]
+    assert found.status == "Ended after the 3 iterations allowed, before converging."
     assert np.ptp(pose.scale) == 0
     assert np.ptp(pose.proportions, axis=0).max() == 0
     assert shape.scale == pose.scale[0]
     assert np.abs(shape.proportions).max() > 0.005
 
 
-@pytest.mark.parametrize("freedom", [FreeParameters(False, False), FreeParameters(True, False)])
-def test_what_is_not_free_stays(problem: LeastSquares, freedom: FreeParameters) -> None:
+@pytest.mark.parametrize("free", [FreeParameters(False, False), FreeParameters(True, False)])
+def test_what_is_not_free_stays(problem: LeastSquares, free: FreeParameters) -> None:
     _, before = start()
-    pose, shape, _ = fit_together(problem, *start(), APPROACH, freedom)
+    found = adjust(problem, *start(), LM_SETTINGS, free).state
+    pose, shape = found.pose, found.shape
     assert np.array_equal(shape.proportions, before.proportions)
-    assert (shape.scale == before.scale) is not freedom.scale
+    assert (shape.scale == before.scale) is not free.scale
     assert np.abs(pose.angles - start()[0].angles).max() > 1e-4
 
 
@@ -79,16 +85,14 @@ def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> No
 
     from handopt.config import Weights
     from handopt.ops.collision import collision
-    from handopt.shape.bundle_adjustment import free_lengths
 
     weights = Weights(depth=0, silhouette=1e-30, points=1e-30, limits=0, prior=0, size=0, proportions=0, collision=1.0)
     problem = LeastSquares(problem.hand, targets(), replace(CONFIG, weights=weights, collision_radius_mm=25.0))
-    pose = shared(*start())
+    pose = PosedShape.of(*start()).pose
     pose.angles[:, 3:, 2] = 1.2  # fists
     pose.angles[:, :3] = 0.3
-    system = problem.system(pose, APPROACH)
-    assert system.terms["collision"].min() > 0
-    free_lengths(problem, pose, system)
+    model = SharedModel(problem, pose, LM_SETTINGS)
+    assert model.terms["collision"].min() > 0
     hand = problem.hand
 
     def cost(step: float, column: int) -> float:
@@ -98,7 +102,7 @@ def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> No
         joints = hand.joints(hand.transforms(moved, bind), hand.keypoints_of(moved, bind))
         return float(collision(joints, hand.bones, 25.0).sum()) / 100
 
-    first = system.gradient.shape[1] - pose.proportions.shape[1]
+    first = model.gradient.shape[1] - pose.proportions.shape[1]
     for column in (0, 2, 4):
         slope = (cost(1e-6, column) - cost(-1e-6, column)) / 2e-6
-        assert 2 * system.gradient[:, first + column].sum() == pytest.approx(slope, rel=1e-3, abs=1e-6)
+        assert 2 * model.gradient[:, first + column].sum() == pytest.approx(slope, rel=1e-3, abs=1e-6)

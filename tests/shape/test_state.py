@@ -8,7 +8,7 @@ from support.shape_cases import CPU, smooth_offsets, template
 from handopt.hand_model import Hand, Pose
 from handopt.rig import default_rig
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.state import HandShape, shared
+from handopt.shape.state import HandShape, PosedShape
 
 RIG = default_rig()
 
@@ -38,7 +38,7 @@ def test_a_baked_rig_is_what_was_fitted(rng: np.random.Generator) -> None:
     shape = HandShape(1.13, rng.uniform(-0.06, 0.06, len(SHAPE_NAMES)), smooth_offsets(2.0))
     baked = Hand.of(shape.rig(template(), "baked"), CPU, np.float64)
     fitted = template().hand(shape.offsets_mm)
-    pose = shared(some_pose(), shape)
+    pose = PosedShape.of(some_pose(), shape).pose
     transforms = fitted.transforms(pose, fitted.bind_of(pose))
     vertices = fitted.vertices(transforms, fitted.rest_of(pose))[0, : len(RIG.rest_mm)]
     joints = fitted.joints(transforms, fitted.keypoints_of(pose))[0]

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.compare import assert_close
-from support.shape_cases import APPROACH, smooth_offsets, start, targets, template
+from support.shape_cases import LM_SETTINGS, smooth_offsets, start, targets, template
 
 from handopt.config import Config, Weights
 from handopt.hand_model import Pose
 from handopt.objective.least_squares import LeastSquares
-from handopt.shape.state import shared
+from handopt.shape.state import PosedShape
 from handopt.shape.vertex_hessian import VertexLinearisation, linearise_vertices, pose_motion
 
 CONFIG = Config(points=300, crop_px=64, weights=Weights(collision=0.0))
@@ -24,12 +24,12 @@ def problem() -> LeastSquares:
 
 @pytest.fixture(scope="module")
 def pose() -> Pose:
-    return shared(*start())
+    return PosedShape.of(*start()).pose
 
 
 @pytest.fixture(scope="module")
 def pull(problem: LeastSquares, pose: Pose) -> VertexLinearisation:
-    return linearise_vertices(problem, pose, APPROACH, template())
+    return linearise_vertices(problem, pose, LM_SETTINGS, template())
 
 
 def moved(problem: LeastSquares, change: np.ndarray) -> LeastSquares:
@@ -41,7 +41,7 @@ def moved(problem: LeastSquares, change: np.ndarray) -> LeastSquares:
 def test_the_gradient_is_that_of_the_cost(problem: LeastSquares, pose: Pose, pull: VertexLinearisation) -> None:
     for seed in range(3):
         direction = smooth_offsets(1.0, seed)
-        ends = [moved(problem, sign * STEP * direction).cost(pose, APPROACH).sum() for sign in (-1, 1)]
+        ends = [moved(problem, sign * STEP * direction).cost(pose, LM_SETTINGS).sum() for sign in (-1, 1)]
         slope = (ends[1] - ends[0]) / (2 * STEP)
         # A vertex in front of the observed surface is pushed along z alone, whatever the surface's slope.
         assert 2 * pull.gradient @ direction.ravel() == pytest.approx(slope, rel=0.02)
@@ -61,7 +61,8 @@ def test_the_curvature_is_the_gradients_derivative(
     """Gauss-Newton leaves out how weights change, so it is the derivative only about."""
     flat, along = smooth_offsets(1.0, 1), smooth_offsets(1.0, 2).ravel()
     ends = [
-        linearise_vertices(moved(problem, sign * 0.01 * flat), pose, APPROACH, template()).gradient for sign in (-1, 1)
+        linearise_vertices(moved(problem, sign * 0.01 * flat), pose, LM_SETTINGS, template()).gradient
+        for sign in (-1, 1)
     ]
     derivative = (ends[1] - ends[0]) / 0.02
     assert flat.ravel() @ derivative == pytest.approx(flat.ravel() @ (pull.curvature @ flat.ravel()), rel=0.5)
@@ -88,7 +89,7 @@ def test_cross_is_the_motion_through_the_curvature(
     """Moving all vertices of one image by the camera's z: as a translation and as offsets it is the same motion."""
     size = pull.cross.shape[1]
     assert pull.cross.shape == (len(pose), size, 3 * len(template().rig.rest_mm))
-    system = problem.system(pose, APPROACH)
+    system = problem.system(pose, LM_SETTINGS)
     for image in range(len(pose)):
         back = pose.rotation[image].T @ [0.0, 0.0, 1.0] / pose.scale[0]
         palm = np.tile(back, len(template().rig.rest_mm))

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 CPU = backend.Device("cpu")
 SETTINGS = Settings(seed=11, subject_seed=4, surface_rms_mm=2.0, noise="low", background=False)
-APPROACH = LMSettings(3, 6.0, points=300, plane=0.9, free_space_mm=15.0, prior=0.1, scale=True, proportions=True)
+LM_SETTINGS = LMSettings(3, 6.0, points=300, plane=0.9, free_space_mm=15.0, prior=0.1, scale=True, proportions=True)
 COUNT = 4
 
 
