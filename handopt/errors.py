@@ -59,13 +59,18 @@ class WorkerError(HandoptError, RuntimeError):
     """Worker processes cannot start, or a cluster cannot be reached."""
 
 
-def did_you_mean(name: str, choices: Sequence[str], cutoff: float = 0.5) -> str:
-    """A question that names the closest of the choices in brackets, or nothing. cutoff: least likeness, 0 to 1."""
+def closest(name: str, choices: Sequence[str]) -> str | None:
+    """The choice that is the most like a name, in any case, or None where none is much like it."""
     import difflib
 
-    close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=cutoff)
-    match = next((choice for choice in choices if close and choice.lower() == close[0]), None)
-    return f" (did you mean {match!r}?)" if match else ""
+    close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.5)
+    return next((choice for choice in choices if close and choice.lower() == close[0]), None)
+
+
+def did_you_mean(name: str, choices: Sequence[str]) -> str:
+    """A question in brackets that names the closest of the choices, or nothing."""
+    match = closest(name, choices)
+    return "" if match is None else f" (did you mean {match!r}?)"
 
 
 def one_line(error: BaseException) -> str:

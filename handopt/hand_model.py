@@ -12,7 +12,6 @@ from handopt.ops.normal_equations import angle_ancestry, angle_columns
 from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
 from handopt.rig import Rig
 
-MIRROR = np.array([-1.0, 1.0, 1.0])
 MIN_SCALE, MAX_SCALE = 0.6, 1.6  # of a hand, relative to the rig; wider than people are, chosen by hand
 MAX_PROPORTION = 0.5  # of the absolute value of each proportion, a relative length; chosen by hand
 

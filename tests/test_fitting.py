@@ -19,11 +19,11 @@ from handopt import backend
 from handopt.assess.quality import measure
 from handopt.config import Config, DescentStage, Steps, VertexStage
 from handopt.fitting import Start, fit
-from handopt.hand_model import MIRROR
 from handopt.objective.terms import GRADIENT_TERMS, LEAST_SQUARES_TERMS
 from handopt.observation.observe import observe
 from handopt.result import FitResult, schema
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 

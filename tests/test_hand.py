@@ -12,8 +12,9 @@ from support.observation_factory import CPU, near_poses, on_device
 from support.op_check import Place
 
 from handopt.backend import device_of, to_device
-from handopt.hand_model import MIRROR, Hand, Pose, exponential
+from handopt.hand_model import Hand, Pose, exponential
 from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 

@@ -4,11 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
+from handopt.rig.anatomy import JOINT_DEPTH_MM
 
 Floats = NDArray[np.floating]
-
-VISIBLE_MM = 22.0
-"""A joint counts as visible where the surface on its ray is nearer by less than this, times the hand's scale."""
 
 
 def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:
@@ -20,4 +18,4 @@ def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: f
     columns, rows = np.clip(pixels[:, 0], 0, camera.width - 1), np.clip(pixels[:, 1], 0, camera.height - 1)
     inside = (pixels[:, 0] == columns) & (pixels[:, 1] == rows)
     surface = depth_mm[rows, columns]
-    return np.asarray(inside & (surface > 0) & (joints_mm[:, 2] - surface < VISIBLE_MM * scale))
+    return np.asarray(inside & (surface > 0) & (joints_mm[:, 2] - surface < JOINT_DEPTH_MM * scale))

@@ -11,6 +11,7 @@ import numpy as np
 from handopt.errors import OutputError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
+from handopt.rig.anatomy import JOINT_RADIUS_MM
 from handopt.rig.skinned import Skinned
 from handopt.tracking.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
 from handopt.typing import AnyArray, Bools, Floats
@@ -24,7 +25,7 @@ TRACE_NAME = "trace.npz"
 TRACE_PX, TRACE_HALF_MM = 160, 150.0
 SOURCE_NAMES = frozenset((ARRAYS_NAME, INFO_NAME, LINES_NAME, TRACE_NAME, "result.json"))
 """Files that stand for the folder in which they lie."""
-SAMPLED, FLESH_MM = 200, 18.0
+SAMPLED = 200
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Film:
         whole, reach = int(self.depth_mm.shape[1]), []
         for frame in self.sampled():
             crop, joints = self.crop(frame), self.posed(frame)[1]
-            flesh = FLESH_MM * crop.coefficients[0] / joints[:, 2:]
+            flesh = JOINT_RADIUS_MM * crop.coefficients[0] / joints[:, 2:]
             reach.append(float((np.abs(crop.as_camera().project(joints) - 0.5 * (whole - 1)) + flesh).max()))
         if not reach:
             return whole

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 
 from handopt.backend import Array, Device, namespace, to_device, to_numpy
+from handopt.rig.anatomy import DIP_OF_PIP
 
 _FINGER_MEAN = ((0.0, 0.0, 0.35), (0.0, 0.0, 0.45), (0.0, 0.0, 0.3))
 _FINGER_SIGMA = ((0.1, 0.15, 0.6), (0.1, 0.1, 0.6), (0.1, 0.1, 0.4))
 _THUMB_MEAN = ((0.2, 0.0, 0.05), (0.0, 0.0, 0.3), (0.0, 0.0, 0.3))
 _THUMB_SIGMA = ((0.35, 0.2, 0.3), (0.1, 0.1, 0.3), (0.1, 0.1, 0.4))
 # A finger's DIP follows its PIP up to this deviation.
-_DIP_OF_PIP, _DIP_SIGMA = 0.6, 0.3
+_DIP_SIGMA = 0.3
 _FLEXION = 2
 
 
@@ -37,7 +38,7 @@ class PosePrior:
         for finger in range(1, 5):
             pip, dip = (3 * (3 * finger + joint) + _FLEXION for joint in (1, 2))
             lag = np.zeros(len(curvature))
-            lag[dip], lag[pip] = 1 / _DIP_SIGMA, -_DIP_OF_PIP / _DIP_SIGMA
+            lag[dip], lag[pip] = 1 / _DIP_SIGMA, -DIP_OF_PIP / _DIP_SIGMA
             curvature += np.outer(lag, lag)
         return curvature
 
@@ -47,7 +48,7 @@ class PosePrior:
         gradient = 2 * self.precision * offset
         term = (self.precision * offset**2).sum(axis=(1, 2))
         flexion = angles[:, :, _FLEXION]
-        lag = (flexion[:, 5::3] - _DIP_OF_PIP * flexion[:, 4::3]) / _DIP_SIGMA
+        lag = (flexion[:, 5::3] - DIP_OF_PIP * flexion[:, 4::3]) / _DIP_SIGMA
         gradient[:, 5::3, _FLEXION] += 2 * lag / _DIP_SIGMA
-        gradient[:, 4::3, _FLEXION] -= 2 * lag * _DIP_OF_PIP / _DIP_SIGMA
+        gradient[:, 4::3, _FLEXION] -= 2 * lag * DIP_OF_PIP / _DIP_SIGMA
         return term + (lag**2).sum(axis=1), gradient

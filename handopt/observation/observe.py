@@ -31,14 +31,13 @@ from handopt.observation.surfaces import (
     window_around,
 )
 from handopt.observation.upsample import in_pixels
+from handopt.rig.anatomy import MIRROR, PALM_DEPTH_MM
 from handopt.typing import BoolImage, FloatImage, Vector
 
 MAX_MASK_CM2 = 1000.0
 MASK_SCORE = 5.0  # as of a hand that is beyond doubt
 MASKED_SURFACE_CM2 = 4.0
-SKIN_TO_PALM_MM = 15.0
 THINNED_FOCAL_PX = 240.0
-MIRROR = np.array([-1.0, 1.0, 1.0])
 CROP_SHIFT_MM = (50.0, 50.0, 40.0)
 
 
@@ -293,4 +292,4 @@ def _palm_center(camera: Camera, palm: PalmProposal, place: Vector | None) -> Ve
     if place is not None:
         ray = np.array([(place[0] - camera.cx) / camera.fx, (place[1] - camera.cy) / camera.fy, 1.0])
         center = ray * palm.center_mm[2]
-    return np.asarray(center * (1.0 + SKIN_TO_PALM_MM / float(np.linalg.norm(center))))
+    return np.asarray(center * (1.0 + PALM_DEPTH_MM / float(np.linalg.norm(center))))

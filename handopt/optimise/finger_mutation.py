@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import Pose
 from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
+from handopt.rig.anatomy import DIP_OF_PIP
 
 Floats = NDArray[np.float64]
 
 FINGERS, ROWS = 5, 3  # rows of angles per finger
-_DIP_OF_PIP = 0.6
 
 
 def _finger_grid() -> Floats:
     """(24, 3, 3): bends of MCP and PIP, to either side."""
     grid = []
     for mcp, pip, abduction in product((0.0, 0.5, 1.0, 1.5), (0.1, 0.8, 1.5), (-0.15, 0.15)):
-        grid.append([[0, abduction, mcp], [0, 0, pip], [0, 0, _DIP_OF_PIP * pip]])
+        grid.append([[0, abduction, mcp], [0, 0, pip], [0, 0, DIP_OF_PIP * pip]])
     return np.array(grid)
 
 

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from handopt.assess.quality import measure
 from handopt.backend import to_device, to_numpy
-from handopt.hand_model import MIRROR, Hand
+from handopt.hand_model import Hand
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.observe import Observation
+from handopt.rig.anatomy import MIRROR
 
 if TYPE_CHECKING:
     from handopt.optimise.gradient_descent import SearchHistory

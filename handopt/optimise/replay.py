@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
-from handopt.hand_model import MIRROR, Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.optimise.gradient_descent import SearchHistory
 from handopt.result import Trace
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.floating[Any]]
 

@@ -11,7 +11,7 @@ from handopt.assess.uncertainty import spread_of
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
 from handopt.config import Config
 from handopt.errors import ShapeError
-from handopt.hand_model import MAX_SCALE, MIN_SCALE, MIRROR, Hand, Pose
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose
 from handopt.objective.energy import Objective
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
@@ -26,6 +26,7 @@ from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, 
 from handopt.optimise.tournament import Tournament
 from handopt.result import Alternative
 from handopt.rig import Rig
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int, float], None]

@@ -2,8 +2,8 @@
 
 from handopt.rig.joints import ANGLE_NAMES, KEYPOINT_NAMES
 from handopt.rig.load import default_rig, load_limits, load_rig
-from handopt.rig.model import Limits, Rig
-from handopt.rig.proportions import PROPORTION_NAMES, with_proportions
+from handopt.rig.model import Limits, Rig, with_proportions
+from handopt.rig.proportions import PROPORTION_NAMES
 
 __all__ = [
     "ANGLE_NAMES",

@@ -1,22 +1,19 @@
 """What a personal rig's file says beside the mesh: its side and its joint limits, in the skin's extras."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from handopt.errors import RigError
 from handopt.rig.joints import ANGLE_NAMES
-from handopt.rig.model import Limits
-
-if TYPE_CHECKING:
-    from handopt.rig.model import Rig
+from handopt.rig.model import Limits, Rig
 
 EXTRAS_KEY: Final = "handopt"
 FORMAT: Final = "handopt.rig/1"
 CONFIDENCE_ATTRIBUTE: Final = "_CONFIDENCE"
 
 
-def extras_of(rig: "Rig") -> dict[str, Any]:
+def extras_of(rig: Rig) -> dict[str, Any]:
     """Side, and limits in radians by joint: rows lower and upper, columns twist, abduction, flexion."""
     return {
         "format": FORMAT,

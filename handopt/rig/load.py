@@ -1,6 +1,5 @@
 """Load a rig from a glTF file: name its joints, weld its seams, check weights, bind matrices, units and side."""
 
-import difflib
 import tomllib
 from dataclasses import replace
 from functools import lru_cache
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assets import asset
-from handopt.errors import RigError
+from handopt.errors import RigError, closest, did_you_mean
+from handopt.rig.axes import conform_axes, guess_side
 from handopt.rig.extras import limits_of, personal
 from handopt.rig.gltf import SkinnedMesh, read_skinned_mesh
 from handopt.rig.joints import (
@@ -19,12 +19,9 @@ from handopt.rig.joints import (
     DIGITS,
     canonical_name,
     chain_parents,
-    conform_axes,
-    guess_side,
     read_mapping,
     resolve,
     side_in_names,
-    suggest,
 )
 from handopt.rig.model import AXES, MAX_WEIGHTS, MIN_VERTICES, Limits, Rig
 from handopt.typing import Floats
@@ -111,8 +108,8 @@ def load_limits(name: str = "default", path: Path | None = None) -> Limits:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RigError(f"the limits file {path} cannot be read: {error}") from error
     if name not in sets:
-        close = difflib.get_close_matches(name, sets, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        close = closest(name, list(sets))
+        hint = "" if close is None else f"; did you mean {close!r}?"
         raise RigError(f"{path} has no limits called {name!r}, only {', '.join(sorted(sets))}{hint}")
     try:
         bounds = np.array([[sets[name][digit][axis] for axis in AXES] for digit in DIGITS], np.float64)
@@ -196,8 +193,8 @@ def _joint_weights(mesh: SkinnedMesh, found: dict[str, int], where: str) -> tupl
             result[:, column] += share
         elif share.any():
             raise RigError(
-                f"{where}: unknown joint {node!r} moves {np.count_nonzero(share)} vertices{suggest(node, CANONICAL)}: "
-                "name it in a mapping file or remove it"
+                f"{where}: unknown joint {node!r} moves {np.count_nonzero(share)} vertices"
+                f"{did_you_mean(node, CANONICAL)}: name it in a mapping file or remove it"
             )
         else:
             notes.append(f"the joint {node!r} was ignored: it is no joint of a hand and moves nothing")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handopt.errors import RigError
+from handopt.errors import RigError, ShapeError
+from handopt.rig.anatomy import MIRROR
 from handopt.rig.joints import (
     ANGLE_JOINTS,
     BONES,
@@ -17,6 +18,7 @@ from handopt.rig.joints import (
     KEYPOINT_JOINTS,
     chain_parents,
 )
+from handopt.rig.proportions import PROPORTION_NAMES, proportion_basis
 from handopt.typing import Floats, Ints
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ MIN_VERTICES: Final = 100
 MAX_WEIGHTS: Final = 4
 _SUM_TOLERANCE = 1e-9
 _ROTATION_TOLERANCE = 1e-6
-_MIRROR: Final = np.diag([-1.0, 1.0, 1.0])
 AXES = ("twist", "abduction", "flexion")
 
 
@@ -231,9 +232,7 @@ class Rig:
     @cached_property
     def proportion_basis(self) -> tuple[Floats, Floats]:
         """Offsets of vertices (S, V, 3) and of bind positions (S, J, 3), mm; see handopt.rig.proportions."""
-        from handopt.rig.proportions import proportion_basis
-
-        return proportion_basis(self)
+        return proportion_basis(self.rest_mm, self.skin_indices, self.skin_weights, self.joint_names, self.bind)
 
     def mirrored(self) -> "Rig":
         """The same hand on the other side: x -> -x, faces turned over, joint axes conjugated by the mirror.
@@ -245,7 +244,8 @@ class Rig:
     @cached_property
     def _mirror(self) -> "Rig":
         bind = self.bind.copy()
-        bind[:, :, :3] = _MIRROR @ bind[:, :, :3] @ _MIRROR
+        mirror_matrix = np.diag(MIRROR)
+        bind[:, :, :3] = mirror_matrix @ bind[:, :, :3] @ mirror_matrix
         bind[:, 0, 3] *= -1
         swap = {"right": "left", "left": "right"}
         name = re.sub("(?<![a-z])(right|left)(?![a-z])", lambda match: swap[match[0]], self.name)
@@ -253,7 +253,7 @@ class Rig:
             self,
             name=name,
             side="left" if self.side == "right" else "right",
-            rest_mm=self.rest_mm * [-1.0, 1.0, 1.0],
+            rest_mm=self.rest_mm * MIRROR,
             faces=self.faces[:, [0, 2, 1]],
             bind=bind,
         )
@@ -263,6 +263,19 @@ class Rig:
     def _joint_rows(self, names: tuple[str, ...]) -> Ints:
         rows = [self.joint_names.index(name) for name in names]
         return _frozen(rows, np.int32, (len(names),), "joints")
+
+
+def with_proportions(rig: Rig, coefficients: ArrayLike) -> Rig:
+    """The rig with other proportions. coefficients: (S,) as PROPORTION_NAMES. Raises ShapeError and RigError."""
+    values = np.asarray(coefficients, np.float64)
+    if values.shape != (len(PROPORTION_NAMES),) or not np.isfinite(values).all() or np.abs(values).max() >= 1:
+        raise ShapeError(
+            f"proportions: expected {len(PROPORTION_NAMES)} numbers between -1 and 1, got {values.tolist()}"
+        )
+    vertices, joints = rig.proportion_basis
+    bind = rig.bind.copy()
+    bind[:, :, 3] += np.tensordot(values, joints, 1)
+    return replace(rig, rest_mm=rig.rest_mm + np.tensordot(values, vertices, 1), bind=bind)
 
 
 def _frozen(values: ArrayLike, dtype: Any, shape: tuple[int | None, ...], name: str) -> NDArray[Any]:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.ops.kinematics import forward_kinematics
-from handopt.ops.skinning import skin
 from handopt.rig import Rig
+from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.typing import Floats, Ints
 
 
@@ -50,20 +49,11 @@ class Skinned:
 
     def transforms(self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats) -> Floats:
         """Joint transforms (T, J, 3, 4), rest space -> camera space, of T poses."""
-        return np.asarray(
-            forward_kinematics(
-                np.ascontiguousarray(angles_rad, np.float64), np.ascontiguousarray(rotation, np.float64),
-                np.ascontiguousarray(translation_mm, np.float64), np.ascontiguousarray(scale, np.float64),
-                self.parents, self.articulated, self.bind, int(self.side_sign),
-            )
-        )  # fmt: skip
+        return joint_transforms(self, rotation, translation_mm, angles_rad, scale)
 
     def posed(
         self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats
     ) -> tuple[Floats, Floats]:
         """Vertices (T, V, 3) and keypoints (T, 21, 3) of T poses, mm."""
         transforms = self.transforms(rotation, translation_mm, angles_rad, scale)
-        vertices = skin(transforms, self.rest_mm, self.skin_indices, self.skin_weights)
-        keypoints = np.ascontiguousarray(self.bind[self.keypoint_joints, :, 3])
-        joints = skin(transforms, keypoints, self.keypoint_joints[:, None], np.ones((len(keypoints), 1)))
-        return np.asarray(vertices), np.asarray(joints)
+        return posed_vertices(self, transforms), posed_keypoints(self, transforms)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.rig.joints import DIGITS
+from handopt.rig.joints import DIGITS, KNUCKLES
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
@@ -58,7 +58,7 @@ class MeasurementSet:
         tips = {digit: _tip(rig, number) for number, digit in enumerate(DIGITS)}
         ends = {"hand_length": (("joint", _WRIST), ("skin", tips["middle"]))}
         across = keypoints[17] - keypoints[5]
-        palm = _near(rig, keypoints[[5, 9, 13, 17]].mean(axis=0), keypoints[9] - keypoints[0], 2 * _BREADTH_RING_MM)
+        palm = _near(rig, keypoints[list(KNUCKLES)].mean(axis=0), keypoints[9] - keypoints[0], 2 * _BREADTH_RING_MM)
         palm &= ~_moved_by(rig, "thumb")
         ends["hand_breadth"] = _extremes(rig, palm, across)
         for digit in DIGITS:

@@ -12,12 +12,13 @@ from handopt.assess.quality import measure, status_of
 from handopt.assess.visibility import visible_joints
 from handopt.backend import to_device, to_numpy
 from handopt.config import LMSettings
-from handopt.hand_model import MIRROR, Pose
+from handopt.hand_model import Pose
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.result import FitResult, Trace
 from handopt.rig import PROPORTION_NAMES, Rig
+from handopt.rig.anatomy import MIRROR
 from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD
 from handopt.shape.coverage import SEEN, confidence_of, frontal_views
 from handopt.shape.joint_refinement import JointRefinement

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from handopt.config import Config
 from handopt.errors import HandoptError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit_many
-from handopt.hand_model import MIRROR, Pose
+from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
 from handopt.result import FitResult
 from handopt.rig import Rig, with_proportions
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import Rig, default_rig
+from handopt.rig.anatomy import MIRROR
 from handopt.synth.forearm import sample_forearm
 from handopt.synth.noise import noise_model, sense
 from handopt.synth.poses import LEVELS, HandSample, Level, check_level, sample_hand
@@ -150,12 +151,11 @@ def mirrored_camera(camera: Camera) -> Camera:
 
 def mirrored_scene(scene: Scene, camera: Camera) -> Scene:
     """The mirror image of a scene, as the camera sees it."""
-    flip = np.array([-1.0, 1.0, 1.0])
     return Scene(
         camera=camera,
-        translation=scene.translation * flip,
-        vertices=scene.vertices * flip,
-        joints=scene.joints * flip,
+        translation=scene.translation * MIRROR,
+        vertices=scene.vertices * MIRROR,
+        joints=scene.joints * MIRROR,
         depth=np.ascontiguousarray(scene.depth[:, ::-1]),
         hand_depth=np.ascontiguousarray(scene.hand_depth[:, ::-1]),
     )

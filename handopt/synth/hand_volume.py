@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin, skin_normals
 from handopt.rig import PROPORTION_NAMES, Rig
-from handopt.rig.joints import CHAINS, DIGITS
+from handopt.rig.joints import CHAINS, DIGITS, KNUCKLES
+from handopt.rig.pose import joint_transforms
 from handopt.typing import Bools, FloatImage, Floats, Indices, Ints
 
 Whole = Indices
@@ -99,18 +99,9 @@ class Body:
         return worst
 
     def _transforms(self, angles: Floats) -> Floats:
-        rig, count = self.flesh.rig, len(angles)
-        transforms: Floats = forward_kinematics(
-            angles,
-            np.broadcast_to(np.eye(3), (count, 3, 3)).copy(),
-            np.zeros((count, 3)),
-            np.ones(count),
-            rig.parents,
-            rig.articulated,
-            self.bind,
-            rig.side_sign,
-        )
-        return transforms
+        count = len(angles)
+        rotation = np.broadcast_to(np.eye(3), (count, 3, 3))
+        return joint_transforms(self.flesh.rig, rotation, np.zeros((count, 3)), angles, np.ones(count), self.bind)
 
 
 @lru_cache(maxsize=4)
@@ -172,7 +163,7 @@ def _along(rig: Rig, start: int, end: int, *, last: bool) -> Floats:
 
 def _palm_centres(rig: Rig) -> Floats:
     """Centres in lines from the wrist to the knuckles, each at the height where the largest ball fits, (28, 3)."""
-    bases = rig.keypoints_mm[[5, 9, 13, 17]]
+    bases = rig.keypoints_mm[list(KNUCKLES)]
     across = np.linspace(0, 3, _PALM_LINES)
     knuckles = np.stack([np.interp(across, np.arange(4), bases[:, axis]) for axis in range(3)], axis=1)
     wrist = rig.bind[0, :, 3]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from handopt.rig import KEYPOINT_NAMES, PROPORTION_NAMES, Rig
+from handopt.rig.anatomy import MIRROR
 from handopt.rig.joints import DIGITS
 from handopt.synth.generate import UNIT_MM, Sample, Settings
 from handopt.synth.poses import view_angles
@@ -16,7 +17,7 @@ CONVENTION = (
     "local = Ry(s abd) Rx(-flex) Rz(s twist) in the joint's axes, s = 1 for a right and -1 for a left hand, radians, "
     "rows = 15 joints (thumb, index, middle, ring, pinky x 3); R: wrist's axes -> camera; rotation: rig -> camera"
 )
-_FLIP = np.diag([-1.0, 1.0, 1.0])
+_FLIP = np.diag(MIRROR)
 
 
 def labels(sample: Sample, settings: Settings) -> dict[str, Any]:

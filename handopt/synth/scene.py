@@ -8,10 +8,9 @@ import numpy as np
 from handopt.assess.visibility import visible_joints
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
-from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
-from handopt.ops.skinning import skin
 from handopt.rig import Rig
+from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.synth.background import Background, sample_background
 from handopt.synth.forearm import Forearm, bend_wrist, forearm_mesh
 from handopt.synth.poses import HandSample
@@ -105,19 +104,8 @@ def compose(
 
 def posed(hand: HandSample, rig: Rig) -> tuple[Floats, Floats]:
     """Vertices (V, 3) and joints (21, 3) of a hand whose wrist is at the origin of the camera frame, mm."""
-    transforms = forward_kinematics(
-        hand.angles_rad[None],
-        np.ascontiguousarray(hand.rotation[None]),
-        np.zeros((1, 3)),
-        np.array([hand.scale]),
-        rig.parents,
-        rig.articulated,
-        rig.bind,
-        rig.side_sign,
-    )
-    vertices = skin(transforms, rig.rest_mm, rig.skin_indices, rig.skin_weights)[0]
-    joints = skin(transforms, rig.keypoints_mm, rig.keypoint_joints[:, None], np.ones((21, 1)))[0]
-    return vertices, joints
+    transforms = joint_transforms(rig, hand.rotation[None], np.zeros((1, 3)), hand.angles_rad[None], [hand.scale])
+    return posed_vertices(rig, transforms)[0], posed_keypoints(rig, transforms)[0]
 
 
 def place(rng: np.random.Generator, vertices: Floats, joints: Floats, camera: Camera) -> Floats:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.hand_model import MIRROR
 from handopt.input.camera import Camera
 from handopt.rig import Rig
+from handopt.rig.anatomy import MIRROR
 from handopt.tracking.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
 from handopt.tracking.estimate import FrameEstimate, Placed
 from handopt.tracking.frame_residuals import ShapeEstimate

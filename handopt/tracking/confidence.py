@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from handopt.assess.confidence import logistic
 from handopt.hand_model import exponential
-from handopt.ops.kinematics import forward_kinematics
-from handopt.ops.skinning import skin
 from handopt.rig import Rig, with_proportions
+from handopt.rig.pose import joint_transforms, posed_keypoints
 from handopt.tracking.estimate import FrameEstimate
 
 Floats = NDArray[np.float64]
@@ -109,11 +108,10 @@ def _slopes(found: list[FrameEstimate], shaped: Rig, scale: float, free: NDArray
         rotation[:, 1 + axis] = turns[axis] @ rotation[:, 1 + axis]
     angles[:, 4 + np.arange(len(free)), free] += _STEP_RAD
     translation = np.zeros((count * steps, 3))
-    transforms = forward_kinematics(
-        np.ascontiguousarray(angles.reshape(-1, 15, 3)), np.ascontiguousarray(rotation.reshape(-1, 3, 3)), translation,
-        np.full(count * steps, scale), shaped.parents, shaped.articulated, shaped.bind, shaped.side_sign,
-    )  # fmt: skip
-    joints = skin(transforms, shaped.keypoints_mm, shaped.keypoint_joints[:, None], np.ones((21, 1)))
+    transforms = joint_transforms(
+        shaped, rotation.reshape(-1, 3, 3), translation, angles.reshape(-1, 15, 3), np.full(count * steps, scale)
+    )
+    joints = posed_keypoints(shaped, transforms)
     moved = (joints.reshape(count, steps, 21, 3)[:, 1:] - joints.reshape(count, steps, 21, 3)[:, :1]) / _STEP_RAD
     shifts = np.broadcast_to(np.eye(3)[:, None], (count, 3, 21, 3))
     return np.concatenate([moved[:, :3], shifts, moved[:, 3:]], axis=1)

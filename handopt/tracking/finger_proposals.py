@@ -10,6 +10,8 @@ from handopt.config import LMSettings
 from handopt.hand_model import Pose
 from handopt.observation.crop import Crop, Grid
 from handopt.optimise.finger_mutation import GRIDS, ROWS
+from handopt.rig.anatomy import DIP_OF_PIP, TIP_DEPTH_MM
+from handopt.rig.joints import TIPS
 from handopt.tracking.estimate import Placed
 from handopt.tracking.frame_problem import Model, ShapedHand
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
@@ -17,19 +19,15 @@ from handopt.tracking.roi import RoiObservation
 
 Floats = NDArray[np.float64]
 
-TIPS = (4, 8, 12, 16, 20)
 OFF_MM = 12.0
 """From here a depth is not explained."""
 LEAST_CM2 = 0.15
 """Of a patch of the hand that nothing explains."""
 PATCHES = 3
-BELOW_SKIN_MM = 7.0
-"""Of a finger's tip."""
 REACHED_MM = 14.0
 NEAR_MM, NEAR_RAD = 6.0, 0.8
 """How far off a patch a tip may be, and how far angles may turn for it, to cost the same."""
 FINGERS_TOWARDS, MOST_TOWARDS = 3, 6
-DIP_OF_PIP = 0.6
 
 
 class Redraw:
@@ -116,7 +114,7 @@ def unexplained_patches(depth_mm: NDArray[np.floating], grid: Grid, crop: Crop, 
     for row, each in enumerate(largest):
         rows, columns = np.nonzero(labels == each)
         ray = np.array([(np.median(columns) + 0.5 - bx) / ax, (np.median(rows) + 0.5 - by) / ay, 1.0])
-        middles[row] = np.median(grid.depth_mm[rows, columns]) * ray + BELOW_SKIN_MM * ray / np.linalg.norm(ray)
+        middles[row] = np.median(grid.depth_mm[rows, columns]) * ray + TIP_DEPTH_MM * ray / np.linalg.norm(ray)
     return np.asarray((middles - placed.translation_mm) @ placed.rotation / scale)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.ops.kinematics import forward_kinematics
-from handopt.ops.skinning import skin
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
+from handopt.rig.joints import PALM_KEYPOINTS
+from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import DOUBTFUL, ranges
 from handopt.tracking.smoothing import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
 
@@ -100,30 +100,22 @@ class Track:
 
     def transforms(self) -> Floats:
         """Joint transforms (T, J, 3, 4), rest space -> camera space."""
-        shaped = self.shaped
-        return np.asarray(
-            forward_kinematics(
-                np.ascontiguousarray(self.angles_rad), np.ascontiguousarray(self.rotation),
-                np.ascontiguousarray(self.translation_mm), np.full(len(self), self.scale),
-                shaped.parents, shaped.articulated, shaped.bind, shaped.side_sign,
-            )
-        )  # fmt: skip
+        scale = np.full(len(self), self.scale)
+        return joint_transforms(self.shaped, self.rotation, self.translation_mm, self.angles_rad, scale)
 
     def joints_mm(self) -> Floats:
         """The 21 keypoints (T, 21, 3); NaN where there is no pose."""
-        shaped = self.shaped
-        joints: Floats = skin(self.transforms(), shaped.keypoints_mm, shaped.keypoint_joints[:, None], np.ones((21, 1)))
+        joints = posed_keypoints(self.shaped, self.transforms())
         joints[~self.known] = np.nan
         return joints
 
     def vertices_mm(self, frame: int) -> Floats:
         """The skin (V, 3) of one frame."""
-        shaped = self.shaped
         one = replace(
             self, time_s=self.time_s[[frame]], rotation=self.rotation[[frame]],
             translation_mm=self.translation_mm[[frame]], angles_rad=self.angles_rad[[frame]],
         )  # fmt: skip
-        return np.asarray(skin(one.transforms(), shaped.rest_mm, shaped.skin_indices, shaped.skin_weights)[0])
+        return np.asarray(posed_vertices(self.shaped, one.transforms())[0])
 
     def smooth(self) -> "Track":
         """The track after the two-sided pass, with short gaps bridged."""
@@ -156,7 +148,7 @@ class Track:
 
     def _restless(self) -> float:
         """By how much palms are off the middle of the frames before and after, mm: small where frames are dense."""
-        places = self.joints_mm()[:, [0, 5, 9, 13, 17]]
+        places = self.joints_mm()[:, list(PALM_KEYPOINTS)]
         places[~self.tracked] = np.nan
         off = np.linalg.norm(np.diff(places, 2, axis=0), axis=2).mean(axis=1) / 2
         return float(np.median(off[np.isfinite(off)])) if np.isfinite(off).any() else 0.0

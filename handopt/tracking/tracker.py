@@ -19,6 +19,7 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.normal_equations import RIGID
 from handopt.result import FitResult
 from handopt.rig import Rig
+from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.tracking.estimate import FrameEstimate, Placed, max_joint_jump, rotation_vector
 from handopt.tracking.finger_proposals import Redraw, unexplained_patches
 from handopt.tracking.frame_problem import Model
@@ -60,7 +61,6 @@ SURE = 0.8
 FIRST_RETRY, LONGEST_RETRY = 4, 128
 LEARNS_BELOW = 0.3
 LONGEST_PATIENCE = 30
-PALM = [0, 5, 9, 13, 17]
 SEED_OF_POINTS = 20170111
 
 
@@ -223,7 +223,7 @@ class Tracker:
         """Find the hand from scratch, where the palm was last if it was followed to this frame."""
         hint = None
         if found is not None and self.found is not None:
-            x, y, z = self.found.joints_mm[PALM].mean(axis=0).tolist()
+            x, y, z = self.found.joints_mm[list(PALM_KEYPOINTS)].mean(axis=0).tolist()
             hint = (x, y, z)
         try:
             result = fit(depth_mm, self.camera, rig=self._rig, center=hint, config=self.config, device=str(self._place))

@@ -18,6 +18,7 @@ from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
 from handopt.proposals.features import HALF_MM, MIDDLE, MM_PER_PX, SIZE, centre_of, turn_to_axis
 from handopt.rig import Rig, default_rig, with_proportions
+from handopt.rig.joints import KNUCKLES
 from handopt.synth.poses import LEVELS, sample_hand, sample_view
 from handopt.synth.subject import sample_subject, surface_field
 
@@ -94,7 +95,7 @@ def dress(rng: np.random.Generator, rig: Rig, proportions: Floats) -> Dressed:
         weights=np.concatenate([shaped.skin_weights, weights]),
         faces=np.concatenate([shaped.faces, (faces + count).astype(np.int32)]),
         arm=axes @ arm,
-        palm=0.3 * keypoints[0] + 0.7 * keypoints[[5, 9, 13, 17]].mean(axis=0),
+        palm=0.3 * keypoints[0] + 0.7 * keypoints[list(KNUCKLES)].mean(axis=0),
     )
 
 

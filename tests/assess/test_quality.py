@@ -17,11 +17,12 @@ from handopt.assess.quality import (
     measure,
     status_of,
 )
-from handopt.hand_model import MIRROR, Hand, Pose
+from handopt.hand_model import Hand, Pose
 from handopt.observation.observe import Observation
 from handopt.optimise.gradient_descent import SearchHistory
 from handopt.optimise.ranking import most_plausible
 from handopt.rig import default_rig
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 

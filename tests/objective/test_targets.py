@@ -13,10 +13,10 @@ from support.op_check import Place
 
 from handopt.backend import device_of
 from handopt.config import Config
-from handopt.hand_model import MIRROR
 from handopt.objective.targets import FitTargets
 from handopt.observation.observe import Observation
 from handopt.ops.splat import render_depth
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 

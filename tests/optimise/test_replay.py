@@ -11,11 +11,11 @@ from support.observation_factory import make_objective, mirrored, near_poses, sm
 from support.toy_objective import settings, stage
 
 from handopt.config import VertexStage
-from handopt.hand_model import MIRROR
 from handopt.objective.energy import Objective
 from handopt.optimise.gradient_descent import SearchHistory, descend, refine_vertices
 from handopt.optimise.replay import BestHypothesis
 from handopt.rig import default_rig
+from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
 

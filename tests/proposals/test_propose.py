@@ -12,7 +12,6 @@ from support.examples import example
 from support.proposal_factories import as_arrays, random_network, random_weights
 
 from handopt.errors import HandoptError, ShapeError
-from handopt.hand_model import MIRROR
 from handopt.observation.observe import observe
 from handopt.proposals import Bank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank
@@ -20,6 +19,7 @@ from handopt.proposals.features import MIDDLE, InputView, encode
 from handopt.proposals.network import WRIST_STD_MM, head_sizes, network_of
 from handopt.proposals.propose import guesses, poses_in, quarter_turns
 from handopt.rig import default_rig, with_proportions
+from handopt.rig.anatomy import MIRROR
 
 Arrays = dict[str, NDArray]
 
