@@ -200,7 +200,7 @@ class _Prepared:
     def _result(self, found: SearchResult) -> FitResult:
         """Measure what the search has found."""
         self.timer.resume()
-        winner, given = found.winner, self.given
+        winner, given = found.best, self.given
         observation, crop, mirror = self.views[winner.view]
         rig = self.right.mirrored() if mirror else self.right
         shaped = with_proportions(rig, winner.proportions) if len(winner.proportions) else rig
@@ -208,7 +208,7 @@ class _Prepared:
         visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
         others = [(other.unexplained, other.joints_mm) for other in found.alternatives]
         seen = observation.hand_probability, observation.border_share
-        signs = ConfidenceFeatures.of(found.unexplained, winner.joints_mm, visible, others, *seen)
+        signs = ConfidenceFeatures.of(found.unexplained_fraction, winner.joints_mm, visible, others, *seen)
         sure = confidence(signs)
         self.timer.record("measure")
         return FitResult(
@@ -224,7 +224,7 @@ class _Prepared:
             fitted_depth_mm=quality.fitted_depth_mm,
             residual_mm=quality.residual_mm,
             silhouette_iou=quality.silhouette_iou,
-            unexplained=found.unexplained,
+            unexplained=found.unexplained_fraction,
             confidence=sure,
             joint_visible=visible,
             joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
 
-T = TypeVar("T")
+from handopt.typing import Item
 
 
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of so many items, the last one of what is left; items are taken as they are needed."""
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last of what is left. Items are asked for only when their list is."""
     rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
+    while part := list(islice(rest, size)):
+        yield part

@@ -1,7 +1,7 @@
-"""Searches in lockstep: what several of them ask of the kernels at the same time is computed in one batch.
+"""Batched searches: what several searches request at the same time is computed in one batch.
 
-A search is a generator that yields what it asks and is sent the answer. Poses are computed independently of each other,
-so that on the CPU an answer has the same bits whichever searches run beside it.
+A search is a generator that yields a Request and is sent the Response. Poses are computed independently of each other:
+on the CPU, responses are bit-identical regardless of what else is in the batch.
 """
 
 import time
@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
 from handopt.config import Config, LMSettings
@@ -19,19 +18,20 @@ from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
 from handopt.optimise.pose_fit import fit_poses
+from handopt.typing import Reals
 
-Reals = NDArray[np.floating]
 Record = Callable[[Pose, dict[str, Reals]], None]
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a search asks of poses of its own images.
+    """Poses of a search's own images that are to be fitted, or only evaluated.
 
-    turn: searches with the lowest turn are served first, and those with the same one together. record: called with the
-    poses and on the host their terms at the start and after every iteration of a descent; None asks what the poses cost
-    as they are. expected: (B, 15, 3) rad, the angles that the pose prior expects of each.
+    priority: requests with the lowest priority are served first, and those with the same one together
+    expected: (B, 15, 3) rad, the angles that the pose prior expects of each pose
+    record: called with the poses, and their terms on the host, at the start and after every iteration of a fit; None
+    requests the costs of the poses as they are
     """
 
     priority: tuple[int, ...]
@@ -42,17 +42,17 @@ class Request:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What is the same where two searches ask the same of their poses."""
+        """Requests of the same kind can be computed together."""
         return self.priority, self.lm_settings, self.record is None, self.pose.proportions.shape[1]
 
 
 Response = tuple[Pose, Reals]
-"""The poses where they have descended to, and on the host their costs (B,)."""
+"""The fitted poses, and their costs (B,) on the host."""
 Search = Generator[Request, Response, Result]
 
 
 class StageTimer:
-    """Seconds that each stage of one search took, its share of what was computed for several included."""
+    """Seconds that each stage of one search took, its share of batches included."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -60,69 +60,69 @@ class StageTimer:
         self.resume()
 
     def resume(self) -> None:
-        """Go on counting."""
+        """Start the timer again."""
         self._since = time.perf_counter()
 
     def pause(self) -> None:
-        """Stop counting."""
+        """Stop the timer."""
         now = time.perf_counter()
         self._open += now - self._since
         self._since = now
 
     def add(self, seconds: float) -> None:
-        """Count a share of what was computed for several."""
+        """Add the search's share of a batch."""
         self._open += seconds
 
     def record(self, stage: str) -> None:
-        """Book the time since the last lap."""
+        """Add the time since the last record to a stage."""
         self.pause()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + self._open
         self._open = 0.0
 
 
 class BatchedSearch:
-    """The least squares that searches ask about, each with images of its own."""
+    """Runs searches side by side, each with images of its own."""
 
     def __init__(self, hand: Hand, targets: Sequence[FitTargets], config: Config) -> None:
-        """hand: with all its vertices; approaches ask for fewer. evidence: of each search, whose images it numbers."""
+        """hand: with all its vertices, of which LMSettings may take fewer; targets: of each search."""
         self._hand, self._config = hand, config
-        self._evidence = targets[0] if len(targets) == 1 else FitTargets.joined(targets)
+        self._targets = targets[0] if len(targets) == 1 else FitTargets.joined(targets)
         self._first = np.cumsum([0, *(len(each.grids) for each in targets)])
         self._problems: dict[int, LeastSquares] = {}
 
     def run(self, searches: Sequence[Search[Result]], timers: Sequence[StageTimer]) -> list[Result | HandoptError]:
-        """What each search returns, or the error that ended it. clocks: of each."""
-        found: dict[int, Result | HandoptError] = {}
+        """What each search returns, or the error that ended it. timers: of each search."""
+        results: dict[int, Result | HandoptError] = {}
         requested: dict[int, Request] = {}
 
-        def go_on(index: int, answer: Response | None) -> None:
+        def advance(index: int, response: Response | None) -> None:
             timers[index].resume()
             try:
-                requested[index] = next(searches[index]) if answer is None else searches[index].send(answer)
+                requested[index] = next(searches[index]) if response is None else searches[index].send(response)
             except StopIteration as end:
-                found[index] = end.value
+                results[index] = end.value
             except HandoptError as error:
-                found[index] = error
+                results[index] = error
             timers[index].pause()
 
         for index in range(len(searches)):
-            go_on(index, None)
+            advance(index, None)
         while requested:
             first = min(requested, key=lambda index: (requested[index].priority, index))
             served = [index for index in sorted(requested) if requested[index].kind == requested[first].kind]
             requests = {index: requested.pop(index) for index in served}
             started = time.perf_counter()
-            answers = self._answer(requests)
-            each = (time.perf_counter() - started) / sum(len(ask.pose) for ask in requests.values())
-            for (index, ask), answer in zip(requests.items(), answers, strict=True):
-                timers[index].add(each * len(ask.pose))
-                go_on(index, answer)
-        return [found[index] for index in range(len(searches))]
+            responses = self._respond(requests)
+            per_pose = (time.perf_counter() - started) / sum(len(request.pose) for request in requests.values())
+            for (index, request), response in zip(requests.items(), responses, strict=True):
+                timers[index].add(per_pose * len(request.pose))
+                advance(index, response)
+        return [results[index] for index in range(len(searches))]
 
-    def _answer(self, requests: dict[int, Request]) -> list[Response]:
-        """Compute what some searches ask in one batch, and take it apart again."""
+    def _respond(self, requests: dict[int, Request]) -> list[Response]:
+        """Compute requests of one kind in one batch, and split it again."""
         xp = namespace(self._hand.device)
-        ask = next(iter(requests.values()))
+        first = next(iter(requests.values()))
         ends = np.cumsum([len(each.pose) for each in requests.values()])
         parts = [slice(end - len(each.pose), end) for end, each in zip(ends, requests.values(), strict=True)]
         pose = Pose.all_of([replace(each.pose, image=each.pose.image + self._first[i]) for i, each in requests.items()])
@@ -138,12 +138,12 @@ class BatchedSearch:
                 assert each.record is not None
                 each.record(part_of(at, index, part), {name: term[part] for name, term in host.items()})
 
-        problem = self._problem(ask.lm_settings.vertices)
+        problem = self._problem(first.lm_settings.vertices)
         with one_cpu_thread():
-            if ask.record is None:
-                cost = problem.cost(pose, ask.lm_settings, expected)
+            if first.record is None:
+                cost = problem.cost(pose, first.lm_settings, expected)
             else:
-                found = fit_poses(problem, pose, ask.lm_settings, record, expected, linearised=False)
+                found = fit_poses(problem, pose, first.lm_settings, record, expected, linearised=False)
                 pose, cost = found.state, found.cost
         costs = to_numpy(cost)
         return [(part_of(pose, index, part), costs[part]) for index, part in zip(requests, parts, strict=True)]
@@ -151,5 +151,5 @@ class BatchedSearch:
     def _problem(self, vertices: int) -> LeastSquares:
         if vertices not in self._problems:
             hand = self._hand.coarse(vertices) if vertices else self._hand
-            self._problems[vertices] = LeastSquares(hand, self._evidence, self._config)
+            self._problems[vertices] = LeastSquares(hand, self._targets, self._config)
         return self._problems[vertices]

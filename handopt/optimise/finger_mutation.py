@@ -3,14 +3,12 @@
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import Pose
 from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
 from handopt.rig.anatomy import DIP_OF_PIP
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats, Indices
 
 FINGERS, ROWS = 5, 3  # rows of angles per finger
 
@@ -36,8 +34,12 @@ GRIDS = (_thumb_grid(), *[_finger_grid()] * (FINGERS - 1))
 
 def mutate(
     objective: Objective, pose: Pose, level: CoarseToFineLevel, parents: int, alternatives: int
-) -> tuple[Pose, NDArray[np.int64]]:
-    """The best redrawn fingers of the first poses, parents * 5 * alternatives, and the row that each comes from."""
+) -> tuple[Pose, Indices]:
+    """Copies of the best poses with one finger redrawn from a grid, and the row (M,) that each is a copy of.
+
+    pose: best first, of which the first `parents` are copied. Of each finger of each of them, the `alternatives` copies
+    with the lowest objective are returned: M = parents * 5 * alternatives.
+    """
     device = objective.hand.device
     parents = min(parents, len(pose))
     angles = to_numpy(pose.angles)
@@ -57,5 +59,5 @@ def mutate(
     return candidates.select(to_device(best, device, np.int64)), row[best]
 
 
-def _lowest(totals: Floats, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _lowest(totals: Floats, rows: Indices, count: int) -> Indices:
     return rows[np.argsort(totals[rows], kind="stable")[:count]]

@@ -1,190 +1,180 @@
-"""The loop: coarse-to-fine descent of a batch of hypotheses, pruned as it goes."""
+"""Gradient descent on the rendered depth: the loop of one stage, in the shape of handopt.optimise.levenberg_marquardt.
+
+Every step is taken, whether it lowers the objective or not; the best state of each hypothesis is kept beside it.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.config import Config
-from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
-from handopt.optimise.finger_mutation import mutate
-from handopt.optimise.ranking import best_rows
-from handopt.optimise.solvers import SOLVERS
-
-CHECK_EVERY = 10
-Progress = Callable[[int, int, float], None]
+from handopt.backend import Array, namespace_of, to_device, to_numpy
+from handopt.hand_model import Pose
+from handopt.objective.energy import CoarseToFineLevel, Gradient, Objective, total_of
+from handopt.optimise.solution import Solution
+from handopt.optimise.solvers import Solver
+from handopt.typing import Bools, Floats
 
 
-@dataclass
-class Iteration:
-    """One iteration: the poses before the step and their terms, all hypotheses that were alive."""
+@dataclass(frozen=True)
+class DescentSchedule:
+    """When a stage ends."""
 
-    stage: int
-    radius_px: float
+    iterations: int  # at most
+    tolerance: float = 0.0  # relative decrease of an image's best total below which it has converged; 0: never
+    window: int = 10  # iterations over which that decrease is measured; chosen by hand
+
+
+@dataclass(frozen=True, eq=False)
+class DescentState:
+    """B poses, and the rest vertices (V, 3) mm where they are free."""
+
+    pose: Pose
+    rest: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DescentModel:
+    """The objective near a state: its terms (B,) on the host, their totals (B,), and the gradient on the device."""
+
+    terms: dict[str, Floats]
+    cost: Floats
+    gradient: Gradient
+
+
+Record = Callable[[DescentState, dict[str, Floats]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class DescentProblem:
+    """The objective at one level, and how a solver moves along its gradient.
+
+    factor: of the solver's step sizes; free_scale: whether the hand's size moves
+    """
+
+    objective: Objective
+    level: CoarseToFineLevel
+    solver: Solver
     factor: float
-    ids: NDArray[np.int64]
-    pose: Pose
-    terms: dict[str, NDArray[np.float64]]
-    rest: NDArray[np.float32] | None = None
+    free_scale: bool
 
-    @property
-    def total(self) -> NDArray[np.float64]:
-        """Sum of the weighted terms, per hypothesis."""
-        return np.asarray(np.sum(list(self.terms.values()), axis=0))
+    def evaluate(self, state: DescentState) -> DescentModel:
+        """Terms and gradient. Raises NumericalError where no hypothesis has a finite total."""
+        terms, gradient = self.objective.terms_and_gradient(state.pose, self.level, state.rest)
+        host = on_host(terms)
+        return DescentModel(host, total_of(host), gradient)
 
+    def moved(self, state: DescentState, gradient: Gradient) -> DescentState:
+        """The state after the solver's step."""
+        pose, rest = state.pose.copy(), None if state.rest is None else state.rest.copy()
+        self.solver.step(pose, gradient, self.factor, self.free_scale, rest)
+        return DescentState(pose, rest)
 
-@dataclass
-class SearchHistory:
-    """The survivors, best first and at least one of each image, and every iteration that led to them."""
-
-    pose: Pose
-    ids: NDArray[np.int64]
-    totals: NDArray[np.float64]
-    converged: dict[int, bool]  # by image
-    steps: list[Iteration] = field(repr=False)
-    parents: dict[int, int] = field(repr=False)
-
-    @property
-    def rest(self) -> NDArray[np.float32] | None:
-        """The rest vertices at the end, (V, 3), where they were freed."""
-        return self.steps[-1].rest
-
-    def path(self, row: int) -> list[tuple[Iteration, int]]:
-        """Every step with the row that a survivor, or what it is a mutant of, had in it."""
-        wanted, path = int(self.ids[row]), []
-        for step in reversed(self.steps):
-            while wanted not in step.ids:
-                wanted = self.parents[wanted]
-            path.append((step, int(np.flatnonzero(step.ids == wanted)[0])))
-        return path[::-1]
+    def updated(self, better: Bools, new: DescentState, old: DescentState) -> DescentState:
+        """The new state of the hypotheses that are better (B,), the old one of the others."""
+        xp = namespace_of(new.pose.scale)
+        mask = to_device(better, self.objective.hand.device, np.bool_)
+        values = {}
+        for name in ("angles", "rotation", "translation", "scale"):
+            before, after = getattr(old.pose, name), getattr(new.pose, name)
+            values[name] = xp.where(mask.reshape(-1, *[1] * (before.ndim - 1)), after, before)
+        return DescentState(replace(old.pose, **values), new.rest if better.all() else old.rest)
 
 
-def prune(objective: Objective, pose: Pose, top_k_out: int, level: CoarseToFineLevel) -> tuple[Pose, NDArray[np.int64]]:
-    """Keep the poses with the lowest totals, best first and at least one of each image, and say which they are."""
-    rows = best_rows(total_of(objective.terms(pose, level)), to_numpy(pose.image), top_k_out)
-    return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
+@dataclass(frozen=True, eq=False)
+class Iterate:
+    """Where the loop stands.
+
+    best: the best state of each hypothesis, and its total (B,) best_cost; images: (B,) the image of each hypothesis
+    leaders: best total so far (I,) of each image, one array per iteration; stalled: (I,) whether it falls no more
+    """
+
+    state: DescentState
+    model: DescentModel
+    best: DescentState
+    best_cost: Floats
+    first_cost: Floats
+    images: Floats
+    leaders: tuple[Floats, ...]
+    stalled: Bools
 
 
-def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> SearchHistory:
-    """Run every stage: mutate, descend, keep each hypothesis' best pose, prune. Raises NumericalError."""
-    ids = np.arange(len(pose))
-    parents: dict[int, int] = {}
-    steps: list[Iteration] = []
-    converged: dict[int, bool] = {}
-    next_id = len(pose)
-    planned = sum(stage.iterations for stage in config.stages)
-    for number, stage in enumerate(config.stages):
-        level = objective.level(stage.radius_px, stage.sigma_mm, stage.depth)
-        if stage.mutants:
-            mutants, rows = mutate(objective, pose, level, stage.parents, stage.mutants)
-            born = next_id + np.arange(len(rows))
-            next_id += len(rows)
-            parents |= {int(child): int(ids[row]) for child, row in zip(born, rows, strict=True)}
-            pose, ids = pose.joined(mutants), np.concatenate([ids, born])
-        best, totals, converged = _run_stage(objective, pose, number, level, ids, steps, config)
-        rows = best_rows(totals, to_numpy(best.image), stage.top_k_out)
-        pose, ids, totals = best.select(to_device(rows, objective.hand.device, np.int64)), ids[rows], totals[rows]
-        if progress is not None:
-            progress(len(steps), planned, float(totals[0]))
-    terms = _on_host(objective.terms(pose, level))
-    steps.append(Iteration(number, stage.radius_px, stage.step, ids, pose, terms))
-    return SearchHistory(pose, ids, totals, converged, steps, parents)
-
-
-def _on_host(terms: dict[str, Array]) -> dict[str, NDArray[np.float64]]:
-    return {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}
-
-
-def _run_stage(
-    objective: Objective,
-    pose: Pose,
-    number: int,
-    level: CoarseToFineLevel,
-    ids: NDArray[np.int64],
-    steps: list[Iteration],
-    config: Config,
-) -> tuple[Pose, NDArray[np.float64], dict[int, bool]]:
+def gradient_descent(
+    problem: DescentProblem, state: DescentState, schedule: DescentSchedule, record: Record | None = None
+) -> Solution[DescentState, None]:
     """Descend until every image's best total has fallen and then stalled, or the iterations run out.
 
-    Returns each hypothesis' best pose and its total, and for each image whether it has converged.
+    record: called with each state that was evaluated, and with its terms (B,) on the host. The solution's state is the
+    best of each hypothesis, and a hypothesis counts as converged where its image's best total has. Raises
+    NumericalError where the objective is finite for no hypothesis.
     """
-    xp = namespace(objective.hand.device)
-    stage, solver = config.stages[number], SOLVERS[config.descent](config.steps)
-    best, best_totals = pose.copy(), np.full(len(pose), np.inf)
-    images = to_numpy(pose.image)
-    pictures = np.unique(images)
-    leaders: list[NDArray[np.float64]] = []
-    stalled = np.zeros(0, np.bool_)
-    for _ in range(stage.iterations):
-        terms, gradient = objective.terms_and_gradient(pose, level)
-        host = _on_host(terms)
-        steps.append(Iteration(number, stage.radius_px, stage.step, ids, pose.copy(), host))
-        totals = total_of(host)
-        better = totals < best_totals
-        best_totals = np.where(better, totals, best_totals)
-        mask = to_device(better, objective.hand.device, np.bool_)
-        for name in ("angles", "rotation", "translation", "scale"):
-            old, new = getattr(best, name), getattr(pose, name)
-            setattr(best, name, xp.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old))
-        leaders.append(np.array([best_totals[images == image].min() for image in pictures]))
-        current = np.array([totals[images == image].min() for image in pictures])
-        stalled = _stalled(leaders, current, config.tolerance)
-        if stalled.all():
-            break
-        solver.step(pose, gradient, stage.step, stage.scale)
-    return best, best_totals, dict(zip(pictures.tolist(), stalled.tolist(), strict=True))
+    at = init(problem, state, schedule)
+    if record is not None:
+        record(at.state, at.model.terms)
+    while not terminate(at, schedule):
+        at = step(problem, at, schedule)
+        if record is not None:
+            record(at.state, at.model.terms)
+    return postprocess(at)
 
 
-def _stalled(leaders: list[NDArray[np.float64]], current: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
-    """Whether each image's best total has lately fallen by next to nothing.
+def init(problem: DescentProblem, state: DescentState, schedule: DescentSchedule) -> Iterate:
+    """Evaluate the first state."""
+    model = problem.evaluate(state)
+    images = to_numpy(state.pose.image)
+    leaders = (_by_image(images, model.cost),)
+    stalled = has_stalled(leaders, leaders[0], schedule)
+    return Iterate(state, model, state, model.cost, model.cost, images, leaders, stalled)
 
-    A solver's first steps may climb: it counts only once the total has fallen, or is back at its best.
-    """
-    if len(leaders) <= CHECK_EVERY:
-        return np.zeros(len(leaders[-1]), np.bool_)
-    now = leaders[-1]
-    return np.asarray(
-        (leaders[-1 - CHECK_EVERY] - now < tolerance * now) & ((now < leaders[0]) | (current <= (1 + tolerance) * now))
+
+def step(problem: DescentProblem, at: Iterate, schedule: DescentSchedule) -> Iterate:
+    """Follow the gradient, and keep the new state of each hypothesis that it has made better than ever before."""
+    state = problem.moved(at.state, at.model.gradient)
+    model = problem.evaluate(state)
+    better = model.cost < at.best_cost
+    best_cost = np.where(better, model.cost, at.best_cost)
+    leaders = (*at.leaders, _by_image(at.images, best_cost))
+    return replace(
+        at,
+        state=state,
+        model=model,
+        best=problem.updated(better, state, at.best),
+        best_cost=best_cost,
+        leaders=leaders,
+        stalled=has_stalled(leaders, _by_image(at.images, model.cost), schedule),
     )
 
 
-def own_rest(hand: Hand, pose: Pose) -> Array:
-    """A copy of the rest vertices (V, 3) of a single pose, with its proportions."""
-    rest = hand.rest_of(pose)
-    return (rest[0] if rest.ndim == 3 else rest).copy()
+def terminate(at: Iterate, schedule: DescentSchedule) -> bool:
+    """Whether every image's best total has stalled, or the iterations have run out."""
+    return len(at.leaders) >= schedule.iterations or bool(at.stalled.all())
 
 
-def refine_vertices(objective: Objective, descent: SearchHistory, row: int, config: Config) -> SearchHistory:
-    """Move the rest vertices along with one pose (paper, Eq. 8), as long as the objective falls."""
-    stage = config.vertices
-    level = objective.level(stage.radius_px, stage.sigma_mm)
-    solver = SOLVERS[config.descent](config.steps)
-    pose = descent.pose.select(to_device([row], objective.hand.device, np.int64))
-    rest = own_rest(objective.hand, pose)
-    steps: list[Iteration] = []
-    number = len(config.stages)
-    for _ in range(stage.iterations):
-        terms, gradient = objective.terms_and_gradient(pose, level, rest)
-        host = _on_host(terms)
-        total_of(host)
-        steps.append(
-            Iteration(
-                number,
-                stage.radius_px,
-                stage.step,
-                descent.ids[row : row + 1],
-                pose.copy(),
-                host,
-                to_numpy(rest).copy(),
-            )
-        )
-        solver.step(pose, gradient, stage.step, free_scale=True, rest=rest)
-    best = int(np.argmin([step.total[0] for step in steps]))
-    steps = steps[: best + 1]
-    return SearchHistory(
-        steps[-1].pose, descent.ids[row : row + 1], steps[-1].total, descent.converged, descent.steps + steps,
-        descent.parents,
-    )  # fmt: skip
+def postprocess(at: Iterate) -> Solution[DescentState, None]:
+    """What a caller gets."""
+    converged = at.stalled[np.searchsorted(np.unique(at.images), at.images)]
+    return Solution(at.best, None, at.best_cost, len(at.leaders), converged, improved=at.best_cost < at.first_cost)
+
+
+def has_stalled(leaders: tuple[Floats, ...], current: Floats, schedule: DescentSchedule) -> Bools:
+    """Whether each image's best total has lately fallen by next to nothing.
+
+    leaders: best totals so far (I,), one array per iteration; current: (I,) of the last iteration alone. A solver's
+    first steps may climb: it counts only once the best total has fallen, or the current one is back at the best.
+    """
+    tolerance = schedule.tolerance
+    if len(leaders) <= schedule.window:
+        return np.zeros(len(leaders[-1]), np.bool_)
+    now = leaders[-1]
+    little = leaders[-1 - schedule.window] - now < tolerance * now
+    return np.asarray(little & ((now < leaders[0]) | (current <= (1 + tolerance) * now)))
+
+
+def on_host(terms: dict[str, Array]) -> dict[str, Floats]:
+    """Terms as float64 on the host."""
+    return {name: to_numpy(term).astype(np.float64) for name, term in terms.items()}
+
+
+def _by_image(images: Floats, totals: Floats) -> Floats:
+    """The lowest total of each image, in the order of their numbers."""
+    return np.array([totals[images == image].min() for image in np.unique(images)])

@@ -1,61 +1,64 @@
-"""The winning hypothesis: its way from the start to the end, replayed for pictures and histories."""
+"""The best hypothesis, replayed from its start to its end for pictures and histories."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
-from handopt.optimise.gradient_descent import SearchHistory
+from handopt.optimise.history import SearchHistory
 from handopt.result import Trace
 from handopt.rig.anatomy import MIRROR
+from handopt.typing import AnyArray, Reals
 
-Floats = NDArray[np.floating[Any]]
-
-SCHEDULE = ("stage", "radius_px", "step")
+SCHEDULE_COLUMNS = ("stage", "radius_px", "step")
+"""Columns of a history that are no terms."""
 
 
 @dataclass(frozen=True)
 class BestHypothesis:
-    """The best hypothesis and its way there, on the host and mirrored back where the hand is a left one."""
+    """The best hypothesis, on the host, mirrored back where the hand is a left one.
+
+    view: number of the image that it fits; trace: its pose at each iteration; history: its terms and the schedule, by
+    column; renders: (T, S, S) closeness at each iteration, target: (S, S) of the image; proportions: (S,)
+    """
 
     view: int
     trace: Trace
-    history: dict[str, NDArray[Any]]
-    joints_mm: Floats
-    vertices_mm: Floats
-    proportions: Floats
-    renders: Floats
-    target: Floats
+    history: dict[str, AnyArray]
+    joints_mm: Reals
+    vertices_mm: Reals
+    proportions: Reals
+    renders: Reals
+    target: Reals
     converged: bool
 
     @classmethod
-    def of(cls, descent: SearchHistory, row: int, targets: FitTargets, hand: Hand) -> "BestHypothesis":
-        """Follow one hypothesis through all steps and render each of them."""
-        path = descent.path(row)
-        view = int(to_numpy(descent.pose.image)[row])
+    def of(cls, search: SearchHistory, row: int, targets: FitTargets, hand: Hand) -> "BestHypothesis":
+        """Follow one hypothesis, a row of the survivors, through all iterations, and render each of them."""
+        path = search.path(row)
+        view = int(to_numpy(search.pose.image)[row])
         flip = np.diag(MIRROR) if targets.mirrored[view] else np.eye(3)
         poses = [
-            Pose(*(to_numpy(getattr(step.pose, f.name)[row : row + 1]) for f in dataclasses.fields(Pose)))
-            for step, row in path
+            Pose(*(to_numpy(getattr(iteration.pose, f.name)[row : row + 1]) for f in dataclasses.fields(Pose)))
+            for iteration, row in path
         ]
         joined = Pose(*(np.concatenate([getattr(p, f.name) for p in poses]) for f in dataclasses.fields(Pose)))
-        rests = [step.rest for step, _ in path]
-        names = dict.fromkeys(name for step, _ in path for name in step.terms)
-        history: dict[str, NDArray[Any]] = {
-            name: np.array([step.terms[name][row] if name in step.terms else np.nan for step, row in path])
+        rests = [iteration.rest for iteration, _ in path]
+        names = dict.fromkeys(name for iteration, _ in path for name in iteration.terms)
+        history: dict[str, AnyArray] = {
+            name: np.array([each.terms[name][row] if name in each.terms else np.nan for each, row in path])
             for name in names
         }
         history["total"] = np.nansum(list(history.values()), axis=0)
-        history["stage"] = np.array([step.stage for step, _ in path])
-        history["radius_px"] = np.array([step.radius_px for step, _ in path])
-        history["step"] = np.array([step.factor for step, _ in path])
+        history["stage"] = np.array([iteration.stage for iteration, _ in path])
+        history["radius_px"] = np.array([iteration.radius_px for iteration, _ in path])
+        history["step"] = np.array([iteration.factor for iteration, _ in path])
         vertices, joints, renders = _replay(hand, targets, joined, rests, history["radius_px"])
         mirrored = targets.mirrored[view]
         observed = to_numpy(targets.target(float(history["radius_px"][-1])))[view]
@@ -79,7 +82,7 @@ class BestHypothesis:
             proportions=joined.proportions[-1].astype(np.float64),
             renders=renders[:, :, ::-1] if mirrored else renders,
             target=observed[:, ::-1] if mirrored else observed,
-            converged=descent.converged[view],
+            converged=search.converged[view],
         )
 
     def facts(self) -> dict[str, Any]:
@@ -93,7 +96,7 @@ class BestHypothesis:
             "angles_rad": self.trace.angles_rad[-1],
             "scale": float(self.trace.scale[-1]),
             "proportions": self.proportions,
-            "terms": {name: float(values[-1]) for name, values in self.history.items() if name not in SCHEDULE},
+            "terms": {name: float(values[-1]) for name, values in self.history.items() if name not in SCHEDULE_COLUMNS},
             "iterations": len(self.trace.scale),
             "history": self.history,
             "trace": self.trace,
@@ -103,8 +106,8 @@ class BestHypothesis:
 
 
 def _replay(
-    hand: Hand, targets: FitTargets, pose: Pose, rests: list[Any], radii: NDArray[Any]
-) -> tuple[Floats, Floats, Floats]:
+    hand: Hand, targets: FitTargets, pose: Pose, rests: list[Any], radii: AnyArray
+) -> tuple[Reals, Reals, Reals]:
     """The last pose's vertices and joints, and a render of every pose at its radius."""
     device = hand.device
     on_device = _on(hand, pose)

@@ -1,11 +1,10 @@
-"""From what an image shows to the hypothesis that explains it best, and the others that nearly do."""
+"""The search of one image: from its targets to the hypothesis that explains it best, and the alternatives."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from handopt.assess.uncertainty import spread_of
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
@@ -19,7 +18,7 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
 from handopt.optimise.batching import Search, StageTimer
-from handopt.optimise.gradient_descent import descend, prune, refine_vertices
+from handopt.optimise.descent_stages import descend, prune, refine_vertices
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
 from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
@@ -27,19 +26,19 @@ from handopt.optimise.tournament import Tournament
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
+from handopt.typing import Floats, Progress
 
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int, float], None]
 CroppedObservation = tuple[Observation, Crop, bool]
+"""An observation, its crop, and whether to mirror it, as left hands are."""
 
-RETRY = 3  # times as many hypotheses in a second search
+RETRY_FACTOR = 3  # times as many hypotheses in a second search; chosen by hand
 
 
 @dataclass(frozen=True)
 class Start:
     """A pose to start from, instead of the fixed starts.
 
-    rotation: (3, 3) rig -> camera; translation_mm: (3,) the wrist; angles_rad: (15, 3); scale: of the whole hand
+    rotation: (3, 3) rig -> camera; translation_mm: (3,) of the wrist; angles_rad: (15, 3); scale: of the whole hand
     Raises ShapeError.
     """
 
@@ -63,10 +62,13 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """The winner of a search, what it leaves unexplained, the other survivors, and the (21,) joints' spread."""
+    """The best hypothesis of a search, its unexplained fraction, and the other survivors, best first.
 
-    winner: BestHypothesis
-    unexplained: float
+    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of
+    """
+
+    best: BestHypothesis
+    unexplained_fraction: float
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
 
@@ -87,75 +89,75 @@ class ImageSearch:
         timer: StageTimer,
         progress: Progress | None = None,
     ) -> None:
-        """hand: of rig. evidence: of the views. The other arguments are those of handopt.fit."""
+        """hand: of rig; targets: of the views. start and shape are arguments of handopt.fit."""
         self.hand, self.rig, self.views, self.targets, self.config = hand, rig, views, targets, config
-        self._start, self._shape, self._clock, self._progress = start, shape, timer, progress
+        self._start, self._shape, self._timer, self._progress = start, shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
         self._objective = Objective(hand, targets, config, laplacian)
         self._scores = [observation.score for observation, _, _ in views]
 
     def run(self) -> Search[SearchResult]:
-        """Search, judge what was found, and move the vertices where these are free."""
+        """Search, choose the best hypothesis, and move the rest vertices where these are free."""
         if self.config.solver == "gradient":
             found = [self._descended()]
         else:
             found = yield from self._tournaments()
-        found.sort(key=lambda each: each.judged[0])
+        found.sort(key=lambda each: each.penalised_fraction[0])
         best, hand, targets = found[0], self.hand, self.targets
         row = self._row(best)
-        unexplained = float(best.unexplained[best.rows == row][0])
+        fraction = float(best.unexplained_fraction[best.rows == row][0])
         others = tuple(
             other for each in found for other in _alternatives(each, hand, targets, row if each is best else None)
         )
-        winning = best.descent.pose.select(to_device([row], hand.device, np.int64))
+        winning = best.history.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
-        self._clock.record("choose")
+        self._timer.record("choose")
         if self._shape != "vertices":
-            return SearchResult(BestHypothesis.of(best.descent, row, targets, hand), unexplained, others, spread)
-        winner = BestHypothesis.of(refine_vertices(self._objective, best.descent, row, self.config), 0, targets, hand)
-        flip = MIRROR if targets.mirrored[winner.view] else np.ones(3)
-        unexplained = unexplained_fraction(
-            (winner.vertices_mm * flip)[None], self.rig.faces, *targets.grids[winner.view]
+            return SearchResult(BestHypothesis.of(best.history, row, targets, hand), fraction, others, spread)
+        refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
+        flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
+        fraction = unexplained_fraction(
+            (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
-        self._clock.record("vertices")
-        return SearchResult(winner, float(unexplained), others, spread)
+        self._timer.record("vertices")
+        return SearchResult(refined, float(fraction), others, spread)
 
     def _row(self, ranking: Ranking) -> int:
         """The row of the pose to report."""
         if self.config.solver == "auto":
             return int(ranking.rows[0])
         observations = [observation for observation, _, _ in self.views]
-        return most_plausible(ranking.descent, self.hand, observations, self.targets.mirrored, self.rig.faces)
+        return most_plausible(ranking.history, self.hand, observations, self.targets.mirrored, self.rig.faces)
 
     def _descended(self) -> Ranking:
-        """What gradient descent finds."""
+        """The survivors of gradient descent."""
         pose = _starting_poses(self._objective, self.config, self._start)
-        self._clock.record("starts")
-        descent = descend(self._objective, pose, self.config, self._progress)
-        found = ranked(descent, self.hand, self.targets, self._scores)
-        self._clock.record("descend")
+        self._timer.record("starts")
+        history = descend(self._objective, pose, self.config, self._progress)
+        found = ranked(history, self.hand, self.targets, self._scores)
+        self._timer.record("descend")
         return found
 
     def _tournaments(self) -> Search[list[Ranking]]:
-        """What a tournament finds, and a larger one where it leaves too much unexplained."""
+        """The survivors of a tournament, and of a larger one where the first leaves too much unexplained."""
         config, start = self.config, self._start
         if start is not None:
             config = dataclasses.replace(config, rounds=(config.coarse_round, *config.rounds))
         found: list[Ranking] = []
-        for factor in (1, RETRY) if start is None and config.proposals else (1,):
-            if found and found[0].unexplained.min() <= config.retry:
+        for factor in (1, RETRY_FACTOR) if start is None and config.proposals else (1,):
+            if found and found[0].unexplained_fraction.min() <= config.retry:
                 break
             larger = config.times(factor)
             if factor > 1:
                 larger = dataclasses.replace(larger, proposals=factor * config.proposals)
             with one_cpu_thread():
                 pose, expected = self._starts(larger)
-            self._clock.record("starts")
+            self._timer.record("starts")
             tournament = Tournament(self.hand, self.targets, larger, self._progress, number=len(found))
-            descent = yield from tournament.search(pose, expected)
-            found.append(ranked(descent, self.hand, self.targets, self._scores))
-            self._clock.record("tournament")
+            history = yield from tournament.search(pose, expected)
+            found.append(ranked(history, self.hand, self.targets, self._scores))
+            self._timer.record("tournament")
         return found
 
     def _starts(self, config: Config) -> tuple[Pose, Array]:
@@ -178,15 +180,15 @@ class ImageSearch:
 
 def _alternatives(ranking: Ranking, hand: Hand, targets: FitTargets, row: int | None) -> tuple[Alternative, ...]:
     """All survivors of a search but the given one, best first."""
-    pose = ranking.descent.pose
+    pose = ranking.history.pose
     joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
     images = to_numpy(pose.image)
     found = []
-    for other, unexplained in zip(ranking.rows, ranking.unexplained, strict=True):
+    for other, fraction in zip(ranking.rows, ranking.unexplained_fraction, strict=True):
         if other != row:
             mirrored = targets.mirrored[images[other]]
             side, flip = ("left", MIRROR) if mirrored else ("right", np.ones(3))
-            found.append(Alternative(side, float(unexplained), joints[other] * flip))
+            found.append(Alternative(side, float(fraction), joints[other] * flip))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Solvers: how a step is made from a gradient. All of them treat the hypotheses of a batch independently."""
+"""Solvers of gradient descent: they turn a gradient into a step, for each hypothesis of a batch independently."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from handopt.objective.energy import Gradient
 
 
 class Solver:
-    """Keeps one state per parameter group. A solver lives for one stage."""
+    """A step from a gradient, with one state per group of parameters. A solver serves one stage only."""
 
     def __init__(self, steps: Steps) -> None:
-        """steps: per iteration and group, multiplied by the factor given to step()."""
+        """steps: sizes per iteration and group, which step() multiplies by its factor."""
         self.steps = steps
         self._state: dict[str, tuple[Array, ...]] = {}
 

@@ -1,10 +1,10 @@
-"""Fixed starts: palm and back of the hand, rotations in the image plane, tilts, and a few gestures."""
+"""Where a search starts: from fixed poses, from proposals of the image, or around a given pose."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
@@ -12,13 +12,21 @@ from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
 from handopt.observation.observe import Observation
 from handopt.rig import Rig
+from handopt.typing import Floats
 
-Floats = NDArray[np.float64]
 
-IN_PLANE = 8
-TURNED_ALIKE_RAD = 0.5
-AROUND_RAD = 0.35
-TILTS_RAD = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.6), (0.0, -0.6))  # about the image's x and y axes
+@dataclass(frozen=True)
+class StartConstants:
+    """Where starts lie. Chosen by hand."""
+
+    in_plane: int = 8  # rotations in the image plane, evenly over the circle
+    # Tilts about the image's x and y axes, rad.
+    tilts_rad: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.6), (0.0, -0.6))
+    around_rad: float = 0.35  # how far copies of a given start are turned, and their fingers bent: 20 degrees
+    alike_rad: float = 0.5  # width, as a rotation, over which proposals agree on what fingers do
+
+
+CONSTANTS: Final = StartConstants()
 _FLEXION = 2
 # Flexion of MCP, PIP, DIP of a finger (CMC, MCP, IP of the thumb)
 _STRAIGHT, _RELAXED, _CURLED = (0.05, 0.1, 0.05), (0.4, 0.5, 0.3), (1.2, 1.5, 0.8)
@@ -39,7 +47,10 @@ def gesture_angles(name: str) -> Floats:
 
 
 def fixed_starts(hand: Hand, targets: FitTargets) -> Pose:
-    """All starts for all observed hands, placed so that the side which faces the camera lies on the observed points."""
+    """All fixed starts of all images: palm and back, rotations in the image plane, tilts, and a few gestures.
+
+    Each is placed so that the side which faces the camera lies on the observed points.
+    """
     rotations = _rotations(to_numpy(hand.bind)[0, :, :3].astype(np.float64))
     gestures = np.stack([gesture_angles(name) for name in GESTURES])
     images, each = len(targets.points), len(rotations) * len(gestures)
@@ -64,7 +75,7 @@ def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any
     for image, (observation, _, mirrored) in enumerate(views):
         try:
             proposals = propose(observation.mirrored() if mirrored else observation, count).for_rig(rig)
-        except ObservationError as error:  # nothing near the middle of its points: another candidate may be the hand
+        except ObservationError as error:  # no point near its centre; another candidate may be the hand
             problem = error
             continue
         found.append(proposals)
@@ -90,9 +101,9 @@ def around(pose: Pose, hand: Hand) -> Pose:
     """Each pose, and copies of it turned by 20 degrees about the camera's axes and with fingers bent more or less."""
     device, dtype = hand.device, hand.rest.dtype
     axes = np.concatenate([np.eye(3), -np.eye(3)])
-    turns = np.concatenate([np.zeros((1, 3)), AROUND_RAD * axes, np.zeros((2, 3))])
+    turns = np.concatenate([np.zeros((1, 3)), CONSTANTS.around_rad * axes, np.zeros((2, 3))])
     bends = np.zeros((len(turns), 15, 3))
-    bends[-2:, 3:, _FLEXION] = AROUND_RAD * np.array([[1.0], [-1.0]])
+    bends[-2:, 3:, _FLEXION] = CONSTANTS.around_rad * np.array([[1.0], [-1.0]])
     copies = pose.select(to_device(np.repeat(np.arange(len(pose)), len(turns)), device, np.int64))
     turn = exponential(to_device(np.tile(turns, (len(pose), 1)), device, dtype))
     copies.rotation = to_device(turn @ copies.rotation, device, dtype)
@@ -102,14 +113,14 @@ def around(pose: Pose, hand: Hand) -> Pose:
 
 
 def proposal_mean_angles(pose: Pose) -> Floats:
-    """What the proposals of an image together say of each one's angles, (B, 15, 3) rad: a mean over those turned alike.
+    """The mean angles (B, 15, 3) rad of each proposal and the other ones of its image that have a similar rotation.
 
-    It is what a finger that cannot be seen most likely does.
+    It is what a hidden finger most likely does.
     """
     rotation, angles, image = (to_numpy(each).astype(np.float64) for each in (pose.rotation, pose.angles, pose.image))
     cosine = 0.5 * (np.einsum("aij,bij->ab", rotation, rotation) - 1)
     away = np.arccos(cosine.clip(-1, 1))
-    weight = np.exp(-((away / TURNED_ALIKE_RAD) ** 2)) * (image[:, None] == image)
+    weight = np.exp(-((away / CONSTANTS.alike_rad) ** 2)) * (image[:, None] == image)
     return np.asarray(np.einsum("ab,bij->aij", weight / weight.sum(axis=1, keepdims=True), angles))
 
 
@@ -126,10 +137,10 @@ def _rotations(wrist_axes: Floats) -> Floats:
     """Rig -> camera rotations (n, 3, 3). wrist_axes: columns little-finger side, back of the hand, towards the arm."""
     rotations = []
     for towards_camera in (1.0, -1.0):  # palm, then back
-        for turn in np.arange(IN_PLANE) * (2 * np.pi / IN_PLANE):
+        for turn in np.arange(CONSTANTS.in_plane) * (2 * np.pi / CONSTANTS.in_plane):
             back = np.array([0.0, 0.0, towards_camera])
             arm = -np.array([np.cos(turn), np.sin(turn), 0.0])
             axes = np.stack([np.cross(back, arm), back, arm], axis=1)
-            tilts = exponential(np.array([[x, y, 0.0] for x, y in TILTS_RAD]))
+            tilts = exponential(np.array([[x, y, 0.0] for x, y in CONSTANTS.tilts_rad]))
             rotations.append(tilts @ axes @ wrist_axes.T)
     return np.concatenate(rotations)

@@ -1,146 +1,156 @@
-"""The tournament: many starts in one batch, pruned round by round, single fingers of the best redrawn and exchanged."""
+"""The tournament: many starts in one batch, pruned round by round; single fingers of the best are mutated."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.config import Config, TournamentRound
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
-from handopt.objective.unexplained import unexplained_fraction
-from handopt.optimise.batching import Reals, Request, Search
+from handopt.optimise.batching import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.optimise.gradient_descent import Iteration, SearchHistory
-from handopt.optimise.ranking import best_rows
+from handopt.optimise.history import Iteration, SearchHistory
+from handopt.optimise.ranking import best_rows, fractions_by_image
+from handopt.typing import Floats, Indices, Ints, Progress, Reals
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
-Progress = Callable[[int, int, float], None]
 
-SAME_MM = 4.0
-JUDGE_STEP = 2  # of the crop's rows and columns that a judged round looks at
-ALIKE = 12  # starts turned most alike whose fingers are tried
-SETTLED = 0.01  # relative decrease of the cost
+@dataclass(frozen=True)
+class TournamentConstants:
+    """What the rounds do not set. Chosen by hand."""
+
+    same_mm: float = 4.0  # mean joint distance below which two hypotheses count as the same
+    pixel_step: int = 2  # every so many rows and columns of the crop are compared to rank hypotheses
+    crossover_starts: int = 12  # starts, those most alike in rotation, whose fingers a mutation may take
+    settled: float = 0.01  # relative decrease of the best cost in the last round's later half that counts as converged
+
+
+CONSTANTS: Final = TournamentConstants()
 
 
 @dataclass
 class Population:
-    """The hypotheses that are still in: their poses, numbers, what the pose prior expects of them, and their costs.
+    """The hypotheses that are still in.
 
-    judged: whether these are the shares of the observation that they leave unexplained.
+    expected: (B, 15, 3) rad, what the pose prior expects of each; costs: (B,) by which they are ranked, which are
+    unexplained fractions where rank_by_unexplained says so
     """
 
     pose: Pose
-    ids: Rows
+    ids: Indices
     expected: Array
     costs: Floats
     rank_by_unexplained: bool = False
 
-    def select(self, rows: Rows, hand: Hand) -> "Population":
+    def select(self, rows: Indices, hand: Hand) -> "Population":
         """The hypotheses in the given rows."""
-        there = to_device(rows, hand.device, np.int64)
-        return Population(
-            self.pose.select(there), self.ids[rows], self.expected[there], self.costs[rows], self.rank_by_unexplained
+        on_device = to_device(rows, hand.device, np.int64)
+        return replace(
+            self,
+            pose=self.pose.select(on_device),
+            ids=self.ids[rows],
+            expected=self.expected[on_device],
+            costs=self.costs[rows],
         )
 
     @property
-    def images(self) -> NDArray[np.int32]:
-        """The image of each hypothesis."""
+    def images(self) -> Ints:
+        """The image of each hypothesis, (B,)."""
         return np.asarray(to_numpy(self.pose.image))
 
 
 class Tournament:
-    """Runs the rounds of config.rounds and keeps a record of every iteration of every hypothesis."""
+    """Runs config.rounds and records every iteration of every hypothesis."""
 
     def __init__(
         self, hand: Hand, targets: FitTargets, config: Config, progress: Progress | None = None, number: int = 0
     ) -> None:
-        """hand: with all its vertices; rounds ask for fewer. number: of the search, where one follows another."""
+        """hand: with all its vertices, of which rounds may take fewer; number: of the search, where one follows another."""
         self.config, self.hand, self.targets = config, hand, targets
         self._progress, self._number = progress, number
-        self._steps: list[Iteration] = []
+        self._iterations: list[Iteration] = []
         self._parents: dict[int, int] = {}
         self._next = 0
-        self._shaped = False
+        self._has_proportions = False
 
     def search(self, starts: Pose, expected: Array) -> Search[SearchHistory]:
-        """From starts to survivors, best first and at least one of each image.
+        """Run all rounds from B starts.
 
-        expected: (B, 15, 3) rad, the angles that the pose prior expects of each start.
+        expected: (B, 15, 3) rad, the angles that the pose prior expects of each start. Raises NumericalError.
         """
         population = Population(starts, self._new_ids(len(starts)), expected, np.zeros(len(starts)))
-        self._starts = starts.copy()  # whose fingers are tried later
-        self._shaped = any(stage.lm_settings.proportions for stage in self.config.rounds)
-        for number, stage in enumerate(self.config.rounds):
-            if stage.skip_below and number and self._shares(population).min() < stage.skip_below:
+        self._starts = starts.copy()  # whose fingers mutations may take
+        self._has_proportions = any(each.lm_settings.proportions for each in self.config.rounds)
+        for number, round_ in enumerate(self.config.rounds):
+            if round_.skip_below and number and self._fractions(population).min() < round_.skip_below:
                 continue
-            if stage.lm_settings.proportions:
+            if round_.lm_settings.proportions:
                 population.pose = self._with_proportions(population.pose)
-            if 0 < stage.top_k_in < len(population.pose):
+            if 0 < round_.top_k_in < len(population.pose):
                 _, costs = yield Request(
-                    (self._number, number, 0), population.pose, stage.lm_settings, population.expected
+                    (self._number, number, 0), population.pose, round_.lm_settings, population.expected
                 )
-                population = population.select(best_rows(_finite(costs), population.images, stage.top_k_in), self.hand)
-            if stage.mutations:
-                population = self._mutated(population, stage)
-            yield from self._descend(number, stage, population)
-            population.rank_by_unexplained = stage.rank_by_unexplained
-            if stage.rank_by_unexplained:
+                population = population.select(best_rows(_finite(costs), population.images, round_.top_k_in), self.hand)
+            if round_.mutations:
+                population = self._mutated(population, round_)
+            yield from self._fit(number, round_, population)
+            population.rank_by_unexplained = round_.rank_by_unexplained
+            if round_.rank_by_unexplained:
                 population.costs = self._unexplained(population.pose)
-            population = population.select(self._distinct(population, stage.top_k_out), self.hand)
+            population = population.select(self._distinct(population, round_.top_k_out), self.hand)
             if self._progress is not None:
                 planned = sum(each.lm_settings.iterations + 1 for each in self.config.rounds)
-                self._progress(len(self._steps), planned, float(population.costs[0]))
+                self._progress(len(self._iterations), planned, float(population.costs[0]))
         settled = {int(image): self._settled(image) for image in np.unique(population.images)}
-        return SearchHistory(population.pose, population.ids, population.costs, settled, self._steps, self._parents)
+        return SearchHistory(
+            population.pose, population.ids, population.costs, settled, self._iterations, self._parents
+        )
 
     def _settled(self, image: int) -> bool:
-        """Whether the last round's later half lowered the best cost of an image by next to nothing."""
-        last = [step for step in self._steps if step.stage == self._steps[-1].stage]
-        costs = [_finite(step.total)[to_numpy(step.pose.image) == image].min(initial=np.inf) for step in last]
-        return bool(costs[len(costs) // 2] - costs[-1] <= SETTLED * costs[-1])
+        """Whether the last round's later half hardly lowered the best cost of an image."""
+        last = [each for each in self._iterations if each.stage == self._iterations[-1].stage]
+        costs = [_finite(each.total)[to_numpy(each.pose.image) == image].min(initial=np.inf) for each in last]
+        return bool(costs[len(costs) // 2] - costs[-1] <= CONSTANTS.settled * costs[-1])
 
-    def _descend(self, number: int, stage: TournamentRound, population: Population) -> Search[None]:
-        """Let all hypotheses descend."""
+    def _fit(self, number: int, round_: TournamentRound, population: Population) -> Search[None]:
+        """Fit all hypotheses under the round's settings."""
 
         def record(at: Pose, terms: dict[str, Reals]) -> None:
             doubles = {name: term.astype(np.float64) for name, term in terms.items()}
-            recorded = self._with_proportions(at) if self._shaped else at
-            self._steps.append(Iteration(number, self.config.render_px, 1.0, population.ids, recorded, doubles))
+            recorded = self._with_proportions(at) if self._has_proportions else at
+            self._iterations.append(Iteration(number, self.config.render_px, 1.0, population.ids, recorded, doubles))
 
         priority = (self._number, number, 1)
         population.pose, costs = yield Request(
-            priority, population.pose, stage.lm_settings, population.expected, record
+            priority, population.pose, round_.lm_settings, population.expected, record
         )
         population.costs = _finite(costs)
         if not np.isfinite(population.costs).any():
             raise NumericalError("the objective is not finite for any pose; check --unit, --camera and the weights")
 
-    def _mutated(self, population: Population, stage: TournamentRound) -> Population:
-        """The hypotheses, then those copies of each image's best, with one finger redrawn, that explain most."""
-        drawn, parents = self._redrawn(population)
-        best = best_rows(self._unexplained(drawn.pose), drawn.images, stage.mutations)
-        drawn = drawn.select(best, self.hand)
-        drawn.ids = self._new_ids(len(best))
+    def _mutated(self, population: Population, round_: TournamentRound) -> Population:
+        """The hypotheses, then the copies of the best with one finger redrawn that leave the least unexplained."""
+        mutants, parents = self._mutants(population)
+        best = best_rows(self._unexplained(mutants.pose), mutants.images, round_.mutations)
+        mutants = mutants.select(best, self.hand)
+        mutants.ids = self._new_ids(len(best))
         self._parents |= {
-            int(child): int(population.ids[parent]) for child, parent in zip(drawn.ids, parents[best], strict=True)
+            int(child): int(population.ids[parent]) for child, parent in zip(mutants.ids, parents[best], strict=True)
         }
         xp = namespace(self.hand.device)
         return Population(
-            population.pose.joined(drawn.pose),
-            np.concatenate([population.ids, drawn.ids]),
-            xp.concatenate([population.expected, drawn.expected]),
-            np.concatenate([population.costs, drawn.costs]),
+            population.pose.joined(mutants.pose),
+            np.concatenate([population.ids, mutants.ids]),
+            xp.concatenate([population.expected, mutants.expected]),
+            np.concatenate([population.costs, mutants.costs]),
         )
 
-    def _redrawn(self, population: Population) -> tuple[Population, Rows]:
-        """Copies of the best hypothesis of each image, and the row that each is a copy of.
+    def _mutants(self, population: Population) -> tuple[Population, Indices]:
+        """Copies of the best hypothesis of each image with one finger changed, and the row that each is a copy of.
 
-        In each, one finger is from a grid (mutation) or from a start that is turned alike (crossover).
+        The finger comes from a grid (mutation), or from a start with a similar rotation (crossover).
         """
         angles, rotations, images = (
             to_numpy(each) for each in (population.pose.angles, population.pose.rotation, population.images)
@@ -151,7 +161,7 @@ class Tournament:
         for parent in best_rows(population.costs, images, 1):
             fingers, turned = (each[starts[2] == images[parent]] for each in starts[:2])
             alike = np.einsum("aij,ij->a", turned, rotations[parent])
-            fingers = fingers[np.argsort(-alike, kind="stable")[:ALIKE]]
+            fingers = fingers[np.argsort(-alike, kind="stable")[: CONSTANTS.crossover_starts]]
             for finger, grid in enumerate(GRIDS):
                 part = slice(ROWS * finger, ROWS * (finger + 1))
                 drawn = np.concatenate([grid, fingers[:, part]])
@@ -164,24 +174,19 @@ class Tournament:
         found.pose.angles = to_device(np.concatenate(copies), self.hand.device, angles.dtype)
         return found, row
 
-    def _shares(self, population: Population) -> Floats:
-        """The share of its observation that each hypothesis leaves unexplained."""
+    def _fractions(self, population: Population) -> Floats:
+        """The unexplained fraction of each hypothesis, (B,)."""
         return population.costs if population.rank_by_unexplained else self._unexplained(population.pose)
 
     def _unexplained(self, pose: Pose) -> Floats:
-        """The share of its observation that each pose leaves unexplained, looked at coarsely."""
+        """The unexplained fraction of each pose (B,), on some of the pixels; infinite where the pose is not finite."""
         hand, images = self.hand, to_numpy(pose.image)
         vertices = hand.vertices(hand.transforms(pose), hand.rest_of(pose))
-        shares = np.empty(len(images))
-        for image in np.unique(images):
-            rows = np.flatnonzero(images == image)
-            there = vertices[to_device(rows, hand.device, np.int64)]
-            crop, grid = self.targets.grids[image]
-            shares[rows] = unexplained_fraction(there, hand.faces, crop, grid, JUDGE_STEP)
-        return np.where(np.isfinite(to_numpy(vertices).sum(axis=(1, 2))), shares, np.inf)
+        fractions = fractions_by_image(vertices, images, hand, self.targets, CONSTANTS.pixel_step)
+        return np.where(np.isfinite(to_numpy(vertices).sum(axis=(1, 2))), fractions, np.inf)
 
-    def _distinct(self, population: Population, top_k_out: int) -> Rows:
-        """The best rows; of hypotheses that have become the same, only the better one."""
+    def _distinct(self, population: Population, top_k_out: int) -> Indices:
+        """The best rows. Of hypotheses that have become the same, only the best stays."""
         order = np.argsort(population.costs, kind="stable")
         keypoints = self.hand.keypoints_of(population.pose)
         joints = to_numpy(self.hand.joints(self.hand.transforms(population.pose), keypoints))[order]
@@ -189,7 +194,7 @@ class Tournament:
         rows: list[int] = []
         for row in range(len(order)):
             same = [other for other in rows if images[other] == images[row]]
-            if same and np.linalg.norm(joints[same] - joints[row], axis=2).mean(axis=1).min() < SAME_MM:
+            if same and np.linalg.norm(joints[same] - joints[row], axis=2).mean(axis=1).min() < CONSTANTS.same_mm:
                 continue
             rows.append(row)
         kept = order[rows]
@@ -202,10 +207,10 @@ class Tournament:
         zeros = namespace(self.hand.device).zeros((len(pose), len(self.hand.joint_basis)), pose.scale.dtype)
         return replace(pose, proportions=zeros)
 
-    def _new_ids(self, count: int) -> Rows:
+    def _new_ids(self, count: int) -> Indices:
         first, self._next = self._next, self._next + count
         return np.arange(first, self._next)
 
 
-def _finite(costs: NDArray[np.floating]) -> Floats:
+def _finite(costs: Reals) -> Floats:
     return np.where(np.isfinite(costs), costs, np.inf).astype(np.float64)

@@ -19,7 +19,7 @@ from handopt.assess.quality import (
 )
 from handopt.hand_model import Hand, Pose
 from handopt.observation.observe import Observation
-from handopt.optimise.gradient_descent import SearchHistory
+from handopt.optimise.history import SearchHistory
 from handopt.optimise.ranking import most_plausible
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
@@ -134,7 +134,7 @@ def true_pose(images: tuple[int, ...]) -> Pose:
     return pose
 
 
-def descent(pose: Pose, totals: tuple[float, ...]) -> SearchHistory:
+def history(pose: Pose, totals: tuple[float, ...]) -> SearchHistory:
     return SearchHistory(pose, np.arange(len(pose)), np.array(totals), True, [], {})
 
 
@@ -143,14 +143,14 @@ def choose(found: SearchHistory, hand: Hand, observations: list[Observation], mi
 
 
 def test_a_single_candidate_is_taken_as_it_is(hand: Hand) -> None:
-    assert choose(descent(true_pose((0, 0)), (1.0, 2.0)), hand, [small_observation()], (False,)) == 0
+    assert choose(history(true_pose((0, 0)), (1.0, 2.0)), hand, [small_observation()], (False,)) == 0
 
 
 def test_the_lower_total_wins_between_equals(hand: Hand) -> None:
     observations = [small_observation()] * 2
     pose = true_pose((1, 0, 1, 0))
-    assert choose(descent(pose, (1.0, 1.5, 2.0, 2.5)), hand, observations, (False, False)) == 0
-    assert choose(descent(pose, (1.5, 1.0, 2.0, 2.5)), hand, observations, (False, False)) == 1
+    assert choose(history(pose, (1.0, 1.5, 2.0, 2.5)), hand, observations, (False, False)) == 0
+    assert choose(history(pose, (1.5, 1.0, 2.0, 2.5)), hand, observations, (False, False)) == 1
 
 
 def test_the_better_overlap_wins_at_equal_totals(hand: Hand) -> None:
@@ -158,14 +158,14 @@ def test_the_better_overlap_wins_at_equal_totals(hand: Hand) -> None:
     for wrong in (0, 1):
         pose = true_pose((0, 1))
         pose.translation[wrong, 0] += 40
-        assert choose(descent(pose, (1.0, 1.0)), hand, observations, (False, False)) == 1 - wrong
+        assert choose(history(pose, (1.0, 1.0)), hand, observations, (False, False)) == 1 - wrong
 
 
 def test_the_more_plausible_candidate_wins_at_equal_totals(hand: Hand) -> None:
     pose = true_pose((0, 1))
     for worse in (0, 1):
         observations = [small_observation(score=0.0 if image == worse else 1.0) for image in (0, 1)]
-        assert choose(descent(pose, (1.0, 1.0)), hand, observations, (False, False)) == 1 - worse
+        assert choose(history(pose, (1.0, 1.0)), hand, observations, (False, False)) == 1 - worse
 
 
 def test_a_left_hand_is_measured_in_its_own_image(hand: Hand) -> None:
@@ -173,7 +173,7 @@ def test_a_left_hand_is_measured_in_its_own_image(hand: Hand) -> None:
     observations = [mirrored(small_observation())] * 2
     for left in (0, 1):
         mirror = tuple(image == left for image in (0, 1))
-        assert choose(descent(true_pose((0, 1)), (1.0, 1.0)), hand, observations, mirror) == left
+        assert choose(history(true_pose((0, 1)), (1.0, 1.0)), hand, observations, mirror) == left
 
 
 def test_measuring_the_true_pose() -> None:

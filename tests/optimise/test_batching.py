@@ -86,13 +86,13 @@ def test_those_that_are_behind_are_served_first_and_alike_ones_together(
     hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[list[tuple[int, ...]]] = []
-    answer = BatchedSearch._answer
+    answer = BatchedSearch._respond
 
     def watched(self: BatchedSearch, asks: dict[int, Request]) -> Any:
         served.append([(index, *ask.priority) for index, ask in asks.items()])
         return answer(self, asks)
 
-    monkeypatch.setattr(BatchedSearch, "_answer", watched)
+    monkeypatch.setattr(BatchedSearch, "_respond", watched)
     start = poses(0)
 
     def search(turns: list[int], lm_settings: LMSettings = APPROACH) -> Iterator[Any]:

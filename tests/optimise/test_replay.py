@@ -1,4 +1,4 @@
-"""The winner's way, replayed: a small real descent over a right hand and a mirrored left one."""
+"""The winner's way, replayed: a small real history over a right hand and a mirrored left one."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from support.toy_objective import settings, stage
 
 from handopt.config import VertexStage
 from handopt.objective.energy import Objective
-from handopt.optimise.gradient_descent import SearchHistory, descend, refine_vertices
+from handopt.optimise.descent_stages import descend, refine_vertices
+from handopt.optimise.history import SearchHistory
 from handopt.optimise.replay import BestHypothesis
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
@@ -27,26 +28,26 @@ CONFIG = settings(
 
 @pytest.fixture(scope="module")
 def followed() -> tuple[Objective, SearchHistory, list[BestHypothesis]]:
-    """A descent over a right hand and its mirror image, a left one, and the best way to each."""
+    """A history over a right hand and its mirror image, a left one, and the best way to each."""
     observation = small_observation()
     objective = make_objective(CONFIG, [(observation, False), (mirrored(observation), True)], dtype=np.float32)
     start = near_poses((0.4, 0.6, 0.4, 0.6), (0, 0, 1, 1), dtype=np.float32)
-    descent = descend(objective, start, CONFIG)
-    rows = [int(np.flatnonzero(descent.pose.image == image)[0]) for image in (0, 1)]
-    return objective, descent, [BestHypothesis.of(descent, row, objective.targets, objective.hand) for row in rows]
+    history = descend(objective, start, CONFIG)
+    rows = [int(np.flatnonzero(history.pose.image == image)[0]) for image in (0, 1)]
+    return objective, history, [BestHypothesis.of(history, row, objective.targets, objective.hand) for row in rows]
 
 
 def test_the_winner_is_the_hypothesis_asked_for(
     followed: tuple[Objective, SearchHistory, list[BestHypothesis]],
 ) -> None:
-    objective, descent, winners = followed
+    objective, history, winners = followed
     assert [winner.view for winner in winners] == [0, 1]
-    winner, path = winners[0], descent.path(int(np.flatnonzero(descent.pose.image == 0)[0]))
-    count = len(descent.steps)
+    winner, path = winners[0], history.path(int(np.flatnonzero(history.pose.image == 0)[0]))
+    count = len(history.iterations)
     assert count == 7
     for name, values in winner.history.items():
         assert values.shape == (count,), name
-    terms = list(objective.terms(descent.pose, objective.level(3.5, 20.0)))
+    terms = list(objective.terms(history.pose, objective.level(3.5, 20.0)))
     assert list(winner.history) == [*terms, "total", "stage", "radius_px", "step"]
     assert_close(winner.history["total"], sum(winner.history[name] for name in terms), rtol=1e-12, reason="a sum")
     assert winner.history["stage"].tolist() == [0, 0, 0, 1, 1, 1, 1]
@@ -56,7 +57,7 @@ def test_the_winner_is_the_hypothesis_asked_for(
         assert_same_bits(winner.trace.angles_rad[index], step.pose.angles[row].astype(np.float64), "angles")
         assert winner.history["depth"][index] == step.terms["depth"][row]
     assert winner.trace.rest_mm is None
-    assert winner.converged == descent.converged[winner.view]
+    assert winner.converged == history.converged[winner.view]
 
 
 def test_joints_and_vertices_are_those_of_the_last_pose(
@@ -85,8 +86,8 @@ def test_a_left_hand_is_turned_back() -> None:
     observation, winners = small_observation(), []
     for view in ((observation, False), (mirrored(observation), True)):
         objective = make_objective(CONFIG, [view], dtype=np.float32)
-        descent = descend(objective, near_poses((0.4, 0.6), (0, 0), dtype=np.float32), CONFIG)
-        winners.append(BestHypothesis.of(descent, 0, objective.targets, objective.hand))
+        history = descend(objective, near_poses((0.4, 0.6), (0, 0), dtype=np.float32), CONFIG)
+        winners.append(BestHypothesis.of(history, 0, objective.targets, objective.hand))
     right, left = winners
     reason = "columns are rounded once more, and 7 steps follow"
     assert_close(left.joints_mm, right.joints_mm * MIRROR, atol=0.01, reason=reason)
@@ -122,16 +123,16 @@ def test_renders_show_every_pose_at_its_radius(followed: tuple[Objective, Search
 def test_vertices_are_replayed_as_well(
     side: str, followed: tuple[Objective, SearchHistory, list[BestHypothesis]]
 ) -> None:
-    objective, descent, _ = followed
-    row = int(np.flatnonzero(descent.pose.image == (side == "left"))[0])
-    refined = refine_vertices(objective, descent, row, CONFIG)
+    objective, history, _ = followed
+    row = int(np.flatnonzero(history.pose.image == (side == "left"))[0])
+    refined = refine_vertices(objective, history, row, CONFIG)
     winner = BestHypothesis.of(refined, 0, objective.targets, objective.hand)
     rig = default_rig("left" if side == "left" else "right")
     assert winner.view == (side == "left")
     count = len(winner.trace.scale)
-    assert count > len(descent.steps)
+    assert count > len(history.iterations)
     assert winner.trace.rest_mm.shape == (count, 1159, 3)
-    before = winner.trace.rest_mm[: len(descent.steps)]
+    before = winner.trace.rest_mm[: len(history.iterations)]
     assert_close(before, np.broadcast_to(rig.rest_mm, before.shape), atol=1e-4, reason="the rig's own, in float32")
     assert np.abs(winner.trace.rest_mm[-1] - rig.rest_mm).max() > 0
     vertices, joints = posed_by_twins(winner, rig)

@@ -18,10 +18,11 @@ from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.optimise.batching import BatchedSearch, StageTimer
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.optimise.gradient_descent import SearchHistory
+from handopt.optimise.history import SearchHistory
 from handopt.optimise.starts import around, proposal_mean_angles
-from handopt.optimise.tournament import JUDGE_STEP, SAME_MM, Progress, Tournament
+from handopt.optimise.tournament import Tournament
 from handopt.rig import PROPORTION_NAMES, default_rig
+from handopt.typing import Progress
 
 APPROACH = LMSettings(3, 20.0, points=60, vertices=200)
 CONFIG = Config(crop_px=32, points=100, rounds=(TournamentRound(APPROACH, top_k_out=3),))
@@ -55,16 +56,16 @@ def searched(
 
 def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
-    descent = searched(hand, targets, CONFIG, pose, pose.angles)
-    assert len(descent.pose) == 3
-    assert (np.diff(descent.totals) >= 0).all()
-    assert len(descent.steps) == APPROACH.iterations + 1
+    history = searched(hand, targets, CONFIG, pose, pose.angles)
+    assert len(history.pose) == 3
+    assert (np.diff(history.totals) >= 0).all()
+    assert len(history.iterations) == APPROACH.iterations + 1
     for row in range(3):
-        path = descent.path(row)
+        path = history.path(row)
         costs = [step.total[at] for step, at in path]
         assert (np.diff(costs) <= 0).all(), "no step is taken that does not lower the cost"
-        assert costs[-1] == pytest.approx(descent.totals[row], rel=1e-6), "a sum of float32 terms"
-        assert_same_bits(path[-1][0].pose.angles[path[-1][1]], descent.pose.angles[row], "angles")
+        assert costs[-1] == pytest.approx(history.totals[row], rel=1e-6), "a sum of float32 terms"
+        assert_same_bits(path[-1][0].pose.angles[path[-1][1]], history.pose.angles[row], "angles")
 
 
 def test_every_image_keeps_a_hypothesis(hand: Hand, targets: FitTargets) -> None:
@@ -72,26 +73,26 @@ def test_every_image_keeps_a_hypothesis(hand: Hand, targets: FitTargets) -> None
     config = replace(
         CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=1, top_k_in=2), TournamentRound(APPROACH, top_k_out=1))
     )
-    descent = searched(hand, targets, config, pose, pose.angles)
-    assert sorted(descent.pose.image.tolist()) == [0, 1]
-    assert set(descent.converged) == {0, 1}
+    history = searched(hand, targets, config, pose, pose.angles)
+    assert sorted(history.pose.image.tolist()) == [0, 1]
+    assert set(history.converged) == {0, 1}
 
 
 def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, targets: FitTargets) -> None:
     pose = starts().select(np.array([2, 2, 2, 2]))
-    descent = searched(hand, targets, CONFIG, pose, pose.angles)
-    assert len(descent.pose) == 1
+    history = searched(hand, targets, CONFIG, pose, pose.angles)
+    assert len(history.pose) == 1
     apart = searched(hand, targets, CONFIG, starts(), starts().angles)
     joints = hand.joints(hand.transforms(apart.pose))
     for row in range(1, len(joints)):
-        assert np.linalg.norm(joints[:row] - joints[row], axis=2).mean(axis=1).min() >= SAME_MM
+        assert np.linalg.norm(joints[:row] - joints[row], axis=2).mean(axis=1).min() >= 4.0
 
 
 def test_redrawn_hypotheses_differ_from_the_best_in_one_finger(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
     pose.angles[:] = np.clip(pose.angles, hand.lower, hand.upper)
     config = replace(CONFIG, rounds=(TournamentRound(replace(APPROACH, iterations=1), top_k_out=99, mutations=12),))
-    first = searched(hand, targets, config, pose, pose.angles).steps[0]
+    first = searched(hand, targets, config, pose, pose.angles).iterations[0]
     assert len(first.ids) == len(pose) + 12
     fingers = set()
     for row in range(len(pose), len(first.ids)):
@@ -129,37 +130,37 @@ def test_rounds_are_skipped_where_enough_is_explained(hand: Hand, targets: FitTa
     first = TournamentRound(APPROACH, top_k_out=3)
     for skip_below, count in ((1e-6, 2), (1e6, 1)):
         config = replace(CONFIG, rounds=(first, TournamentRound(APPROACH, top_k_out=2, skip_below=skip_below)))
-        descent = searched(hand, targets, config, pose.copy(), pose.angles)
-        assert len(descent.steps) == count * (APPROACH.iterations + 1)
+        history = searched(hand, targets, config, pose.copy(), pose.angles)
+        assert len(history.iterations) == count * (APPROACH.iterations + 1)
 
 
 def test_a_judged_round_orders_by_what_is_left_unexplained(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
     config = replace(CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=3, rank_by_unexplained=True),))
-    descent = searched(hand, targets, config, pose, pose.angles)
-    assert (np.diff(descent.totals) >= 0).all()
+    history = searched(hand, targets, config, pose, pose.angles)
+    assert (np.diff(history.totals) >= 0).all()
     crop, grid = targets.grids[0]
-    vertices = hand.vertices(hand.transforms(descent.pose), hand.rest_of(descent.pose))
-    assert descent.totals.tolist() == unexplained_fraction(vertices, hand.faces, crop, grid, JUDGE_STEP).tolist()
+    vertices = hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))
+    assert history.totals.tolist() == unexplained_fraction(vertices, hand.faces, crop, grid, 2).tolist()
 
 
 def test_proportions_are_freed_where_a_round_says_so(hand: Hand, targets: FitTargets) -> None:
     pose = starts()
     free = replace(APPROACH, scale=True, proportions=True)
     config = replace(CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=3), TournamentRound(free, top_k_out=1)))
-    descent = searched(hand, targets, config, pose, pose.angles)
-    assert descent.pose.proportions.shape == (1, len(PROPORTION_NAMES))
-    assert np.abs(descent.pose.proportions).max() > 0
-    assert (descent.steps[0].pose.proportions == 0).all()
-    assert (descent.steps[0].pose.scale == descent.steps[3].pose.scale).all()
+    history = searched(hand, targets, config, pose, pose.angles)
+    assert history.pose.proportions.shape == (1, len(PROPORTION_NAMES))
+    assert np.abs(history.pose.proportions).max() > 0
+    assert (history.iterations[0].pose.proportions == 0).all()
+    assert (history.iterations[0].pose.scale == history.iterations[3].pose.scale).all()
 
 
 def test_progress_is_told_after_every_round(hand: Hand, targets: FitTargets) -> None:
     told: list[tuple[int, int, float]] = []
     config = replace(CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=3), TournamentRound(APPROACH, top_k_out=1)))
-    descent = searched(hand, targets, config, starts(), starts().angles, lambda *values: told.append(values))
+    history = searched(hand, targets, config, starts(), starts().angles, lambda *values: told.append(values))
     assert [values[:2] for values in told] == [(4, 8), (8, 8)]
-    assert told[-1][2] == descent.totals[0]
+    assert told[-1][2] == history.totals[0]
 
 
 def test_numbers_that_are_none_are_an_error(hand: Hand, targets: FitTargets) -> None:

@@ -1,4 +1,4 @@
-"""A toy objective whose minimum is known, for the tests of the descent, and what every descent must fulfil."""
+"""A toy objective whose minimum is known, for the tests of gradient descent, and what every search must fulfil."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from handopt.config import Config, DescentStage, Steps
 from handopt.hand_model import Pose
 from handopt.objective.energy import Gradient, total_of
-from handopt.optimise.gradient_descent import SearchHistory
+from handopt.optimise.history import SearchHistory
 from support.compare import assert_close, assert_same_bits
 from support.observation_factory import CPU
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 REST = np.zeros((4, 3))
 
 
-class Valley:
+class ToyObjective:
     """Squared distance of the wrist to a goal of each image, of the angles to a goal, of the scale to 1.2, of vertices.
 
     spoil: changes the terms of an evaluation, to make them wrong.
@@ -78,16 +78,16 @@ def settings(*stages: DescentStage, **more: Any) -> Config:
     return Config(**{"stages": stages, "steps": steps, "tolerance": 0.0, **more})
 
 
-def check_consistent(objective: Any, descent: SearchHistory) -> None:
+def check_consistent(objective: Any, history: SearchHistory) -> None:
     """Survivors are sorted, their totals are those of their poses, and their paths end in them."""
-    totals = total_of(objective.terms(descent.pose, None))
-    assert_close(descent.totals, totals, rtol=1e-12, reason="the best pose of the last stage, evaluated again")
-    assert (np.diff(descent.totals) >= 0).all()
-    assert len(np.unique(descent.ids)) == len(descent.ids)
-    for row in range(len(descent.pose)):
-        path = descent.path(row)
-        assert [step for step, _ in path] == descent.steps, "one row of every step"
+    totals = total_of(objective.terms(history.pose, None))
+    assert_close(history.totals, totals, rtol=1e-12, reason="the best pose of the last stage, evaluated again")
+    assert (np.diff(history.totals) >= 0).all()
+    assert len(np.unique(history.ids)) == len(history.ids)
+    for row in range(len(history.pose)):
+        path = history.path(row)
+        assert [step for step, _ in path] == history.iterations, "one row of every step"
         step, last = path[-1]
         for name in ("angles", "rotation", "translation", "scale", "image"):
-            assert_same_bits(getattr(step.pose, name)[last], getattr(descent.pose, name)[row], name)
-        assert_close(step.total[last], descent.totals[row], rtol=1e-12, reason="the same pose")
+            assert_same_bits(getattr(step.pose, name)[last], getattr(history.pose, name)[row], name)
+        assert_close(step.total[last], history.totals[row], rtol=1e-12, reason="the same pose")
