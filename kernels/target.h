@@ -42,6 +42,7 @@ DEVICE void atomic_min_real(float* address, float value) { atomicMin((int*)addre
 DEVICE void atomic_min_real(double* address, double value) {
     atomicMin((long long*)address, __double_as_longlong(value));
 }
+DEVICE void atomic_min_int(int* address, int value) { atomicMin(address, value); }
 DEVICE key64 bits_of(float value) { return (key64)__float_as_uint(value); }
 DEVICE key64 bits_of(double value) { return (key64)__double_as_longlong(value); }
 
@@ -79,6 +80,9 @@ DEVICE void atomic_max_key(key64* address, key64 key) {
     if (key > *address) *address = key;
 }
 DEVICE void atomic_min_real(real* address, real value) {
+    if (value < *address) *address = value;
+}
+DEVICE void atomic_min_int(int* address, int value) {
     if (value < *address) *address = value;
 }
 DEVICE key64 bits_of(float value) {

@@ -58,6 +58,8 @@ normal_equations_grid           vertex_normal_equations r* posed r* transforms r
                                 bind_jacobian r* hessian r* gradient r* rest_stride i B i J i V i K i D i A i S i P i
 solve_damped                    hessian r* gradient r* damping r* free r* factor r* step r* B i P i
 rasterise_forward               points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
+rasterise_faces                 points r* faces i* depth r* nearest_face i* fx r fy r cx r cy r B i V i F i W i H i
+rasterise_weights               points r* faces i* nearest_face i* weights r* fx r fy r cx r cy r B i V i F i W i H i
 """
 
 

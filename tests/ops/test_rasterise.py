@@ -1,15 +1,17 @@
 """The triangle z-buffer, and its twin, which also renders what the recovery test fits."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support import reference
 from support.compare import assert_close, assert_same_bits
-from support.op_check import Floats, Place, check_arguments, check_batch, check_mixed_devices, check_op
-from support.problems import CAMERA, rasterise_problem
+from support.op_check import Floats, Place, Problem, check_arguments, check_batch, check_mixed_devices, check_op
+from support.problems import CAMERA, rasterise_faces_problem, rasterise_problem
 
 from handopt.errors import ShapeError
-from handopt.ops.rasterise import rasterise
+from handopt.ops.rasterise import rasterise, rasterise_faces
 
 SINGLE = "some ten roundings of float32, amplified where a triangle is seen from the side"
 EXACT = "float64: another formula for the same plane"
@@ -64,8 +66,53 @@ def test_twin_and_devices(device: Place) -> None:
     check_op(rasterise_problem(), device, 1e-5, SINGLE)
 
 
-def test_batch() -> None:
-    check_batch(rasterise_problem())
+def test_faces_twin_and_devices(device: Place) -> None:
+    check_op(rasterise_faces_problem(), device, 1e-5, SINGLE)
+
+
+@pytest.mark.parametrize("problem", [rasterise_problem, rasterise_faces_problem])
+def test_batch(problem: Callable[[], Problem]) -> None:
+    check_batch(problem())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_faces_and_their_coordinates_say_where_the_surface_is(dtype: type, device: Place) -> None:
+    unit, faces = sphere(3)
+    points = (50 * unit + [8.0, -6.0, 400.0]).astype(dtype)
+    sent = device.send({"points": points[None], "faces": faces})
+    surface = rasterise_faces(sent["points"], sent["faces"], WIDE)
+    depth, face, weights = (device.fetch(each)[0] for each in surface)
+    assert_same_bits(depth, device.fetch(rasterise(sent["points"], sent["faces"], WIDE))[0], "depth")
+    assert face.dtype == np.int32
+    assert np.array_equal(face >= 0, depth > 0), "every pixel of the surface has a face, and no other"
+    assert np.count_nonzero(depth) > 1000
+    assert not weights[face < 0].any()
+    seen = face >= 0
+    assert (weights[seen] >= 0).all()
+    corners = points.astype(np.float64)[faces[face[seen]]]
+    found = np.einsum("nk,nkc->nc", weights[seen].astype(np.float64), corners)
+    expected = (rays(WIDE) * depth[..., None])[seen]
+    tolerance = 1e-2 if dtype == np.float32 else 1e-10
+    assert_close(found, expected, atol=tolerance, reason="roundings at 400 mm, amplified where a face is seen sideways")
+
+
+def test_of_equally_near_faces_the_first_counts(device: Place) -> None:
+    points = np.array([[2.0, 2, 100], [8, 2, 100], [8, 8, 100], [2, 8, 100]])
+    camera = (100.0, 100.0, 0.0, 0.0, 12, 12)
+    for order, on_the_edge in (([[0, 1, 2], [0, 2, 3]], 0), ([[0, 2, 3], [0, 1, 2], [0, 2, 3]], 0)):
+        sent = device.send({"points": points[None], "faces": np.array(order, np.int32)})
+        face = device.fetch(rasterise_faces(sent["points"], sent["faces"], camera).face)[0]
+        assert face[5, 5] == on_the_edge, "the diagonal belongs to two triangles"
+        assert face[0, 0] == -1
+        assert face.max() == 1, "the third triangle lies where the first one does"
+
+
+def test_faces_of_nothing() -> None:
+    surface = rasterise_faces(np.zeros((2, 5, 3)), np.zeros((0, 3), np.int32), CAMERA)
+    assert (surface.face == -1).all()
+    assert surface.face.shape == (2, 31, 40)
+    assert not surface.depth.any()
+    assert not surface.weights.any()
 
 
 def test_arguments() -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.backend import namespace_of
 from handopt.ops.closest_points import closest_points, closest_points_backward
 from handopt.ops.collision import collision, collision_backward
 from handopt.ops.image_losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward
 from handopt.ops.joint_limits import joint_limits, joint_limits_backward
 from handopt.ops.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.ops.projection import project, project_backward
-from handopt.ops.rasterise import rasterise
+from handopt.ops.rasterise import rasterise, rasterise_faces
 from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
 from handopt.ops.splat import render_depth, render_depth_backward
 from handopt.ops.splat_loss import splat_loss
@@ -351,6 +352,21 @@ def rasterise_problem(batch: int = 3) -> Problem:
     )
 
 
+def rasterise_faces_problem(batch: int = 3) -> Problem:
+    """The same triangles; the output (B, H, W, 4) is the face's number and the barycentric coordinates."""
+
+    def forward(arrays: dict[str, Any]) -> Any:
+        surface = rasterise_faces(arrays["points"], arrays["faces"], CAMERA)
+        numbers = surface.face.astype(surface.weights.dtype)[..., None]
+        return namespace_of(numbers).concatenate([numbers, surface.weights], axis=-1)
+
+    def twin(arrays: dict[str, Any]) -> Floats:
+        images = [reference.rasterise_faces(each, arrays["faces"], CAMERA) for each in arrays["points"]]
+        return np.stack([np.concatenate([face[..., None], weights], axis=-1) for face, weights in images])
+
+    return Problem(rasterise_problem(batch).arrays, forward=forward, twin=twin, batched=("points",))
+
+
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     "forward_kinematics": kinematics_problem,
     "forward_kinematics, own bind": partial(kinematics_problem, own_bind=True),
@@ -367,4 +383,5 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "collision": collision_problem,
     "joint_limits": limits_problem,
     "rasterise": rasterise_problem,
+    "rasterise_faces": rasterise_faces_problem,
 }

@@ -3,6 +3,8 @@
 Each twin has the name and the arguments of its op. Equations are those of Dibra, Wolf, Oeztireli and Gross (3DV 2017).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 NEAR_MM = 1.0
+SAME_DEPTH = 1e-12
+"""Relative difference of depths that is rounding."""
 
 
 def rotation_about(axis: int, angle: float) -> Floats:
@@ -290,10 +294,37 @@ def rasterise(points: Floats, faces: Ints, camera: tuple[float, float, float, fl
     centre is cut with the plane of each triangle and kept where all three edges agree, from either side of it.
     Triangles with a corner nearer than NEAR_MM are left out.
     """
+    nearest = np.full((camera[5], camera[4]), np.inf)
+    for _, box, depth, _ in _triangles(points, faces, camera):
+        np.minimum(nearest[box], depth, out=nearest[box])
+    return np.where(np.isfinite(nearest), nearest, 0.0)
+
+
+def rasterise_faces(
+    points: Floats, faces: Ints, camera: tuple[float, float, float, float, int, int]
+) -> tuple[Ints, Floats]:
+    """The first of the nearest triangles through each pixel centre (H, W), -1 where there is none, and the barycentric
+    coordinates (H, W, 3) of the point in it; see rasterise.
+    """
+    nearest = rasterise(points, faces, camera)
+    face, weights = np.full(nearest.shape, -1, np.int32), np.zeros((*nearest.shape, 3))
+    for index, box, depth, volumes in _triangles(points, faces, camera):
+        first = (face[box] < 0) & np.isfinite(depth) & (depth <= nearest[box] * (1 + SAME_DEPTH))
+        face[box][first] = index
+        weights[box][first] = volumes[first] / volumes[first].sum(axis=1, keepdims=True)
+    return face, weights
+
+
+def _triangles(
+    points: Floats, faces: Ints, camera: tuple[float, float, float, float, int, int]
+) -> Iterator[tuple[int, tuple[slice, slice], Floats, Floats]]:
+    """Of each triangle its number, the box of pixels (h, w) around it, the depth (h, w) where the rays through them meet
+    it, infinite where they do not, and the volumes (h, w, 3) of each ray with two corners.
+    """
     fx, fy, cx, cy, width, height = camera
-    nearest = np.full((height, width), np.inf)
     corners = points[faces]
-    corners = corners[np.isfinite(corners).all((1, 2)) & (corners[:, :, 2] >= NEAR_MM).all(1)]
+    usable = np.isfinite(corners).all((1, 2)) & (corners[:, :, 2] >= NEAR_MM).all(1)
+    numbers, corners = np.flatnonzero(usable), corners[usable]
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     # volume of (ray, corner, corner): its sign tells on which side of an edge the ray passes
     edges = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
@@ -310,6 +341,4 @@ def rasterise(points: Floats, faces: Ints, camera: tuple[float, float, float, fl
         facing = normals[f, 0] * ray_x + normals[f, 1] * ray_y + normals[f, 2]
         inside = (volumes[0] * facing >= 0) & (volumes[1] * facing >= 0) & (volumes[2] * facing >= 0) & (facing != 0)
         depth = np.divide(offsets[f], facing, out=np.full(inside.shape, np.inf), where=inside)
-        window = nearest[top : bottom + 1, left : right + 1]
-        np.minimum(window, depth, out=window)
-    return np.where(np.isfinite(nearest), nearest, 0.0)
+        yield int(numbers[f]), (slice(top, bottom + 1), slice(left, right + 1)), depth, np.stack(volumes, axis=-1)
