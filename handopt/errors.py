@@ -1,7 +1,8 @@
 """Errors that handopt raises.
 
 A message says what is wrong and which argument to change, written as in a call: `unit=`, or with a value
-`device='cpu'`. The command line prints the option instead: `--unit`, `--device cpu` (see handopt.cli.options.as_options).
+`device='cpu'`. The command line prints the option instead, `--unit` and `--device cpu`: see
+handopt.cli.options.as_options.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """The pipeline: from depth images to fitted hands, one alone or several through the kernels together."""
 
-import dataclasses
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, resolve_device, using
-from handopt.config import Config
+from handopt.config import Config, FitSettings
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
@@ -28,11 +27,10 @@ from handopt.optimise.search import CroppedObservation, ImageSearch, SearchResul
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
 
-__all__ = ["FitInput", "Start", "fit", "fit_many"]
+__all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images", "fit_many"]
 
 Progress = Callable[[int, int, float], None]
 
-SHAPES = ("none", "scale", "proportions", "vertices")
 HANDS = ("right", "left", "auto")
 BATCH = {"cpu": 8, "cuda": 32}
 """Images that go through the kernels together, by kind of device."""
@@ -85,9 +83,15 @@ def fit(
     Raises ObservationError where no hand is found, NumericalError where the objective is no number, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
-    settings = _Settings.of(shape, config, device, seed)
+    settings = _settings(shape, config, device, seed)
     given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, assumptions)
-    (result,) = _fit_together([_Prepared(given, settings)], settings, progress)
+    return fit_image(given, settings, progress)
+
+
+def fit_image(given: FitInput, settings: FitSettings, progress: Progress | None = None) -> FitResult:
+    """Fit a hand to a depth image: handopt.fit with its arguments in two objects. Raises what handopt.fit raises."""
+    run = _Run.of(settings)
+    (result,) = _fit_together([_Prepared(given, run)], run, progress)
     if isinstance(result, HandoptError):
         raise result
     return result
@@ -110,54 +114,62 @@ def fit_many(
     batch: images that go together, 8 on the CPU and 32 on a GPU if None; the others are arguments of handopt.fit
     Raises ConfigError and DeviceError for settings that make no sense.
     """
-    settings = _Settings.of(shape, config, device, seed)
-    size = BATCH[settings.place.kind] if batch is None else batch
+    return fit_images(images, _settings(shape, config, device, seed), batch)
+
+
+def fit_images(
+    images: Iterable[FitInput], settings: FitSettings, batch: int | None = None
+) -> Iterator[FitResult | HandoptError]:
+    """Fit a hand to each of many depth images: handopt.fit_many with its arguments in objects. Raises the same."""
+    run = _Run.of(settings)
+    size = BATCH[run.device.kind] if batch is None else batch
     if size < 1:
         raise ConfigError(f"batch: expected a number of at least 1, got {batch!r}")
-    return (result for some in batched(images, size) for result in _fit_batch(some, settings))
+    return (result for some in batched(images, size) for result in _fit_batch(some, run))
 
 
-def _fit_batch(images: Sequence[FitInput], settings: "_Settings") -> list[FitResult | HandoptError]:
+def _settings(shape: str, config: Config | None, device: str, seed: int) -> FitSettings:
+    """The settings of a call."""
+    return FitSettings(shape, config or Config(), device, seed)  # type: ignore[arg-type]  # the shape is checked
+
+
+def _fit_batch(images: Sequence[FitInput], run: "_Run") -> list[FitResult | HandoptError]:
     """Prepare each image, and search in those together that can be."""
     outcomes: dict[int, FitResult | HandoptError] = {}
     groups: dict[tuple[int, bool], dict[int, _Prepared]] = {}
     for index, given in enumerate(images):
         try:
-            prepared = _Prepared(given, settings)
+            prepared = _Prepared(given, run)
         except HandoptError as error:
             outcomes[index] = error
             continue
         # Rigs that are the same object, and as many hypotheses
         groups.setdefault((id(prepared.right), given.hand == "auto"), {})[index] = prepared
     for group in groups.values():
-        outcomes |= dict(zip(group, _fit_together(list(group.values()), settings), strict=True))
+        outcomes |= dict(zip(group, _fit_together(list(group.values()), run), strict=True))
     return [outcomes[index] for index in range(len(images))]
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """What is the same for all images."""
+class _Run:
+    """Settings as the kernels need them. config: with only that freed which the shape allows."""
 
-    shape: str
+    settings: FitSettings
     config: Config
-    place: Device
-    seed: int
+    device: Device
 
     @classmethod
-    def of(cls, shape: str, config: Config | None, device: str, seed: int) -> "_Settings":
-        config = _checked_config(config or Config(), shape)
-        if seed < 0:
-            raise ConfigError(f"seed: expected a number of at least 0, got {seed}; change --seed")
-        return cls(shape, config, resolve_device(device), seed)
+    def of(cls, settings: FitSettings) -> "_Run":
+        return cls(settings, settings.config.with_shape(settings.shape), resolve_device(settings.device))
 
 
 class _Prepared:
     """An image whose hand was looked for, with what its views say of the hand, on its way to a result."""
 
-    def __init__(self, given: FitInput, settings: _Settings) -> None:
+    def __init__(self, given: FitInput, run: _Run) -> None:
         _check_input(given)
-        self.given, self.settings, self.timer = given, settings, StageTimer()
-        config, camera = settings.config, given.camera
+        self.given, self.run, self.timer = given, run, StageTimer()
+        config, camera = run.config, given.camera
         self.rig = _checked_rig(given.rig, given.hand)
         self.right = self.rig if self.rig.side == "right" else self.rig.mirrored()
         depth = np.asarray(given.depth_mm)
@@ -172,9 +184,9 @@ class _Prepared:
         self.views: list[CroppedObservation] = [(*each, mirror) for each in seen for mirror in sides]
         self.config = config.times(len(sides))
         self.timer.record("observe")
-        rng = np.random.default_rng(settings.seed)
-        with using(settings.place):
-            self.targets = build_targets(self.views, self.right.vertex_spacing_mm, self.config, rng, settings.place)
+        rng = np.random.default_rng(run.settings.seed)
+        with using(run.device):
+            self.targets = build_targets(self.views, self.right.vertex_spacing_mm, self.config, rng, run.device)
         self.timer.record("targets")
         self.timer.pause()
 
@@ -183,7 +195,7 @@ class _Prepared:
         return ImageSearch(
             *(hand, self.right, self.views, self.targets, self.config),
             start=self.given.start,
-            shape=self.settings.shape,
+            shape=self.run.settings.shape,
             timer=self.timer,
             progress=progress,
         )
@@ -219,7 +231,7 @@ class _Prepared:
             rig=rig,
             observation=observation,
             crop=crop,
-            shape_kind=self.settings.shape,
+            shape_kind=self.run.settings.shape,
             rest_mm=shaped.rest_mm if winner.trace.rest_mm is None else winner.trace.rest_mm[-1],
             fitted_depth_mm=quality.fitted_depth_mm,
             residual_mm=quality.residual_mm,
@@ -230,9 +242,9 @@ class _Prepared:
             joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),
             alternatives=found.alternatives,
             seconds=self.timer.seconds,
-            device=str(self.settings.place),
-            seed=self.settings.seed,
-            config=self.settings.config.to_dict(),
+            device=str(self.run.device),
+            seed=self.run.settings.seed,
+            config=self.run.config.to_dict(),
             versions=_versions(),
             assumptions=(*given.assumptions, *self.rig.notes, *observation.notes),
             signs=signs,
@@ -242,14 +254,14 @@ class _Prepared:
 
 
 def _fit_together(
-    images: list[_Prepared], settings: _Settings, progress: Progress | None = None
+    images: list[_Prepared], run: _Run, progress: Progress | None = None
 ) -> list[FitResult | HandoptError]:
-    """Search in images of the same right hand and with as many hypotheses in lockstep."""
-    with using(settings.place):
-        hand = Hand.of(images[0].right, settings.place)
-        lockstep = BatchedSearch(hand, [image.targets for image in images], settings.config)
+    """Search in images of the same right hand, with as many hypotheses each, as one batch."""
+    with using(run.device):
+        hand = Hand.of(images[0].right, run.device)
+        batch = BatchedSearch(hand, [image.targets for image in images], run.config)
         searches = [image.search(hand, progress).run() for image in images]
-        found = lockstep.run(searches, [image.timer for image in images])
+        found = batch.run(searches, [image.timer for image in images])
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]
 
 
@@ -267,31 +279,13 @@ def _check_input(given: Any) -> None:
         raise ShapeError("depth_mm: expected an array, got the name of a file, which handopt.read_depth reads")
 
 
-def _checked_config(config: Config, shape: str) -> Config:
-    if shape not in SHAPES:
-        raise ConfigError(f"shape: expected one of {', '.join(SHAPES)}, got {shape!r}; change --shape")
-    if shape in ("proportions", "vertices"):
-        return config
-    free = shape == "scale"
-    stages = tuple(dataclasses.replace(stage, scale=free and stage.scale) for stage in config.stages)
-    approaches = [
-        dataclasses.replace(each.lm_settings, scale=free and each.lm_settings.scale, proportions=False)
-        for each in config.rounds
-    ]
-    rounds = tuple(
-        dataclasses.replace(each, lm_settings=lm_settings)
-        for each, lm_settings in zip(config.rounds, approaches, strict=True)
-    )
-    return dataclasses.replace(config, stages=stages, rounds=rounds)
-
-
 def _checked_rig(rig: Rig | None, hand: str) -> Rig:
     if hand not in HANDS:
-        raise ConfigError(f"hand: expected one of {', '.join(HANDS)}, got {hand!r}; change --hand")
+        raise ConfigError(f"hand: expected one of {', '.join(HANDS)}, got {hand!r}; change hand=")
     if rig is None:
         return default_rig("left" if hand == "left" else "right")
     if hand not in ("auto", rig.side):
-        raise ConfigError(f"hand: the rig {rig.name} is a {rig.side} hand; use --hand {rig.side} or another --model")
+        raise ConfigError(f"hand: the rig {rig.name} is a {rig.side} hand; use hand={rig.side!r} or another rig=")
     return rig
 
 

@@ -25,6 +25,7 @@ HEAVY = {
     "distributed",
     "igl",
     "imageio",
+    "msgspec",
     "numpy",
     "PIL",
     "pygltflib",

@@ -132,10 +132,10 @@ def start(**changes: Any) -> Start:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"hand": "both"}, ConfigError, "hand: expected one of right, left, auto, got 'both'; change --hand"),
+        ({"hand": "both"}, ConfigError, "hand: expected one of right, left, auto, got 'both'; change hand="),
         ({"shape": "bones"}, ConfigError, "shape: expected one of none, scale, proportions, vertices, got 'bones'"),
-        ({"hand": "left", "rig": "right"}, ConfigError, "is a right hand; use --hand right or another --model"),
-        ({"hand": "right", "rig": "left"}, ConfigError, "is a left hand; use --hand left or another --model"),
+        ({"hand": "left", "rig": "right"}, ConfigError, "is a right hand; use hand='right' or another rig="),
+        ({"hand": "right", "rig": "left"}, ConfigError, "is a left hand; use hand='left' or another rig="),
         ({"camera": "sr305"}, CameraError, "expected a handopt.Camera, got str; handopt.load_camera makes one"),
         ({"depth_mm": "hand.png"}, ShapeError, "got the name of a file, which handopt.read_depth reads"),
         (

@@ -36,8 +36,8 @@ class _Setup:
     def setup(self, worker: Any) -> None:
         """Take a core or a GPU of one's own, and what makes work quick."""
         keep_memory()
-        self.job = self.job.on(own_device(self.job.settings["device"]))
-        if self.job.settings["device"] in ("auto", "cpu") and _threads(worker) == 1:
+        self.job = self.job.on(own_device(self.job.settings.device))
+        if self.job.settings.device in ("auto", "cpu") and _threads(worker) == 1:
             pin_to_core()
 
     def teardown(self, worker: Any) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
-from handopt.batch.provenance import Provenance
+from handopt.batch.provenance import Identity, Provenance
+from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import HandoptError, OutputError
 from handopt.input.reader import DepthInput, Reader
@@ -22,34 +23,64 @@ from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
 if TYPE_CHECKING:
     from handopt.fitting import FitInput
     from handopt.rig import Rig
+    from handopt.typing import BoolImage
 
-KEEP, UPDATE, OVERWRITE = "keep", "update", "overwrite"
-
-OF_ONE_IMAGE = ("mask", "box", "center")
-"""Settings of a job that make sense for a single image only."""
+Existing = Literal["keep", "update", "overwrite"]
 
 T = TypeVar("T")
 Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class Job:
-    """How to read, fit and write images; it can be sent to other processes.
+class OutputSettings:
+    """Which files a result has, and what happens to results that exist.
 
-    rig: None for the default one. settings: arguments of handopt.fit that are the same for all images. outputs:
-    arguments of handopt.save. limits: of the default rig. existing: what to do with results that exist: 'keep' those
-    that this job would make again and refuse others, 'update' these, or 'overwrite' all. identity: what results depend
-    on besides the image, as plain values. batch: how many images go through the kernels together, None for as many as
-    pay.
+    existing: 'keep' those that this job would make again and refuse others, 'update' these others, or 'overwrite' all.
+    """
+
+    renders: bool = True
+    overlay: bool = True
+    video: bool = False
+    ply: bool = False
+    obj: bool = False
+    existing: Existing = "keep"
+
+    def file_names(self) -> list[str]:
+        """The files and folders of a complete result."""
+        optional = (
+            (self.overlay, "overlay.png"),
+            (self.renders, "renders"),
+            (self.video, "optimisation.mp4"),
+            (self.ply, "mesh.ply"),
+            (self.obj, "mesh.obj"),
+        )
+        return [RESULT_NAME, "mesh.glb", "history.csv", TRACE_NAME, *(name for wanted, name in optional if wanted)]
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """Where the hand is, for a job of a single image: the arguments of the same names of handopt.fit."""
+
+    mask: "BoolImage | None" = None
+    box: tuple[float, ...] | None = None
+    center: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """How to read, fit and write images. It can be sent to other processes.
+
+    rig: None for the default one, with these limits. settings: of the fits. identity: what results depend on besides
+    the image. batch: how many images go through the kernels together, None for the usual number of the device.
     """
 
     reader: Reader
     rig: "Rig | None"
-    settings: dict[str, Any]
-    outputs: dict[str, bool]
-    limits: str
-    identity: dict[str, Any]
-    existing: str = KEEP
+    settings: FitSettings
+    outputs: OutputSettings
+    identity: Identity
+    hints: Hints = Hints()
+    limits: str = "default"
     batch: int | None = None
 
     def batch_size(self) -> int:
@@ -57,11 +88,11 @@ class Job:
         from handopt.backend import resolve_device
         from handopt.fitting import BATCH
 
-        return self.batch or BATCH[resolve_device(self.settings["device"]).kind]
+        return self.batch or BATCH[resolve_device(self.settings.device).kind]
 
     def on(self, device: str) -> "Job":
         """The same job on another device."""
-        return dataclasses.replace(self, settings={**self.settings, "device": device})
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, device=device))
 
     def run(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[Outcome]:
         """Read images, fit all that are not done already together, and save them; an error becomes an outcome.
@@ -91,7 +122,7 @@ class Job:
         """Read an image, unless it is done already."""
         started = time.perf_counter()
         source = Provenance(task.image)
-        overwrite = self.existing == OVERWRITE
+        overwrite = self.outputs.existing == "overwrite"
         if not overwrite and os.path.lexists(task.folder):
             standing = self._standing(task, source)
             if standing is not None:
@@ -99,7 +130,7 @@ class Job:
             overwrite = True
         check_free(task.folder, overwrite=overwrite)
         frame = self._read(task.image, source)
-        document = json.dumps(source.document(self.identity), indent=2) + "\n"
+        document = json.dumps(source.document(self.identity.to_dict()), indent=2) + "\n"
         return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
 
     def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
@@ -115,12 +146,11 @@ class Job:
         """What the fit makes of the images in one batch; None where that fails as a whole."""
         import handopt.fitting
 
-        shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_IMAGE}
         try:
             inputs = [self._input(each) for each in images]
             if len(images) == 1:
-                return [handopt.fitting.fit(**vars(inputs[0]), **shared, progress=progress)]
-            return [*handopt.fitting.fit_many(inputs, **shared, batch=len(inputs))]
+                return [handopt.fitting.fit_image(inputs[0], self.settings, progress)]
+            return [*handopt.fitting.fit_images(inputs, self.settings, len(inputs))]
         except Exception as error:  # one bad image must not stop the rest
             return [error] if len(images) == 1 else None
 
@@ -135,21 +165,33 @@ class Job:
             frame.camera,
             frame.hand,
             self.rig or default_rig("left" if frame.hand == "left" else "right", self.limits),
+            mask=self.hints.mask,
+            box=self.hints.box,
+            center=self.hints.center,
             image=readable(prepared.task.image),
             assumptions=frame.assumptions,
-            **{name: self.settings[name] for name in OF_ONE_IMAGE if name in self.settings},
         )
 
     def _saved(self, prepared: "_Prepared", result: "FitResult | Exception") -> Outcome:
         """Write a result down."""
         if isinstance(result, Exception):
             raise result
-        task, frame, started = prepared.task, prepared.frame, time.perf_counter()
+        task, frame, outputs, started = prepared.task, prepared.frame, self.outputs, time.perf_counter()
         result.seconds = {"read": prepared.seconds, **result.seconds}
         try:
-            save(result, task.folder, **self.outputs, source=prepared.document, overwrite=prepared.overwrite)
+            save(
+                result,
+                task.folder,
+                ply=outputs.ply,
+                obj=outputs.obj,
+                video=outputs.video,
+                renders=outputs.renders,
+                overlay=outputs.overlay,
+                source=prepared.document,
+                overwrite=prepared.overwrite,
+            )
         except OutputError:
-            again = self.existing != OVERWRITE and task.folder.is_dir()
+            again = outputs.existing != "overwrite" and task.folder.is_dir()
             standing = self._standing(task, prepared.source) if again else None
             if standing is None or not standing.before:
                 raise
@@ -169,11 +211,11 @@ class Job:
         """The outcome where the folder's result is kept, or None where it is to be replaced."""
         if not task.image.exists():
             return None  # the reader says it better
-        found = source.found(task.folder, self.identity, self._names())
+        found = source.found(task.folder, self.identity.to_dict(), self.outputs.file_names())
         if found.result is not None:
             spent = sum(found.result["seconds"].values())
             return Outcome.of_result(task, found.result, spent, before=True)
-        if self.existing == UPDATE:
+        if self.outputs.existing == "update":
             return None
         try:
             atomic_folder.check_free(task.folder, RESULT, overwrite=False)
@@ -181,28 +223,11 @@ class Job:
             reason = str(error)
             if RESULT.holds(task.folder):
                 reason = (
-                    f"{task.folder} {found.reason}, and was kept: replace such results with --update, all with "
-                    "--overwrite, or choose another -o"
+                    f"{task.folder} {found.reason}, and was kept: replace such results with update=True, all with "
+                    "overwrite=True, or choose another output="
                 )
             return Outcome(task, SKIPPED, error=reason)
         return None
-
-    def _names(self) -> list[str]:
-        """The files of a complete result."""
-        names = {
-            "overlay": "overlay.png",
-            "renders": "renders",
-            "video": "optimisation.mp4",
-            "ply": "mesh.ply",
-            "obj": "mesh.obj",
-        }
-        return [
-            RESULT_NAME,
-            "mesh.glb",
-            "history.csv",
-            TRACE_NAME,
-            *(name for key, name in names.items() if self.outputs[key]),
-        ]
 
     def _read(self, image: Path, source: Provenance) -> DepthInput:
         try:

@@ -161,7 +161,7 @@ def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the first one decides
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    job = job.on(own_device(job.settings["device"]))
+    job = job.on(own_device(job.settings.device))
     with suppress(EOFError, OSError):
         connection.send(READY)
         while tasks := connection.recv():

@@ -23,6 +23,35 @@ Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a result depends on besides its image and the JSON files beside it.
+
+    handopt: the version. config, camera, mask, model, joint_map: SHA-256 of a file's content, or a name. The others are
+    the options of handopt fit.
+    """
+
+    handopt: str
+    solver: str
+    config: str
+    camera: str | None = None
+    mask: str | None = None
+    model: str | None = None
+    joint_map: str | None = None
+    unit: float | None = None
+    encoding: str = "auto"
+    hand: str | None = None
+    limits: str = "default"
+    shape: str = "proportions"
+    seed: int = 0
+    box: tuple[float, ...] | None = None
+    center: tuple[float, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
 class ExistingResult:
     """What stands in the folder of an image's results: a result that may be kept, or why it may not."""
 

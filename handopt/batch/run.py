@@ -15,8 +15,12 @@ PROCESSES_PER_GPU = 3  # one fits while the others read and write
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where the work is done: `jobs` processes (None: as many as pay), `workers` of Dask here, or a Dask `cluster`."""
+class RunSettings:
+    """Where the work is done.
+
+    jobs: number of processes, None for as many as pay. workers: number of Dask workers on this machine. cluster:
+    address of a Dask scheduler, or its file.
+    """
 
     jobs: int | None = None
     workers: int | None = None
@@ -26,7 +30,7 @@ class Where:
 def run(
     job: Job,
     tasks: Sequence[Task],
-    where: Where,
+    settings: RunSettings,
     *,
     progress: Progress | None = None,
     talk: Callable[[str], None] = lambda _line: None,
@@ -38,20 +42,20 @@ def run(
     """
     _clear_up(tasks)
     try:
-        yield from _outcomes(job, tasks, where, progress, talk)
+        yield from _outcomes(job, tasks, settings, progress, talk)
     finally:
         _clear_up(tasks)  # after workers that were lost
 
 
 def _outcomes(
-    job: Job, tasks: Sequence[Task], where: Where, progress: Progress | None, talk: Callable[[str], None]
+    job: Job, tasks: Sequence[Task], settings: RunSettings, progress: Progress | None, talk: Callable[[str], None]
 ) -> Iterator[Outcome]:
-    if where.workers is not None or where.cluster is not None:
+    if settings.workers is not None or settings.cluster is not None:
         from handopt.batch.dask import on_cluster
 
-        return on_cluster(job, tasks, address=where.cluster, workers=where.workers, talk=talk)
-    count = min(len(tasks), where.jobs or processes_that_pay(len(tasks), job.settings["device"]))
-    if count > 1 or (where.jobs is None and len(tasks) > IMAGES_PER_PROCESS):  # a crash must not end a long run
+        return on_cluster(job, tasks, address=settings.cluster, workers=settings.workers, talk=talk)
+    count = min(len(tasks), settings.jobs or processes_that_pay(len(tasks), job.settings.device))
+    if count > 1 or (settings.jobs is None and len(tasks) > IMAGES_PER_PROCESS):  # a crash must not end a long run
         from handopt.batch.processes import in_processes
 
         return in_processes(job, tasks, count)

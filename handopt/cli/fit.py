@@ -1,7 +1,8 @@
 """`handopt fit`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,12 +12,17 @@ from handopt.cli.job import make_job
 from handopt.cli.options import (
     Numbers,
     SectionedCommand,
+    as_options,
     compute_options,
     depth_options,
     hand_options,
     option,
     verbosity_options,
 )
+from handopt.cli.settings import FitOptions
+
+if TYPE_CHECKING:
+    from handopt.batch.outcome import Outcome
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -117,7 +123,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @verbosity_options
 @click.pass_context
-def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
+def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Fit the hand to each depth image in IMAGE...: files, folders of them, patterns in quotes, or - for a list of them
     on standard input.
 
@@ -131,28 +137,28 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: 
     from contextlib import closing, nullcontext
 
     from handopt.batch.outcome import DONE, Task
-    from handopt.batch.run import Where, run
+    from handopt.batch.run import RunSettings, run
     from handopt.batch.summary import Summary
     from handopt.storage.naming import result_folders
 
-    _check_places(options)
+    options = FitOptions(**arguments)
+    _check_exclusive(options)
     given = [path for word in images for path in word]
-    output = options["output"]
-    bases = find_images(given, recursive=options["recursive"], null=options["null"], output=output)
+    output = options.output
+    bases = find_images(given, recursive=options.recursive, null=options.null, output=output)
     paths = list(bases)
     job = make_job(options, len(paths))
-    verbosity = -1 if options["quiet"] else options["verbose"]
-    where = Where(options["jobs"], options["workers"], options["cluster"])
+    where = RunSettings(options.jobs, options.workers, options.cluster)
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
     several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or given[0].is_dir()
     with (
-        Report(len(paths), verbosity=verbosity, as_json=options["as_json"]) as report,
+        Report(len(paths), verbosity=options.verbosity, as_json=options.as_json) as report,
         Summary(output, paths) if several else nullcontext() as summary,
         closing(run(job, tasks, where, progress=report.progress, talk=report.talk)) as outcomes,
     ):
-        report.weights(job.settings["config"].to_dict()["weights"])
+        report.weights(vars(job.settings.config.weights))
         left = len(tasks)
-        for outcome in outcomes:
+        for outcome in map(_with_options, outcomes):
             left -= 1
             if summary is not None:
                 summary.add(outcome)
@@ -164,9 +170,16 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **options: 
     ctx.exit(0 if report.counts[DONE] == len(tasks) else 1)
 
 
-def _check_places(options: dict[str, Any]) -> None:
+def _check_exclusive(options: FitOptions) -> None:
     """Refuse options that say differently where to work, or what to do with results that exist."""
-    for names in (("jobs", "workers", "cluster"), ("overwrite", "update")):
-        given = [f"--{name}" for name in names if options[name]]
+    places = {"--jobs": options.jobs, "--workers": options.workers, "--cluster": options.cluster}
+    existing = {"--overwrite": options.overwrite, "--update": options.update}
+    for group in (places, existing):
+        given = [name for name, value in group.items() if value]
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(given)} exclude each other")
+
+
+def _with_options(outcome: "Outcome") -> "Outcome":
+    """An outcome whose error names options of the command line, for people and for summary.jsonl."""
+    return outcome if outcome.error is None else replace(outcome, error=as_options(outcome.error))

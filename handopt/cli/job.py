@@ -3,94 +3,131 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from handopt.cli.inputs import read_mask, require_writable
 from handopt.cli.options import naming_option
 from handopt.cli.rigs import load_model
+from handopt.cli.settings import ComputeOptions, DepthOptions, FitOptions
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
     from handopt.batch.job import Job
+    from handopt.batch.provenance import Identity
+    from handopt.config import Config, FitSettings
+    from handopt.rig import Rig
+
+FREED_BY_DEFAULT = "proportions"
 
 
-def make_job(options: dict[str, Any], images: int) -> "Job":
+def make_job(options: FitOptions, images: int) -> "Job":
     """Check the options and load what they name. Raises UsageError."""
-    from handopt.backend import resolve_device
-    from handopt.batch.job import KEEP, OVERWRITE, UPDATE, Job
-    from handopt.config import Config
+    from handopt.batch.job import Hints, Job, OutputSettings
 
     _check_single(images, options)
-    check_camera(options["camera"])
-    with naming_option("--config"):
-        config = Config() if options["config"] is None else Config.from_toml(options["config"])
-    if options["solver"] is not None:
-        config = replace(config, solver=options["solver"])
-    with naming_option("--device"):
-        if options["cluster"] is None:
-            resolve_device(options["device"])
+    check_camera(options.camera)
+    config = load_config(options.config)
+    if options.solver is not None:
+        config = replace(config, solver=options.solver)  # type: ignore[arg-type]  # click has checked the choice
+    if options.cluster is None:
+        check_device(options.device)
     rig = load_model(options)
-    personal = rig is not None and rig.is_personal
-    options = {**options, "shape": options["shape"] or ("none" if personal else "proportions")}
-    mask = None if options["mask"] is None else read_mask(options["mask"])
-    require_writable(options["output"])
+    shape = options.shape or ("none" if rig is not None and rig.is_personal else FREED_BY_DEFAULT)
+    settings = fit_settings(options, config, shape)
+    mask = None if options.mask is None else read_mask(options.mask)
+    require_writable(options.output)
     return Job(
-        reader=Reader(
-            options["camera"], options["unit"], options["encoding"], options["hand"], rig.side if rig else None
-        ),
+        reader=make_reader(options, options.hand, rig),
         rig=rig,
-        settings={
-            "mask": mask,
-            "config": config,
-            **{name: options[name] for name in ("box", "center", "shape", "device", "seed")},
-        },
-        outputs={
-            "renders": images == 1 if options["renders"] is None else options["renders"],
-            "overlay": not options["no_overlay"],
-            **{name: options[name] for name in ("video", "ply", "obj")},
-        },
-        limits=options["limits"],
-        identity=_identity(options, config.to_dict()),
-        existing=OVERWRITE if options["overwrite"] else UPDATE if options["update"] else KEEP,
-        batch=options["batch"],
+        settings=settings,
+        outputs=OutputSettings(
+            renders=images == 1 if options.renders is None else options.renders,
+            overlay=not options.no_overlay,
+            video=options.video,
+            ply=options.ply,
+            obj=options.obj,
+            existing="overwrite" if options.overwrite else "update" if options.update else "keep",
+        ),
+        identity=_identity(options, settings),
+        hints=Hints(mask, options.box, options.center),
+        limits=options.limits,
+        batch=options.batch,
     )
 
 
-def _identity(options: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def make_reader(options: DepthOptions, hand: str | None, rig: "Rig | None") -> Reader:
+    """What reads depth files with these options. hand: which the user says it is; rig: the user's own, or None."""
+    return Reader(options.camera, options.unit, options.encoding, hand, rig.side if rig else None)
+
+
+def load_config(path: Path | None) -> "Config":
+    """Read --config, or take the default settings. Raises UsageError."""
+    from handopt.config import Config
+
+    with naming_option("--config"):
+        return Config() if path is None else Config.from_toml(path)
+
+
+def fit_settings(options: ComputeOptions, config: "Config", shape: str = FREED_BY_DEFAULT) -> "FitSettings":
+    """What is the same for all fits of a command. Raises UsageError."""
+    from handopt.config import FitSettings
+
+    with naming_option("--shape", "--seed"):
+        return FitSettings(shape, config, options.device, options.seed)  # type: ignore[arg-type]  # it is checked
+
+
+def check_device(device: str) -> None:
+    """Refuse a --device that this machine does not have. Raises UsageError."""
+    from handopt.backend import resolve_device
+
+    with naming_option("--device"):
+        resolve_device(device)
+
+
+def _identity(options: FitOptions, settings: "FitSettings") -> "Identity":
     """What a result depends on besides the image and its neighbours: of files their content, of settings all."""
     import json
 
     from handopt import __version__
+    from handopt.batch.provenance import Identity
 
-    def content(name: str) -> str | None:
-        value = options[name]
-        if value is None or not Path(value).is_file():
-            return None if value is None else str(value).strip().lower()
-        return hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    config = json.dumps(settings.config.to_dict(), sort_keys=True)
+    return Identity(
+        handopt=__version__,
+        solver=settings.config.solver,
+        config=hashlib.sha256(config.encode()).hexdigest(),
+        camera=_content(options.camera),
+        mask=_content(options.mask),
+        model=_content(options.model),
+        joint_map=_content(options.joint_map),
+        unit=options.unit,
+        encoding=options.encoding,
+        hand=options.hand,
+        limits=options.limits,
+        shape=settings.shape,
+        seed=settings.seed,
+        box=options.box,
+        center=options.center,
+    )
 
-    settings = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    plain = ("unit", "encoding", "hand", "limits", "shape", "seed")
-    return {
-        "handopt": __version__,
-        "solver": config["solver"],
-        "config": settings,
-        **{name: content(name) for name in ("camera", "mask", "model", "joint_map")},
-        **{name: options[name] for name in plain},
-        **{name: None if options[name] is None else list(options[name]) for name in ("box", "center")},
-    }
+
+def _content(value: str | Path | None) -> str | None:
+    """SHA-256 of a file's content, or a name in small letters."""
+    if value is None or not Path(value).is_file():
+        return None if value is None else str(value).strip().lower()
+    return hashlib.sha256(Path(value).read_bytes()).hexdigest()
 
 
-def _check_single(images: int, options: dict[str, Any]) -> None:
+def _check_single(images: int, options: FitOptions) -> None:
     """Refuse what makes sense for a single image only."""
-    from handopt.batch.job import OF_ONE_IMAGE
-
-    given = [f"--{name}" for name in OF_ONE_IMAGE if options[name] is not None]
+    hints = {"--mask": options.mask, "--box": options.box, "--center": options.center}
+    given = [name for name, value in hints.items() if value is not None]
     if given and images > 1:
         raise click.UsageError(f"{' and '.join(given)} cannot be the same for {images} images: fit them one by one")
-    if options["box"] is not None:
-        x0, y0, x1, y1 = options["box"]
+    if options.box is not None:
+        x0, y0, x1, y1 = options.box
         if x0 >= x1 or y0 >= y1:
             raise click.UsageError("--box X0,Y0,X1,Y1 needs X0 < X1 and Y0 < Y1")
 

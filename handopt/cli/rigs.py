@@ -1,31 +1,32 @@
 """From --model, --joint-map, --limits and --hand to a rig."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from handopt.cli.options import naming_option
+from handopt.cli.settings import HandOptions
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
 
 
-def load_model(options: dict[str, Any]) -> "Rig | None":
+def load_model(options: HandOptions) -> "Rig | None":
     """Load --model, if one is given. Raises UsageError."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping
 
-    mapping = options["joint_map"]
-    if options["model"] is None:
+    mapping = options.joint_map
+    if options.model is None:
         if mapping is not None:
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
         return None
     if mapping is not None:
         with naming_option("--joint-map"):
             read_mapping(mapping)
-    side = options["hand"] if options["hand"] in ("right", "left") else None
+    side = options.hand if options.hand in ("right", "left") else None
     with naming_option("--model"):
-        return load_rig(options["model"], side, mapping, options["limits"])
+        return load_rig(options.model, side, mapping, options.limits)
 
 
 def own_rig(side: str, limits: str) -> "Rig | None":

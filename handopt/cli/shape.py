@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handopt.cli.inputs import ImageArgument, find_images, require_writable
-from handopt.cli.job import check_camera
+from handopt.cli.job import check_camera, check_device, fit_settings, load_config, make_reader
 from handopt.cli.options import (
     SectionedCommand,
     as_options,
@@ -23,9 +23,11 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.rigs import load_model
+from handopt.cli.settings import ShapeOptions
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
+    from handopt.config import FitSettings
     from handopt.rig import Rig
     from handopt.shape import RejectedImage, ShapeInput, ShapeResult
 
@@ -56,7 +58,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @option("Output", "--video", is_flag=True, help="Also write turntable.mp4, and optimisation.mp4 of each image.")
 @option("Output", "--json", "as_json", is_flag=True, help="Print measurements.json on one line.")
 @verbosity_options
-def shape(images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
+def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Make a personal hand from depth images of one person's one hand: files, or folders of them.
 
     All images are fitted with one rest mesh and a pose of each. The result is a rig, which --model of the other
@@ -69,39 +71,34 @@ def shape(images: tuple[tuple[Path, ...], ...], **options: Any) -> None:
     """
     from handopt.storage.hand_folder import check_free, save_shape
 
-    output = options["output"]
+    options = ShapeOptions(**arguments)
+    output = options.output
     paths = list(find_images([path for word in images for path in word]))
     with naming_option("-o"):
-        check_free(output, overwrite=options["overwrite"])
+        check_free(output, overwrite=options.overwrite)
     require_writable(output.parent)
     rig, settings = _settings(options)
-    talk = _Talk(options["quiet"], options["verbose"])
-    reader = Reader(options["camera"], options["unit"], options["encoding"], options["hand"], rig.side if rig else None)
-    frames, hands, unread = _read(paths, reader, talk)
-    hand = _one_hand(frames, hands, options["hand"])
-    result = _fitted(frames, hand, rig, options["limits"], settings, talk)
+    talk = _Talk(options.quiet, options.verbose)
+    frames, hands, unread = _read(paths, make_reader(options, options.hand, rig), talk)
+    hand = _one_hand(frames, hands, options.hand)
+    result = _fitted(frames, hand, rig, options.limits, settings, talk)
     for each in result.left_out:
         talk.left_out(each)
     result = replace(result, left_out=(*unread, *result.left_out))
     folder = save_shape(
-        result, output, renders=not options["no_renders"], video=options["video"], overwrite=options["overwrite"]
+        result, output, renders=not options.no_renders, video=options.video, overwrite=options.overwrite
     )
     talk.say(result.status)
     talk.say(f"{click.format_filename(output)} is the rig, {click.format_filename(folder)} shows how it came about.")
-    _print(result, options["as_json"])
+    _print(result, options.as_json)
 
 
-def _settings(options: dict[str, Any]) -> "tuple[Rig | None, dict[str, Any]]":
+def _settings(options: ShapeOptions) -> "tuple[Rig | None, FitSettings]":
     """Check the options and load what they name. Raises UsageError."""
-    from handopt.backend import resolve_device
-    from handopt.config import Config
-
-    check_camera(options["camera"])
-    with naming_option("--config"):
-        config = Config() if options["config"] is None else Config.from_toml(options["config"])
-    with naming_option("--device"):
-        resolve_device(options["device"])
-    return load_model(options), {"config": config, "device": options["device"], "seed": options["seed"]}
+    check_camera(options.camera)
+    config = load_config(options.config)
+    check_device(options.device)
+    return load_model(options), fit_settings(options, config)
 
 
 def _read(
@@ -146,14 +143,22 @@ def _one_hand(frames: "Sequence[ShapeInput]", hands: Sequence[str], asked: str |
 
 
 def _fitted(
-    frames: "Sequence[ShapeInput]", hand: str, rig: "Rig | None", limits: str, settings: dict[str, Any], talk: "_Talk"
+    frames: "Sequence[ShapeInput]", hand: str, rig: "Rig | None", limits: str, settings: "FitSettings", talk: "_Talk"
 ) -> "ShapeResult":
     from handopt.rig import default_rig
     from handopt.shape import fit_shape
 
     rig = rig or default_rig("left" if hand == "left" else "right", limits)
     with talk.bars() as progress:
-        return fit_shape(frames, hand=hand, rig=rig, progress=progress, **settings)
+        return fit_shape(
+            frames,
+            hand=hand,
+            rig=rig,
+            config=settings.config,
+            device=settings.device,
+            seed=settings.seed,
+            progress=progress,
+        )
 
 
 def _print(result: "ShapeResult", as_json: bool) -> None:

@@ -24,6 +24,7 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.rigs import load_model, own_rig
+from handopt.cli.settings import TrackOptions
 
 if TYPE_CHECKING:
     from handopt.errors import HandoptError
@@ -71,7 +72,7 @@ RANGES_SHOWN = 12
 @option("Output", "--no-video", is_flag=True, help="Leave out track.mp4.")
 @option("Output", "--json", "as_json", is_flag=True, help="Print every frame as a line of JSON.")
 @verbosity_options
-def track(source: Path | None, **options: Any) -> None:
+def track(source: Path | None, **arguments: Any) -> None:
     """Follow a hand through SOURCE: a folder of depth images in natural order, a .bag recording, a multi-page TIFF, or
     a .npy or .npz stack (frames, height, width).
 
@@ -88,47 +89,48 @@ def track(source: Path | None, **options: Any) -> None:
     from handopt.storage.track_folder import check_free, save_track, write_video
     from handopt.tracking.run import Run
 
-    if (source is None) != options["live"]:
+    options = TrackOptions(**arguments)
+    if (source is None) != options.live:
         raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
-    folder = options["output"] or Path("handopt-out") / f"{'live' if source is None else source.resolve().stem}-track"
+    folder = options.output or Path("handopt-out") / f"{'live' if source is None else source.resolve().stem}-track"
     with naming_option("-o"):
-        check_free(folder, overwrite=options["overwrite"])
+        check_free(folder, overwrite=options.overwrite)
     require_writable(folder)
     rig = load_model(options)
     frames = _open(source, options)
     _note(frames.assumptions, options)
-    smooth = not options["live"] if options["smooth"] is None else options["smooth"]
-    side = options["hand"] or (rig.side if rig is not None else frames.hand) or "right"
-    rig = rig or own_rig(side, options["limits"])
+    smooth = not options.live if options.smooth is None else options.smooth
+    side = options.hand or (rig.side if rig is not None else frames.hand) or "right"
+    rig = rig or own_rig(side, options.limits)
     with naming_option("--device", "--model"):
-        run = Run(frames.camera, side, rig, smooth, device=options["device"], seed=options["seed"], fps=frames.fps)
+        run = Run(frames.camera, side, rig, smooth, device=options.device, seed=options.seed, fps=frames.fps)
     error, code = _follow(run, frames, options)
     try:
         result = run.track(frames.name, frames.fps, frames.assumptions)
     except ObservationError as nothing:
         raise (error or nothing) from None  # where the source ended early, that is why
     _note([note for note in result.notes if note not in frames.assumptions], options)
-    save_track(result, folder, video=False, overwrite=options["overwrite"])
+    save_track(result, folder, video=False, overwrite=options.overwrite)
     errors = [] if error is None else [error]
-    if not options["no_video"]:
+    if not options.no_video:
         try:
             write_video(result, folder)
         except OutputError as problem:
             errors.append(problem)
     _print(result, folder, options)
-    _finish(result, errors, quiet=options["quiet"])
+    _finish(result, errors, quiet=options.quiet)
     sys.exit(code or bool(errors or result.problems))
 
 
-def _open(source: Path | None, options: dict[str, Any]) -> "FrameSource":
+def _open(source: Path | None, options: TrackOptions) -> "FrameSource":
     from handopt.input.sequence import live_source, open_source
     from handopt.input.sequence.stream_info import SourceOptions
 
-    asked = SourceOptions(options["camera"], options["unit"], options["encoding"], options["fps"])
+    asked = SourceOptions(options.camera, options.unit, options.encoding, options.fps)
     return live_source(asked) if source is None else open_source(source, asked)
 
 
-def _follow(run: "Run", frames: "FrameSource", options: dict[str, Any]) -> "tuple[HandoptError | None, int]":
+def _follow(run: "Run", frames: "FrameSource", options: TrackOptions) -> "tuple[HandoptError | None, int]":
     """Take the frames, with a bar on a terminal, and the rate of a camera.
 
     Returns why they ended early, and the exit code of a user who had enough of them.
@@ -141,8 +143,8 @@ def _follow(run: "Run", frames: "FrameSource", options: dict[str, Any]) -> "tupl
     from handopt.input.sequence.prefetch import prefetch
     from handopt.tracking.run import follow
 
-    live, quiet = options["live"], options["quiet"]
-    limit = options["frames"]
+    live, quiet = options.live, options.quiet
+    limit = options.frames
     total = limit if frames.length is None else min(frames.length, limit or frames.length)
     rate = _Rate(sys.stderr.isatty(), shown=live and not quiet)
     hidden = quiet or live or not sys.stderr.isatty()
@@ -207,8 +209,8 @@ class _Rate:
             click.echo("", err=True)
 
 
-def _print(result: "Track", folder: Path, options: dict[str, Any]) -> None:
-    if options["as_json"]:
+def _print(result: "Track", folder: Path, options: TrackOptions) -> None:
+    if options.as_json:
         joints = result.joints_mm()
         for frame in range(len(result)):
             click.echo(json.dumps(result.line(frame, joints), allow_nan=False))
@@ -238,7 +240,7 @@ def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> No
         click.echo(f"{len(result.problems)} of {len(result)} frames could not be read.", err=True)
 
 
-def _note(sentences: Any, options: dict[str, Any]) -> None:
-    if not options["quiet"]:
+def _note(sentences: Any, options: TrackOptions) -> None:
+    if not options.quiet:
         for sentence in sentences:
             click.echo(f"Note: {as_options(sentence)}", err=True)

@@ -6,14 +6,16 @@ synthetic images. Constraints are part of the fields' types, see handopt.config.
 """
 
 from handopt.config.schedules import DescentStage, LMSchedule, LMSettings, Steps, TournamentRound, VertexStage
-from handopt.config.settings import DESCENTS, SOLVERS, Config
+from handopt.config.settings import DESCENTS, SHAPES, SOLVERS, Config, FitSettings
 from handopt.config.weights import Weights
 
 __all__ = [
     "DESCENTS",
+    "SHAPES",
     "SOLVERS",
     "Config",
     "DescentStage",
+    "FitSettings",
     "LMSchedule",
     "LMSettings",
     "Steps",

@@ -8,13 +8,15 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from msgspec import Meta
 
-from handopt.config.constraints import Checked, Fraction, NonNegative, Positive, PositiveCount, build
+from handopt.config.constraints import Checked, Count, Fraction, NonNegative, Positive, PositiveCount, build
 from handopt.config.schedules import COARSE_ROUND, ROUNDS, STAGES, DescentStage, Steps, TournamentRound, VertexStage
 from handopt.config.weights import Weights
 from handopt.errors import ConfigError
 
+Shape = Literal["none", "scale", "proportions", "vertices"]
 Solver = Literal["auto", "lm", "gradient"]
 StepRule = Literal["adam", "momentum"]
+SHAPES: Final = get_args(Shape)
 SOLVERS: Final = get_args(Solver)
 DESCENTS: Final = get_args(StepRule)
 
@@ -122,3 +124,18 @@ class Config(Checked):
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """Read settings from nested plain values; what they do not name keeps its default. Raises ConfigError."""
         return build(cls, values)
+
+
+@dataclass(frozen=True)
+class FitSettings(Checked):
+    """What is the same for all images of a run, from the command or the call down to the kernels. Raises ConfigError.
+
+    shape: what is fitted besides the pose: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm as
+    well; gradient descent leaves them out) or 'vertices' (the surface as well). config: every other setting. device:
+    'auto', 'cpu', 'cuda' or 'cuda:N'. seed: of the points that are drawn.
+    """
+
+    shape: Shape = "proportions"
+    config: Config = field(default_factory=Config)
+    device: str = "auto"
+    seed: Count = 0

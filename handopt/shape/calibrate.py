@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
-from handopt.config import Config, LMSettings
+from handopt.config import Config, FitSettings, LMSettings
 from handopt.errors import ObservationError
 from handopt.hand_model import Pose
 from handopt.objective.least_squares import LeastSquares
@@ -66,20 +66,19 @@ def fit_shape(
     Images whose pose or hand does not fit in with the others' are left out, and named in the result. Raises
     ObservationError where no image can be used or where they do not show one hand, and what handopt.fit raises.
     """
-    config, started = config or Config(), time.perf_counter()
+    settings, started = FitSettings(config=config or Config(), device=device, seed=seed), time.perf_counter()
     say = progress or (lambda *_: None)
     takes, left_out = take_all(
-        frames, hand=hand, rig=rig, config=config, device=device, seed=seed,
-        progress=lambda done: say("images", done, len(frames)),
-    )  # fmt: skip
+        frames, hand=hand, rig=rig, settings=settings, progress=lambda done: say("images", done, len(frames))
+    )
     seconds = {"images": time.perf_counter() - started}
     odd = outliers(takes)
     takes, left_out = _without(takes, odd), left_out + odd
     side = takes[0].fit.hand
     generic = rig if rig is not None and rig.side == side else rig.mirrored() if rig is not None else default_rig(side)
-    place = resolve_device(device)
+    place = resolve_device(settings.device)
     with using(place), one_cpu_thread():  # the launches are short
-        job = _Job.of(generic, place, config, seed)
+        job = _Job.of(generic, place, settings.config, settings.seed)
         state, more = job.agreed(takes, len(frames))
         takes, left_out = _without(takes, more), left_out + more
         seconds["size and proportions"] = time.perf_counter() - started - sum(seconds.values())

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.config import Config
+from handopt.config import FitSettings
 from handopt.errors import HandoptError, ObservationError, ShapeError
-from handopt.fitting import FitInput, fit_many
+from handopt.fitting import FitInput, fit_images
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
@@ -81,9 +81,7 @@ def take_all(
     *,
     hand: str,
     rig: Rig | None,
-    config: Config,
-    device: str,
-    seed: int,
+    settings: FitSettings,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[SingleFit], list[RejectedImage]]:
     """Fit each image by itself. Raises ObservationError where not one of them can be used.
@@ -92,7 +90,6 @@ def take_all(
     """
     if not frames:
         raise ShapeError("frames: expected at least one image")
-    settings = {"config": config, "device": device, "seed": seed}
     takes, left_out = _taken(frames, hand, rig, settings, progress)
     if hand == "auto" and takes:
         takes, others = _one_side(takes)
@@ -117,7 +114,7 @@ def _taken(
     frames: Sequence[ShapeInput],
     hand: str,
     rig: Rig | None,
-    settings: dict[str, Any],
+    settings: FitSettings,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[SingleFit], list[RejectedImage]]:
     """Fit frames by themselves; those that cannot be used, and why. Raises HandoptError where settings are wrong."""
@@ -126,7 +123,7 @@ def _taken(
         FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, assumptions=each.assumptions)
         for each in frames
     )
-    for number, (frame, result) in enumerate(zip(frames, fit_many(inputs, **settings), strict=True)):
+    for number, (frame, result) in enumerate(zip(frames, fit_images(inputs, settings), strict=True)):
         try:
             takes.append(_take(frame, result))
         except ObservationError as error:

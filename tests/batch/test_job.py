@@ -8,9 +8,10 @@ import pytest
 from support.factories import fit_result
 from support.fit_cli import FakeFit, fake_fit, write_camera, write_depth
 
-from handopt.batch.job import Job, readable
+from handopt.batch.job import Job, OutputSettings, readable
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
-from handopt.config import Config
+from handopt.batch.provenance import Identity
+from handopt.config import FitSettings
 from handopt.fitting import BATCH
 from handopt.input.reader import Reader
 from handopt.optimise.batches import batched
@@ -24,10 +25,9 @@ def job(**changes: Any) -> Job:
     arguments: dict[str, Any] = {
         "reader": Reader(hand="left"),
         "rig": default_rig("left"),
-        "settings": {"config": Config(), "device": "auto", "seed": 0},
-        "outputs": {"renders": False, "overlay": True, "video": False, "ply": False, "obj": False},
-        "limits": "default",
-        "identity": {"shape": "scale"},
+        "settings": FitSettings(),
+        "outputs": OutputSettings(renders=False, existing=changes.pop("existing", "keep")),
+        "identity": Identity(handopt="0.1.0", solver="auto", config="", shape="scale"),
     }
     return Job(**{**arguments, **changes})
 
@@ -52,7 +52,7 @@ def test_a_job_that_was_sent_away_does_the_same(task: Task, fake_fit: FakeFit, t
     for name in ("source.json", "mesh.glb", "overlay.png"):
         assert (task.folder / name).read_bytes() == (other.folder / name).read_bytes()
     assert fake_fit.calls[0]["rig"].side == "left"
-    assert job().on("cuda:1").settings["device"] == "cuda:1"
+    assert job().on("cuda:1").settings.device == "cuda:1"
 
 
 def test_an_outcome_says_what_the_result_says(task: Task, fake_fit: FakeFit) -> None:
@@ -126,5 +126,5 @@ def test_an_image_that_breaks_a_batch_fails_alone(task: Task, fake_fit: FakeFit,
 
 def test_batches_are_as_large_as_pays_or_as_asked_for() -> None:
     assert job(batch=5).batch_size() == 5
-    assert job(settings={"device": "cpu"}).batch_size() == BATCH["cpu"]
+    assert job(settings=FitSettings(device="cpu")).batch_size() == BATCH["cpu"]
     assert [list(part) for part in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]

@@ -10,12 +10,12 @@ from handopt import backend
 from handopt.backend import Device
 from handopt.batch import run as module
 from handopt.batch.outcome import DONE, FAILED
-from handopt.batch.run import Where, processes_that_pay, run
+from handopt.batch.run import RunSettings, processes_that_pay, run
 
 
 def test_few_images_are_done_in_this_process(tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path, "a", "b")
-    outcomes = list(run(NamedJob(), tasks, Where()))
+    outcomes = list(run(NamedJob(), tasks, RunSettings()))
     assert [(outcome.task, outcome.status) for outcome in outcomes] == [(task, DONE) for task in tasks]
     assert all((task.folder / "process").read_text() == str(os.getpid()) for task in tasks)
 
@@ -23,7 +23,7 @@ def test_few_images_are_done_in_this_process(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_jobs_are_processes(tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path, "a", "b")
-    assert len(list(run(NamedJob(), tasks, Where(jobs=2)))) == 2
+    assert len(list(run(NamedJob(), tasks, RunSettings(jobs=2)))) == 2
     assert all((task.folder / "process").read_text() != str(os.getpid()) for task in tasks)
 
 
@@ -31,7 +31,7 @@ def test_jobs_are_processes(tmp_path: Path) -> None:
 def test_a_long_run_survives_a_crash_also_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: 1)
     tasks = tasks_of(tmp_path, "killer", *(f"i{number}" for number in range(module.IMAGES_PER_PROCESS)))
-    outcomes = {outcome.task.image.stem: outcome.status for outcome in run(NamedJob(), tasks, Where())}
+    outcomes = {outcome.task.image.stem: outcome.status for outcome in run(NamedJob(), tasks, RunSettings())}
     assert outcomes.pop("killer") == FAILED
     assert list(outcomes.values()) == [DONE] * module.IMAGES_PER_PROCESS
 
@@ -50,5 +50,5 @@ def test_one_process_a_core_but_only_where_it_pays(monkeypatch: pytest.MonkeyPat
 def test_what_a_kill_left_goes_first(tmp_path: Path) -> None:
     left = tmp_path / "out" / f".handopt-{module.remove_stale.__globals__['_host']()}-{2**22 + 1}-0a.partial"
     (left / "renders").mkdir(parents=True)
-    list(run(NamedJob(), tasks_of(tmp_path, "a"), Where()))
+    list(run(NamedJob(), tasks_of(tmp_path, "a"), RunSettings()))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]

@@ -1,5 +1,6 @@
 """From options to a job: what the identity of a run depends on, and what it does not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,54 +8,64 @@ import click
 import pytest
 from support.fit_cli import write_camera
 
+from handopt.batch.job import OutputSettings
 from handopt.cli.job import make_job
+from handopt.cli.settings import FitOptions
 
-DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config")),
-    **dict.fromkeys(("renders", "batch")),
-    **dict.fromkeys(("overwrite", "update", "no_overlay", "video", "ply", "obj"), False),
-    **{"encoding": "auto", "limits": "default", "shape": "proportions", "device": "cpu", "seed": 0, "cluster": None},
+NOTHING = dict.fromkeys(
+    (
+        *("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config", "renders"),
+        *("batch", "jobs", "workers", "cluster"),
+    )
+)
+OFF = dict.fromkeys(
+    ("overwrite", "update", "no_overlay", "video", "ply", "obj", "as_json", "recursive", "null", "quiet"), False
+)
+OTHERS: dict[str, Any] = {
+    **{"encoding": "auto", "limits": "default", "shape": "proportions", "device": "cpu", "seed": 0, "verbose": 0}
 }
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> dict[str, Any]:
-    return {**DEFAULTS, "output": tmp_path / "out"}
+def options(tmp_path: Path) -> FitOptions:
+    return FitOptions(**NOTHING, **OFF, **OTHERS, output=tmp_path / "out")
 
 
-def test_what_results_depend_on_makes_another_identity(options: dict[str, Any], tmp_path: Path) -> None:
+def test_what_results_depend_on_makes_another_identity(options: FitOptions, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("starts = 7")
     plain = make_job(options, 9).identity
     changes = {"unit": 0.5, "hand": "left", "seed": 1, "shape": "none", "solver": "lm", "config": tmp_path / "c.toml"}
     for name, value in changes.items():
-        assert make_job({**options, name: value}, 9).identity != plain, name
+        assert make_job(replace(options, **{name: value}), 9).identity != plain, name
     for name in ("renders", "no_overlay", "video", "ply", "overwrite", "update"):
-        assert make_job({**options, name: True}, 9).identity == plain, name
+        assert make_job(replace(options, **{name: True}), 9).identity == plain, name
     (tmp_path / "c.toml").write_text("")
-    assert make_job({**options, "config": tmp_path / "c.toml"}, 9).identity == plain, "it changes nothing"
+    assert make_job(replace(options, config=tmp_path / "c.toml"), 9).identity == plain, "it changes nothing"
 
 
-def test_files_count_by_their_content(options: dict[str, Any], tmp_path: Path) -> None:
+def test_files_count_by_their_content(options: FitOptions, tmp_path: Path) -> None:
     one, other = (write_camera(tmp_path, name) for name in ("one.json", "other.json"))
-    job = make_job({**options, "camera": str(one)}, 9)
-    assert job.identity == make_job({**options, "camera": str(other)}, 9).identity
+    job = make_job(replace(options, camera=str(one)), 9)
+    assert job.identity == make_job(replace(options, camera=str(other)), 9).identity
     write_camera(tmp_path, "other.json", unit_mm=2)
-    assert job.identity != make_job({**options, "camera": str(other)}, 9).identity
-    assert make_job({**options, "camera": "SR305"}, 9).identity == make_job({**options, "camera": "sr305"}, 9).identity
+    assert job.identity != make_job(replace(options, camera=str(other)), 9).identity
+    large, small = (make_job(replace(options, camera=name), 9) for name in ("SR305", "sr305"))
+    assert large.identity == small.identity
 
 
-def test_options_become_outputs_and_what_happens_to_existing_results(options: dict[str, Any]) -> None:
-    job = make_job({**options, "renders": False, "ply": True, "update": True}, 9)
-    assert job.outputs == {"renders": False, "overlay": True, "video": False, "ply": True, "obj": False}
-    assert job.existing == "update"
-    assert [make_job(options, images).outputs["renders"] for images in (1, 2)] == [True, False]
-    assert make_job({**options, "renders": True}, 2).outputs["renders"]
-    assert make_job({**options, "overwrite": True}, 9).existing == "overwrite"
-    assert make_job(options, 9).existing == "keep"
+def test_options_become_outputs_and_what_happens_to_existing_results(options: FitOptions) -> None:
+    job = make_job(replace(options, renders=False, ply=True, update=True), 9)
+    assert job.outputs == OutputSettings(
+        renders=False, overlay=True, video=False, ply=True, obj=False, existing="update"
+    )
+    assert [make_job(options, images).outputs.renders for images in (1, 2)] == [True, False]
+    assert make_job(replace(options, renders=True), 2).outputs.renders
+    assert make_job(replace(options, overwrite=True), 9).outputs.existing == "overwrite"
+    assert make_job(options, 9).outputs.existing == "keep"
 
 
-def test_a_device_that_only_the_cluster_has_is_not_looked_for_here(options: dict[str, Any]) -> None:
-    far = {**options, "device": "cuda:77", "cluster": "tcp://head:8786"}
-    assert make_job(far, 9).settings["device"] == "cuda:77"
+def test_a_device_that_only_the_cluster_has_is_not_looked_for_here(options: FitOptions) -> None:
+    far = replace(options, device="cuda:77", cluster="tcp://head:8786")
+    assert make_job(far, 9).settings.device == "cuda:77"
     with click.Context(click.Command("fit")), pytest.raises(click.UsageError, match="--device cuda"):
-        make_job({**far, "cluster": None}, 9)
+        make_job(replace(far, cluster=None), 9)

@@ -7,7 +7,7 @@ import pytest
 from support.factories import fit_result
 from support.shape_cases import frames, takes
 
-from handopt.config import Config
+from handopt.config import FitSettings
 from handopt.errors import ObservationError, ShapeError
 from handopt.input.camera import Camera
 from handopt.result import Alternative
@@ -15,7 +15,7 @@ from handopt.rig import default_rig
 from handopt.shape import single_fits as takes_module
 from handopt.shape.single_fits import RejectedImage, ShapeInput, SingleFit, _one_side, outliers, poses_of, take_all
 
-SETTINGS: dict[str, Any] = {"hand": "right", "rig": None, "config": Config(), "device": "cpu", "seed": 0}
+SETTINGS: dict[str, Any] = {"hand": "right", "rig": None, "settings": FitSettings(device="cpu")}
 
 
 def take(name: str, scale: float = 1.0, confidence: float = 0.9, **changes: Any) -> SingleFit:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from handopt.batch.outcome import DONE, Outcome, Task
+from handopt.config import FitSettings
 
 PAUSE_S = 0.2
 
@@ -21,7 +22,7 @@ class NamedJob:
     are at work.
     """
 
-    settings: dict[str, Any] = field(default_factory=lambda: {"device": "cpu"})
+    settings: FitSettings = field(default_factory=lambda: FitSettings(device="cpu"))
     batch: int = 1
 
     def batch_size(self) -> int:
@@ -30,7 +31,7 @@ class NamedJob:
 
     def on(self, device: str) -> "NamedJob":
         """The same on another device."""
-        return replace(self, settings={**self.settings, "device": device})
+        return replace(self, settings=replace(self.settings, device=device))
 
     def run(self, tasks: Sequence[Task], _progress: object = None) -> Iterator[Outcome]:
         """Pretend to fit: leave folders that say which process did it."""

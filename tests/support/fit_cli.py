@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from handopt.cli.main import main
+from handopt.config import FitSettings
 from handopt.fitting import FitInput
 from handopt.result import FitResult
 from support import factories
@@ -44,34 +45,34 @@ def write_camera(folder: Path, name: str = "camera.json", **more: Any) -> Path:
 
 
 class FakeFit:
-    """Stands in for handopt.fitting.fit where the fit is not the point; remembers how it was called."""
+    """Stands in for handopt.fitting.fit_image where the fit is not the point; remembers how it was called."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
         self.before: Callable[[int], None] = lambda _index: None
         self.changes: dict[str, Any] = {}
 
-    def __call__(self, depth_mm: Any, camera: Any, **arguments: Any) -> FitResult:
-        self.calls.append({"depth_mm": depth_mm, "camera": camera, **arguments})
+    def __call__(self, given: FitInput, settings: FitSettings, progress: Any = None) -> FitResult:
+        self.calls.append({**vars(given), **vars(settings), "progress": progress})
         self.before(len(self.calls) - 1)
         return factories.fit_result(
             width=160,
             height=120,
             iterations=2,
             size=24,
-            **{"image": arguments["image"], "assumptions": tuple(arguments["assumptions"]), **self.changes},
+            **{"image": given.image, "assumptions": tuple(given.assumptions), **self.changes},
         )
 
-    def many(self, images: Sequence[FitInput], batch: int, **settings: Any) -> Iterator[FitResult]:
-        """Stands in for handopt.fitting.fit_many."""
+    def many(self, images: Sequence[FitInput], settings: FitSettings, batch: int) -> Iterator[FitResult]:
+        """Stands in for handopt.fitting.fit_images."""
         assert len(images) <= batch
-        return (self(**vars(image), **settings) for image in images)
+        return (self(image, settings) for image in images)
 
 
 @pytest.fixture
 def fake_fit(monkeypatch: pytest.MonkeyPatch) -> FakeFit:
     """Replaces the fit."""
     fake = FakeFit()
-    monkeypatch.setattr("handopt.fitting.fit", fake)
-    monkeypatch.setattr("handopt.fitting.fit_many", fake.many)
+    monkeypatch.setattr("handopt.fitting.fit_image", fake)
+    monkeypatch.setattr("handopt.fitting.fit_images", fake.many)
     return fake

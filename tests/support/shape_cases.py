@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt import backend
-from handopt.config import Config, LMSettings
+from handopt.config import Config, FitSettings, LMSettings
 from handopt.hand_model import Pose
 from handopt.objective.targets import FitTargets, build_targets
 from handopt.rig import default_rig
@@ -42,7 +42,7 @@ def frames(hand: str = "right", subject: int = 4, count: int = COUNT) -> list[Sh
 @lru_cache
 def takes() -> tuple[SingleFit, ...]:
     """The images fitted one by one."""
-    return tuple(take_all(frames(), hand="right", rig=None, config=Config(), device="cpu", seed=0)[0])
+    return tuple(take_all(frames(), hand="right", rig=None, settings=FitSettings(device="cpu"))[0])
 
 
 @lru_cache
