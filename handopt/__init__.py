@@ -52,6 +52,10 @@ _EXPORTS = {
     "handopt.result": ("FitResult",),
     "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig"),
     "handopt.shape": ("ShapeInput", "ShapeResult", "fit_shape"),
+    "handopt.storage.track_folder": ("save_track",),
+    "handopt.tracking.api": ("Tracking", "track"),
+    "handopt.tracking.frame_estimate": ("FrameEstimate",),
+    "handopt.tracking.track": ("Track",),
     "handopt.ops.skinning": ("skin", "skin_backward", "skin_normals"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

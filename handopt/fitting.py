@@ -220,8 +220,8 @@ class _Prepared:
         visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
         others = [(other.unexplained, other.joints_mm) for other in found.alternatives]
         seen = observation.hand_probability, observation.border_share
-        signs = ConfidenceFeatures.of(found.unexplained_fraction, winner.joints_mm, visible, others, *seen)
-        sure = confidence(signs)
+        features = ConfidenceFeatures.of(found.unexplained_fraction, winner.joints_mm, visible, others, *seen)
+        sure = confidence(features)
         self.timer.record("measure")
         return FitResult(
             image=given.image,
@@ -247,7 +247,7 @@ class _Prepared:
             config=self.run.config.to_dict(),
             versions=_versions(),
             assumptions=(*given.assumptions, *self.rig.notes, *observation.notes),
-            signs=signs,
+            confidence_features=features,
             spread_mm2=found.spread_mm2,
             **winner.facts(),
         )

@@ -69,7 +69,7 @@ class FitResult:
     which the true one lies in two of three cases, see handopt.assess.uncertainty. alternatives: other poses that survived,
     best first. terms: value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total',
     'radius_px', 'stage', 'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at
-    the final radius. signs, spread_mm2: of which confidence and joint_uncertainty_mm are made.
+    the final radius. confidence_features, spread_mm2: of which confidence and joint_uncertainty_mm are made.
     """
 
     image: str | None
@@ -109,7 +109,7 @@ class FitResult:
     trace: Trace = field(repr=False)
     renders: Floats = field(repr=False)
     target: Floats = field(repr=False)
-    signs: "ConfidenceFeatures" = field(repr=False)
+    confidence_features: "ConfidenceFeatures" = field(repr=False)
     spread_mm2: Floats = field(repr=False)
 
     @property

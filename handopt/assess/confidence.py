@@ -3,62 +3,61 @@
 A logistic regression, calibrated by scripts/calibrate/calibrate_fits.py on images of handopt synth.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
-DISTINCT_MM = 20.0
-"""A hypothesis is another one where a joint that is visible in the best lies farther away than this."""
-LARGEST_GAP = 1.0
-WEIGHTS = (-8.599, -4.192, 1.508, -1.508, 6.721, 7.099)
-"""Of 1 and of the signs in order."""
+from handopt.assess.calibration import weights
+from handopt.assess.config import ASSESS
+from handopt.typing import Bools, Floats, Reals
 
 
 @dataclass(frozen=True)
 class ConfidenceFeatures:
     """What speaks for and against a fit.
 
-    unexplained: logarithm of the unexplained share. gap: logarithm of how much more the best other hypothesis leaves
-    unexplained, relative to it, at most 1. visible: share of joints that are visible. likeness: of the observation to a
-    hand. border: share of the outline on the image's border.
+    log_unexplained_fraction: logarithm of the unexplained fraction. runner_up_margin: logarithm of how much more the
+    best other hypothesis leaves unexplained, at most 1. visible_fraction: of the joints. hand_probability: of the
+    observation. border_fraction: share of the outline on the image's border.
     """
 
-    unexplained: float
+    log_unexplained_fraction: float
     runner_up_margin: float
-    visible: float
+    visible_fraction: float
     hand_probability: float
-    border: float
+    border_fraction: float
 
     @classmethod
     def of(
         cls,
-        unexplained: float,
-        joints: NDArray[np.floating],
-        visible: NDArray[np.bool_],
-        others: list[tuple[float, NDArray[np.floating]]],
+        unexplained_fraction: float,
+        joints: Reals,
+        visible: Bools,
+        others: list[tuple[float, Reals]],
         hand_probability: float,
-        border: float,
+        border_fraction: float,
     ) -> "ConfidenceFeatures":
-        """Gather the signs of a fit. others: unexplained share and joints (21, 3) of the other hypotheses."""
-        here = max(unexplained, 1e-3)
-        runner_up_margin = LARGEST_GAP
-        for share, other in others:
+        """Gather the features of a fit.
+
+        joints: (21, 3) mm; visible: (21,); others: unexplained fraction and joints of the other hypotheses.
+        """
+        here, max_margin = max(unexplained_fraction, 1e-3), ASSESS.max_margin
+        margin = max_margin
+        for fraction, other in others:
             away = np.linalg.norm(other - joints, axis=1)[visible if visible.any() else slice(None)]
-            if away.max() > DISTINCT_MM:
-                runner_up_margin = min(runner_up_margin, float(np.log(max(share, 1e-3) / here)))
+            if away.max() > ASSESS.distinct_mm:
+                margin = min(margin, float(np.log(max(fraction, 1e-3) / here)))
         return cls(
-            float(np.log(here)), max(runner_up_margin, -LARGEST_GAP), float(visible.mean()), hand_probability, border
+            float(np.log(here)), max(margin, -max_margin), float(visible.mean()), hand_probability, border_fraction
         )
 
 
-def confidence(signs: ConfidenceFeatures) -> float:
+def confidence(features: ConfidenceFeatures) -> float:
     """The probability, 0 to 1."""
-    return float(logistic(np.array(WEIGHTS), np.array(astuple(signs))))
+    names = ("constant", *(each.name for each in fields(features)))
+    return float(logistic(np.array(weights("fit_confidence", *names)), np.array(astuple(features))))
 
 
-def logistic(weights: Floats, signs: Floats) -> Floats:
-    """The probabilities (...) of signs (..., 5), in the order of Signs, with weights (6,)."""
-    return np.asarray(1 / (1 + np.exp(-(weights[0] + signs @ weights[1:]))))
+def logistic(weights: Floats, features: Floats) -> Floats:
+    """The probabilities (...) of features (..., N) with weights (N + 1,), of the constant first."""
+    return np.asarray(1 / (1 + np.exp(-(weights[0] + features @ weights[1:]))))

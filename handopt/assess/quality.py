@@ -1,33 +1,26 @@
 """How good a fit is, measured on the full image: depth residual, overlap of silhouettes, and a sentence on both."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handopt.assess.config import ASSESS, AssessConfig
 from handopt.observation.observe import Observation
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
-
-Floats = NDArray[np.floating[Any]]
-Faces = NDArray[np.int32]
-
-# A good fit's median and mean absolute residual are at most these, and its overlap at least this.
-GOOD_MEDIAN_MM, GOOD_MEAN_MM, GOOD_OVERLAP = 4.0, 5.0, 0.75
-GOOD_CONFIDENCE = 0.5
+from handopt.typing import Faces, Reals
 
 
 @dataclass(frozen=True)
 class Quality:
     """fitted_depth_mm: (H, W) z-buffered mesh; residual_mm: median, mean and p95 over observed and covered pixels."""
 
-    fitted_depth_mm: Floats
+    fitted_depth_mm: Reals
     residual_mm: dict[str, float]
     silhouette_iou: float
 
 
-def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Quality:
+def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quality:
     """Measure the fit on the full image: a z-buffered mesh against the observed hand, the forearm left out."""
     from scipy.ndimage import binary_fill_holes
 
@@ -54,15 +47,17 @@ def measure(vertices_mm: Floats, observation: Observation, faces: Faces) -> Qual
     return Quality(fitted, numbers, float((hand & covered).sum() / max(1, union.sum())))
 
 
-def status_of(converged: bool, observation: Observation, quality: Quality, confidence: float) -> str:
+def status_of(
+    converged: bool, observation: Observation, quality: Quality, confidence: float, config: AssessConfig = ASSESS
+) -> str:
     """Say how good a fit is: a good one needs a small residual, silhouettes that overlap, and confidence."""
     median, mean, overlap = quality.residual_mm["median"], quality.residual_mm["mean"], quality.silhouette_iou
     facts = f"median residual {median:.1f} mm, mean {mean:.1f} mm, silhouettes overlap by {overlap:.0%}"
     if not np.isfinite(median):
         verdict = "The fit failed: the model does not cover the observed hand"
-    elif median > GOOD_MEDIAN_MM or mean > GOOD_MEAN_MM or overlap < GOOD_OVERLAP:
+    elif median > config.good_median_mm or mean > config.good_mean_mm or overlap < config.good_overlap:
         verdict = f"The fit is poor: {facts}"
-    elif confidence < GOOD_CONFIDENCE:
+    elif confidence < config.doubtful:
         verdict = f"The fit is doubtful (confidence {confidence:.2f}): {facts}"
     else:
         verdict = f"The fit is good: {facts}"

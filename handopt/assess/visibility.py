@@ -1,15 +1,13 @@
 """Which joints an image shows."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
 from handopt.rig.anatomy import JOINT_DEPTH_MM
+from handopt.typing import Bools, Reals
 
-Floats = NDArray[np.floating]
 
-
-def visible_joints(joints_mm: Floats, depth_mm: Floats, camera: Camera, scale: float) -> NDArray[np.bool_]:
+def visible_joints(joints_mm: Reals, depth_mm: Reals, camera: Camera, scale: float) -> Bools:
     """Which joints (21, 3) are seen, (21,): those with no more than their own flesh in front of them.
 
     depth_mm: (H, W) z-buffer, 0 where there is nothing; scale: of the hand

@@ -3,8 +3,9 @@
 import json
 import sys
 import time
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -25,12 +26,14 @@ from handopt.cli.options import (
 )
 from handopt.cli.rigs import load_model, own_rig
 from handopt.cli.settings import TrackOptions
+from handopt.cli.stop_signal import StopOnSignal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from handopt.errors import HandoptError
     from handopt.input.sequence import FrameSource, SequenceFrame
-    from handopt.tracking.estimate import FrameEstimate
-    from handopt.tracking.run import Run
+    from handopt.tracking.api import Tracking
     from handopt.tracking.track import Track
 
 SAID_EVERY_S = 1.0
@@ -87,7 +90,7 @@ def track(source: Path | None, **arguments: Any) -> None:
     """
     from handopt.errors import ObservationError, OutputError
     from handopt.storage.track_folder import check_free, save_track, write_video
-    from handopt.tracking.run import Run
+    from handopt.tracking.api import track as track_source
 
     options = TrackOptions(**arguments)
     if (source is None) != options.live:
@@ -102,11 +105,20 @@ def track(source: Path | None, **arguments: Any) -> None:
     smooth = not options.live if options.smooth is None else options.smooth
     side = options.hand or (rig.side if rig is not None else frames.hand) or "right"
     rig = rig or own_rig(side, options.limits)
+    until = StopOnSignal()
+    given = _Stoppable(frames, until, options.frames, live=options.live)
     with naming_option("--device", "--model"):
-        run = Run(frames.camera, side, rig, smooth, device=options.device, seed=options.seed, fps=frames.fps)
-    error, code = _follow(run, frames, options)
+        tracking = track_source(
+            cast("FrameSource", given),
+            hand=side,
+            rig=rig,
+            smooth=smooth,
+            device=options.device,
+            seed=options.seed,
+        )
+    error, code = _follow(tracking, until, options)
     try:
-        result = run.track(frames.name, frames.fps, frames.assumptions)
+        result = tracking.result
     except ObservationError as nothing:
         raise (error or nothing) from None  # where the source ended early, that is why
     _note([note for note in result.notes if note not in frames.assumptions], options)
@@ -119,7 +131,7 @@ def track(source: Path | None, **arguments: Any) -> None:
             errors.append(problem)
     _print(result, folder, options)
     _finish(result, errors, quiet=options.quiet)
-    sys.exit(code or bool(errors or result.problems))
+    sys.exit(code or bool(errors or result.errors))
 
 
 def _open(source: Path | None, options: TrackOptions) -> "FrameSource":
@@ -130,42 +142,55 @@ def _open(source: Path | None, options: TrackOptions) -> "FrameSource":
     return live_source(asked) if source is None else open_source(source, asked)
 
 
-def _follow(run: "Run", frames: "FrameSource", options: TrackOptions) -> "tuple[HandoptError | None, int]":
+def _follow(tracking: "Tracking", until: StopOnSignal, options: TrackOptions) -> "tuple[HandoptError | None, int]":
     """Take the frames, with a bar on a terminal, and the rate of a camera.
 
     Returns why they ended early, and the exit code of a user who had enough of them.
     """
-    from itertools import islice
-
     from tqdm import tqdm
 
-    from handopt.cli.stop_signal import StopOnSignal
-    from handopt.input.sequence.prefetch import prefetch
-    from handopt.tracking.run import follow
+    from handopt.errors import HandoptError
 
     live, quiet = options.live, options.quiet
     limit = options.frames
-    total = limit if frames.length is None else min(frames.length, limit or frames.length)
+    length = tracking.source.length
+    total = limit if length is None else min(length, limit or length)
     rate = _Rate(sys.stderr.isatty(), shown=live and not quiet)
     hidden = quiet or live or not sys.stderr.isatty()
     log = _Log(shown=not (quiet or live or sys.stderr.isatty()))
     with tqdm(total=total, unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
-
-        def said(frame: "SequenceFrame", found: "FrameEstimate | None") -> None:
-            if frame.problem is not None:
-                bar.clear()
-                click.echo(f"Error: {as_options(frame.problem)}", err=True)
-            bar.update()
-            rate.count(found is not None)
-            log.count(total)
-
-        with StopOnSignal() as until:
-            given = until.frames(frames if live else prefetch(frames))
-            error = follow(run, islice(given, limit), said)
+        error = None
+        try:
+            with until:
+                for estimate in tracking:
+                    if estimate.error is not None:
+                        bar.clear()
+                        click.echo(f"Error: {as_options(estimate.error)}", err=True)
+                    bar.update()
+                    rate.count(estimate.tracked)
+                    log.count(total)
+        except HandoptError as problem:
+            error = problem
     rate.end()
     if until.stopped and not quiet:
         click.echo(f"Stopped after {until.count} frames, which are written now.", err=True)
     return error, 0 if live else until.exit_code
+
+
+class _Stoppable:
+    """A source that ends at a signal, or after some frames; frames of files are read ahead."""
+
+    def __init__(self, source: "FrameSource", until: StopOnSignal, limit: int | None, *, live: bool) -> None:
+        self._source, self._until, self._limit, self._live = source, until, limit, live
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def __iter__(self) -> "Iterator[SequenceFrame]":
+        from handopt.input.sequence.prefetch import prefetch
+
+        given = self._until.frames(self._source if self._live else prefetch(self._source))
+        return islice(given, self._limit)
 
 
 class _Log:
@@ -236,8 +261,8 @@ def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> No
     for error in errors:
         show_traceback(click.get_current_context(), error)
         click.echo(f"Error: {one_line(error)}", err=True)
-    if result.problems:
-        click.echo(f"{len(result.problems)} of {len(result)} frames could not be read.", err=True)
+    if result.errors:
+        click.echo(f"{len(result.errors)} of {len(result)} frames could not be read.", err=True)
 
 
 def _note(sentences: Any, options: TrackOptions) -> None:

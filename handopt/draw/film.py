@@ -97,7 +97,7 @@ class Film:
     @classmethod
     def of_track(cls, track: "Track") -> "Film":
         """A track."""
-        captions = _captions(track.time_s, track.tracked, track.bridged, track.unexplained)
+        captions = _captions(track.time_s, track.tracked, track.bridged, track.unexplained_fraction)
         return cls(
             Path(track.source).name, track.camera, Skinned.of(track.shaped), track.windows.depth_mm,
             track.windows.centers_mm, track.windows.half_mm, track.rotation, track.translation_mm, track.angles_rad,

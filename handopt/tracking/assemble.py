@@ -1,4 +1,4 @@
-"""From what was found in each frame to a track."""
+"""From the estimates of all frames to a track."""
 
 import platform
 from dataclasses import dataclass
@@ -6,37 +6,34 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handopt.assess.config import ASSESS
 from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
-from handopt.tracking.confidence import DOUBTFUL, confidence, signs, spread_mm2, uncertainty_mm
-from handopt.tracking.estimate import FrameEstimate, Placed
+from handopt.tracking.confidence import confidence, features, spread_mm2, uncertainty_mm
+from handopt.tracking.config import TrackConfidenceConfig
+from handopt.tracking.estimate import Placed, PoseEstimate
 from handopt.tracking.frame_residuals import ShapeEstimate
 from handopt.tracking.track import Track, Windows
+from handopt.typing import AnyArray, Floats, Indices
 
 if TYPE_CHECKING:
     from handopt.input.sequence.base import SequenceFrame
 
-Floats = NDArray[np.float64]
 
-START_FRAMES = 10
-"""A track whose first so many frames with a hand are mostly doubtful starts doubtfully."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class TrackedFrame:
-    """What is known of a frame. seen: its window's depth and centre."""
+    """A frame without its depth, and the pose in it. shown: depth (S, S) and centre (3,) of the cube to be shown."""
 
     frame: "SequenceFrame"
-    found: FrameEstimate | None
-    seen: "tuple[NDArray[np.uint16], Floats]"
+    pose: PoseEstimate | None
+    shown: tuple[AnyArray, Floats]
 
 
 @dataclass(frozen=True)
-class Followed:
-    """Whose hand was followed: its own rig and its side, before which camera, and what is known of its shape.
+class TrackedHand:
+    """Whose hand was tracked: its own rig and its side, before which camera, and its shape.
 
     kept_in_place: whether the middle of the joints stays where each frame had it.
     """
@@ -50,52 +47,53 @@ class Followed:
 
 def assemble(
     steps: list[TrackedFrame],
-    hand: Followed,
+    hand: TrackedHand,
     source: str,
     fps: float,
     half_mm: float,
     notes: tuple[str, ...],
     seconds: float,
+    config: TrackConfidenceConfig,
 ) -> Track:
-    """The track of all frames, not smoothed."""
+    """The track of all frames, not smoothed. half_mm: half of the edge of the cubes that are shown."""
     left = hand.side == "left"
     flip = MIRROR if left else np.ones(3)
-    found = [step.found for step in steps]
+    found = [step.pose for step in steps]
     count = len(steps)
     rotation, translation = np.repeat(np.eye(3)[None], count, axis=0), np.zeros((count, 3))
     angles, visible = np.zeros((count, 15, 3)), np.zeros((count, 21), np.bool_)
-    information, unexplained, joints = np.zeros((count, 51)), np.full(count, np.nan), np.zeros((count, 21, 3))
+    information, fraction, joints = np.zeros((count, 51)), np.full(count, np.nan), np.zeros((count, 21, 3))
     last: Placed | None = None
     free = np.flatnonzero(np.asarray(hand.rig.limits.free).ravel())
     for row, each in enumerate(found):
         if each is not None:
             last = each.placed
-            visible[row], unexplained[row], joints[row] = each.visible, each.unexplained, each.joints_mm
+            visible[row], fraction[row], joints[row] = each.joint_visible, each.unexplained_fraction, each.joints_mm
             information[row] = _information(each.covariance, free)
         if last is not None:
-            rotation[row] = np.diag(flip) @ last.rotation @ np.diag(flip)
-            translation[row], angles[row] = last.translation_mm * flip, last.angles_rad
+            own = last.mirrored() if left else last
+            rotation[row], translation[row], angles[row] = own.rotation, own.translation_mm, own.angles_rad
     tracked = np.array([each is not None for each in found])
-    sureness = confidence(signs(found, causal=not hand.kept_in_place))
+    sureness = confidence(features(found, causal=not hand.kept_in_place, config=config))
     right = hand.rig.mirrored() if left else hand.rig
-    spread = spread_mm2(found, right, hand.shape.scale, hand.shape.proportions)
+    spread = spread_mm2(found, right, hand.shape.scale, hand.shape.proportions, config)
     track = Track(
         hand=hand.side, rig=hand.rig, camera=hand.camera, fps=fps, source=source,
         names=tuple(step.frame.name for step in steps), time_s=times(steps, fps),
         tracked=tracked, bridged=np.zeros(count, np.bool_),
         refitted=np.array([each is not None and each.refitted for each in found]),
-        problems={row: step.frame.problem for row, step in enumerate(steps) if step.frame.problem is not None},
-        unexplained=unexplained, confidence=sureness, uncertainty_mm=uncertainty_mm(spread, visible),
+        errors={row: step.frame.problem for row, step in enumerate(steps) if step.frame.problem is not None},
+        unexplained_fraction=fraction, confidence=sureness, joint_uncertainty_mm=uncertainty_mm(spread, visible),
         rotation=rotation, translation_mm=translation, angles_rad=angles,
-        visible=visible, scale=hand.shape.scale, proportions=hand.shape.proportions, information=information,
+        joint_visible=visible, scale=hand.shape.scale, proportions=hand.shape.proportions, information=information,
         windows=Windows(
-            np.stack([step.seen[0] for step in steps])[:, :, :: -1 if left else 1],
-            np.stack([step.seen[1] for step in steps]) * flip, half_mm,
+            np.stack([step.shown[0] for step in steps])[:, :, :: -1 if left else 1],
+            np.stack([step.shown[1] for step in steps]) * flip, half_mm,
         ),
-        notes=(*notes, *uneven(steps, fps), *_doubts(sureness[tracked])), seconds=seconds,
+        notes=(*notes, *uneven(steps, fps), *_doubts(sureness[tracked], config)), seconds=seconds,
         versions={"python": platform.python_version(), "handopt": version("handopt")},
     )  # fmt: skip
-    # Frames were fitted with what was known of the shape by then: the middle of the joints stays where it was.
+    # Frames were fitted with the shape as it was known by then: the middle of the joints stays where it was.
     if hand.kept_in_place:
         shift = (joints * flip - np.nan_to_num(track.joints_mm())).mean(axis=1)
         track.translation_mm[tracked] += shift[tracked]
@@ -124,18 +122,18 @@ def rate(steps: list[TrackedFrame]) -> float | None:
     return float(1.0 / np.median(gone)) if len(gone) and (gone > 0).all() else None
 
 
-def _doubts(sureness: Floats) -> tuple[str, ...]:
+def _doubts(sureness: Floats, config: TrackConfidenceConfig) -> tuple[str, ...]:
     """What to say of a start that may be wrong."""
-    start = sureness[:START_FRAMES]
-    if len(start) == 0 or np.median(start) >= DOUBTFUL:
+    start = sureness[: config.start_frames]
+    if len(start) == 0 or np.median(start) >= ASSESS.doubtful:
         return ()
     return (
         f"The start is doubtful: the first frames with a hand have a confidence of {np.median(start):.2f}. Look at the "
-        "video; where the wrong thing is followed, leave out the first frames or check --hand, --camera and --unit.",
+        "video; where the wrong thing is followed, leave out the first frames or check hand=, camera= and unit=.",
     )
 
 
-def _information(covariance: NDArray[np.float32], free: NDArray[np.int64]) -> Floats:
+def _information(covariance: AnyArray, free: Indices) -> Floats:
     """Inverse variances of the pose's parameters (51,), 0 where an angle is not free."""
     information = np.zeros(6 + 45)
     inverse = 1 / np.maximum(np.diag(covariance).astype(np.float64), 1e-12)

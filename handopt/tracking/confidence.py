@@ -1,89 +1,106 @@
 """How sure each frame of a track is, and how far each of its joints may be off.
 
-Confidence is the probability that every visible joint lies within 20 mm, by a logistic regression on signs of the frame
-and of those around it. scripts/calibrate/calibrate_tracks.py finds the weights on sequences of handopt synth.
+Confidence is the probability that every visible joint lies within 20 mm, by a logistic regression on features of the
+frame and of those around it. scripts/calibrate/calibrate_tracks.py finds the weights on sequences of handopt synth.
 """
 
-from typing import Final
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from handopt.assess.calibration import weights
 from handopt.assess.confidence import logistic
 from handopt.hand_model import exponential
 from handopt.rig import Rig, with_proportions
 from handopt.rig.pose import joint_transforms, posed_keypoints
-from handopt.tracking.estimate import FrameEstimate
+from handopt.tracking.config import TrackConfidenceConfig
+from handopt.tracking.estimate import PoseEstimate
+from handopt.typing import Bools, Floats, Indices
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-SIGNS: Final = ("unexplained", "excess", "runner_up_margin", "visible", "anchor_confidence", "jump")
-WEIGHTS: Final = (-9.625, -3.523, 2.071, 0.2124, 3.747, 5.431, -1.611)
-"""Of 1 and of the signs in order."""
-RADIUS_WEIGHTS: Final = (2.646, 0.003451, 0.001362)
-"""mm^2 at best; of the spread of visible joints; 1/mm, of the spread of hidden joints."""
-LARGEST_SPREAD_MM2: Final = 2e4
-SURE, DOUBTFUL = 0.9, 0.5
-USUAL_FRAMES, USUAL_PERCENTILE = 60, 20
-JUMP_FRAMES, JUMP_UNIT_MM = 8, 5.0
+FEATURES = (
+    "log_unexplained_fraction",
+    "log_excess",
+    "runner_up_margin",
+    "visible_fraction",
+    "anchor_confidence",
+    "log_jump",
+)
+RADIUS_WEIGHT_NAMES = ("best_mm2", "visible", "hidden_per_mm")
+CONFIDENCE = TrackConfidenceConfig()
 _STEP_RAD = 1e-3
 _CHUNK = 64
 
 
-def signs(found: list[FrameEstimate | None], *, causal: bool) -> Floats:
-    """What speaks for and against each frame (T, 6), NaN where there is no hand. causal: look at no later frames.
+def features(
+    found: Sequence[PoseEstimate | None], *, causal: bool, config: TrackConfidenceConfig = CONFIDENCE, first: int = 0
+) -> Floats:
+    """What speaks for and against each frame (T, 6), NaN where there is no hand, and before row `first`.
 
-    unexplained: logarithm of the share. excess: the same relative to what good frames around it leave. gap: by how much
-    the best other pose is worse. visible: share of joints. standing: confidence of the fit the track goes back to.
-    jump: how much visible joints are off the line of their neighbours in frames around it.
+    In the order of FEATURES: the unexplained fraction; the same relative to what good frames around it leave; the
+    margin over the runner-up; share of visible joints; confidence of the fit from scratch that the track rests on; how
+    far visible joints are from the line through the two frames before, in frames around it. causal: look at no later
+    frames.
     """
-    count = len(found)
-    rows = np.full((count, len(SIGNS)), np.nan)
-    share = np.array([np.nan if each is None else max(each.unexplained, 1e-3) for each in found])
-    off = _off_line(found)
-    later = 0 if causal else 1
+    rows = np.full((len(found), len(FEATURES)), np.nan)
+    share = np.array([np.nan if each is None else max(each.unexplained_fraction, 1e-3) for each in found])
+    wide, narrow, later = config.usual_frames, config.jump_frames, 0 if causal else 1
+    off = _off_line(found, max(2, first - narrow))
     for row, each in enumerate(found):
-        if each is None:
+        if each is None or row < first:
             continue
-        around = share[max(0, row - USUAL_FRAMES) : row + later * USUAL_FRAMES + 1]
-        usual = float(np.nanpercentile(around, USUAL_PERCENTILE))
-        near = off[max(0, row - JUMP_FRAMES) : row + later * JUMP_FRAMES + 1]
+        around = share[max(0, row - wide) : row + later * wide + 1]
+        usual = float(np.nanpercentile(around, config.usual_percentile))
+        near = off[max(0, row - narrow) : row + later * narrow + 1]
         rows[row] = (
-            np.log(share[row]), np.log(share[row] / usual), each.runner_up_margin, each.visible.mean(), each.anchor_confidence,
-            np.log1p(near.max(initial=0.0) / JUMP_UNIT_MM),
+            np.log(share[row]), np.log(share[row] / usual), each.runner_up_margin, each.joint_visible.mean(),
+            each.anchor_confidence, np.log1p(near.max(initial=0.0) / config.jump_unit_mm),
         )  # fmt: skip
     return rows
 
 
-def _off_line(found: list[FrameEstimate | None]) -> Floats:
-    """By how much the worst visible joint of each frame (T,) is off where the two before it lead, mm."""
+def _off_line(found: Sequence[PoseEstimate | None], start: int) -> Floats:
+    """How far the worst visible joint of each frame (T,) is from where the two before it lead, mm; 0 before a start."""
     off = np.zeros(len(found))
-    for row in range(2, len(found)):
+    for row in range(start, len(found)):
         first, second, third = found[row - 2 : row + 1]
         if first is None or second is None or third is None:
             continue
         bend = np.linalg.norm(first.joints_mm - 2 * second.joints_mm + third.joints_mm, axis=1)
-        off[row] = bend[third.visible | second.visible].max(initial=0.0)
+        off[row] = bend[third.joint_visible | second.joint_visible].max(initial=0.0)
     return off
 
 
-def confidence(every: Floats) -> Floats:
-    """The probabilities (T,) of signs (T, 6), NaN where there is no hand."""
-    return logistic(np.array(WEIGHTS), every)
+def confidence(rows: Floats) -> Floats:
+    """The probabilities (T,) of features (T, 6), NaN where there is no hand."""
+    return logistic(np.array(weights("track_confidence", "constant", *FEATURES)), rows)
 
 
-def uncertainty_mm(spread: Floats, visible: Flags, weights: ArrayLike = RADIUS_WEIGHTS) -> Floats:
+def causal_confidence(recent: Sequence[PoseEstimate | None], config: TrackConfidenceConfig = CONFIDENCE) -> float:
+    """The probability of the last of some frames, of which there need be no more than config.usual_frames + 1."""
+    return float(confidence(features(recent, causal=True, config=config, first=len(recent) - 1)[-1]))
+
+
+def uncertainty_mm(spread: Floats, visible: Bools, calibrated: ArrayLike | None = None) -> Floats:
     """The radii (T, 21) in which the true joints lie in two of three cases if the hand is found, NaN where none is.
 
-    The root of best + seen spread, and of best + (hidden spread)^2 of joints that are not visible: these lie in another
-    valley of the cost rather than on the slopes of this one.
+    The root of best + seen spread, and of best + (hidden spread)^2 of joints that are not visible: a hidden joint
+    that is wrong lies in another minimum of the cost, not on the slopes of this one. calibrated: the weights in the
+    order of RADIUS_WEIGHT_NAMES, by default those of assets/calibration.toml.
     """
-    best, seen, hidden = np.asarray(weights, np.float64)
+    if calibrated is None:
+        calibrated = weights("track_uncertainty", *RADIUS_WEIGHT_NAMES)
+    best, seen, hidden = np.asarray(calibrated, np.float64)
     return np.asarray(np.sqrt(best + np.where(visible, seen * spread, (hidden * spread) ** 2)))
 
 
-def spread_mm2(found: list[FrameEstimate | None], rig: Rig, scale: float, proportions: Floats) -> Floats:
+def spread_mm2(
+    found: Sequence[PoseEstimate | None],
+    rig: Rig,
+    scale: float,
+    proportions: Floats,
+    config: TrackConfidenceConfig = CONFIDENCE,
+) -> Floats:
     """Trace of each joint's covariance (T, 21), mm^2, as the frames' own covariances make it. rig: a right hand."""
     spread = np.full((len(found), 21), np.nan)
     shaped = with_proportions(rig, proportions)
@@ -95,10 +112,10 @@ def spread_mm2(found: list[FrameEstimate | None], rig: Rig, scale: float, propor
         slopes = _slopes(some, shaped, scale, free)
         covariance = np.stack([each.covariance for each in some]).astype(np.float64)
         spread[chosen] = np.einsum("tpji,tpq,tqji->tj", slopes, covariance, slopes)
-    return np.asarray(np.minimum(spread, LARGEST_SPREAD_MM2))
+    return np.asarray(np.minimum(spread, config.max_spread_mm2))
 
 
-def _slopes(found: list[FrameEstimate], shaped: Rig, scale: float, free: NDArray[np.int64]) -> Floats:
+def _slopes(found: Sequence[PoseEstimate], shaped: Rig, scale: float, free: Indices) -> Floats:
     """Derivatives of joints (T, 6 + A, 21, 3) by rotation, translation and free angles."""
     count, steps = len(found), 1 + 3 + len(free)
     rotation = np.repeat(np.stack([each.placed.rotation for each in found])[:, None], steps, axis=1)
@@ -117,7 +134,7 @@ def _slopes(found: list[FrameEstimate], shaped: Rig, scale: float, free: NDArray
     return np.concatenate([moved[:, :3], shifts, moved[:, 3:]], axis=1)
 
 
-def ranges(flags: Flags) -> list[str]:
+def ranges(flags: Bools) -> list[str]:
     """Rows that are true as text: 12-19, 40."""
     rows = np.flatnonzero(flags)
     if len(rows) == 0:

@@ -1,15 +1,14 @@
-"""A followed hand: where it is, and where it is going."""
+"""What the tracker finds in a frame, and where the hand goes from there."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from handopt.assess.confidence import LARGEST_GAP
+from handopt.assess.config import ASSESS
 from handopt.hand_model import exponential
+from handopt.rig.anatomy import MIRROR
 from handopt.tracking.frame_residuals import ShapeEstimate
-
-Floats = NDArray[np.float64]
+from handopt.typing import Bools, Floats, Points
 
 
 @dataclass(frozen=True)
@@ -29,32 +28,38 @@ class Placed:
             self.angles_rad + share * (self.angles_rad - before.angles_rad),
         )
 
+    def mirrored(self) -> "Placed":
+        """The pose of the hand's mirror image (x becomes -x); its angles are the same."""
+        flip = np.diag(MIRROR)
+        return Placed(flip @ self.rotation @ flip, self.translation_mm * MIRROR, self.angles_rad)
+
 
 @dataclass(frozen=True)
-class FrameEstimate:
-    """A hand followed to a frame.
+class PoseEstimate:
+    """What the tracker finds in a frame: a right hand, or the mirror image of a left one.
 
-    unexplained: see handopt.objective.unexplained. refitted: found from scratch. visible: (21,). shape: what is believed by now.
-    covariance: (6 + A, 6 + A) of rotation, translation and free angles. gap: by how much more the best other pose of
-    the frame leaves unexplained, see handopt.assess.confidence. standing: confidence of the fit that the track goes back to.
+    shape: what is known of the hand by then. joints_mm: (21, 3). joint_visible: (21,). unexplained_fraction: see
+    handopt.objective.unexplained. refitted: found from scratch. covariance: (6 + A, 6 + A) of rotation, translation and
+    free angles. runner_up_margin: logarithm of how much more the best other pose leaves unexplained, at most 1.
+    anchor_confidence: confidence of the fit from scratch that the track rests on.
     """
 
     placed: Placed
     shape: ShapeEstimate
     joints_mm: Floats
-    visible: NDArray[np.bool_]
-    unexplained: float
+    joint_visible: Bools
+    unexplained_fraction: float
     refitted: bool
-    covariance: NDArray[np.float32]
-    runner_up_margin: float = LARGEST_GAP
+    covariance: Points
+    runner_up_margin: float = ASSESS.max_margin
     anchor_confidence: float = 1.0
 
 
-def max_joint_jump(before: FrameEstimate, now: FrameEstimate) -> float:
-    """By how much the worst joint that is or was visible moved against the middle one, mm."""
+def max_joint_jump(before: PoseEstimate, now: PoseEstimate) -> float:
+    """By how much the worst joint that is or was visible moved relative to the median joint, mm."""
     away = np.linalg.norm(now.joints_mm - before.joints_mm, axis=1)
     away = np.abs(away - np.median(away))
-    return float(away[now.visible | before.visible].max(initial=0.0))
+    return float(away[now.joint_visible | before.joint_visible].max(initial=0.0))
 
 
 def rotation_vector(rotation: Floats) -> Floats:

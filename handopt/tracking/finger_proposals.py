@@ -1,9 +1,8 @@
-"""Fresh proposals for a followed hand: a finger drawn anew, from a grid and towards what nothing explains."""
+"""Proposals with one finger redrawn: from a grid, and towards patches of the hand that no pose explains."""
 
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
 from handopt.config import LMSettings
@@ -12,30 +11,20 @@ from handopt.observation.crop import Crop, Grid
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.rig.anatomy import DIP_OF_PIP, TIP_DEPTH_MM
 from handopt.rig.joints import TIPS
+from handopt.tracking.config import FingerProposalConfig
 from handopt.tracking.estimate import Placed
 from handopt.tracking.frame_problem import Model, ShapedHand
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
 from handopt.tracking.roi import RoiObservation
-
-Floats = NDArray[np.float64]
-
-OFF_MM = 12.0
-"""From here a depth is not explained."""
-LEAST_CM2 = 0.15
-"""Of a patch of the hand that nothing explains."""
-PATCHES = 3
-REACHED_MM = 14.0
-NEAR_MM, NEAR_RAD = 6.0, 0.8
-"""How far off a patch a tip may be, and how far angles may turn for it, to cost the same."""
-FINGERS_TOWARDS, MOST_TOWARDS = 3, 6
+from handopt.typing import Floats, Reals
 
 
-class Redraw:
-    """Draws fingers of a pose anew."""
+class FingerProposer:
+    """Redraws single fingers of a pose."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, config: FingerProposalConfig) -> None:
         """Tabulate where the tip of each finger can be."""
-        self._model = model
+        self._model, self._config = model, config
         limits = model.rig.limits
         parts = [slice(ROWS * finger, ROWS * (finger + 1)) for finger in range(len(GRIDS))]
         self._parts = parts
@@ -43,49 +32,50 @@ class Redraw:
         dense = (_thumb(), *[_finger()] * (len(GRIDS) - 1))
         self._dense = [np.clip(grid, limits.lower[p], limits.upper[p]) for grid, p in zip(dense, parts, strict=True)]
         self._tips = [self._reach(finger) for finger in range(len(GRIDS))]
-        self._of = np.repeat(np.arange(len(GRIDS)), [len(grid) for grid in self._grids])
+        self._finger_of = np.repeat(np.arange(len(GRIDS)), [len(grid) for grid in self._grids])
 
     def finger_proposals(
         self,
-        view: RoiObservation,
+        roi: RoiObservation,
         lm_settings: LMSettings,
         shaped: ShapedHand,
         pose: Pose,
         temporal: Temporal,
         targets: Floats,
     ) -> Pose:
-        """The first pose with each finger as it costs least of a grid, and with fingers that reach for targets.
+        """The first pose with each finger at its cheapest place on a grid, and with fingers that reach for targets.
 
-        targets: (N, 3) in the wrist's frame, as `missed` gives them.
+        targets: (N, 3) mm in the wrist's frame, see `unexplained_patches`. Returns at least one pose per finger.
         """
         base = to_numpy(pose.angles)[0].astype(np.float64)
-        drawn = np.repeat(base[None], len(self._of), axis=0)
+        drawn = np.repeat(base[None], len(self._finger_of), axis=0)
         for finger, (part, grid) in enumerate(zip(self._parts, self._grids, strict=True)):
-            drawn[self._of == finger, part] = grid
+            drawn[self._finger_of == finger, part] = grid
         costs = to_numpy(
-            self._model.problem(view, lm_settings, shaped, temporal).cost(self._model.redrawn(pose, drawn), lm_settings)
+            self._model.problem(roi, lm_settings, shaped, temporal).cost(self._model.redrawn(pose, drawn), lm_settings)
         )
         costs = np.where(np.isfinite(costs), costs, np.inf)
-        best = [np.flatnonzero(self._of == finger) for finger in range(len(GRIDS))]
+        best = [np.flatnonzero(self._finger_of == finger) for finger in range(len(GRIDS))]
         kept = drawn[[int(rows[costs[rows].argmin()]) for rows in best]]
-        return self._model.redrawn(pose, np.concatenate([kept, self._towards(targets, base)]))
+        return self._model.redrawn(pose, np.concatenate([kept, self._reaching(targets, base)]))
 
-    def _towards(self, targets: Floats, base: Floats) -> Floats:
-        """Angles (N, 15, 3) with one finger's tip at a target each, those that are least far-fetched."""
+    def _reaching(self, targets: Floats, base: Floats) -> Floats:
+        """Angles (N, 15, 3), each with one finger's tip near a target, those with the least distance and turn."""
+        config = self._config
         options = []
         for target in targets:
             own = []
             for part, grid, tips in zip(self._parts, self._dense, self._tips, strict=True):
                 away = np.linalg.norm(tips - target, axis=1)
                 turn = np.abs(grid - base[part]).max(axis=(1, 2))
-                cost = (away / NEAR_MM) ** 2 + (turn / NEAR_RAD) ** 2
+                cost = (away / config.distance_mm) ** 2 + (turn / config.turn_rad) ** 2
                 best = int(cost.argmin())
-                if away[best] < REACHED_MM:
+                if away[best] < config.max_distance_mm:
                     angles = base.copy()
                     angles[part] = grid[best]
                     own.append((float(cost[best]), angles))
-            options += sorted(own, key=lambda each: each[0])[:FINGERS_TOWARDS]
-        options = sorted(options, key=lambda each: each[0])[:MOST_TOWARDS]
+            options += sorted(own, key=lambda each: each[0])[: config.fingers_per_patch]
+        options = sorted(options, key=lambda each: each[0])[: config.max_proposals]
         return np.array([angles for _, angles in options]).reshape(-1, 15, 3)
 
     def _reach(self, finger: int) -> Floats:
@@ -99,16 +89,18 @@ class Redraw:
         return np.asarray(to_numpy(joints)[:, TIPS[finger]], np.float64)
 
 
-def unexplained_patches(depth_mm: NDArray[np.floating], grid: Grid, crop: Crop, placed: Placed, scale: float) -> Floats:
-    """Middles (N, 3) of the largest patches that a z-buffer (S, S) does not explain, in the wrist's frame, mm."""
+def unexplained_patches(
+    depth_mm: Reals, grid: Grid, crop: Crop, placed: Placed, scale: float, config: FingerProposalConfig
+) -> Floats:
+    """Middles (N, 3) of the largest patches that a z-buffer (S, S) mm does not explain, in the wrist's frame, mm."""
     from scipy.ndimage import label
 
-    off = grid.hand & ((depth_mm == 0) | (np.abs(depth_mm - grid.depth_mm) > OFF_MM))
+    off = grid.hand & ((depth_mm == 0) | (np.abs(depth_mm - grid.depth_mm) > config.off_mm))
     whole = off[:-1, :-1] & off[1:, :-1] & off[:-1, 1:] & off[1:, 1:]  # lines along edges are noise
     labels, count = label(whole)
     areas = np.bincount(labels.ravel(), minlength=count + 1) * crop.mm_per_px**2 / 100
     areas[0] = 0
-    largest = [each for each in np.argsort(-areas)[:PATCHES] if areas[each] >= LEAST_CM2]
+    largest = [each for each in np.argsort(-areas)[: config.patches] if areas[each] >= config.min_patch_cm2]
     ax, bx, ay, by = (float(each) for each in crop.coefficients[:4])
     middles = np.zeros((len(largest), 3))
     for row, each in enumerate(largest):

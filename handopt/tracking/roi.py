@@ -1,37 +1,21 @@
-"""The evidence of one frame, cut out around where the hand is expected: a lean `observe` and `gather_evidence`."""
+"""The targets of one frame, cut out around where the hand is expected: a lean `observe` and `build_targets`."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Device, to_device
 from handopt.input.camera import Camera
 from handopt.objective.targets import NEAREST_PX, FitTargets
 from handopt.observation.crop import Crop, Grid
 from handopt.observation.surfaces import drop_flying, label_surfaces
+from handopt.tracking.config import RoiConfig
+from handopt.typing import BoolImage, FloatImage, Floats, Indices, Reals
 
-Floats = NDArray[np.float64]
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-SIZE_PX = 120
-HALF_MM = 140.0
-REACH_MM = 35.0
-"""How far beside the expected silhouette the hand may be found."""
-FAR_REACH_MM = 60.0
-"""The same for surfaces most of which lie within the reach."""
-DEPTH_REACH_MM = 70.0
-AGREES_MM = 40.0
-PIECE_CM2, PIECE_STEP_MM = (0.3, 30.0), 95.0
-"""Of a surface that counts as a finger where none is expected: its area, and its distance in depth."""
 OCCLUDER_MM = 10.0
 EDGE_PX = 2.0
 HOLE_MM2 = 150.0
 HOLE_REACH_PX = 4.0
-MIN_CELLS = 120
-ARM_SLACK_MM = 12.0
-ARM_CONE = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,29 +29,30 @@ class Wrist:
 
 @dataclass(frozen=True)
 class RoiObservation:
-    """What a frame shows around the expected hand. seen: measured cells of the hand."""
+    """What a frame shows around the expected hand. seen_cells: measured pixels of the grid that show the hand."""
 
     crop: Crop
     grid: Grid
     targets: FitTargets
-    seen: int
+    seen_cells: int
 
 
-def crop_around(vertices_mm: NDArray[np.floating], camera: Camera) -> Crop:
+def crop_around(vertices_mm: Reals, camera: Camera, config: RoiConfig) -> Crop:
     """The cube around an expected hand, whose vertices (V, 3) are in the camera frame."""
     low, high = vertices_mm.min(axis=0), vertices_mm.max(axis=0)
     x, y, z = 0.5 * (low + high)
-    return Crop((float(x), float(y), float(z)), HALF_MM, SIZE_PX, camera)
+    return Crop((float(x), float(y), float(z)), config.half_mm, config.size_px, camera)
 
 
-def look(
-    depth_mm: Image,
+def observe_roi(
+    depth_mm: FloatImage,
     crop: Crop,
-    expected_mm: Image,
+    expected_mm: FloatImage,
     wrist: Wrist,
     points: int,
     rng: np.random.Generator,
     device: Device,
+    config: RoiConfig,
 ) -> RoiObservation | None:
     """Cut the hand out of a depth image (H, W), mm; None where too little of it is seen.
 
@@ -79,35 +64,35 @@ def look(
     focal = float(crop.coefficients[0])
     clean = drop_flying(depth, focal)
     x, y = _lifted(clean, u, v, crop.camera)
-    arm = _arm(x, y, clean, wrist)
-    hand = _hand(np.where(arm, np.float32(0), clean), expected_mm, crop, focal)
+    arm = _arm(x, y, clean, wrist, config)
+    hand = _hand(np.where(arm, np.float32(0), clean), expected_mm, crop, focal, config)
     seen = int(np.count_nonzero(hand))
-    if seen < MIN_CELLS:
+    if seen < config.min_cells:
         return None
     inside = (u >= 0) & (u < depth_mm.shape[1]) & ((v >= 0) & (v < depth_mm.shape[0]))[:, None]
     free = _free(depth, clean, hand, arm, inside, crop)
     grid = Grid(np.where(hand, clean, np.float32(0)), hand, free)
-    return RoiObservation(crop, grid, _evidence(grid, x, y, crop, points, rng, device), seen)
+    return RoiObservation(crop, grid, _targets(grid, x, y, crop, points, rng, device), seen)
 
 
-def _lifted(depth: Image, u: NDArray[np.int64], v: NDArray[np.int64], camera: Camera) -> tuple[Image, Image]:
+def _lifted(depth: FloatImage, u: Indices, v: Indices, camera: Camera) -> tuple[FloatImage, FloatImage]:
     x = ((u - camera.cx) / camera.fx).astype(np.float32) * depth
     y = ((v - camera.cy) / camera.fy).astype(np.float32)[:, None] * depth
     return x, y
 
 
-def _arm(x: Image, y: Image, z: Image, wrist: Wrist) -> Mask:
+def _arm(x: FloatImage, y: FloatImage, z: FloatImage, wrist: Wrist, config: RoiConfig) -> BoolImage:
     """Tell the cells that lie beyond the end of the hand's skin, or off its side there."""
     place, direction = wrist.place.astype(np.float32), wrist.direction.astype(np.float32)
     dx, dy, dz = x - place[0], y - place[1], z - place[2]
     along = dx * direction[0] + dy * direction[1] + dz * direction[2]
     away2 = dx * dx + dy * dy + dz * dz
-    reach = np.float32(wrist.end_mm + ARM_SLACK_MM)
-    cone = (away2 > reach * reach) & (along > 0) & (along * along > ARM_CONE**2 * away2)
+    reach = np.float32(wrist.end_mm + config.arm_slack_mm)
+    cone = (away2 > reach * reach) & (along > 0) & (along * along > config.arm_cone**2 * away2)
     return np.asarray((z > 0) & ((along > wrist.end_mm) | cone))
 
 
-def _hand(depth: Image, expected_mm: Image, crop: Crop, focal: float) -> Mask:
+def _hand(depth: FloatImage, expected_mm: FloatImage, crop: Crop, focal: float, config: RoiConfig) -> BoolImage:
     """Tell the cells of the hand among measured cells that are not the forearm's."""
     from scipy.ndimage import distance_transform_edt
 
@@ -117,27 +102,29 @@ def _hand(depth: Image, expected_mm: Image, crop: Crop, focal: float) -> Mask:
     away, nearest = distance_transform_edt(~silhouette, return_indices=True)
     away = away * crop.mm_per_px
     step = np.abs(depth - expected_mm[tuple(nearest)])
-    measured = (depth > 0) & (step < 2 * DEPTH_REACH_MM)
+    measured = (depth > 0) & (step < 2 * config.depth_reach_mm)
     labels = label_surfaces(np.where(measured, depth, np.float32(0)), focal)
-    close = measured & (away < REACH_MM) & (step < DEPTH_REACH_MM)
+    close = measured & (away < config.reach_mm) & (step < config.depth_reach_mm)
     count = int(labels.max()) + 1
     total = np.bincount(labels[measured], minlength=count)
     near = np.bincount(labels[close], minlength=count)
-    agreeing = np.bincount(labels[close & silhouette & (step < AGREES_MM)], minlength=count)
+    agreeing = np.bincount(labels[close & silhouette & (step < config.agrees_mm)], minlength=count)
     kept = (4 * agreeing >= near) & (near > 0)
     whole = kept & (2 * near >= total)
     # A finger that comes out from behind others is a surface of its own, where none is expected.
-    beside = measured & (away < FAR_REACH_MM) & (step < PIECE_STEP_MM)
+    beside = measured & (away < config.far_reach_mm) & (step < config.piece_depth_mm)
     cells_cm2 = total * crop.mm_per_px**2 / 100
-    piece = (cells_cm2 >= PIECE_CM2[0]) & (cells_cm2 <= PIECE_CM2[1])
+    piece = (cells_cm2 >= config.min_piece_cm2) & (cells_cm2 <= config.max_piece_cm2)
     piece &= 4 * np.bincount(labels[beside], minlength=count) >= 3 * total
     kept[0] = whole[0] = piece[0] = False
     return np.asarray(
-        (close & kept[labels]) | (measured & whole[labels] & (away < FAR_REACH_MM)) | (beside & piece[labels])
+        (close & kept[labels]) | (measured & whole[labels] & (away < config.far_reach_mm)) | (beside & piece[labels])
     )
 
 
-def _free(depth: Image, clean: Image, hand: Mask, arm: Mask, inside: Mask, crop: Crop) -> Mask:
+def _free(
+    depth: FloatImage, clean: FloatImage, hand: BoolImage, arm: BoolImage, inside: BoolImage, crop: Crop
+) -> BoolImage:
     """Tell where the hand is proven not to be; see handopt.observation.crop.resample."""
     from scipy.ndimage import distance_transform_edt, label
 
@@ -154,7 +141,7 @@ def _free(depth: Image, clean: Image, hand: Mask, arm: Mask, inside: Mask, crop:
     return np.asarray((behind | empty) & ~hand & ~arm & ~flying & inside)
 
 
-def _around(mask: Mask) -> Mask:
+def _around(mask: BoolImage) -> BoolImage:
     """The cells within EDGE_PX of a mask's."""
     reach = int(EDGE_PX)
     rows, columns = mask.shape
@@ -168,10 +155,10 @@ def _around(mask: Mask) -> Mask:
     return near
 
 
-def _evidence(
-    grid: Grid, x: Image, y: Image, crop: Crop, points: int, rng: np.random.Generator, device: Device
+def _targets(
+    grid: Grid, x: FloatImage, y: FloatImage, crop: Crop, points: int, rng: np.random.Generator, device: Device
 ) -> FitTargets:
-    """What the least squares compare the model with."""
+    """What the residuals compare the model with."""
     from scipy.ndimage import distance_transform_edt, minimum_filter
 
     rows = np.flatnonzero(grid.hand)

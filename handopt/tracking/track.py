@@ -4,14 +4,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handopt.assess.config import ASSESS
 from handopt.input.camera import Camera
 from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
 from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
-from handopt.tracking.confidence import DOUBTFUL, ranges
-from handopt.tracking.smoothing import LEAST_WEIGHT, TOLERANCE_MM, TOLERANCE_RAD, smooth_rotations, two_sided
+from handopt.tracking.confidence import ranges
+from handopt.tracking.config import SmoothingConfig
+from handopt.tracking.smoothing import SMOOTHING, smooth_rotations, two_sided
+from handopt.typing import AnyArray, Bools, Floats, Indices
 
 FORMAT: Final = "handopt.track/1"
 FAMILY: Final = "handopt.track/"
@@ -20,13 +22,6 @@ INFO_NAME: Final = "track.json"
 ARRAYS_NAME: Final = "track.npz"
 LINES_NAME: Final = "track.jsonl"
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-LONGEST_GAP_S = 0.5
-"""Gaps up to this are bridged by the smoother; in longer ones there is no hand."""
-REFERENCE_PERCENTILE = 60
-QUICK_MM = 6.0
 NOT_SMOOTHED = "The hand moves too far between frames to be smoothed; each pose is that of its own frame."
 
 
@@ -34,7 +29,7 @@ NOT_SMOOTHED = "The hand moves too far between frames to be smoothed; each pose 
 class Windows:
     """What the camera saw around the hand, for pictures: depth in mm, (T, S, S) uint16, in cubes about (T, 3)."""
 
-    depth_mm: NDArray[np.uint16]
+    depth_mm: AnyArray
     centers_mm: Floats
     half_mm: float
 
@@ -45,10 +40,11 @@ class Track:
 
     rig: as it is, before the proportions. names: (T,) of frames. time_s: (T,). tracked: (T,) whether the hand was
     found; bridged: (T,) whether its pose was filled in between frames that were. refitted: found from scratch.
-    problems: by frame, why it could not be read. unexplained: (T,) share (see handopt.objective.unexplained), confidence: (T,) that
-    every visible joint lies within 20 mm, uncertainty_mm: (T, 21) within which a joint lies in two of three cases; all
-    NaN where not tracked.
-    rotation: (T, 3, 3) rig -> camera; translation_mm: (T, 3) of the wrist; angles_rad: (T, 15, 3); visible: (T, 21).
+    errors: by frame, why it could not be read. unexplained_fraction: (T,), see handopt.objective.unexplained;
+    confidence: (T,) probability that every visible joint lies within 20 mm; joint_uncertainty_mm: (T, 21) radius that
+    holds a joint in two of three cases; all NaN where not tracked.
+    rotation: (T, 3, 3) rig -> camera; translation_mm: (T, 3) of the wrist; angles_rad: (T, 15, 3);
+    joint_visible: (T, 21).
     scale, proportions (13,): of the hand, the same in all frames. information: (T, 51) of rotation, translation and
     angles, for weights. smoothed: whether the two-sided pass was made. notes: sentences.
     """
@@ -60,17 +56,17 @@ class Track:
     source: str
     names: tuple[str, ...]
     time_s: Floats
-    tracked: Flags
-    bridged: Flags
-    refitted: Flags
-    problems: dict[int, str]
-    unexplained: Floats
+    tracked: Bools
+    bridged: Bools
+    refitted: Bools
+    errors: dict[int, str]
+    unexplained_fraction: Floats
     confidence: Floats
-    uncertainty_mm: Floats
+    joint_uncertainty_mm: Floats
     rotation: Floats
     translation_mm: Floats
     angles_rad: Floats
-    visible: Flags
+    joint_visible: Bools
     scale: float
     proportions: Floats
     information: Floats
@@ -84,14 +80,14 @@ class Track:
         return len(self.time_s)
 
     @property
-    def known(self) -> Flags:
+    def known(self) -> Bools:
         """(T,) whether there is a pose: tracked or bridged."""
         return np.asarray(self.tracked | self.bridged)
 
     @property
-    def doubtful(self) -> Flags:
+    def doubtful(self) -> Bools:
         """(T,) whether a frame that was tracked has a low confidence."""
-        return np.asarray(self.tracked & ~(self.confidence >= DOUBTFUL))
+        return np.asarray(self.tracked & ~(self.confidence >= ASSESS.doubtful))
 
     @property
     def shaped(self) -> Rig:
@@ -117,15 +113,15 @@ class Track:
         )  # fmt: skip
         return np.asarray(posed_vertices(self.shaped, one.transforms())[0])
 
-    def smooth(self) -> "Track":
+    def smooth(self, config: SmoothingConfig = SMOOTHING) -> "Track":
         """The track after the two-sided pass, with short gaps bridged."""
         if not self.tracked.any():
             return replace(self, smoothed=True)
-        if self._restless() > QUICK_MM:
+        if self._restless() > config.quick_mm:
             return replace(self, notes=(*self.notes, NOT_SMOOTHED))
-        weights = _weights(self.information, self.tracked)
+        weights = _weights(self.information, self.tracked, config)
         slots = _slots(self.time_s, self.fps)
-        runs = _runs(self.tracked, slots, max(1, round(LONGEST_GAP_S * self.fps)))
+        runs = _runs(self.tracked, slots, max(1, round(config.max_gap_s * self.fps)))
         rotation, translation, angles = self.rotation.copy(), self.translation_mm.copy(), self.angles_rad.copy()
         bridged = np.zeros(len(self), np.bool_)
         for run in runs:
@@ -136,9 +132,9 @@ class Track:
             there[place] = 1.0
             known = weights[run][source] * there
             # A rotation has one weight, of its worst known axis: quaternions have no axes of their own.
-            turned = smooth_rotations(rotation[run][source], known[:, :3].min(axis=1), self.fps)
-            moved = two_sided(translation[run][source], known[:, 3:6], self.fps, tolerance=TOLERANCE_MM)
-            bent = two_sided(angles[run].reshape(-1, 45)[source], known[:, 6:], self.fps, tolerance=TOLERANCE_RAD)
+            turned = smooth_rotations(rotation[run][source], known[:, :3].min(axis=1), self.fps, config)
+            moved = two_sided(translation[run][source], known[:, 3:6], self.fps, config, config.tolerance_mm)
+            bent = two_sided(angles[run].reshape(-1, 45)[source], known[:, 6:], self.fps, config, config.tolerance_rad)
             rotation[run], translation[run], angles[run] = turned[place], moved[place], bent[place].reshape(-1, 15, 3)
             bridged[run] = ~self.tracked[run]
         angles = np.clip(angles, self.rig.limits.lower, self.rig.limits.upper)
@@ -163,12 +159,12 @@ class Track:
             "tracked": bool(self.tracked[frame]),
             "bridged": bool(self.bridged[frame]),
             "refitted": bool(self.refitted[frame]),
-            "unexplained": _rounded(self.unexplained[frame], 4),
+            "unexplained": _rounded(self.unexplained_fraction[frame], 4),
             "confidence": _rounded(self.confidence[frame], 3),
-            "problem": self.problems.get(frame),
+            "problem": self.errors.get(frame),
             "joints_mm": joints[frame].round(3).tolist() if known else None,
-            "uncertainty_mm": self.uncertainty_mm[frame].round(2).tolist() if self.tracked[frame] else None,
-            "visible": self.visible[frame].tolist() if known else None,
+            "uncertainty_mm": self.joint_uncertainty_mm[frame].round(2).tolist() if self.tracked[frame] else None,
+            "visible": self.joint_visible[frame].tolist() if known else None,
             "rotation": self.rotation[frame].round(6).tolist() if known else None,
             "translation_mm": self.translation_mm[frame].round(3).tolist() if known else None,
             "angles_rad": self.angles_rad[frame].round(5).tolist() if known else None,
@@ -197,7 +193,7 @@ class Track:
             },
             "not_found": ranges(~self.tracked),
             "doubtful": ranges(self.doubtful),
-            "problems": {str(frame): problem for frame, problem in self.problems.items()},
+            "problems": {str(frame): problem for frame, problem in self.errors.items()},
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "versions": self.versions,
@@ -208,26 +204,26 @@ def _rounded(value: float, digits: int) -> float | None:
     return None if np.isnan(value) else round(float(value), digits)
 
 
-def _weights(information: Floats, tracked: Flags) -> Floats:
+def _weights(information: Floats, tracked: Bools, config: SmoothingConfig) -> Floats:
     """Weights (T, P) up to 1 from inverse variances: 1 where a parameter is known as well as it mostly is."""
     known = information[tracked]
-    usual = np.percentile(known, REFERENCE_PERCENTILE, axis=0)
-    weights = np.clip(information / np.where(usual > 0, usual, 1.0), LEAST_WEIGHT, 1.0)
+    usual = np.percentile(known, config.reference_percentile, axis=0)
+    weights = np.clip(information / np.where(usual > 0, usual, 1.0), config.min_weight, 1.0)
     weights[:, usual <= 0] = 1.0
     weights[~tracked] = 0.0
     return np.asarray(weights)
 
 
-def _slots(time_s: Floats, fps: float) -> NDArray[np.int64]:
+def _slots(time_s: Floats, fps: float) -> Indices:
     """The number of each frame (T,) with those that the camera dropped counted, by the time since the one before it."""
     steps = np.maximum(1, np.rint(np.diff(time_s) * fps)).astype(np.int64)
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(steps)])
 
 
-def _runs(tracked: Flags, slots: NDArray[np.int64], runner_up_margin: int) -> list[slice]:
+def _runs(tracked: Bools, slots: Indices, max_gap: int) -> list[slice]:
     """Stretches of frames that begin and end tracked and hold no longer gap. slots: (T,) see _slots."""
     frames = np.flatnonzero(tracked)
-    breaks = np.flatnonzero(np.diff(slots[frames]) > runner_up_margin + 1)
+    breaks = np.flatnonzero(np.diff(slots[frames]) > max_gap + 1)
     starts = np.concatenate([[frames[0]], frames[breaks + 1]])
     ends = np.concatenate([frames[breaks], [frames[-1]]])
     return [slice(int(start), int(end) + 1) for start, end in zip(starts, ends, strict=True)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.assess.config import ASSESS
 from handopt.evaluation.motion import jitter, lag
 from handopt.fitting import fit
 from handopt.input.camera import Camera
@@ -26,7 +27,6 @@ FPS = 30.0
 WRONG_MM = 30.0
 DROPOUT = 10
 FIRST_SEED = 4100
-SURE = 0.9
 SURE_MM = 20.0
 
 
@@ -62,7 +62,7 @@ def tracked(given: Sequence, *, smooth: bool) -> tuple[Track, float]:
     run = Run(CAMERA, "right", smooth=smooth, fps=FPS)
     started = time.thread_time()
     for index, depth in enumerate(given.depth):
-        run.take(SequenceFrame(index, str(index), depth.astype(np.float32), index / FPS))
+        run.push(SequenceFrame(index, str(index), depth.astype(np.float32), index / FPS))
     seconds = time.thread_time() - started
     return run.track("bench", FPS), seconds / len(given.depth)
 
@@ -87,7 +87,7 @@ def moving(levels: list[str], first: int, count: int, frames: int) -> None:
                 beyond[level, smooth] = beyond.get((level, smooth), 0) + len(wrong) - len(excused)
                 pooled.setdefault((level, smooth), []).append(errors[known])
                 visible = np.median(errors[known][given.visible[known]])
-                sure = known & (result.confidence >= SURE)
+                sure = known & (result.confidence >= ASSESS.confident)
                 print(
                     f"{level} {number} {'smooth' if smooth else 'causal'}: median {np.median(errors[known]):.2f} mm, "
                     f"visible {visible:.2f} mm; beyond 30 mm {len(wrong) - len(excused)} frames {wrong[:8].tolist()}, "

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Calibrate handopt.assess.confidence and handopt.assess.uncertainty: fit synthetic images and objects that are no hands.
 
-Success, every visible joint within 20 mm, is regressed on the signs; the joints' errors are explained by their spread.
-Prints the weights for both modules, found on every other image, and on the images between them how often fits of each
+Success, every visible joint within 20 mm, is regressed on the features; the joints' errors are explained by their spread.
+Prints both tables of assets/calibration.toml, and writes them there with --write: weights found on every other image, and on the images between them how often fits of each
 confidence succeed and how many joints lie within their radius. 240 images of each level and 120 objects take 3 minutes
 on 2 cores.
 """
@@ -10,17 +10,20 @@ on 2 cores.
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+from calibration_tables import named
+from calibration_tables import report as report_tables
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from handopt import Camera, HandoptError, fit, rasterise
-from handopt.assess.confidence import logistic
-from handopt.assess.uncertainty import WEIGHTS, radius_mm
+from handopt.assess.calibration import weights as calibrated
+from handopt.assess.confidence import ConfidenceFeatures, logistic
+from handopt.assess.uncertainty import WEIGHT_NAMES, radius_mm
 from handopt.synth import Settings, generate
 from handopt.synth.poses import LEVELS
 
@@ -34,11 +37,11 @@ FREEDOM = 3.0  # of Student's t, whose heavy tails keep gross errors from decidi
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One fit: kind of image, whether it succeeds, its signs, and (21,) errors in mm, visibility and spread."""
+    """One fit: kind of image, whether it succeeds, its features, and (21,) errors in mm, visibility and spread."""
 
     kind: str
     success: bool
-    signs: tuple[float, ...]
+    features: tuple[float, ...]
     errors: NDArray[np.float64] | None = None
     visible: NDArray[np.bool_] | None = None
     spread: NDArray[np.float64] | None = None
@@ -51,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--objects", type=int, default=150, help="images without a hand")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="put the weights into assets/calibration.toml")
     options = parser.parse_args(arguments)
     jobs = [(level, index, options.seed) for level in LEVELS for index in range(options.count)]
     jobs += [("border", index, options.seed) for index in range(options.objects)]
@@ -59,23 +63,28 @@ def main(arguments: list[str] | None = None) -> None:
         rows = [row for row in pool.map(_one, jobs, chunksize=4) if row is not None]
     first, second = rows[::2], rows[1::2]
     weights = regress(first)
-    print("confidence, WEIGHTS =", _rounded(weights))
-    report(second, logistic(weights, _signs(second)))
-    radii = explain_errors(first, logistic(weights, _signs(first)))
-    print("uncertainty, WEIGHTS =", _rounded(radii))
-    report_radii(second, logistic(weights, _signs(second)), radii)
+    report(second, logistic(weights, features_of(second)))
+    radii = explain_errors(first, logistic(weights, features_of(first)))
+    report_radii(second, logistic(weights, features_of(second)), radii)
+    names = ("constant", *(each.name for each in fields(ConfidenceFeatures)))
+    tables = {"fit_confidence": named(names, weights), "fit_uncertainty": named(WEIGHT_NAMES, radii)}
+    report_tables(tables, "calibrate_fits.py", options.seed, write=options.write)
 
 
 def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weights of handopt.assess.uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
-    errors, *signs = _joints(rows, confidence)
+    errors, *inputs = _joints(rows, confidence)
 
     def loss(logarithms: NDArray[np.float64]) -> float:
-        variance = radius_mm(*signs, np.exp(logarithms)) ** 2
+        variance = radius_mm(*inputs, np.exp(logarithms)) ** 2
         return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
 
-    weights = np.exp(minimize(loss, np.log(WEIGHTS), method="Nelder-Mead", options={"maxiter": 4000}).x)
-    factor = np.quantile(errors / radius_mm(*signs, weights), INSIDE)
+    weights = np.exp(
+        minimize(
+            loss, np.log(calibrated("fit_uncertainty", *WEIGHT_NAMES)), method="Nelder-Mead", options={"maxiter": 4000}
+        ).x
+    )
+    factor = np.quantile(errors / radius_mm(*inputs, weights), INSIDE)
     return np.asarray(weights * [factor**2, factor, factor, factor**2])
 
 
@@ -99,19 +108,16 @@ def _joints(
     return errors, spread, visible, np.repeat([sureness for _, sureness in hands], 21)
 
 
-def _signs(rows: list[Row]) -> NDArray[np.float64]:
-    return np.array([row.signs for row in rows])
-
-
-def _rounded(weights: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(f"{weight:.4g}") for weight in weights)
+def features_of(rows: list[Row]) -> NDArray[np.float64]:
+    """The features (n, N) of fits."""
+    return np.array([row.features for row in rows])
 
 
 def regress(rows: list[Row]) -> NDArray[np.float64]:
-    """Logistic regression with a small ridge: the weights of 1 and of each sign."""
-    signs, success = _signs(rows), np.array([row.success for row in rows])
+    """Logistic regression with a small ridge: the weights of 1 and of each feature."""
+    features, success = features_of(rows), np.array([row.success for row in rows])
     counts = np.array([OBJECT_WEIGHT if row.kind == "object" else 1.0 for row in rows])
-    inputs = np.column_stack([np.ones(len(signs)), signs])
+    inputs = np.column_stack([np.ones(len(features)), features])
 
     def loss(weights: NDArray[np.float64]) -> float:
         score = inputs @ weights
@@ -154,10 +160,10 @@ def _one(job: tuple[str, int, int]) -> Row | None:
     except HandoptError:
         return None  # no answer is no wrong answer
     if truth is None:
-        return Row(kind, False, astuple(result.signs))
+        return Row(kind, False, astuple(result.confidence_features))
     errors = np.linalg.norm(result.joints_mm - truth[0], axis=1)
     success = bool(errors[truth[1]].max(initial=0.0) < LIMIT_MM)
-    return Row(kind, success, astuple(result.signs), errors, truth[1], result.spread_mm2)
+    return Row(kind, success, astuple(result.confidence_features), errors, truth[1], result.spread_mm2)
 
 
 def cut(

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Calibrate handopt.tracking.confidence: follow synthetic sequences, and objects that are no hands.
 
-Success, every visible joint within 20 mm, is regressed on the signs of each frame; the joints' errors are explained by
-their spread. Every third sequence is seen by a camera of half the resolution. Prints the weights, found on every other
-sequence, and on the sequences between them how often frames of each confidence succeed and how many joints lie within
-their radius. 12 sequences of a level and 12 objects take 6 minutes.
+Success, every visible joint within 20 mm, is regressed on the features of each frame; the joints' errors are explained by
+their spread. Every third sequence is seen by a camera of half the resolution. Prints, for weights found on every
+other sequence, on the sequences between them how often frames of each confidence succeed and how many joints lie within
+their radius; then both tables of assets/calibration.toml, found on all, which --write puts there. 12 sequences of a level and 12 objects take 6 minutes.
 """
 
 import argparse
@@ -14,14 +14,17 @@ from multiprocessing import get_context
 
 import numpy as np
 from bench_track import Sequence, sequence
-from calibrate_fits import FREEDOM, INSIDE, LIMIT_MM, Row, no_hand, regress
+from calibrate_fits import FREEDOM, INSIDE, LIMIT_MM, Row, features_of, no_hand, regress
+from calibration_tables import named
+from calibration_tables import report as report_tables
 from scipy.optimize import minimize
 
+from handopt.assess.calibration import weights as calibrated
 from handopt.assess.confidence import logistic
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import CAMERA
-from handopt.tracking.confidence import RADIUS_WEIGHTS, signs, spread_mm2, uncertainty_mm
+from handopt.tracking.confidence import FEATURES, RADIUS_WEIGHT_NAMES, features, spread_mm2, uncertainty_mm
 from handopt.tracking.run import Run
 
 FPS = 30.0
@@ -39,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--levels", default="medium,hard")
     parser.add_argument("--seed", type=int, default=8100)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="put the weights into assets/calibration.toml")
     options = parser.parse_args(arguments)
     jobs = [
         (level, options.seed + number, options.frames)
@@ -48,21 +52,23 @@ def main(arguments: list[str] | None = None) -> None:
     jobs += [("object", options.seed + number, OBJECT_FRAMES) for number in range(options.objects)]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         sequences = list(pool.map(_one, jobs))
-    calibrate(sequences)
+    weights, radii = calibrate(sequences)
+    tables = {
+        "track_confidence": named(("constant", *FEATURES), weights),
+        "track_uncertainty": named(RADIUS_WEIGHT_NAMES, radii),
+    }
+    report_tables(tables, "calibrate_tracks.py", options.seed, write=options.write)
 
 
-def calibrate(sequences: list[list[Row]]) -> None:
-    """Print the weights found on half of the sequences, how they do on the others, and those found on all."""
+def calibrate(sequences: list[list[Row]]) -> tuple[np.ndarray, np.ndarray]:
+    """Print how the weights found on half of the sequences do on the others; return those found on all."""
     first, second = ([row for each in sequences[start::2] for row in each] for start in (0, 1))
     if second:
         weights = regress(first)
-        print("found on half, WEIGHTS =", _rounded(weights))
-        report(second, logistic(weights, _signs(second)))
+        report(second, logistic(weights, features_of(second)))
         report_radii(second, explain_errors(first))
     every = first + second
-    weights = regress(every)
-    print("found on all, WEIGHTS =", _rounded(weights))
-    print("RADIUS_WEIGHTS =", _rounded(explain_errors(every)))
+    return regress(every), explain_errors(every)
 
 
 def explain_errors(rows: list[Row]) -> np.ndarray:
@@ -73,7 +79,14 @@ def explain_errors(rows: list[Row]) -> np.ndarray:
         variance = uncertainty_mm(spread, visible, np.exp(logarithms)) ** 2
         return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
 
-    weights = np.exp(minimize(loss, np.log(RADIUS_WEIGHTS), method="Nelder-Mead", options={"maxiter": 4000}).x)
+    weights = np.exp(
+        minimize(
+            loss,
+            np.log(calibrated("track_uncertainty", *RADIUS_WEIGHT_NAMES)),
+            method="Nelder-Mead",
+            options={"maxiter": 4000},
+        ).x
+    )
     factor = np.quantile(errors / uncertainty_mm(spread, visible, weights), INSIDE)
     return np.asarray(weights * [factor**2, factor**2, factor])
 
@@ -111,17 +124,17 @@ def rows_of(given: Sequence, camera: Camera = CAMERA, *, smooth: bool = True) ->
     """A row for each frame with a hand."""
     run = Run(camera, "right", smooth=smooth, fps=FPS)
     for index, depth in enumerate(given.depth):
-        run.take(SequenceFrame(index, str(index), depth.astype(np.float32), index / FPS))
+        run.push(SequenceFrame(index, str(index), depth.astype(np.float32), index / FPS))
     track = run.track("calibration", FPS)
-    found = run.found
-    every = signs(found, causal=not smooth)
+    found = run.poses
+    every = features(found, causal=not smooth)
     spread = spread_mm2(found, track.rig, track.scale, track.proportions)
     errors = np.linalg.norm(track.joints_mm() - given.joints, axis=2)
     rows = []
     for frame in np.flatnonzero(track.tracked & given.seen):
         visible = given.visible[frame]
         good = bool(errors[frame][visible].max(initial=0.0) < LIMIT_MM)
-        rows.append(Row("track", good, tuple(every[frame]), errors[frame], track.visible[frame], spread[frame]))
+        rows.append(Row("track", good, tuple(every[frame]), errors[frame], track.joint_visible[frame], spread[frame]))
     return rows
 
 
@@ -129,9 +142,9 @@ def wrong_rows(depth: np.ndarray, camera: Camera) -> list[Row]:
     """A row for each frame in which an object is taken for the hand. depth: (T, H, W) mm."""
     run = Run(camera, "right", fps=FPS)
     for index, each in enumerate(depth):
-        run.take(SequenceFrame(index, str(index), each.astype(np.float32), index / FPS))
-    found = run.found
-    every = signs(found, causal=False)
+        run.push(SequenceFrame(index, str(index), each.astype(np.float32), index / FPS))
+    found = run.poses
+    every = features(found, causal=False)
     return [Row("object", False, tuple(every[row])) for row, each in enumerate(found) if each is not None]
 
 
@@ -142,14 +155,6 @@ def _one(job: tuple[str, int, int]) -> list[Row]:
         return wrong_rows(np.stack([np.roll(depth, OBJECT_STEP_PX * frame, axis=1) for frame in range(frames)]), camera)
     camera = SMALL if seed % 3 == 2 else CAMERA
     return rows_of(sequence(kind, seed, frames, camera=camera), camera)
-
-
-def _signs(rows: list[Row]) -> np.ndarray:
-    return np.array([row.signs for row in rows])
-
-
-def _rounded(weights: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(f"{weight:.4g}") for weight in weights)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What makes a fit sure; that the numbers are calibrated is measured by scripts/calibrate/calibrate_fits.py."""
 
-from dataclasses import astuple, replace
+from dataclasses import asdict, replace
 
 import calibrate_fits
 import numpy as np
@@ -8,32 +8,41 @@ import pytest
 from support.factories import fit_result
 
 from handopt import HandoptError, fit
-from handopt.assess.confidence import LARGEST_GAP, WEIGHTS, ConfidenceFeatures, confidence, logistic
+from handopt.assess.calibration import calibration
+from handopt.assess.confidence import ConfidenceFeatures, confidence, logistic
 
 GOOD = ConfidenceFeatures(
-    unexplained=np.log(0.12), runner_up_margin=0.8, visible=0.8, hand_probability=0.95, border=0.0
+    log_unexplained_fraction=np.log(0.12),
+    runner_up_margin=0.8,
+    visible_fraction=0.8,
+    hand_probability=0.95,
+    border_fraction=0.0,
 )
 
 
-def test_good_signs_make_a_fit_sure_and_bad_ones_do_not() -> None:
+def test_good_features_make_a_fit_sure_and_bad_ones_do_not() -> None:
     assert confidence(GOOD) > 0.9
-    assert confidence(replace(GOOD, unexplained=np.log(0.6))) < 0.5
-    for name, worse in {"unexplained": np.log(0.3), "runner_up_margin": 0.0, "hand_probability": 0.1}.items():
+    assert confidence(replace(GOOD, log_unexplained_fraction=np.log(0.6))) < 0.5
+    for name, worse in {
+        "log_unexplained_fraction": np.log(0.3),
+        "runner_up_margin": 0.0,
+        "hand_probability": 0.1,
+    }.items():
         assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
 
 
-def test_only_another_pose_of_visible_joints_is_a_rival() -> None:
+def test_only_another_pose_of_visible_joints_is_a_runner_up() -> None:
     joints = fit_result().joints_mm
     visible = np.arange(21) < 18
     near, hidden, other = joints + 3.0, joints.copy(), joints.copy()
     hidden[20] += 60.0
     other[4] += 60.0
-    signs = [
-        ConfidenceFeatures.of(0.2, joints, visible, [(0.3, rival)], 1.0, 0.0).runner_up_margin
-        for rival in (near, hidden, other)
+    margins = [
+        ConfidenceFeatures.of(0.2, joints, visible, [(0.3, another)], 1.0, 0.0).runner_up_margin
+        for another in (near, hidden, other)
     ]
-    assert signs == [LARGEST_GAP, LARGEST_GAP, pytest.approx(np.log(1.5))]
-    assert ConfidenceFeatures.of(0.2, joints, visible, [], 1.0, 0.0).runner_up_margin == LARGEST_GAP
+    assert margins == [1.0, 1.0, pytest.approx(np.log(1.5))], "1 is the most, and where there is no runner-up"
+    assert ConfidenceFeatures.of(0.2, joints, visible, [], 1.0, 0.0).runner_up_margin == 1.0
     assert ConfidenceFeatures.of(
         0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0
     ).runner_up_margin == pytest.approx(np.log(0.5))
@@ -52,9 +61,10 @@ def test_objects_are_no_confident_hands(seed: int) -> None:
 
 def test_the_regression_finds_the_weights_of_a_logistic_model() -> None:
     rng = np.random.default_rng(5)
-    signs = rng.normal(size=(20_000, 2))
-    success = rng.random(len(signs)) < logistic(np.array([0.5, 2.0, -1.0]), signs)
-    rows = [calibrate_fits.Row("easy", bool(good), tuple(each)) for good, each in zip(success, signs, strict=True)]
+    features = rng.normal(size=(20_000, 2))
+    odds = np.exp(0.5 + 2.0 * features[:, 0] - features[:, 1])
+    success = rng.random(len(features)) < odds / (1 + odds)
+    rows = [calibrate_fits.Row("easy", bool(good), tuple(each)) for good, each in zip(success, features, strict=True)]
     assert np.abs(calibrate_fits.regress(rows) - [0.5, 2.0, -1.0]).max() < 0.1
 
 
@@ -69,5 +79,11 @@ def test_an_image_is_cut_within_the_hand() -> None:
         assert (inside == ((pixel >= 0) & (pixel < [camera.width, camera.height])).all(axis=1)).mean() > 0.9
 
 
-def test_every_sign_has_a_weight() -> None:
-    assert len(WEIGHTS) == 1 + len(astuple(GOOD))
+def test_the_logistic_function_is_the_probability_of_its_odds() -> None:
+    assert logistic(np.array([0.0, 1.0]), np.array([[0.0], [np.log(3.0)], [-np.log(3.0)]])) == pytest.approx(
+        [0.5, 0.75, 0.25]
+    )
+
+
+def test_every_feature_has_a_weight() -> None:
+    assert calibration("fit_confidence").weights.keys() == {"constant", *asdict(GOOD)}

@@ -10,9 +10,6 @@ from support.factories import bent, posed
 from support.observation_factory import CAMERA, CPU, WRIST_MM, mirrored, near_poses, small_observation, true_rotation
 
 from handopt.assess.quality import (
-    GOOD_MEAN_MM,
-    GOOD_MEDIAN_MM,
-    GOOD_OVERLAP,
     Quality,
     measure,
     status_of,
@@ -104,15 +101,15 @@ def quality(residual: float, overlap: float) -> Quality:
 
 def test_the_status_is_a_sentence() -> None:
     observation = small_observation()
-    good = status_of(True, observation, quality(1.2, GOOD_OVERLAP + 0.1), 0.9)
+    good = status_of(True, observation, quality(1.2, 0.85), 0.9)
     assert good == "The fit is good: median residual 1.2 mm, mean 1.2 mm, silhouettes overlap by 85%."
     late = status_of(False, observation, quality(1.2, 0.9), 0.9)
     assert late.endswith("overlap by 90%; it was still improving when the iterations ran out.")
     cut = status_of(True, replace(observation, touches_border=True), quality(1.2, 0.9), 0.9)
     assert cut.endswith("; the hand touches the image border.")
-    for poor in (quality(GOOD_MEDIAN_MM + 1, 0.9), quality(1.0, GOOD_OVERLAP - 0.05), quality(30.0, 0.1)):
+    for poor in (quality(5.0, 0.9), quality(1.0, 0.7), quality(30.0, 0.1)):
         assert status_of(True, observation, poor, 0.9).startswith("The fit is poor: median residual ")
-    uneven = Quality(np.zeros((1, 1)), {"median": 1.0, "mean": GOOD_MEAN_MM + 1, "p95": 30.0}, 0.9)
+    uneven = Quality(np.zeros((1, 1)), {"median": 1.0, "mean": 6.0, "p95": 30.0}, 0.9)
     assert status_of(True, observation, uneven, 0.9).startswith("The fit is poor: median residual 1.0 mm, mean 6.0 mm")
     none = status_of(True, observation, quality(np.inf, 0.0), 0.1)
     assert none == "The fit failed: the model does not cover the observed hand."

@@ -10,7 +10,7 @@ from support.examples import example
 from support.observation_factory import CPU, gather, near_poses, small_observation
 
 from handopt import fit
-from handopt.assess.uncertainty import WEIGHTS, radius_mm, spread_of
+from handopt.assess.uncertainty import radius_mm, spread_of
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
@@ -52,9 +52,15 @@ def test_the_spread_is_the_trace_of_the_joints_covariance(problem: LeastSquares)
 def test_spread_hiding_and_doubt_widen_the_radius() -> None:
     spread, seen = np.array([0.0, 1000.0, 1000.0]), np.array([True, True, False])
     sure, unsure = radius_mm(spread, seen, 1.0), radius_mm(spread, seen, 0.2)
-    assert sure[0] == pytest.approx(np.sqrt(WEIGHTS[0]))
+    assert sure[0] == pytest.approx(1.233, abs=1e-3), "the least of assets/calibration.toml"
     assert (np.diff(sure) > 0).all()
     assert (unsure > sure).all()
+
+
+def test_the_radius_adds_what_is_best_the_spread_and_doubt() -> None:
+    spread, seen = np.array([1000.0, 1000.0]), np.array([True, False])
+    assert radius_mm(spread, seen, 1.0, (4.0, 0.001, 0.002, 100.0)) == pytest.approx([5**0.5, 8**0.5])
+    assert radius_mm(spread, seen, 0.5, (4.0, 0.001, 0.002, 100.0)) == pytest.approx([30**0.5, 33**0.5])
 
 
 def test_a_fit_tells_radii_that_hold_most_joints() -> None:

@@ -86,14 +86,14 @@ def test_a_pipe_is_told_now_and_then(folder: Path, tmp_path: Path, monkeypatch: 
 def test_what_was_tracked_before_it_was_stopped_is_kept(
     number: signal.Signals, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = Run.take
+    push = Run.push
 
     def stopped(self: Run, frame: SequenceFrame) -> Any:
         if frame.index == 1:
             os.kill(os.getpid(), number)
-        return take(self, frame)
+        return push(self, frame)
 
-    monkeypatch.setattr(Run, "take", stopped)
+    monkeypatch.setattr(Run, "push", stopped)
     done = run("track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video")
     assert done.exit_code == 128 + number
     assert "Stopped after 2 frames, which are written now." in done.stderr

@@ -42,6 +42,6 @@ def test_joints_behind_other_surfaces_are_not_seen() -> None:
     depth = np.full((CAMERA.height, CAMERA.width), 400.0)
     depth[:, CAMERA.width // 2 :] = 0.0
     left, right = camera.backproject(np.full(depth.shape, 410.0))[[10, 10], [5, CAMERA.width - 5]]
-    joints = np.stack([left, left * (400 + 24.0) / 410, right, [1e5, 0, 400.0]])
+    joints = np.stack([left, left * 424 / 410, right, [1e5, 0, 400.0]])
     assert visible_joints(joints, depth, camera, 1.0).tolist() == [True, False, False, False]
     assert visible_joints(joints, depth, camera, 1.2).tolist() == [True, True, False, False]

@@ -143,7 +143,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         trace=trace,
         renders=np.stack([splat(pose[0], crop, r) for pose, r in zip(poses, radius, strict=True)]),
         target=splat(truth, crop, float(radius[-1])),
-        signs=ConfidenceFeatures(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
+        confidence_features=ConfidenceFeatures(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
         spread_mm2=np.full(21, 900.0),
     )
 

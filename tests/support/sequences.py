@@ -42,5 +42,5 @@ def followed(hand: str = "right", smooth: bool = True) -> Track:
     """The track of the frames."""
     run = Run(CAMERA, hand, smooth=smooth)
     for frame in frames(hand):
-        run.take(frame)
+        run.push(frame)
     return run.track("frames", FPS)

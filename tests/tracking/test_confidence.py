@@ -1,51 +1,57 @@
 """How sure frames of a track are."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
-from support.sequences import DROPOUT, FPS, followed, frames, truth
+from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, truth
 
-from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
 from handopt.tracking import confidence
-from handopt.tracking.confidence import ranges, signs, spread_mm2
-from handopt.tracking.estimate import FrameEstimate
+from handopt.tracking.confidence import features, ranges, spread_mm2
+from handopt.tracking.estimate import PoseEstimate
 from handopt.tracking.run import Run
 
 
-def found(jump: float = 0.0, unexplained: float = 0.1) -> list[FrameEstimate | None]:
-    """A hand at rest whose index finger's tip jumps once, in frame 20 of 40; there is none in frame 5."""
-    run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False)
-    first = run.take(frames()[0])
+@lru_cache
+def first_pose() -> PoseEstimate:
+    """What is found in the first frame."""
+    run = Run(CAMERA, smooth=False)
+    run.push(frames()[0])
+    (first,) = run.poses
     assert first is not None
-    rows: list[FrameEstimate | None] = [
-        replace(first, unexplained=unexplained, runner_up_margin=1.0) for _ in range(40)
-    ]
+    return first
+
+
+def found(jump: float = 0.0, unexplained: float = 0.1) -> list[PoseEstimate | None]:
+    """A hand at rest whose index finger's tip jumps once, in frame 20 of 40; there is none in frame 5."""
+    first = first_pose()
+    rows: list[PoseEstimate | None] = [replace(first, unexplained_fraction=unexplained, runner_up_margin=1.0)] * 40
     moved = first.joints_mm.copy()
     moved[8, 0] += jump
-    rows[20] = replace(first, joints_mm=moved, visible=np.ones(21, np.bool_), unexplained=unexplained)
+    rows[20] = replace(first, joints_mm=moved, joint_visible=np.ones(21, np.bool_), unexplained_fraction=unexplained)
     rows[5] = None
     return rows
 
 
-def test_signs_say_what_is_unusual() -> None:
-    rows = signs(found(jump=40.0), causal=False)
+def test_features_say_what_is_unusual() -> None:
+    rows = features(found(jump=40.0), causal=False)
     assert np.isnan(rows[5]).all()
-    jump = confidence.SIGNS.index("jump")
+    jump = confidence.FEATURES.index("log_jump")
     assert rows[20, jump] > rows[35, jump]
     assert rows[14, jump] > 0
-    assert signs(found(jump=40.0), causal=True)[14, jump] == 0, "nothing is known of later frames"
-    assert np.nanmax(np.abs(rows[:, confidence.SIGNS.index("excess")])) == pytest.approx(0)
+    assert features(found(jump=40.0), causal=True)[14, jump] == 0, "nothing is known of later frames"
+    assert np.nanmax(np.abs(rows[:, confidence.FEATURES.index("log_excess")])) == pytest.approx(0)
 
 
 def test_a_frame_with_a_jump_or_much_unexplained_is_less_sure() -> None:
-    calm = confidence.confidence(signs(found(), causal=False))
-    jumped = confidence.confidence(signs(found(jump=80.0), causal=False))
+    calm = confidence.confidence(features(found(), causal=False))
+    jumped = confidence.confidence(features(found(jump=80.0), causal=False))
     assert np.isnan(calm[5])
     assert jumped[20] < calm[20]
-    assert confidence.confidence(signs(found(unexplained=0.4), causal=False))[20] < calm[20]
+    assert confidence.confidence(features(found(unexplained=0.4), causal=False))[20] < calm[20]
 
 
 def test_the_spread_is_that_of_poses_drawn_from_the_covariance(rng: np.random.Generator) -> None:
@@ -73,7 +79,7 @@ def test_a_track_says_how_sure_it_is() -> None:
     assert track.confidence[track.tracked].min() > 0.5
     assert not track.doubtful.any()
     errors = np.linalg.norm(track.joints_mm() - truth(), axis=2)[track.tracked]
-    radii = track.uncertainty_mm[track.tracked]
+    radii = track.joint_uncertainty_mm[track.tracked]
     assert (errors < 3 * radii).mean() > 0.6
     line = track.line(0, track.joints_mm())
     assert line["confidence"] > 0.5
@@ -86,19 +92,24 @@ def test_a_track_says_how_sure_it_is() -> None:
 
 
 def test_a_doubtful_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confidence, "WEIGHTS", (-3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-    run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False)
+    real = confidence.weights
+
+    def doubtful(table: str, *names: str) -> tuple[float, ...]:
+        return (-3.0, *[0.0] * 6) if table == "track_confidence" else real(table, *names)
+
+    monkeypatch.setattr(confidence, "weights", doubtful)
+    run = Run(CAMERA, smooth=False)
     for frame in frames()[:2]:
-        run.take(frame)
+        run.push(frame)
     track = run.track("x", FPS)
     assert track.doubtful.all()
     assert "The start is doubtful" in track.notes[-1]
 
 
 def test_times_that_stand_still_are_not_used() -> None:
-    run = Run(Camera(237.5, 237.5, 159.5, 119.5, 320, 240), smooth=False, fps=10.0)
+    run = Run(CAMERA, smooth=False, fps=10.0)
     for index, frame in enumerate(frames()[:3]):
-        run.take(SequenceFrame(index, frame.name, frame.depth_mm, 0.0))
+        run.push(SequenceFrame(index, frame.name, frame.depth_mm, 0.0))
     track = run.track("x", 10.0)
     assert track.time_s == pytest.approx([0.0, 0.1, 0.2])
     assert "do not go on" in track.notes[0]

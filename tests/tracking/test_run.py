@@ -8,11 +8,10 @@ import pytest
 from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, samples, truth
 
 from handopt.errors import ObservationError
-from handopt.input.sequence import SourceError, open_source
+from handopt.input.sequence import SourceError
 from handopt.input.sequence.base import SequenceFrame
-from handopt.tracking.run import Run, follow
-from handopt.tracking.run import track as follow_source
-from handopt.tracking.track import LONGEST_GAP_S
+from handopt.tracking.api import track
+from handopt.tracking.run import Run
 
 SEEN = np.array([sample.counts.any() for sample in samples()])
 
@@ -30,17 +29,17 @@ def test_joints_are_where_they_were(smooth: bool) -> None:
 
 
 def test_a_dropout_is_noticed_bridged_and_recovered_from_at_once() -> None:
-    track = followed()
-    runner_up_margin = slice(DROPOUT[0], sum(DROPOUT))
-    assert not track.tracked[runner_up_margin].any()
-    assert track.bridged[runner_up_margin].all()
-    assert track.tracked[~track.bridged].all()
-    assert np.median(errors("right", True)[runner_up_margin]) < 12
+    result = followed()
+    gap = slice(DROPOUT[0], sum(DROPOUT))
+    assert not result.tracked[gap].any()
+    assert result.bridged[gap].all()
+    assert result.tracked[~result.bridged].all()
+    assert np.median(errors("right", True)[gap]) < 12
     causal = followed("right", False)
     assert causal.refitted[sum(DROPOUT)], "a look back from later frames may find it otherwise"
     assert not causal.bridged.any()
-    assert np.isnan(causal.joints_mm()[runner_up_margin]).all()
-    assert DROPOUT[1] < LONGEST_GAP_S * FPS
+    assert np.isnan(causal.joints_mm()[gap]).all()
+    assert DROPOUT[1] < 0.5 * FPS
 
 
 def test_a_left_hand_is_followed_as_its_mirror_image() -> None:
@@ -60,7 +59,7 @@ def test_smoothing_takes_out_acceleration() -> None:
 def test_the_side_is_found_where_none_is_named() -> None:
     run = Run(CAMERA, "auto", smooth=False)
     for frame in frames("left")[:2]:
-        run.take(frame)
+        run.push(frame)
     assert run.track("x", FPS).hand == "left"
 
 
@@ -70,28 +69,28 @@ def test_a_source_that_fails_keeps_what_came_before() -> None:
         raise SourceError("the camera was unplugged")
 
     seen = []
-    run = Run(CAMERA, smooth=False)
-    error = follow(run, failing(), lambda frame, found: seen.append((frame.index, found is not None)))
-    assert str(error) == "the camera was unplugged"
+    tracking = track(failing(), camera=CAMERA, smooth=False)
+    with pytest.raises(SourceError, match="the camera was unplugged"):
+        seen.extend((estimate.frame, estimate.tracked) for estimate in tracking)
     assert seen == [(0, True), (1, True), (2, True)]
-    assert len(run.track("x", FPS)) == 3
+    assert len(tracking.result) == 3
 
 
 def test_the_rate_comes_from_the_frames_times_or_is_assumed() -> None:
     timed, untimed = Run(CAMERA, smooth=False), Run(CAMERA, smooth=False)
     for with_time, without in zip(frames()[:2], frames(timed=False)[:2], strict=True):
-        timed.take(with_time)
-        untimed.take(without)
+        timed.push(with_time)
+        untimed.push(without)
     assert timed.track("x", None).fps == pytest.approx(FPS)
     assumed = untimed.track("x", None)
     assert assumed.fps == 30
-    assert "--fps" in assumed.notes[0]
+    assert "fps=" in assumed.notes[0]
 
 
 def test_frames_without_any_hand_are_an_error() -> None:
     run = Run(CAMERA)
-    run.take(SequenceFrame(0, "a", np.zeros((240, 320), np.float32)))
-    run.take(SequenceFrame(1, "b", np.full((240, 320), 800, np.float32)))
+    run.push(SequenceFrame(0, "a", np.zeros((240, 320), np.float32)))
+    run.push(SequenceFrame(1, "b", np.full((240, 320), 800, np.float32)))
     with pytest.raises(ObservationError, match="no hand was found in any of 2 frames"):
         run.track("x", FPS)
 
@@ -104,10 +103,10 @@ def test_unreadable_frames_are_named_in_the_track() -> None:
         SequenceFrame(1, "b", np.zeros_like(second.depth_mm), 1 / FPS, problem="b: is damaged"),
         third,
     ):
-        run.take(frame)
-    track = run.track("x", FPS)
-    assert track.problems == {1: "b: is damaged"}
-    line = track.line(1, track.joints_mm())
+        run.push(frame)
+    result = run.track("x", FPS)
+    assert result.errors == {1: "b: is damaged"}
+    line = result.line(1, result.joints_mm())
     assert (line["problem"], line["tracked"], line["name"]) == ("b: is damaged", False, "b")
 
 
@@ -115,19 +114,18 @@ def test_frames_too_far_apart_are_not_smoothed() -> None:
     run = Run(CAMERA)
     for index in range(4):
         shifted = np.roll(frames()[0].depth_mm, (-1) ** index * 16, axis=1)
-        run.take(SequenceFrame(index, str(index), shifted))
-    track = run.track("x", FPS)
-    assert not track.smoothed
-    assert "too far between frames" in track.notes[-1]
-    assert len(track) == 4
+        run.push(SequenceFrame(index, str(index), shifted))
+    result = run.track("x", FPS)
+    assert not result.smoothed
+    assert "too far between frames" in result.notes[-1]
+    assert len(result) == 4
 
 
 def test_real_frames_are_followed_although_they_are_far_apart(shared_data: Path) -> None:
-    track, error = follow_source(open_source(shared_data / "sr305"))
-    assert error is None
-    assert track.tracked.all()
-    assert track.unexplained.max() < 0.25
-    assert not track.smoothed
+    result = track(shared_data / "sr305").finish()
+    assert result.tracked.all()
+    assert result.unexplained_fraction.max() < 0.25
+    assert not result.smoothed
 
 
 def test_frames_that_the_camera_dropped_are_passed_over() -> None:
@@ -135,19 +133,19 @@ def test_frames_that_the_camera_dropped_are_passed_over() -> None:
     run = Run(CAMERA, fps=FPS)
     kept = [frame for frame in frames()[: DROPOUT[0]] if frame.index % 3 != 2]
     for number, frame in enumerate(kept):
-        run.take(SequenceFrame(number, frame.name, frame.depth_mm, frame.time_s))
-    track = run.track("x", FPS)
-    assert track.tracked.all()
-    assert track.time_s == pytest.approx([frame.index / FPS for frame in kept])
-    off = np.linalg.norm(track.joints_mm() - truth()[[frame.index for frame in kept]], axis=2)
+        run.push(SequenceFrame(number, frame.name, frame.depth_mm, frame.time_s))
+    result = run.track("x", FPS)
+    assert result.tracked.all()
+    assert result.time_s == pytest.approx([frame.index / FPS for frame in kept])
+    off = np.linalg.norm(result.joints_mm() - truth()[[frame.index for frame in kept]], axis=2)
     assert np.median(off) < 5.0
-    assert track.refitted.sum() <= 2
+    assert result.refitted.sum() <= 2
 
 
 def test_the_way_back_goes_as_fast_as_the_way_there() -> None:
     run = Run(CAMERA)
     for frame in frames()[:2]:
-        run.take(frame)
+        run.push(frame)
     later = SequenceFrame(2, "c", frames()[2].depth_mm, frames()[1].time_s + 3 / FPS)  # type: ignore[operator]
     assert run._intervals(later) == pytest.approx(1.5)  # of a median of 1 and 3 frames
     assert run._intervals(later, frames()[1]) == pytest.approx(1.5)

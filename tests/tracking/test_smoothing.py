@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from handopt.tracking.config import SmoothingConfig
 from handopt.tracking.smoothing import OneEuro, continuous, smooth_rotations, two_sided
 from handopt.tracking.track import _slots
 
@@ -26,7 +27,7 @@ def test_slow_motion_stays_and_jitter_goes(rng: np.random.Generator) -> None:
 
 
 def test_a_cutoff_halves_its_frequency_without_shifting_it() -> None:
-    smoothed = two_sided(wave(4.5), np.ones((120, 1)), FPS, cutoff_hz=4.5)
+    smoothed = two_sided(wave(4.5), np.ones((120, 1)), FPS, SmoothingConfig(cutoff_hz=4.5))
     inner = slice(20, 100)
     assert np.abs(smoothed[inner]).max() == pytest.approx(0.5, abs=0.03)
     assert np.corrcoef(smoothed[inner, 0], wave(4.5)[inner, 0])[0, 1] > 0.999
@@ -73,7 +74,7 @@ def test_the_causal_filter_stills_what_rests_and_follows_what_moves(rng: np.rand
     ramp = np.arange(60)[:, None] * 0.1  # 3 a second
     behind = ramp - np.array([quick(value, 1 / FPS) for value in ramp])
     assert behind[-1, 0] < 0.5 * 0.1, "less than half a frame late"
-    quick.forget()
+    quick.reset()
     assert quick(np.array([7.0]), 1 / FPS)[0] == 7.0
 
 

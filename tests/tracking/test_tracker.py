@@ -1,16 +1,196 @@
-"""A tracker that rests on a doubtful fit, and joints that leap."""
+"""The tracker's state and its pure step, hands that are lost and found, competitors, and doubtful anchors."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from support.sequences import CAMERA, frames
+from support.sequences import CAMERA, frames, truth
 
 from handopt.rig import default_rig
 from handopt.tracking import tracker
-from handopt.tracking.estimate import max_joint_jump
-from handopt.tracking.tracker import FIRST_RETRY, Tracker
+from handopt.tracking.config import TrackerConfig, TrackingConfig
+from handopt.tracking.estimate import Placed, PoseEstimate, max_joint_jump
+from handopt.tracking.frame_fit import FrameFit
+from handopt.tracking.tracker import Tracker, TrackerState
+
+DEPTHS = [frame.depth_mm for frame in frames()]
+
+
+@pytest.fixture(scope="module")
+def follower() -> Tracker:
+    return Tracker(default_rig("right"), CAMERA)
+
+
+@pytest.fixture(scope="module")
+def states(follower: Tracker) -> list[TrackerState]:
+    """The states after 0, 1, 2, 3 frames."""
+    every = [follower.start()]
+    for depth in DEPTHS[:3]:
+        every.append(follower.step(every[-1], depth)[0])
+    return every
+
+
+def leaves(value: Any) -> list[bytes | None]:
+    """The bits of every number in a state."""
+    if hasattr(value, "__dataclass_fields__"):
+        return [leaf for name in value.__dataclass_fields__ for leaf in leaves(getattr(value, name))]
+    if isinstance(value, dict):
+        return [leaf for key in sorted(value) for leaf in leaves(value[key])]
+    if isinstance(value, tuple):
+        return [leaf for each in value for leaf in leaves(each)]
+    return [
+        None if value is None else str(value).encode() if isinstance(value, int | str) else np.asarray(value).tobytes()
+    ]
+
+
+def test_the_same_state_stepped_twice_gives_the_same_to_the_bit(follower: Tracker, states: list[TrackerState]) -> None:
+    first, one = follower.step(states[2], DEPTHS[2])
+    second, other = follower.step(states[2], DEPTHS[2])
+    assert leaves(one) == leaves(other)
+    assert leaves(first) == leaves(second) == leaves(states[3])
+    assert leaves(first) != leaves(states[2])
+
+
+def test_a_step_changes_neither_its_state_nor_its_image(follower: Tracker, states: list[TrackerState]) -> None:
+    state, depth = copy.deepcopy(states[2]), DEPTHS[2].copy()
+    before = leaves(state)
+    after, estimate = follower.step(state, depth)
+    follower.prefers(after, depth, estimate, estimate)  # type: ignore[arg-type]
+    follower.reversed(after)
+    assert leaves(state) == before
+    assert np.array_equal(depth, DEPTHS[2])
+    assert (state.frames, after.frames) == (2, 3)
+
+
+def test_a_state_can_be_kept_and_followed_in_two_directions(follower: Tracker, states: list[TrackerState]) -> None:
+    """Backwards from frame 2, and then forwards from the same state."""
+    back = follower.reversed(states[3])
+    back, there = follower.step(back, DEPTHS[1])
+    assert there is not None
+    assert np.linalg.norm(there.joints_mm - truth()[1], axis=1)[there.joint_visible].mean() < 8.0
+    assert back.shape is states[3].shape, "on the way back nothing is learnt of the shape"
+    forth, estimate = follower.step(states[3], DEPTHS[3])
+    assert estimate is not None
+    assert np.linalg.norm(estimate.joints_mm - truth()[3], axis=1)[estimate.joint_visible].mean() < 8.0
+    assert forth.shape is not states[3].shape
+
+
+def test_a_lost_hand_is_found_again(follower: Tracker, states: list[TrackerState]) -> None:
+    lost, nothing = follower.step(states[3], np.zeros_like(DEPTHS[0]))
+    assert nothing is None
+    assert lost.estimate is None
+    assert lost.shape is states[3].shape, "what is known of the hand stays known"
+    moved = np.roll(DEPTHS[4], 40, axis=1)
+    found, estimate = follower.step(lost, moved)
+    assert estimate is not None
+    assert estimate.refitted
+    assert found.before is None, "one frame says nothing of a motion"
+    shift = 40 / CAMERA.fx * truth()[4][:, 2:]
+    off = np.linalg.norm(estimate.joints_mm - truth()[4] - shift * [1.0, 0.0, 0.0], axis=1)
+    assert np.median(off[estimate.joint_visible]) < 8.0
+
+
+def test_motion_is_predicted_over_the_interval(follower: Tracker, states: list[TrackerState], monkeypatch: Any) -> None:
+    """A frame that comes two intervals later starts from twice the motion, less what is not kept of it."""
+    starts: list[list[Placed]] = []
+
+    def record(_depth: Any, given: list[Placed], *_: Any, **__: Any) -> None:
+        starts.append(given)
+
+    monkeypatch.setattr(follower._fitter, "fit", record)
+    monkeypatch.setattr(tracker, "fit", lambda *_, **__: pytest.fail("not this far"))
+    state = states[3]
+    assert state.fit is not None
+    assert state.before is not None
+    still = replace(state, before=None, fit=replace(state.fit, competitors=()), learns=False)
+    follower.step(still, DEPTHS[3])
+    last = state.fit.estimate.placed
+    assert len(starts[0]) == 2
+    assert np.array_equal(starts[0][0].translation_mm, last.translation_mm)
+    shifted = replace(last, translation_mm=last.translation_mm - [10.0, 0.0, 0.0])
+    follower.step(replace(still, before=shifted), DEPTHS[3])
+    follower.step(replace(still, before=shifted), DEPTHS[3], 2.0)
+    moved = [each[0].translation_mm - last.translation_mm for each in starts[1:]]
+    assert moved[0] == pytest.approx([9.0, 0.0, 0.0], abs=1e-6)
+    assert moved[1] == pytest.approx([18.0, 0.0, 0.0], abs=1e-6)
+
+
+def fingers_swapped(placed: Placed) -> Placed:
+    """The index finger bent as far as it goes, and the thumb straight."""
+    angles = placed.angles_rad.copy()
+    angles[3:6, 2] = (1.5, 1.5, 0.9)
+    return replace(placed, angles_rad=angles)
+
+
+def test_the_next_frame_starts_from_competitors_as_well(follower: Tracker, states: list[TrackerState]) -> None:
+    """A pose that was wrong is left for a competitor that is right."""
+    state = states[3]
+    assert state.fit is not None
+    right = state.fit.estimate
+    wrong = replace(right, placed=fingers_swapped(right.placed))
+    state = replace(
+        state,
+        before=None,
+        fit=replace(state.fit, estimate=wrong, competitors=(right.placed,), patches=np.zeros((0, 3))),
+    )
+    _, estimate = follower.step(state, DEPTHS[3])
+    assert estimate is not None
+    assert np.linalg.norm(estimate.joints_mm - truth()[3], axis=1)[[5, 6, 7, 8]].max() < 15.0
+    assert not estimate.refitted, "the competitor, and no fit from scratch"
+
+
+def test_competitors_are_few_and_differ(states: list[TrackerState]) -> None:
+    settings = TrackerConfig()
+    for state in states[1:]:
+        assert state.fit is not None
+        assert len(state.fit.competitors) <= settings.competitors
+        poses = [state.fit.estimate.placed, *state.fit.competitors]
+        for row, one in enumerate(poses):
+            for other in poses[row + 1 :]:
+                apart = np.abs(one.angles_rad - other.angles_rad).max()
+                assert apart > 0.2 or row == 0, "the pose itself moved on after it was chosen"
+
+
+def stub(unexplained: float, *, refitted: bool = False) -> FrameFit:
+    """A fit at a place of its own that leaves so much unexplained."""
+    from handopt.tracking.frame_residuals import ShapeEstimate
+
+    placed = Placed(np.eye(3), np.array([0.0, 0.0, 400.0]), np.zeros((15, 3)))
+    joints = np.tile([0.0, 0.0, 400.0], (21, 1))
+    shape = ShapeEstimate(np.zeros(14), np.eye(14))
+    covariance = np.eye(29, dtype=np.float32)
+    return FrameFit(PoseEstimate(placed, shape, joints, np.ones(21, np.bool_), unexplained, refitted, covariance))
+
+
+def test_searches_that_do_not_help_become_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doubtful track searches at once, then after 3 frames, after 9, after 21, and no less often than after 30."""
+    follower = Tracker(default_rig("right"), CAMERA, tracking=TrackingConfig(TrackerConfig(usual_rate=0.0)))
+    searched: list[int] = []
+    monkeypatch.setattr(follower._fitter, "fit", lambda *_, **__: stub(0.4))
+
+    def search(state: TrackerState, _depth: Any, found: FrameFit, _rng: Any) -> Any:
+        searched.append(state.frames)
+        return state, found
+
+    monkeypatch.setattr(follower, "_search", search)
+    state = replace(follower.start(), fit=stub(0.4), shape=stub(0.4).estimate.shape)
+    for _ in range(110):
+        state, _ = follower.step(state, np.ones((4, 4), np.float32))
+    assert np.diff(searched).tolist() == [4, 10, 22, 31, 31]
+
+
+def test_what_leaves_too_much_unexplained_is_no_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = Tracker(default_rig("right"), CAMERA, tracking=TrackingConfig(TrackerConfig(lost=0.5)))
+    monkeypatch.setattr(follower, "_search", lambda state, *_: (state, stub(0.6, refitted=True)))
+    state, estimate = follower.step(follower.start(), np.ones((4, 4), np.float32))
+    assert estimate is None
+    assert state.fit is None
+    monkeypatch.setattr(follower, "_search", lambda state, *_: (state, stub(0.4, refitted=True)))
+    state, estimate = follower.step(state, np.ones((4, 4), np.float32))
+    assert estimate is not None
+    assert state.usual == pytest.approx(0.1 + 0.1 * (0.4 - 0.1))
 
 
 def test_a_doubtful_start_is_looked_at_again_anywhere_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,19 +203,22 @@ def test_a_doubtful_start_is_looked_at_again_anywhere_in_the_image(monkeypatch: 
 
     monkeypatch.setattr(tracker, "fit", doubtful_at_first)
     follower = Tracker(default_rig("right"), CAMERA)
-    found = [follower.follow(frame.depth_mm) for frame in frames()[: FIRST_RETRY + 2]]
-    assert [None if each is None else each.anchor_confidence for each in found] == [0.1] * FIRST_RETRY + [0.95] * 2
+    state, found = follower.start(), []
+    for depth in DEPTHS[:6]:
+        state, estimate = follower.step(state, depth)
+        found.append(estimate)
+    assert [None if each is None else each.anchor_confidence for each in found] == [0.1] * 4 + [0.95] * 2
     assert hints.count(None) == 2, "the first frame, and once more"
     assert found[-1] is not None
     assert not found[-1].refitted, "it was where the track was"
 
 
-def test_a_leap_is_that_of_a_visible_joint_against_the_others() -> None:
-    first = Tracker(default_rig("right"), CAMERA).follow(frames()[0].depth_mm)
+def test_a_jump_is_that_of_a_visible_joint_against_the_others(states: list[TrackerState]) -> None:
+    first = states[1].estimate
     assert first is not None
     seen, moved = np.zeros(21, np.bool_), first.joints_mm + np.array([30.0, 0.0, 0.0])
     moved[8] += [30.0, 0.0, 0.0]
-    hidden = replace(first, visible=seen.copy(), joints_mm=moved)
-    assert max_joint_jump(replace(first, visible=seen), hidden) == 0
+    hidden = replace(first, joint_visible=seen.copy(), joints_mm=moved)
+    assert max_joint_jump(replace(first, joint_visible=seen), hidden) == 0
     seen[8] = True
-    assert max_joint_jump(first, replace(hidden, visible=seen)) == pytest.approx(30.0)
+    assert max_joint_jump(first, replace(hidden, joint_visible=seen)) == pytest.approx(30.0)

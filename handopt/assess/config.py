@@ -1,0 +1,33 @@
+"""The tuned numbers of assessment: what each one is, its unit, and how it was found.
+
+"By hand" means: set by hand on images of handopt synth, with no sweep on record. Calibrated weights are in
+assets/calibration.toml.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AssessConfig:
+    """When a fit is good, sure or doubtful, and what counts as another pose."""
+
+    confident: float = 0.9
+    """Confidence from which on a pose is called sure. Chosen: one in ten may be wrong."""
+    doubtful: float = 0.5
+    """Confidence below which a pose is called doubtful. Chosen: more likely wrong than right."""
+    distinct_mm: float = 20.0
+    """Two poses are distinct where a joint that is visible in the better one lies farther apart, mm. The distance that
+    confidence is about."""
+    max_margin: float = 1.0
+    """Largest margin over the runner-up, and the margin where there is none; logarithm of a ratio. By hand."""
+    good_median_mm: float = 4.0
+    """Largest median residual of a good fit, mm. By hand (commit c276c82)."""
+    good_mean_mm: float = 5.0
+    """Largest mean residual of a good fit, mm. By hand (commit c276c82)."""
+    good_overlap: float = 0.75
+    """Smallest intersection over union of a good fit's silhouette with the observed one. By hand (commit c276c82)."""
+    hessian_ridge: float = 1e-6
+    """Smallest eigenvalue of a pose's Hessian that is inverted, relative to the largest. By hand."""
+
+
+ASSESS = AssessConfig()

@@ -1,0 +1,174 @@
+"""`handopt.track`: follow a hand through a path, a source of frames, or any iterable of depth images."""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from handopt.config import Config
+from handopt.input.camera import Camera
+from handopt.input.camera_spec import load_camera
+from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
+from handopt.rig import Rig
+from handopt.tracking.config import TrackingConfig
+from handopt.tracking.frame_estimate import FrameEstimate
+from handopt.tracking.run import Run
+from handopt.typing import AnyArray
+
+if TYPE_CHECKING:
+    from handopt.tracking.track import Track
+
+Frames = Iterable["AnyArray | SequenceFrame"]
+
+
+class Tracking(Iterator[FrameEstimate]):
+    """A sequence on its way: an iterator over the estimates of its frames, with the track of the frames so far.
+
+    Each step reads one frame and tracks the hand to it; nothing waits for later frames.
+    """
+
+    def __init__(self, run: Run, source: FrameSource, frames: Iterator[SequenceFrame]) -> None:
+        """Made by `track`."""
+        self.source = source
+        self._run, self._frames = run, frames
+        self._count = 0
+        self._result: tuple[int, Track] | None = None
+
+    def __iter__(self) -> "Tracking":
+        """The iterator itself."""
+        return self
+
+    def __next__(self) -> FrameEstimate:
+        """The hand in the next frame. Raises SourceError where the source fails; what came before is kept."""
+        estimate = self._run.push(next(self._frames))
+        self._count += 1
+        return estimate
+
+    def __len__(self) -> int:
+        """Frames so far."""
+        return self._count
+
+    @property
+    def result(self) -> "Track":
+        """The track of the frames so far, smoothed unless `smooth` is off. Raises ObservationError without a hand."""
+        if self._result is None or self._result[0] != self._count:
+            source = self.source
+            self._result = self._count, self._run.track(source.name, source.fps, source.assumptions)
+        return self._result[1]
+
+    def finish(self) -> "Track":
+        """Take all frames that are left; the track of all. Raises SourceError and ObservationError."""
+        for _ in self:
+            pass
+        return self.result
+
+
+def track(
+    source: str | os.PathLike[str] | FrameSource | Frames,
+    *,
+    camera: Camera | str | None = None,
+    unit: float | None = None,
+    fps: float | None = None,
+    hand: str | None = None,
+    rig: Rig | None = None,
+    smooth: bool = True,
+    config: Config | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    tracking: TrackingConfig | None = None,
+) -> Tracking:
+    """Follow one hand through a sequence of depth images.
+
+    >>> tracking = handopt.track("frames/", camera="sr305", unit=0.125)
+    >>> for estimate in tracking:
+    ...     print(estimate.frame, estimate.confidence, estimate.joints_mm)
+    >>> handopt.save_track(tracking.result, "wave")
+
+    source: a folder of depth images, a RealSense recording, a multi-page TIFF or a stack (.npy, .npz); or an opened
+    FrameSource; or any iterable of depth images (H, W), or of SequenceFrame where frames have times. An iterable is
+    read one frame at a time, so that it may be a camera.
+    camera: a Camera, or its name or intrinsics as `--camera` takes them; needed for an iterable, and for a path without
+    one beside it. unit: mm per count; by default what lies beside the path or fits its values, and 1 for an iterable.
+    fps: frames a second, where frames have no times.
+    hand: 'right', 'left', or 'auto' (the first frame decides); by default that of the rig, else what the source says,
+    else right. rig: the hand's own rig, by default handopt's.
+    smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
+    Without it each estimate is final and causally filtered, and the track consists of them.
+
+    Returns an iterator that gives a FrameEstimate for each frame as it comes, and whose `result` is the Track of the
+    frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x
+    right, y down, z forward.
+
+    Raises SourceError, CameraError, DepthError and DeviceError; an iterator raises SourceError where its source fails
+    later, and `result` ObservationError where no hand was found in any frame.
+    """
+    opened: FrameSource
+    frames: Iterator[SequenceFrame]
+    if isinstance(source, str | os.PathLike):
+        from handopt.input.sequence import open_source
+        from handopt.input.sequence.prefetch import prefetch
+        from handopt.input.sequence.stream_info import SourceOptions
+
+        asked = SourceOptions(_as_text(camera), unit, fps=fps)
+        opened = open_source(Path(source), asked)
+        frames = prefetch(opened)
+    else:
+        opened = cast(FrameSource, source) if hasattr(source, "assumptions") else _Images(source, camera, unit, fps)
+        frames = iter(opened)
+    side = hand or (rig.side if rig is not None else opened.hand) or "right"
+    run = Run(
+        opened.camera, side, rig, smooth, config or Config(), device, seed, opened.fps, tracking or TrackingConfig()
+    )
+    return Tracking(run, opened, frames)
+
+
+def _as_text(camera: Camera | str | None) -> str | None:
+    """A camera as sources of frames take it."""
+    if camera is None or isinstance(camera, str):
+        return camera
+    return ",".join(repr(float(value)) for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+
+
+class _Images:
+    """Depth images from any iterable as a FrameSource."""
+
+    name = "frames"
+    length: int | None = None
+    hand: str | None = None
+    assumptions: tuple[str, ...] = ()
+
+    def __init__(self, images: Frames, camera: Camera | str | None, unit: float | None, fps: float | None) -> None:
+        if camera is None:
+            raise TypeError("camera is missing: depth images without a file need one, such as camera='sr305'")
+        if not isinstance(images, Iterable):
+            raise TypeError(f"source is a {type(images).__name__}; expected a path or an iterable of depth images")
+        self._images = iter(images)
+        if isinstance(camera, str):
+            first = next(self._images, None)
+            if first is None:
+                raise ValueError("source has no frames")
+            height, width = _image(first).shape
+            self._images = chain([first], self._images)
+            camera = load_camera(camera, width, height)
+        self.camera, self.fps, self.unit_mm = camera, fps, 1.0 if unit is None else unit
+        self._info = StreamInfo(self.camera, self.unit_mm)
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        """The frames. Raises DepthError for an image of another size than the camera's."""
+        for index, each in enumerate(self._images):
+            if isinstance(each, SequenceFrame):
+                yield each
+            else:
+                name = f"frame {index}"
+                yield SequenceFrame(index, name, self._info.millimetres(_image(each), name))
+
+
+def _image(frame: "AnyArray | SequenceFrame") -> AnyArray:
+    """The depth of a frame. Raises TypeError."""
+    image = np.asarray(frame.depth_mm if isinstance(frame, SequenceFrame) else frame)
+    if image.ndim != 2 or image.dtype.kind not in "uif":
+        raise TypeError(f"a frame is {image.dtype} {image.shape}; expected a depth image (H, W) of numbers")
+    return image
