@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 
 from handopt.errors import ShapeError
 from handopt.input.camera import Camera
+from handopt.observation.free_space_mask import free_space_mask
+from handopt.observation.settings import DEFAULT, FreeSpaceConfig
 from handopt.observation.surfaces import flipped
 from handopt.typing import BoolImage, FloatImage, Indices, Vector
 
 MAX_SIZE = 4096
 MAX_SAMPLES = 4
-OCCLUDER_MM = 10.0
-EDGE_PX = 2.0
-HOLE_MM2 = 150.0
-HOLE_REACH_PX = 4.0
 TIE_PX = 1e-6
+"""Positions this near to the middle between two pixels are taken for lying in the middle, pixels."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,13 @@ class Grid:
         return Grid(flipped(self.depth_mm), flipped(self.hand), flipped(self.free))
 
 
-def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) -> Grid:
+def resample(
+    crop: Crop,
+    depth_mm: FloatImage,
+    mask: BoolImage,
+    arm: BoolImage,
+    free_space: FreeSpaceConfig = DEFAULT.free_space,
+) -> Grid:
     """Resample a depth image onto a crop's grid; every value is one of the measurements, nothing is interpolated.
 
     depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4
@@ -124,10 +129,8 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
     where an edge crosses the pixel.
 
-    A grid pixel is free where all that is measured lies behind the hand beside it (or at most 10 mm before it), and
-    where nothing is measured farther than 2 pixels (of the grid and of the image) from the hand and from the arm,
-    outside of small holes beside the hand. The arm, what is nearer than the hand, and what lies outside of the image
-    are not free. The mirror image gives the mirrored grid.
+    Where a grid pixel is free is told by handopt.observation.free_space_mask; the arm, what is nearer than the hand,
+    and what lies outside of the image are not. The mirror image gives the mirrored grid.
     """
     samples = _samples_per_pixel(crop)
     positions = (np.arange(crop.size * samples) + 0.5) / samples - 0.5
@@ -158,7 +161,9 @@ def resample(crop: Crop, depth_mm: FloatImage, mask: BoolImage, arm: BoolImage) 
     other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
     out = np.asarray(~cells(inside).all(axis=-1))
     unknown = np.asarray((count > 0) | out)
-    free = _free(crop, np.where(seen, median, np.float32(0)), other, is_arm, unknown)
+    ratio = crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px)
+    seen_mm = np.where(seen, median, np.float32(0))
+    free = free_space_mask(seen_mm, other, is_arm, unknown, crop.mm_per_px, pixel_ratio=ratio, config=free_space)
     return Grid(hand_depth, hand, free)
 
 
@@ -175,29 +180,3 @@ def _samples_per_pixel(crop: Crop) -> int:
     """Return how many image pixels a grid pixel covers along a side, from 1 to 4."""
     image_px = crop.mm_per_px * max(crop.camera.fx, crop.camera.fy) / crop.center_mm[2]
     return int(np.clip(round(image_px), 1, MAX_SAMPLES))
-
-
-def _free(crop: Crop, hand_depth: FloatImage, other: FloatImage, arm: BoolImage, unknown: BoolImage) -> BoolImage:
-    """Tell where the hand is proven not to be.
-
-    hand_depth: (S, S) mm, 0 = no hand. other: (S, S) nearest measurement that is not the hand, inf = none. arm,
-    unknown: (S, S) never free.
-    """
-    from scipy.ndimage import distance_transform_edt, label
-
-    hand = hand_depth > 0
-    measured = np.isfinite(other)
-    if not hand.any():
-        return np.asarray(~arm & ~unknown)
-    to_hand, nearest = distance_transform_edt(~hand, return_indices=True)
-    beside = hand_depth[tuple(nearest)]
-    nearest = distance_transform_edt(~hand[:, ::-1], return_distances=False, return_indices=True)
-    beside = np.maximum(beside, hand_depth[:, ::-1][tuple(nearest)][:, ::-1])  # where two are nearest, on either side
-    behind = measured & (other >= beside - OCCLUDER_MM)
-    to_arm = distance_transform_edt(~arm) if arm.any() else np.full(arm.shape, np.inf)
-    edge_px = EDGE_PX * max(1.0, crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px))
-    holes, _ = label(~measured & ~hand)
-    small = np.bincount(holes.ravel()) * crop.mm_per_px**2 <= HOLE_MM2
-    in_hole = small[holes] & (to_hand <= max(HOLE_REACH_PX, edge_px))
-    empty = ~measured & (to_hand > edge_px) & (to_arm > edge_px) & ~in_hole
-    return np.asarray((behind | empty) & ~hand & ~arm & ~unknown)

@@ -1,7 +1,7 @@
 """What a depth image shows of a hand: its pixels, the forearm cut off at the wrist, its points, and its crop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,19 +9,18 @@ from numpy.typing import ArrayLike
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.candidates import (
-    EVEN_SCORE,
-    MIN_HINTED_CM2,
     WHERE,
     check_distance,
     competitors_of,
     find_hands,
     length,
-    palms_given,
+    proposals_given,
 )
 from handopt.observation.crop import Crop, Grid, resample
 from handopt.observation.hints import Hints, checked_depth, checked_hints
 from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
-from handopt.observation.segmentation import BALL_MM, CUT_MM, Candidate
+from handopt.observation.segmentation import Candidate
+from handopt.observation.settings import DEFAULT, ObservationConfig
 from handopt.observation.surfaces import (
     LabelledDepth,
     flipped,
@@ -34,12 +33,6 @@ from handopt.observation.upsample import in_pixels
 from handopt.rig.anatomy import MIRROR, PALM_DEPTH_MM
 from handopt.typing import BoolImage, FloatImage, Vector
 
-MAX_MASK_CM2 = 1000.0
-MASK_SCORE = 5.0  # as of a hand that is beyond doubt
-MASKED_SURFACE_CM2 = 4.0
-THINNED_FOCAL_PX = 240.0
-CROP_SHIFT_MM = (50.0, 50.0, 40.0)
-
 
 @dataclass(frozen=True, eq=False)
 class Observation:
@@ -47,12 +40,13 @@ class Observation:
 
     depth_mm: (H, W) float32, 0 = none, without flying pixels in the window around the hand. mask: (H, W) measured
     pixels of the hand, not of the forearm. arm: (H, W) what was cut off at the wrist, or belongs to the same surface:
-    evidence neither for nor against the hand. center_mm: (3,) centre of the palm, 15 mm under the skin. points_mm: (N,
-    3) float32, the pixels of the mask, row by row. arm_direction: unit vector from the palm to the forearm, None where
-    no forearm is in view. touches_border: the hand leaves the image. score: plausibility, see likeness. notes:
-    sentences on what was done. rivals: how many other places of the image look like a hand. lead: by how much the score
-    exceeds that of the best other place, negative where that is better, inf where there is none. Points and directions
-    are in the camera frame. With a mask that was given, score is that of a hand beyond doubt, and there is no rival.
+    it says nothing for or against the hand. center_mm: (3,) centre of the palm, 15 mm under the skin. points_mm: (N, 3)
+    float32, the pixels of the mask, row by row. arm_direction: unit vector from the palm to the forearm, None if no
+    forearm is in view. touches_border: the hand leaves the image. score: plausibility, see hand_probability. notes:
+    sentences on what was done. competitors: how many other places of the image look like a hand. score_margin: by how
+    much the score exceeds that of the best other place, negative if that is better, inf if there is none. config: the
+    numbers that it was made with. Points and directions are in the camera frame. With a mask that was given, the score
+    is that of a hand beyond doubt, and there are no competitors.
     """
 
     camera: Camera
@@ -67,15 +61,17 @@ class Observation:
     notes: tuple[str, ...]
     competitors: int = 0
     score_margin: float = float("inf")
+    config: ObservationConfig = field(default=DEFAULT, repr=False)
 
     @property
     def hand_probability(self) -> float:
-        """How much it looks like a hand, 0 to 1: 0.5 where as many hands as other things score like that.
+        """How much it looks like a hand, 0 to 1: 0.5 if as many hands as other things have that score.
 
         The scores of hands are 1.5 to 6, of forearms, heads, bodies and walls seldom more than 1. A mask that was given
-        is taken at its word.
+        counts as a hand.
         """
-        return float(1.0 / (1.0 + np.exp(-2.0 * (self.score - EVEN_SCORE))))
+        scale = self.config.score
+        return float(1.0 / (1.0 + np.exp(-scale.slope * (self.score - scale.even))))
 
     @property
     def area_cm2(self) -> float:
@@ -103,7 +99,8 @@ class Observation:
         low, high = round(0.005 * last), last - round(0.005 * last)
         ordered = np.partition(self.points_mm, (low, high), axis=0).astype(np.float64)
         middle = 0.5 * (ordered[low] + ordered[high])
-        shift = np.clip(middle - self.center_mm, -np.array(CROP_SHIFT_MM), CROP_SHIFT_MM)
+        most = np.array(self.config.crop_shift_mm)
+        shift = np.clip(middle - self.center_mm, -most, most)
         x, y, z = self.center_mm + shift
         return Crop((float(x), float(y), float(z)), half_mm, size, self.camera)
 
@@ -128,7 +125,7 @@ class Observation:
 
     def grid(self, crop: Crop) -> Grid:
         """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
-        return resample(crop, self.depth_mm, self.mask, self.arm)
+        return resample(crop, self.depth_mm, self.mask, self.arm, self.config.free_space)
 
 
 def observe(
@@ -138,24 +135,25 @@ def observe(
     mask: ArrayLike | None = None,
     box: Sequence[float] | None = None,
     center: Sequence[float] | None = None,
+    config: ObservationConfig = DEFAULT,
 ) -> list[Observation]:
     """Find the hand in a depth image: up to 3 candidates, most plausible first.
 
     depth_mm: (H, W) mm, 0, NaN or infinite = none. mask: (H, W) bool, the pixels of the hand; they are taken as they
     are, less flying pixels. box: (x0, y0, x1, y1) pixels, the hand lies in columns x0 <= u < x1 and rows y0 <= v < y1.
-    center: (u, v) pixel or (x, y, z) mm of the palm. With a mask or a centre there is one candidate.
+    center: (u, v) pixel or (x, y, z) mm of the palm. With a mask or a centre there is one candidate. config: the tuned
+    numbers, for experiments.
 
-    The mirror image (with a mirrored camera and mirrored hints) gives the mirrored observations: of an image and its
-    mirror image always the same one is looked at.
+    The mirror image (with a mirrored camera and mirrored hints) gives the mirrored observations: of an
+    image and its mirror image the same one is always looked at.
 
-    Raises ObservationError where there is no hand; DepthError, CameraError or ShapeError where an argument makes no
-    sense.
+    Raises ObservationError if there is no hand; DepthError, CameraError or ShapeError if an argument makes no sense.
     """
     depth, notes = checked_depth(depth_mm, camera)
     hints = checked_hints((camera.height, camera.width), mask, box, center)
     if not _is_turned(depth):
-        return _search(depth, camera, hints, notes)
-    found = _search(flipped(depth), camera.mirrored(), hints.mirrored(camera.width), notes)
+        return _search(depth, camera, hints, notes, config)
+    found = _search(flipped(depth), camera.mirrored(), hints.mirrored(camera.width), notes, config)
     return [replace(observation.mirrored(), camera=camera) for observation in found]
 
 
@@ -168,27 +166,31 @@ def _is_turned(depth_mm: FloatImage) -> bool:
     return bool(half and left[row, column] > right[row, column])
 
 
-def _search(depth: FloatImage, camera: Camera, hints: Hints, notes: tuple[str, ...]) -> list[Observation]:
-    """Find hands in a checked depth image: in a thinned copy of it first, and where there is none, in all of it."""
+def _search(
+    depth: FloatImage, camera: Camera, hints: Hints, notes: tuple[str, ...], config: ObservationConfig
+) -> list[Observation]:
+    """Find hands in a checked depth image: in a subsampled copy of it first, and if there is none, in all of it."""
     if hints.mask is not None:
-        return [_observe_mask(segment_surfaces(depth, camera, hints.allowed, planes=False), hints, notes)]
-    step = max(1, round(float(np.sqrt(camera.fx * camera.fy)) / THINNED_FOCAL_PX))
+        frame = segment_surfaces(depth, camera, hints.allowed, planes=False, config=config)
+        return [_observe_mask(frame, hints, notes)]
+    step = max(1, round(float(np.sqrt(camera.fx * camera.fy)) / config.search_focal_px))
     try:
-        return _search_thinned(depth, camera, hints, notes, step)
+        return _search_subsampled(depth, camera, hints, notes, step, config)
     except ObservationError:
         if step == 1:
             raise
-        return _search_thinned(depth, camera, hints, notes, 1)
+        return _search_subsampled(depth, camera, hints, notes, 1, config)
 
 
-def _search_thinned(
-    depth: FloatImage, camera: Camera, hints: Hints, notes: tuple[str, ...], step: int
+def _search_subsampled(
+    depth: FloatImage, camera: Camera, hints: Hints, notes: tuple[str, ...], step: int, config: ObservationConfig
 ) -> list[Observation]:
     """Find hands in every step-th row and column of a depth image, and return them at its full resolution."""
     frame = segment_surfaces(
         subsampled(depth, step),
         subsampled_camera(camera, step),
         None if hints.allowed is None else subsampled(hints.allowed, step),
+        config=config,
     )
     chosen, candidates = find_hands(frame, hints, step)
     found = [_from_candidate(candidate, depth, camera, step, hints, notes) for candidate in chosen]
@@ -213,38 +215,40 @@ def _from_candidate(
     candidate: Candidate, depth: FloatImage, camera: Camera, step: int, hints: Hints, notes: tuple[str, ...]
 ) -> Observation:
     """Turn a candidate into an observation at the resolution of the image."""
+    config = candidate.window.frame.config
     clean, mask, arm = in_pixels(candidate, depth, camera, step)
     if hints.allowed is not None:
         mask &= hints.allowed
     if candidate.arm is None:
         cut = "No forearm is in view; nothing was cut off at the wrist."
     else:
-        cut = f"The forearm was cut off {CUT_MM:g} mm past the centre of the palm."
+        cut = f"The forearm was cut off {config.segmentation.cut_mm:g} mm past the centre of the palm."
     direction = None if candidate.arm is None else candidate.arm.direction
     center = _palm_center(camera, candidate.palm, hints.place)
-    return _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut))
+    return _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut), config)
 
 
 def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) -> Observation:
     """Take a mask that the user gave for the hand; what its surfaces continue in is the forearm."""
+    config = frame.config
     check_distance(frame)
-    palm = inscribed_palm(frame) if hints.place is None else palms_given(frame, hints.place, 1)[0]
+    palm = inscribed_palm(frame) if hints.place is None else proposals_given(frame, hints.place, 1)[0]
     mask = frame.labels > 0
     area = float(frame.area_cm2.sum())
-    if not MIN_HINTED_CM2 <= area <= MAX_MASK_CM2:
+    if not config.candidates.min_hinted_cm2 <= area <= config.max_mask_cm2:
         raise ObservationError(f"the mask covers {area:.3g} cm2, which is no hand; check --mask and --unit")
-    window = window_around(frame, palm.center_mm, BALL_MM, stride=1)
+    window = window_around(frame, palm.center_mm, config.segmentation.ball_mm, stride=1)
     block = np.s_[window.rows, window.columns]
-    surfaces = np.flatnonzero(frame.area_cm2 >= max(MASKED_SURFACE_CM2, 0.1 * area))
+    surfaces = np.flatnonzero(frame.area_cm2 >= max(config.masked_surface_cm2, 0.1 * area))
     arm = np.zeros(mask.shape, np.bool_)
     arm[block] = np.isin(frame.surfaces[block], surfaces) & ~mask[block]
     direction = None
-    if np.count_nonzero(arm[block]) and float(window.pixel_cm2[arm[block]].sum()) >= MASKED_SURFACE_CM2:
+    if np.count_nonzero(arm[block]) and float(window.pixel_cm2[arm[block]].sum()) >= config.masked_surface_cm2:
         ray = (window.points_mm[arm[block]] - palm.center_mm).mean(axis=0, dtype=np.float64)
         direction = ray / np.linalg.norm(ray)
     notes = (*notes, "The mask was taken for the hand as it is, without flying pixels.")
     center = _palm_center(frame.camera, palm, hints.place)
-    return _observation(frame.camera, frame.depth_mm, mask, arm, center, direction, MASK_SCORE, notes)
+    return _observation(frame.camera, frame.depth_mm, mask, arm, center, direction, config.mask_score, notes, config)
 
 
 def _observation(
@@ -256,6 +260,7 @@ def _observation(
     arm_direction: Vector | None,
     score: float,
     notes: tuple[str, ...],
+    config: ObservationConfig,
 ) -> Observation:
     """Put an observation together."""
     border = bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
@@ -272,6 +277,7 @@ def _observation(
         touches_border=border,
         score=score,
         notes=notes,
+        config=config,
     )
 
 

@@ -1,60 +1,54 @@
 """Large planes of a depth image: walls, desks and floors, which are no hands and which hands lie on."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.typing import BoolImage, FloatImage
-
-MIN_PLANE_CM2 = 700.0
-MAX_PLANES = 3
-TRIPLES = 48
-TRIPLE_PX = (12, 30)
-SAMPLES = 1500
-REFINEMENTS = 3
-THICKNESS_MM = 5.0
-NOISE_MM = 5.0
+from handopt.observation.settings import DEFAULT, PlaneConfig
+from handopt.typing import BoolImage, FloatImage, Indices, Vector
 
 
-def large_planes(depth_mm: FloatImage, camera: Camera) -> BoolImage:
-    """Tell the pixels (H, W) that lie in a plane of at least 700 cm2, of which there may be three.
+def large_planes(depth_mm: FloatImage, camera: Camera, config: PlaneConfig = DEFAULT.planes) -> BoolImage:
+    """Tell the pixels (H, W) that lie in a large plane, of which there may be three.
 
     depth_mm: (H, W) mm, 0 = none. A pixel lies in a plane to 5 mm at the camera and 10 mm at 1 m, as depth sensors
     measure. A plane is linear in inverse depth, 1/z = a u + b v + c; it is drawn through three pixels near each other,
-    the best of 48 draws is kept and fitted to its pixels.
+    the best of some draws is kept and fitted to its pixels.
     """
     flat = np.zeros(depth_mm.shape, np.bool_)
     pixel_cm2 = 1.0 / (100.0 * camera.fx * camera.fy)
     left = np.flatnonzero(depth_mm)
     rng = np.random.default_rng(0)
-    for _ in range(MAX_PLANES):
-        z = depth_mm.ravel()[left[:: max(1, len(left) // SAMPLES)]]
-        if float(np.square(z, dtype=np.float64).mean() if len(z) else 0.0) * len(left) * pixel_cm2 < MIN_PLANE_CM2:
+    for _ in range(config.max_planes):
+        z = depth_mm.ravel()[left[:: max(1, len(left) // config.samples)]]
+        if (
+            float(np.square(z, dtype=np.float64).mean() if len(z) else 0.0) * len(left) * pixel_cm2
+            < config.min_area_cm2
+        ):
             break
-        plane = _best_plane(depth_mm, left, rng)
+        plane = _best_plane(depth_mm, left, rng, config)
         if plane is None:
             break
         rows, columns = np.divmod(left, depth_mm.shape[1])
         z = depth_mm.ravel()[left]
-        inside = _off_mm(plane, rows, columns, z) <= _slack_mm(z)
-        if float(np.square(z[inside], dtype=np.float64).sum()) * pixel_cm2 < MIN_PLANE_CM2:
+        inside = _off_mm(plane, rows, columns, z) <= _slack_mm(z, config)
+        if float(np.square(z[inside], dtype=np.float64).sum()) * pixel_cm2 < config.min_area_cm2:
             break
         flat.ravel()[left[inside]] = True
         left = left[~inside]
     return flat
 
 
-def _best_plane(depth_mm: FloatImage, left: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64] | None:
+def _best_plane(depth_mm: FloatImage, left: Indices, rng: np.random.Generator, config: PlaneConfig) -> Vector | None:
     """Return (a, b, c) of the plane that holds most of a sample of the pixels left, by area, or None.
 
     left: (n,) flat indices of the pixels.
     """
     height, width = depth_mm.shape
-    sample = left[:: max(1, len(left) // SAMPLES)]
+    sample = left[:: max(1, len(left) // config.samples)]
     rows, columns = np.divmod(sample, width)
     z = depth_mm.ravel()[sample]
-    corner = rng.choice(left, TRIPLES)
-    reach = rng.integers(*TRIPLE_PX, (2, TRIPLES)) * rng.choice((-1, 1), (2, TRIPLES))
+    corner = rng.choice(left, config.draws)
+    reach = rng.integers(*config.triple_px, (2, config.draws)) * rng.choice((-1, 1), (2, config.draws))
     v, u = np.divmod(corner, width)
     v1, u1 = np.clip(v + reach[0], 0, height - 1), np.clip(u + reach[1], 0, width - 1)
     here, below, beside = depth_mm[v, u], depth_mm[v1, u], depth_mm[v, u1]
@@ -66,11 +60,11 @@ def _best_plane(depth_mm: FloatImage, left: NDArray[np.int64], rng: np.random.Ge
     a, b = (beside - here) / (u1 - u), (below - here) / (v1 - v)
     planes = np.stack([a, b, here - a * u - b * v])
     area = np.square(z, dtype=np.float64)
-    held = (_off_mm(planes[:, :, None], rows, columns, z) <= 2.0 * _slack_mm(z)) @ area
+    held = (_off_mm(planes[:, :, None], rows, columns, z) <= 2.0 * _slack_mm(z, config)) @ area
     best = planes[:, int(held.argmax())]
     design = np.stack([columns, rows, np.ones(len(rows))], axis=1)
-    for _ in range(REFINEMENTS):
-        inside = _off_mm(best, rows, columns, z) <= 1.5 * _slack_mm(z)
+    for _ in range(config.refinements):
+        inside = _off_mm(best, rows, columns, z) <= 1.5 * _slack_mm(z, config)
         if np.count_nonzero(inside) < 3:
             return None
         weight = z[inside].astype(np.float64) ** 2
@@ -78,9 +72,7 @@ def _best_plane(depth_mm: FloatImage, left: NDArray[np.int64], rng: np.random.Ge
     return np.asarray(best)
 
 
-def _off_mm(
-    plane: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64], z_mm: FloatImage
-) -> FloatImage:
+def _off_mm(plane: Vector, rows: Indices, columns: Indices, z_mm: FloatImage) -> FloatImage:
     """Return how far pixels lie before or behind planes (a, b, c), along the camera's axis, to first order."""
     a, b, c = plane.astype(np.float32)
     return np.asarray(
@@ -88,6 +80,6 @@ def _off_mm(
     )
 
 
-def _slack_mm(z_mm: FloatImage) -> FloatImage:
+def _slack_mm(z_mm: FloatImage, config: PlaneConfig) -> FloatImage:
     """Return how far a pixel of a plane may be measured off it."""
-    return np.asarray(THICKNESS_MM + (NOISE_MM * 1e-6) * z_mm * z_mm)
+    return np.asarray(config.thickness_mm + (config.noise_mm * 1e-6) * z_mm * z_mm)

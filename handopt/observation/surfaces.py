@@ -11,28 +11,24 @@ from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
 from handopt.observation.planes import large_planes
+from handopt.observation.settings import DEFAULT, ObservationConfig, SurfaceConfig
 from handopt.typing import BoolImage, Box, FloatImage, Indices, LabelImage, Points, Value, Vector
-
-STEP_MM = 8.0
-STEP_PER_PX = 4.0
-MIN_SUPPORT = 3
-MAX_GAP_PX = 2
-COARSE_MM = 3.2
 
 
 @dataclass(frozen=True)
 class LabelledDepth:
-    """A depth image taken apart into surfaces.
+    """A depth image whose pixels are labelled by the surface that they lie on.
 
     depth_mm: (H, W) without flying pixels. surfaces: (H, W) labels from 1, 0 = none. labels: the same where the hand
-    may be, else 0. area_cm2: (labels,) area of each surface where the hand may be.
+    may be, else 0. area_cm2: (labels,) area of each surface where the hand may be. config: the observation's numbers.
     """
 
     camera: Camera
     depth_mm: FloatImage
     surfaces: LabelImage
     labels: LabelImage
-    area_cm2: NDArray[np.float64]
+    area_cm2: Vector
+    config: ObservationConfig = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -80,19 +76,19 @@ class Window:
         )
 
 
-def surface_steps(depth_mm: FloatImage, focal: float) -> FloatImage:
+def surface_steps(depth_mm: FloatImage, focal: float, config: SurfaceConfig = DEFAULT.surfaces) -> FloatImage:
     """Return (H, W) a function of depth that differs by at most 1 between neighbours on one surface; NaN for depth 0.
 
     One step is 8 mm plus 4 pixel widths, so it grows with distance as a pixel does: 11 mm at 300 mm, 13 mm at 600 mm,
     16 mm at 1 m for a focal length of 475 px. A surface seen at 75 degrees still holds together. The function is the
     integral of dz / (8 + 4 z / focal).
     """
-    steps = np.log(STEP_MM + (STEP_PER_PX / focal) * depth_mm) * np.float32(focal / STEP_PER_PX)
+    steps = np.log(config.step_mm + (config.step_per_px / focal) * depth_mm) * np.float32(focal / config.step_per_px)
     steps[depth_mm <= 0] = np.nan
     return np.asarray(steps)
 
 
-def drop_flying(depth_mm: FloatImage, focal: float) -> FloatImage:
+def drop_flying(depth_mm: FloatImage, focal: float, config: SurfaceConfig = DEFAULT.surfaces) -> FloatImage:
     """Return the depth image without flying pixels and speckle (set to 0).
 
     depth_mm: (H, W) mm, 0 = none. focal: pixels. A flying pixel lies strictly between its left and right, or upper
@@ -100,11 +96,11 @@ def drop_flying(depth_mm: FloatImage, focal: float) -> FloatImage:
     fewer than 3 of its 8 neighbours.
     """
     clean = depth_mm.copy()
-    clean[_flying(surface_steps(depth_mm, focal))] = 0
+    clean[_flying(surface_steps(depth_mm, focal, config), config)] = 0
     return clean
 
 
-def _flying(steps: FloatImage) -> BoolImage:
+def _flying(steps: FloatImage, config: SurfaceConfig) -> BoolImage:
     """Tell flying pixels and speckle; True as well where nothing is measured. steps: of surface_steps."""
     support = np.zeros(steps.shape, np.uint8)
     drop = np.zeros(steps.shape, np.bool_)
@@ -125,19 +121,19 @@ def _flying(steps: FloatImage) -> BoolImage:
             drop[:, 1:-1] |= (farther[:, 1:] & farther[:, :-1]) | (nearer[:, 1:] & nearer[:, :-1])
         else:
             drop[1:-1] |= (farther[1:] & farther[:-1]) | (nearer[1:] & nearer[:-1])
-    drop |= support < MIN_SUPPORT
+    drop |= support < config.min_support
     return drop
 
 
-def label_surfaces(depth_mm: FloatImage, focal: float) -> LabelImage:
+def label_surfaces(depth_mm: FloatImage, focal: float, config: SurfaceConfig = DEFAULT.surfaces) -> LabelImage:
     """Label the depth-connected components of an image: (H, W) int32 from 1, 0 where there is no measurement.
 
     A surface holds together across gaps of 1 or 2 pixels that were not measured.
     """
-    return _labelled(surface_steps(depth_mm, focal))
+    return _labelled(surface_steps(depth_mm, focal, config), config)
 
 
-def _labelled(steps: FloatImage) -> LabelImage:
+def _labelled(steps: FloatImage, config: SurfaceConfig) -> LabelImage:
     """Label components. steps: of surface_steps.
 
     Pixels are joined along rows into runs first, so the graph has thousands of nodes and not hundreds of thousands.
@@ -153,7 +149,7 @@ def _labelled(steps: FloatImage) -> LabelImage:
     repeated = touches[:, 1:] & touches[:, :-1] & ~starts[:-1, 1:] & ~starts[1:, 1:]
     touches[:, 1:] &= ~repeated
     ones, others = [runs[:-1][touches]], [runs[1:][touches]]
-    for one, other in _across_gaps(steps, measured):
+    for one, other in _across_gaps(steps, measured, config.max_gap_px):
         ones.append(runs.ravel()[one])
         others.append(runs.ravel()[other])
     one, other = np.concatenate(ones), np.concatenate(others)
@@ -165,7 +161,7 @@ def _labelled(steps: FloatImage) -> LabelImage:
     return np.asarray(labels)
 
 
-def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Indices, Indices]]:
+def _across_gaps(steps: FloatImage, measured: BoolImage, max_gap_px: int) -> list[tuple[Indices, Indices]]:
     """Return pairs of flat indices of pixels on one surface with 1 or 2 pixels in a row or column between, unmeasured.
 
     Only pixels before a gap are looked at, and these are few.
@@ -178,7 +174,7 @@ def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Indices, 
         rows, columns = np.nonzero(ends)
         before = rows * width + columns
         room = width - 1 - columns if axis == 1 else height - 1 - rows
-        for gap in range(1, MAX_GAP_PX + 1):
+        for gap in range(1, max_gap_px + 1):
             before, room = before[room > gap], room[room > gap]
             after = before + (gap + 1) * stride
             joined = np.abs(flat[after] - flat[before]) <= 1
@@ -188,29 +184,34 @@ def _across_gaps(steps: FloatImage, measured: BoolImage) -> list[tuple[Indices, 
 
 
 def segment_surfaces(
-    depth_mm: FloatImage, camera: Camera, allowed: BoolImage | None = None, *, planes: bool = True
+    depth_mm: FloatImage,
+    camera: Camera,
+    allowed: BoolImage | None = None,
+    *,
+    planes: bool = True,
+    config: ObservationConfig = DEFAULT,
 ) -> LabelledDepth:
     """Drop flying pixels and label the surfaces of a depth image.
 
     depth_mm: (H, W) mm, 0 = none. allowed: (H, W) where the hand may be; None is everywhere. planes: whether to look
     for large planes; they get the last label and no area, for they are no hand.
     """
-    steps = surface_steps(depth_mm, float(np.sqrt(camera.fx * camera.fy)))
-    flying = _flying(steps)
+    steps = surface_steps(depth_mm, float(np.sqrt(camera.fx * camera.fy)), config.surfaces)
+    flying = _flying(steps, config.surfaces)
     steps[flying] = np.nan
     clean = depth_mm.copy()
     clean[flying] = 0
-    flat = large_planes(clean, camera) if planes else None
+    flat = large_planes(clean, camera, config.planes) if planes else None
     if flat is not None:
         steps[flat] = np.nan
-    surfaces = _labelled(steps)
+    surfaces = _labelled(steps, config.surfaces)
     count = int(surfaces.max()) + 1
     if flat is not None:
         surfaces[flat] = count
     labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
     area = np.bincount(labels.ravel(), np.square(clean).ravel(), count + 1) / (100.0 * camera.fx * camera.fy)
     area[[0, count]] = 0.0
-    return LabelledDepth(camera, clean, surfaces, labels, area)
+    return LabelledDepth(camera, clean, surfaces, labels, area, config)
 
 
 def flipped(image: NDArray[Value]) -> NDArray[Value]:
@@ -225,7 +226,7 @@ def subsampled(image: NDArray[Value], step: int) -> NDArray[Value]:
 
 
 def subsampled_camera(camera: Camera, step: int) -> Camera:
-    """Return the camera that sees an image as it is when thinned."""
+    """Return the camera that sees an image as it is when subsampled."""
     first = (step - 1) // 2
     width, height = (len(range(first, size, step)) for size in (camera.width, camera.height))
     cx, cy = (camera.cx - first) / step, (camera.cy - first) / step
@@ -255,7 +256,7 @@ def window_around(frame: LabelledDepth, center_mm: Vector, radius_mm: float, str
     near = max(float(center_mm[2]) - 0.5 * radius_mm, 0.5 * float(center_mm[2]))
     half_u, half_v = camera.fx * radius_mm / near, camera.fy * radius_mm / near
     if stride is None:
-        stride = coarse_stride(camera, float(center_mm[2]))
+        stride = coarse_stride(camera, float(center_mm[2]), frame.config.surfaces)
     return open_window(frame, (v - half_v, v + half_v), (u - half_u, u + half_u), stride)
 
 
@@ -268,6 +269,6 @@ def bounding_box(mask: BoolImage, margin_px: int) -> Box:
     return sides[0], sides[1]
 
 
-def coarse_stride(camera: Camera, z_mm: float) -> int:
-    """Return the step in pixels that comes closest to 3.2 mm at a distance."""
-    return max(1, round(COARSE_MM * camera.fx / z_mm))
+def coarse_stride(camera: Camera, z_mm: float, config: SurfaceConfig = DEFAULT.surfaces) -> int:
+    """Return the step in pixels that comes closest to the samples of coarse windows at a distance."""
+    return max(1, round(config.coarse_mm * camera.fx / z_mm))

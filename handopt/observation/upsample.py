@@ -1,30 +1,30 @@
-"""From a hand found in a thinned depth image back to the pixels of the image itself."""
+"""From a hand that was found in a subsampled depth image back to the pixels of the image itself."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
 from handopt.observation.segmentation import Candidate
-from handopt.observation.surfaces import STEP_MM, STEP_PER_PX, Window, bounding_box, drop_flying
+from handopt.observation.surfaces import Window, bounding_box, drop_flying
 from handopt.typing import BoolImage, Box, FloatImage, Indices
 
 
 def in_pixels(
     candidate: Candidate, depth_mm: FloatImage, camera: Camera, step: int
 ) -> tuple[FloatImage, BoolImage, BoolImage]:
-    """Return depth, hand and what was severed from it, (H, W) each, at the resolution of the image.
+    """Return depth, hand and forearm, (H, W) each, at the resolution of the image.
 
-    candidate: found in the image thinned by step (see handopt.observation.surfaces.thinned). depth_mm: (H, W) the image itself.
-    Flying pixels are dropped in the candidate's window, 160 mm around the palm. There a pixel belongs to the hand
-    where its depth goes with the samples of the hand around it and not with the nearest sample, if that is none.
+    candidate: found in the image subsampled by step (handopt.observation.surfaces.subsampled). depth_mm: (H, W) the
+    image itself. Flying pixels are dropped in the candidate's window. There a pixel belongs to the hand if its depth
+    goes with the samples of the hand around it and not with the nearest sample, if that is not the hand's.
     """
     whole = (slice(0, candidate.hand.shape[0]), slice(0, candidate.hand.shape[1]))
     block, _ = _pixels_of(candidate.window, whole, depth_mm.shape, step)
     depth = depth_mm.copy()
-    depth[block] = drop_flying(depth_mm[block], float(np.sqrt(camera.fx * camera.fy)))
+    config = candidate.window.frame.config.surfaces
+    depth[block] = drop_flying(depth_mm[block], float(np.sqrt(camera.fx * camera.fy)), config)
     mask = _going_with(candidate.hand, candidate.window, depth, camera, step)
     arm = _going_with(candidate.forearm_mask, candidate.window, depth, camera, step)
     return depth, mask, arm & ~mask
@@ -38,11 +38,13 @@ def _going_with(samples: BoolImage, window: Window, depth_mm: FloatImage, camera
     box = bounding_box(samples, 1)
     block, nearest = _pixels_of(window, box, depth_mm.shape, step)
     seen, wanted = window.depth_mm[box], samples[box]
+    config = window.frame.config.surfaces
     focal = float(np.sqrt(camera.fx * camera.fy))
-    slack = STEP_MM + (0.5 * STEP_PER_PX * step * window.stride / focal) * seen.max()
+    slack = config.step_mm + (0.5 * config.step_per_px * step * window.stride / focal) * seen.max()
     low, high = _range_around(seen, wanted)
-    z, others = depth_mm[block], nearest(np.where(wanted, np.float32(-STEP_MM), seen))
-    going[block] = (z >= nearest(low - slack)) & (z <= nearest(high + slack)) & (np.abs(z - others) > STEP_MM) & (z > 0)
+    z, others = depth_mm[block], nearest(np.where(wanted, np.float32(-config.step_mm), seen))
+    within = (z >= nearest(low - slack)) & (z <= nearest(high + slack))
+    going[block] = within & (np.abs(z - others) > config.step_mm) & (z > 0)
     return going
 
 
@@ -70,7 +72,7 @@ def _along(whole: slice, cut: slice, step: int, size: int) -> tuple[slice, Indic
     )
 
 
-def _range_around(depth_mm: FloatImage, samples: BoolImage) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _range_around(depth_mm: FloatImage, samples: BoolImage) -> tuple[FloatImage, FloatImage]:
     """Return (h, w) the least and greatest depth of the samples among each pixel and its 8 neighbours; inf, -inf."""
     from scipy.ndimage import maximum_filter, minimum_filter
 

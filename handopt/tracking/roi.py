@@ -8,14 +8,10 @@ from handopt.backend import Device, to_device
 from handopt.input.camera import Camera
 from handopt.objective.targets import NEAREST_PX, FitTargets
 from handopt.observation.crop import Crop, Grid
+from handopt.observation.free_space_mask import free_space_mask
 from handopt.observation.surfaces import drop_flying, label_surfaces
 from handopt.tracking.config import RoiConfig
 from handopt.typing import BoolImage, FloatImage, Floats, Indices, Reals
-
-OCCLUDER_MM = 10.0
-EDGE_PX = 2.0
-HOLE_MM2 = 150.0
-HOLE_REACH_PX = 4.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,11 @@ def observe_roi(
     if seen < config.min_cells:
         return None
     inside = (u >= 0) & (u < depth_mm.shape[1]) & ((v >= 0) & (v < depth_mm.shape[0]))[:, None]
-    free = _free(depth, clean, hand, arm, inside, crop)
-    grid = Grid(np.where(hand, clean, np.float32(0)), hand, free)
+    hand_mm = np.where(hand, clean, np.float32(0))
+    unknown = ((depth > 0) & (clean == 0)) | ~inside  # flying pixels, and what lies outside of the image
+    measured_mm = np.where(depth > 0, depth, np.float32(np.inf))
+    free = free_space_mask(hand_mm, measured_mm, arm, unknown, crop.mm_per_px, symmetric=False)
+    grid = Grid(hand_mm, hand, free)
     return RoiObservation(crop, grid, _targets(grid, x, y, crop, points, rng, device), seen)
 
 
@@ -120,39 +119,6 @@ def _hand(depth: FloatImage, expected_mm: FloatImage, crop: Crop, focal: float, 
     return np.asarray(
         (close & kept[labels]) | (measured & whole[labels] & (away < config.far_reach_mm)) | (beside & piece[labels])
     )
-
-
-def _free(
-    depth: FloatImage, clean: FloatImage, hand: BoolImage, arm: BoolImage, inside: BoolImage, crop: Crop
-) -> BoolImage:
-    """Tell where the hand is proven not to be; see handopt.observation.crop.resample."""
-    from scipy.ndimage import distance_transform_edt, label
-
-    away, nearest = distance_transform_edt(~hand, return_indices=True)
-    measured = depth > 0
-    beside = clean[tuple(nearest)]
-    behind = measured & (depth >= beside - OCCLUDER_MM)
-    holes, _ = label(~measured)
-    small = np.bincount(holes.ravel()) * crop.mm_per_px**2 <= HOLE_MM2
-    in_hole = small[holes] & (away <= HOLE_REACH_PX)
-    near_arm = _around(arm)
-    empty = ~measured & (away > EDGE_PX) & ~near_arm & ~in_hole
-    flying = measured & (clean == 0)
-    return np.asarray((behind | empty) & ~hand & ~arm & ~flying & inside)
-
-
-def _around(mask: BoolImage) -> BoolImage:
-    """The cells within EDGE_PX of a mask's."""
-    reach = int(EDGE_PX)
-    rows, columns = mask.shape
-    wide = np.zeros((rows + 2 * reach, columns + 2 * reach), np.bool_)
-    near = np.zeros(mask.shape, np.bool_)
-    wide[reach : reach + rows, reach : reach + columns] = mask
-    for down in range(-reach, reach + 1):
-        for right in range(-reach, reach + 1):
-            if down**2 + right**2 <= EDGE_PX**2:
-                near |= wide[reach + down : reach + down + rows, reach + right : reach + right + columns]
-    return near
 
 
 def _targets(

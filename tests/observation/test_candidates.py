@@ -5,7 +5,7 @@ import pytest
 from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 
 from handopt.errors import ObservationError
-from handopt.observation.candidates import EVEN_SCORE, SURE_SCORE, competitors_of, find_hands
+from handopt.observation.candidates import competitors_of, find_hands
 from handopt.observation.hints import Hints
 from handopt.observation.observe import observe
 from handopt.observation.segmentation import Candidate
@@ -36,12 +36,12 @@ def test_the_best_comes_first_and_the_others_lie_apart() -> None:
 
 def test_little_is_grown_beside_a_hand_beyond_doubt() -> None:
     chosen, every = candidates(hands((0.0, 0.0, 500.0)))
-    assert chosen[0].score > SURE_SCORE
+    assert chosen[0].score > 3.75
     others = [candidate.palm.center_mm for candidate in every if candidate is not chosen[0]]
     assert all(np.linalg.norm(other - chosen[0].palm.center_mm) > 200.0 for other in others)
 
 
-def test_one_hand_has_no_rival() -> None:
+def test_one_hand_has_no_competitor() -> None:
     chosen, every = candidates(hands((0.0, 0.0, 500.0)))
     competitors, score_margin = competitors_of(chosen[0], every)
     assert competitors == []
@@ -52,7 +52,7 @@ def test_one_hand_has_no_rival() -> None:
     assert not any("Another" in note for note in observation.notes)
 
 
-def test_two_hands_are_rivals_and_it_is_said() -> None:
+def test_two_hands_are_competitors_and_it_is_said() -> None:
     scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
     first, second = observe(scene.photograph(), CAMERA)
     assert first.competitors == second.competitors == 1
@@ -64,7 +64,7 @@ def test_two_hands_are_rivals_and_it_is_said() -> None:
         assert "--center" in note
 
 
-def test_what_the_user_points_at_has_no_rival() -> None:
+def test_what_the_user_points_at_has_no_competitor() -> None:
     scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
     u, v = CAMERA.project(np.array([140.0, 0.0, 520.0]))
     (observation,) = observe(scene.photograph(), CAMERA, center=(u, v))
@@ -73,7 +73,7 @@ def test_what_the_user_points_at_has_no_rival() -> None:
     assert boxed.competitors == 0
 
 
-def test_a_ball_beside_a_hand_is_no_rival() -> None:
+def test_a_ball_beside_a_hand_is_no_competitor() -> None:
     scene = Scene()
     scene.hand((-120.0, 0.0, 500.0))
     ball = np.array([150.0, 0.0, 520.0])
@@ -84,9 +84,9 @@ def test_a_ball_beside_a_hand_is_no_rival() -> None:
     assert 2.0 < observation.score_margin < np.inf
 
 
-def test_likeness_is_that_of_the_score() -> None:
+def test_the_probability_of_a_hand_is_that_of_the_score() -> None:
     (hand,) = observe(open_hand()[1], CAMERA)
-    assert hand.score > EVEN_SCORE + 1.0
+    assert hand.score > 2.0
     assert 0.9 < hand.hand_probability < 1.0
     scene = Scene()
     scene.capsule(np.array([-60.0, 0.0, 500.0]), np.array([60.0, 0.0, 500.0]), 38.0, OTHER)

@@ -1,5 +1,6 @@
-"""Growing a hand around a palm: its limbs, its forearm, its score."""
+"""Growing a hand around a palm: its fingers, its forearm, its score."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,16 @@ import pytest
 from support.scenes import ARM, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
 from handopt.observation.palm_proposals import PalmProposal, propose_palms
-from handopt.observation.segmentation import SCORE_WEIGHTS, Candidate, grow
+from handopt.observation.segmentation import Candidate, grow
+from handopt.observation.settings import ObservationConfig, ScoreConfig
 from handopt.observation.surfaces import segment_surfaces
 from handopt.observation.upsample import in_pixels
 
 
 def candidates(scene: Scene) -> list[Candidate]:
     frame = segment_surfaces(scene.photograph().astype(np.float32), CAMERA)
-    grown = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
-    return sorted((one for one in grown if one is not None), key=lambda one: -one.score)
+    readings = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
+    return sorted(readings, key=lambda one: -one.score)
 
 
 def test_the_palm_outscores_the_forearm_and_the_wall() -> None:
@@ -27,19 +29,25 @@ def test_the_palm_outscores_the_forearm_and_the_wall() -> None:
 
 def test_score_is_the_weighted_sum_of_the_features() -> None:
     best = candidates(open_hand()[0])[0]
-    assert set(best.features) == set(SCORE_WEIGHTS)
-    assert best.score == pytest.approx(sum(SCORE_WEIGHTS[name] * value for name, value in best.features.items()))
+    names = sorted(best.features)
+    weights = {name: 2.0**power for power, name in enumerate(names)}
+    config = ObservationConfig(score=ScoreConfig(weights=weights))
+    frame = replace(best.window.frame, config=config)
+    weighed = replace(best, window=replace(best.window, frame=frame))
+    expected = sum(2.0**power * best.features[name] for power, name in enumerate(names))
+    assert weighed.score == pytest.approx(expected)
+    assert set(ScoreConfig().weights) == set(names)
     assert best.features["fingers"] > 1.0
     assert best.features["no_arm"] == 0.0
 
 
-def test_the_forearm_is_severed_past_the_wrist() -> None:
+def test_the_forearm_is_cut_off_past_the_wrist() -> None:
     scene, _ = open_hand()
     best = candidates(scene)[0]
     assert best.arm is not None
     assert best.arm.direction[1] > 0.95
     assert best.arm.reach_mm > 140.0
-    assert best.arm.thin < 0.1
+    assert best.arm.finger_fraction < 0.1
     _, mask, arm = in_pixels(best, scene.photograph().astype(np.float32), CAMERA, 1)
     assert mask.shape == arm.shape == (480, 640)
     assert not (mask & arm).any()

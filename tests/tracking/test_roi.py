@@ -7,7 +7,6 @@ from support.sequences import CAMERA, samples
 from handopt.backend import resolve_device
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
-from handopt.tracking import roi
 from handopt.tracking.config import RoiConfig
 from handopt.tracking.roi import RoiObservation, Wrist, crop_around, observe_roi
 
@@ -65,13 +64,3 @@ def test_a_wall_behind_is_no_hand_but_proves_where_it_is_not() -> None:
 def test_nothing_is_seen_where_there_is_nothing() -> None:
     assert view_of(np.zeros_like(DEPTH)) is None
     assert view_of(DEPTH, shift=(0.0, 0.0, 300.0)) is None
-
-
-def test_what_is_around_a_mask_lies_within_two_cells() -> None:
-    mask = np.zeros((9, 9), np.bool_)
-    mask[4, 4] = mask[0, 8] = True
-    near = roi._around(mask)
-    rows, columns = np.nonzero(near)
-    away = np.minimum(np.hypot(rows - 4, columns - 4), np.hypot(rows, columns - 8))
-    assert away.max() <= roi.EDGE_PX
-    assert near.sum() == 13 + 6

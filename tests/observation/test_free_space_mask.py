@@ -1,0 +1,116 @@
+"""Where the hand is proven not to be: the one computation against loops over cells."""
+
+from collections import deque
+
+import numpy as np
+import pytest
+
+from handopt.observation.free_space_mask import free_space_mask
+from handopt.observation.settings import FreeSpaceConfig
+from handopt.typing import BoolImage, FloatImage
+
+OCCLUDER_MM, EDGE_PX, HOLE_REACH_PX, HOLE_MM2 = 10.0, 2.0, 4.0, 150.0
+
+
+def regions(mask: BoolImage) -> list[set[tuple[int, int]]]:
+    """The cells of a mask that hang together over their edges."""
+    left, found = {(int(r), int(c)) for r, c in np.argwhere(mask)}, []
+    while left:
+        waiting, region = deque([left.pop()]), set()
+        while waiting:
+            row, column = waiting.popleft()
+            region.add((row, column))
+            for beside in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+                if beside in left:
+                    left.remove(beside)
+                    waiting.append(beside)
+        found.append(region)
+    return found
+
+
+def slow_mask(
+    hand_mm: FloatImage, other_mm: FloatImage, arm: BoolImage, unknown: BoolImage, mm_per_px: float, ratio: float
+) -> tuple[BoolImage, BoolImage]:
+    """The mask cell by cell, and the cells where it depends on which of several nearest cells of the hand counts."""
+    rim = EDGE_PX * max(1.0, ratio)
+    hands, arms = np.argwhere(hand_mm > 0), np.argwhere(arm)
+    small: set[tuple[int, int]] = set()
+    for region in regions(np.isinf(other_mm) & (hand_mm == 0)):
+        if len(region) * mm_per_px**2 <= HOLE_MM2:
+            small |= region
+    free, open_ = np.zeros(arm.shape, bool), np.zeros(arm.shape, bool)
+    for row, column in np.ndindex(arm.shape):
+        if hand_mm[row, column] > 0 or arm[row, column] or unknown[row, column]:
+            continue
+        away = np.hypot(*(hands - (row, column)).T)
+        beside = {float(hand_mm[r, c]) for r, c in hands[np.isclose(away, away.min())]}
+        if np.isfinite(other_mm[row, column]):
+            said = {bool(other_mm[row, column] >= each - OCCLUDER_MM) for each in beside}
+            free[row, column], open_[row, column] = True in said, len(said) == 2
+        else:
+            in_hole = (row, column) in small and away.min() <= max(HOLE_REACH_PX, rim)
+            to_arm = np.hypot(*(arms - (row, column)).T).min(initial=np.inf)
+            free[row, column] = away.min() > rim and to_arm > rim and not in_hole
+    return free, open_
+
+
+def random_scene(rng: np.random.Generator, size: int) -> tuple[FloatImage, FloatImage, BoolImage, BoolImage]:
+    """A hand of two discs before a wall with holes, an occluder, an arm, and cells that say nothing."""
+    rows, columns = np.indices((size, size))
+    hand = np.zeros((size, size), np.float32)
+    for depth in (500.0, 540.0):
+        row, column = rng.uniform(0.3 * size, 0.7 * size, 2)
+        hand[np.hypot(rows - row, columns - column) < rng.uniform(2.0, 5.0)] = depth
+    other = np.full((size, size), 700.0, np.float32)
+    other[:, : int(rng.integers(4, 9))] = 430.0  # nearer than the hand
+    other[rng.random((size, size)) < 0.1] = 505.0
+    for _ in range(6):
+        row, column, radius = *rng.uniform(0, size, 2), rng.uniform(1.0, 5.0)
+        other[np.hypot(rows - row, columns - column) < radius] = np.inf
+    arm = (rows > size - 5) & (np.abs(columns - size // 2) < 4) & (hand == 0)
+    other[(hand > 0) & (rng.random((size, size)) < 0.5)] = np.inf
+    return hand, other, arm, rng.random((size, size)) < 0.05
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("mm_per_px", "ratio"), [(2.0, 0.7), (5.0, 1.0), (4.0, 1.9)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_mask_is_that_of_its_slow_twin(seed: int, mm_per_px: float, ratio: float, symmetric: bool) -> None:
+    scene = random_scene(np.random.default_rng(seed), 32)
+    free = free_space_mask(*scene, mm_per_px, pixel_ratio=ratio, symmetric=symmetric)
+    slow, open_ = slow_mask(*scene, mm_per_px, ratio)
+    assert 20 < slow.sum() < 32 * 32 - 20
+    assert open_.sum() < 10
+    np.testing.assert_array_equal(free[~open_], slow[~open_])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_mirror_image_gives_the_mirrored_mask(seed: int) -> None:
+    scene = random_scene(np.random.default_rng(seed), 32)
+    turned = free_space_mask(*(image[:, ::-1] for image in scene), 3.0)
+    np.testing.assert_array_equal(turned[:, ::-1], free_space_mask(*scene, 3.0))
+
+
+def test_of_two_nearest_cells_the_farther_one_counts_on_either_side() -> None:
+    hand = np.zeros((3, 9), np.float32)
+    hand[:, 2], hand[:, 6] = 500.0, 600.0
+    other = np.full((3, 9), 550.0, np.float32)
+    nothing = np.zeros((3, 9), bool)
+    for turned in (hand, hand[:, ::-1]):
+        assert not free_space_mask(turned, other, nothing, nothing, 2.0)[:, 4].any()
+
+
+def test_without_a_hand_all_is_free_that_is_known() -> None:
+    nothing, arm = np.zeros((6, 6), np.float32), np.zeros((6, 6), bool)
+    arm[0], unknown = True, np.eye(6, dtype=bool)
+    np.testing.assert_array_equal(free_space_mask(nothing, nothing, arm, unknown, 2.0), ~arm & ~unknown)
+
+
+def test_other_numbers_prove_other_cells() -> None:
+    hand, other = np.zeros((9, 30), np.float32), np.full((9, 30), np.inf, np.float32)
+    hand[:, :5] = 500.0
+    nothing = np.zeros((9, 30), bool)
+    usual = free_space_mask(hand, other, nothing, nothing, 5.0)
+    wide = free_space_mask(hand, other, nothing, nothing, 5.0, config=FreeSpaceConfig(edge_px=6.0))
+    assert np.flatnonzero(usual[4])[0] == 7
+    assert np.flatnonzero(wide[4])[0] == 11
