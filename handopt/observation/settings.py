@@ -165,7 +165,7 @@ class ScoreConfig:
     """
 
     weights: Mapping[str, float] = field(default_factory=_score_weights)
-    """Weight of each feature. Fitted as a conditional logit (which palm of an image is the right one) on 2026-11-24 to
+    """Weight of each feature. Fitted as a conditional logit (which palm of an image is the right one) on 2026-11-23 to
     250 rendered scenes of hands on arms, bodies, walls, plates and balls and to 45 of hands alone, then rounded; by
     hand, creases weigh less than that (sleeves have them) and wide palms more."""
     narrow_palm_mm: tuple[float, float] = (34.0, 10.0)

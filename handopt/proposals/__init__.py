@@ -1,6 +1,6 @@
-"""Starts for the pose search from the depth alone: the nearest of many rendered poses."""
+"""Starts for the pose search, proposed from the depth alone by a network and by a bank of rendered poses."""
 
-from handopt.proposals.bank import Bank, default_bank
+from handopt.proposals.bank import PoseBank, default_bank
 from handopt.proposals.propose import Proposals, propose
 
-__all__ = ["Bank", "Proposals", "default_bank", "propose"]
+__all__ = ["PoseBank", "Proposals", "default_bank", "propose"]

@@ -1,7 +1,7 @@
-"""The bank of rendered poses: for each a short description of its image, and the pose, in few bytes.
+"""The bank of rendered poses: each has a short description of its image, and the pose, in few bytes.
 
-A description holds what a small network makes of a view (handopt.proposals.features) before it guesses the pose, on the
-principal axes of all images. Images whose descriptions are near show poses that are near.
+A description holds the features that a small network computes from a view (handopt.proposals.features), projected on
+the principal axes of all images. Images with similar descriptions show similar poses.
 """
 
 import zipfile
@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 
 from handopt.assets import asset
 from handopt.errors import HandoptError
-from handopt.proposals.network import Network, network_of
+from handopt.proposals.network import Network, network_from_arrays
 
 ASSET: Final = "proposals.npz"
 FORMAT: Final = 2
+"""Of the file's layout."""
 FREE_ANGLES: Final = 22
 """Angles of the default rig that may move."""
 ANGLE_STEP_RAD: Final = 0.02
+"""Angles are stored in steps of this, rad, so that a byte holds +-2.5 rad."""
 QUATERNION_STEP: Final = 1 / 32000
+"""Components of quaternions are stored in steps of this, in 16 bits."""
 WRIST_STEP_MM: Final = 0.02
+"""Wrists are stored in steps of this, mm, in 16 bits."""
 SCALE_STEP: Final = 0.005
+"""Scales are stored in steps of this from 1, so that a byte holds 0.36 to 1.64."""
 NETWORK: Final = "network."
 """What the names of the network's arrays begin with in the file."""
 _ARRAYS: Final = {
@@ -42,13 +47,13 @@ _ARRAYS: Final = {
 
 
 @dataclass(frozen=True, eq=False)
-class Bank:
-    """N poses of the default right hand in views of their own.
+class PoseBank:
+    """N poses of the default right hand, each in a view of its own.
 
-    network: whose (hidden,) features of a view, less mean: (hidden,), on axes: (hidden, d), describe it. descriptions:
-    (N, d) int8 steps of `step`. middle: (45,) rad, from which angles count. angles: (N, free) of the angles that may
-    move; quaternions: (N, 4) w first, rig -> view; wrists: (N, 3) from the view's centre; scales: (N,) from 1; all of
-    them whole numbers of the steps above.
+    A view is described by the network's (hidden,) features of it, minus mean: (hidden,), projected on axes: (hidden,
+    d). descriptions: (N, d) int8 steps of `step`. middle: (45,) rad, the zero of the angles. angles: (N, free), of the
+    angles that may move. quaternions: (N, 4) w first, rig -> view. wrists: (N, 3) from the view's centre. scales: (N,)
+    from 1. The last four are whole numbers of the steps above.
     """
 
     network: Network
@@ -76,7 +81,7 @@ class Bank:
     def nearest(self, features: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The poses whose images are the most similar to any of several views, nearest first.
 
-        features: (T, hidden) of the views. Returns the rows (count,) of the poses, and to which view each is near.
+        features: (T, hidden) of the views. Returns the rows (count,) of the poses, and which view each is similar to.
         """
         wanted = (features - self.mean) @ self.axes / np.float32(self.step)
         distance = self._squares[:, None] - 2 * (self._floats @ wanted.T) + np.square(wanted).sum(axis=1)
@@ -88,19 +93,19 @@ class Bank:
 
 
 @cache
-def default_bank() -> Bank:
+def default_bank() -> PoseBank:
     """The bank that comes with handopt. Raises HandoptError where its file is missing or broken."""
     return load_bank(asset(ASSET))
 
 
-def load_bank(path: Path) -> Bank:
+def load_bank(path: Path) -> PoseBank:
     """Read a bank that scripts/train/build_proposals.py wrote. Raises HandoptError where it cannot be used."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if int(file["format"]) != FORMAT:
                 raise ValueError(f"format {int(file['format'])}, expected {FORMAT}")
             arrays = {name: file[name] for name in _ARRAYS}
-            network = network_of(
+            network = network_from_arrays(
                 {name.removeprefix(NETWORK): file[name] for name in file.files if name.startswith(NETWORK)}
             )
         for name, (dtype, dimensions) in _ARRAYS.items():
@@ -120,4 +125,4 @@ def load_bank(path: Path) -> Bank:
             raise ValueError(f"its arrays have {sorted(counts)} rows")
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise HandoptError(f"{path} is no usable bank of proposals ({error}): install handopt again") from error
-    return Bank(network, **{**arrays, "step": float(arrays["step"])})
+    return PoseBank(network, **{**arrays, "step": float(arrays["step"])})

@@ -1,4 +1,4 @@
-"""What the bank of proposals sees of a hand: a small image of its mask, from a camera that looks straight at it.
+"""What the proposals' network sees of a hand: a small depth image of it, from a camera that looks straight at it.
 
 The ray through the hand's centre is turned onto the optical axis (a rotation of the camera about its own centre, so
 perspective is kept and the input does not depend on where in the image the hand is); a grid of 64 x 64 rays then covers
@@ -6,49 +6,52 @@ a cube of 240 mm around the centre.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import ObservationError
+from handopt.observation.observe import Observation
 from handopt.typing import FloatImage, Floats
 
-if TYPE_CHECKING:
-    from handopt.observation.observe import Observation
-
-
 SIZE: Final = 64
+"""Pixels along a side of a view. Chosen by hand: a finger is 4 pixels wide. Fixed by the trained network."""
 HALF_MM: Final = 120.0
+"""Half the edge of the cube that a view shows, mm: a large open hand fits in. Fixed by the trained network."""
 MM_PER_PX: Final = 2 * HALF_MM / SIZE
+"""Edge of a pixel at the centre's distance, mm."""
+MIDDLE_PX: Final = 0.5 * (SIZE - 1)
+"""Row and column of the optical axis."""
 CENTRE_REACH_MM: Final = 130.0
+"""Points farther away than this from their median do not count for the centre, mm. Chosen by hand."""
 OFFSET_SCALE_MM: Final = 100.0
+"""Offset in depth that the network sees as 1, mm. Fixed by the trained network."""
 CHANNELS: Final = 2
-MIDDLE: Final = 0.5 * (SIZE - 1)
+"""Of the network's input: whether there is a hand, and its offset."""
 
 
 @dataclass(frozen=True, eq=False)
-class InputView:
-    """A camera turned to a hand.
+class CenteredView:
+    """A hand as seen by a camera that was turned straight at it.
 
-    offset_mm: (64, 64) float32, depth less the centre's depth, NaN where the hand is not. turn: (3, 3) rotation from
-    the camera's frame to this view's. distance_mm: of the centre, which lies at (0, 0, distance) here.
+    offset_mm: (64, 64) float32, depth minus the centre's depth, NaN where the hand is not. rotation: (3, 3) from the
+    camera's frame to this view's. distance_mm: of the centre, which lies at (0, 0, distance) here.
     """
 
     offset_mm: FloatImage
-    turn: Floats
+    rotation: Floats
     distance_mm: float
 
 
-def input_view(observation: "Observation") -> InputView:
-    """Look straight at an observed hand. Raises ObservationError."""
+def centered_view(observation: Observation) -> CenteredView:
+    """Look straight at an observed hand. Raises ObservationError if nothing of it is in view."""
     camera, depth, mask = observation.camera, observation.depth_mm, observation.mask
     points = np.asarray(observation.points_mm, np.float64)
     if len(points) == 0:
         raise ObservationError("the observation has no points: nothing can be proposed")
-    centre = centre_of(points)
-    turn, distance = turn_to_axis(centre)
-    rays = view_rays(distance) @ turn  # the inverse of turn, on row vectors
+    rotation, distance = rotation_to_axis(robust_centre(points))
+    rays = view_rays(distance) @ rotation  # the inverse of the rotation, on row vectors
     with np.errstate(divide="ignore", invalid="ignore"):
         u = camera.fx * rays[..., 0] / rays[..., 2] + camera.cx
         v = camera.fy * rays[..., 1] / rays[..., 2] + camera.cy
@@ -59,38 +62,39 @@ def input_view(observation: "Observation") -> InputView:
     column, row = np.where(inside, column, 0), np.where(inside, row, 0)
     z = depth[row, column].astype(np.float64)
     seen = inside & mask[row, column] & (z > 0)
-    along = turn[2, 0] * (column - camera.cx) / camera.fx + turn[2, 1] * (row - camera.cy) / camera.fy + turn[2, 2]
+    a, b, c = rotation[2]
+    along = a * (column - camera.cx) / camera.fx + b * (row - camera.cy) / camera.fy + c
     offset = z * along - distance
     seen &= np.abs(offset) < HALF_MM
     if not seen.any():
         raise ObservationError("nothing of the hand lies within 120 mm of the middle of its points")
-    return InputView(np.where(seen, offset, np.nan).astype(np.float32), turn, distance)
+    return CenteredView(np.where(seen, offset, np.nan).astype(np.float32), rotation, distance)
 
 
-def centre_of(points: Floats) -> Floats:
-    """The mean (3,) of points (N, 3) mm, without those farther than 130 mm from their median."""
+def robust_centre(points: Floats) -> Floats:
+    """The mean (3,) of points (N, 3) mm, without those far from their median."""
     near = np.linalg.norm(points - np.median(points, axis=0), axis=1) < CENTRE_REACH_MM
     return np.asarray((points[near] if near.any() else points).mean(axis=0))
 
 
-def turn_to_axis(centre: Floats) -> tuple[Floats, float]:
-    """The least rotation (3, 3) that turns a point (3,) in front of the camera onto the optical axis, its distance."""
+def rotation_to_axis(centre: Floats) -> tuple[Floats, float]:
+    """The smallest rotation (3, 3) that takes a point (3,), z > 0, onto the optical axis; and its distance."""
     distance = float(np.linalg.norm(centre))
     x, y, z = centre / distance
     share = 1.0 / (1.0 + z)
-    turn = np.array([[1 - x * x * share, -x * y * share, -x], [-x * y * share, 1 - y * y * share, -y], [x, y, z]])
-    return turn, distance
+    rotation = np.array([[1 - x * x * share, -x * y * share, -x], [-x * y * share, 1 - y * y * share, -y], [x, y, z]])
+    return rotation, distance
 
 
 def view_rays(distance_mm: float) -> Floats:
     """The view's rays (64, 64, 3) with z = 1: its pixels are MM_PER_PX apart at the centre's distance."""
-    axis = (np.arange(SIZE) - MIDDLE) * (MM_PER_PX / distance_mm)
+    axis = (np.arange(SIZE) - MIDDLE_PX) * (MM_PER_PX / distance_mm)
     x, y = np.meshgrid(axis, axis)
     return np.stack([x, y, np.ones_like(x)], axis=-1)
 
 
-def encode(offset_mm: NDArray[Any]) -> FloatImage:
-    """The network's input (..., 64, 64, 2) of views (..., 64, 64): whether there is a hand, and its offset / 100 mm."""
+def network_input(offset_mm: NDArray[Any]) -> FloatImage:
+    """The network's input (..., 64, 64, 2) for offsets (..., 64, 64) mm: whether there is a hand, and its offset."""
     seen = np.isfinite(offset_mm)
     offset = np.where(seen, offset_mm, 0.0) / OFFSET_SCALE_MM
     return np.stack([seen, offset], axis=-1).astype(np.float32)

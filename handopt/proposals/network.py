@@ -1,4 +1,4 @@
-"""The proposals' network in NumPy: convolutions as matrix products, and what its heads' numbers mean."""
+"""The proposals' network in NumPy: convolutions as matrix products, and the numbers of its heads."""
 
 import json
 from collections.abc import Mapping
@@ -13,9 +13,13 @@ from handopt.proposals.features import CHANNELS, SIZE
 from handopt.typing import FloatImage
 
 VERSION: Final = 1
+"""Of the arrays' layout."""
 ANGLE_STD_RAD: Final = 0.5
+"""What a 1 in a head means for an angle from the middle of its limits, rad. Fixed by the trained network."""
 WRIST_STD_MM: Final = 50.0
+"""The same for the wrist from the view's centre, mm."""
 LOG_SCALE_STD: Final = 0.1
+"""The same for the logarithm of the scale."""
 
 
 def head_sizes(free: int) -> tuple[int, int, int, int, int]:
@@ -81,8 +85,8 @@ def _relu(x: FloatImage) -> FloatImage:
     return np.maximum(x, np.float32(0), out=x)
 
 
-def network_of(arrays: Mapping[str, NDArray[Any]]) -> Network:
-    """The network of the arrays that scripts/train/train_proposals.py wrote. Raises ValueError or KeyError for others."""
+def network_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Network:
+    """The network in the arrays that scripts/train/train_proposals.py wrote. Raises ValueError or KeyError."""
     metadata = json.loads(str(arrays["metadata"]))
     if metadata["version"] != VERSION:
         raise ValueError(f"a network of version {metadata['version']}, expected {VERSION}")

@@ -1,41 +1,38 @@
-"""Poses that an observation may show: guesses of a small network, and the poses of the most similar images of the bank.
+"""Poses that an observation may show: from a network's heads, and from the most similar images in a bank.
 
-Both look at the view four times, turned by quarter turns about the optical axis, which are exact.
+Both look at the view four times, in quarter turns about the optical axis, which are exact.
 """
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import ShapeError
+from handopt.observation.observe import Observation
 from handopt.proposals.bank import (
     ANGLE_STEP_RAD,
     QUATERNION_STEP,
     SCALE_STEP,
     WRIST_STEP_MM,
-    Bank,
+    PoseBank,
     default_bank,
 )
-from handopt.proposals.features import InputView, encode, input_view
+from handopt.proposals.features import CenteredView, centered_view, network_input
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
+from handopt.rig import Rig, default_rig
 from handopt.typing import Floats
 
-if TYPE_CHECKING:
-    from handopt.observation.observe import Observation
-    from handopt.rig import Rig
-
-
-GUESSES: Final = 0.25
-"""Share of the proposals that are the network's own guesses."""
-TURNS: Final = 4
+NETWORK_FRACTION: Final = 0.25
+"""Fraction of the proposals that come from the network's heads, the others from the bank. Chosen by hand."""
+QUARTER_TURNS: Final = 4
 _QUARTER: Final = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """K poses of a right hand that an observation may show, the likeliest guesses first, then the most similar.
+    """K poses of a right hand that an observation may show: by probability from the heads, by similarity from the bank.
 
     rotation: (K, 3, 3) rig -> camera; translation_mm: (K, 3), where the wrist is; angles_rad: (K, 15, 3); scale: (K,).
     """
@@ -48,10 +45,8 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.scale)
 
-    def for_rig(self, rig: "Rig") -> "Proposals":
+    def for_rig(self, rig: Rig) -> "Proposals":
         """The same poses of another right hand: turned to its wrist's axes, scaled to its size, within its limits."""
-        from handopt.rig import default_rig
-
         own = default_rig("right")
         axes = own.bind[0, :, :3] @ rig.bind[0, :, :3].T
         return Proposals(
@@ -71,37 +66,37 @@ class Proposals:
         return Proposals(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
 
 
-def propose(observation: "Observation", count: int = 64, bank: Bank | None = None) -> Proposals:
+def propose(observation: Observation, count: int = 64, bank: PoseBank | None = None) -> Proposals:
     """Propose poses of the default right hand for an observation; of a left hand give observation.mirrored().
 
-    count: how many; bank: the one that comes with handopt if None. Raises ShapeError, ObservationError where nothing of
-    the hand is in view, and HandoptError where the bank's file is broken.
+    count: how many; bank: the one that comes with handopt if None. Raises ShapeError, ObservationError if nothing of
+    the hand is in view, and HandoptError if the bank's file is broken.
     """
     chosen = default_bank() if bank is None else bank
     if not 1 <= count <= len(chosen):
         raise ShapeError(f"count must be between 1 and {len(chosen)}, not {count!r}")
-    views = quarter_turns(input_view(observation))
-    features = chosen.network.features(encode(np.stack([view.offset_mm for view in views])))
-    own = guesses(views, chosen.network.hypotheses(features))
-    own = own.select(np.arange(min(len(own), int(GUESSES * count))))
-    rows, turns = chosen.nearest(features, count - len(own))
+    views = quarter_turns(centered_view(observation))
+    features = chosen.network.features(network_input(np.stack([view.offset_mm for view in views])))
+    guessed = network_poses(views, chosen.network.hypotheses(features))
+    proposals = guessed.select(np.arange(min(len(guessed), int(NETWORK_FRACTION * count))))
+    rows, turns = chosen.nearest(features, count - len(proposals))
     for turn in np.unique(turns):
-        own = own.joined(poses_in(views[turn], chosen, rows[turns == turn]))
-    return own
+        proposals = proposals.joined(bank_poses(views[turn], chosen, rows[turns == turn]))
+    return proposals
 
 
-def quarter_turns(view: InputView) -> list[InputView]:
+def quarter_turns(view: CenteredView) -> list[CenteredView]:
     """The four views of cameras that are turned about the optical axis."""
     views = [view]
-    for _ in range(TURNS - 1):
+    for _ in range(QUARTER_TURNS - 1):
         last = views[-1]
-        views.append(InputView(last.offset_mm.T[:, ::-1], _QUARTER @ last.turn, last.distance_mm))
+        views.append(CenteredView(last.offset_mm.T[:, ::-1], _QUARTER @ last.rotation, last.distance_mm))
     return views
 
 
-def guesses(views: list[InputView], heads: NDArray[np.float32]) -> Proposals:
-    """The poses that the heads (T, K, n) of views mean, the most probable first."""
-    decoded = [decode(rows, view) for rows, view in zip(heads, views, strict=True)]
+def network_poses(views: list[CenteredView], heads: NDArray[np.float32]) -> Proposals:
+    """The poses (T * K) that the heads (T, K, n) of T views stand for, the most probable first."""
+    decoded = [poses_of_heads(rows, view) for rows, view in zip(heads, views, strict=True)]
     joined = decoded[0]
     for each in decoded[1:]:
         joined = joined.joined(each)
@@ -111,10 +106,8 @@ def guesses(views: list[InputView], heads: NDArray[np.float32]) -> Proposals:
     return joined.select(np.argsort(-probability, kind="stable"))
 
 
-def decode(heads: NDArray[np.float32], view: InputView) -> Proposals:
-    """The poses in the camera's frame that the heads (K, n) of a view mean, in the heads' order."""
-    from handopt.rig import default_rig
-
+def poses_of_heads(heads: NDArray[np.float32], view: CenteredView) -> Proposals:
+    """The poses in the camera's frame that the heads (K, n) of a view stand for, in the heads' order."""
     limits = default_rig("right").limits
     free = np.flatnonzero(limits.free)
     six, bends, wrist, size, _ = np.split(heads.astype(np.float64), np.cumsum(head_sizes(len(free)))[:-1], axis=1)
@@ -122,24 +115,22 @@ def decode(heads: NDArray[np.float32], view: InputView) -> Proposals:
     angles[:, free] += ANGLE_STD_RAD * bends
     place = WRIST_STD_MM * wrist + [0.0, 0.0, view.distance_mm]
     return Proposals(
-        rotation=view.turn.T @ _orthonormal(six),
-        translation_mm=place @ view.turn,
+        rotation=view.rotation.T @ _orthonormal(six),
+        translation_mm=place @ view.rotation,
         angles_rad=np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper),
         scale=np.exp(LOG_SCALE_STD * size[:, 0]),
     )
 
 
-def poses_in(view: InputView, bank: Bank, rows: NDArray[Any]) -> Proposals:
-    """The bank's poses in the given rows, put before the camera that a view was made from."""
-    from handopt.rig import default_rig
-
+def bank_poses(view: CenteredView, bank: PoseBank, rows: NDArray[Any]) -> Proposals:
+    """The bank's poses in the given rows, in the frame of the camera that a view was made from."""
     limits = default_rig("right").limits
     angles = np.repeat(bank.middle[None].astype(np.float64), len(rows), axis=0)
     angles[:, np.flatnonzero(limits.free)] += ANGLE_STEP_RAD * bank.angles[rows]
     place = WRIST_STEP_MM * bank.wrists[rows] + [0.0, 0.0, view.distance_mm]
     return Proposals(
-        rotation=view.turn.T @ _rotations(QUATERNION_STEP * bank.quaternions[rows]),
-        translation_mm=place @ view.turn,
+        rotation=view.rotation.T @ _rotations(QUATERNION_STEP * bank.quaternions[rows]),
+        translation_mm=place @ view.rotation,
         angles_rad=np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper),
         scale=1 + SCALE_STEP * bank.scales[rows],
     )
@@ -166,6 +157,6 @@ def _rotations(quaternions: Floats) -> Floats:
     )
 
 
-def _palm_mm(rig: "Rig") -> float:
+def _palm_mm(rig: Rig) -> float:
     """Distance of the middle finger's base from the wrist, mm."""
     return float(np.linalg.norm(rig.keypoints_mm[9] - rig.keypoints_mm[0]))

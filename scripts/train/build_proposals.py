@@ -3,9 +3,9 @@
 
 Draws random hands, renders each as handopt.proposals.features sees an observation, describes the images by the
 principal axes of the network's features, and stores descriptions, poses and the network in few bytes. The same seed and
-network give the same file. The network comes from scripts/train/train_proposals.py; from the same seed and number of poses
-the images are the first of those that it was trained and scored with (--cache reads them instead of rendering them
-again). 160,000 poses take 9 minutes (with --cache) to 13 and 3 GB of memory on 2 busy cores.
+network give the same file. The network comes from scripts/train/train_proposals.py; with the same seed and number of
+poses the images are the first of those that it was trained and scored with (--cache reads them instead of rendering
+them again). 160,000 poses take 9 minutes (with --cache) to 13 and 3 GB of memory on 2 busy cores.
 """
 
 import argparse
@@ -27,11 +27,10 @@ from handopt.proposals.bank import (
     SCALE_STEP,
     WRIST_STEP_MM,
 )
-from handopt.proposals.features import encode
-from handopt.proposals.network import Network, network_of
+from handopt.proposals.features import network_input
+from handopt.proposals.network import Network, network_from_arrays
 from handopt.rig import default_rig
-
-Floats = NDArray[np.floating]
+from handopt.typing import Reals
 
 PROJECT = Path(__file__).resolve().parents[2]
 AXES_FROM = 20_000  # images from which the principal axes are computed
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         poses = sample_poses(options.poses, options.seed, options.processes)
         images = render_images(poses, options.images, options.seed, options.processes)
-    bank = compress(images, network_of(weights), options.axes)
+    bank = compress(images, network_from_arrays(weights), options.axes)
     bank |= {NETWORK + name: each for name, each in weights.items()}
     np.savez_compressed(options.output, format=np.int64(FORMAT), seed=np.int64(options.seed), **bank)
     size = options.output.stat().st_size / 1e6
@@ -100,10 +99,10 @@ def compress(images: Arrays, network: Network, axes_count: int) -> Arrays:
 
 
 def _described(offset: NDArray[np.int16], network: Network) -> NDArray[np.float32]:
-    return network.features(encode(np.where(offset == EMPTY, np.nan, offset * np.float32(UNIT_MM))))
+    return network.features(network_input(np.where(offset == EMPTY, np.nan, offset * np.float32(UNIT_MM))))
 
 
-def _whole(values: Floats, kind: type) -> NDArray[np.integer]:
+def _whole(values: Reals, kind: type) -> NDArray[np.integer]:
     limits = np.iinfo(kind)
     return np.rint(values).clip(limits.min, limits.max).astype(kind)
 

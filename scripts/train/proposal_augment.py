@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from handopt.proposals.features import MIDDLE, MM_PER_PX, SIZE
+from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, SIZE
 
 MAX_SHIFT_PX = 3
 DEPTH_SHIFT_MM = 6.0
@@ -53,7 +53,7 @@ def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator
 
 def _discs(generator: torch.Generator, count: int, reach: tuple[float, float], radius: tuple[float, float]) -> Tensor:
     """Random discs (B, 64, 64) whose centres lie within a range of distances from the middle, in pixels."""
-    axis = torch.arange(SIZE) - MIDDLE
+    axis = torch.arange(SIZE) - MIDDLE_PX
     around = _uniform(generator, count, high=6.2832)
     distance = _uniform(generator, count, low=reach[0], high=reach[1])
     x = axis - (distance * around.cos())[:, None]
@@ -69,7 +69,7 @@ def _cluttered(offset: Tensor, generator: torch.Generator) -> Tensor:
         _discs(generator, count, (10.0, 28.0), (2.0, 9.0))
         & (torch.rand(count, generator=generator) < 0.12)[:, None, None]
     )
-    axis = (torch.arange(SIZE) - MIDDLE) * MM_PER_PX
+    axis = (torch.arange(SIZE) - MIDDLE_PX) * MM_PER_PX
     slope = 0.5 * torch.randn(2, count, 1, 1, generator=generator)
     plane = _uniform(generator, count, 1, 1, low=-60, high=80) + slope[0] * axis + slope[1] * axis[:, None]
     return torch.where(disc & offset.isnan(), plane.clamp(-115, 115), offset)
@@ -103,7 +103,7 @@ def _punched(offset: Tensor, generator: torch.Generator) -> Tensor:
         chosen = (torch.rand(count, generator=generator) < 0.3)[:, None, None]
         gone |= _discs(generator, count, (0.0, 22.0), (1.0, 5.5)) & chosen
     around = _uniform(generator, count, 1, 1, high=6.2832)
-    axis = torch.arange(SIZE) - MIDDLE
+    axis = torch.arange(SIZE) - MIDDLE_PX
     beyond = axis * around.cos() + axis[:, None] * around.sin() > _uniform(generator, count, 1, 1, low=7, high=22)
     gone |= beyond & (torch.rand(count, 1, 1, generator=generator) < 0.07)
     spoiled = torch.where(gone, torch.nan, offset)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
-from handopt.proposals.features import HALF_MM, MIDDLE, MM_PER_PX, SIZE, centre_of, turn_to_axis
+from handopt.proposals.features import HALF_MM, MIDDLE_PX, MM_PER_PX, SIZE, robust_centre, rotation_to_axis
 from handopt.rig import Rig, default_rig, with_proportions
 from handopt.rig.joints import KNUCKLES
 from handopt.synth.poses import LEVELS, sample_hand, sample_view
 from handopt.synth.subject import sample_subject, surface_field
+from handopt.typing import Floats
 
-Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
 CHUNK = 64
@@ -158,7 +158,7 @@ def _views(
     cut = np.where(rng.random(count) < CUT_ANYWHERE, rng.uniform(*CUT_RANGE_MM, count), cut)
     cut = np.where(rng.random(count) < NO_ARM, rng.uniform(*WRIST_MM, count), cut)
     centre = _centres(vertices, dressed.faces, palm, arm, cut) + rng.normal(0.0, SHIFT_MM, (count, 3))
-    turn, reach = (np.stack(each) for each in zip(*(turn_to_axis(point) for point in centre), strict=True))
+    turn, reach = (np.stack(each) for each in zip(*(rotation_to_axis(point) for point in centre), strict=True))
     turned = np.einsum("bij,bvj->bvi", turn, vertices)
     offset = _render(turned, dressed.faces, reach, SIZE, HALF_MM) - reach[:, None, None]
     palm_view, arm_view = (np.einsum("bij,bj->bi", turn, each) for each in (palm, arm))
@@ -181,13 +181,13 @@ def _centres(vertices: Floats, faces: NDArray[np.int32], palm: Floats, arm: Floa
         points = np.stack([axis[columns] * z / distance[number], axis[rows] * z / distance[number], z], axis=1)
         points = points[(points - palm[number]) @ arm[number] < cut[number]]
         if len(points) > 4:
-            centres[number] = centre_of(points)
+            centres[number] = robust_centre(points)
     return centres
 
 
 def _points(offset: Floats, reach: Floats) -> Floats:
     """Points (B, 64, 64, 3) of a view's pixels."""
-    axis = (np.arange(SIZE) - MIDDLE) * MM_PER_PX
+    axis = (np.arange(SIZE) - MIDDLE_PX) * MM_PER_PX
     z = offset + reach[:, None, None]
     share = z / reach[:, None, None]
     return np.stack([axis * share, axis[:, None] * share, z], axis=-1)

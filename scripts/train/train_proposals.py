@@ -162,7 +162,7 @@ def tensors(images: Arrays, rows: NDArray[np.int64]) -> tuple[Tensor, dict[str, 
 
 
 def encoded(offset: Tensor) -> Tensor:
-    """handopt.proposals.features.encode, in PyTorch."""
+    """handopt.proposals.features.network_input, in PyTorch."""
     seen = ~offset.isnan()
     return torch.stack([seen.float(), torch.where(seen, offset, 0.0) / OFFSET_SCALE_MM], dim=-1)
 

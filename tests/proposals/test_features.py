@@ -9,14 +9,14 @@ from support.observation_factory import small_observation
 from support.proposal_factories import CAMERA, observed, posed_sample
 
 from handopt.errors import ObservationError
-from handopt.proposals.features import HALF_MM, SIZE, centre_of, input_view, turn_to_axis, view_rays
+from handopt.proposals.features import HALF_MM, SIZE, centered_view, robust_centre, rotation_to_axis, view_rays
 from handopt.synth.poses import sample_hand
 
 
 def test_the_centre_lies_on_the_axis_of_the_view(rng: np.random.Generator) -> None:
     for _ in range(20):
         point = rng.normal(size=3) * [300, 300, 0] + [0, 0, rng.uniform(200, 1500)]
-        turn, distance = turn_to_axis(point)
+        turn, distance = rotation_to_axis(point)
         assert_close(turn @ point, [0, 0, distance], atol=1e-9, reason="float64")
         assert_close(turn @ turn.T, np.eye(3), atol=1e-12, reason="float64")
         assert np.linalg.det(turn) > 0
@@ -27,22 +27,22 @@ def test_the_centre_lies_on_the_axis_of_the_view(rng: np.random.Generator) -> No
 def test_points_far_away_do_not_move_the_centre(rng: np.random.Generator) -> None:
     points = rng.normal(size=(500, 3)) * 30 + [0, 0, 600]
     far = np.concatenate([points, rng.normal(size=(40, 3)) * 5 + [300, 0, 700]])
-    assert np.linalg.norm(centre_of(far) - centre_of(points)) < 5
+    assert np.linalg.norm(robust_centre(far) - robust_centre(points)) < 5
     alone = np.array([[0.0, 0, 500], [1000, 0, 500]])
-    assert_close(centre_of(alone), [500, 0, 500], atol=1e-9, reason="nothing is near the median: the mean of all")
+    assert_close(robust_centre(alone), [500, 0, 500], atol=1e-9, reason="nothing is near the median: the mean of all")
 
 
 def test_a_view_shows_the_points_of_the_hand(rng: np.random.Generator) -> None:
     vertices, _ = posed_sample(sample_hand(rng, "easy"), np.array([90.0, -60.0, 500.0]))
     observation = observed(vertices)
-    view = input_view(observation)
+    view = centered_view(observation)
     seen = np.isfinite(view.offset_mm)
     assert view.offset_mm.shape == (SIZE, SIZE)
     assert view.offset_mm.dtype == np.float32
     assert seen.sum() > 200
     assert np.abs(view.offset_mm[seen]).max() < HALF_MM
     # Back in the camera's frame, each pixel lies on the surface.
-    points = (view_rays(view.distance_mm) * (view.offset_mm + view.distance_mm)[..., None])[seen] @ view.turn
+    points = (view_rays(view.distance_mm) * (view.offset_mm + view.distance_mm)[..., None])[seen] @ view.rotation
     pixels = np.rint(CAMERA.project(points)).astype(int)
     assert observation.mask[pixels[:, 1], pixels[:, 0]].mean() > 0.98
     depth = observation.depth_mm[pixels[:, 1], pixels[:, 0]]
@@ -52,9 +52,9 @@ def test_a_view_shows_the_points_of_the_hand(rng: np.random.Generator) -> None:
 def test_a_view_does_not_depend_on_where_the_hand_is(rng: np.random.Generator) -> None:
     sample = sample_hand(rng, "medium")
     middle, _ = posed_sample(sample, np.array([0.0, 40.0, 550.0]))
-    turn, _ = turn_to_axis(np.array([0.25, -0.2, 1.0]))
+    turn, _ = rotation_to_axis(np.array([0.25, -0.2, 1.0]))
     aside, _ = posed_sample(sample, np.array([0.0, 40.0, 550.0]), turn.T)
-    one, other = input_view(observed(middle)), input_view(observed(aside))
+    one, other = centered_view(observed(middle)), centered_view(observed(aside))
     assert abs(one.distance_mm - other.distance_mm) < 3
     # The least rotations to the two centres differ by a roll about the axis, which is small here.
     both = np.isfinite(one.offset_mm) & np.isfinite(other.offset_mm)
@@ -66,6 +66,6 @@ def test_a_view_does_not_depend_on_where_the_hand_is(rng: np.random.Generator) -
 def test_an_observation_without_a_hand_is_refused() -> None:
     observation = small_observation()
     with pytest.raises(ObservationError, match="no points"):
-        input_view(replace(observation, points_mm=np.zeros((0, 3), np.float32)))
+        centered_view(replace(observation, points_mm=np.zeros((0, 3), np.float32)))
     with pytest.raises(ObservationError, match="nothing of the hand"):
-        input_view(replace(observation, mask=np.zeros_like(observation.mask)))
+        centered_view(replace(observation, mask=np.zeros_like(observation.mask)))

@@ -9,7 +9,7 @@ from handopt.assets import asset
 from handopt.proposals import default_bank
 from handopt.proposals.bank import ASSET, NETWORK
 from handopt.proposals.features import CHANNELS, SIZE
-from handopt.proposals.network import convolve, network_of
+from handopt.proposals.network import convolve, network_from_arrays
 
 MAX_ASSETS_BYTES = 16 * 2**20
 
@@ -42,7 +42,7 @@ def test_images_of_a_batch_do_not_mix(rng: np.random.Generator) -> None:
 
 def test_arrays_become_a_network(rng: np.random.Generator) -> None:
     weights = random_weights(rng)
-    network = network_of(as_arrays(weights, seed=3))
+    network = network_from_arrays(as_arrays(weights, seed=3))
     assert (network.heads, network.stages, network.metadata["seed"]) == (HEADS, 2, 3)
     assert all(np.array_equal(network.weights[name], values) for name, values in weights.items())
 
@@ -50,15 +50,15 @@ def test_arrays_become_a_network(rng: np.random.Generator) -> None:
 def test_arrays_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
     weights = random_weights(rng)
     with pytest.raises(ValueError, match="version 99"):
-        network_of(as_arrays(weights, version=99))
+        network_from_arrays(as_arrays(weights, version=99))
     with pytest.raises(KeyError, match=r"stage1\.first\.weight"):
-        network_of(as_arrays({name: each for name, each in weights.items() if name != "stage1.first.weight"}))
+        network_from_arrays(as_arrays({name: each for name, each in weights.items() if name != "stage1.first.weight"}))
     with pytest.raises(ValueError, match=r"mismatch|matmul"):
-        network_of(as_arrays({**weights, "dense.weight": weights["dense.weight"][:-1]}))
+        network_from_arrays(as_arrays({**weights, "dense.weight": weights["dense.weight"][:-1]}))
     with pytest.raises(ValueError, match="reshape"):
-        network_of(as_arrays(weights, heads=HEADS + 1))
+        network_from_arrays(as_arrays(weights, heads=HEADS + 1))
     with pytest.raises(ValueError, match="not finite"):
-        network_of(as_arrays({**weights, "head.bias": np.full_like(weights["head.bias"], np.nan)}))
+        network_from_arrays(as_arrays({**weights, "head.bias": np.full_like(weights["head.bias"], np.nan)}))
 
 
 def test_the_network_that_comes_with_handopt_is_small_and_says_how_it_was_made() -> None:

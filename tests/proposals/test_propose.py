@@ -13,11 +13,11 @@ from support.proposal_factories import as_arrays, random_network, random_weights
 
 from handopt.errors import HandoptError, ShapeError
 from handopt.observation.observe import observe
-from handopt.proposals import Bank, default_bank, propose
+from handopt.proposals import PoseBank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank
-from handopt.proposals.features import MIDDLE, InputView, encode
-from handopt.proposals.network import WRIST_STD_MM, head_sizes, network_of
-from handopt.proposals.propose import guesses, poses_in, quarter_turns
+from handopt.proposals.features import MIDDLE_PX, CenteredView, network_input
+from handopt.proposals.network import WRIST_STD_MM, head_sizes, network_from_arrays
+from handopt.proposals.propose import bank_poses, network_poses, quarter_turns
 from handopt.rig import default_rig, with_proportions
 from handopt.rig.anatomy import MIRROR
 
@@ -32,10 +32,10 @@ def images() -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def bank(images: Arrays) -> Bank:
+def bank(images: Arrays) -> PoseBank:
     network = random_network(np.random.default_rng(2))
     arrays = compress(images, network, AXES)
-    return Bank(network, **{**arrays, "step": float(arrays["step"])})
+    return PoseBank(network, **{**arrays, "step": float(arrays["step"])})
 
 
 def offsets(images: Arrays, row: int) -> NDArray[np.float32]:
@@ -44,8 +44,8 @@ def offsets(images: Arrays, row: int) -> NDArray[np.float32]:
     return np.where(stored == EMPTY, np.nan, stored * np.float32(UNIT_MM)).astype(np.float32)
 
 
-def test_every_image_finds_itself_and_the_order_is_by_distance(images: Arrays, bank: Bank) -> None:
-    described = bank.network.features(encode(np.stack([offsets(images, row) for row in range(len(bank))])))
+def test_every_image_finds_itself_and_the_order_is_by_distance(images: Arrays, bank: PoseBank) -> None:
+    described = bank.network.features(network_input(np.stack([offsets(images, row) for row in range(len(bank))])))
     found = [bank.nearest(described[[row]], 5)[0] for row in range(len(bank))]
     assert np.mean([rows[0] == row for row, rows in enumerate(found)]) > 0.98
     wanted = (described[7] - bank.mean) @ bank.axes / bank.step
@@ -55,39 +55,39 @@ def test_every_image_finds_itself_and_the_order_is_by_distance(images: Arrays, b
     assert sorted(zip(rows.tolist(), views.tolist(), strict=True)) == [(7, 0), (30, 1)]
 
 
-def test_quarter_turns_propose_the_same_poses(images: Arrays, bank: Bank) -> None:
-    view = InputView(offsets(images, 3), np.eye(3), 500.0)
+def test_quarter_turns_propose_the_same_poses(images: Arrays, bank: PoseBank) -> None:
+    view = CenteredView(offsets(images, 3), np.eye(3), 500.0)
     views = quarter_turns(view)
     assert len(views) == 4
     for turned in views:
         # The pose of the image, found in the view that is turned, is where it is in the view itself.
-        camera = turned.turn.T
-        assert_close(camera @ turned.turn, np.eye(3), atol=1e-12, reason="a rotation")
+        camera = turned.rotation.T
+        assert_close(camera @ turned.rotation, np.eye(3), atol=1e-12, reason="a rotation")
     row, column = 20, 40
-    x, y = column - MIDDLE, row - MIDDLE
-    there = views[1].turn @ [x, y, 0]
-    assert views[1].offset_mm[int(there[1] + MIDDLE), int(there[0] + MIDDLE)] == pytest.approx(
+    x, y = column - MIDDLE_PX, row - MIDDLE_PX
+    there = views[1].rotation @ [x, y, 0]
+    assert views[1].offset_mm[int(there[1] + MIDDLE_PX), int(there[0] + MIDDLE_PX)] == pytest.approx(
         view.offset_mm[row, column], nan_ok=True
     )
 
 
 def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
-    view = InputView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
+    view = CenteredView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
     free = int(default_rig("right").limits.free.sum())
     heads = np.zeros((1, 3, sum(head_sizes(free))), np.float32)
     heads[..., 0], heads[..., 4] = 2.0, 3.0  # columns along x and y
     heads[0, :, 6 + free] = [0.0, 1.0, 2.0]  # x of the wrist
     heads[0, :, -1] = [0.1, 2.0, 0.7]
-    found = guesses([view], heads)
+    found = network_poses([view], heads)
     assert_close(found.rotation, np.tile(np.eye(3), (3, 1, 1)), atol=1e-12, reason="orthonormal already")
     assert_close(found.translation_mm[:, 0], WRIST_STD_MM * np.array([1.0, 2.0, 0.0]), atol=1e-6, reason="by logit")
     assert (found.translation_mm[:, 2] == 500).all()
     assert (found.scale == 1).all()
 
 
-def test_poses_are_stored_to_a_small_error(images: Arrays, bank: Bank) -> None:
-    view = InputView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
-    poses = poses_in(view, bank, np.arange(len(bank)))
+def test_poses_are_stored_to_a_small_error(images: Arrays, bank: PoseBank) -> None:
+    view = CenteredView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
+    poses = bank_poses(view, bank, np.arange(len(bank)))
     assert np.abs(poses.angles_rad - images["angles"]).max() < 0.0101
     assert np.abs(poses.rotation - images["rotation"]).max() < 1e-3
     assert_close(poses.rotation @ poses.rotation.transpose(0, 2, 1), np.tile(np.eye(3), (len(poses), 1, 1)), atol=1e-12,
@@ -148,7 +148,7 @@ def test_senseless_counts_are_refused(count: int) -> None:
 def test_a_broken_bank_says_what_to_do(tmp_path: Path, images: Arrays) -> None:
     path = tmp_path / "bank.npz"
     weights = random_weights(np.random.default_rng(2))
-    arrays = compress(images, network_of(as_arrays(weights)), AXES)
+    arrays = compress(images, network_from_arrays(as_arrays(weights)), AXES)
     arrays |= {NETWORK + name: np.asarray(each) for name, each in as_arrays(weights).items()}
     np.savez(path, format=np.int64(FORMAT), **arrays)
     assert len(load_bank(path)) == 120

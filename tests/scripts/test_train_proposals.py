@@ -9,8 +9,8 @@ from support.compare import assert_close
 
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
-from handopt.proposals.features import HALF_MM, SIZE, encode
-from handopt.proposals.network import Network, network_of
+from handopt.proposals.features import HALF_MM, SIZE, network_input
+from handopt.proposals.network import Network, network_from_arrays
 from handopt.rig import default_rig, with_proportions
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
@@ -23,7 +23,7 @@ import train_proposals  # noqa: E402
 
 def read(path: Path) -> Network:
     with np.load(path) as file:
-        return network_of({name: file[name] for name in file.files})
+        return network_from_arrays({name: file[name] for name in file.files})
 
 
 def tensor(values: np.ndarray) -> "torch.Tensor":
@@ -106,7 +106,7 @@ def test_augmentation_keeps_most_of_a_hand(images: proposal_images.Arrays) -> No
     area = (~spoiled.isnan()).sum((1, 2)) / (~offset.isnan()).sum((1, 2))
     assert area.min() > 0.1
     assert 0.7 < area.median() < 1.1
-    assert np.array_equal(train_proposals.encoded(spoiled).numpy(), encode(spoiled.numpy()))
+    assert np.array_equal(train_proposals.encoded(spoiled).numpy(), network_input(spoiled.numpy()))
 
 
 def test_the_best_head_learns(rng: np.random.Generator) -> None:
@@ -151,5 +151,5 @@ def test_the_exported_network_computes_what_torch_does(images: proposal_images.A
     with torch.no_grad():
         expected = model(train_proposals.encoded(offset)).numpy()
     network = read(options.output)
-    found = network.hypotheses(network.features(encode(offset.numpy())))
+    found = network.hypotheses(network.features(network_input(offset.numpy())))
     assert_close(found, expected, of_max=2e-3, reason="weights are stored as float16")
