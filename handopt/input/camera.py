@@ -42,13 +42,13 @@ class Camera:
         for key in ("width", "height"):
             size = finite_number(getattr(self, key), key)
             if not (size.is_integer() and 1 <= size <= MAX_SIDE_PX):
-                raise CameraError(f"{key} is {size:g}, expected a whole number of pixels; change --camera")
+                raise CameraError(f"{key} is {size:g}, expected a whole number of pixels; change camera=")
             object.__setattr__(self, key, int(size))
         for key in ("fx", "fy"):
             focal = getattr(self, key)
             if focal < 1.0:
                 hint = " (relative to the image size? multiply it by the size)" if focal > 0.0 else ""
-                raise CameraError(f"{key} is {focal:g}, expected a focal length in pixels{hint}; change --camera")
+                raise CameraError(f"{key} is {focal:g}, expected a focal length in pixels{hint}; change camera=")
 
     def project(self, points: ArrayLike) -> NDArray[np.floating[Any]]:
         """Project camera-frame points (..., 3) in mm to pixels (..., 2); NaN where z <= 0. Raises ShapeError."""
@@ -68,7 +68,7 @@ class Camera:
         if z.shape != (self.height, self.width):
             raise CameraError(
                 f"the depth image has shape {z.shape}, but the camera ({self.source}) is for "
-                f"{self.width} x {self.height} pixels; change --camera"
+                f"{self.width} x {self.height} pixels; change camera="
             )
         x = (np.arange(self.width) - self.cx) / self.fx
         y = (np.arange(self.height) - self.cy) / self.fy
@@ -97,7 +97,7 @@ class Camera:
             raise CameraError(
                 f"the image has {width} x {height} pixels, but the camera ({self.source}) is for {self.width} x "
                 f"{self.height}: another aspect ratio, so the image is probably a crop; give the crop's own intrinsics "
-                "with --camera, as fx,fy,cx,cy or as a JSON file"
+                "with camera=, as fx,fy,cx,cy or as a JSON file"
             )
         note = (
             f"The camera ({self.source}) is for {self.width} x {self.height} pixels; its intrinsics were scaled to "
@@ -123,7 +123,7 @@ class Camera:
         """Build a camera from a mapping with fx, fy, cx, cy, width, height. Raises CameraError."""
         missing = [key for key in CAMERA_KEYS if key not in data]
         if missing:
-            raise CameraError(f"no {', '.join(missing)} in the camera; --camera needs {', '.join(CAMERA_KEYS)}")
+            raise CameraError(f"no {', '.join(missing)} in the camera; camera= needs {', '.join(CAMERA_KEYS)}")
         return cls(**{key: data[key] for key in CAMERA_KEYS}, source=source)
 
 
@@ -160,7 +160,7 @@ def finite_number(value: Any, key: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise CameraError(f"{key} is {short_repr(value)}, expected a number; change --camera")
+        raise CameraError(f"{key} is {short_repr(value)}, expected a number; change camera=")
     return number
 
 

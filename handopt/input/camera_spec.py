@@ -46,7 +46,7 @@ class CameraSpec:
             camera = self._from_file()
         else:
             raise CameraError(
-                f"--camera {self.text!r} is no preset{did_you_mean(self.text, list(presets()))}, no JSON file and not "
+                f"camera={self.text!r} is no preset{did_you_mean(self.text, list(presets()))}, no JSON file and not "
                 f"fx,fy,cx,cy; the presets are {', '.join(presets())}"
             )
         return camera if width is None or height is None else camera.sized(width, height)
@@ -55,7 +55,7 @@ class CameraSpec:
         path = Path(self.text)
         found = read_sidecar(path) if self.sidecar is None else self.sidecar
         if found is None or found.camera is None:
-            raise CameraError(f"{path}: holds no camera; --camera needs a JSON object with {', '.join(CAMERA_KEYS)}")
+            raise CameraError(f"{path}: holds no camera; camera= needs a JSON object with {', '.join(CAMERA_KEYS)}")
         return found.camera
 
 
@@ -78,11 +78,11 @@ def _exists(text: str) -> bool:
 def _from_numbers(text: str, width: int | None, height: int | None) -> Camera:
     parts = text.split(",")
     if len(parts) != len(INTRINSICS):
-        raise CameraError(f"--camera {text!r} has {len(parts)} numbers, expected four: fx,fy,cx,cy in pixels")
+        raise CameraError(f"camera={text!r} has {len(parts)} numbers, expected four: fx,fy,cx,cy in pixels")
     try:
         fx, fy, cx, cy = (float(part) for part in parts)
     except ValueError:
-        raise CameraError(f"--camera {text!r} is not four numbers fx,fy,cx,cy in pixels") from None
+        raise CameraError(f"camera={text!r} is not four numbers fx,fy,cx,cy in pixels") from None
     if width is None or height is None:
-        raise CameraError(f"--camera {text!r} does not say the image size; give a JSON file with width and height")
-    return Camera(fx, fy, cx, cy, width, height, source=f"--camera {text}")
+        raise CameraError(f"camera={text!r} does not say the image size; give a JSON file with width and height")
+    return Camera(fx, fy, cx, cy, width, height, source=f"camera={text}")

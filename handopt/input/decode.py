@@ -59,7 +59,7 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
     if sizes[0] * sizes[1] > MAX_PIXELS:
         raise DepthError(
             f"{path}: has {sizes[1]} x {sizes[0]} pixels, the limit is {MAX_PIXELS // 10**6} million; "
-            "crop it, or scale it down, and give the new --camera"
+            "crop it, or scale it down, and give the camera= of what is left"
         )
 
 

@@ -50,9 +50,9 @@ def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "
     """
     path = Path(path)
     if encoding not in ENCODINGS:
-        raise DepthError(f"--encoding is {encoding!r}, expected one of {', '.join(ENCODINGS)}")
+        raise DepthError(f"encoding={encoding!r}: expected one of {', '.join(ENCODINGS)}")
     if unit is not None and not (np.isfinite(unit) and unit > 0):
-        raise DepthError(f"--unit is {unit:g}, expected mm per count above 0")
+        raise DepthError(f"unit={unit:g}: expected mm per count above 0")
     notes: list[str] = []
     counts = single_channel(decode_file(path, notes), path, encoding, notes)
     depth_mm, unit_mm = counts_to_mm(counts, path, unit, notes)
@@ -67,16 +67,16 @@ def single_channel(values: AnyArray, path: Path, encoding: str, notes: list[str]
     if coloured and encoding != "raw":
         return _decode_nyu(values, path, encoding, notes)
     if encoding == "nyu":
-        raise DepthError(f"{path}: --encoding nyu needs an 8-bit RGB image, this one is {_describe(values)}")
+        raise DepthError(f"{path}: encoding='nyu' needs an 8-bit RGB image, this one is {_describe(values)}")
     if values.ndim == 3:
         raise DepthError(
-            f"{path}: is {_describe(values)}, expected one depth per pixel; give the depth image, or --encoding nyu "
+            f"{path}: is {_describe(values)}, expected one depth per pixel; give the depth image, or encoding='nyu' "
             "if 8-bit green and blue hold the depth"
         )
     if values.dtype.itemsize == 1:
         raise DepthError(
             f"{path}: is {_describe(values)}: a picture, or depth cut to 256 steps, which is too coarse to fit a hand; "
-            "export the depth with 16 bits and give its --unit"
+            "export the depth with 16 bits and give unit="
         )
     return values
 
@@ -95,7 +95,7 @@ def _decode_nyu(rgb: AnyArray, path: Path, encoding: str, notes: list[str]) -> A
         if reason:
             raise DepthError(
                 f"{path}: is an 8-bit colour picture and not in the NYU encoding ({reason}); give the depth image "
-                "with its --unit, or --encoding nyu if its depth is green * 256 + blue all the same"
+                "with unit=, or encoding='nyu' if its depth is green * 256 + blue all the same"
             )
         notes.append("The file was read in the NYU encoding, depth = green * 256 + blue, which its channels fit.")
     elif reason:
@@ -143,15 +143,15 @@ def counts_to_mm(
         unit = 1000.0 if counts.dtype.kind == "f" and median < _METRES_BELOW else 1.0
         if counts.dtype.kind == "f":
             name = "metres" if unit == 1000.0 else "millimetres"
-            notes.append(f"The values were taken for {name}, for their median is {median:.4g} (--unit changes this).")
+            notes.append(f"The values were taken for {name}, for their median is {median:.4g} (unit= changes this).")
         else:
-            notes.append("One count was taken for 1 mm, for nothing says otherwise (--unit changes this).")
+            notes.append("One count was taken for 1 mm, for nothing says otherwise (unit= changes this).")
     near_mm, far_mm = (float(limit) * unit for limit in np.percentile(measured, (1, 99)))
     advice = _advice(median, unit)
     if near_mm > FARTHEST_MM or far_mm < NEAREST_MM:
         raise DepthError(
             f"{path}: with {unit:g} mm per count everything is {_distance(near_mm)} to {_distance(far_mm)} away, "
-            f"where no hand can be; the unit looks wrong{advice or ': change --unit'}"
+            f"where no hand can be; the unit looks wrong{advice or ': change unit='}"
         )
     if guessed and near_mm > _SUSPICIOUS_MM and advice:
         notes.append(f"Nothing is nearer than {_distance(near_mm)}, so the unit may be wrong{advice}.")
@@ -183,12 +183,12 @@ def _drop_invalid(counts: AnyArray, path: Path, notes: list[str]) -> NDArray[np.
 
 
 def _advice(median: float, unit: float) -> str:
-    """Return which --unit would bring the median count to where hands are, or an empty string."""
+    """Return which unit would bring the median count to where hands are, or an empty string."""
     low, high = PLAUSIBLE_MM
     units = [each for each in SUGGESTED_UNITS_MM if low <= median * each <= high and each != unit]
     if not units:
         return ""
-    listed = " or ".join(f"--unit {each:g} ({_distance(median * each)})" for each in units)
+    listed = " or ".join(f"unit={each:g} ({_distance(median * each)})" for each in units)
     return f"; the middle of the scene would be at a hand's distance with {listed}"
 
 

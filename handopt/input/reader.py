@@ -81,7 +81,7 @@ class Reader:
             return sidecar.unit_mm
         if named is not None and named.preset is not None and image.suffix.lower() == _SENSOR_SUFFIX:
             unit = named.preset.unit_mm
-            notes.append(f"One count was taken for {unit:g} mm, as is usual for {self.camera} (--unit changes this).")
+            notes.append(f"One count was taken for {unit:g} mm, as is usual for {self.camera} (unit= changes this).")
             return unit
         return None
 
@@ -95,7 +95,7 @@ class Reader:
             camera = sidecar.camera.sized(width, height)
         else:
             raise CameraError(
-                f"{image}: its camera is unknown: give --camera (a preset such as kinect, a JSON file, or "
+                f"{image}: its camera is unknown: give camera= (a preset such as kinect, a JSON file, or "
                 f"fx,fy,cx,cy), or put {image.stem}.json or camera.json beside the image"
             )
         notes += camera.assumptions
@@ -117,9 +117,9 @@ class Reader:
     def _likely_hand(self, notes: list[str]) -> str:
         """The side of the model, or right."""
         if self.model_side is not None:
-            notes.append(f"The hand was taken for a {self.model_side} one, as --model is (--hand changes this).")
+            notes.append(f"The hand was taken for a {self.model_side} one, as rig= is (hand= changes this).")
             return self.model_side
-        notes.append("The hand was taken for a right one (--hand changes this).")
+        notes.append("The hand was taken for a right one (hand= changes this).")
         return "right"
 
     def _spec(self) -> "CameraSpec | None":

@@ -66,7 +66,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         unit_mm = _unit(data)
         hand = _hand(data)
     except CameraError as error:
-        raise CameraError(f"{path}: {error} (correct the file, or give --camera and --unit)") from error
+        raise CameraError(f"{path}: {error} (correct the file, or give camera= and unit=)") from error
     if camera is not None:
         notes["camera"] = f"The camera's intrinsics are from {path}."
     if unit_mm is not None:
@@ -125,14 +125,14 @@ def _read_json(path: Path) -> Any:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_JSON_BYTES:
-            raise CameraError(f"{path}: not a JSON file of at most {MAX_JSON_BYTES >> 20} MiB; change --camera")
+            raise CameraError(f"{path}: not a JSON file of at most {MAX_JSON_BYTES >> 20} MiB; change camera=")
         return _load(path)
     except OSError as error:
-        raise CameraError(f"{path}: cannot be read ({error.strerror or error}); change --camera") from error
+        raise CameraError(f"{path}: cannot be read ({error.strerror or error}); change camera=") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, CameraError):
             raise
-        raise CameraError(f"{path}: not valid JSON ({error}); correct it or change --camera") from error
+        raise CameraError(f"{path}: not valid JSON ({error}); correct it or change camera=") from error
 
 
 def _load(path: Path) -> Any:

@@ -39,10 +39,10 @@ def times_within(path: Path, frames: int | None) -> tuple[Floats | None, float |
     if times is not None and (times.shape != (frames,) or not np.isfinite(times).all() or (np.diff(times) <= 0).any()):
         raise DepthError(
             f"{path}: {TIME} must hold a time for each of its {frames} frames, each later than the one before; "
-            "save it again, or give --fps"
+            "save it again, or give fps="
         )
     if rate is not None and not (rate.size == 1 and np.isfinite(rate).all() and rate.ravel()[0] > 0):
-        raise DepthError(f"{path}: {RATE} must be one number above 0; save it again, or give --fps")
+        raise DepthError(f"{path}: {RATE} must be one number above 0; save it again, or give fps=")
     return times, None if rate is None else float(rate.ravel()[0])
 
 

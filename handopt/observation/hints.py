@@ -46,7 +46,7 @@ def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tupl
     if given.shape != (camera.height, camera.width):
         raise CameraError(
             f"the depth image is {given.shape[1]} x {given.shape[0]} pixels, but the camera ({camera.source}) is for "
-            f"{camera.width} x {camera.height}; change --camera"
+            f"{camera.width} x {camera.height}; change camera="
         )
     with np.errstate(over="ignore"):
         depth = given.astype(np.float32)
@@ -56,7 +56,7 @@ def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tupl
         depth = np.where(finite, depth, np.float32(0))
         notes = (f"{np.count_nonzero(~finite)} pixels of the depth image are not finite; they count as not measured.",)
     if depth.min() < 0:
-        raise DepthError(f"the depth image goes down to {depth.min():g} mm; depths must not be negative, check --unit")
+        raise DepthError(f"the depth image goes down to {depth.min():g} mm; depths must not be negative, check unit=")
     return depth, notes
 
 
@@ -72,7 +72,7 @@ def _checked_mask(mask: ArrayLike, shape: tuple[int, int]) -> BoolImage:
     """Return a mask as booleans."""
     given = np.asarray(mask)
     if given.shape != shape or given.dtype.kind not in "biu":
-        raise ShapeError(f"mask: expected bool {shape}, got {given.dtype} {given.shape}; change --mask")
+        raise ShapeError(f"mask: expected bool {shape}, got {given.dtype} {given.shape}; change mask=")
     return given.astype(np.bool_)
 
 
@@ -82,15 +82,15 @@ def _allowed(shape: tuple[int, int], mask: BoolImage | None, box: Sequence[float
         return mask
     edges = np.asarray(box, dtype=np.float64)
     if edges.shape != (4,) or not np.isfinite(edges).all():
-        raise ShapeError(f"box: expected 4 numbers (x0, y0, x1, y1), got {box}; change --box")
+        raise ShapeError(f"box: expected 4 numbers (x0, y0, x1, y1), got {box}; change box=")
     x0, y0, x1, y1 = (round(float(edge)) for edge in edges)
     if x1 <= x0 or y1 <= y0:
-        raise ObservationError(f"the box ({x0}, {y0}, {x1}, {y1}) is empty; --box needs x0 < x1 and y0 < y1")
+        raise ObservationError(f"the box ({x0}, {y0}, {x1}, {y1}) is empty; box= needs x0 < x1 and y0 < y1")
     allowed = np.zeros(shape, np.bool_)
     allowed[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
     if not allowed.any():
         raise ObservationError(
-            f"the box ({x0}, {y0}, {x1}, {y1}) lies outside of the {shape[1]} x {shape[0]} image; change --box"
+            f"the box ({x0}, {y0}, {x1}, {y1}) lies outside of the {shape[1]} x {shape[0]} image; change box="
         )
     return allowed if mask is None else allowed & mask
 
@@ -99,7 +99,7 @@ def _checked_center(center: Sequence[float]) -> Vector:
     """Return (2,) a pixel or (3,) a point."""
     place = np.asarray(center, dtype=np.float64)
     if place.shape not in ((2,), (3,)) or not np.isfinite(place).all():
-        raise ShapeError(f"center: expected (u, v) in pixels or (x, y, z) in mm, got {center}; change --center")
+        raise ShapeError(f"center: expected (u, v) in pixels or (x, y, z) in mm, got {center}; change center=")
     if len(place) == 3 and place[2] <= 0:
-        raise ObservationError(f"the centre {center} lies behind the camera; --center needs z > 0")
+        raise ObservationError(f"the centre {center} lies behind the camera; center= needs z > 0")
     return place

@@ -272,12 +272,14 @@ def _side(
         named = side_in_names([path.stem, mesh.mesh_name, *mesh.joint_names])
         guess = side or named
         if guess is None:
-            raise RigError(f"{path}: whether this is a right or a left hand cannot be told: use --hand right or left")
+            raise RigError(
+                f"{path}: whether this is a right or a left hand cannot be told: use side='right' or side='left'"
+            )
         notes.append(f"the side ({guess}) was taken from {'the option' if side else 'names in the file'}")
     if side is not None and guess != side:
         raise RigError(
             f"{path}: the model is a {guess} hand, but a {side} hand was asked for: "
-            f"use --hand {guess} or pass the other file"
+            f"use side={guess!r} or pass the other file"
         )
     return cast(Literal["right", "left"], guess), notes
 

@@ -126,7 +126,7 @@ def label_file_camera(folder: Path) -> Path:
         (("fits", "empty"), "holds no labels: TRUTH needs"),
         (("fits", "truth", "--format", "icvl"), "--format icvl"),
         (("fits", "truth", "--overwrite"), "--overwrite needs -o"),
-        (("fits", "truth", "--camera", "sr3"), "--camera 'sr3' is no preset"),
+        (("fits", "truth", "--camera", "sr3"), "--camera sr3 is no preset"),
         (("fits", "truth", "--camera", "1,2,3,4"), "does not say the image size"),
         (("fits", "truth", "-o", "fits"), "-o"),
         (("fits", "truth", "--names", "truth/easy/000.json"), "--names"),

@@ -61,7 +61,7 @@ def test_integers_are_millimetres_unless_told_and_that_is_said(tmp_path: Path, n
     depth = read_depth(path)
     np.testing.assert_array_equal(depth.depth_mm, scene_mm())
     assert depth.unit_mm == 1.0
-    assert assumed(depth, "--unit")
+    assert assumed(depth, "unit=")
     assert not read_depth(path, unit=1.0).assumptions
 
 
@@ -86,12 +86,12 @@ def test_floats_follow_the_unit_that_is_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_unit_of_nonsense(tmp_path: Path, unit: float) -> None:
-    with pytest.raises(DepthError, match="--unit"):
+    with pytest.raises(DepthError, match="unit="):
         read_depth(save(tmp_path / "image.png", scene_mm()), unit=unit)
 
 
 def test_an_unknown_encoding(tmp_path: Path) -> None:
-    with pytest.raises(DepthError, match="--encoding is 'kinect', expected one of auto, raw, nyu"):
+    with pytest.raises(DepthError, match="encoding='kinect': expected one of auto, raw, nyu"):
         read_depth(save(tmp_path / "image.png", scene_mm()), encoding="kinect")
 
 
@@ -134,7 +134,7 @@ def pictures() -> dict[str, NDArray[np.uint8]]:
 @pytest.mark.parametrize("name", pictures())
 def test_a_colour_picture_is_no_depth_image(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / "picture.png", pictures()[name])
-    with pytest.raises(DepthError, match=r"picture\.png.*colour picture.*--unit.*--encoding"):
+    with pytest.raises(DepthError, match=r"picture\.png.*colour picture.*unit=.*encoding="):
         read_depth(path)
     with pytest.raises(DepthError, match="8-bit image with 3 channels"):
         read_depth(path, encoding="raw")
@@ -147,7 +147,7 @@ def test_the_nyu_encoding_can_be_insisted_on(tmp_path: Path) -> None:
 
 
 def test_the_nyu_encoding_needs_rgb(tmp_path: Path) -> None:
-    with pytest.raises(DepthError, match=r"--encoding nyu needs .* 16-bit image with 1 channel"):
+    with pytest.raises(DepthError, match=r"encoding='nyu' needs .* 16-bit image with 1 channel"):
         read_depth(save(tmp_path / "image.png", scene_mm()), encoding="nyu")
 
 
@@ -161,7 +161,7 @@ def test_8_bit_pictures(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.bool_])
 def test_8_bit_arrays(tmp_path: Path, dtype: type) -> None:
-    with pytest.raises(DepthError, match=r"too coarse.*--unit"):
+    with pytest.raises(DepthError, match=r"too coarse.*unit="):
         read_depth(save(tmp_path / "image.npy", (scene_mm() // 5).astype(dtype)))
 
 
@@ -218,14 +218,14 @@ def test_a_hand_alone_among_unmeasured_pixels_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "unit", "advice"),
     [
-        (scene_mm(), 0.01, "--unit 1 "),
-        (scene_mm(), 1000.0, "--unit 1 "),
-        (scene_mm().astype(np.uint32) * 100, None, "--unit 0.01 "),
-        (scene_mm() * 8, 10.0, "--unit 0.1 .*--unit 0.125 "),
-        (scene_mm() / 1000.0, 1.0, "--unit 1000 "),
-        (np.full((HEIGHT, WIDTH), 30.0), None, "--unit 10 "),
-        (np.full((HEIGHT, WIDTH), 9.0e5), 5e6, "--unit 0.001 "),
-        (np.full((HEIGHT, WIDTH), 1e-9), None, "change --unit"),
+        (scene_mm(), 0.01, "unit=1 "),
+        (scene_mm(), 1000.0, "unit=1 "),
+        (scene_mm().astype(np.uint32) * 100, None, "unit=0.01 "),
+        (scene_mm() * 8, 10.0, "unit=0.1 .*unit=0.125 "),
+        (scene_mm() / 1000.0, 1.0, "unit=1000 "),
+        (np.full((HEIGHT, WIDTH), 30.0), None, "unit=10 "),
+        (np.full((HEIGHT, WIDTH), 9.0e5), 5e6, "unit=0.001 "),
+        (np.full((HEIGHT, WIDTH), 1e-9), None, "change unit="),
     ],
 )
 def test_a_wrong_unit_is_recognised_and_one_that_fits_is_named(
@@ -245,7 +245,7 @@ def test_a_hand_at_an_absurd_distance_is_said(tmp_path: Path, distance_mm: int, 
 
 def test_a_suspicious_unit_is_mentioned_only_where_it_was_assumed(tmp_path: Path) -> None:
     path = save(tmp_path / "image.png", scene_mm() * 8)
-    assert assumed(read_depth(path), "--unit 0.125 ")
+    assert assumed(read_depth(path), "unit=0.125 ")
     assert not read_depth(path, unit=1.0).assumptions
     assert not assumed(read_depth(save(path, scene_mm())), "may be wrong")
 

@@ -61,7 +61,7 @@ def test_two_hands_are_competitors_and_it_is_said() -> None:
     for observation in (first, second):
         (note,) = (note for note in observation.notes if "Another hand-like candidate" in note)
         assert 270 < int(note.split(" mm away")[0].split()[-1]) < 290
-        assert "--center" in note
+        assert "center=" in note
 
 
 def test_what_the_user_points_at_has_no_competitor() -> None:

@@ -289,7 +289,7 @@ def test_a_hand_that_is_far_from_plausible_is_taken_where_it_is_said_to_be() -> 
     ball = np.array([0.0, 0.0, 600.0])
     scene.capsule(ball, ball, 19.0, OTHER)
     depth = with_wall(scene).photograph()
-    with pytest.raises(ObservationError, match="--center"):
+    with pytest.raises(ObservationError, match="center="):
         observe(depth, CAMERA)
     (observation,) = observe(depth, CAMERA, center=(319.5, 239.5))
     assert (scene.labels[observation.mask] == OTHER).mean() > 0.9
@@ -326,15 +326,15 @@ EMPTY_OF_HANDS = {
 def test_no_hand_in_view(name: str) -> None:
     with pytest.raises(ObservationError) as caught:
         observe(EMPTY_OF_HANDS[name], CAMERA)
-    assert "--unit" in str(caught.value)
-    assert "--box" in str(caught.value)
+    assert "unit=" in str(caught.value)
+    assert "box=" in str(caught.value)
 
 
 @pytest.mark.parametrize("factor", [10.0, 8.0, 0.1, 1000.0, 0.001])
 def test_a_wrong_unit_is_recognised(factor: float) -> None:
     scene = Scene()
     scene.hand()
-    with pytest.raises(ObservationError, match="check --unit") as caught:
+    with pytest.raises(ObservationError, match="check unit=") as caught:
         observe(scene.photograph() * factor, CAMERA)
     assert "120 mm to 3 m" in str(caught.value)
 
@@ -354,31 +354,31 @@ BAD_INPUT: dict[str, tuple[Any, dict[str, Any], type[HandoptError], str]] = {
     "complex": (DEPTH.astype(complex), {}, ShapeError, "depth_mm"),
     "bool": (DEPTH > 0, {}, ShapeError, "depth_mm"),
     "three channels": (np.stack([DEPTH] * 3, -1), {}, ShapeError, "depth_mm"),
-    "another size": (DEPTH[:240], {}, CameraError, "--camera"),
-    "negative": (DEPTH - 600.0, {}, DepthError, "--unit"),
+    "another size": (DEPTH[:240], {}, CameraError, "camera="),
+    "negative": (DEPTH - 600.0, {}, DepthError, "unit="),
     "all zero": (DEPTH * 0, {}, ObservationError, "nothing is measured"),
     "all NaN": (DEPTH * np.nan, {}, ObservationError, "nothing is measured"),
     "absurd": (DEPTH * 1e300, {}, ObservationError, "nothing is measured"),
-    "mask of another size": (DEPTH, {"mask": np.ones((4, 4), bool)}, ShapeError, "--mask"),
-    "mask of floats": (DEPTH, {"mask": np.ones((480, 640))}, ShapeError, "--mask"),
-    "empty mask": (DEPTH, {"mask": np.zeros((480, 640), bool)}, ObservationError, "--mask"),
-    "tiny mask": (DEPTH, {"mask": np.indices((480, 640)).sum(axis=0) < 20}, ObservationError, "--mask"),
-    "mask of everything": (DEPTH, {"mask": np.ones((480, 640), bool)}, ObservationError, "--mask"),
-    "box of three": (DEPTH, {"box": (1, 2, 3)}, ShapeError, "--box"),
-    "box of NaN": (DEPTH, {"box": (1, 2, np.nan, 4)}, ShapeError, "--box"),
-    "empty box": (DEPTH, {"box": (300, 200, 300, 400)}, ObservationError, "--box"),
-    "box outside": (DEPTH, {"box": (700, 0, 800, 480)}, ObservationError, "--box"),
-    "box on the wall": (DEPTH, {"box": (560, 20, 580, 40)}, ObservationError, "--box"),
-    "center of one": (DEPTH, {"center": (1.0,)}, ShapeError, "--center"),
-    "center of infinity": (DEPTH, {"center": (1.0, np.inf)}, ShapeError, "--center"),
-    "center behind": (DEPTH, {"center": (0.0, 0.0, -500.0)}, ObservationError, "--center"),
-    "center in empty space": (DEPTH, {"center": (0.0, 0.0, 250.0)}, ObservationError, "--center"),
-    "center outside": (DEPTH, {"center": (2000.0, 240.0)}, ObservationError, "--center"),
+    "mask of another size": (DEPTH, {"mask": np.ones((4, 4), bool)}, ShapeError, "mask="),
+    "mask of floats": (DEPTH, {"mask": np.ones((480, 640))}, ShapeError, "mask="),
+    "empty mask": (DEPTH, {"mask": np.zeros((480, 640), bool)}, ObservationError, "mask="),
+    "tiny mask": (DEPTH, {"mask": np.indices((480, 640)).sum(axis=0) < 20}, ObservationError, "mask="),
+    "mask of everything": (DEPTH, {"mask": np.ones((480, 640), bool)}, ObservationError, "mask="),
+    "box of three": (DEPTH, {"box": (1, 2, 3)}, ShapeError, "box="),
+    "box of NaN": (DEPTH, {"box": (1, 2, np.nan, 4)}, ShapeError, "box="),
+    "empty box": (DEPTH, {"box": (300, 200, 300, 400)}, ObservationError, "box="),
+    "box outside": (DEPTH, {"box": (700, 0, 800, 480)}, ObservationError, "box="),
+    "box on the wall": (DEPTH, {"box": (560, 20, 580, 40)}, ObservationError, "box="),
+    "center of one": (DEPTH, {"center": (1.0,)}, ShapeError, "center="),
+    "center of infinity": (DEPTH, {"center": (1.0, np.inf)}, ShapeError, "center="),
+    "center behind": (DEPTH, {"center": (0.0, 0.0, -500.0)}, ObservationError, "center="),
+    "center in empty space": (DEPTH, {"center": (0.0, 0.0, 250.0)}, ObservationError, "center="),
+    "center outside": (DEPTH, {"center": (2000.0, 240.0)}, ObservationError, "center="),
     "center outside of the mask": (
         DEPTH,
         {"center": (20.0, 20.0), "mask": np.indices((480, 640))[1] // 60 == 5},
         ObservationError,
-        "--center",
+        "center=",
     ),
 }
 

@@ -182,7 +182,7 @@ def test_the_side_is_told_from_the_geometry(tmp_path: Path, side: str) -> None:
     path = HandFile.default(side).write(tmp_path / "hand.glb")
     assert load_rig(path).side == side
     other = "left" if side == "right" else "right"
-    with pytest.raises(RigError, match=rf"is a {side} hand, but a {other} hand was asked for: use --hand {side} or"):
+    with pytest.raises(RigError, match=rf"is a {side} hand, but a {other} hand was asked for: use side='{side}' or"):
         load_rig(path, side=other)
 
 
@@ -250,7 +250,7 @@ def test_only_the_digit_with_other_axes_is_changed(tmp_path: Path) -> None:
 
 def test_the_side_of_a_flat_hand_with_strange_axes_comes_from_names_or_the_option(tmp_path: Path) -> None:
     hand = turned(flat_hand("left"), BLENDER_AXES)
-    with pytest.raises(RigError, match="cannot be told: use --hand right or left"):
+    with pytest.raises(RigError, match="cannot be told: use side='right' or side='left'"):
         load_rig(hand.write(tmp_path / "flat.glb"))
     assert load_rig(tmp_path / "flat.glb", side="left").side == "left"
     hand.mesh_name = "l_handMesh"

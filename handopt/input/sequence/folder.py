@@ -44,7 +44,7 @@ class FolderSource:
                 yield SequenceFrame(index, path.name, depth, self._time(path))
 
     def _time(self, path: Path) -> float | None:
-        """When a frame was taken, as the file beside it says; --fps overrules that."""
+        """When a frame was taken, as the file beside it says; the caller's rate overrules that."""
         return None if self._options.fps is not None else find_time(path)
 
     def _counts(self, path: Path) -> NDArray[Any]:

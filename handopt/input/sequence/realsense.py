@@ -172,7 +172,7 @@ class LiveCamera(_Pipeline):
         if device is not None:
             pipeline.set_device(device)
         advice = "close other programs that use the camera, or plug it in again (USB 3 where it has it)"
-        super().__init__(rs, pipeline, lambda: self._started(rs, pipeline), "--live", advice)
+        super().__init__(rs, pipeline, lambda: self._started(rs, pipeline), "live=True", advice)
 
     def _started(self, rs: Any, pipeline: Any) -> Any:
         """Start the usual stream, or where a camera has no such, whatever depth it gives."""
@@ -200,7 +200,7 @@ class LiveCamera(_Pipeline):
             if waited_s >= self._timeout_s or not self._device.is_connected():
                 raise SourceError(
                     f"{self._what}: the camera gave no frame for {waited_s:.1f} s; it may have been unplugged: "
-                    "what was tracked before is kept; check its cable and start again with another -o"
+                    "what was tracked before is kept; check its cable and start again with another output="
                 )
 
 
@@ -226,9 +226,9 @@ def open_camera(options: SourceOptions, timeout_s: float = TIMEOUT_S, device: An
 
     timeout_s: how long it may give no frame. device: a pyrealsense2 device instead. Raises SourceError and CameraError.
     """
-    rs = load_librealsense("--live")
+    rs = load_librealsense("live=True")
     if device is None and not plugged_in():
-        raise SourceError("--live: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
+        raise SourceError("live=True: no RealSense camera is plugged in; plug one in, or give a recording as SOURCE")
     with _closed_on_error(LiveCamera(rs, timeout_s, device)) as camera:
         return LiveSource(camera, options)
 
@@ -244,11 +244,11 @@ def _closed_on_error(device: T) -> Iterator[T]:
 
 def plugged_in() -> list[str]:
     """Names of the cameras that are plugged in. Raises SourceError where librealsense cannot be loaded or look."""
-    rs = load_librealsense("--live")
+    rs = load_librealsense("live=True")
     try:
         return [
             device.get_info(rs.camera_info.name) if device.supports(rs.camera_info.name) else "RealSense"
             for device in rs.context().query_devices()
         ]
     except RuntimeError as error:
-        raise SourceError(f"--live: librealsense cannot look for cameras ({error})") from error
+        raise SourceError(f"live=True: librealsense cannot look for cameras ({error})") from error

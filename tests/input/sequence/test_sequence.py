@@ -88,7 +88,7 @@ def test_camera_unit_and_hand_come_from_beside_the_frames(tmp_path: Path) -> Non
 
 
 def test_a_stack_without_a_camera_asks_for_one(tmp_path: Path) -> None:
-    with pytest.raises(CameraError, match="--camera"):
+    with pytest.raises(CameraError, match="camera="):
         open_source(npy(tmp_path))
 
 
