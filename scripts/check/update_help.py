@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rewrite the --help texts in README.md, which stand between <!-- help: handopt fit --> and <!-- /help -->."""
+"""Rewrite the --help texts of handopt/cli/README.md: blocks between <!-- help: handopt fit --> and <!-- /help -->."""
 
 import argparse
 import re
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from handopt.cli.main import main as program
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().parents[2] / "handopt" / "cli" / "README.md"
 COLUMNS = 80
 _BLOCK = re.compile(r"<!-- help: (?P<command>[^>]+?) -->\n.*?<!-- /help -->", re.DOTALL)
 
@@ -33,7 +33,7 @@ def command_paths(command: click.Command, words: tuple[str, ...] = ()) -> list[t
 
 
 def updated(readme: str, texts: dict[str, str]) -> str:
-    """The README with each block filled anew. Raises ValueError for a command without a block, or the reverse."""
+    """The document with each block filled anew. Raises ValueError for a command without a block, or the reverse."""
     found = {match["command"] for match in _BLOCK.finditer(readme)}
     for names, problem in ((texts.keys() - found, "no block for"), (found - texts.keys(), "a block for no command")):
         if names:
@@ -48,7 +48,7 @@ def updated(readme: str, texts: dict[str, str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if README.md is out of date")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if the help texts are out of date")
     arguments = parser.parse_args()
     before = README.read_text(encoding="utf-8")
     try:
@@ -56,7 +56,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     if arguments.check:
-        sys.exit("run scripts/check/update_help.py: README.md has other --help texts" if after != before else 0)
+        sys.exit("run scripts/check/update_help.py: handopt/cli/README.md has other --help texts" if after != before else 0)
     README.write_text(after, encoding="utf-8")
 
 
