@@ -48,7 +48,7 @@ def updated(readme: str, texts: dict[str, str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if the help texts are out of date")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if they are out of date")
     arguments = parser.parse_args()
     before = README.read_text(encoding="utf-8")
     try:
@@ -56,7 +56,9 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     if arguments.check:
-        sys.exit("run scripts/check/update_help.py: handopt/cli/README.md has other --help texts" if after != before else 0)
+        sys.exit(
+            "handopt/cli/README.md has other --help texts: run scripts/check/update_help.py" if after != before else 0
+        )
     README.write_text(after, encoding="utf-8")
 
 
