@@ -108,8 +108,9 @@ def parse(program: click.Command, words: list[str]) -> None:
         raise click.UsageError(f"unexpected: {rest}", context)
     for parameter in command.params:
         value = values.get(parameter.name or "")
-        if parameter.required and value in (None, (), []):
+        is_given = isinstance(value, str | tuple | list) and len(value) > 0
+        if parameter.required and not is_given:
             raise click.MissingParameter(ctx=context, param=parameter)
         named_values = isinstance(parameter, click.Option) or isinstance(parameter.type, click.Choice)
-        if isinstance(value, str | tuple | list) and named_values and not isinstance(parameter.type, click.Path):
+        if is_given and named_values and not isinstance(parameter.type, click.Path):
             parameter.type_cast_value(context, value)
