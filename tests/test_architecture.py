@@ -77,15 +77,13 @@ NOT_YET_LONG = {
     "write_animation",
     "_fit_result",
     "tests/backend/test_backend.py",
-    "tests/input/test_decode.py",
     "tests/objective/test_energy.py",
-    "tests/observation/test_observe.py",
     "tests/storage/test_fit_folder.py",
     "tests/support/problems.py",
     "tests/test_fitting.py",
 }
 NOT_YET_NAMES = {
-    *("unexplained", "palms", "Limb", "thin", "guard", "take", "together", "look", "follow"),
+    *("unexplained", "guard", "take", "together", "look", "follow"),
 }
 
 

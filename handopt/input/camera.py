@@ -1,4 +1,4 @@
-"""Pinhole cameras: intrinsics by name, from a file, from four numbers, or from a JSON file beside the image."""
+"""Pinhole cameras: projection, crops and resized images, and the cameras that are known by name."""
 
 import math
 import tomllib
@@ -62,7 +62,7 @@ class Camera:
     def backproject(self, depth_mm: ArrayLike) -> NDArray[np.float32]:
         """Lift a depth image (height, width) in mm to points (height, width, 3) float32, mm; depth 0 gives the origin.
 
-        Raises CameraError where the image has another size than the camera.
+        Raises CameraError if the image has another size than the camera.
         """
         z = np.asarray(depth_mm, dtype=np.float32)
         if z.shape != (self.height, self.width):
@@ -81,14 +81,14 @@ class Camera:
     def mirrored(self) -> "Camera":
         """Return the camera of the mirror image, of columns W - 1 - u.
 
-        The new cx is rounded to 11 decimals, so that mirroring twice returns a number with as many as that to the bit.
+        The new cx is rounded to 11 decimals, so that mirroring twice restores a number of so many decimals to the bit.
         """
         return replace(self, cx=round(self.width - 1 - self.cx, 11))
 
     def sized(self, width: int, height: int) -> "Camera":
-        """Return the camera for an image of this size: itself, or scaled where the aspect ratio is the same.
+        """Return the camera for an image of this size: itself, or scaled if the aspect ratio is the same.
 
-        Raises CameraError where it is not, for a crop cannot be told from its size.
+        Raises CameraError for another aspect ratio: the size alone does not say which part a crop shows.
         """
         if (width, height) == (self.width, self.height):
             return self

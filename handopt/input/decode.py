@@ -39,7 +39,7 @@ _SIGNATURES = {
 def decode_file(path: Path, notes: list[str]) -> AnyArray:
     """Return the values of an image file: (H, W), or (H, W, C) of 8 bits; sentences on choices go into notes.
 
-    What the file is, is told by its content, not by its name. Raises DepthError.
+    The format is inferred from the content, not from the name. Raises DepthError.
     """
     values = _READERS[_kind(path)](path, notes)
     check_shape(path, values.shape)
@@ -47,7 +47,7 @@ def decode_file(path: Path, notes: list[str]) -> AnyArray:
 
 
 def check_shape(path: Path, shape: Sequence[int]) -> None:
-    """Raise DepthError where a shape, perhaps only announced by a header, is not that of an image of a sane size."""
+    """Raise DepthError unless a shape, perhaps only announced by a header, is that of an image of a sane size."""
     sizes = [size for size in shape if size != 1]
     if len(shape) > 3 or (len(sizes) == 3 and sizes[2] > 4):
         raise DepthError(f"{path}: holds an array of shape {tuple(shape)}, expected one image (height, width)")
@@ -64,7 +64,7 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
 
 
 def _kind(path: Path) -> str:
-    """Return what a file is by its first bytes. Raises DepthError where it is no depth image."""
+    """Return the format of a file by its first bytes. Raises DepthError if it is not a depth image."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -114,7 +114,7 @@ def _read_pillow(path: Path, _notes: list[str]) -> AnyArray:
 
 
 def _bits(path: Path, image: Any) -> int:
-    """Return the bits of one channel in the file; Pillow cuts 16-bit colours down to 8 without a word."""
+    """Return the bits of one channel in the file; Pillow silently reduces 16-bit colours to 8 bits."""
     if image.format == "PNG":
         with path.open("rb") as file:
             return file.read(_PNG_BIT_DEPTH_AT + 1)[_PNG_BIT_DEPTH_AT]

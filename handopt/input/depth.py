@@ -1,4 +1,4 @@
-"""Depth images in millimetres: encodings, units, and refusal of what is no depth image."""
+"""Depth images in millimetres: encodings, units, and checks that a file is a depth image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ _ENDLESS = 1e6
 class DepthImage:
     """A depth image. depth_mm: (H, W) float32, mm, 0 = no measurement. unit_mm: mm per count of the file.
 
-    assumptions: one sentence for each thing that was guessed or mended.
+    assumptions: one sentence for each thing that was guessed or corrected.
     """
 
     depth_mm: NDArray[np.float32]
@@ -44,7 +44,7 @@ def is_depth_file(path: str | Path) -> bool:
 def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "auto") -> DepthImage:
     """Read a depth image: 16-bit PNG, TIFF, .npy, .npz, EXR, or an RGB PNG in the NYU encoding.
 
-    unit: mm per count, None to assume 1 mm for integers and to tell metres from millimetres for floats.
+    unit: mm per count, None to assume 1 mm for integers, and metres or millimetres by the values for floats.
     encoding: "auto", "raw" (one channel), or "nyu" (depth = green * 256 + blue, Tompson et al., TOG 2014).
     Raises DepthError.
     """
@@ -60,7 +60,7 @@ def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "
 
 
 def single_channel(values: AnyArray, path: Path, encoding: str, notes: list[str]) -> AnyArray:
-    """Return counts (H, W) from decoded values. Raises DepthError where they are a picture."""
+    """Return counts (H, W) from decoded values. Raises DepthError if they are a picture."""
     if values.ndim == 3 and 1 in values.shape:
         values = values.reshape([size for size in values.shape if size != 1])
     coloured = values.ndim == 3 and values.shape[2] in (3, 4) and values.dtype == np.uint8
@@ -88,7 +88,7 @@ def _describe(values: AnyArray) -> str:
 
 
 def _decode_nyu(rgb: AnyArray, path: Path, encoding: str, notes: list[str]) -> AnyArray:
-    """Return green * 256 + blue (the NYU dataset's encoding). Raises DepthError where that is no depth."""
+    """Return green * 256 + blue (the NYU dataset's encoding). Raises DepthError if that is not depth."""
     depth = rgb[..., 1].astype(np.uint16) * np.uint16(256) + rgb[..., 2]
     reason = _why_not_nyu(rgb, depth)
     if encoding == "auto":
@@ -162,7 +162,7 @@ def counts_to_mm(
 
 
 def _drop_invalid(counts: AnyArray, path: Path, notes: list[str]) -> NDArray[np.float64]:
-    """Return the counts with 0 for what is no measurement, and note what was dropped. Raises DepthError."""
+    """Return the counts with 0 where nothing was measured, and note what was dropped. Raises DepthError."""
     values = counts.astype(np.float64)
     kinds = {"negative": np.isfinite(values) & (values < 0)}
     if counts.dtype.kind == "f":

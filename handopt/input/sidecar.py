@@ -43,7 +43,7 @@ class Sidecar:
 
 
 def find_sidecar(image: str | Path) -> Sidecar | None:
-    """Read `<stem>.json` and `camera.json` beside an image; the first goes before the second. None if both are silent.
+    """Read `<stem>.json` and `camera.json` beside an image; the first takes precedence. None if both are silent.
 
     Raises CameraError if one of them is malformed.
     """

@@ -1,1 +1,1 @@
-"""From a depth image to the hand in it: surfaces, palms, candidates, the forearm cut off, its points and its crop."""
+"""From a depth image to the hand in it: surfaces, palm proposals, candidates, the forearm cut off, points, the crop."""

@@ -129,7 +129,7 @@ def resample(
     silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
     where an edge crosses the pixel.
 
-    Where a grid pixel is free is told by handopt.observation.free_space_mask; the arm, what is nearer than the hand,
+    handopt.observation.free_space_mask says where a grid pixel is free; the arm, what is nearer than the hand,
     and what lies outside of the image are not. The mirror image gives the mirrored grid.
     """
     samples = _samples_per_pixel(crop)

@@ -257,7 +257,7 @@ class ObservationConfig:
     max_hole_mm2: float = MAX_HOLE_MM2
     """Largest hole of a silhouette that is filled, mm2."""
     search_focal_px: float = 240.0
-    """Focal length to which an image is thinned for the search, pixels: a hand at 500 mm is 80 pixels long."""
+    """Focal length to which an image is subsampled for the search, pixels: a hand at 500 mm is 80 pixels long."""
     max_mask_cm2: float = 1000.0
     """Largest area of a mask that the user gave, cm2."""
     mask_score: float = 5.0

@@ -194,7 +194,7 @@ def segment_surfaces(
     """Drop flying pixels and label the surfaces of a depth image.
 
     depth_mm: (H, W) mm, 0 = none. allowed: (H, W) where the hand may be; None is everywhere. planes: whether to look
-    for large planes; they get the last label and no area, for they are no hand.
+    for large planes; they get the last label and no area, since they cannot be hands.
     """
     steps = surface_steps(depth_mm, float(np.sqrt(camera.fx * camera.fy)), config.surfaces)
     flying = _flying(steps, config.surfaces)

@@ -153,7 +153,7 @@ def read_mapping(path: Path) -> dict[str, str]:
 def resolve(node_names: Sequence[str], mapping: Mapping[str, str], where: str) -> dict[str, int]:
     """Find which of the skin's joints is which: {canonical name: index into node_names}, in canonical order.
 
-    An entry of the mapping goes before the joint's own name. Raises RigError for joints that are missing or double.
+    An entry of the mapping takes precedence over the joint's own name. Raises RigError for missing or duplicate joints.
     """
     found: dict[str, int] = {}
     for name, node in mapping.items():

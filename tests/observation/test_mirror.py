@@ -163,7 +163,7 @@ def test_mirroring_twice_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [alone, before_a_body, odd_width])
-def test_the_evidence_of_a_left_hand_is_that_of_a_right_one_in_the_mirror(make: Callable[[], Scene]) -> None:
+def test_the_targets_of_a_left_hand_are_those_of_a_right_one_in_the_mirror(make: Callable[[], Scene]) -> None:
     """To the bit, splats and drawn points among it: a left hand's observation is mirrored before anything else."""
     scene = make()
     depth = scene.photograph().astype(np.float32)

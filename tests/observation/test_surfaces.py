@@ -155,7 +155,7 @@ def test_planes_have_a_label_of_their_own_and_no_area() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_the_camera_of_a_thinned_image_sees_the_same_points(step: int) -> None:
+def test_the_camera_of_a_subsampled_image_sees_the_same_points(step: int) -> None:
     depth = open_hand()[1].astype(np.float32)
     small, camera = subsampled(depth, step), subsampled_camera(CAMERA, step)
     assert small.shape == (camera.height, camera.width)

@@ -1,4 +1,4 @@
-"""From a thinned image back to pixels."""
+"""From a subsampled image back to pixels."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ FOCAL = 475.0
 
 
 def hand_in(depth: Any, step: int) -> tuple[Any, Any, Any]:
-    """Depth, mask and arm of the best candidate of an image thinned by step."""
+    """Depth, mask and arm of the best candidate of an image subsampled by step."""
     frame = segment_surfaces(subsampled(depth, step), subsampled_camera(CAMERA, step))
     grown = [reading for palm in propose_palms(frame) for reading in grow(frame, palm, 400.0)]
     return in_pixels(max(grown, key=lambda candidate: candidate.score), depth, CAMERA, step)

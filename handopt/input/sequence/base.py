@@ -1,4 +1,4 @@
-"""Frames and what gives them."""
+"""Frames of a sequence, and the protocol of the sources that give them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class SequenceFrame:
     """A frame of a sequence.
 
     name: what a message calls it. depth_mm: (H, W), 0 where nothing is measured. time_s: since the first frame, or
-    None. problem: why there is no depth in a frame that could not be read; it counts as one without measurements.
+    None. problem: why a frame could not be read; it counts as a frame without measurements.
     """
 
     index: int
@@ -36,7 +36,7 @@ class SequenceFrame:
 class FrameSource(Protocol):
     """A sequence of frames of one camera, opened. Frames come in order, each read when it is asked for.
 
-    length: number of frames, None where that is not known. fps: frames a second, None where nothing says. hand:
+    length: number of frames, None if unknown. fps: frames per second, None if unknown. hand:
     'right', 'left' or None, as files beside the frames say. assumptions: sentences on what was guessed. unit_mm: mm per
     count.
     """
@@ -50,13 +50,13 @@ class FrameSource(Protocol):
     assumptions: tuple[str, ...]
 
     def __iter__(self) -> Iterator[SequenceFrame]:
-        """The frames. Raises SourceError where the source fails for good, with what came before still valid."""
+        """The frames. Raises SourceError if the source fails for good; earlier frames stay valid."""
         ...
 
 
 @dataclass
 class StreamInfo:
-    """What is known of a source's frames before they are read."""
+    """What holds for all frames of a source."""
 
     camera: Camera
     unit_mm: float
@@ -73,7 +73,7 @@ class StreamInfo:
         return np.zeros(self.shape, np.float32)
 
     def millimetres(self, counts: NDArray[Any], name: str) -> FloatImage:
-        """Depth in mm of counts (H, W); what is no measurement becomes 0. Raises DepthError for another size."""
+        """Depth in mm of counts (H, W), 0 where nothing was measured. Raises DepthError for another size."""
         if counts.shape != self.shape:
             height, width = self.shape
             raise DepthError(

@@ -22,7 +22,7 @@ class FolderSource:
     camera: Camera
 
     def __init__(self, folder: Path, options: SourceOptions) -> None:
-        """Look through the folder for a first image to go by. Raises SourceError, CameraError, DepthError."""
+        """Find the first image with depth. Raises SourceError, CameraError, DepthError."""
         self.name = str(folder)
         self._files = _listed(folder)
         self._options = options
@@ -34,7 +34,7 @@ class FolderSource:
         self.assumptions = tuple(self._info.assumptions)
 
     def __iter__(self) -> Iterator[SequenceFrame]:
-        """The frames; one that cannot be read any more, or never could, says so."""
+        """The frames; one that cannot be read says so."""
         for index, path in enumerate(self._files):
             try:
                 depth = self._info.millimetres(self._counts(path), path.name)

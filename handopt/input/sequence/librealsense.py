@@ -1,4 +1,4 @@
-"""Loading pyrealsense2, with the libusb of a package where the system has none."""
+"""Loading pyrealsense2, with the libusb of a Python package if the system has none."""
 
 import ctypes
 from typing import Any
@@ -22,13 +22,13 @@ def _imported() -> Any:
     try:
         import pyrealsense2
     except ImportError as error:
-        if "libusb" not in str(error) or not _lend_libusb():
+        if "libusb" not in str(error) or not _load_packaged_libusb():
             raise
         import pyrealsense2
     return pyrealsense2
 
 
-def _lend_libusb() -> bool:
+def _load_packaged_libusb() -> bool:
     """Load the libusb of the package libusb-package under its own name, so that the linker finds it loaded."""
     try:
         import libusb_package

@@ -11,7 +11,7 @@ _RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librea
 
 
 def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource:
-    """Open a folder, a recording or a stack; what a file is, is told by its content.
+    """Open a folder, a recording or a stack. The kind of a file is inferred from its content.
 
     Raises SourceError, CameraError and DepthError.
     """
@@ -43,7 +43,7 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
         from handopt.input.sequence.realsense import open_recording
 
         return open_recording(path, options)
-    raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
+    raise SourceError(f"{path}: is not a sequence of frames that handopt reads; give {_KINDS}")
 
 
 def live_source(options: SourceOptions | None = None) -> FrameSource:

@@ -1,4 +1,4 @@
-"""Reading ahead: the next frames are decoded on another thread while one is worked on."""
+"""Prefetching: the next frames are decoded on another thread while one is processed."""
 
 import queue
 import threading
@@ -10,9 +10,9 @@ _END = object()
 
 
 def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """The items in order, up to `depth` of them prepared before they are asked for; an error arrives in its place.
+    """The items in order, up to `depth` of them prepared in advance. An error is raised in its place.
 
-    Where the caller stops early, the thread stops after the item in hand.
+    If the caller stops early, the thread stops after its current item.
     """
     waiting: queue.Queue[object] = queue.Queue(depth)
     stopped = threading.Event()
@@ -36,7 +36,7 @@ def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
         else:
             put(_END)
 
-    thread = threading.Thread(target=work, name="handopt-ahead", daemon=True)
+    thread = threading.Thread(target=work, name="handopt-prefetch", daemon=True)
     thread.start()
     try:
         while (item := waiting.get()) is not _END:

@@ -15,7 +15,7 @@ from handopt.input.sequence.stream_info import SourceOptions
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.2
-"""How often it is looked whether a silent camera is still there, or a recording at its end."""
+"""Interval at which a silent camera is checked for being there, and a recording for its end."""
 PLAYED_S = 10.0
 """How long a recording may take to give a frame."""
 LONGEST_STEP_MS = 60_000.0
@@ -24,14 +24,14 @@ MM_PER_M = 1000.0
 
 
 class Device(Protocol):
-    """What gives depth frames of a camera; `what` is its name in messages."""
+    """Anything that gives the depth frames of a camera."""
 
     camera: Camera
     unit_mm: float
     fps: float | None
 
     def frames(self) -> Iterator[tuple[Any, float]]:
-        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError where a camera gives none any more."""
+        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError if the camera stops sending."""
         ...
 
     def close(self) -> None:
@@ -43,7 +43,7 @@ T = TypeVar("T", bound=Device)
 
 
 class RealSenseSource:
-    """Depth frames of a device that runs. A camera that disappears, or a file that ends, ends the frames."""
+    """Depth frames of a started device. They end when the camera disappears or the file ends."""
 
     live = False
 
@@ -66,7 +66,7 @@ class RealSenseSource:
         self.assumptions: tuple[str, ...] = tuple(notes)
 
     def __iter__(self) -> Iterator[SequenceFrame]:
-        """The frames until the recording ends. Raises SourceError where a camera stops to give any."""
+        """The frames until the recording ends. Raises SourceError if the camera stops sending."""
         elapsed_s, last_ms = 0.0, None
         try:
             for index, (counts, time_ms) in enumerate(self._device.frames()):
@@ -80,14 +80,14 @@ class RealSenseSource:
             self._device.close()
 
     def _step_s(self, step_ms: float) -> float:
-        """Seconds between two frames; librealsense may change from one clock to another in between."""
+        """Seconds between two frames; librealsense may switch clocks in between."""
         return step_ms / 1000.0 if 0 < step_ms < LONGEST_STEP_MS else 1 / (self._device.fps or LIVE_FPS)
 
 
 class LiveSource(RealSenseSource):
-    """The newest frame of a camera, each time that one is options for; what came in between is dropped.
+    """The newest frame of a camera, each time that one is asked for; frames in between are dropped.
 
-    fps is the rate at which frames were taken, which they had been dropped for.
+    fps: the rate at which frames were delivered so far.
     """
 
     live = True
@@ -105,7 +105,7 @@ class LiveSource(RealSenseSource):
 
 
 class _Pipeline:
-    """A pipeline of librealsense that runs, what it says of itself, and an end of it."""
+    """A started pipeline of librealsense, its camera, unit and rate, and how to stop it."""
 
     def __init__(self, rs: Any, pipeline: Any, start: Callable[[], Any], what: str, advice: str) -> None:
         self._rs, self._pipeline, self._what = rs, pipeline, what
@@ -127,7 +127,7 @@ class _Pipeline:
 
 
 class Recording(_Pipeline):
-    """A recording that plays as fast as it is read, every frame of it."""
+    """A recording that plays as fast as it is read; no frame is dropped."""
 
     def __init__(self, rs: Any, path: Path) -> None:
         """Raises SourceError."""
@@ -175,7 +175,7 @@ class LiveCamera(_Pipeline):
         super().__init__(rs, pipeline, lambda: self._started(rs, pipeline), "live=True", advice)
 
     def _started(self, rs: Any, pipeline: Any) -> Any:
-        """Start the usual stream, or where a camera has no such, whatever depth it gives."""
+        """Start the usual stream, or, if the camera has none, whatever depth stream it has."""
         config = rs.config()
         config.enable_stream(rs.stream.depth, *LIVE_SIZE, rs.format.z16, LIVE_FPS)
         try:
@@ -209,7 +209,7 @@ def _counts(depth: Any) -> tuple[Any, float]:
 
 
 def camera_of(intrinsics: Any) -> Camera:
-    """The camera of rs.intrinsics; its distortion, which depth streams hardly have, is left out."""
+    """The camera of rs.intrinsics, without its distortion, which is negligible in depth streams."""
     return Camera(
         intrinsics.fx, intrinsics.fy, intrinsics.ppx, intrinsics.ppy, intrinsics.width, intrinsics.height, "realsense"
     )

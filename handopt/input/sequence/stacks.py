@@ -21,12 +21,12 @@ from handopt.typing import AnyArray
 
 
 class StackSource:
-    """The pages of a file. A page that cannot be read says so; where the file changes meanwhile, reading ends."""
+    """The pages of a file. A page that cannot be read says so; reading ends if the file changes meanwhile."""
 
     camera: Camera
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
-        """Look for a first page to go by. Raises SourceError, CameraError, DepthError."""
+        """Find a first page with depth. Raises SourceError, CameraError, DepthError."""
         self.name, self._path, self._options = str(path), path, options
         self._stamp = _stamp(path)
         self.length: int | None = None
@@ -49,7 +49,7 @@ class StackSource:
         self._times: NDArray[np.float64] | None = None
 
     def __iter__(self) -> Iterator[SequenceFrame]:
-        """The frames. Raises SourceError where the file changes."""
+        """The frames. Raises SourceError if the file changes."""
         for index, page in enumerate(self._pages()):
             self._check_unchanged(index)
             name = self._named(index)
@@ -91,7 +91,7 @@ class NumpySource(StackSource):
     """
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
-        """Look for a first page to go by, and for times. Raises SourceError, CameraError, DepthError."""
+        """Find a first page with depth, and the times. Raises SourceError, CameraError, DepthError."""
         super().__init__(path, options)
         if options.fps is None:
             self._times, self.fps = times_within(path, self.length)
@@ -190,7 +190,7 @@ class TiffSource(StackSource):
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of change of a file, by which it is told whether it changed while it was read."""
+    """Size and modification time of a file, to notice that it changed while it was read."""
     try:
         status = path.stat()
     except OSError as error:
