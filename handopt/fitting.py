@@ -1,7 +1,7 @@
 """The pipeline: from depth images to fitted hands, one alone or several through the kernels together."""
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from os import PathLike
@@ -26,10 +26,10 @@ from handopt.optimise.batching import BatchedSearch, StageTimer
 from handopt.optimise.search import CroppedObservation, ImageSearch, SearchResult, Start
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
+from handopt.typing import Progress
 
 __all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images", "fit_many"]
 
-Progress = Callable[[int, int, float], None]
 
 HANDS = ("right", "left", "auto")
 BATCH = {"cpu": 8, "cuda": 32}

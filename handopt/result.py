@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
+from handopt.typing import Reals
 
 if TYPE_CHECKING:
     from handopt.assess.confidence import ConfidenceFeatures
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT = "handopt.result/1"
 
-Floats = npt.NDArray[np.floating]
 _ROW_OF_NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+|null)(?:,\s+(?:[-+.\deE]+|null))*)\n\s+\]")
 
 
@@ -36,11 +36,11 @@ class Trace:
     scale: (T,). rest_mm: (T, V, 3) rest mesh where vertices were optimised, else None.
     """
 
-    rotation: Floats
-    translation_mm: Floats
-    angles_rad: Floats
-    scale: Floats
-    rest_mm: Floats | None = None
+    rotation: Reals
+    translation_mm: Reals
+    angles_rad: Reals
+    scale: Reals
+    rest_mm: Reals | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Alternative:
 
     hand: str
     unexplained: float
-    joints_mm: Floats
+    joints_mm: Reals
 
 
 @dataclass(repr=False)
@@ -80,22 +80,22 @@ class FitResult:
     rig: "Rig"
     observation: "Observation"
     crop: "Crop"
-    joints_mm: Floats
-    rotation: Floats
-    translation_mm: Floats
-    angles_rad: Floats
+    joints_mm: Reals
+    rotation: Reals
+    translation_mm: Reals
+    angles_rad: Reals
     scale: float
     shape_kind: str
-    proportions: Floats
-    rest_mm: Floats
-    vertices_mm: Floats
-    fitted_depth_mm: Floats
+    proportions: Reals
+    rest_mm: Reals
+    vertices_mm: Reals
+    fitted_depth_mm: Reals
     residual_mm: dict[str, float]
     silhouette_iou: float
     unexplained: float
     confidence: float
     joint_visible: npt.NDArray[np.bool_]
-    joint_uncertainty_mm: Floats
+    joint_uncertainty_mm: Reals
     alternatives: tuple[Alternative, ...]
     terms: dict[str, float]
     iterations: int
@@ -107,10 +107,10 @@ class FitResult:
     assumptions: tuple[str, ...]
     history: dict[str, npt.NDArray[Any]] = field(repr=False)
     trace: Trace = field(repr=False)
-    renders: Floats = field(repr=False)
-    target: Floats = field(repr=False)
+    renders: Reals = field(repr=False)
+    target: Reals = field(repr=False)
     confidence_features: "ConfidenceFeatures" = field(repr=False)
-    spread_mm2: Floats = field(repr=False)
+    spread_mm2: Reals = field(repr=False)
 
     @property
     def hand_margin(self) -> float | None:

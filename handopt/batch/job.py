@@ -19,6 +19,7 @@ from handopt.errors import HandoptError, OutputError
 from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
+from handopt.typing import Progress
 
 if TYPE_CHECKING:
     from handopt.fitting import FitInput
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Existing = Literal["keep", "update", "overwrite"]
 
 T = TypeVar("T")
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from handopt.atomic_folder import remove_stale
-from handopt.batch.job import Job, Progress
+from handopt.batch.job import Job
 from handopt.batch.outcome import Outcome, Task
 from handopt.batch.worker_slots import usable_cores
 from handopt.optimise.batches import batched
+from handopt.typing import Progress
 
 IMAGES_PER_PROCESS = 8  # below this a process costs more to start than it saves
 PROCESSES_PER_GPU = 3  # one fits while the others read and write

@@ -3,9 +3,10 @@
 import signal
 from collections.abc import Iterable, Iterator
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
-Item = TypeVar("Item")
+from handopt.typing import Item
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

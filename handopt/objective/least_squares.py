@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
 from handopt.config import Config, LMSettings
@@ -17,8 +16,6 @@ from handopt.ops.collision import collision, collision_backward, collision_norma
 from handopt.ops.free_space import free_space_loss, free_space_normal_equations
 from handopt.ops.joint_limits import joint_limits
 from handopt.ops.normal_equations import RIGID, normal_equations, pose_axes
-
-Floats = NDArray[np.float64]
 
 
 @dataclass

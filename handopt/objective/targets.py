@@ -5,18 +5,17 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, Device, namespace_of, to_device
 from handopt.config import Config
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.observation.crop import Crop, Grid
     from handopt.observation.observe import Observation
 
-Floats = NDArray[np.float64]
 
 NEAREST_PX = 5
 PADDING_Z = 2.0  # in crop coordinates, beyond all that is rendered

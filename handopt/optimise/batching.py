@@ -20,7 +20,7 @@ from handopt.objective.targets import FitTargets
 from handopt.optimise.pose_fit import fit_poses
 from handopt.typing import Reals
 
-Record = Callable[[Pose, dict[str, Reals]], None]
+RecordPose = Callable[[Pose, dict[str, Reals]], None]
 Result = TypeVar("Result")
 
 
@@ -38,7 +38,7 @@ class Request:
     pose: Pose
     lm_settings: LMSettings
     expected: Array
-    record: Record | None = None
+    record: RecordPose | None = None
 
     @property
     def kind(self) -> tuple[Any, ...]:

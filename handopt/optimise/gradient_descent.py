@@ -42,7 +42,7 @@ class DescentModel:
     gradient: Gradient
 
 
-Record = Callable[[DescentState, dict[str, Floats]], None]
+RecordDescent = Callable[[DescentState, dict[str, Floats]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class Iterate:
 
 
 def gradient_descent(
-    problem: DescentProblem, state: DescentState, schedule: DescentSchedule, record: Record | None = None
+    problem: DescentProblem, state: DescentState, schedule: DescentSchedule, record: RecordDescent | None = None
 ) -> Solution[DescentState, None]:
     """Descend until every image's best total has fallen and then stalled, or the iterations run out.
 

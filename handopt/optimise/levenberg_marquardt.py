@@ -40,7 +40,7 @@ class Problem(Protocol[State, Model]):
 
 Solve = Callable[[Model, Array], Any]
 """The damped Gauss-Newton step of a model, given the dampings (N,): shares of the Hessian's diagonal to add to it."""
-Record = Callable[[int, State, Model], None]
+RecordIteration = Callable[[int, State, Model], None]
 """Called with the iteration, 0 at the start, and with the state and model that stand after it."""
 
 
@@ -62,7 +62,7 @@ def levenberg_marquardt(
     state: State,
     schedule: LMSchedule,
     solve: Solve[Model],
-    record: Record[State, Model] | None = None,
+    record: RecordIteration[State, Model] | None = None,
     *,
     linearised: bool = True,
 ) -> Solution[State, Model]:

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from handopt.rig.joints import CHAINS, DIGITS
 from handopt.rig.proportions import PROPORTION_NAMES
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
 
-Floats = NDArray[np.float64]
 
 BONE_NAMES: Final = tuple(f"{digit}_{part}" for digit in DIGITS for part in ("proximal", "middle"))
 """Bones that have a length of their own; the last of each digit follows from the digit's length."""

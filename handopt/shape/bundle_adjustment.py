@@ -23,7 +23,7 @@ from handopt.shape.bone_lengths import SHAPE_NAMES
 from handopt.shape.state import HandShape, PosedShape
 from handopt.typing import Bools, Floats, Indices
 
-Record = Callable[[Pose, dict[str, Floats], Floats], None]
+RecordShape = Callable[[Pose, dict[str, Floats], Floats], None]
 """Called with the poses, their terms and the offsets (V, 3) that they were compared with."""
 
 SCHEDULE: Final = LMSchedule(first_damping=1e-3, lowest_damping=1e-7, highest_damping=1e4, accepted=0.2, refused=8.0)
@@ -105,7 +105,7 @@ def adjust(
     shape: HandShape,
     lm_settings: LMSettings,
     free: FreeParameters,
-    record: Record | None = None,
+    record: RecordShape | None = None,
 ) -> Solution[PosedShape, SharedModel]:
     """Move B poses and the scale and proportions that they share. Offsets stay as they are in the problem's hand.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.config import Config, FitSettings, LMSettings
@@ -27,9 +26,9 @@ from handopt.shape.result import ShapeResult, assemble, measured
 from handopt.shape.single_fits import RejectedImage, ShapeInput, SingleFit, outliers, poses_of, take_all
 from handopt.shape.state import HandShape, Template
 from handopt.shape.surface_prior import surface_prior
+from handopt.typing import Floats
 
-Floats = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
+ShapeProgress = Callable[[str, int, int], None]
 
 POINTS: Final = 2000
 _COMMON = {"plane": 0.95, "free_space_mm": 15.0, "prior": 0.1, "scale": True, "proportions": True}
@@ -55,7 +54,7 @@ def fit_shape(
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ShapeProgress | None = None,
 ) -> ShapeResult:
     """Fit one rest shape to all images, with a pose of each (paper, Eq. 8: the rest points' gradient sums over images).
 
@@ -200,7 +199,7 @@ class _Job:
             ]
         )
 
-    def freed(self, state: State, say: Progress) -> State:
+    def freed(self, state: State, say: ShapeProgress) -> State:
         """Free the rest vertices with everything else, then let each pose settle on the shape that was found."""
         record = state.history.recorder("surface")
         step = iter(range(1, SURFACE.iterations + 1))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.typing import Floats
+
 if TYPE_CHECKING:
     from handopt.observation.observe import Observation
 
-Floats = NDArray[np.float64]
 
 SAME_SURFACE_MM: Final = 4.0
 HALF_SURE: Final = 1.0

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
 from handopt.hand_model import Pose
-from handopt.shape.bundle_adjustment import Record
-
-Floats = NDArray[np.float64]
+from handopt.shape.bundle_adjustment import RecordShape
+from handopt.typing import Floats
 
 
 @dataclass
@@ -28,7 +27,7 @@ class History:
 
     moments: list[Snapshot] = field(default_factory=list)
 
-    def recorder(self, stage: str) -> Record:
+    def recorder(self, stage: str) -> RecordShape:
         """A function that notes an iteration of a stage."""
 
         def record(pose: Pose, terms: dict[str, Floats], offsets_mm: Floats) -> None:

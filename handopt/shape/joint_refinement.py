@@ -17,7 +17,7 @@ from handopt.objective.targets import FitTargets
 from handopt.optimise.arrowhead import ArrowheadSystem
 from handopt.optimise.levenberg_marquardt import levenberg_marquardt
 from handopt.optimise.solution import Solution
-from handopt.shape.bundle_adjustment import Record, SharedModel, moved_together, shared_parameters
+from handopt.shape.bundle_adjustment import RecordShape, SharedModel, moved_together, shared_parameters
 from handopt.shape.state import HandShape, PosedShape, Template
 from handopt.shape.surface_prior import SurfacePrior
 from handopt.shape.vertex_hessian import VertexLinearisation, linearise_vertices
@@ -77,7 +77,7 @@ class JointRefinement:
     feasible_step: FeasibleStep
 
     def run(
-        self, pose: Pose, shape: HandShape, lm_settings: LMSettings, record: Record | None = None
+        self, pose: Pose, shape: HandShape, lm_settings: LMSettings, record: RecordShape | None = None
     ) -> Solution[PosedShape, JointModel]:
         """Run the iterations of lm_settings. record: called after every iteration."""
 

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.rig.joints import CHAINS
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
 
-Floats = NDArray[np.float64]
 
 RING_MM: Final = 6.0
 """Width of a joint's ring along its bones."""

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.rig.joints import DIGITS, KNUCKLES
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
 
-Floats = NDArray[np.float64]
 
 _WRIST, _MIDDLE_TIP = 0, 12
 _KNUCKLES: Final = {digit: 4 * number + (2 if digit == "thumb" else 1) for number, digit in enumerate(DIGITS)}

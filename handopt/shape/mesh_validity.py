@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from handopt.typing import Floats, Indices
 
 LEAST_TURN: Final = 0.2
 """Cosine between a triangle's normal and that of the generic hand's below which it counts as turned over."""
@@ -50,7 +49,7 @@ class MeshValidity:
     """
 
     reference_mm: Floats
-    faces: Ints = field(repr=False)
+    faces: Indices = field(repr=False)
 
     def faults(self, rest_mm: Floats) -> MeshDefects:
         """What is wrong with rest vertices (V, 3) mm."""
@@ -110,7 +109,7 @@ class MeshValidity:
         return value
 
 
-def crossing_faces(vertices_mm: Floats, faces: Ints) -> NDArray[np.bool_]:
+def crossing_faces(vertices_mm: Floats, faces: Indices) -> NDArray[np.bool_]:
     """Which triangles (F,) of a mesh cut another one that they share no corner with."""
     import igl
     from scipy.spatial import cKDTree
@@ -135,7 +134,7 @@ def crossing_faces(vertices_mm: Floats, faces: Ints) -> NDArray[np.bool_]:
     return crossing
 
 
-def _doubled(vertices_mm: Floats, faces: Ints) -> Floats:
+def _doubled(vertices_mm: Floats, faces: Indices) -> Floats:
     """Normals (F, 3) of twice the triangles' areas."""
     a, b, c = (vertices_mm[faces[:, corner]] for corner in range(3))
     return np.asarray(np.cross(b - a, c - a))

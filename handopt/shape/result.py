@@ -25,11 +25,11 @@ from handopt.shape.joint_refinement import JointRefinement
 from handopt.shape.measurements import Measurement, MeasurementSet
 from handopt.shape.single_fits import RejectedImage, SingleFit
 from handopt.shape.state import HandShape, Template
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.shape.calibrate import State
 
-Floats = NDArray[np.float64]
 
 FORMAT: Final = "handopt.shape/1"
 UNDERSTATED: Final = 1.5

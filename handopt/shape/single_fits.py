@@ -18,8 +18,6 @@ from handopt.result import FitResult
 from handopt.rig import Rig, with_proportions
 from handopt.rig.anatomy import MIRROR
 
-Floats = NDArray[np.float64]
-
 MIN_AREA_CM2: Final = 25.0
 MIN_PIXELS: Final = 500
 DOUBTFUL: Final = 0.2

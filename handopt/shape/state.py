@@ -14,11 +14,11 @@ from handopt.rig import Rig
 from handopt.shape.bone_lengths import shape_basis
 from handopt.shape.joint_regression import JointRegressor, joint_regressor
 from handopt.shape.mesh_validity import MeshValidity
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Floats = NDArray[np.float64]
 
 WRIST: Final = 0
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
     from handopt.rig import Rig
 
-Floats = NDArray[np.float64]
 
 SIGMA_MM: Final = 2.0
 """Standard deviation of the surface's distance from what scale and proportions make of the generic hand."""

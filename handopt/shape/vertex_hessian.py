@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, to_device, to_numpy
 from handopt.config import LMSettings
@@ -12,11 +11,11 @@ from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.pose_parameters import PoseParameters
 from handopt.shape.state import Template
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
-Floats = NDArray[np.float64]
 
 _STEP = 1e-5
 _TRIANGLE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])

@@ -18,9 +18,7 @@ from handopt.rig import Rig
 from handopt.tracking.estimate import Placed
 from handopt.tracking.frame_residuals import FrameResiduals, ShapeEstimate, Temporal, without_sizes
 from handopt.tracking.roi import RoiObservation
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.float32]
+from handopt.typing import FloatImage, Floats
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Model:
         drawn.angles = self.array(angles)
         return drawn
 
-    def meshes(self, pose: Pose, shape: ShapeEstimate) -> tuple[Image, Floats]:
+    def meshes(self, pose: Pose, shape: ShapeEstimate) -> tuple[FloatImage, Floats]:
         """Vertices (N, V, 3) and keypoints (N, 21, 3) of poses in a shape's proportions."""
         shaped = replace(pose, proportions=self.array(np.repeat(shape.proportions[None], len(pose), axis=0)))
         transforms = self.hand.transforms(shaped)
@@ -107,11 +105,11 @@ class Model:
             np.float64
         )
 
-    def vertices(self, placed: Placed, shape: ShapeEstimate) -> Image:
+    def vertices(self, placed: Placed, shape: ShapeEstimate) -> FloatImage:
         """Vertices (V, 3) of a hand."""
         return np.asarray(self.meshes(self.poses([placed], shape), shape)[0][0])
 
-    def depth(self, vertices: NDArray[Any], crop: Crop) -> Image:
+    def depth(self, vertices: NDArray[Any], crop: Crop) -> FloatImage:
         """The z-buffer (S, S) of vertices (V, 3) on a crop's grid."""
         ax, bx, ay, by = crop.coefficients[:4]
         points = np.ascontiguousarray(vertices[None], np.float32)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Array, to_device
 from handopt.config import Config, LMSettings
@@ -13,8 +12,7 @@ from handopt.objective.least_squares import LeastSquares, System
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
 from handopt.ops.normal_equations import RIGID
-
-Floats = NDArray[np.float64]
+from handopt.typing import Floats
 
 REFERENCE_SIGMA_MM = 5.0
 _NOTHING = np.zeros(0)
