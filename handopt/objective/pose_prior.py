@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from handopt.backend import Array, Device, namespace, to_device, to_numpy
-from handopt.rig.anatomy import DIP_OF_PIP
+from handopt.rig.anatomy import DIP_OF_PIP, FLEXION
 
 _FINGER_MEAN = ((0.0, 0.0, 0.35), (0.0, 0.0, 0.45), (0.0, 0.0, 0.3))
 _FINGER_SIGMA = ((0.1, 0.15, 0.6), (0.1, 0.1, 0.6), (0.1, 0.1, 0.4))
@@ -13,7 +13,6 @@ _THUMB_MEAN = ((0.2, 0.0, 0.05), (0.0, 0.0, 0.3), (0.0, 0.0, 0.3))
 _THUMB_SIGMA = ((0.35, 0.2, 0.3), (0.1, 0.1, 0.3), (0.1, 0.1, 0.4))
 # A finger's DIP follows its PIP up to this deviation.
 _DIP_SIGMA = 0.3
-_FLEXION = 2
 
 
 class PosePrior:
@@ -36,7 +35,7 @@ class PosePrior:
         """Half the term's second derivative by the 45 angles in order, (45, 45), on the host: the term is quadratic."""
         curvature = np.diag(to_numpy(self.precision).astype(np.float64).ravel())
         for finger in range(1, 5):
-            pip, dip = (3 * (3 * finger + joint) + _FLEXION for joint in (1, 2))
+            pip, dip = (3 * (3 * finger + joint) + FLEXION for joint in (1, 2))
             lag = np.zeros(len(curvature))
             lag[dip], lag[pip] = 1 / _DIP_SIGMA, -DIP_OF_PIP / _DIP_SIGMA
             curvature += np.outer(lag, lag)
@@ -47,8 +46,8 @@ class PosePrior:
         offset = angles - (self.mean if mean is None else mean)
         gradient = 2 * self.precision * offset
         term = (self.precision * offset**2).sum(axis=(1, 2))
-        flexion = angles[:, :, _FLEXION]
+        flexion = angles[:, :, FLEXION]
         lag = (flexion[:, 5::3] - DIP_OF_PIP * flexion[:, 4::3]) / _DIP_SIGMA
-        gradient[:, 5::3, _FLEXION] += 2 * lag / _DIP_SIGMA
-        gradient[:, 4::3, _FLEXION] -= 2 * lag * DIP_OF_PIP / _DIP_SIGMA
+        gradient[:, 5::3, FLEXION] += 2 * lag / _DIP_SIGMA
+        gradient[:, 4::3, FLEXION] -= 2 * lag * DIP_OF_PIP / _DIP_SIGMA
         return term + (lag**2).sum(axis=1), gradient

@@ -12,6 +12,7 @@ from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
 from handopt.observation.observe import Observation
 from handopt.rig import Rig
+from handopt.rig.anatomy import FLEXION
 from handopt.typing import Floats
 
 
@@ -27,7 +28,6 @@ class StartConstants:
 
 
 CONSTANTS: Final = StartConstants()
-_FLEXION = 2
 # Flexion of MCP, PIP, DIP of a finger (CMC, MCP, IP of the thumb)
 _STRAIGHT, _RELAXED, _CURLED = (0.05, 0.1, 0.05), (0.4, 0.5, 0.3), (1.2, 1.5, 0.8)
 _THUMB_OUT, _THUMB_IN = (0.05, 0.1, 0.1), (0.3, 0.6, 0.4)
@@ -42,7 +42,7 @@ GESTURES = {
 def gesture_angles(name: str) -> Floats:
     """Joint angles (15, 3) of a gesture, rad."""
     angles = np.zeros((15, 3))
-    angles[:, _FLEXION] = np.ravel(GESTURES[name])
+    angles[:, FLEXION] = np.ravel(GESTURES[name])
     return angles
 
 
@@ -103,7 +103,7 @@ def around(pose: Pose, hand: Hand) -> Pose:
     axes = np.concatenate([np.eye(3), -np.eye(3)])
     turns = np.concatenate([np.zeros((1, 3)), CONSTANTS.around_rad * axes, np.zeros((2, 3))])
     bends = np.zeros((len(turns), 15, 3))
-    bends[-2:, 3:, _FLEXION] = CONSTANTS.around_rad * np.array([[1.0], [-1.0]])
+    bends[-2:, 3:, FLEXION] = CONSTANTS.around_rad * np.array([[1.0], [-1.0]])
     copies = pose.select(to_device(np.repeat(np.arange(len(pose)), len(turns)), device, np.int64))
     turn = exponential(to_device(np.tile(turns, (len(pose), 1)), device, dtype))
     copies.rotation = to_device(turn @ copies.rotation, device, dtype)

@@ -10,6 +10,9 @@ MIRROR: Final[Floats] = np.array([-1.0, 1.0, 1.0])
 """Signs of x, y, z that turn a left hand into a right one and back: poses are fitted to mirror images of left hands."""
 MIRROR.flags.writeable = False
 
+TWIST, ABDUCTION, FLEXION = 0, 1, 2
+"""Columns of a joint's angles: about the bone, sideways, towards the palm."""
+
 DIP_OF_PIP: Final = 0.6
 """Flexion of a finger's DIP joint as a share of its PIP's, where nothing else is known: one tendon bends both.
 

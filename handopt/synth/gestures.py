@@ -5,10 +5,10 @@ from typing import Final, Literal
 
 import numpy as np
 
+from handopt.rig.anatomy import ABDUCTION, FLEXION, TWIST
 from handopt.rig.joints import DIGITS
 from handopt.typing import Floats
 
-TWIST, ABDUCTION, FLEXION = 0, 1, 2
 THUMB_ANGLES: Final = ((0, TWIST), (0, ABDUCTION), (0, FLEXION), (1, FLEXION), (2, FLEXION))
 """(row, column) of the thumb's five angles: CMC twist, abduction, flexion, MCP flexion, IP flexion."""
 RANDOM: Final = "random"

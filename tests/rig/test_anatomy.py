@@ -13,7 +13,17 @@ from handopt.rig import anatomy, default_rig
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 
 PACKAGE = Path(handopt.__file__).parent
-NAMES = ("MIRROR", "DIP_OF_PIP", "JOINT_DEPTH_MM", "PALM_DEPTH_MM", "TIP_DEPTH_MM", "JOINT_RADIUS_MM")
+NAMES = (
+    "MIRROR",
+    "TWIST",
+    "ABDUCTION",
+    "FLEXION",
+    "DIP_OF_PIP",
+    "JOINT_DEPTH_MM",
+    "PALM_DEPTH_MM",
+    "TIP_DEPTH_MM",
+    "JOINT_RADIUS_MM",
+)
 OLD_NAMES = ("VISIBLE_MM", "SKIN_TO_PALM_MM", "BELOW_SKIN_MM", "FLESH_MM")
 
 
