@@ -3,9 +3,9 @@
 >>> import handopt
 >>> image = handopt.read_depth("image.png", unit=1.0)
 >>> result = handopt.fit(image.depth_mm, handopt.load_camera("sr305", 640, 480), hand="right")
->>> result.joints_mm
+>>> result.joints_mm  # (21, 3), camera frame: x right, y down, z forward
 
-Names are loaded on first use, so that importing the package is quick.
+README.md in this folder describes the rooms of the package. Names load on first use, so `import handopt` is fast.
 """
 
 from importlib import import_module

@@ -80,7 +80,7 @@ def fit(
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
     image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
     iterations and the best total
-    Raises ObservationError where no hand is found, NumericalError where the objective is no number, and DepthError,
+    Raises ObservationError where no hand is found, NumericalError where the objective is not finite, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
     settings = _settings(shape, config, device, seed)

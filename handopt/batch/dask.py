@@ -142,7 +142,7 @@ def _work(name: str, tasks: list[Task]) -> list[Outcome]:
 
 
 def _given_up(task: Task) -> Outcome:
-    why = "every worker that worked on it was lost, perhaps for want of memory; try it alone, without --cluster"
+    why = "every worker that worked on it was lost, perhaps because memory ran out; try it alone, without --cluster"
     return Outcome(task, FAILED, error=f"{task.image}: {why}")
 
 

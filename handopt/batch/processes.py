@@ -112,7 +112,7 @@ def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     if not worker.warm:
         raise WorkerError(f"a worker process could not start ({how}); work in this process with --jobs 1")
-    why = "the process that worked on it was killed, perhaps for want of memory"
+    why = "the process that worked on it was killed, perhaps because memory ran out"
     if code != -signal.SIGKILL:
         why = "the process that worked on it crashed"
     for task in worker.tasks:

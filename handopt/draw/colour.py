@@ -52,7 +52,7 @@ def levels(values: npt.ArrayLike, low: float, high: float, count: int = LEVELS) 
     """Quantise values to table rows 0 .. count - 1, clipped at low and high; what is not finite becomes row 0."""
     span = high - low if high > low else 1.0
     scaled = (np.asarray(values, np.float32) - low) * (count / span)
-    rows: Bytes = np.minimum(np.fmax(scaled, 0), count - 1).astype(np.uint8)  # fmax leaves out what is no number
+    rows: Bytes = np.minimum(np.fmax(scaled, 0), count - 1).astype(np.uint8)  # fmax ignores NaN
     return rows
 
 

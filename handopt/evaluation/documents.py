@@ -25,7 +25,7 @@ def read_json(file: Path, argument: str) -> Any:
         raise LabelError(f"{file} cannot be read: {error.strerror or error}; change {argument}") from error
     except (ValueError, RecursionError) as error:
         raise LabelError(
-            f"{file} is not valid JSON ({error}); is it truncated? mend it or move it out of {argument}"
+            f"{file} is not valid JSON ({error}); is it truncated? Correct it, or move it out of {argument}"
         ) from error
 
 
@@ -34,7 +34,7 @@ def points(value: Any, count: int, where: str, *, gaps: bool = False) -> Floats:
     rows = value if isinstance(value, list) else []
     sound = len(rows) == count and all(isinstance(row, list) and len(row) == 3 for row in rows)
     if not sound or not all(_is_number(number) or (gaps and number is None) for number in chain.from_iterable(rows)):
-        raise LabelError(f"{where}: expected {count} points of three numbers in mm; mend the file")
+        raise LabelError(f"{where}: expected {count} points of three numbers in mm; correct the file")
     return np.array([[math.nan if number is None else number for number in row] for row in rows], np.float64)
 
 
@@ -48,7 +48,7 @@ def joint_names(value: Any, known: Sequence[str], where: str, *, all_of: bool) -
         or (all_of and len(names) < len(known))
     ):
         which = "all of" if all_of else "some of"
-        raise LabelError(f"{where}: expected a list of {which} {', '.join(known)}, each once; mend the file")
+        raise LabelError(f"{where}: expected a list of {which} {', '.join(known)}, each once; correct the file")
     return tuple(names)
 
 

@@ -56,7 +56,7 @@ def check_millimetres(joints_mm: Floats, where: Sequence[str], *, predicted: boo
     low, high = DEPTH_RANGE_MM
     known = np.isfinite(joints_mm).all(axis=(1, 2))
     if not predicted and not known.all():
-        raise LabelError(f"{where[int(np.argmin(known))]}: not all numbers are finite; mend or remove this frame")
+        raise LabelError(f"{where[int(np.argmin(known))]}: not all numbers are finite; correct or remove this frame")
     depths = joints_mm[..., 2]
     wrong = known & ((depths < low) | (depths > high)).any(axis=1)
     if wrong.sum() > (known.sum() / 2 if predicted else 0):

@@ -138,7 +138,7 @@ def _visibility(value: Any, count: int, file: Path) -> Bools | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != count or not all(isinstance(each, bool) for each in value):
-        raise LabelError(f"{file}: visible: expected {count} times true or false; mend the file")
+        raise LabelError(f"{file}: visible: expected {count} times true or false; correct the file")
     return np.array(value, dtype=bool)
 
 

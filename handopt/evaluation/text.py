@@ -153,7 +153,7 @@ def parse(path: Path) -> Table:
         if rows and (len(numbers) != len(rows[0]) or (name is None) == bool(names)):
             raise LabelError(
                 f"{path}, line {line}: {len(words)} entries where the lines before have {len(rows[0]) + bool(names)}; "
-                "is the file truncated or mixed? mend or remove the line"
+                "is the file truncated or mixed? correct or remove the line"
             )
         rows.append(numbers)
         lines.append(line)
@@ -162,7 +162,7 @@ def parse(path: Path) -> Table:
         raise LabelError(f"{path} holds no frames: give a file with one frame a line")
     if announced is not None and announced != len(rows):
         raise LabelError(
-            f"{path} announces {announced} frames and holds {len(rows)}: it is truncated; mend its first line"
+            f"{path} announces {announced} frames and holds {len(rows)}: it is truncated; correct its first line"
         )
     return Table(path, np.array(rows), tuple(names) or None, tuple(lines))
 
@@ -192,7 +192,7 @@ def _numbers(words: list[str], where: str) -> tuple[str | None, list[float]]:
         try:
             numbers.append(float(word))
         except ValueError:
-            raise LabelError(f"{where}: {word[:40]!r} is not a number; mend or remove the line") from None
+            raise LabelError(f"{where}: {word[:40]!r} is not a number; correct or remove the line") from None
     return (words[0] if named else None), numbers
 
 

@@ -36,7 +36,7 @@ def test_an_image_that_kills_its_process_fails_and_the_rest_is_done(tmp_path: Pa
         **dict.fromkeys(("a", "b", "c", "once"), DONE),
         "killer": FAILED,
     }
-    assert "want of memory (signal 9), 2 times" in str(outcomes["killer"].error)
+    assert "memory ran out (signal 9), 2 times" in str(outcomes["killer"].error)
     assert "--jobs" in str(outcomes["killer"].error)
     assert not multiprocessing.active_children()
 
