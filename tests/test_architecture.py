@@ -74,7 +74,6 @@ NOT_YET_CIRCLES = {
     "handopt.shape.calibrate handopt.shape.result",
 }
 NOT_YET_LONG = {
-    "write_animation",
     "_fit_result",
     "tests/backend/test_backend.py",
     "tests/objective/test_energy.py",

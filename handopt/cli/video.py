@@ -151,7 +151,7 @@ def _make(folder: Path, path: Path, options: dict[str, Any]) -> None:
     from tqdm import tqdm
 
     from handopt.draw.film import load_film
-    from handopt.draw.movie import write_movie
+    from handopt.draw.video import write_video
     from handopt.errors import OutputError
 
     if path.exists() and not options["overwrite"]:
@@ -163,7 +163,7 @@ def _make(folder: Path, path: Path, options: dict[str, Any]) -> None:
         raise OutputError(f"cannot make the folder {path.parent}: {error.strerror}; choose another with -o") from error
     hidden = options["quiet"] or not sys.stderr.isatty()
     with tqdm(total=len(film), unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
-        write_movie(
+        write_video(
             film, path, fps=options["fps"], size=options["size"], panels=options["panels"],
             turntable=options["turntable"], progress=bar.update,
         )  # fmt: skip

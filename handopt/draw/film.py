@@ -17,6 +17,7 @@ from handopt.tracking.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
 from handopt.typing import AnyArray, Bools, Floats
 
 if TYPE_CHECKING:
+    from handopt.ops.rasterise import Camera as RasterCamera
     from handopt.result import FitResult
     from handopt.tracking.track import Track
 
@@ -132,12 +133,15 @@ class View:
         """Depth (size, size) of a mesh, at the pixels of the view if None."""
         from handopt.ops.rasterise import rasterise
 
-        size = self.side if size is None else size
+        points = np.ascontiguousarray(vertices[None], np.float32)
+        return np.asarray(rasterise(points, faces, self.camera(size or self.side))[0], np.float64)
+
+    def camera(self, size: int) -> "RasterCamera":
+        """The rasteriser's camera whose image of size x size pixels is the view."""
         ax, bx, ay, by = (float(value) for value in self.crop.coefficients[:4])
         fine = size / self.side
         cx, cy = ((value - self._margin + 0.5) * fine - 0.5 for value in (bx, by))
-        points = np.ascontiguousarray(vertices[None], np.float32)
-        return np.asarray(rasterise(points, faces, (ax * fine, ay * fine, cx, cy, size, size))[0], np.float64)
+        return ax * fine, ay * fine, cx, cy, size, size
 
     def pixels(self, points: Floats, size: int) -> Floats:
         """Places (N, 2) of points (N, 3) in a picture of the view of size x size pixels."""

@@ -1,4 +1,4 @@
-"""renders/0000.png …: what the optimiser saw at every iteration."""
+"""What the optimiser saw at every iteration: renders/0000.png …, and the same with the loss below for a video."""
 
 import math
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.draw import colour
+from handopt.draw.line_chart import LineChart
 from handopt.draw.png import encode_indexed
 from handopt.typing import Bytes, Reals
 
@@ -21,6 +22,7 @@ LINE_PX = 22
 FONT_PX = 12
 TEXT_LEFT_PX = 8
 DIFFERENCE_SPAN_MM = 50.0
+CHART_PX = 150
 
 # Rows of the palette: paper, no hand, depth, difference, and text from faint to bright.
 _EMPTY_ROW = 1
@@ -114,6 +116,25 @@ def write_renders(result: "FitResult", folder: Path) -> None:
     painter, table = FramePainter(result), palette()
     for index, rows in enumerate(painter):
         (folder / f"{index:04d}.png").write_bytes(encode_indexed(rows, table))
+
+
+def chart_of(result: "FitResult", width: int) -> LineChart:
+    """The total loss against the iteration, CHART_PX high."""
+    stages = [str(stage) for stage in result.history["stage"]] if "stage" in result.history else None
+    return LineChart(np.asarray(result.history["total"]), width, CHART_PX, title="total loss", stages=stages)
+
+
+def frames_with_chart(result: "FitResult") -> Iterator[Bytes]:
+    """The pictures (H, W, 3) uint8 of a video, one per iteration, of even size; the loss grows below the renders."""
+    painter, table = FramePainter(result), palette()
+    chart = chart_of(result, painter.width)
+    height, width = painter.height + CHART_PX, painter.width
+    for index, rows in enumerate(painter):
+        image = np.empty((height + height % 2, width + width % 2, 3), np.uint8)
+        image[:] = colour.PAPER
+        image[: painter.height, :width] = table[rows]
+        image[painter.height : height, :width] = chart.upto(index)
+        yield image
 
 
 def _closeness_range(result: "FitResult") -> tuple[float, float]:

@@ -1,65 +1,145 @@
-"""The objective against the iteration, as a square panel that is uncovered from left to right."""
+"""The one animated chart: a curve against the iterations, drawn once and uncovered from left to right."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from handopt.draw import colour
 from handopt.draw.layout import SMALL_FONT_PX, growth
-from handopt.draw.video import CURVE, GRID
-from handopt.typing import Bytes, Floats
+from handopt.typing import RGB, Bytes, Floats, Reals
 
-MARGIN_PX = (46, 10, 10, 22)
-"""Left, right, top, bottom, in the usual size."""
-FINE = 3
+if TYPE_CHECKING:
+    from PIL import ImageDraw
+
+CURVE: Final[RGB] = (255, 196, 84)
+GRID: Final[RGB] = (44, 48, 57)
+
+# Pixels in the usual size of a panel; they grow with it.
+GAP_PX: Final = 6
+RIGHT_PX: Final = 12
+TOP_PX, TITLE_PX = 10, 16
+BOTTOM_PX: Final = 22
+LINE_PX: Final = 1.8
+DOT_PX: Final = 4.0
+OVERSAMPLING: Final = 4
 
 
-class CurvePanel:
-    """total: (T,) of the objective; width, height: pixels. The axis is logarithmic where all values are above 0."""
+class LineChart:
+    """A curve on a grid of three lines; the axis is logarithmic where all known values are above 0.
 
-    def __init__(self, total: Floats, width: int, height: int) -> None:
-        values = np.where(np.isfinite(total), total, np.nan)
-        self._log = bool((values[np.isfinite(values)] > 0).all()) and bool(np.isfinite(values).any())
-        scaled = np.log10(values) if self._log else values
-        low, high = (np.nanmin(scaled), np.nanmax(scaled)) if np.isfinite(scaled).any() else (0.0, 1.0)
-        high = high if high > low else low + 1.0
-        self._grown = growth(width)
-        self._margin = left, right, top, bottom = tuple(round(self._grown * each) for each in MARGIN_PX)
-        self._x = left + (width - left - right - 1) * np.linspace(0, 1, max(len(total), 2))[: len(total)]
-        self._y = top + (height - top - bottom - 1) * (1 - (scaled - low) / (high - low))
-        self._width, self._height = width, height
-        self._ends = (float(low), float(high))
-        self._paper = self._draw_paper(len(total))
+    values: (T,) of the iterations; what is not finite leaves a gap that the curve bridges. width, height: pixels of the
+    picture. title: of the axis, above it. stages: (T,) names; a mark stands where each begins, with its name where there
+    is room. paper: colour behind the chart.
+    """
 
-    def _draw_paper(self, count: int) -> Bytes:
-        from PIL import Image, ImageDraw
-
-        left, right, top, bottom = self._margin
-        canvas = Image.new("RGB", (self._width, self._height), colour.EMPTY)
-        draw = ImageDraw.Draw(canvas)
+    def __init__(
+        self,
+        values: Reals,
+        width: int,
+        height: int,
+        *,
+        title: str = "",
+        stages: Sequence[str] | None = None,
+        paper: RGB = colour.PAPER,
+    ) -> None:
+        known = np.isfinite(values)
+        self._values = np.where(known, np.asarray(values, np.float64), np.nan)
+        self._log = bool(known.any()) and bool((self._values[known] > 0).all())
+        self._width, self._height, self._grown = width, height, growth(min(width, height))
+        self._ends = self._value_range()
+        self._labels = [f"{10.0**each if self._log else each:.3g}" for each in np.linspace(*self._ends, 3)]
         font = colour.font(round(SMALL_FONT_PX * self._grown))
-        for share in (0.0, 0.5, 1.0):
-            y = top + (self._height - top - bottom - 1) * (1 - share)
-            value = self._ends[0] + share * (self._ends[1] - self._ends[0])
-            draw.line([(left, y), (self._width - right, y)], GRID)
-            text = f"{10**value if self._log else value:.3g}"
-            draw.text((left - 5, y), text, colour.FAINT_INK, font, anchor="rm")
-        base = self._height - bottom + round(5 * self._grown)
-        draw.text((left, base), "1", colour.FAINT_INK, font, anchor="lt")
-        draw.text((self._width - right, base), f"{count} iterations", colour.FAINT_INK, font, anchor="rt")
-        return np.asarray(canvas)
+        self._left = round(max(font.getlength(each) for each in self._labels) + 2 * self._px(GAP_PX))
+        self._right = width - self._px(RIGHT_PX) - 1
+        self._top = self._px(TOP_PX + (TITLE_PX if title else 0))
+        self._bottom = height - self._px(BOTTOM_PX) - 1
+        self._columns = np.linspace(self._left, self._right, max(len(values), 2))[: len(values)]
+        self._rows = self._bottom - self._share(self._values) * (self._bottom - self._top)
+        self._paper = self._draw_paper(paper, title, stages)
+        self._curve = self._draw_curve()
 
     def upto(self, index: int) -> Bytes:
-        """The panel (height, width, 3) with the curve up to an iteration."""
+        """The picture (height, width, 3) with the curve up to an iteration, and a dot at its end."""
+        picture = self._paper.copy()
+        known = np.flatnonzero(np.isfinite(self._rows[: index + 1]))
+        if len(known) == 0:
+            return picture
+        column, row = self._columns[known[-1]], self._rows[known[-1]]
+        edge = round(column) + 1
+        picture[:, :edge] = colour.blend(picture[:, :edge], CURVE, self._curve[:, :edge])
+        self._dot(picture, column, row)
+        return picture
+
+    def _px(self, usual: float) -> int:
+        return round(usual * self._grown)
+
+    def _scaled(self, values: Floats) -> Floats:
+        return np.asarray(np.log10(values) if self._log else values)
+
+    def _value_range(self) -> tuple[float, float]:
+        """Values at the bottom and at the top, their logarithms on a logarithmic axis."""
+        scaled = self._scaled(self._values[np.isfinite(self._values)])
+        low, high = (float(scaled.min()), float(scaled.max())) if len(scaled) else (0.0, 1.0)
+        return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
+
+    def _share(self, values: Floats) -> Floats:
+        """Where values stand between bottom (0) and top (1)."""
+        return (self._scaled(values) - self._ends[0]) / (self._ends[1] - self._ends[0])
+
+    def _draw_paper(self, paper: RGB, title: str, stages: Sequence[str] | None) -> Bytes:
         from PIL import Image, ImageDraw
 
-        layer = Image.new("L", (self._width * FINE, self._height * FINE))
-        draw = ImageDraw.Draw(layer)
-        shown = np.flatnonzero(np.isfinite(self._y[: index + 1]))
-        spots = [(self._x[row] * FINE, self._y[row] * FINE) for row in shown]
-        if len(spots) > 1:
-            draw.line(spots, 255, round(2 * self._grown * FINE), joint="curve")
-        if spots:
-            x, y = spots[-1]
-            reach = 4 * self._grown * FINE
-            draw.ellipse((x - reach, y - reach, x + reach, y + reach), 255)
-        cover = np.asarray(layer.resize((self._width, self._height), Image.Resampling.BOX), np.float32) / 255
-        return colour.blend(self._paper, CURVE, cover)
+        picture = Image.new("RGB", (self._width, self._height), paper)
+        draw = ImageDraw.Draw(picture)
+        font = colour.font(round(SMALL_FONT_PX * self._grown))
+        for share, label in zip((0.0, 0.5, 1.0), self._labels, strict=True):
+            y = round(self._bottom - share * (self._bottom - self._top))
+            draw.line([(self._left, y), (self._right, y)], GRID)
+            draw.text((self._left - self._px(GAP_PX), y), label, colour.FAINT_INK, font, anchor="rm")
+        if title:
+            text = title + (", log scale" if self._log else "")
+            draw.text((self._px(GAP_PX), self._top / 2), text, colour.INK, font, anchor="lm")
+        base = (self._bottom + self._height) / 2
+        ending = "iteration" if stages else f"{len(self._values)} iterations"
+        draw.text((self._right, base), ending, colour.FAINT_INK, font, anchor="rm")
+        if stages:
+            self._draw_stages(draw, stages, base, self._right - font.getlength(ending) - self._px(GAP_PX))
+        else:
+            draw.text((self._left, base), "1", colour.FAINT_INK, font, anchor="lm")
+        return np.asarray(picture)
+
+    def _draw_stages(self, draw: "ImageDraw.ImageDraw", stages: Sequence[str], base: float, end: float) -> None:
+        """Mark where each stage begins, with its name below the axis where there is room before `end`."""
+        font, free = colour.font(round(SMALL_FONT_PX * self._grown)), 0.0
+        for index, stage in enumerate(stages):
+            if index and stage == stages[index - 1]:
+                continue
+            x = float(self._columns[index])
+            draw.line([(x, self._top), (x, self._bottom)], GRID)
+            name = f"stage {stage}" if stage.isdigit() else colour.printable(stage)
+            if x >= free and x + font.getlength(name) < end:
+                draw.text((x, base), name, colour.FAINT_INK, font, anchor="lm")
+                free = x + font.getlength(name) + self._px(GAP_PX)
+
+    def _draw_curve(self) -> Reals:
+        """Coverage (height, width) 0 to 1 of the whole curve, anti-aliased."""
+        from PIL import Image, ImageDraw
+
+        fine = OVERSAMPLING
+        picture = Image.new("L", (self._width * fine, self._height * fine))
+        known = np.isfinite(self._rows)
+        points = np.stack([self._columns[known], self._rows[known]], axis=1)
+        if len(points) > 1:
+            line = [(x * fine, y * fine) for x, y in (points + 0.5).tolist()]
+            ImageDraw.Draw(picture).line(line, 255, round(LINE_PX * self._grown * fine), joint="curve")
+        small = picture.resize((self._width, self._height), Image.Resampling.BOX)
+        return np.asarray(small, np.float32) / 255
+
+    def _dot(self, picture: Bytes, column: float, row: float) -> None:
+        radius = DOT_PX * self._grown
+        top, left = (max(int(value - radius) - 1, 0) for value in (row, column))
+        patch = picture[top : int(row + radius) + 2, left : int(column + radius) + 2]
+        y, x = np.mgrid[top : top + patch.shape[0], left : left + patch.shape[1]]
+        distance = np.hypot(x - column, y - row)
+        patch[:] = colour.blend(patch, colour.INK, np.clip(radius + 0.5 - distance, 0, 1))

@@ -8,7 +8,8 @@ import numpy as np
 from handopt.draw import colour
 from handopt.draw.film import Film, View
 from handopt.draw.layout import Layout
-from handopt.draw.shading import lit
+from handopt.draw.line_chart import CURVE, LineChart
+from handopt.draw.shading import shade, tones, vertex_normals
 from handopt.draw.skeleton import draw_skeleton
 from handopt.errors import ConfigError
 from handopt.typing import Bytes, Floats
@@ -56,12 +57,10 @@ class Painter:
         self._film, self._size = film, size
         self._panels = (*panels, TURNTABLE) if turntable else tuple(panels)
         self._middle_mm = _middles(film)
-        self._curve = None
+        self._curve: LineChart | None = None
         titles = [TITLES[name] for name in self._panels]
         if film.total is not None:
-            from handopt.draw.line_chart import CurvePanel
-
-            self._curve = CurvePanel(film.total, size, size)
+            self._curve = LineChart(film.total, size, size, paper=colour.EMPTY)
             titles.append(TITLES["objective"])
         self._layout = Layout(size, len(titles))
         self.width, self.height = self._layout.width, self._layout.height
@@ -140,20 +139,19 @@ class Painter:
         return Image.fromarray(picture).resize((self._size, self._size), Image.Resampling.NEAREST)
 
     def _shaded(self, vertices: Any, view: View) -> "Image.Image":
-        """A panel of a hand in daylight, anti-aliased."""
+        """A panel of the shaded hand, anti-aliased."""
         from PIL import Image
 
         if vertices is None:
             return Image.new("RGB", (self._size, self._size), colour.EMPTY)
         fine = OVERSAMPLING * self._size
-        depth = view.rasterised(vertices, self._film.hand.faces, fine)
-        return Image.fromarray(lit(depth, view.side_mm / fine)).reduce(OVERSAMPLING)
+        faces = self._film.hand.faces
+        shaded = shade(vertices, vertex_normals(vertices, faces), faces, view.camera(fine))
+        return Image.fromarray(shaded).reduce(OVERSAMPLING)
 
 
 def palette() -> Bytes:
     """The (256, 3) colours that suit all frames: the scales, skin in light and shade, the skeleton, text."""
-    from handopt.draw.shading import DARKEST, SKIN
-    from handopt.draw.video import CURVE
 
     def ends(*colours: Any) -> Any:
         return [tuple(int(value) for value in each) for each in colours]
@@ -163,8 +161,8 @@ def palette() -> Bytes:
         colour.ramp(ends(*colour.DEPTH), 88),
         colour.ramp(ends(*colour.DIVERGING), 48),
         colour.ramp(ends(*colour.GREY), 16),
-        colour.ramp(ends(SKIN * DARKEST, SKIN), 40),
-        colour.ramp(ends(colour.EMPTY, SKIN), 10),
+        tones(40),
+        colour.ramp(ends(colour.EMPTY, tones(3)[1]), 10),
         colour.ramp(ends(colour.PAPER, colour.INK), 12),
         colour.ramp(ends(colour.EMPTY, CURVE), 10),
         *(colour.ramp(ends(colour.PAPER, finger), 6)[1:] for finger in colour.FINGERS),

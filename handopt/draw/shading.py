@@ -1,56 +1,116 @@
-"""A surface in daylight, from its depth image alone."""
+"""The one shader: a matt hand under two lights, with smooth normals, a bright rim and dark crevices."""
+
+from typing import Final
 
 import numpy as np
 
 from handopt.draw import colour
-from handopt.typing import Bools, Bytes, Reals
+from handopt.ops.rasterise import Camera, rasterise_faces
+from handopt.typing import BoolImage, Bytes, Floats, Integers, Reals
 
-SKIN = np.array([228.0, 178.0, 150.0], np.float32)
-LIGHT = np.array([-0.4, -0.5, -0.77]) / np.linalg.norm([-0.4, -0.5, -0.77])
-DARKEST = 0.3
-STEEPEST = 6.0
-"""Slopes beyond this are edges between two surfaces, not the slope of one."""
-SMOOTHED = 1 / 120
-"""Over which part of the picture."""
-_SHADES = np.rint(np.arange(-1, 255)[:, None] / 254 * SKIN).clip(0, 255).astype(np.uint8)
-_SHADES[0] = colour.EMPTY
+# All numbers were chosen by eye.
+SKIN: Final = (0.90, 0.65, 0.53)
+"""Reflectance of red, green and blue."""
+KEY_LIGHT: Final = (-0.50, -0.62, -0.60)
+"""Towards the main light, camera frame: from above on the left, behind the camera."""
+FILL_LIGHT: Final = (0.80, 0.10, -0.58)
+"""Towards the weaker light, from the right."""
+AMBIENT, KEY, FILL, GLOSS, RIM = 0.17, 0.78, 0.20, 0.16, 0.22
+"""Strength of the light from everywhere, of the two lights, of the highlights and of the contour."""
+WRAP: Final = 0.15
+"""Share of the main light that reaches around to where the surface is parallel to it, as it does on skin."""
+GLOSS_EXPONENT, RIM_EXPONENT = 24, 3
+GAMMA: Final = 1.25
+"""From light to the values of pixels; weaker than a screen's 2.2, so that shadows stay dark."""
+CREVICE_SHARE: Final = 9.0 / 380
+"""Standard deviation of the surroundings that a pixel is compared with, as a share of the picture's height."""
+CREVICE_MM: Final = 14.0
+"""How far behind its surroundings a pixel is darkest."""
+CREVICE_DARKNESS: Final = 0.5
+COARSE: Final = 2
+"""Crevices are looked for in every second row and column."""
 
 
-def lit(depth: Reals, mm_per_px: float) -> Bytes:
-    """A surface (H, W) in mm, 0 where there is none, under one light (H, W, 3).
+def vertex_normals(vertices: Reals, faces: Integers) -> Floats:
+    """Area-weighted unit normals (V, 3) of a mesh (V, 3), (F, 3); a vertex without area gets (0, 0, 1)."""
+    points = np.asarray(vertices, np.float64)
+    corners = points[faces]
+    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.stack(
+        [np.bincount(faces.ravel(), np.repeat(areas[:, axis], 3), minlength=len(points)) for axis in range(3)], axis=1
+    )
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    units: Floats = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1.0), (0.0, 0.0, 1.0))
+    return units
 
-    Normals are slopes of the depth, averaged a little so that the mesh's facets do not show; where one surface
-    lies before another the edge stays dark.
+
+def surface_normals(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> tuple[Floats, Floats]:
+    """Depth (H, W) in mm, 0 where nothing is, and the unit normal (H, W, 3) of what is seen, interpolated in its face.
+
+    points, normals: (V, 3) of the vertices, camera frame, mm
     """
-    rows = np.zeros(depth.shape, np.uint8)
+    placed = np.ascontiguousarray(points[None], np.float64)
+    depth, face, weights = (each[0] for each in rasterise_faces(placed, np.ascontiguousarray(faces, np.int32), camera))
+    seen = face >= 0
+    image = np.zeros((*depth.shape, 3))
+    image[seen] = np.einsum("nk,nkc->nc", weights[seen], normals[faces[face[seen]]])
+    return depth, _unit(image)
+
+
+def shade(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> Bytes:
+    """Picture (H, W, 3) of a mesh; EMPTY where nothing is.
+
+    points, normals: (V, 3) of the vertices, camera frame, mm. camera: fx, fy, cx, cy, width, height
+    """
+    depth, facing = surface_normals(points, normals, faces, camera)
     surface = depth > 0
-    down, across = np.flatnonzero(surface.any(axis=1)), np.flatnonzero(surface.any(axis=0))
-    if len(down) == 0:
-        return _SHADES.take(rows, axis=0)
-    box = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
-    surface, part = surface[box], depth[box].astype(np.float32)
-    smoothed = max(3, round(SMOOTHED * len(depth)) | 1)
-    rows[box] = np.where(surface, 1 + 254 * _light(part, surface, mm_per_px, smoothed), 0)
-    return _SHADES.take(rows, axis=0)
+    picture = np.empty((*depth.shape, 3), np.uint8)
+    picture[:] = colour.EMPTY
+    if surface.any():
+        picture[surface] = _reflected(facing[surface], _towards(surface, camera), _crevices(depth)[surface])
+    return picture
 
 
-def _light(depth: Reals, surface: Bools, mm_per_px: float, smoothed: int) -> Reals:
-    """Light (H, W) from DARKEST to 1."""
-    from scipy.ndimage import uniform_filter
+def tones(count: int) -> Bytes:
+    """Colours (count, 3) of the shader from the darkest to the brightest, without highlights."""
+    light = np.linspace((1 - CREVICE_DARKNESS) * AMBIENT, AMBIENT + KEY + FILL, count)
+    return _pixels(np.asarray(SKIN) * light[:, None])
 
-    inside = np.zeros_like(surface)  # with a neighbour on each side
-    inside[1:-1, 1:-1] = surface[1:-1, 1:-1] & surface[:-2, 1:-1] & surface[2:, 1:-1]
-    inside[1:-1, 1:-1] &= surface[1:-1, :-2] & surface[1:-1, 2:]
-    slopes = np.zeros((2, *depth.shape), np.float32)
-    np.subtract(depth[2:], depth[:-2], out=slopes[0, 1:-1])
-    np.subtract(depth[:, 2:], depth[:, :-2], out=slopes[1, :, 1:-1])
-    slopes *= np.float32(0.5 / mm_per_px)
-    good = inside & (np.abs(slopes).max(axis=0) < STEEPEST)
-    slopes *= good
-    share = np.maximum(uniform_filter(good.astype(np.float32), smoothed, mode="constant"), 1e-6)
-    down, right = (uniform_filter(slope, smoothed, mode="constant") / share for slope in slopes)
-    x, y, z = (float(value) for value in LIGHT)
-    facing = (right * x + down * y - z) / np.sqrt(right**2 + down**2 + 1)
-    light = DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1)
-    edge = inside & ~good
-    return np.asarray(np.where(edge, DARKEST + 0.35 * (light - DARKEST), light))
+
+def _reflected(normal: Floats, towards: Floats, crevices: Floats) -> Bytes:
+    """Colours (N, 3) of a surface with unit normals (N, 3), seen from unit directions (N, 3), darkened by (N,)."""
+    key, fill = _unit(np.asarray(KEY_LIGHT)), _unit(np.asarray(FILL_LIGHT))
+    facing = np.clip(np.einsum("nc,nc->n", normal, towards), 0, 1)
+    light = AMBIENT + KEY * np.clip((1 - WRAP) * normal @ key + WRAP, 0, 1) + FILL * np.clip(normal @ fill, 0, 1)
+    half = _unit(towards + key)
+    gloss = GLOSS * np.clip(np.einsum("nc,nc->n", normal, half), 0, 1) ** GLOSS_EXPONENT
+    rim = RIM * (1 - facing) ** RIM_EXPONENT
+    return _pixels(np.asarray(SKIN) * (light * crevices)[:, None] + (gloss + rim)[:, None])
+
+
+def _pixels(linear: Floats) -> Bytes:
+    return np.rint(255 * np.clip(linear, 0, 1) ** (1 / GAMMA)).astype(np.uint8)
+
+
+def _towards(surface: BoolImage, camera: Camera) -> Floats:
+    """Unit directions (N, 3) from the chosen pixels of (H, W) to the camera."""
+    fx, fy, cx, cy = camera[:4]
+    rows, columns = np.nonzero(surface)
+    return _unit(-np.stack([(columns - cx) / fx, (rows - cy) / fy, np.ones(len(rows))], axis=1))
+
+
+def _crevices(depth: Floats) -> Floats:
+    """Factor (H, W) up to 1: darker where a pixel lies behind its surroundings on the surface."""
+    from scipy.ndimage import gaussian_filter
+
+    coarse, sigma = depth[::COARSE, ::COARSE], CREVICE_SHARE * len(depth) / COARSE
+    share = gaussian_filter((coarse > 0).astype(np.float64), sigma)
+    around = gaussian_filter(coarse, sigma) / np.maximum(share, 1e-9)
+    enlarged = np.repeat(np.repeat(around, COARSE, axis=0), COARSE, axis=1)[: depth.shape[0], : depth.shape[1]]
+    return np.asarray(1.0 - CREVICE_DARKNESS * np.clip((depth - enlarged) / CREVICE_MM, 0.0, 1.0))
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Vectors (..., 3) of length 1; zero stays zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1.0))

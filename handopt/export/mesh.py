@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handopt.draw import colour
+from handopt.draw.shading import vertex_normals
 from handopt.export.gltf_buffer import GltfBuffer, hand_mesh
 from handopt.rig import KEYPOINT_NAMES
 from handopt.typing import AnyArray, Integers, Reals
@@ -20,19 +21,6 @@ CAMERA_FRAME_NOTE: Final = "camera frame in millimetres: x right, y down, z forw
 RIG_FRAME_NOTE: Final = "rig frame, bind pose, millimetres"
 CONFIDENCE_COLOURS: Final = colour.ramp([(96, 32, 60), (196, 76, 66), (236, 168, 86), (142, 204, 120), (40, 170, 150)])
 """Of a vertex's confidence, from 0 (dark red) to 1 (green)."""
-
-
-def vertex_normals(vertices: Reals, faces: Integers) -> Reals:
-    """Area-weighted unit normals (V, 3) of a mesh (V, 3), (F, 3); a vertex without area gets (0, 0, 1)."""
-    points = np.asarray(vertices, np.float64)
-    corners = points[faces]
-    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.stack(
-        [np.bincount(faces.ravel(), np.repeat(areas[:, axis], 3), minlength=len(points)) for axis in range(3)], axis=1
-    )
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    units: Reals = np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1.0), (0.0, 0.0, 1.0))
-    return units
 
 
 def to_gltf(points_mm: npt.ArrayLike) -> Reals:

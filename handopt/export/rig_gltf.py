@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from handopt.draw.shading import vertex_normals
 from handopt.export.gltf_buffer import M_PER_MM, GltfBuffer, children_of, hand_mesh
-from handopt.export.mesh import vertex_normals
 from handopt.rig.extras import CONFIDENCE_ATTRIBUTE, EXTRAS_KEY, extras_of
 from handopt.typing import Floats
 

@@ -11,7 +11,7 @@ from handopt import atomic_folder
 from handopt.draw.film import TRACE_NAME, write_trace
 from handopt.draw.iteration_frames import write_renders
 from handopt.draw.overlay import write_overlay
-from handopt.draw.video import write_video
+from handopt.draw.video import write_optimisation
 from handopt.export.mesh import write_glb, write_obj, write_ply
 from handopt.typing import AnyArray
 
@@ -68,7 +68,7 @@ def save(
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")
         if video:
-            write_video(result, partial / "optimisation.mp4")
+            write_optimisation(result, partial / "optimisation.mp4")
     return folder
 
 

@@ -51,11 +51,11 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
 
 def write_video(track: "Track", folder: Path) -> None:
     """Write track.mp4 into the folder of a track. Raises OutputError."""
+    from handopt.draw import video
     from handopt.draw.film import Film
-    from handopt.draw.movie import write_movie
 
     try:
-        write_movie(Film.of_track(track), folder / "track.mp4")
+        video.write_video(Film.of_track(track), folder / "track.mp4")
     except HandoptError as problem:
         raise OutputError(
             f"{folder} is written, but without track.mp4, which handopt video makes: {problem}"

@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_no_half_track(frames: Path, tmp_path: Path, monkeypa
 
 
 def test_a_track_is_kept_where_its_video_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handopt.draw.movie.write_mp4", full)
+    monkeypatch.setattr("handopt.draw.video.write_mp4", full)
     with pytest.raises(OutputError, match=r"is written, but without track.mp4, .* the disk is full"):
         save_track(followed(), tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == OUR_NAMES - {"track.mp4"}
@@ -209,7 +209,7 @@ class Vanishing:
 
 def test_a_full_disk_after_a_camera_disappears_says_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequence, "live_source", lambda _options: Vanishing())
-    monkeypatch.setattr("handopt.draw.movie.write_mp4", full)
+    monkeypatch.setattr("handopt.draw.video.write_mp4", full)
     done = run("track", "--live", "-o", tmp_path / "out")
     assert done.exit_code == 1
     assert "is written, but without track.mp4" in done.stderr
@@ -273,7 +273,7 @@ def test_a_result_without_permission(tracked: Path, tmp_path: Path, monkeypatch:
 def test_videos_that_cannot_be_written_leave_nothing(
     kind: str, fail: Callable[..., None], message: str, tracked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where = "handopt.draw.movie._write_gif" if kind == "gif" else "handopt.draw.movie.write_mp4"
+    where = "handopt.draw.video._write_gif" if kind == "gif" else "handopt.draw.video.write_mp4"
     monkeypatch.setattr(where, fail)
     film = tmp_path / f"film.{kind}"
     done = run("video", tracked, "-o", film)

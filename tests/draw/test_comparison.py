@@ -59,5 +59,5 @@ def test_the_video_is_a_whole_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "FRAMES", 1)
-    with pytest.raises(OutputError, match="--video"):
+    with pytest.raises(OutputError, match="video="):
         write_comparison(default_rig(), default_rig(), tmp_path / "missing" / "turn.mp4")

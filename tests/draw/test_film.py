@@ -15,9 +15,9 @@ from handopt import atomic_folder
 from handopt.draw import colour
 from handopt.draw.film import Film, load_film
 from handopt.draw.layout import Layout
-from handopt.draw.line_chart import CurvePanel
-from handopt.draw.movie import write_movie
+from handopt.draw.line_chart import LineChart
 from handopt.draw.panels import PANELS, Painter, palette
+from handopt.draw.video import write_video
 from handopt.errors import ConfigError, OutputError
 from handopt.storage.fit_folder import save
 from handopt.storage.track_folder import OUR_NAMES, check_free, save_track
@@ -147,7 +147,7 @@ def test_gifs_have_the_colours_of_the_frames(tmp_path: Path) -> None:
     film = Film.of_track(followed())
     table = palette()
     assert table.shape == (256, 3)
-    write_movie(film, tmp_path / "film.gif", size=160)
+    write_video(film, tmp_path / "film.gif", size=160)
     painter = Painter(film, size=160)
     with Image.open(tmp_path / "film.gif") as image:
         image.seek(4)
@@ -169,7 +169,7 @@ def test_panels_that_do_not_exist_are_refused(panels: tuple[str, ...], size: int
 def test_an_mp4_has_a_frame_for_each(folder: Path, tmp_path: Path) -> None:
     film = load_film(folder)
     ticks: list[int] = []
-    write_movie(film, tmp_path / "track.mp4", size=100, fps=15, progress=lambda: ticks.append(1))
+    write_video(film, tmp_path / "track.mp4", size=100, fps=15, progress=lambda: ticks.append(1))
     read = iio.imread(tmp_path / "track.mp4", plugin="FFMPEG")
     painter = Painter(film, size=100)
     assert read.shape == (COUNT, painter.height, painter.width, 3)
@@ -185,20 +185,20 @@ def test_an_optimisation_shows_its_iterations_and_the_objective(fitted: Path, tm
     assert film.captions[0][0] == "iteration 1 of 4"
     painter = Painter(film, size=100)
     assert painter.width >= 5 * 100
-    write_movie(film, tmp_path / "fit.gif", size=100)
+    write_video(film, tmp_path / "fit.gif", size=100)
     with Image.open(tmp_path / "fit.gif") as image:
         assert image.n_frames == 4
         assert image.size == (painter.width, painter.height)
 
 
 def test_the_curve_is_uncovered_from_left_to_right() -> None:
-    curve = CurvePanel(np.array([10.0, 5.0, np.nan, 1.0]), 120, 120)
+    curve = LineChart(np.array([10.0, 5.0, np.nan, 1.0]), 120, 120)
     lit = [np.abs(curve.upto(index).astype(int) - curve.upto(0)).sum() for index in range(4)]
     assert lit[1] > 0
     assert lit[3] > lit[1]
     assert np.array_equal(curve.upto(2), curve.upto(1)), "nothing is known of the third"
-    CurvePanel(np.full(3, np.nan), 120, 120).upto(2)
-    CurvePanel(np.array([-1.0, 1.0]), 120, 120).upto(1)
+    LineChart(np.full(3, np.nan), 120, 120).upto(2)
+    LineChart(np.array([-1.0, 1.0]), 120, 120).upto(1)
 
 
 def test_folders_that_cannot_be_shown_say_what_to_do(tmp_path: Path, folder: Path) -> None:
@@ -217,10 +217,10 @@ def test_folders_that_cannot_be_shown_say_what_to_do(tmp_path: Path, folder: Pat
 @pytest.mark.parametrize(("name", "fps"), [("film.avi", 30.0), ("film.mp4", -1.0), ("film.gif", 1e6)])
 def test_videos_that_cannot_be_made_are_refused(name: str, fps: float, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
-        write_movie(Film.of_track(followed()), tmp_path / name, fps=fps)
+        write_video(Film.of_track(followed()), tmp_path / name, fps=fps)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        write_movie(Film.of_track(followed()), tmp_path / "missing" / "film.gif", size=80)
+        write_video(Film.of_track(followed()), tmp_path / "missing" / "film.gif", size=80)

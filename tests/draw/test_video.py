@@ -10,7 +10,9 @@ import pytest
 from support.factories import fit_result
 
 from handopt.draw import video
-from handopt.draw.video import CURVE, PLOT_PX, LossCurve, frames, write_video
+from handopt.draw.iteration_frames import CHART_PX, chart_of, frames_with_chart
+from handopt.draw.line_chart import CURVE
+from handopt.draw.video import write_optimisation
 from handopt.errors import OutputError
 from handopt.result import FitResult
 
@@ -24,9 +26,9 @@ def result() -> FitResult:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_video_has_a_frame_per_iteration_and_they_look_right(result: FitResult, tmp_path: Path) -> None:
     path = tmp_path / "optimisation.mp4"
-    write_video(result, path, fps=10)
+    write_optimisation(result, path, fps=10)
     read = iio.imread(path, plugin="FFMPEG")
-    expected = np.stack(list(frames(result)))
+    expected = np.stack(list(frames_with_chart(result)))
     assert read.shape == expected.shape
     assert np.abs(read.astype(int) - expected).mean() < 6, "H.264 with colours at half resolution"
     facts = iio.immeta(path, plugin="FFMPEG")
@@ -38,17 +40,17 @@ def test_the_video_has_a_frame_per_iteration_and_they_look_right(result: FitResu
 def test_frames_have_even_sizes() -> None:
     result = fit_result(iterations=2, size=48)
     result.renders, result.target = result.renders[:, :41, :41], result.target[:41, :41]
-    image = next(frames(result))
+    image = next(frames_with_chart(result))
     assert image.shape[0] % 2 == 0
     assert image.shape[1] % 2 == 0
 
 
 def test_the_curve_grows(result: FitResult) -> None:
-    curve = LossCurve(result, 700)
+    curve = chart_of(result, 700)
     reach = []
     for index in range(5):
-        strip = curve.strip(index).astype(int)
-        assert strip.shape == (PLOT_PX, 700, 3)
+        strip = curve.upto(index).astype(int)
+        assert strip.shape == (CHART_PX, 700, 3)
         reach.append(np.flatnonzero((np.abs(strip - CURVE).sum(axis=-1) < 60).any(axis=0)))
     ends = [columns.max() for columns in reach[1:]]
     assert (np.diff(ends) > 50).all()
@@ -60,7 +62,7 @@ def test_the_stages_are_named_below_the_curve_where_there_is_room() -> None:
     stages = [np.repeat(0, 40), np.repeat([0, 1], 20), np.arange(40)]
     below = []
     for stage in stages:
-        strip = LossCurve(fit_result(iterations=2, history={"total": total, "stage": stage}), 700).strip(0)
+        strip = chart_of(fit_result(iterations=2, history={"total": total, "stage": stage}), 700).upto(0)
         below.append(int((strip[-18:, 60:620].max(axis=-1) > 60).sum()))
     assert 0 < below[0] < below[1] < below[2] < 20 * below[0]
 
@@ -72,28 +74,28 @@ def test_the_stages_are_named_below_the_curve_where_there_is_room() -> None:
 )
 def test_any_loss_can_be_drawn(total: list[float], result: FitResult) -> None:
     odd = fit_result(iterations=5, history={"total": np.array(total)})
-    pictures = [LossCurve(odd, 600).strip(index) for index in range(5)]
+    pictures = [chart_of(odd, 600).upto(index) for index in range(5)]
     lit = [int((picture != pictures[0]).any(axis=-1).sum()) for picture in pictures]
     assert (max(lit) > 0) == bool(np.isfinite(total).any())
 
 
 def test_one_iteration_makes_a_video(tmp_path: Path) -> None:
     result = fit_result(iterations=1)
-    write_video(result, tmp_path / "one.mp4")
+    write_optimisation(result, tmp_path / "one.mp4")
     assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "one.mp4"))[0] == 1
 
 
 def test_no_iteration_is_refused(result: FitResult, tmp_path: Path) -> None:
     empty = fit_result(renders=np.zeros((0, 48, 48)), history={"total": np.zeros(0)})
-    with pytest.raises(OutputError, match="--video"):
-        write_video(empty, tmp_path / "none.mp4")
+    with pytest.raises(OutputError, match="video="):
+        write_optimisation(empty, tmp_path / "none.mp4")
 
 
 def test_a_failure_of_ffmpeg_names_the_option(
     result: FitResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(OutputError, match="--video"):
-        write_video(result, tmp_path / "missing" / "video.mp4")
+    with pytest.raises(OutputError, match="video="):
+        write_optimisation(result, tmp_path / "missing" / "video.mp4")
     capfd.readouterr()
 
 
@@ -102,13 +104,13 @@ def test_a_missing_ffmpeg_names_the_option(result: FitResult, tmp_path: Path, mo
         raise RuntimeError("No ffmpeg exe could be found.")
 
     monkeypatch.setattr(imageio.v2, "get_writer", missing)
-    with pytest.raises(OutputError, match=r"No ffmpeg exe .*--video"):
-        write_video(result, tmp_path / "video.mp4")
+    with pytest.raises(OutputError, match=r"No ffmpeg exe .*video="):
+        write_optimisation(result, tmp_path / "video.mp4")
 
 
 def test_a_video_that_lacks_frames_is_noticed(
     result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "frames", lambda result: list(frames(result))[:-1])
+    monkeypatch.setattr(video, "frames_with_chart", lambda result: list(frames_with_chart(result))[:-1])
     with pytest.raises(OutputError, match="4 of 5 frames"):
-        write_video(result, tmp_path / "video.mp4")
+        write_optimisation(result, tmp_path / "video.mp4")
