@@ -85,6 +85,7 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
     """
     import handopt.evaluation
     from handopt.atomic_folder import check_free
+    from handopt.evaluation.plot import plot_problem
     from handopt.evaluation.report import KIND, save_evaluation, table, to_json
 
     output = options["output"]
@@ -105,6 +106,8 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
         )
     if output is not None:
         save_evaluation(evaluation, output, overwrite=options["overwrite"])
+        if (problem := plot_problem()) and not options["quiet"]:
+            click.echo(f"Note: {problem}", err=True)
     if options["as_json"]:
         click.echo(to_json(evaluation))
     else:

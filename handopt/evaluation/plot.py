@@ -1,32 +1,25 @@
 """curve.png: the share of frames within D mm, for all frames and, where there are several, for each group."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from handopt.draw import colour
+from handopt.errors import how_to_install
 from handopt.evaluation.metrics import THRESHOLDS_MM, Evaluation, frame_worst, success_curve
 from handopt.typing import RGB, Floats
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Curves = Mapping[str, tuple[Floats, RGB]]
 
-PANEL_PX: Final = (520, 380)
-LEFT_PX: Final = 66
-TOP_PX: Final = 84
-GAP_PX: Final = 74
-RIGHT_PX: Final = 26
-BOTTOM_PX: Final = 60
-LINE_PX: Final = 2.4
-LEGEND_LINE_PX: Final = 22
-LEGEND_PX: Final = 24
-OVERSAMPLING: Final = 3
-GRID: Final[RGB] = (44, 47, 56)
+PANEL_INCHES: Final = (6.0, 5.2)
+DPI: Final = 100
 GROUPS_SHOWN: Final = len(colour.FINGERS)
+"""A colour for each."""
 LABELS: Final = {
     "worst_joint": ("worst joint", colour.FINGERS[3]),
     "worst_visible_joint": ("worst visible joint", colour.FINGERS[2]),
@@ -34,92 +27,68 @@ LABELS: Final = {
 }
 
 
-def draw_curve(evaluation: Evaluation) -> "Image.Image":
-    """Draw the curves as an RGB image: all frames on the left, groups (if there are two to five) on the right."""
-    from PIL import Image, ImageDraw
+def plot_problem() -> str | None:
+    """Why nothing can be plotted, as a sentence that says what to install, or None if it can."""
+    if importlib.util.find_spec("matplotlib") is not None:
+        return None
+    return f"curve.png was not drawn because Matplotlib is not installed; to have it, {how_to_install('plots')}"
 
+
+def draw_curve(evaluation: Evaluation) -> "Figure":
+    """Draw the curves: all frames on the left, groups (if there are two to five) on the right."""
+    from matplotlib.figure import Figure
+
+    panels = _panels(evaluation)
+    width, height = PANEL_INCHES
+    figure = Figure((len(panels) * width, height), dpi=DPI, facecolor=_ink(colour.PAPER), layout="constrained")
+    missing = len(evaluation.missing)
+    title = f"{evaluation.joint_set.title}: {len(evaluation.frames)} frames, {len(evaluation.joints)} joints"
+    title += f"; {missing} without a prediction count as failed" if missing else ""
+    figure.suptitle(title, color=_ink(colour.INK), fontsize=13, parse_math=False)
+    for axes, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_panel(axes, name, curves)
+    return figure
+
+
+def write_curve(evaluation: Evaluation, path: Path) -> None:
+    """Write draw_curve as a PNG file. Raises ImportError where plot_problem names one."""
+    draw_curve(evaluation).savefig(path, format="png")
+
+
+def _panels(evaluation: Evaluation) -> list[tuple[str, Curves]]:
+    """Title and curves of each panel."""
     curves = evaluation.curves()
-    panels: list[tuple[str, Curves]] = [
-        (
-            "share of all frames within D",
-            {title: (curves[name], ink) for name, (title, ink) in LABELS.items() if name in curves},
-        )
-    ]
+    everything = {title: (curves[name], ink) for name, (title, ink) in LABELS.items() if name in curves}
+    panels: list[tuple[str, Curves]] = [("share of all frames within D", everything)]
     groups = evaluation.groups
     if 2 <= len(groups) <= GROUPS_SHOWN:
         worst = frame_worst(evaluation.errors_mm)
         inks = zip(groups.items(), colour.FINGERS, strict=False)
         by_group = {f"{name} ({rows.sum()} frames)": (success_curve(worst[rows]), ink) for (name, rows), ink in inks}
         panels.append(("share of each group's frames whose worst joint is within D", by_group))
-    width = LEFT_PX + len(panels) * PANEL_PX[0] + (len(panels) - 1) * GAP_PX + RIGHT_PX
-    canvas = Image.new("RGB", (width, TOP_PX + PANEL_PX[1] + BOTTOM_PX), colour.PAPER)
-    draw = ImageDraw.Draw(canvas)
-    missing = len(evaluation.missing)
-    title = f"{evaluation.joint_set.title}: {len(evaluation.frames)} frames, {len(evaluation.joints)} joints"
-    title += f"; {missing} without a prediction count as failed" if missing else ""
-    draw.text(
-        (LEFT_PX, 30), colour.fitting(title, 18, width - LEFT_PX - RIGHT_PX), colour.INK, colour.font(18), anchor="lm"
-    )
-    for index, (name, panel) in enumerate(panels):
-        _draw_panel(canvas, LEFT_PX + index * (PANEL_PX[0] + GAP_PX), name, panel)
-    return canvas
+    return panels
 
 
-def write_curve(evaluation: Evaluation, path: Path) -> None:
-    """Write draw_curve as a PNG file."""
-    draw_curve(evaluation).save(path, format="PNG", optimize=True)
+def _draw_panel(axes: "Axes", name: str, curves: Curves) -> None:
+    axes.set_facecolor(_ink(colour.EMPTY))
+    axes.set_title(name, color=_ink(colour.INK), fontsize=10, loc="left")
+    for label, (shares, ink) in reversed(list(curves.items())):  # the first lies on top
+        axes.plot(THRESHOLDS_MM, 100 * shares, color=_ink(ink), linewidth=1.8, label=label.replace("$", r"\$"))
+    axes.set_xlim(0, THRESHOLDS_MM[-1])
+    axes.set_ylim(0, 101)
+    axes.set_xlabel("distance D to the label, mm", color=_ink(colour.FAINT_INK))
+    axes.yaxis.set_major_formatter("{x:.0f}%")
+    axes.grid(color=_ink(colour.NEUTRAL), alpha=0.4, linewidth=0.6)
+    axes.tick_params(colors=_ink(colour.FAINT_INK))
+    for spine in axes.spines.values():
+        spine.set_color(_ink(colour.NEUTRAL))
+    handles, names = axes.get_legend_handles_labels()
+    axes.legend(
+        handles[::-1], names[::-1], loc="lower right", facecolor=_ink(colour.PAPER), edgecolor=_ink(colour.NEUTRAL),
+        labelcolor=_ink(colour.INK), fontsize=9,
+    )  # fmt: skip
 
 
-def _draw_panel(canvas: "Image.Image", left: int, name: str, curves: Curves) -> None:
-    from PIL import ImageDraw
-
-    draw = ImageDraw.Draw(canvas)
-    right, bottom = left + PANEL_PX[0], TOP_PX + PANEL_PX[1]
-    draw.text((left, TOP_PX - 16), name, colour.INK, colour.font(15), anchor="lm")
-    font = colour.font(13)
-    for share in range(0, 101, 20):
-        y = bottom - share * PANEL_PX[1] / 100
-        draw.line([(left, y), (right, y)], GRID)
-        draw.text((left - 8, y), f"{share}%", colour.FAINT_INK, font, anchor="rm")
-    for limit in range(0, THRESHOLDS_MM[-1] + 1, 10):
-        x = left + limit * PANEL_PX[0] / THRESHOLDS_MM[-1]
-        draw.line([(x, TOP_PX), (x, bottom)], GRID)
-        draw.text((x, bottom + 15), str(limit), colour.FAINT_INK, font, anchor="mm")
-    draw.text(((left + right) / 2, bottom + 38), "distance D to the label, mm", colour.FAINT_INK, font, anchor="mm")
-    for shares, ink in reversed(list(curves.values())):  # the first lies on top
-        _draw_line(canvas, left, shares, ink)
-    _draw_legend(draw, right, bottom, curves)
-
-
-def _draw_line(canvas: "Image.Image", left: int, shares: Floats, ink: RGB) -> None:
-    """Draw a curve, anti-aliased; shares (76,) 0 .. 1 over THRESHOLDS_MM, nothing where they are NaN."""
-    from PIL import Image, ImageDraw
-
-    margin = 4
-    size = (PANEL_PX[0] + 2 * margin, PANEL_PX[1] + 2 * margin)
-    mask = Image.new("L", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING))
-    points = [
-        (
-            (margin + 0.5 + limit * PANEL_PX[0] / THRESHOLDS_MM[-1]) * OVERSAMPLING,
-            (margin + 0.5 + (1 - share) * PANEL_PX[1]) * OVERSAMPLING,
-        )
-        for limit, share in zip(THRESHOLDS_MM, shares.tolist(), strict=True)
-        if np.isfinite(share)
-    ]
-    if len(points) > 1:
-        ImageDraw.Draw(mask).line(points, 255, round(LINE_PX * OVERSAMPLING), joint="curve")
-    canvas.paste(ink, (left - margin, TOP_PX - margin), mask.resize(size, Image.Resampling.BOX))
-
-
-def _draw_legend(draw: "ImageDraw.ImageDraw", right: int, bottom: int, curves: Curves) -> None:
-    """Name the curves in a box at the bottom right, where success rates are high above."""
-    font = colour.font(14)
-    names = [colour.fitting(name, 14, PANEL_PX[0] / 2) for name in curves]
-    width = max(font.getlength(name) for name in names) + LEGEND_LINE_PX + 34
-    top = bottom - 14 - len(names) * LEGEND_PX
-    draw.rectangle([(right - width - 8, top - 6), (right - 8, bottom - 8)], colour.EMPTY)
-    for row, (name, (_, ink)) in enumerate(zip(names, curves.values(), strict=True)):
-        y = top + (row + 0.5) * LEGEND_PX - 2
-        x = right - width + 4
-        draw.line([(x, y), (x + LEGEND_LINE_PX, y)], ink, 3)
-        draw.text((x + LEGEND_LINE_PX + 10, y), name, colour.INK, font, anchor="lm")
+def _ink(rgb: RGB) -> Any:
+    """A colour as Matplotlib takes it."""
+    return tuple(channel / 255 for channel in rgb)

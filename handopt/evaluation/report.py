@@ -11,7 +11,7 @@ import numpy as np
 
 from handopt import atomic_folder
 from handopt.evaluation.metrics import SHOWN_MM, THRESHOLDS_MM, TRUSTED_MM, Evaluation, frame_means, frame_worst
-from handopt.evaluation.plot import write_curve
+from handopt.evaluation.plot import plot_problem, write_curve
 
 FILES: Final = ("per_frame.csv", "per_joint.csv", "curve.csv", "curve.png", "summary.json")
 KIND: Final = atomic_folder.Kind("evaluation", "summary.json", "handopt.evaluation/", atomic_folder.other_than(FILES))
@@ -21,8 +21,8 @@ DECIMALS: Final = 4
 def save_evaluation(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> Path:
     """Write per_frame.csv, per_joint.csv, curve.csv, curve.png and summary.json into a new folder, all or nothing.
 
-    An existing folder is kept unless overwrite; then it is replaced if it is empty or holds an evaluation. Returns the
-    folder. Raises OutputError.
+    Without Matplotlib curve.png is left out, see plot_problem. An existing folder is kept unless overwrite; then it is
+    replaced if it is empty or holds an evaluation. Returns the folder. Raises OutputError.
     """
     folder = Path(folder)
     atomic_folder.check_free(folder, KIND, overwrite=overwrite)
@@ -30,7 +30,8 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, overwrite: bool = F
         _write_csv(partial / "per_frame.csv", per_frame(evaluation))
         _write_csv(partial / "per_joint.csv", evaluation.per_joint())
         _write_csv(partial / "curve.csv", _curve_rows(evaluation))
-        write_curve(evaluation, partial / "curve.png")
+        if plot_problem() is None:
+            write_curve(evaluation, partial / "curve.png")
         (partial / "summary.json").write_text(to_json(evaluation) + "\n", encoding="utf-8")
     return folder
 
