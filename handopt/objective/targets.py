@@ -68,7 +68,7 @@ class FitTargets:
         )
 
     def target(self, radius: float) -> Array:
-        """Observed closeness (I, S, S), splatted like the model (see README, "Why both sides are splatted")."""
+        """Observed closeness (I, S, S), splatted like the model (why: kernels/README.md)."""
         return render_depth(self.splats, radius, self.size)[0]
 
 
