@@ -43,7 +43,7 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
         from handopt.input.sequence.realsense import open_recording
 
         return open_recording(path, options)
-    raise SourceError(f"{path}: is not a sequence of frames that handopt reads; give {_KINDS}")
+    raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
 
 
 def live_source(options: SourceOptions | None = None) -> FrameSource:
