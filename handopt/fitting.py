@@ -49,7 +49,7 @@ class FitInput:
     center: Sequence[float] | None = None
     start: Start | None = None
     image: str | None = None
-    assumptions: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def fit(
@@ -67,7 +67,7 @@ def fit(
     device: str = "auto",
     seed: int = 0,
     image: str | None = None,
-    assumptions: Sequence[str] = (),
+    notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit a hand to a depth image.
@@ -78,13 +78,13 @@ def fit(
     the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm
     as well; gradient descent leaves them out) or 'vertices' (the surface as well)
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
-    image, assumptions: what the result should say of the image's origin; progress: called with iteration, planned
+    image, notes: what the result should say of the image's origin; progress: called with iteration, planned
     iterations and the best total
     Raises ObservationError where no hand is found, NumericalError where the objective is not finite, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
     settings = _settings(shape, config, device, seed)
-    given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, assumptions)
+    given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, notes)
     return fit_image(given, settings, progress)
 
 
@@ -218,7 +218,7 @@ class _Prepared:
         shaped = with_proportions(rig, winner.proportions) if len(winner.proportions) else rig
         quality = measure(winner.vertices_mm, observation, rig.faces)
         visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
-        others = [(other.unexplained, other.joints_mm) for other in found.alternatives]
+        others = [(other.unexplained_fraction, other.joints_mm) for other in found.alternatives]
         seen = observation.hand_probability, observation.border_share
         features = ConfidenceFeatures.of(found.unexplained_fraction, winner.joints_mm, visible, others, *seen)
         sure = confidence(features)
@@ -236,7 +236,7 @@ class _Prepared:
             fitted_depth_mm=quality.fitted_depth_mm,
             residual_mm=quality.residual_mm,
             silhouette_iou=quality.silhouette_iou,
-            unexplained=found.unexplained_fraction,
+            unexplained_fraction=found.unexplained_fraction,
             confidence=sure,
             joint_visible=visible,
             joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),
@@ -246,7 +246,7 @@ class _Prepared:
             seed=self.run.settings.seed,
             config=self.run.config.to_dict(),
             versions=_versions(),
-            assumptions=(*given.assumptions, *self.rig.notes, *observation.notes),
+            notes=(*given.notes, *self.rig.notes, *observation.notes),
             confidence_features=features,
             spread_mm2=found.spread_mm2,
             **winner.facts(),

@@ -45,31 +45,41 @@ class Trace:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another hypothesis that survived the search, with the share of the observation that it leaves unexplained."""
+    """Another hypothesis that survived the search: its hand, unexplained fraction, and joints (21, 3) mm."""
 
     hand: str
-    unexplained: float
+    unexplained_fraction: float
     joints_mm: Reals
 
 
 @dataclass(repr=False)
 class FitResult:
-    """A hand fitted to one depth image; lengths in mm, in the camera frame (x right, y down, z forward) unless said.
+    """A hand fitted to one depth image. Lengths are in mm, in the camera frame: x right, y down, z forward.
 
-    image: path of the depth file, or None. hand: 'right' or 'left'. status: a sentence. crop: the renderer's window.
-    joints_mm: (21, 3), order of KEYPOINT_NAMES. rotation: (3, 3) rig to camera. translation_mm: (3,) wrist.
-    angles_rad: (15, 3), rows as ANGLE_NAMES, columns twist, abduction, flexion. scale: of the whole hand.
-    shape_kind: 'none', 'scale', 'proportions' or 'vertices'. proportions: (S,) as handopt.rig.PROPORTION_NAMES, or
-    empty. rest_mm: (V, 3) fitted rest mesh, rig frame, before the scale.
-    vertices_mm: (V, 3) posed mesh. fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none.
-    residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers.
-    silhouette_iou: of the mesh and the observed hand, 0 .. 1. unexplained: share of the observed hand that the mesh
-    does not explain, from 0 (see handopt.objective.unexplained). confidence: 0 .. 1, see handopt.assess.confidence. joint_visible: (21,)
-    joints with no more than their own flesh before them. joint_uncertainty_mm: (21,) radius around each joint in
-    which the true one lies in two of three cases, see handopt.assess.uncertainty. alternatives: other poses that survived,
-    best first. terms: value of each loss term at the end. seconds: per stage. history: every term (T,), and 'total',
-    'radius_px', 'stage', 'step'. renders: (T, S, S) closeness of the fitted hand. target: (S, S) observed closeness at
-    the final radius. confidence_features, spread_mm2: of which confidence and joint_uncertainty_mm are made.
+    image: path of the depth file, or None
+    hand: 'right' or 'left'
+    status: how good the fit is, as a sentence; converged: whether the convergence test was met
+    camera, rig, observation: what was fitted to what; crop: the renderer's window
+    joints_mm: (21, 3), in the order of KEYPOINT_NAMES
+    rotation: (3, 3) from the rig to the camera frame; translation_mm: (3,) of the wrist
+    angles_rad: (15, 3), rows as ANGLE_NAMES, columns twist, abduction, flexion
+    scale: of the whole hand; shape_kind: 'none', 'scale', 'proportions' or 'vertices'
+    proportions: (S,) relative changes, as handopt.rig.PROPORTION_NAMES, or empty
+    rest_mm: (V, 3) fitted rest mesh in the rig frame, before the scale; vertices_mm: (V, 3) posed mesh
+    fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none
+    residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers
+    silhouette_iou: intersection over union of the mesh and the observed hand, 0 to 1
+    unexplained_fraction: share of the observed hand that the mesh does not explain, see handopt.objective.unexplained
+    confidence: 0 to 1, see handopt.assess.confidence; confidence_features: what it is made of
+    joint_visible: (21,) whether a joint has no more than its own flesh in front of it
+    joint_uncertainty_mm: (21,) radius around each joint that holds the true one in two of three cases, see
+    handopt.assess.uncertainty; spread_mm2: (21,) what it is made of
+    alternatives: other poses that survived the search, best first
+    terms: value of each term of the objective at the end; iterations: number of rows of history
+    seconds: time of each stage; device, seed, config, versions: what is needed to repeat the fit
+    notes: what was assumed about the input, and what the user should look at
+    history: every term (T,), and 'total', 'radius_px', 'stage', 'step'; trace: the pose at every iteration
+    renders: (T, S, S) closeness of the fitted hand; target: (S, S) observed closeness at the final radius
     """
 
     image: str | None
@@ -92,7 +102,7 @@ class FitResult:
     fitted_depth_mm: Reals
     residual_mm: dict[str, float]
     silhouette_iou: float
-    unexplained: float
+    unexplained_fraction: float
     confidence: float
     joint_visible: npt.NDArray[np.bool_]
     joint_uncertainty_mm: Reals
@@ -104,7 +114,7 @@ class FitResult:
     seed: int
     config: dict[str, Any]
     versions: dict[str, str]
-    assumptions: tuple[str, ...]
+    notes: tuple[str, ...]
     history: dict[str, npt.NDArray[Any]] = field(repr=False)
     trace: Trace = field(repr=False)
     renders: Reals = field(repr=False)
@@ -114,13 +124,13 @@ class FitResult:
 
     @property
     def hand_margin(self) -> float | None:
-        """How much more the best fit of the other hand leaves unexplained; None where only one hand was tried."""
-        others = [other.unexplained for other in self.alternatives if other.hand != self.hand]
-        return min(others) - self.unexplained if others else None
+        """Unexplained fraction of the best fit of the other hand minus this one's; None where one hand was tried."""
+        others = [other.unexplained_fraction for other in self.alternatives if other.hand != self.hand]
+        return min(others) - self.unexplained_fraction if others else None
 
     def __repr__(self) -> str:
-        sure = f"{self.hand} hand, confidence {self.confidence:.2f}"
-        return f"<FitResult of {self.image or 'an array'}: {sure}. {self.status}>"
+        told = f"{self.hand} hand, confidence {self.confidence:.2f}"
+        return f"<FitResult of {self.image or 'an array'}: {told}. {self.status}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""
@@ -149,7 +159,7 @@ class FitResult:
             },
             "residual_mm": self.residual_mm,
             "silhouette_iou": self.silhouette_iou,
-            "unexplained": self.unexplained,
+            "unexplained_fraction": self.unexplained_fraction,
             "confidence": self.confidence,
             "joint_visible": self.joint_visible,
             "joint_uncertainty_mm": np.round(self.joint_uncertainty_mm, 2),
@@ -162,7 +172,7 @@ class FitResult:
             "seed": self.seed,
             "config": self.config,
             "versions": self.versions,
-            "assumptions": self.assumptions,
+            "notes": self.notes,
         }
         return {name: plain(value) for name, value in document.items()}
 

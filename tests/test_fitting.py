@@ -167,13 +167,13 @@ def test_the_document_follows_the_schema_and_repeats_the_settings(result: FitRes
     assert {"observe", search, "measure"} <= set(document["seconds"])
     assert ("vertices" in document["seconds"]) == (result.shape_kind == "vertices")
     assert {"python", "handopt", "numpy"} <= set(document["versions"])
-    assert set(result.observation.notes) <= set(document["assumptions"])
+    assert set(result.observation.notes) <= set(document["notes"])
 
 
 def test_what_is_said_of_the_image_is_kept() -> None:
-    result = example("open").fit(image="a/b.png", assumptions=("One.", "Two."), seed=5)
+    result = example("open").fit(image="a/b.png", notes=("One.", "Two."), seed=5)
     assert (result.image, result.seed) == ("a/b.png", 5)
-    assert result.assumptions[:2] == ("One.", "Two.")
+    assert result.notes[:2] == ("One.", "Two.")
     assert result.camera is example("open").camera
 
 

@@ -74,7 +74,7 @@ def test_a_mask_is_taken_as_it_is() -> None:
     assert not (result.observation.mask & ~seen.mask).any()
     assert result.observation.mask.sum() > 0.98 * seen.mask.sum()
     assert example("open").error_mm(result) < 15
-    assert any("mask" in note for note in result.assumptions)
+    assert any("mask" in note for note in result.notes)
 
 
 def test_a_start_replaces_the_fixed_starts() -> None:
@@ -105,7 +105,7 @@ def test_another_rig_is_used_and_its_notes_are_told() -> None:
     rig = replace(load_rig(None, "right", limits="printed"), name="mine", notes=("A note on the rig.",))
     result = example("open").fit(rig=rig)
     assert result.rig is rig
-    assert "A note on the rig." in result.assumptions
+    assert "A note on the rig." in result.notes
     index_mcp_flexion = result.trace.angles_rad[-1, 3, 2]
     assert index_mcp_flexion < rig.limits.upper[3, 2] + 0.2
 
@@ -265,7 +265,7 @@ def test_a_hand_at_the_border_is_told() -> None:
         device="cpu",
     )  # fmt: skip
     assert "the hand touches the image border" in cut.status
-    assert any("border" in note for note in cut.assumptions)
+    assert any("border" in note for note in cut.notes)
 
 
 def test_a_fit_that_was_cut_short_says_so() -> None:

@@ -34,7 +34,7 @@ def assert_same_fit(one: object, other: object) -> None:
     assert one.history.keys() == other.history.keys()
     for name, values in one.history.items():
         assert_same_bits(values, other.history[name], name)
-    for name in ("hand", "status", "confidence", "unexplained", "terms", "iterations", "image", "assumptions"):
+    for name in ("hand", "status", "confidence", "unexplained_fraction", "terms", "iterations", "image", "notes"):
         assert getattr(one, name) == getattr(other, name), name
     for own, theirs in zip(one.alternatives, other.alternatives, strict=True):
         assert_same_bits(own.joints_mm, theirs.joints_mm, "alternatives")
@@ -63,7 +63,7 @@ def test_results_are_those_of_each_image_alone(device: Place) -> None:
             assert example(str(image.image)).error_mm(result) < 15
     results = [result for result in together if isinstance(result, FitResult)]
     assert len({result.iterations for result in results}) > 1, "not all had fingers redrawn"
-    unexplained = [result.unexplained for result in results]
+    unexplained = [result.unexplained_fraction for result in results]
     assert min(unexplained) < config.retry < max(unexplained), "not all were searched twice"
 
 

@@ -69,7 +69,7 @@ def test_the_document_holds_the_values() -> None:
     np.testing.assert_array_equal(document["pose"]["angles_rad"]["index_pip"], result.angles_rad[4])
     assert document["shape"]["vertices"] == len(result.rig.rest_mm)
     assert document["shape"]["vertex_offset_mm"] == pytest.approx({"mean": 5.0, "max": 5.0})
-    assert document["assumptions"] == list(result.assumptions)
+    assert document["notes"] == list(result.notes)
 
 
 def test_proportions_are_told_by_name(validator: jsonschema.Draft202012Validator) -> None:

@@ -142,7 +142,7 @@ def _work(name: str, tasks: list[Task]) -> list[Outcome]:
 
 
 def _given_up(task: Task) -> Outcome:
-    why = "every worker that worked on it was lost, perhaps because memory ran out; try it alone, without --cluster"
+    why = "every worker that worked on it was lost, perhaps because memory ran out; try it alone, without cluster="
     return Outcome(task, FAILED, error=f"{task.image}: {why}")
 
 
@@ -151,7 +151,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
     try:
         import distributed
     except ImportError:
-        raise WorkerError(f"--cluster and --workers need Dask: {how_to_install('cluster')}") from None
+        raise WorkerError(f"cluster= and workers= need Dask: {how_to_install('cluster')}") from None
     for name in ("distributed", "distributed.client", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -172,7 +172,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
     except (OSError, ValueError, RuntimeError, TimeoutError) as error:
         raise WorkerError(
             f"no Dask scheduler answers at {address}: {' '.join(str(error).split()) or type(error).__name__}; "
-            "change --cluster, or use --workers N on this machine"
+            "change cluster=, or use workers=N on this machine"
         ) from error
 
 

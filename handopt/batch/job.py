@@ -115,7 +115,7 @@ class Job:
             outcome = _outcome_of(prepared.task, partial(self._saved, prepared, result))
             if isinstance(result, Exception):
                 seconds, notes = prepared.seconds + share, prepared.frame.assumptions
-                outcome = dataclasses.replace(outcome, seconds=seconds, notes=notes)
+                outcome = dataclasses.replace(outcome, total_seconds=seconds, notes=notes)
             yield outcome
 
     def _prepared(self, task: Task) -> "Outcome | _Prepared":
@@ -169,7 +169,7 @@ class Job:
             box=self.hints.box,
             center=self.hints.center,
             image=readable(prepared.task.image),
-            assumptions=frame.assumptions,
+            notes=frame.assumptions,
         )
 
     def _saved(self, prepared: "_Prepared", result: "FitResult | Exception") -> Outcome:
@@ -187,7 +187,7 @@ class Job:
                 video=outputs.video,
                 renders=outputs.renders,
                 overlay=outputs.overlay,
-                source=prepared.document,
+                provenance=prepared.document,
                 overwrite=prepared.overwrite,
             )
         except OutputError:
@@ -197,14 +197,11 @@ class Job:
                 raise
             return standing  # another process made it meanwhile
         told = {
-            "status": result.status,
-            "hand": result.hand,
-            "confidence": result.confidence,
-            "residual_mm": result.residual_mm,
-            "silhouette_iou": result.silhouette_iou,
+            name: getattr(result, name)
+            for name in (*("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction"),)
         }
         seconds = sum(result.seconds.values()) + time.perf_counter() - started
-        notes = tuple(dict.fromkeys((*frame.assumptions, *result.assumptions)))
+        notes = tuple(dict.fromkeys((*frame.assumptions, *result.notes)))
         return Outcome.of_result(task, told, seconds, notes=notes, details=_details(result))
 
     def _standing(self, task: Task, source: Provenance) -> Outcome | None:

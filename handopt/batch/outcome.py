@@ -3,17 +3,18 @@
 import json
 import math
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from handopt.atomic_folder import FULL_DISK
 from handopt.errors import one_line
+from handopt.result import plain
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
-STATUSES = (DONE, FAILED, SKIPPED)
 NOTHING_COVERED = (
-    "the fitted hand covers no measured pixel; look at overlay.png, and say where the hand is with --box or --center"
+    "the fitted hand covers no measured pixel; look at overlay.png, and say where the hand is with box= or center="
 )
 
 
@@ -29,51 +30,58 @@ class Task:
 class Outcome:
     """How an image ended.
 
-    status: 'done', 'failed' or 'skipped'. error: why it is not done, on one line. before: it was done in an earlier
-    run. fit, hand, confidence, median_mm, iou: what the result says, None where there is none. seconds: reading,
-    fitting and writing. notes: what was assumed. details: stages and terms of a fit that was made now. traceback: where
-    an error arose. full: the disk is.
+    kind: 'done', 'failed' or 'skipped'. error: why it is not done, on one line. before: whether it was done in an
+    earlier run. status, hand, confidence, residual_mm, silhouette_iou, unexplained_fraction: as in result.json, None
+    where there is no result. total_seconds: time to read, fit and write. notes: what was assumed. details: stages and
+    terms of a fit that was made in this run. traceback: of the error. full: whether the disk is full.
     """
 
     task: Task
-    status: str
+    kind: str
     error: str | None = None
     before: bool = False
-    fit: str | None = None
+    status: str | None = None
     hand: str | None = None
     confidence: float | None = None
-    median_mm: float | None = None
-    iou: float | None = None
-    seconds: float = 0.0
+    residual_mm: Mapping[str, float | None] | None = None
+    silhouette_iou: float | None = None
+    unexplained_fraction: float | None = None
+    total_seconds: float = 0.0
     notes: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     traceback: str | None = None
     full: bool = False
 
     @classmethod
-    def of_result(cls, task: Task, result: dict[str, Any], seconds: float, **more: Any) -> "Outcome":
-        """The outcome of an image that has this result.json; a fit that covers nothing has failed."""
+    def of_result(cls, task: Task, result: dict[str, Any], total_seconds: float, **more: Any) -> "Outcome":
+        """The outcome of an image that has this result.json. A fit that covers no measured pixel has failed."""
         median = result["residual_mm"]["median"]
         covers = median is not None and math.isfinite(median)
         return cls(
             task,
             DONE if covers else FAILED,
             error=None if covers else NOTHING_COVERED,
-            fit=result["status"],
+            status=result["status"],
             hand=result["hand"],
             confidence=result["confidence"],
-            median_mm=median,
-            iou=result["silhouette_iou"],
-            seconds=seconds,
+            residual_mm=result["residual_mm"],
+            silhouette_iou=result["silhouette_iou"],
+            unexplained_fraction=result["unexplained_fraction"],
+            total_seconds=total_seconds,
             **more,
         )
 
     @classmethod
-    def of_error(cls, task: Task, error: BaseException, seconds: float = 0.0) -> "Outcome":
+    def of_error(cls, task: Task, error: BaseException, total_seconds: float = 0.0) -> "Outcome":
         """The outcome of an image whose reading, fit or writing raised an error."""
         where = "".join(traceback.format_exception(error))
         return cls(
-            task, FAILED, error=one_line(error), seconds=seconds, traceback=where, full=_errno(error) in FULL_DISK
+            task,
+            FAILED,
+            error=one_line(error),
+            total_seconds=total_seconds,
+            traceback=where,
+            full=_errno(error) in FULL_DISK,
         )
 
     def renamed(self, task: Task) -> "Outcome":
@@ -84,15 +92,16 @@ class Outcome:
         """One line of summary.jsonl, without its end."""
         document = {
             "image": str(self.task.image),
-            "status": self.status,
+            "outcome": self.kind,
             "error": self.error,
-            "folder": str(self.task.folder) if self.fit is not None else None,
-            "seconds": round(self.seconds, 3),
-            "fit": self.fit,
+            "folder": str(self.task.folder) if self.status is not None else None,
+            "total_seconds": round(self.total_seconds, 3),
+            "status": self.status,
             "hand": self.hand,
             "confidence": self.confidence,
-            "residual_mm": self.median_mm if self.median_mm is not None and math.isfinite(self.median_mm) else None,
-            "silhouette_iou": self.iou,
+            "residual_mm": plain(self.residual_mm),
+            "silhouette_iou": plain(self.silhouette_iou),
+            "unexplained_fraction": self.unexplained_fraction,
         }
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
         try:

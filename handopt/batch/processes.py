@@ -111,13 +111,13 @@ def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
     code = worker.process.exitcode
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     if not worker.warm:
-        raise WorkerError(f"a worker process could not start ({how}); work in this process with --jobs 1")
+        raise WorkerError(f"a worker process could not start ({how}); work in this process with jobs=1")
     why = "the process that worked on it was killed, perhaps because memory ran out"
     if code != -signal.SIGKILL:
         why = "the process that worked on it crashed"
     for task in worker.tasks:
         if not queue.lose(task):
-            told = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer --jobs"
+            told = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer jobs="
             yield Outcome(task, FAILED, error=told)
 
 

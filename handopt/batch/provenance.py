@@ -1,4 +1,4 @@
-"""source.json: what a result was made of, so that another run can tell whether it would make the same."""
+"""provenance.json: what a result was made of, so that another run can tell whether it would make the same."""
 
 import hashlib
 import json
@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from handopt.errors import DepthError
-from handopt.storage.fit_folder import RESULT_NAME, SOURCE_NAME
+from handopt.storage.fit_folder import PROVENANCE_NAME, RESULT_NAME
 
-FORMAT = "handopt.source/1"
+FORMAT = "handopt.provenance/1"
 _BLOCK = 1 << 20
-_OPTIONS = {
-    "handopt": "handopt's version",
-    "solver": "--solver",
-    "joint_map": "--joint-map",
-    "config": "--config",
-}
 
 Stamp = tuple[int, int, int]
 
@@ -77,7 +71,7 @@ class Provenance:
                 raise DepthError(f"{path}: {what} while it was read; run the same command again when it is complete")
 
     def document(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What source.json says: the files' sizes, times and contents, and the settings. Raises DepthError."""
+        """What provenance.json says: the files' sizes, times and contents, and the settings. Raises DepthError."""
         try:
             files = {
                 path.name: {"bytes": stamp[1], "mtime_ns": stamp[2], "sha256": digest(path)}
@@ -90,7 +84,7 @@ class Provenance:
 
     def found(self, folder: Path, settings: Mapping[str, Any], names: Collection[str]) -> ExistingResult:
         """Whether a folder holds the complete result of these files with these settings, with files of these names."""
-        result, known = _read(folder / RESULT_NAME), _read(folder / SOURCE_NAME)
+        result, known = _read(folder / RESULT_NAME), _read(folder / PROVENANCE_NAME)
         if result is None or known is None or not str(known.get("format", "")).startswith(FORMAT):
             return ExistingResult(None, "exists and was not made by handopt fit, or by an older one")
         reason = self._difference(known.get("files", {})) or _setting_that_differs(known.get("settings", {}), settings)
@@ -150,11 +144,11 @@ def _filled(path: Path) -> bool:
 def _setting_that_differs(known: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     for name in {**known, **now}:
         if known.get(name) != now.get(name):
-            option = _OPTIONS.get(name, f"--{name}")
+            argument = "handopt's version" if name == "handopt" else f"{name}="
             values = [each.get(name) for each in (known, now)]
             told = all(value is None or isinstance(value, (str, int, float)) for value in values)
             short = f" ({_told(values[0])}, now {_told(values[1])})" if told else ""
-            return f"was made with another {option}{short}"
+            return f"was made with another {argument}{short}"
     return None
 
 

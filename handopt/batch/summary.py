@@ -129,7 +129,7 @@ def _last_lines(path: Path, unless_done: set[str] | None) -> dict[str, Place]:
                 record = json.loads(line)
                 name = record["image"]
                 places.pop(name, None)
-                kept = unless_done is None or name not in unless_done or record["status"] == DONE
+                kept = unless_done is None or name not in unless_done or record["outcome"] == DONE
                 if line.endswith(b"\n") and isinstance(name, str) and kept:
                     places[name] = (start, len(line))
             start += len(line)

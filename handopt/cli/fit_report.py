@@ -71,15 +71,15 @@ class Report(AbstractContextManager["Report"]):
         if self._verbosity >= 1:
             for line in outcome.details:
                 self.talk(f"{name}: {line}")
-        if outcome.fit is not None:
+        if outcome.status is not None:
             self._print(self._line(outcome), err=False)
         if outcome.traceback is not None:
             show_traceback(click.get_current_context(), outcome.traceback)
         if outcome.error is not None:
-            kind = "Skipped" if outcome.status == "skipped" else "Error"
+            kind = "Skipped" if outcome.kind == "skipped" else "Error"
             told = outcome.error if outcome.error.startswith(name) else f"{name}: {outcome.error}"
             self.talk(f"{kind}: {told}")
-        self.counts[outcome.status] += 1
+        self.counts[outcome.kind] += 1
         self._before += outcome.before
         self._advance(outcome.before)
 
@@ -119,9 +119,12 @@ class Report(AbstractContextManager["Report"]):
         if self._as_json:
             text = (outcome.task.folder / "result.json").read_text(encoding="utf-8")
             return json.dumps(json.loads(text), allow_nan=False)
-        median = math.inf if outcome.median_mm is None else outcome.median_mm
-        figures = f"{median:.1f} mm", f"IoU {outcome.iou:.2f}", f"{outcome.seconds:.1f} s"
-        return "\t".join((click.format_filename(outcome.task.folder), str(outcome.fit), *figures))
+        median = None if outcome.residual_mm is None else outcome.residual_mm["median"]
+        overlap = math.nan if outcome.silhouette_iou is None else outcome.silhouette_iou
+        figures = (
+            f"{math.inf if median is None else median:.1f} mm", f"IoU {overlap:.2f}", f"{outcome.total_seconds:.1f} s"
+        )  # fmt: skip
+        return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures))
 
     def _show_iteration(self, iteration: int, total: int, loss: float) -> None:
         if self._bar is None:

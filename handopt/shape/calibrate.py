@@ -99,7 +99,7 @@ def _odd_one(takes: Sequence[SingleFit], shares: Floats) -> RejectedImage | None
 
     shares: (B,) of each image that the shared hand leaves unexplained
     """
-    own = np.array([take.fit.unexplained for take in takes])
+    own = np.array([take.fit.unexplained_fraction for take in takes])
     wrong = (shares > UNEXPLAINED) & (shares > UNEXPLAINED_RATIO * np.median(shares))
     other = (shares > own + WORSE) & (shares > WORSE_RATIO * own)
     if len(takes) < 2 or not (wrong | other).any():

@@ -104,7 +104,11 @@ class ShapeResult:
             },
             "seen_share": self.seen_share,
             "images": [
-                {"image": each.image, "residual_mm": each.residual_mm, "unexplained": each.unexplained}
+                {
+                    "image": each.image,
+                    "residual_mm": each.residual_mm,
+                    "unexplained_fraction": each.unexplained_fraction,
+                }
                 for each in self.fits
             ],
             "left_out": [dataclasses.asdict(each) for each in self.left_out],
@@ -114,7 +118,7 @@ class ShapeResult:
             "seed": first.seed,
             "config": first.config,
             "versions": first.versions,
-            "assumptions": list(dict.fromkeys(note for each in self.fits for note in each.assumptions)),
+            "notes": list(dict.fromkeys(note for each in self.fits for note in each.notes)),
         }
 
 
@@ -267,7 +271,7 @@ def _fit_of(
         fitted_depth_mm=quality.fitted_depth_mm,
         residual_mm=quality.residual_mm,
         silhouette_iou=quality.silhouette_iou,
-        unexplained=unexplained,
+        unexplained_fraction=unexplained,
         joint_visible=visible,
         terms=terms,
         iterations=len(moments),

@@ -118,8 +118,7 @@ def _taken(
     """Fit frames by themselves; those that cannot be used, and why. Raises HandoptError where settings are wrong."""
     takes, left_out = [], []
     inputs = (
-        FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, assumptions=each.assumptions)
-        for each in frames
+        FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, notes=each.assumptions) for each in frames
     )
     for number, (frame, result) in enumerate(zip(frames, fit_images(inputs, settings), strict=True)):
         try:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from handopt.result import FitResult
 
 RESULT_NAME = "result.json"
-SOURCE_NAME = "source.json"
+PROVENANCE_NAME = "provenance.json"
 OUR_NAMES = frozenset(
     (
-        *(RESULT_NAME, SOURCE_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4"),
+        *(RESULT_NAME, PROVENANCE_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4"),
         *("overlay.png", "renders", TRACE_NAME),
     )
 )
@@ -38,12 +38,12 @@ def save(
     video: bool = False,
     renders: bool = True,
     overlay: bool = True,
-    source: str | None = None,
+    provenance: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a result into a new folder: result.json, mesh.glb, history.csv, trace.npz, and what is asked for.
 
-    source: text of source.json, which says what the result was made of.
+    provenance: text of provenance.json, which says what the result was made of.
 
     The folder is written aside, beside its place, and renamed when it is complete; whatever interrupts it, nothing is
     left. An existing folder is kept unless overwrite; then it is replaced if it is empty or holds a result of handopt.
@@ -62,8 +62,8 @@ def save(
         write_trace(result, partial / TRACE_NAME)
         if overlay:
             write_overlay(result, partial / "overlay.png")
-        if source is not None:
-            (partial / SOURCE_NAME).write_text(source, encoding="utf-8")
+        if provenance is not None:
+            (partial / PROVENANCE_NAME).write_text(provenance, encoding="utf-8")
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")

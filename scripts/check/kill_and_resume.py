@@ -113,7 +113,7 @@ def content(root: Path, name: Path) -> Any:
         return None
     if name.name == "summary.jsonl":
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        return [{**row, "seconds": None, "folder": None} for row in rows]
+        return [{**row, "total_seconds": None, "folder": None} for row in rows]
     if name.name == "result.json":
         return {**json.loads(path.read_text()), "seconds": None}
     return path.read_bytes()

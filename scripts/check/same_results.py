@@ -25,7 +25,7 @@ import numpy as np
 
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = PROJECT / "assets" / "examples"
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {"unexplained": "unexplained_fraction"}
 """Keys of files that have another name in one of the versions, and the name to compare them by."""
 IGNORED = frozenset({"seconds", "versions", "version", "bytes", "mtime_ns", "schema", "format"})
 

@@ -34,7 +34,7 @@ def results(output: Path) -> dict[str, Any]:
             found[name] = {**json.loads(path.read_text()), "seconds": None}
         elif path.name == "summary.jsonl":
             rows = [json.loads(line) for line in path.read_text().splitlines()]
-            found[name] = [{**row, "seconds": None, "folder": None} for row in rows]
+            found[name] = [{**row, "total_seconds": None, "folder": None} for row in rows]
         else:
             found[name] = path.read_bytes()
     return found
@@ -82,9 +82,9 @@ def test_an_image_that_kills_every_worker_fails_and_the_rest_is_done(
             outcome.task.image.stem: outcome for outcome in on_cluster(NamedJob(), tasks, address=None, workers=2)
         }
     failed = outcomes.pop("killer")
-    assert failed.status == FAILED
+    assert failed.kind == FAILED
     assert "every worker that worked on it was lost" in str(failed.error)
-    assert {name: outcome.status for name, outcome in outcomes.items()} == dict.fromkeys("abcde", DONE)
+    assert {name: outcome.kind for name, outcome in outcomes.items()} == dict.fromkeys("abcde", DONE)
 
 
 def test_two_workers_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_chunks_are_small_enough_for_all_and_few_enough_for_the_scheduler() -> N
 
 def test_no_scheduler_is_an_error_that_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECT_S", 0.5)
-    with pytest.raises(WorkerError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*change --cluster"):
+    with pytest.raises(WorkerError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*change cluster="):
         list(on_cluster(NamedJob(), tasks_of(tmp_path, "a"), address="tcp://127.0.0.1:9", workers=None))
 
 

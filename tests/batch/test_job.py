@@ -46,10 +46,10 @@ def task(tmp_path: Path) -> Task:
 
 def test_a_job_that_was_sent_away_does_the_same(task: Task, fake_fit: FakeFit, tmp_path: Path) -> None:
     sent = pickle.loads(pickle.dumps(job()))
-    assert one(sent, task).status == DONE
+    assert one(sent, task).kind == DONE
     other = Task(task.image, tmp_path / "out" / "b")
-    assert one(job(), other).status == DONE
-    for name in ("source.json", "mesh.glb", "overlay.png"):
+    assert one(job(), other).kind == DONE
+    for name in ("provenance.json", "mesh.glb", "overlay.png"):
         assert (task.folder / name).read_bytes() == (other.folder / name).read_bytes()
     assert fake_fit.calls[0]["rig"].side == "left"
     assert job().on("cuda:1").settings.device == "cuda:1"
@@ -60,7 +60,7 @@ def test_an_outcome_says_what_the_result_says(task: Task, fake_fit: FakeFit) -> 
     again = one(job(), task)
     assert (done.before, again.before) == (False, True)
     assert len(fake_fit.calls) == 1
-    for name in ("status", "fit", "hand", "confidence", "median_mm", "iou"):
+    for name in ("kind", "status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction"):
         assert getattr(done, name) == getattr(again, name), name
     assert any("camera.json" in note for note in done.notes)
     assert done.details[1].startswith("terms: ")
@@ -72,16 +72,16 @@ def test_errors_of_any_kind_become_outcomes(task: Task, fake_fit: FakeFit) -> No
 
     fake_fit.before = fail
     failed = one(job(), task)
-    assert (failed.status, failed.error, failed.full) == (FAILED, "MemoryError", False)
+    assert (failed.kind, failed.error, failed.full) == (FAILED, "MemoryError", False)
     assert not task.folder.parent.exists()
 
 
 def test_a_result_of_an_unknown_origin_is_kept_and_a_file_in_the_way_named(task: Task, fake_fit: FakeFit) -> None:
     save(fit_result(iterations=2), task.folder, renders=False)
     skipped = one(job(), task)
-    assert skipped.status == SKIPPED
+    assert skipped.kind == SKIPPED
     assert "was not made by handopt fit, or by an older one, and was kept: replace such results" in str(skipped.error)
-    assert one(job(existing="update"), task).status == DONE
+    assert one(job(existing="update"), task).kind == DONE
     (task.folder / "mine").touch()
     assert "mine, which is not handopt's" in str(one(job(existing="overwrite"), task).error)
     other = Task(task.image, task.image)
@@ -98,9 +98,9 @@ def test_images_are_fitted_together_and_each_ends_by_itself(task: Task, fake_fit
     tasks = [task, *(Task(tmp_path / f"{name}.png", tmp_path / "out" / name) for name in ("b", "missing", "c"))]
     for name in ("b", "c"):
         write_depth(tmp_path / f"{name}.png")
-    assert one(job(), tasks[1]).status == DONE
+    assert one(job(), tasks[1]).kind == DONE
     outcomes = {outcome.task.image.stem: outcome for outcome in job().run(tasks)}
-    assert {name: (each.status, each.before) for name, each in outcomes.items()} == {
+    assert {name: (each.kind, each.before) for name, each in outcomes.items()} == {
         "a": (DONE, False),
         "b": (DONE, True),
         "missing": (FAILED, False),
@@ -118,7 +118,7 @@ def test_an_image_that_breaks_a_batch_fails_alone(task: Task, fake_fit: FakeFit,
 
     fake_fit.before = fail
     outcomes = {outcome.task.image.stem: outcome for outcome in job().run([task, other])}
-    assert {name: (each.status, each.error) for name, each in outcomes.items()} == {
+    assert {name: (each.kind, each.error) for name, each in outcomes.items()} == {
         "a": (DONE, None),
         "b": (FAILED, "MemoryError"),
     }

@@ -13,25 +13,27 @@ RESULT = {
     "status": "The fit is good.",
     "hand": "left",
     "confidence": 0.75,
-    "residual_mm": {"median": 1.25},
+    "residual_mm": {"median": 1.25, "mean": 2.5, "p95": 7.5},
     "silhouette_iou": 0.5,
+    "unexplained_fraction": 0.125,
 }
 
 
 def test_of_a_result() -> None:
     done = Outcome.of_result(TASK, RESULT, 2.0, before=True)
-    assert (done.status, done.error, done.before) == (DONE, None, True)
+    assert (done.kind, done.error, done.before) == (DONE, None, True)
     assert json.loads(done.to_json()) == {
         "image": "in/a.png",
-        "status": "done",
+        "outcome": "done",
         "error": None,
         "folder": "out/a",
-        "seconds": 2.0,
-        "fit": "The fit is good.",
+        "total_seconds": 2.0,
+        "status": "The fit is good.",
         "hand": "left",
         "confidence": 0.75,
-        "residual_mm": 1.25,
+        "residual_mm": {"median": 1.25, "mean": 2.5, "p95": 7.5},
         "silhouette_iou": 0.5,
+        "unexplained_fraction": 0.125,
     }
 
 
@@ -39,8 +41,8 @@ def test_a_fit_that_covers_nothing_has_failed_and_keeps_its_folder() -> None:
     for median in (None, math.inf):
         missed = Outcome.of_result(TASK, {**RESULT, "residual_mm": {"median": median}}, 2.0)
         row = json.loads(missed.to_json())
-        assert (row["status"], row["folder"], row["residual_mm"]) == (FAILED, "out/a", None)
-        assert "--center" in row["error"]
+        assert (row["outcome"], row["folder"], row["residual_mm"]) == (FAILED, "out/a", {"median": None})
+        assert "center=" in row["error"]
 
 
 def test_of_an_error() -> None:
@@ -48,7 +50,7 @@ def test_of_an_error() -> None:
         raise DepthError("in/a.png: is\ndamaged")
     except DepthError as error:
         failed = Outcome.of_error(TASK, error, 0.5)
-    assert (failed.status, failed.error, failed.full) == (FAILED, "in/a.png: is damaged", False)
+    assert (failed.kind, failed.error, failed.full) == (FAILED, "in/a.png: is damaged", False)
     assert "test_of_an_error" in str(failed.traceback)
     assert json.loads(failed.to_json())["folder"] is None
 

@@ -21,7 +21,7 @@ def test_every_image_is_done_once_by_processes_of_one_thread(tmp_path: Path, mon
     outcomes = list(in_processes(NamedJob(), tasks, 2))
     assert {outcome.task for outcome in outcomes} == set(tasks)
     assert len(outcomes) == len(tasks)
-    assert {(outcome.status, outcome.fit) for outcome in outcomes} == {(DONE, "1")}
+    assert {(outcome.kind, outcome.status) for outcome in outcomes} == {(DONE, "1")}
     processes = {(task.folder / "process").read_text() for task in tasks}
     assert len(processes) == 2
     assert str(os.getpid()) not in processes
@@ -32,12 +32,12 @@ def test_every_image_is_done_once_by_processes_of_one_thread(tmp_path: Path, mon
 def test_an_image_that_kills_its_process_fails_and_the_rest_is_done(tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path, "a", "killer", "b", "once", "c")
     outcomes = {outcome.task.image.stem: outcome for outcome in in_processes(NamedJob(), tasks, 2)}
-    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+    assert {name: outcome.kind for name, outcome in outcomes.items()} == {
         **dict.fromkeys(("a", "b", "c", "once"), DONE),
         "killer": FAILED,
     }
-    assert "memory ran out (signal 9), 2 times" in str(outcomes["killer"].error)
-    assert "--jobs" in str(outcomes["killer"].error)
+    assert "because memory ran out (signal 9), 2 times" in str(outcomes["killer"].error)
+    assert "jobs=" in str(outcomes["killer"].error)
     assert not multiprocessing.active_children()
 
 
@@ -45,7 +45,7 @@ def test_of_a_batch_that_kills_its_process_each_image_is_tried_alone(tmp_path: P
     tasks = tasks_of(tmp_path, "a", "killer", "b", "once", "c", "d")
     outcomes = list(in_processes(NamedJob(batch=3), tasks, 2))
     assert sorted(outcome.task.image.stem for outcome in outcomes) == ["a", "b", "c", "d", "killer", "once"]
-    assert [outcome.task.image.stem for outcome in outcomes if outcome.status == FAILED] == ["killer"]
+    assert [outcome.task.image.stem for outcome in outcomes if outcome.kind == FAILED] == ["killer"]
     processes = [(task.folder / "process").read_text() for task in tasks if task.folder.exists()]
     assert max(processes.count(each) for each in processes) >= 2, "some were done together"
 
@@ -65,6 +65,6 @@ def test_stopping_early_ends_the_workers(tmp_path: Path) -> None:
 
 
 def test_workers_that_cannot_start_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"could not start \(exit code 7\).*--jobs 1"):
+    with pytest.raises(WorkerError, match=r"could not start \(exit code 7\).*jobs=1"):
         list(in_processes(BrokenJob(), tasks_of(tmp_path, "a"), 1))
     assert not multiprocessing.active_children()

@@ -1,4 +1,4 @@
-"""source.json: what a result was made of, and whether another run would make the same."""
+"""provenance.json: what a result was made of, and whether another run would make the same."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def folder(image: Path) -> Path:
     folder.mkdir()
     (folder / "result.json").write_text('{"hand": "left"}')
     (folder / "mesh.glb").write_text("mesh")
-    (folder / "source.json").write_text(json.dumps(Provenance(image).document(SETTINGS)))
+    (folder / "provenance.json").write_text(json.dumps(Provenance(image).document(SETTINGS)))
     return folder
 
 
@@ -39,7 +39,7 @@ def reason(image: Path, folder: Path, names: list[str] = NAMES, **changes: objec
 
 def test_a_document_names_all_files_with_their_contents(image: Path) -> None:
     document = Provenance(image).document(SETTINGS)
-    assert document["format"] == "handopt.source/1"
+    assert document["format"] == "handopt.provenance/1"
     assert document["settings"] == SETTINGS
     assert list(document["files"]) == ["a.png", "camera.json"]
     assert document["files"]["a.png"] == {
@@ -57,8 +57,8 @@ def test_the_same_files_and_settings_are_found_again(image: Path, folder: Path) 
 
 
 def test_what_differs_is_named(image: Path, folder: Path) -> None:
-    assert reason(image, folder, shape="none") == "was made with another --shape (scale, now none)"
-    assert reason(image, folder, unit=0.5) == "was made with another --unit (none, now 0.5)"
+    assert reason(image, folder, shape="none") == "was made with another shape= (scale, now none)"
+    assert reason(image, folder, unit=0.5) == "was made with another unit= (none, now 0.5)"
     assert reason(image, folder, handopt="0.2") == "was made with another handopt's version (0.1, now 0.2)"
     assert reason(image, folder, names=[*NAMES, "mesh.ply"]) == "has no mesh.ply"
     (folder / "mesh.glb").write_text("")
@@ -77,9 +77,9 @@ def test_what_differs_is_named(image: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", None])
 def test_results_that_do_not_say_where_they_are_from(image: Path, folder: Path, content: str | None) -> None:
-    (folder / "source.json").unlink()
+    (folder / "provenance.json").unlink()
     if content is not None:
-        (folder / "source.json").write_text(content)
+        (folder / "provenance.json").write_text(content)
     assert reason(image, folder) == "exists and was not made by handopt fit, or by an older one"
 
 

@@ -16,7 +16,7 @@ from handopt.batch.run import RunSettings, processes_that_pay, run
 def test_few_images_are_done_in_this_process(tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path, "a", "b")
     outcomes = list(run(NamedJob(), tasks, RunSettings()))
-    assert [(outcome.task, outcome.status) for outcome in outcomes] == [(task, DONE) for task in tasks]
+    assert [(outcome.task, outcome.kind) for outcome in outcomes] == [(task, DONE) for task in tasks]
     assert all((task.folder / "process").read_text() == str(os.getpid()) for task in tasks)
 
 
@@ -31,7 +31,7 @@ def test_jobs_are_processes(tmp_path: Path) -> None:
 def test_a_long_run_survives_a_crash_also_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: 1)
     tasks = tasks_of(tmp_path, "killer", *(f"i{number}" for number in range(module.IMAGES_PER_PROCESS)))
-    outcomes = {outcome.task.image.stem: outcome.status for outcome in run(NamedJob(), tasks, RunSettings())}
+    outcomes = {outcome.task.image.stem: outcome.kind for outcome in run(NamedJob(), tasks, RunSettings())}
     assert outcomes.pop("killer") == FAILED
     assert list(outcomes.values()) == [DONE] * module.IMAGES_PER_PROCESS
 

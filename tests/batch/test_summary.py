@@ -13,13 +13,13 @@ from handopt.batch.summary import SUMMARY_NAME, Summary
 from handopt.errors import OutputError
 
 
-def outcome(name: str, status: str = DONE, error: str | None = None) -> Outcome:
-    return Outcome(Task(Path(name), Path("out") / Path(name).stem), status, error=error, seconds=1.23456)
+def outcome(name: str, kind: str = DONE, error: str | None = None) -> Outcome:
+    return Outcome(Task(Path(name), Path("out") / Path(name).stem), kind, error=error, total_seconds=1.23456)
 
 
 def rows(output: Path) -> list[tuple[str, str]]:
     lines = (output / SUMMARY_NAME).read_text().splitlines()
-    return [(row["image"], row["status"]) for row in map(json.loads, lines)]
+    return [(row["image"], row["outcome"]) for row in map(json.loads, lines)]
 
 
 def images(*names: str) -> list[Path]:
@@ -41,8 +41,8 @@ def test_a_line_says_how_an_image_ended(tmp_path: Path) -> None:
         summary.add(failed)
     (line,) = (tmp_path / SUMMARY_NAME).read_bytes().splitlines()
     assert json.loads(line) == {
-        **{"image": "ä\udcff.png", "status": "failed", "error": "is damaged", "folder": None, "seconds": 1.235},
-        **dict.fromkeys(("fit", "hand", "confidence", "residual_mm", "silhouette_iou")),
+        **{"image": "ä\udcff.png", "outcome": "failed", "error": "is damaged", "folder": None, "total_seconds": 1.235},
+        **dict.fromkeys(("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")),
     }
 
 

@@ -22,7 +22,7 @@ from handopt.errors import ObservationError
 
 __all__ = ["fake_fit"]
 
-CONTENT = {"result.json", "source.json", "mesh.glb", "overlay.png", "history.csv", "renders", "trace.npz"}
+CONTENT = {"result.json", "provenance.json", "mesh.glb", "overlay.png", "history.csv", "renders", "trace.npz"}
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_an_example_becomes_a_folder_of_results(tmp_path: Path, quick: Path) -> 
     assert result["hand"] == "right"
     assert result["config"]["starts"] == 2
     assert "read" in result["seconds"]
-    assert len(result["assumptions"]) >= 3
-    for sentence in result["assumptions"]:
+    assert len(result["notes"]) >= 3
+    for sentence in result["notes"]:
         assert sentence in printed.stderr
     assert "weights: depth " in printed.stderr
     assert f"{result['iterations']} iterations on {result['device']}" in printed.stderr
@@ -123,12 +123,12 @@ def test_a_folder_is_its_depth_files_in_order_and_one_bad_image_stops_nothing(
 def test_assumptions_are_printed_and_stored_but_not_when_quiet(tmp_path: Path, fake_fit: FakeFit) -> None:
     image = write_depth(tmp_path / "a.png")
     camera = ("--camera", "150,150,79.5,59.5", "-o", str(tmp_path / "out"))
-    fake_fit.changes["assumptions"] = ("The forearm was cut off.",)
+    fake_fit.changes["notes"] = ("The forearm was cut off.",)
     printed = fit(image, *camera)
     assert printed.stderr.count(f"{image}: ") == 3
     assert f"{image}: The hand was taken for a right one (--hand changes this).\n" in printed.stderr
     assert printed.stderr.endswith(f"{image}: The forearm was cut off.\n")
-    assert "The hand was taken for a right one (hand= changes this)." in fake_fit.calls[0]["assumptions"]
+    assert "The hand was taken for a right one (--hand changes this)." in fake_fit.calls[0]["notes"]
     assert fit(image, *camera, "--overwrite", "-q").stderr == ""
 
 

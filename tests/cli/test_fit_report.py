@@ -30,7 +30,14 @@ def task(name: str) -> Task:
 
 def done(name: str, **more: Any) -> Outcome:
     """An image that is done."""
-    return Outcome(task(name), DONE, fit="good", median_mm=1.0, iou=0.5, **more)
+    return Outcome(
+        task(name),
+        DONE,
+        status="good",
+        residual_mm={"median": 1.0, "mean": 1.5, "p95": 3.0},
+        silhouette_iou=0.5,
+        **more,
+    )
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def summary(output: Path) -> list[dict[str, Any]]:
 
 
 def statuses(output: Path) -> dict[str, str]:
-    return {Path(row["image"]).name: row["status"] for row in summary(output)}
+    return {Path(row["image"]).name: row["outcome"] for row in summary(output)}
 
 
 def fitted(fake: FakeFit) -> list[str]:
@@ -161,7 +161,7 @@ def test_failed_images_are_tried_again_and_what_succeeded_is_not(
     (images / "b.png").write_bytes(whole[:80])
     assert fit(images, "-o", tmp_path / "out").exit_code == 1
     assert statuses(tmp_path / "out") == {"a.png": "done", "b.png": "failed"}
-    (row,) = [row for row in summary(tmp_path / "out") if row["status"] == "failed"]
+    (row,) = [row for row in summary(tmp_path / "out") if row["outcome"] == "failed"]
     assert row["error"].startswith(f"{images / 'b.png'}: is damaged")
     assert row["folder"] is None
     (images / "b.png").write_bytes(whole)

@@ -21,7 +21,7 @@ def summary(output: Path) -> list[dict[str, Any]]:
 
 
 def statuses(output: Path) -> dict[str, str]:
-    return {Path(row["image"]).name: row["status"] for row in summary(output)}
+    return {Path(row["image"]).name: row["outcome"] for row in summary(output)}
 
 
 def test_a_run_in_processes_that_is_killed_and_resumed_is_that_of_one_process(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_fit_reads_the_folder_as_it_is(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "fits" / "000" / "result.json").read_text())
     assert result["hand"] == "left"
     assert result["camera"] == label(tmp_path / "out")["camera"]
-    assert not any("guess" in sentence for sentence in result["assumptions"])
+    assert not any("guess" in sentence for sentence in result["notes"])
 
 
 # --------------------------------------------------------------------------------------------- bad input

@@ -208,4 +208,4 @@ def test_both_hands_are_compared() -> None:
     assert result.hand_margin is not None
     assert result.hand_margin > 0
     assert {other.hand for other in result.alternatives} == {"right", "left"}
-    assert min(other.unexplained for other in result.alternatives) >= result.unexplained
+    assert min(other.unexplained_fraction for other in result.alternatives) >= result.unexplained_fraction

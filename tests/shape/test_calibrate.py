@@ -102,7 +102,7 @@ def test_two_images_that_do_not_fit_together_are_refused() -> None:
 )
 def test_the_one_that_fits_in_worst_is_found(shares: list[float], own: list[float], odd: int | None) -> None:
     images = [
-        replace(takes()[0], name=str(number), fit=replace(takes()[0].fit, unexplained=value))
+        replace(takes()[0], name=str(number), fit=replace(takes()[0].fit, unexplained_fraction=value))
         for number, value in enumerate(own)
     ]
     found = _odd_one(images, np.array(shares))

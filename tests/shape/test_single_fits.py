@@ -91,7 +91,9 @@ def test_the_other_hand_among_many_is_left_out() -> None:
         other = "left" if side == "right" else "right"
         joints = np.zeros((21, 3))
         return SingleFit(
-            name, fit_result(side, unexplained=0.2, alternatives=(Alternative(other, 0.2 + margin, joints),)), 1
+            name,
+            fit_result(side, unexplained_fraction=0.2, alternatives=(Alternative(other, 0.2 + margin, joints),)),
+            1,
         )
 
     kept, left_out = _one_side([sided("a", "right", 0.2), sided("b", "right", 0.1), sided("c", "left", 0.15)])

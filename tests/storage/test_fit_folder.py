@@ -352,7 +352,7 @@ def test_files_of_others_are_never_replaced(result: FitResult, tmp_path: Path) -
 
 
 def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: Path) -> None:
-    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, source="{}")
+    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, provenance="{}")
     assert {path.name for path in folder.iterdir()} == OUR_NAMES
 
 

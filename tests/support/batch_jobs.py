@@ -50,7 +50,13 @@ class NamedJob:
             _wait_for_another(task.folder.parent / "processes")
         task.folder.mkdir(parents=True)
         (task.folder / "process").write_text(str(os.getpid()))
-        return Outcome(task, DONE, fit=str(os.environ.get("OMP_NUM_THREADS")), iou=1.0, median_mm=1.0)
+        return Outcome(
+            task,
+            DONE,
+            status=str(os.environ.get("OMP_NUM_THREADS")),
+            residual_mm={"median": 1.0, "mean": 1.5, "p95": 3.0},
+            silhouette_iou=1.0,
+        )
 
 
 def _wait_for_another(folder: Path) -> None:

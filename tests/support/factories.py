@@ -118,7 +118,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
             "mean": float(errors.mean()),
             "p95": float(np.percentile(errors, 95)),
         },
-        unexplained=0.21,
+        unexplained_fraction=0.21,
         confidence=0.93,
         joint_visible=np.arange(21) % 3 > 0,
         joint_uncertainty_mm=2.0 + np.arange(21),
@@ -131,7 +131,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         seed=0,
         config={"weights": {"depth": 1.0, "limits": 0.1}, "schedule": ["start", "pose"]},
         versions={"handopt": "0.1.0", "numpy": np.__version__},
-        assumptions=("The unit was taken to be 1 mm per count.",),
+        notes=("The unit was taken to be 1 mm per count.",),
         history={
             "total": total,
             "depth": (total * 0.9).astype(np.float32),

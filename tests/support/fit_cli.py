@@ -60,7 +60,7 @@ class FakeFit:
             height=120,
             iterations=2,
             size=24,
-            **{"image": given.image, "assumptions": tuple(given.assumptions), **self.changes},
+            **{"image": given.image, "notes": tuple(given.notes), **self.changes},
         )
 
     def many(self, images: Sequence[FitInput], settings: FitSettings, batch: int) -> Iterator[FitResult]:
