@@ -19,10 +19,10 @@ from handopt.cli.options import (
     option,
     verbosity_options,
 )
-from handopt.cli.settings import FitOptions
 
 if TYPE_CHECKING:
     from handopt.batch.outcome import Outcome
+    from handopt.cli.settings import FitOptions
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -139,6 +139,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     from handopt.batch.outcome import DONE, Task
     from handopt.batch.run import RunSettings, run
     from handopt.batch.summary import Summary
+    from handopt.cli.settings import FitOptions
     from handopt.storage.naming import result_folders
 
     options = FitOptions(**arguments)
@@ -170,7 +171,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     ctx.exit(0 if report.counts[DONE] == len(tasks) else 1)
 
 
-def _check_exclusive(options: FitOptions) -> None:
+def _check_exclusive(options: "FitOptions") -> None:
     """Refuse options that say differently where to work, or what to do with results that exist."""
     places = {"--jobs": options.jobs, "--workers": options.workers, "--cluster": options.cluster}
     existing = {"--overwrite": options.overwrite, "--update": options.update}

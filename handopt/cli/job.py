@@ -10,19 +10,19 @@ import click
 from handopt.cli.inputs import read_mask, require_writable
 from handopt.cli.options import naming_option
 from handopt.cli.rigs import load_model
-from handopt.cli.settings import ComputeOptions, DepthOptions, FitOptions
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
     from handopt.batch.job import Job
     from handopt.batch.provenance import Identity
+    from handopt.cli.settings import ComputeOptions, DepthOptions, FitOptions
     from handopt.config import Config, FitSettings
     from handopt.rig import Rig
 
 FREED_BY_DEFAULT = "proportions"
 
 
-def make_job(options: FitOptions, images: int) -> "Job":
+def make_job(options: "FitOptions", images: int) -> "Job":
     """Check the options and load what they name. Raises UsageError."""
     from handopt.batch.job import Hints, Job, OutputSettings
 
@@ -57,7 +57,7 @@ def make_job(options: FitOptions, images: int) -> "Job":
     )
 
 
-def make_reader(options: DepthOptions, hand: str | None, rig: "Rig | None") -> Reader:
+def make_reader(options: "DepthOptions", hand: str | None, rig: "Rig | None") -> Reader:
     """What reads depth files with these options. hand: which the user says it is; rig: the user's own, or None."""
     return Reader(options.camera, options.unit, options.encoding, hand, rig.side if rig else None)
 
@@ -70,7 +70,7 @@ def load_config(path: Path | None) -> "Config":
         return Config() if path is None else Config.from_toml(path)
 
 
-def fit_settings(options: ComputeOptions, config: "Config", shape: str = FREED_BY_DEFAULT) -> "FitSettings":
+def fit_settings(options: "ComputeOptions", config: "Config", shape: str = FREED_BY_DEFAULT) -> "FitSettings":
     """What is the same for all fits of a command. Raises UsageError."""
     from handopt.config import FitSettings
 
@@ -86,7 +86,7 @@ def check_device(device: str) -> None:
         resolve_device(device)
 
 
-def _identity(options: FitOptions, settings: "FitSettings") -> "Identity":
+def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
     """What a result depends on besides the image and its neighbours: of files their content, of settings all."""
     import json
 
@@ -120,7 +120,7 @@ def _content(value: str | Path | None) -> str | None:
     return hashlib.sha256(Path(value).read_bytes()).hexdigest()
 
 
-def _check_single(images: int, options: FitOptions) -> None:
+def _check_single(images: int, options: "FitOptions") -> None:
     """Refuse what makes sense for a single image only."""
     hints = {"--mask": options.mask, "--box": options.box, "--center": options.center}
     given = [name for name, value in hints.items() if value is not None]

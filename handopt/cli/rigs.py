@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import click
 
 from handopt.cli.options import naming_option
-from handopt.cli.settings import HandOptions
 
 if TYPE_CHECKING:
+    from handopt.cli.settings import HandOptions
     from handopt.rig import Rig
 
 
-def load_model(options: HandOptions) -> "Rig | None":
+def load_model(options: "HandOptions") -> "Rig | None":
     """Load --model, if one is given. Raises UsageError."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping

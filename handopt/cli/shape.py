@@ -23,10 +23,10 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.rigs import load_model
-from handopt.cli.settings import ShapeOptions
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
+    from handopt.cli.settings import ShapeOptions
     from handopt.config import FitSettings
     from handopt.rig import Rig
     from handopt.shape import RejectedImage, ShapeInput, ShapeResult
@@ -69,6 +69,7 @@ def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
 
     One image gives what it shows; ten to twenty from several sides, with the hand bent and open, give the hand.
     """
+    from handopt.cli.settings import ShapeOptions
     from handopt.storage.hand_folder import check_free, save_shape
 
     options = ShapeOptions(**arguments)
@@ -93,7 +94,7 @@ def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     _print(result, options.as_json)
 
 
-def _settings(options: ShapeOptions) -> "tuple[Rig | None, FitSettings]":
+def _settings(options: "ShapeOptions") -> "tuple[Rig | None, FitSettings]":
     """Check the options and load what they name. Raises UsageError."""
     check_camera(options.camera)
     config = load_config(options.config)

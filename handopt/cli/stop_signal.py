@@ -3,9 +3,10 @@
 import signal
 from collections.abc import Iterable, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from handopt.typing import Item
+if TYPE_CHECKING:
+    from handopt.typing import Item
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,7 +32,7 @@ class StopOnSignal:
         for each, before in self._before.items():
             signal.signal(each, before)
 
-    def frames(self, frames: Iterable[Item]) -> Iterator[Item]:
+    def frames(self, frames: "Iterable[Item]") -> "Iterator[Item]":
         """The frames until the user has enough."""
         iterator = iter(frames)
         try:

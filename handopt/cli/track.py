@@ -25,12 +25,12 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.rigs import load_model, own_rig
-from handopt.cli.settings import TrackOptions
 from handopt.cli.stop_signal import StopOnSignal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from handopt.cli.settings import TrackOptions
     from handopt.errors import HandoptError
     from handopt.input.sequence import FrameSource, SequenceFrame
     from handopt.tracking.api import Tracking
@@ -88,6 +88,7 @@ def track(source: Path | None, **arguments: Any) -> None:
     The exit code is 0 if all frames were read, 1 if some were not or the source ended before its time, and 130 after
     Ctrl-C; what was tracked is kept.
     """
+    from handopt.cli.settings import TrackOptions
     from handopt.errors import ObservationError, OutputError
     from handopt.storage.track_folder import check_free, save_track, write_video
     from handopt.tracking.api import track as track_source
@@ -134,7 +135,7 @@ def track(source: Path | None, **arguments: Any) -> None:
     sys.exit(code or bool(errors or result.errors))
 
 
-def _open(source: Path | None, options: TrackOptions) -> "FrameSource":
+def _open(source: Path | None, options: "TrackOptions") -> "FrameSource":
     from handopt.input.sequence import live_source, open_source
     from handopt.input.sequence.stream_info import SourceOptions
 
@@ -142,7 +143,7 @@ def _open(source: Path | None, options: TrackOptions) -> "FrameSource":
     return live_source(asked) if source is None else open_source(source, asked)
 
 
-def _follow(tracking: "Tracking", until: StopOnSignal, options: TrackOptions) -> "tuple[HandoptError | None, int]":
+def _follow(tracking: "Tracking", until: StopOnSignal, options: "TrackOptions") -> "tuple[HandoptError | None, int]":
     """Take the frames, with a bar on a terminal, and the rate of a camera.
 
     Returns why they ended early, and the exit code of a user who had enough of them.
@@ -234,7 +235,7 @@ class _Rate:
             click.echo("", err=True)
 
 
-def _print(result: "Track", folder: Path, options: TrackOptions) -> None:
+def _print(result: "Track", folder: Path, options: "TrackOptions") -> None:
     if options.as_json:
         joints = result.joints_mm()
         for frame in range(len(result)):
@@ -265,7 +266,7 @@ def _finish(result: "Track", errors: "list[HandoptError]", *, quiet: bool) -> No
         click.echo(f"{len(result.errors)} of {len(result)} frames could not be read.", err=True)
 
 
-def _note(sentences: Any, options: TrackOptions) -> None:
+def _note(sentences: Any, options: "TrackOptions") -> None:
     if not options.quiet:
         for sentence in sentences:
             click.echo(f"Note: {as_options(sentence)}", err=True)
