@@ -1,4 +1,4 @@
-"""The same work on Dask: chunks of images, a bounded number of them in flight, results written by the workers."""
+"""A run on Dask: chunks of images, a bounded number of them in flight, and results written by the workers."""
 
 import logging
 import secrets
@@ -28,20 +28,20 @@ _one_at_a_time = threading.Lock()  # in a worker with several threads: kernels h
 
 
 class _Setup:
-    """A Dask worker plugin that carries the job, so that workers that come later have it as well."""
+    """A Dask worker plugin that carries the job, so that workers that join later have it as well."""
 
     def __init__(self, name: str, job: Job) -> None:
         self.name, self.job = name, job
 
     def setup(self, worker: Any) -> None:
-        """Take a core or a GPU of one's own, and what makes work quick."""
+        """Claim a core or a GPU for this worker, and let it keep freed memory."""
         keep_memory()
         self.job = self.job.on(own_device(self.job.settings.device))
         if self.job.settings.device in ("auto", "cpu") and _threads(worker) == 1:
             pin_to_core()
 
     def teardown(self, worker: Any) -> None:
-        """Nothing to undo: slots are held as long as the process lives."""
+        """Do nothing: slots are held until the process ends."""
 
 
 def on_cluster(
@@ -50,19 +50,20 @@ def on_cluster(
     *,
     address: str | None,
     workers: int | None,
-    talk: Callable[[str], None] = lambda _line: None,
+    notify: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Outcome]:
-    """Run the tasks on the Dask cluster at an address, or on so many new workers on this machine.
+    """Run the tasks on the Dask cluster at an address, or on a number of new workers on this machine.
 
-    address: of the scheduler, or its file. All workers see the same files under the same paths. A lost worker's chunks
-    go to others, which find what it has finished. talk: called with what the user should know. Raises WorkerError.
+    address: of the scheduler, or its file. All workers must see the same files under the same paths. Chunks of a lost
+    worker go to other workers, which skip the images that are done. notify: called with sentences for the user. Raises
+    WorkerError.
     """
     with ExitStack() as stack:
         client = stack.enter_context(_client(stack, address, workers))
         name = f"handopt-{secrets.token_hex(4)}"
         client.register_plugin(_plugin(name, job), name=name)
         stack.callback(_forget, client, name)
-        _check(client, workers, talk)
+        _check(client, workers, notify)
         yield from _outcomes(client, name, tasks, job.batch)
 
 
@@ -122,12 +123,15 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task], batch: int | None) 
 
 
 def chunk_size(images: int, workers: int, batch: int | None = None) -> int:
-    """Images of a chunk: few enough that all workers end at about the same time. batch: if it is larger than usual."""
+    """Number of images in a chunk: small enough that all workers finish at about the same time.
+
+    batch: images that are fitted together, where the user has chosen the number.
+    """
     return max(1, min(max(CHUNK, batch or 0), images // (CHUNKS_PER_WORKER * max(1, workers))))
 
 
 def _work(name: str, tasks: list[Task]) -> list[Outcome]:
-    """What a worker does with a chunk: all its images, a batch at a time, on one thread."""
+    """Fit all images of a chunk in a worker, one batch after the other, on one thread."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -136,7 +140,7 @@ def _work(name: str, tasks: list[Task]) -> list[Outcome]:
     with _one_at_a_time, one_cpu_thread():
         for batch in batched(tasks, job.batch_size()):
             if name not in worker.plugins:
-                break  # nobody wants it any more
+                break  # the run has ended
             outcomes |= {outcome.task: outcome for outcome in job.run(batch)}
     return [outcomes[task] for task in tasks if task in outcomes]
 
@@ -147,7 +151,7 @@ def _given_up(task: Task) -> Outcome:
 
 
 def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
-    """Connect, or start workers here first."""
+    """Connect to the scheduler, after starting workers on this machine where no address is given."""
     try:
         import distributed
     except ImportError:
@@ -156,7 +160,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if address is None:
-            with _deaf_to_ctrl_c():
+            with _ignoring_ctrl_c():
                 local = distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
@@ -177,8 +181,8 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Let processes that start meanwhile ignore Ctrl-C, which goes to all of them: the first one decides."""
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Let processes that start meanwhile ignore Ctrl-C, so that only the main process reacts to it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -189,14 +193,14 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _check(client: Any, workers: int | None, talk: Callable[[str], None]) -> None:
-    """Say what is odd about the cluster."""
+def _check(client: Any, workers: int | None, notify: Callable[[str], None]) -> None:
+    """Tell the user where the cluster has no workers yet, or workers with several threads."""
     cores = client.ncores()
     if not cores and workers is None:
-        talk("The cluster has no workers yet: waiting for them.")
+        notify("The cluster has no workers yet: waiting for them.")
     many = max(cores.values(), default=1)
     if many > 1:
-        talk(
+        notify(
             f"Workers of the cluster have up to {many} threads, of which handopt uses one: start one worker for each "
             "core (dask worker --nworkers N --nthreads 1)."
         )

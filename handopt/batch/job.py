@@ -1,4 +1,4 @@
-"""What is the same for all images of a run, and how images become folders of results."""
+"""A job: what is the same for all images of a run, and how each image becomes a folder of results."""
 
 import dataclasses
 import json
@@ -95,9 +95,9 @@ class Job:
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, device=device))
 
     def run(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[Outcome]:
-        """Read images, fit all that are not done already together, and save them; an error becomes an outcome.
+        """Read images, fit those that are not done yet as one batch, and save them. An error becomes an outcome.
 
-        Gives each outcome when it is there, in any order. progress: called with iterations where it is one image.
+        Yields outcomes in any order. progress: called after each iteration where there is a single image.
         """
         ready = []
         for task in tasks:
@@ -119,14 +119,14 @@ class Job:
             yield outcome
 
     def _prepared(self, task: Task) -> "Outcome | _Prepared":
-        """Read an image, unless it is done already."""
+        """Read an image, or say that it is done already."""
         started = time.perf_counter()
         source = Provenance(task.image)
         overwrite = self.outputs.existing == "overwrite"
         if not overwrite and os.path.lexists(task.folder):
-            standing = self._standing(task, source)
-            if standing is not None:
-                return standing
+            existing = self._existing(task, source)
+            if existing is not None:
+                return existing
             overwrite = True
         check_free(task.folder, overwrite=overwrite)
         frame = self._read(task.image, source)
@@ -134,16 +134,16 @@ class Job:
         return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
 
     def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
-        """What the fit makes of each image."""
+        """The result or the error of each image."""
         together = self._fitted_together(images, progress)
         if together is not None:
             return together
-        return [result for each in images for result in self._fitted([each], None)]  # each tells its own error
+        return [result for each in images for result in self._fitted([each], None)]  # each image gets its own error
 
     def _fitted_together(
         self, images: "list[_Prepared]", progress: Progress | None
     ) -> "list[FitResult | Exception] | None":
-        """What the fit makes of the images in one batch; None where that fails as a whole."""
+        """The results of the images as one batch, or None where the batch fails as a whole."""
         import handopt.fitting
 
         try:
@@ -155,7 +155,7 @@ class Job:
             return [error] if len(images) == 1 else None
 
     def _input(self, prepared: "_Prepared") -> "FitInput":
-        """An image with what is known of it."""
+        """The input of the fit."""
         from handopt.fitting import FitInput
         from handopt.rig import default_rig
 
@@ -173,7 +173,7 @@ class Job:
         )
 
     def _saved(self, prepared: "_Prepared", result: "FitResult | Exception") -> Outcome:
-        """Write a result down."""
+        """Write a result to its folder. Raises the error that there is instead."""
         if isinstance(result, Exception):
             raise result
         task, frame, outputs, started = prepared.task, prepared.frame, self.outputs, time.perf_counter()
@@ -192,19 +192,19 @@ class Job:
             )
         except OutputError:
             again = outputs.existing != "overwrite" and task.folder.is_dir()
-            standing = self._standing(task, prepared.source) if again else None
-            if standing is None or not standing.before:
+            existing = self._existing(task, prepared.source) if again else None
+            if existing is None or not existing.before:
                 raise
-            return standing  # another process made it meanwhile
-        told = {
+            return existing  # another process has written it meanwhile
+        values = {
             name: getattr(result, name)
             for name in (*("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction"),)
         }
         seconds = sum(result.seconds.values()) + time.perf_counter() - started
         notes = tuple(dict.fromkeys((*frame.assumptions, *result.notes)))
-        return Outcome.of_result(task, told, seconds, notes=notes, details=_details(result))
+        return Outcome.of_result(task, values, seconds, notes=notes, details=_details(result))
 
-    def _standing(self, task: Task, source: Provenance) -> Outcome | None:
+    def _existing(self, task: Task, source: Provenance) -> Outcome | None:
         """The outcome where the folder's result is kept, or None where it is to be replaced."""
         if not task.image.exists():
             return None  # the reader says it better
@@ -238,7 +238,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image that was read. document: what its result is made of, as JSON; seconds: of reading it."""
+    """An image that was read. document: the text of its provenance.json; seconds: time to read it."""
 
     task: Task
     source: Provenance
@@ -249,7 +249,7 @@ class _Prepared:
 
 
 def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
-    """What the work gives, or the outcome of an image whose work raises an error."""
+    """What the work returns, or the outcome of an image whose work raises an error."""
     started = time.perf_counter()
     try:
         return work()
@@ -258,7 +258,7 @@ def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
 
 
 def readable(path: Path) -> str:
-    """A path as text, with a mark for each byte of it that is none."""
+    """A path as text, with a replacement character for each byte that is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 

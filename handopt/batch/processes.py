@@ -27,7 +27,7 @@ READY = "ready"
 
 @dataclass
 class _Worker:
-    """A process, the line to it, and the images that it is at. warm: it has started, and can work."""
+    """A process, the pipe to it, and the images that it works on. warm: whether it has started."""
 
     process: SpawnProcess
     connection: "Connection[Any, Any]"
@@ -36,10 +36,10 @@ class _Worker:
 
 
 def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcome]:
-    """Run the tasks in `count` processes, each a batch at a time, and give each outcome when it is there.
+    """Run the tasks in `count` processes, one batch at a time in each, and yield each outcome as soon as it is known.
 
-    A process that dies is replaced, and its images are tried once more, each alone. Raises WorkerError where no process
-    can start.
+    A process that dies is replaced, and its images are tried once more, one at a time. Raises WorkerError where no
+    process can start.
     """
     context = multiprocessing.get_context("spawn")
     queue = _Queue(tasks, job.batch_size(), count)
@@ -76,14 +76,14 @@ class _Queue:
         self._lost: dict[Task, int] = {}
 
     def take(self) -> list[Task]:
-        """The next batch, smaller at the end so that all processes have something to do, or nothing."""
+        """The next batch, smaller at the end so that all processes share the rest; empty where no task is left."""
         if self._again:
             return [self._again.popleft()]
         size = min(self._batch, math.ceil(len(self._tasks) / self._workers))
         return [self._tasks.popleft() for _ in range(size)]
 
     def lose(self, task: Task) -> bool:
-        """Put a task that was lost back; False where that has happened often enough."""
+        """Put a task of a dead process back. Returns False where it was lost too often."""
         self._lost[task] = self._lost.get(task, 0) + 1
         if self._lost[task] < TRIES:
             self._again.append(task)
@@ -92,7 +92,7 @@ class _Queue:
 
 
 def _next(worker: _Worker, queue: _Queue, workers: list[_Worker]) -> None:
-    """Give a worker its next images, or let it go."""
+    """Send a worker its next images, or let it end."""
     worker.tasks = queue.take()
     try:
         worker.connection.send(worker.tasks)
@@ -117,8 +117,8 @@ def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
         why = "the process that worked on it crashed"
     for task in worker.tasks:
         if not queue.lose(task):
-            told = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer jobs="
-            yield Outcome(task, FAILED, error=told)
+            message = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer jobs="
+            yield Outcome(task, FAILED, error=message)
 
 
 def _started(context: SpawnContext, job: Job) -> _Worker:
@@ -132,7 +132,7 @@ def _started(context: SpawnContext, job: Job) -> _Worker:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Let processes that start meanwhile compute on one thread: they share the cores among themselves."""
+    """Let processes that start meanwhile compute on one thread each."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:
@@ -145,7 +145,7 @@ def _environment() -> Iterator[None]:
 
 
 def _stop(workers: list[_Worker]) -> None:
-    """End workers that still run; they remove what they have half written."""
+    """End workers that still run. They remove unfinished files."""
     for worker in workers:
         worker.process.terminate()
     for worker in workers:
@@ -157,7 +157,7 @@ def _stop(workers: list[_Worker]) -> None:
 
 
 def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
-    """What a worker process does: outcomes for tasks, until it gets none or nobody is there any more."""
+    """The loop of a worker process: it sends outcomes for tasks until it gets none or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the first one decides
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()

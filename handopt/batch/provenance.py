@@ -102,8 +102,8 @@ class Provenance:
             if name not in known or name not in now:
                 return f"was made {'with' if name in known else 'without'} {name} beside the image"
             path, (_, size, mtime) = now[name]
-            told = known[name]
-            if told["bytes"] != size or (told["mtime_ns"] != mtime and told["sha256"] != digest(path)):
+            before = known[name]
+            if before["bytes"] != size or (before["mtime_ns"] != mtime and before["sha256"] != digest(path)):
                 return f"was made of another content of {name}"
         return None
 
@@ -146,11 +146,11 @@ def _setting_that_differs(known: Mapping[str, Any], now: Mapping[str, Any]) -> s
         if known.get(name) != now.get(name):
             argument = "handopt's version" if name == "handopt" else f"{name}="
             values = [each.get(name) for each in (known, now)]
-            told = all(value is None or isinstance(value, (str, int, float)) for value in values)
-            short = f" ({_told(values[0])}, now {_told(values[1])})" if told else ""
+            plain = all(value is None or isinstance(value, (str, int, float)) for value in values)
+            short = f" ({_short(values[0])}, now {_short(values[1])})" if plain else ""
             return f"was made with another {argument}{short}"
     return None
 
 
-def _told(value: Any) -> str:
+def _short(value: Any) -> str:
     return "none" if value is None else str(value)[:40]

@@ -34,27 +34,27 @@ def run(
     settings: RunSettings,
     *,
     progress: Progress | None = None,
-    talk: Callable[[str], None] = lambda _line: None,
+    notify: Callable[[str], None] = lambda _line: None,
 ) -> Generator[Outcome, None, None]:
-    """Give the outcome of each task when it is there, in any order; close the iterator to stop early.
+    """Yield the outcome of each task as soon as it is known, in any order. Close the iterator to stop early.
 
-    progress: called with iterations of a fit in this process. talk: called with sentences on the cluster. Raises
+    progress: called with iterations of a fit in this process. notify: called with sentences for the user. Raises
     WorkerError where processes cannot start or the cluster cannot be reached.
     """
     _clear_up(tasks)
     try:
-        yield from _outcomes(job, tasks, settings, progress, talk)
+        yield from _outcomes(job, tasks, settings, progress, notify)
     finally:
         _clear_up(tasks)  # after workers that were lost
 
 
 def _outcomes(
-    job: Job, tasks: Sequence[Task], settings: RunSettings, progress: Progress | None, talk: Callable[[str], None]
+    job: Job, tasks: Sequence[Task], settings: RunSettings, progress: Progress | None, notify: Callable[[str], None]
 ) -> Iterator[Outcome]:
     if settings.workers is not None or settings.cluster is not None:
         from handopt.batch.dask import on_cluster
 
-        return on_cluster(job, tasks, address=settings.cluster, workers=settings.workers, talk=talk)
+        return on_cluster(job, tasks, address=settings.cluster, workers=settings.workers, notify=notify)
     count = min(len(tasks), settings.jobs or processes_that_pay(len(tasks), job.settings.device))
     if count > 1 or (settings.jobs is None and len(tasks) > IMAGES_PER_PROCESS):  # a crash must not end a long run
         from handopt.batch.processes import in_processes
@@ -70,7 +70,7 @@ def _clear_up(tasks: Sequence[Task]) -> None:
 
 
 def processes_that_pay(images: int, device: str) -> int:
-    """How many processes to use for so many images: one for each core, or a few for each GPU."""
+    """Number of processes for a number of images: at most one for each core, or a few for each GPU."""
     from handopt.backend import cuda_devices, resolve_device
 
     most = usable_cores()

@@ -19,7 +19,7 @@ Place = tuple[int, int]
 
 
 class Summary:
-    """Appends a line for each outcome; a kill at any moment loses none that was written.
+    """Appends a line for each outcome. A kill at any moment loses no line that was written.
 
     Several runs may write into one folder at once: each line goes out in one write, and the file is put in order only
     by a run that is alone. Then it has one line for each image, first those of this run's images in their order, then

@@ -1,4 +1,4 @@
-"""Which core or GPU a worker process takes: each has a slot on the machine, which the process holds until it ends."""
+"""Which core or GPU a worker process uses: each has a slot on the machine, which the process holds until it ends."""
 
 import ctypes
 import fcntl
@@ -15,9 +15,9 @@ _held: dict[str, tuple[int, str]] = {}
 
 
 def claim(kind: str, slots: Sequence[str]) -> str | None:
-    """The first slot that no other process of this user holds, for as long as this process lives; None if all are held.
+    """Claim the first slot that no other process of this user holds, until this process ends. None if all are held.
 
-    A process that asks again gets the same one.
+    A process that asks again gets the same slot.
     """
     if kind in _held:
         return _held[kind][1]
@@ -52,7 +52,7 @@ def usable_cores() -> int:
 
 
 def pin_to_core() -> int | None:
-    """Bind this process to a core that no other worker has; None where that is not possible or done already."""
+    """Bind this process to a core that no other worker has. None where that is impossible or already done."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))
@@ -66,9 +66,9 @@ def pin_to_core() -> int | None:
 
 
 def keep_memory() -> None:
-    """Let this process keep memory that it frees for the next image, where its C library is glibc.
+    """Let this process keep freed memory for the next image, where its C library is glibc.
 
-    Dask lets its workers give back all that they free, which costs a third of the time of a fit.
+    Workers of Dask return all freed memory, which costs a third of the time of a fit.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -77,7 +77,7 @@ def keep_memory() -> None:
 
 
 def own_device(device: str) -> str:
-    """The device for this worker: of several GPUs one that no other worker has, where none is named.
+    """The device of this worker: where none is named, one of several GPUs that no other worker uses.
 
     A GPU's slot is its name in CUDA_VISIBLE_DEVICES, which dask-cuda gives each worker in another order.
     """

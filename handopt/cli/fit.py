@@ -155,7 +155,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     with (
         Report(len(paths), verbosity=options.verbosity, as_json=options.as_json) as report,
         Summary(output, paths) if several else nullcontext() as summary,
-        closing(run(job, tasks, where, progress=report.progress, talk=report.talk)) as outcomes,
+        closing(run(job, tasks, where, progress=report.progress, notify=report.talk)) as outcomes,
     ):
         report.weights(vars(job.settings.config.weights))
         left = len(tasks)

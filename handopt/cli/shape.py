@@ -83,9 +83,9 @@ def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     frames, hands, unread = _read(paths, make_reader(options, options.hand, rig), talk)
     hand = _one_hand(frames, hands, options.hand)
     result = _fitted(frames, hand, rig, options.limits, settings, talk)
-    for each in result.left_out:
+    for each in result.rejected_images:
         talk.left_out(each)
-    result = replace(result, left_out=(*unread, *result.left_out))
+    result = replace(result, rejected_images=(*unread, *result.rejected_images))
     folder = save_shape(
         result, output, renders=not options.no_renders, video=options.video, overwrite=options.overwrite
     )

@@ -42,10 +42,10 @@ class ShapeResult:
     """A person's hand.
 
     rig: the personal hand in real size, with the confidence of each vertex; generic: what it was made from, of the
-    same side. scale, proportions (S,) as handopt.shape.bone_lengths.SHAPE_NAMES, offsets_mm (V, 3): how the one becomes the
-    other, in the right hand's frame. fits: of each image that was used, with the personal rig; left_out: the others,
-    and why. views: (V,) frontal views of each vertex. history: columns by iteration, see handopt.shape.iterations.
-    seconds: per stage
+    same side. scale, proportions (S,) as handopt.shape.bone_lengths.SHAPE_NAMES, offsets_mm (V, 3): how the one becomes
+    the other, in the right hand's frame. fits: of each image that was used, with the personal rig; rejected_images: the
+    others, and why. views: (V,) frontal views of each vertex. history: columns by iteration, see
+    handopt.shape.iterations. seconds: per stage
     """
 
     rig: Rig
@@ -54,7 +54,7 @@ class ShapeResult:
     proportions: Floats
     offsets_mm: Floats = field(repr=False)
     fits: tuple[FitResult, ...] = field(repr=False)
-    left_out: tuple[RejectedImage, ...]
+    rejected_images: tuple[RejectedImage, ...]
     views: Floats = field(repr=False)
     measurements: tuple[Measurement, ...]
     history: dict[str, NDArray[Any]] = field(repr=False)
@@ -68,7 +68,7 @@ class ShapeResult:
         }
 
     @property
-    def seen_share(self) -> float:
+    def coverage(self) -> float:
         """Share of the vertices that were seen."""
         return float(np.mean(self.views >= SEEN))
 
@@ -77,10 +77,10 @@ class ShapeResult:
         """A sentence on how good it is."""
         used, residual = len(self.fits), self.residual_mm
         images = "1 image" if used == 1 else f"{used} images"
-        left = f", {len(self.left_out)} left out" if self.left_out else ""
+        left = f", {len(self.rejected_images)} left out" if self.rejected_images else ""
         return (
             f"A {self.rig.side} hand from {images}{left}: median residual {residual['median']:.1f} mm, mean "
-            f"{residual['mean']:.1f} mm, {self.seen_share:.0%} of the skin seen."
+            f"{residual['mean']:.1f} mm, {self.coverage:.0%} of the skin seen."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,19 +90,18 @@ class ShapeResult:
             "format": FORMAT,
             "hand": self.rig.side,
             "status": self.status,
-            "unit": "mm",
             "measurements": {each.name: each.to_dict() for each in self.measurements},
             "shape": {
                 "generic": self.generic.name,
                 "scale": self.scale,
                 "proportions": dict(zip(PROPORTION_NAMES, self.proportions[:common].tolist(), strict=True)),
                 "bones": dict(zip(BONE_NAMES, (SPREAD * self.proportions[common:]).tolist(), strict=True)),
-                "offset_mm": {
+                "vertex_offset_mm": {
                     "rms": float(np.sqrt((self.offsets_mm**2).sum(axis=1).mean())),
                     "max": float(np.linalg.norm(self.offsets_mm, axis=1).max()),
                 },
             },
-            "seen_share": self.seen_share,
+            "coverage": self.coverage,
             "images": [
                 {
                     "image": each.image,
@@ -111,7 +110,7 @@ class ShapeResult:
                 }
                 for each in self.fits
             ],
-            "left_out": [dataclasses.asdict(each) for each in self.left_out],
+            "rejected_images": [{"image": each.name, "reason": each.reason} for each in self.rejected_images],
             "residual_mm": self.residual_mm,
             "seconds": self.seconds,
             "device": first.device,
@@ -199,7 +198,7 @@ def assemble(
         proportions=state.shape.proportions,
         offsets_mm=state.shape.offsets_mm,
         fits=fits,
-        left_out=tuple(left_out),
+        rejected_images=tuple(left_out),
         views=views,
         measurements=lengths,
         history=table,

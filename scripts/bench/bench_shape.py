@@ -64,7 +64,7 @@ def synthetic(arguments: argparse.Namespace) -> None:
         truth = true_rig(settings)
         many = fit_shape(frames_of(samples))
         few = [rest_error(fit_shape(frames_of([sample])), truth) for sample in samples[:SINGLES]]
-        row: dict[str, Any] = {"subject": seed, "left_out": [each.name for each in many.left_out]}
+        row: dict[str, Any] = {"subject": seed, "left_out": [each.name for each in many.rejected_images]}
         row |= {
             "from_many_mm": rest_error(many, truth),
             "from_one_mm": few,

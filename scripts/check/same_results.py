@@ -25,7 +25,12 @@ import numpy as np
 
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = PROJECT / "assets" / "examples"
-RENAMED: dict[str, str] = {"unexplained": "unexplained_fraction"}
+RENAMED: dict[str, str] = {
+    "unexplained": "unexplained_fraction",
+    "seen_share": "coverage",
+    "offset_mm": "vertex_offset_mm",
+    "left_out": "rejected_images",
+}
 """Keys of files that have another name in one of the versions, and the name to compare them by."""
 IGNORED = frozenset({"seconds", "versions", "version", "bytes", "mtime_ns", "schema", "format"})
 

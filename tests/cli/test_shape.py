@@ -36,7 +36,7 @@ class FakeShape:
 
     def __call__(self, frames: Any, **arguments: Any) -> ShapeResult:
         self.calls.append({"frames": frames, **arguments})
-        return ShapeResult(**{**vars(calibrated()), "fits": calibrated().fits[:1], "left_out": self.left_out})
+        return ShapeResult(**{**vars(calibrated()), "fits": calibrated().fits[:1], "rejected_images": self.left_out})
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_what_is_left_out_is_named_even_when_quiet(images: Path, tmp_path: Path,
     assert lines[0].startswith(f"Left out: {images / 'c.png'}: ")
     assert lines[1] == "Left out: b.png: its pose does not fit in"
     document = json.loads((tmp_path / "mine" / "measurements.json").read_text())
-    assert len(document["left_out"]) == 2
+    assert len(document["rejected_images"]) == 2
 
 
 def test_images_of_both_hands_are_refused_before_any_work(images: Path, tmp_path: Path, fake: FakeShape) -> None:

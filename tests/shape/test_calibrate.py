@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_rest_shape_is_near_the_truth() -> None:
     result = calibrated()
     seen = result.views >= SEEN
-    assert 0.3 < result.seen_share < 1.0
+    assert 0.3 < result.coverage < 1.0
     generic = bench_shape.surface_error(RIG, TRUTH, np.ones(len(seen), np.bool_))
     sized = replace(RIG, rest_mm=result.scale * RIG.rest_mm)
     error = bench_shape.rest_error(result, TRUTH)
@@ -44,7 +44,7 @@ def test_the_hand_is_sound_and_right() -> None:
     result = calibrated()
     assert result.rig.side == "right"
     assert len(result.fits) == 4
-    assert result.left_out == ()
+    assert result.rejected_images == ()
     assert MeshValidity(result.scale * RIG.rest_mm, RIG.faces.astype(np.int64)).faults(result.rig.rest_mm).sound
 
 
@@ -114,7 +114,7 @@ def test_another_persons_hand_is_left_out_and_named() -> None:
     sample = samples(subject=8, count=1)[0]
     tall = ShapeInput("tall", sample.counts.astype(np.float32), sample.scene.camera)
     result = fit_shape([*frames(count=3), tall], device="cpu")
-    assert [each.name for each in result.left_out] == ["tall"]
+    assert [each.name for each in result.rejected_images] == ["tall"]
     assert len(result.fits) == 3
 
 

@@ -54,7 +54,7 @@ def test_plain_values_are_json(result: ShapeResult) -> None:
     assert set(values["measurements"]) == set(MeasurementSet.on(result.generic).names)
     assert [each["image"] for each in values["images"]] == ["0", "1", "2", "3"]
     assert values["shape"]["scale"] == result.scale
-    assert values["left_out"] == []
+    assert values["rejected_images"] == []
     assert values["measurements"]["hand_length"]["deviation_mm"] > 0
 
 
