@@ -143,9 +143,9 @@ def counts_to_mm(
         unit = 1000.0 if counts.dtype.kind == "f" and median < _METRES_BELOW else 1.0
         if counts.dtype.kind == "f":
             name = "metres" if unit == 1000.0 else "millimetres"
-            notes.append(f"The values were taken for {name}, for their median is {median:.4g} (unit= changes this).")
+            notes.append(f"The values were assumed to be {name}: their median is {median:.4g} (unit= changes this).")
         else:
-            notes.append("One count was taken for 1 mm, for nothing says otherwise (unit= changes this).")
+            notes.append("One count was assumed to be 1 mm, since nothing says otherwise (unit= changes this).")
     near_mm, far_mm = (float(limit) * unit for limit in np.percentile(measured, (1, 99)))
     advice = _advice(median, unit)
     if near_mm > FARTHEST_MM or far_mm < NEAREST_MM:
@@ -177,7 +177,7 @@ def _drop_invalid(counts: AnyArray, path: Path, notes: list[str]) -> NDArray[np.
     listed = ", ".join(f"{count} {name}" for name, count in found.items())
     if sum(found.values()) > _MAX_INVALID_SHARE * values.size:
         raise DepthError(f"{path}: of its {values.size} pixels {listed}: there is no depth to use; export it again")
-    notes.append(f"Pixels without a usable value were taken for unmeasured: {listed}.")
+    notes.append(f"Pixels without a usable value count as unmeasured: {listed}.")
     values[np.logical_or.reduce(list(kinds.values()))] = 0.0
     return values
 

@@ -34,8 +34,9 @@ class DepthInput:
 class Reader:
     """Reads depth images; None leaves a fact to the files beside an image.
 
-    camera: a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. encoding: as handopt.input.depth.read_depth has
-    it. hand: "right", "left" or "auto". model_side: the side of the model, taken for the hand's if nothing else says.
+    camera: a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. encoding: as in handopt.input.depth.read_depth.
+    hand: "right", "left" or "auto". model_side: the side of the model, which the hand is assumed to have if nothing
+    else says.
     """
 
     camera: str | None = None
@@ -81,7 +82,7 @@ class Reader:
             return sidecar.unit_mm
         if named is not None and named.preset is not None and image.suffix.lower() == _SENSOR_SUFFIX:
             unit = named.preset.unit_mm
-            notes.append(f"One count was taken for {unit:g} mm, as is usual for {self.camera} (unit= changes this).")
+            notes.append(f"One count was assumed to be {unit:g} mm, as usual for {self.camera} (unit= changes this).")
             return unit
         return None
 
@@ -117,9 +118,10 @@ class Reader:
     def _likely_hand(self, notes: list[str]) -> str:
         """The side of the model, or right."""
         if self.model_side is not None:
-            notes.append(f"The hand was taken for a {self.model_side} one, as rig= is (hand= changes this).")
+            side = self.model_side
+            notes.append(f"The hand was assumed to be a {side} hand, like that of rig= (hand= changes this).")
             return self.model_side
-        notes.append("The hand was taken for a right one (hand= changes this).")
+        notes.append("The hand was assumed to be a right hand (hand= changes this).")
         return "right"
 
     def _spec(self) -> "CameraSpec | None":

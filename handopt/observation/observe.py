@@ -246,7 +246,7 @@ def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) ->
     if np.count_nonzero(arm[block]) and float(window.pixel_cm2[arm[block]].sum()) >= config.masked_surface_cm2:
         ray = (window.points_mm[arm[block]] - palm.center_mm).mean(axis=0, dtype=np.float64)
         direction = ray / np.linalg.norm(ray)
-    notes = (*notes, "The mask was taken for the hand as it is, without flying pixels.")
+    notes = (*notes, "The mask was used as it is, without flying pixels.")
     center = _palm_center(frame.camera, palm, hints.place)
     return _observation(frame.camera, frame.depth_mm, mask, arm, center, direction, config.mask_score, notes, config)
 

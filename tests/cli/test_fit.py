@@ -126,9 +126,9 @@ def test_assumptions_are_printed_and_stored_but_not_when_quiet(tmp_path: Path, f
     fake_fit.changes["notes"] = ("The forearm was cut off.",)
     printed = fit(image, *camera)
     assert printed.stderr.count(f"{image}: ") == 3
-    assert f"{image}: The hand was taken for a right one (--hand changes this).\n" in printed.stderr
+    assert f"{image}: The hand was assumed to be a right hand (--hand changes this).\n" in printed.stderr
     assert printed.stderr.endswith(f"{image}: The forearm was cut off.\n")
-    assert "The hand was taken for a right one (hand= changes this)." in fake_fit.calls[0]["notes"]
+    assert "The hand was assumed to be a right hand (hand= changes this)." in fake_fit.calls[0]["notes"]
     assert fit(image, *camera, "--overwrite", "-q").stderr == ""
 
 

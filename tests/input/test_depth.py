@@ -74,7 +74,7 @@ def test_floats_are_metres_or_millimetres_by_size(
     # float32 keeps 24 bits: 1e-4 mm of 1 m
     np.testing.assert_allclose(depth.depth_mm, scene_mm(), rtol=2e-7)
     assert depth.unit_mm == unit
-    assert assumed(depth, f"taken for {name}")
+    assert assumed(depth, f"assumed to be {name}")
 
 
 def test_floats_follow_the_unit_that_is_given(tmp_path: Path) -> None:

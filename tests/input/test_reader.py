@@ -40,9 +40,9 @@ def test_a_presets_unit_is_for_the_sensors_own_files(tmp_path: Path) -> None:
 
 def test_every_source_is_told(image: Path, tmp_path: Path) -> None:
     said = " ".join(Reader("SR300").read(image).assumptions)
-    assert "One count was taken for 0.125 mm, as is usual for SR300 (unit= changes this)." in said
+    assert "One count was assumed to be 0.125 mm, as usual for SR300 (unit= changes this)." in said
     assert "preset sr300" in said
-    assert "The hand was taken for a right one (hand= changes this)." in said
+    assert "The hand was assumed to be a right hand (hand= changes this)." in said
     beside = write_camera(tmp_path, unit_mm=1, hand="left")
     frame = Reader().read(image)
     assert frame.hand == "left"
@@ -57,7 +57,7 @@ def test_the_hand_is_the_options_then_the_file_beside_then_the_models(image: Pat
     assert Reader().read(image).hand == "right"
     frame = Reader(model_side="left").read(image)
     assert frame.hand == "left"
-    assert "The hand was taken for a left one, as rig= is (hand= changes this)." in frame.assumptions
+    assert "The hand was assumed to be a left hand, like that of rig= (hand= changes this)." in frame.assumptions
     write_camera(tmp_path, hand="right")
     assert Reader(model_side="left").read(image).hand == "right"
     assert Reader(hand="auto", model_side="left").read(image).hand == "auto"
