@@ -21,6 +21,7 @@ from PIL import Image
 from support.documents import PROJECT, Block, anchors, blocks, commands, documents, links, parse
 
 from handopt.cli.main import main as program
+from handopt.result import schema
 
 README = PROJECT / "README.md"
 DEMO = PROJECT / "assets" / "images" / "demo.gif"
@@ -257,3 +258,10 @@ def without_seconds(text: str) -> str:
 @pytest.mark.parametrize("block", [each for path in documents() for each in blocks(path, "python")], ids=str)
 def test_python_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec")
+
+
+def test_every_key_of_a_result_is_described() -> None:
+    rows = (PROJECT / "handopt" / "storage" / "README.md").read_text(encoding="utf-8").splitlines()
+    described = {name for row in rows if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert len(described) > 50
+    assert set(schema()["properties"]) - described == set()
