@@ -98,7 +98,7 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
         evaluation = handopt.evaluation.evaluate(
             pred,
             truth,
-            labels=options["labels"],
+            joint_set=options["labels"],
             coordinates=options["coordinates"],
             pred_coordinates=options["pred_coordinates"],
             camera=_camera(options["camera"], options["labels"]),

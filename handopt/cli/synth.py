@@ -132,7 +132,8 @@ def synth(out: Path, **options: Any) -> None:
     OUT/LEVEL/NNN.png holds depth in mm, 16 bit, 0 where there is none; NNN.json beside it the camera, joints, pose
     and shape; OUT/LEVEL.camera.json the camera; OUT/synth.json the settings. handopt fit reads OUT/LEVEL as it is. An
     image depends on its number, its level and the options, not on how many there are. With --sequence NNN counts
-    frames, and NNN.json has "sequence": frame, time_s, way (from which key pose to the next) and dropout.
+    frames, and NNN.json has "sequence": frame, time_s, transition (number, from one key pose to the
+    next) and dropout.
 
     One line for each level goes to stdout: folder and number of images, with a tab between them.
     """

@@ -71,7 +71,7 @@ def _read_folder(folder: Path, wanted: JointSet | None, coordinates: str, camera
         "in it, or is a text file of NYU, ICVL or MSRA labels"
     )
     if wanted is not None:
-        empty = f"{folder} holds no labels of {wanted.title}, as --format {wanted.name} says: change it or TRUTH"
+        empty = f"{folder} holds no labels of {wanted.title}, as joint_set='{wanted.name}' says: change it or TRUTH"
     frames = _read_documents(files, folder, wanted, empty)
     labelled = set(frames.names)
     images = chain(folder.glob("*.png"), folder.glob("*/*.png"))
@@ -88,7 +88,7 @@ def _read_documents(files: Sequence[Path], root: Path, wanted: JointSet | None, 
     if len(sets) > 1:
         raise LabelError(
             f"{' and '.join(str(file) for file in sets.values())} are labels of different sets ({', '.join(sets)}): "
-            "choose one with --format"
+            "choose one with joint_set="
         )
     joint_set, joints = labels[0][1][:2]
     for file, each in labels:
@@ -126,25 +126,30 @@ def _document_joints(file: Path, wanted: JointSet | None) -> Document | None:
             document.get("keypoints", list(KEYPOINT_NAMES)), KEYPOINT_NAMES, f"{file}: keypoints", all_of=True
         )
         values = points(document["joints_mm"], len(joints), f"{file}: joints_mm")
-        return KEYPOINTS, joints, values, _visibility(document.get("visible"), len(joints), file), time_of(document)
+        return KEYPOINTS, joints, values, _visibility(document, len(joints), file), time_of(document)
     if "joints_xyz_mm" in document and wanted in (None, NYU):
         joints = joint_names(document.get("joint_names"), NYU.joints, f"{file}: joint_names", all_of=False)
         values = points(document["joints_xyz_mm"], len(joints), f"{file}: joints_xyz_mm")
-        return NYU, joints, values, _visibility(document.get("visible"), len(joints), file), time_of(document)
+        return NYU, joints, values, _visibility(document, len(joints), file), time_of(document)
     return None
 
 
-def _visibility(value: Any, count: int, file: Path) -> Bools | None:
-    if value is None:
+def _visibility(document: dict[str, Any], count: int, file: Path) -> Bools | None:
+    """Which joints (count,) are visible, None where nobody said; data sets from elsewhere say `visible`."""
+    key = next((key for key in ("joint_visible", "visible") if document.get(key) is not None), None)
+    if key is None:
         return None
+    value = document[key]
     if not isinstance(value, list) or len(value) != count or not all(isinstance(each, bool) for each in value):
-        raise LabelError(f"{file}: visible: expected {count} times true or false; correct the file")
+        raise LabelError(f"{file}: {key}: expected {count} times true or false; correct the file")
     return np.array(value, dtype=bool)
 
 
 def _text_set(wanted: JointSet | None, path: Path) -> JointSet | None:
     if wanted is KEYPOINTS:
-        raise LabelError(f"{path}: labels in the synthetic layout are JSON files in a folder; change --format or TRUTH")
+        raise LabelError(
+            f"{path}: labels in the synthetic layout are JSON files in a folder; change joint_set= or TRUTH"
+        )
     if not path.exists():
         raise LabelError(f"{path} does not exist: TRUTH is a folder of labels or a text file")
     return wanted
@@ -152,6 +157,6 @@ def _text_set(wanted: JointSet | None, path: Path) -> JointSet | None:
 
 def _named(frames: Frames, names: tuple[str, ...], file: Path) -> Frames:
     if len(names) != len(frames.names):
-        raise LabelError(f"{file} names {len(names)} images and TRUTH has {len(frames.names)} frames: change --names")
+        raise LabelError(f"{file} names {len(names)} images and TRUTH has {len(frames.names)} frames: change names=")
     keys = tuple((parts_of(name),) for name in names)
     return replace(frames, names=tuple("/".join(key[0]) for key in keys), keys=keys, ordered=False)

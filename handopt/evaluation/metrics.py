@@ -106,14 +106,14 @@ class Evaluation:
         table = []
         for column, name in enumerate(self.joints):
             errors = self.errors_mm[:, column]
-            row: dict[str, Any] = {"joint": name, "mean_mm": _mean(errors), "median_mm": _median(errors)}
+            row: dict[str, Any] = {"joint": name, "mean_error_mm": _mean(errors), "median_error_mm": _median(errors)}
             if self.visible is not None:
                 seen = self.visible[:, column]
                 row |= {
-                    "visible_mean_mm": _mean(errors[seen]),
-                    "visible_median_mm": _median(errors[seen]),
-                    "occluded_mean_mm": _mean(errors[~seen]),
-                    "occluded_median_mm": _median(errors[~seen]),
+                    "visible_mean_error_mm": _mean(errors[seen]),
+                    "visible_median_error_mm": _median(errors[seen]),
+                    "occluded_mean_error_mm": _mean(errors[~seen]),
+                    "occluded_median_error_mm": _median(errors[~seen]),
                     "visible_frames": int((seen & self.predicted).sum()),
                     "occluded_frames": int((~seen & self.predicted).sum()),
                 }
@@ -142,20 +142,20 @@ class Evaluation:
         for level in CONFIDENCE_LEVELS:
             kept = self.confidence >= level
             share = share_within(worst[kept], TRUSTED_MM)
-            table.append({"confidence": level, "kept": float(kept.mean()), "visible_within_20_mm": share})
+            table.append({"min_confidence": level, "kept": float(kept.mean()), "visible_within_20_mm": share})
         return table
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the single frames, as JSON values, format "handopt.evaluation/1"."""
         return {
             "format": FORMAT,
-            "labels": self.joint_set.name,
+            "joint_set": self.joint_set.name,
             "all": self.scores(),
             "groups": {name: self.scores(rows) for name, rows in self.groups.items()},
             "joints": self.per_joint(),
             "calibration": self.calibration(),
             "motion": self.motion,
-            "missing": list(self.missing),
+            "missing_names": list(self.missing),
             "unused_predictions": list(self.unused),
             "notes": list(self.notes),
         }

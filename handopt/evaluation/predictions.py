@@ -44,7 +44,7 @@ def read_predictions(path: Path, truth: Frames, *, coordinates: str = "auto", ca
         coordinates=coordinates,
         camera=camera,
         predicted=True,
-        option="--pred-coordinates",
+        argument="pred_coordinates=",
     )
     columns = [frames.joints.index(name) for name in truth.joints]
     return replace(frames, joints=truth.joints, joints_mm=frames.joints_mm[:, columns])

@@ -53,20 +53,20 @@ def per_frame(evaluation: Evaluation) -> list[dict[str, Any]]:
     for index, (name, predicted) in enumerate(zip(evaluation.frames, evaluation.predicted, strict=True)):
         errors = evaluation.errors_mm[index]
         row: dict[str, Any] = {
-            "frame": name,
+            "name": name,
             "prediction": evaluation.predictions[index],
             "confidence": evaluation.confidence[index],
-            "mean_mm": means[index],
-            "worst_mm": worst[index],
+            "mean_joint_error_mm": means[index],
+            "worst_joint_error_mm": worst[index],
             "worst_joint": evaluation.joints[int(np.argmax(errors))] if predicted else None,
         }
         if evaluation.visible is not None:
             row |= {
                 "visible_joints": int(evaluation.visible[index].sum()),
-                "visible_mean_mm": seen_means[index],
-                "visible_worst_mm": seen_worst[index],
+                "mean_visible_joint_error_mm": seen_means[index],
+                "worst_visible_joint_error_mm": seen_worst[index],
             }
-        rows.append(row | {f"{joint}_mm": error for joint, error in zip(evaluation.joints, errors, strict=True)})
+        rows.append(row | {f"{joint}_error_mm": error for joint, error in zip(evaluation.joints, errors, strict=True)})
     return rows
 
 
@@ -88,7 +88,7 @@ def table(evaluation: Evaluation) -> Iterator[str]:
         yield from _aligned(
             [["confidence", "frames kept", f"of these, every visible joint within {TRUSTED_MM:.0f} mm"]]
             + [
-                [f">= {row['confidence']:g}", _percent(row["kept"]), _percent(row["visible_within_20_mm"])]
+                [f">= {row['min_confidence']:g}", _percent(row["kept"]), _percent(row["visible_within_20_mm"])]
                 for row in calibration
             ]
         )
@@ -119,11 +119,11 @@ def _joints_table(evaluation: Evaluation) -> Iterator[str]:
     split = evaluation.visible is not None
     rows = [["joint", "mean mm", "median mm", *(["visible", "occluded", "occluded in"] if split else [])]]
     for joint in evaluation.per_joint():
-        row = [joint["joint"], _number(joint["mean_mm"]), _number(joint["median_mm"])]
+        row = [joint["joint"], _number(joint["mean_error_mm"]), _number(joint["median_error_mm"])]
         if split:
             row += [
-                _number(joint["visible_mean_mm"]),
-                _number(joint["occluded_mean_mm"]),
+                _number(joint["visible_mean_error_mm"]),
+                _number(joint["occluded_mean_error_mm"]),
                 str(joint["occluded_frames"]),
             ]
         rows.append(row)
@@ -142,7 +142,7 @@ def _motion_table(evaluation: Evaluation) -> Iterator[str]:
 def _curve_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
     curves = evaluation.curves()
     for index, limit in enumerate(THRESHOLDS_MM):
-        yield {"within_mm": limit, **{name: shares[index] for name, shares in curves.items()}}
+        yield {"distance_mm": limit, **{f"{name}_within": shares[index] for name, shares in curves.items()}}
 
 
 def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:

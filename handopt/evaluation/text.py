@@ -55,13 +55,13 @@ def read_text(
     coordinates: str = "auto",
     camera: "Camera | None" = None,
     predicted: bool = False,
-    option: str = "--coordinates",
+    argument: str = "coordinates=",
 ) -> Frames:
     """Read a text file, or the joint_data.mat of the NYU set, as frames in the camera frame, mm.
 
     joint_set: which set it must be; None takes what the count of numbers says. coordinates: 'uvd' pixels and mm, 'xyz'
     the set's own axes in mm, 'camera' x right, y down, z forward in mm, or 'auto' to tell by the numbers. camera: for
-    pixels, in place of the set's own. predicted: frames may hold NaN or be wild. option: what to name where coordinates
+    pixels, in place of the set's own. predicted: frames may hold NaN or be wild. argument: what to name where coordinates
     are wrong. Raises LabelError.
     """
     table = _read_mat(path) if path.suffix.lower() == MAT_SUFFIX else parse(path)
@@ -69,7 +69,7 @@ def read_text(
     if joint_set is not None and joint_set is not found:
         raise LabelError(
             f"{path} has {table.numbers.shape[1]} numbers a line, as {found.title} ({found.name}) has, but it should "
-            f"be {joint_set.title} ({joint_set.name}, {3 * len(joint_set.joints)} numbers); change --format or the file"
+            f"be {joint_set.title} ({joint_set.name}, {3 * len(joint_set.joints)} numbers); change joint_set= or the file"
         )
     joints = table.numbers.reshape(len(table.numbers), -1, 3)
     if joints.shape[1] == found.wide:
@@ -80,13 +80,13 @@ def read_text(
     if system == "":
         raise LabelError(
             f"{path}: the joints are neither pixels and mm in the image of the camera ({chosen.source}) nor mm in the "
-            f"axes of {found.title}; say what they are with {option}, or give --camera"
+            f"axes of {found.title}; say what they are with {argument}, or give camera="
         )
-    millimetres = to_camera(joints, system, found, chosen, option)
+    millimetres = to_camera(joints, system, found, chosen, argument)
     check_millimetres(millimetres, [table.where(frame) for frame in range(len(joints))], predicted=predicted)
     said = {"uvd": f"u, v in pixels of {chosen.source} and d in mm", "xyz": "mm in the set's own axes"}
     notes = (
-        f"{path} holds {found.title} joints, {said.get(system, 'mm in the camera frame')} ({option} changes this).",
+        f"{path} holds {found.title} joints, {said.get(system, 'mm in the camera frame')} ({argument} changes this).",
     )
     keys, names = _known_as(table, found)
     return Frames(
@@ -116,7 +116,7 @@ def tell_coordinates(joints: Floats, joint_set: JointSet, camera: "Camera", shar
 
 
 def to_camera(
-    joints: Floats, system: str, joint_set: JointSet, camera: "Camera", option: str = "--coordinates"
+    joints: Floats, system: str, joint_set: JointSet, camera: "Camera", argument: str = "coordinates="
 ) -> Floats:
     """Joints (N, J, 3) in a system as the camera frame has them, mm. Raises LabelError."""
     if system == "uvd":
@@ -126,7 +126,7 @@ def to_camera(
         return np.stack([x, y, depth], axis=-1)
     if system == "xyz":
         if joint_set.own_axes is None:
-            raise LabelError(f"{joint_set.title} has no axes of its own: use {option} uvd or camera")
+            raise LabelError(f"{joint_set.title} has no axes of its own: use {argument} uvd or camera")
         return np.asarray(joints * joint_set.own_axes)
     return joints
 
@@ -172,9 +172,9 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path} cannot be read as a list of names: change --names") from error
+        raise LabelError(f"{path} cannot be read as a list of names: change names=") from error
     if not names:
-        raise LabelError(f"{path} holds no names: --names needs one image name a line")
+        raise LabelError(f"{path} holds no names: names= needs one image name a line")
     return names
 
 

@@ -58,7 +58,7 @@ def write_dataset(
             write_rig(true_rig(settings), partial / SUBJECT_NAME)
         info = {
             "format": FORMAT,
-            "generator": f"handopt synth {version('handopt')}",
+            "versions": {"handopt": version("handopt")},
             "levels": list(levels),
             "count": count,
             "settings": settings.to_dict(),

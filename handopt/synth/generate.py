@@ -119,7 +119,7 @@ def _seen(
         scene = build_scene(rng, hand, rig, camera, forearm=arm if forearm else None, background=background)
         if scene.visible_share >= MIN_VISIBLE_SHARE and scene.visible(hand.scale).sum() >= MIN_VISIBLE_JOINTS:
             return hand, scene, tries
-    raise ConfigError(f"image {index} of {level}: the forearm hides the hand in {_MAX_TRIES} draws: change --seed")
+    raise ConfigError(f"image {index} of {level}: the forearm hides the hand in {_MAX_TRIES} draws: change seed=")
 
 
 def true_rig(settings: Settings) -> Rig:

@@ -1,4 +1,4 @@
-"""The flesh of a hand as balls inside its mesh: a quick test of which parts of a posed hand reach into each other."""
+"""The volume of a hand as balls inside its mesh: a quick test of which parts of a posed hand overlap."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,19 +13,24 @@ from handopt.rig.joints import CHAINS, DIGITS, KNUCKLES
 from handopt.rig.pose import joint_transforms
 from handopt.typing import Bools, FloatImage, Floats, Indices, Ints
 
-Whole = Indices
-
 PALM: Final = len(DIGITS)
+"""The number of the palm, after those of the digits."""
 BALL_SPACING_MM: Final = 8.0
+"""Between the balls of a finger, about half its width, so that they leave no gaps."""
 _CLOSE_MM = 10.0
+"""Beyond it the nearest vertex of another finger says nothing about which side of its skin a point is on."""
 _PALM_LINES = 7
+"""Lines of balls from the wrist to the knuckles, two for each of the four metacarpals less one."""
 _PALM_ROWS = (0.2, 0.4, 0.6, 0.8)
-_WIDEST = 1.6  # a finger's skin lies within so many inscribed radii
+"""Where the balls of a line are, from the wrist (0) to the knuckle (1)."""
+_WIDEST = 1.6
+"""A finger's skin lies within so many inscribed radii; other skin that is farther away does not count."""
 _HEIGHTS_MM = np.arange(-12.0, 12.5, 1.0)
+"""Heights above the palm's lines at which the largest ball is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
-class Flesh:
+class HandVolume:
     """Balls that move with the joints, and points of the skin where fingers touch, for a rig.
 
     points: (N + 10, 3) mm, the balls' centres, the pads of the five tips, and the backs of the five middle phalanges
@@ -38,13 +43,13 @@ class Flesh:
     joint: Ints
     basis: Floats
     radius: Floats
-    digit: Whole
+    digit: Indices
     neighbours: Bools
-    fingers: tuple[tuple[Whole, Whole], ...]
+    fingers: tuple[tuple[Indices, Indices], ...]
     """For each digit, the vertices beyond its first joint, and all vertices of other digits and the palm."""
 
-    def of(self, proportions: Floats) -> "Body":
-        """The flesh of a subject with these proportions (13,)."""
+    def of(self, proportions: Floats) -> "SubjectVolume":
+        """The volume of a subject with these proportions (13,)."""
         bind = self.rig.bind.copy()
         bind[:, :, 3] += np.tensordot(proportions, self.rig.proportion_basis[1], 1)
         points = self.points + np.tensordot(proportions, self.basis, 1)
@@ -55,18 +60,18 @@ class Flesh:
         reach = np.minimum(radius[:, None] + radius, np.linalg.norm(centres[:, None] - centres, axis=2))
         reach[self.neighbours] = -np.inf
         fingers = int(np.count_nonzero(self.digit < PALM))
-        return Body(self, proportions, bind, points, reach[:fingers].astype(np.float32))
+        return SubjectVolume(self, proportions, bind, points, reach[:fingers].astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
-    """The flesh of one subject, at scale 1.
+class SubjectVolume:
+    """The volume of one subject's hand, at scale 1.
 
     proportions: (13,); bind: (J, 3, 4) mm; points: (N + 10, 3) mm, centres of balls and then contacts
     reach: (n, N) mm, the distance below which one of the n balls of fingers overlaps another ball
     """
 
-    flesh: Flesh
+    volume: HandVolume
     proportions: Floats
     bind: Floats
     points: Floats
@@ -74,7 +79,7 @@ class Body:
 
     def measure(self, angles: Floats) -> tuple[Floats, Floats]:
         """Depth of the worst overlap (K,) mm and positions of the contacts (K, 10, 3) mm for angles (K, 15, 3) rad."""
-        points = skin(self._transforms(angles), self.points, self.flesh.joint, np.ones((len(self.points), 1)))
+        points = skin(self._transforms(angles), self.points, self.volume.joint, np.ones((len(self.points), 1)))
         count = self.reach.shape[1]
         return _worst_overlap(points[:, :count], self.reach), points[:, count:]
 
@@ -83,13 +88,13 @@ class Body:
 
         Measured at the vertices of middle and distal phalanges, along the normals of the nearest others.
         """
-        rig = self.flesh.rig
+        rig = self.volume.rig
         transforms = self._transforms(angles[None])
         rest = rig.rest_mm + np.tensordot(self.proportions, rig.proportion_basis[0], 1)
         vertices = skin(transforms, rest, rig.skin_indices, rig.skin_weights)[0].astype(np.float32)
         normals = skin_normals(transforms, rig.normals, rig.skin_indices, rig.skin_weights)[0].astype(np.float32)
         worst = 0.0
-        for finger, others in self.flesh.fingers:
+        for finger, others in self.volume.fingers:
             mine, theirs = vertices[finger], vertices[others]
             squared = (mine**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * mine @ theirs.T
             nearest = squared.argmin(axis=1)
@@ -101,11 +106,11 @@ class Body:
     def _transforms(self, angles: Floats) -> Floats:
         count = len(angles)
         rotation = np.broadcast_to(np.eye(3), (count, 3, 3))
-        return joint_transforms(self.flesh.rig, rotation, np.zeros((count, 3)), angles, np.ones(count), self.bind)
+        return joint_transforms(self.volume.rig, rotation, np.zeros((count, 3)), angles, np.ones(count), self.bind)
 
 
 @lru_cache(maxsize=4)
-def flesh_of(rig: Rig) -> Flesh:
+def volume_of(rig: Rig) -> HandVolume:
     """Fill a rig with balls: along the bones of the fingers, and in lines over the palm."""
     balls: list[tuple[Floats, int, int, int]] = []  # centre, joint, digit, number of the bone
     for finger, name in enumerate(DIGITS):
@@ -122,7 +127,7 @@ def flesh_of(rig: Rig) -> Flesh:
     radius = np.where(bone == 0, _inscribed(rig, centres), _girth(rig, centres, joint))
     contacts, contact_joint = _contacts(rig)
     points = np.concatenate([centres, contacts])
-    return Flesh(
+    return HandVolume(
         rig=rig,
         points=points,
         joint=np.concatenate([joint, contact_joint])[:, None].astype(np.int32),
@@ -173,7 +178,7 @@ def _palm_centres(rig: Rig) -> Floats:
     return np.asarray(tries[np.arange(len(spots)), radius.argmax(axis=1)])
 
 
-def _contacts(rig: Rig) -> tuple[Floats, Whole]:
+def _contacts(rig: Rig) -> tuple[Floats, Indices]:
     """Pads of the tips and backs of the middle phalanges, (10, 3) mm, and the joints that move them, (10,)."""
     pads: list[Floats] = []
     backs: list[Floats] = []
@@ -194,7 +199,7 @@ def _inscribed(rig: Rig, centres: Floats) -> Floats:
     return np.asarray(np.linalg.norm(centres[:, None] - rig.rest_mm, axis=2).min(axis=1))
 
 
-def _girth(rig: Rig, centres: Floats, joint: Whole) -> Floats:
+def _girth(rig: Rig, centres: Floats, joint: Indices) -> Floats:
     """Mean distance (n,) of the skin of a bone around each centre from it: fingers are wider than they are high."""
     inscribed = _inscribed(rig, centres)
     result = inscribed.copy()
@@ -208,7 +213,7 @@ def _girth(rig: Rig, centres: Floats, joint: Whole) -> Floats:
     return result
 
 
-def _neighbours(digit: Whole, bone: Whole) -> Bools:
+def _neighbours(digit: Indices, bone: Indices) -> Bools:
     """(N, N) pairs that touch in every pose: along a finger but for its ends, and a finger's base with the palm."""
     same = digit[:, None] == digit
     ends = np.abs(bone[:, None] - bone) == 2
@@ -217,7 +222,7 @@ def _neighbours(digit: Whole, bone: Whole) -> Bools:
     return np.asarray((same & ~ends) | (base[:, None] & palm) | (palm[:, None] & base))
 
 
-def _fingers(rig: Rig) -> tuple[tuple[Whole, Whole], ...]:
+def _fingers(rig: Rig) -> tuple[tuple[Indices, Indices], ...]:
     """For each digit, its vertices beyond its first articulated joint, and those of everything else."""
     owner = rig.skin_indices[:, 0]
     pairs = []
@@ -228,7 +233,7 @@ def _fingers(rig: Rig) -> tuple[tuple[Whole, Whole], ...]:
     return tuple(pairs)
 
 
-def _proportion_basis(rig: Rig, points: Floats, digit: Whole) -> Floats:
+def _proportion_basis(rig: Rig, points: Floats, digit: Indices) -> Floats:
     """How the proportions move points that belong to digits or the palm, (13, n, 3) mm; see proportion_basis."""
     basis = np.zeros((len(PROPORTION_NAMES), len(points), 3))
     positions = rig.bind[:, :, 3]

@@ -1,4 +1,4 @@
-"""A hand that moves: key poses that a person goes through, and the smooth way from each to the next."""
+"""A hand that moves: key poses that a person goes through, and a smooth transition from each to the next."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -9,28 +9,41 @@ from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import Rig
 from handopt.synth.forearm import Forearm, bend_wrist, sample_forearm
-from handopt.synth.hand_volume import Body, flesh_of
+from handopt.synth.hand_volume import SubjectVolume, volume_of
 from handopt.synth.poses import TOLERANCE_MM, HandSample, Level, sample_hand, sample_view
 from handopt.synth.scene import compose, place, posed
 from handopt.synth.subject import Subject
 from handopt.typing import Floats
 
 TURN_RAD_S: Final = 1.8
-"""Mean speed of the whole hand's rotation on the way between two key poses; the peak is 15 / 8 of it."""
+"""Mean speed of the whole hand's rotation in a transition; the peak of minimum jerk is 15 / 8 of it. All speeds are
+those of unhurried gestures, chosen by eye.
+"""
 BEND_RAD_S: Final = 3.5
+"""Mean speed of the joint that bends most."""
 TRAVEL_MM_S: Final = 250.0
+"""Mean speed of the hand's middle."""
 LEAST_TRAVEL_S: Final = 0.4
+"""No transition is quicker."""
 HOLD_S: Final = (0.0, 0.4)
+"""Range of the rest after a transition."""
 LEISURE: Final = (1.0, 1.6)
-"""Factor by which a way takes longer than the fastest of its parts would."""
+"""Range of the factor by which a transition takes longer than the fastest of its parts would."""
 MAX_TURN_RAD: Final = np.radians(80.0)
-WAY_TOLERANCE_MM: Final = TOLERANCE_MM + 0.5
-_WAY_STEPS = 11
-_VIEW_TRIES = 40
-_KEY_TRIES = 60
-_LOOKED_AT = (0.2, 0.35, 0.5, 0.65, 0.8)  # shares of the time at which the hand must be in view
-_LEADS = (0.0, 0.35, -0.35)  # by which part of the way the thumb is ahead of the fingers
-_MIN_VISIBLE_SHARE, _MIN_VISIBLE_JOINTS = 0.4, 8
+"""Between two key poses: about what wrist and forearm turn together without effort."""
+TRANSITION_TOLERANCE_MM: Final = TOLERANCE_MM + 0.5
+"""How far balls may overlap in a transition; more than in a key pose, as fingers brush past each other."""
+OVERLAP_STEPS: Final = 11
+"""Poses of a transition that are tested for overlaps."""
+VIEW_TRIES: Final = 40
+KEY_TRIES: Final = 60
+"""Draws of a view, and of a key pose before the motion is given up."""
+LOOKED_AT: Final = (0.2, 0.35, 0.5, 0.65, 0.8)
+"""Shares of the time at which the hand must be in view."""
+LEADS: Final = (0.0, 0.35, -0.35)
+"""By which share of the time the thumb is ahead of the fingers, in the order in which they are tried."""
+MIN_VISIBLE_SHARE, MIN_VISIBLE_JOINTS = 0.4, 8
+"""Of the hand, behind its forearm: below it nobody could tell the pose."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Transition:
-    """From one key pose to the next: seconds on the way, seconds at rest after it, and the thumb's lead."""
+    """From one key pose to the next: seconds in motion, seconds at rest after it, and the thumb's lead."""
 
     start: Key
     end: Key
@@ -58,7 +71,7 @@ class Transition:
         return self.travel_s + self.hold_s
 
     def at(self, seconds: float) -> Key:
-        """The pose after some seconds on the way."""
+        """The pose after some seconds."""
         share = min(seconds / self.travel_s, 1.0)
         part = float(minimum_jerk(np.array(share)))
         start, end = self.start, self.end
@@ -95,7 +108,7 @@ def blend_angles(start: Floats, end: Floats, share: Floats, lead: float) -> Floa
 
 
 class Motion:
-    """Key poses and the ways between them, long enough for a number of seconds."""
+    """Key poses and the transitions between them, long enough for a number of seconds."""
 
     def __init__(
         self,
@@ -111,31 +124,33 @@ class Motion:
     ) -> None:
         """rig: a right hand; speed: factor of all speeds, 0 for a hand that stays in its first pose.
 
-        Raises ConfigError where no way without overlaps is found.
+        Raises ConfigError where no transition without overlaps is found.
         """
         self._rng, self._level, self._subject, self._camera = rng, level, subject, camera
         self._rig, self._dressed = rig, subject.dress(rig)
-        self._body = flesh_of(rig).of(subject.proportions)
+        self._body = volume_of(rig).of(subject.proportions)
         self._arm = sample_forearm(rng) if forearm else None
         self._first = self._key(None)
-        self.ways: list[Transition] = []
+        self.transitions: list[Transition] = []
         covered = 0.0
         while speed > 0 and covered < seconds:
-            self.ways.append(self._way(self.ways[-1].end if self.ways else self._first, speed))
-            covered += self.ways[-1].seconds
+            self.transitions.append(
+                self._transition(self.transitions[-1].end if self.transitions else self._first, speed)
+            )
+            covered += self.transitions[-1].seconds
 
     def at(self, seconds: float) -> tuple[Key, int]:
-        """The pose at a time, and the number of the way that it is on."""
-        for number, way in enumerate(self.ways):
-            if seconds < way.seconds or number == len(self.ways) - 1:
-                return way.at(seconds), number
-            seconds -= way.seconds
+        """The pose at a time, and the number of its transition."""
+        for number, transition in enumerate(self.transitions):
+            if seconds < transition.seconds or number == len(self.transitions) - 1:
+                return transition.at(seconds), number
+            seconds -= transition.seconds
         return self._first, 0
 
     @property
     def keys(self) -> list[Key]:
         """All key poses."""
-        return [self._first, *(way.end for way in self.ways)]
+        return [self._first, *(transition.end for transition in self.transitions)]
 
     def placed(self, key: Key) -> Floats:
         """Where the wrist (3,) of a pose is, mm."""
@@ -147,9 +162,9 @@ class Motion:
         vertices, joints = posed(key.hand, self._dressed)
         return np.asarray(vertices + key.middle - joints.mean(axis=0))
 
-    def _way(self, start: Key, speed: float) -> Transition:
-        """A way to a new key pose on which nothing overlaps and the hand stays in view."""
-        for _ in range(_KEY_TRIES):
+    def _transition(self, start: Key, speed: float) -> Transition:
+        """A transition to a new key pose in which nothing overlaps and the hand stays in view."""
+        for _ in range(KEY_TRIES):
             end = self._key(start)
             lead = _clear_lead(self._body, start.hand.angles_rad, end.hand.angles_rad)
             if lead is None:
@@ -159,14 +174,14 @@ class Motion:
             bend = float(np.abs(end.hand.angles_rad - start.hand.angles_rad).max())
             travel = float(np.linalg.norm(end.middle - start.middle))
             seconds = max(turn / TURN_RAD_S, bend / BEND_RAD_S / (1 - abs(lead)), travel / TRAVEL_MM_S, LEAST_TRAVEL_S)
-            way = Transition(start, end, leisure * seconds / speed, hold / speed, lead)
-            if all(self._in_view(way.at(share * way.travel_s)) for share in _LOOKED_AT):
-                return way
-        raise ConfigError(f"no way to another pose was found in {_KEY_TRIES} draws: change --seed")
+            transition = Transition(start, end, leisure * seconds / speed, hold / speed, lead)
+            if all(self._in_view(transition.at(share * transition.travel_s)) for share in LOOKED_AT):
+                return transition
+        raise ConfigError(f"no transition to another pose was found in {KEY_TRIES} draws: change seed=")
 
     def _key(self, previous: Key | None) -> Key:
         """Draw a key pose that can be seen, turned from the previous one by no more than a wrist and an elbow can."""
-        for _ in range(_KEY_TRIES):
+        for _ in range(KEY_TRIES):
             hand = sample_hand(self._rng, self._level, subject=self._subject, rig=self._rig)
             forearm = self._arm
             if previous is not None:
@@ -180,12 +195,12 @@ class Motion:
             key = Key(hand, translation + joints.mean(axis=0), forearm)
             if self._in_view(key):
                 return key
-        raise ConfigError(f"the forearm hides the hand in {_KEY_TRIES} draws: change --seed")
+        raise ConfigError(f"the forearm hides the hand in {KEY_TRIES} draws: change seed=")
 
     def _view_near(self, rotation: Floats) -> Floats:
         """A view of the level that is not turned too far, or the nearest of some."""
         best, least = rotation, np.inf
-        for _ in range(_VIEW_TRIES):
+        for _ in range(VIEW_TRIES):
             view = sample_view(self._rng, self._level, self._rig)
             turn = rotation_angle(rotation, view)
             if turn < least:
@@ -196,8 +211,8 @@ class Motion:
 
     def _in_view(self, key: Key) -> bool:
         scene = compose(key.hand, self._dressed, self._camera, self.placed(key), key.forearm)
-        enough = scene.visible_share >= _MIN_VISIBLE_SHARE
-        return bool(enough and scene.visible(key.hand.scale).sum() >= _MIN_VISIBLE_JOINTS)
+        enough = scene.visible_share >= MIN_VISIBLE_SHARE
+        return bool(enough and scene.visible(key.hand.scale).sum() >= MIN_VISIBLE_JOINTS)
 
 
 def rotation_angle(one: Floats, other: Floats) -> float:
@@ -212,11 +227,11 @@ def _slerp(start: Floats, end: Floats, part: float) -> Floats:
     return np.asarray(start @ Rotation.from_rotvec(part * turn).as_matrix())
 
 
-def _clear_lead(body: Body, start: Floats, end: Floats) -> float | None:
-    """The thumb's lead with which nothing overlaps on the way between two poses, if there is one."""
-    share = np.linspace(0.0, 1.0, _WAY_STEPS)
-    for lead in _LEADS:
+def _clear_lead(body: SubjectVolume, start: Floats, end: Floats) -> float | None:
+    """The thumb's lead with which nothing overlaps between two poses, if there is one."""
+    share = np.linspace(0.0, 1.0, OVERLAP_STEPS)
+    for lead in LEADS:
         overlap, _ = body.measure(blend_angles(start, end, share, lead))
-        if overlap.max() <= WAY_TOLERANCE_MM:
+        if overlap.max() <= TRANSITION_TOLERANCE_MM:
             return lead
     return None

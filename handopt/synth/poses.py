@@ -1,4 +1,4 @@
-"""Random poses of a random hand, seen from somewhere: gestures and free poses in which no finger reaches into another.
+"""Random poses of a random hand, seen from somewhere: gestures and free poses in which no finger overlaps another.
 
 Everything is drawn for a right hand; a left one is its mirror image (x -> -x of the camera).
 """
@@ -11,7 +11,7 @@ import numpy as np
 from handopt.errors import ConfigError
 from handopt.rig import Rig, default_rig
 from handopt.synth.gestures import GESTURES, RANDOM, free_angles, gesture_angles, mild_angles, sample_gesture
-from handopt.synth.hand_volume import PALM, Body, flesh_of
+from handopt.synth.hand_volume import PALM, SubjectVolume, volume_of
 from handopt.synth.subject import Subject, sample_subject
 from handopt.typing import Floats
 
@@ -19,7 +19,7 @@ Level = Literal["easy", "medium", "hard"]
 
 LEVELS: Final[tuple[Level, ...]] = ("easy", "medium", "hard")
 TOLERANCE_MM: Final = 1.5
-"""How far balls of flesh may overlap: skin gives way where it touches."""
+"""How far balls may overlap: skin gives way where it touches."""
 SKIN_TOLERANCE_MM: Final = 2.0
 """How deep a gesture's skin may lie in other skin."""
 
@@ -91,7 +91,7 @@ def sample_angles(
     rng: np.random.Generator, level: Level, gesture: str, proportions: Floats, rig: Rig
 ) -> tuple[Floats, int]:
     """Draw angles (15, 3) of a gesture or a "random" pose in which nothing overlaps, and say how many were drawn."""
-    body = flesh_of(rig).of(proportions)
+    body = volume_of(rig).of(proportions)
     for tries in range(1, _MAX_ROUNDS + 1):
         if gesture != RANDOM and GESTURES[gesture].touch is not None:
             angles = _touching(rng, gesture, body, clearance=min(tries - 1, _MOST_CLEARANCE))
@@ -130,7 +130,7 @@ def view_angles(rotation: Floats, rig: Rig) -> tuple[Literal["palm", "back"], fl
     return side, yaw, float(np.arctan2(turn[2, 1], turn[2, 2])), float(np.arctan2(turn[1, 0], turn[0, 0]))
 
 
-def _clear(rng: np.random.Generator, level: Level, gesture: str, body: Body) -> Floats | None:
+def _clear(rng: np.random.Generator, level: Level, gesture: str, body: SubjectVolume) -> Floats | None:
     """The first of some draws in which nothing overlaps."""
     if gesture != RANDOM:
         angles = gesture_angles(rng, gesture, _DRAWS)
@@ -138,13 +138,13 @@ def _clear(rng: np.random.Generator, level: Level, gesture: str, body: Body) -> 
         angles = mild_angles(rng, _DRAWS)
     else:
         angles = free_angles(rng, _DRAWS, _CURL[level])
-    angles = _within_limits(angles, body.flesh.rig)
+    angles = _within_limits(angles, body.volume.rig)
     overlap, _ = body.measure(angles)
     clear = np.flatnonzero(overlap <= TOLERANCE_MM)
     return angles[clear[0]] if len(clear) else None
 
 
-def _touching(rng: np.random.Generator, gesture: str, body: Body, clearance: float) -> Floats | None:
+def _touching(rng: np.random.Generator, gesture: str, body: SubjectVolume, clearance: float) -> Floats | None:
     """The draw whose thumb comes closest to what it should touch, varied until it does, if nothing overlaps then.
 
     clearance: mm by which the parts stay farther apart than they need to be.
@@ -158,7 +158,7 @@ def _touching(rng: np.random.Generator, gesture: str, body: Body, clearance: flo
     moving[:3] = moving[3 * touch[1] : 3 * touch[1] + 3] = 1.0
     best, best_cost, best_overlap = angles[0], np.inf, np.inf
     for sigma in (*_REFINEMENTS, None):
-        angles = _within_limits(angles, body.flesh.rig)
+        angles = _within_limits(angles, body.volume.rig)
         overlap, contacts = body.measure(angles)
         gap = np.linalg.norm(contacts[:, 0] - contacts[:, target], axis=1)
         cost = np.abs(gap - aim) + _OVERLAP_COST * np.maximum(overlap - TOLERANCE_MM / 2 + clearance, 0)

@@ -134,7 +134,7 @@ def place(rng: np.random.Generator, vertices: Floats, joints: Floats, camera: Ca
         distance *= 1.1
     raise ConfigError(
         f"a hand does not fit into the image of {camera.width} x {camera.height} pixels with {MARGIN_PX:g} around it"
-        ": change --camera"
+        ": change camera="
     )
 
 

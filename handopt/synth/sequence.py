@@ -83,7 +83,7 @@ def generate_sequence(
     dressed = subject.dress(settings.rig)
     for index in range(count):
         time_s = index / timing.fps
-        key, way = motion.at(time_s)
+        key, transition = motion.at(time_s)
         scene = compose(key.hand, dressed, camera, motion.placed(key), key.forearm, around)
         sensed = sense(
             scene.depth, camera, noise_model(settings.noise), _stream(settings, level, index, _SENSOR),
@@ -95,7 +95,10 @@ def generate_sequence(
         if side == "left":
             counts, scene = np.ascontiguousarray(counts[:, ::-1]), mirrored_scene(scene, settings.camera)
         sample = Sample(level, index, side, counts, key.hand, scene, forearm, around_it, key.hand.tries)
-        yield sample, {"frame": index, "time_s": round(time_s, 6), "way": way, "dropout": timing.dropped(index)}
+        yield (
+            sample,
+            {"frame": index, "time_s": round(time_s, 6), "transition": transition, "dropout": timing.dropped(index)},
+        )
 
 
 def _background(settings: Settings, level: Level, motion: Motion) -> Background:

@@ -142,7 +142,9 @@ def fit_case(case: Case, settings: Settings) -> dict[str, Any]:
     row |= {"status": result.status, "residual": result.residual_mm["median"], "iou": result.silhouette_iou}
     row["joints_mm"] = np.asarray(result.joints_mm).round(2).tolist()
     if case.kind == "keypoints":
-        row |= keypoint_scores(result.joints_mm, case.labels["joints_mm"], case.labels.get("visible"))
+        row |= keypoint_scores(
+            result.joints_mm, case.labels["joints_mm"], case.labels.get("joint_visible", case.labels.get("visible"))
+        )
     elif case.kind == "nyu":
         row |= nyu_scores(result.joints_mm, case.labels["joint_names"], case.labels["joints_xyz_mm"])
     if settings.overlays is not None:

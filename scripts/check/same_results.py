@@ -30,6 +30,22 @@ RENAMED: dict[str, str] = {
     "seen_share": "coverage",
     "offset_mm": "vertex_offset_mm",
     "left_out": "rejected_images",
+    # labels
+    "visible": "joint_visible",
+    "t_mm": "translation_mm",
+    "rotation": "view",  # of the pose too, in both versions
+    "yaw": "yaw_rad",
+    "pitch": "pitch_rad",
+    "roll": "roll_rad",
+    "way": "transition",
+    # summaries of an evaluation
+    "mean_mm": "mean_error_mm",
+    "median_mm": "median_error_mm",
+    "visible_mean_mm": "visible_mean_error_mm",
+    "visible_median_mm": "visible_median_error_mm",
+    "occluded_mean_mm": "occluded_mean_error_mm",
+    "occluded_median_mm": "occluded_median_error_mm",
+    "confidence": "min_confidence",  # of results too, in both versions
 }
 """Keys of files that have another name in one of the versions, and the name to compare them by."""
 IGNORED = frozenset({"seconds", "versions", "version", "bytes", "mtime_ns", "schema", "format"})
@@ -83,7 +99,7 @@ def numbers(folder: Path) -> dict[str, Any]:
         if path.name in ("result.json", "measurements.json", "track.json") or name.startswith(("synth", "eval", "seq")):
             if path.suffix == ".json":
                 found |= dict(_leaves(name, json.loads(path.read_text(encoding="utf-8"))))
-            elif path.suffix == ".png":
+            elif path.suffix == ".png" and path.name != "curve.png":  # a drawing of what curve.csv holds
                 found[name] = path.read_bytes()
         elif path.suffix == ".glb":
             found[name] = _binary_chunk(path)

@@ -97,7 +97,7 @@ def test_limits_bound_the_angles(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     limits = default_rig("right", "swapped").limits
     for index in range(4):
-        angles = np.array(label(tmp_path / "out", "hard", index)["pose"]["angles_twist_abd_flex"])
+        angles = np.array(list(label(tmp_path / "out", "hard", index)["pose"]["angles_rad"].values()))
         assert (angles >= limits.lower - 1e-6).all()
         assert (angles <= limits.upper + 1e-6).all()
 

@@ -80,7 +80,7 @@ def test_nyu_joints_in_json(tmp_path: Path) -> None:
 def test_sets_cannot_be_mixed_but_chosen(tmp_path: Path) -> None:
     nyu_label(tmp_path / "a.json", list(NYU.joints), map_keypoints(hand(), NYU))
     write_label(tmp_path / "b.json", hand())
-    with pytest.raises(LabelError, match=r"different sets \(nyu, synthetic\): choose one with --format"):
+    with pytest.raises(LabelError, match=r"different sets \(nyu, synthetic\): choose one with joint_set="):
         read_labels(tmp_path)
     assert read_labels(tmp_path, joint_set="nyu").names == ("a",)
     assert read_labels(tmp_path, joint_set="synthetic").names == ("b",)
@@ -105,7 +105,7 @@ def test_names_for_the_lines_of_a_text_file(tmp_path: Path) -> None:
     assert frames.names == ("seq/5", "seq/7")
     assert frames.keys == ((("seq", "5"),), (("seq", "7"),))
     (tmp_path / "names.txt").write_text("seq/5.png\n")
-    with pytest.raises(LabelError, match=r"names 1 images and TRUTH has 2 frames: change --names"):
+    with pytest.raises(LabelError, match=r"names 1 images and TRUTH has 2 frames: change names="):
         read_labels(tmp_path / "nyu.txt", coordinates="camera", names=tmp_path / "names.txt")
 
 
@@ -150,7 +150,7 @@ def test_where_there_are_no_labels(tmp_path: Path) -> None:
         read_labels(tmp_path / "a.json")
     with pytest.raises(LabelError, match="does not exist"):
         read_labels(tmp_path / "b.txt")
-    with pytest.raises(LabelError, match="change --format or TRUTH"):
+    with pytest.raises(LabelError, match="change joint_set= or TRUTH"):
         read_labels(tmp_path / "b.txt", joint_set="synthetic")
     with pytest.raises(LabelError, match="cannot be read"):
         read_labels(tmp_path / "b.json")

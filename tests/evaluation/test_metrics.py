@@ -72,16 +72,17 @@ def test_without_visibility_there_is_no_split() -> None:
         "median_frame_error_mm",
         "worst_joint_within",
     }
-    assert plain.per_joint()[0] == {"joint": "a", "mean_mm": pytest.approx(35 / 3), "median_mm": 4.0}
+    assert plain.per_joint()[0] == {"joint": "a", "mean_error_mm": pytest.approx(35 / 3), "median_error_mm": 4.0}
     assert set(plain.curves()) == {"worst_joint", "frame_mean", "joints"}
 
 
 def test_joints_apart() -> None:
     first, _, last = evaluation().per_joint()
-    assert first["mean_mm"] == pytest.approx(35 / 3)
-    assert (first["visible_mean_mm"], first["occluded_mean_mm"]) == (2.5, 30.0)
+    assert first["mean_error_mm"] == pytest.approx(35 / 3)
+    assert (first["visible_mean_error_mm"], first["occluded_mean_error_mm"]) == (2.5, 30.0)
     assert (first["visible_frames"], first["occluded_frames"]) == (2, 1), "of the frames with a prediction"
-    assert (last["visible_mean_mm"], last["visible_median_mm"], last["occluded_median_mm"]) == (8.0, 8.0, 40.0)
+    assert (last["visible_mean_error_mm"], last["visible_median_error_mm"]) == (8.0, 8.0)
+    assert last["occluded_median_error_mm"] == 40.0
 
 
 def test_curves_count_the_missing_frame() -> None:
@@ -115,14 +116,14 @@ def test_groups_are_folders_with_levels_in_order() -> None:
 
 def test_calibration_asks_for_every_visible_joint() -> None:
     assert evaluation().calibration() == [
-        {"confidence": 0.5, "kept": 0.5, "visible_within_20_mm": 1.0},
-        {"confidence": 0.7, "kept": 0.5, "visible_within_20_mm": 1.0},
-        {"confidence": 0.9, "kept": 0.25, "visible_within_20_mm": 1.0},
+        {"min_confidence": 0.5, "kept": 0.5, "visible_within_20_mm": 1.0},
+        {"min_confidence": 0.7, "kept": 0.5, "visible_within_20_mm": 1.0},
+        {"min_confidence": 0.9, "kept": 0.25, "visible_within_20_mm": 1.0},
     ]
     loose = evaluation(visible=None, confidence=np.array([0.6, 0.6, NONE, 0.6])).calibration()
     assert loose[0]["kept"] == 0.75
     assert loose[0]["visible_within_20_mm"] == pytest.approx(2 / 3)
-    assert loose[1] == {"confidence": 0.7, "kept": 0.0, "visible_within_20_mm": None}
+    assert loose[1] == {"min_confidence": 0.7, "kept": 0.0, "visible_within_20_mm": None}
     assert evaluation(confidence=np.full(4, NONE)).calibration() == []
 
 
@@ -130,7 +131,7 @@ def test_the_summary_is_json_without_gaps() -> None:
     document = evaluation(unused=("p/9",), notes=("so",)).to_dict()
     again = json.loads(json.dumps(document, allow_nan=False))
     assert again["format"] == "handopt.evaluation/1"
-    assert again["missing"] == ["hard/0"]
+    assert again["missing_names"] == ["hard/0"]
     assert again["unused_predictions"] == ["p/9"]
     assert again["all"]["worst_joint_within"]["20"] == 0.5
     empty = evaluation(errors_mm=np.full((4, 3), NONE), visible=np.zeros((4, 3), bool)).to_dict()

@@ -23,15 +23,21 @@ def test_the_folder_holds_every_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     assert [path.name for path in folder.parent.iterdir()] == ["scores"]
     frames = rows_of(folder / "per_frame.csv")
-    assert [row["frame"] for row in frames] == ["easy/0", "easy/1", "hard/0", "hard/1"]
-    assert (frames[0]["mean_mm"], frames[0]["worst_mm"], frames[0]["worst_joint"]) == ("8.0", "20.0", "c")
-    assert (frames[0]["visible_joints"], frames[0]["visible_worst_mm"], frames[0]["c_mm"]) == ("2", "3.0", "20.0")
+    assert [row["name"] for row in frames] == ["easy/0", "easy/1", "hard/0", "hard/1"]
+    assert (frames[0]["mean_joint_error_mm"], frames[0]["worst_joint_error_mm"], frames[0]["worst_joint"]) == (
+        "8.0",
+        "20.0",
+        "c",
+    )
+    assert (frames[0]["visible_joints"], frames[0]["worst_visible_joint_error_mm"]) == ("2", "3.0")
+    assert frames[0]["c_error_mm"] == "20.0"
     assert (frames[0]["confidence"], frames[0]["prediction"]) == ("0.95", "p/0")
-    missing = [frames[2][key] for key in ("prediction", "mean_mm", "worst_mm", "worst_joint", "a_mm", "confidence")]
+    measured = ("mean_joint_error_mm", "worst_joint_error_mm", "worst_joint", "a_error_mm")
+    missing = [frames[2][key] for key in ("prediction", *measured, "confidence")]
     assert missing == [""] * 6
     curve = rows_of(folder / "curve.csv")
-    assert [row["within_mm"] for row in curve] == [str(limit) for limit in range(5, 81)]
-    assert (curve[15]["worst_joint"], curve[15]["worst_visible_joint"]) == ("0.5", "0.6667")
+    assert [row["distance_mm"] for row in curve] == [str(limit) for limit in range(5, 81)]
+    assert (curve[15]["worst_joint_within"], curve[15]["worst_visible_joint_within"]) == ("0.5", "0.6667")
     assert [row["joint"] for row in rows_of(folder / "per_joint.csv")] == ["a", "b", "c"]
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["all"]["frames"] == 4

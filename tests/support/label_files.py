@@ -42,7 +42,7 @@ def write_label(path: Path, joints_mm: Floats, visible: Sequence[bool] | None = 
     """Write NAME.json of the synthetic layout, and an empty NAME.png beside it."""
     document: dict[str, Any] = {"keypoints": list(KEYPOINT_NAMES), "joints_mm": joints_mm.tolist()}
     if visible is not None:
-        document["visible"] = [bool(each) for each in visible]
+        document["joint_visible"] = [bool(each) for each in visible]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document | more))
     path.with_suffix(".png").touch()

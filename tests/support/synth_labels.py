@@ -14,7 +14,7 @@ def reposed(label: dict[str, Any], rig: Rig) -> NDArray[np.float64]:
     rig = with_proportions(rig, list(label["shape"]["proportions"].values()))
     pose = label["pose"]
     transforms = reference.forward_kinematics(
-        np.array([pose["angles_twist_abd_flex"]]), np.array([pose["rotation"]]), np.array([pose["t_mm"]]),
+        np.array([list(pose["angles_rad"].values())]), np.array([pose["rotation"]]), np.array([pose["translation_mm"]]),
         np.array([label["shape"]["scale"]]), rig.parents, rig.articulated, rig.bind, rig.side_sign,
     )  # fmt: skip
     return reference.skin(transforms, rig.keypoints_mm, rig.keypoint_joints[:, None], np.ones((21, 1)))[0]

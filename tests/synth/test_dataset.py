@@ -21,8 +21,8 @@ from handopt.synth.labels import labels
 CAMERA = Camera(237.5, 237.5, 150.0, 119.5, 320, 240)
 SETTINGS = Settings(camera=CAMERA, seed=3)
 LAYOUT = (
-    "level", "index", "hand", "camera", "unit_mm", "frame", "keypoints", "joints_mm", "visible", "pose", "shape",
-    "rotation", "pose_name", "forearm", "background", "distance_mm", "tries",
+    "format", "level", "index", "gesture", "hand", "camera", "unit_mm", "coordinate_frame", "keypoints", "joints_mm",
+    "joint_visible", "pose", "shape", "view", "forearm", "background", "distance_mm", "tries",
 )  # fmt: skip
 
 
@@ -33,9 +33,9 @@ def test_the_labels_pose_the_rig_of_their_side_to_their_joints(side: str) -> Non
     for index in range(4):
         label = labels(generate(settings, "hard", index), settings)
         np.testing.assert_allclose(reposed(label, rig), label["joints_mm"], atol=0.01)
-        np.testing.assert_allclose(
-            np.array(label["pose"]["R"]) @ rig.bind[0, :, :3].T, label["pose"]["rotation"], atol=1e-6
-        )
+        rotation = np.array(label["pose"]["rotation"])
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+        assert np.linalg.det(rotation) == pytest.approx(1)
         assert json.loads(json.dumps(label)) == label
 
 

@@ -7,7 +7,7 @@ from support.mesh_check import self_intersection_mm
 
 from handopt.rig import default_rig
 from handopt.synth.gestures import GESTURES, RANDOM, gesture_angles
-from handopt.synth.hand_volume import PALM, flesh_of
+from handopt.synth.hand_volume import PALM, volume_of
 from handopt.synth.poses import sample_angles
 from handopt.synth.subject import Subject, sample_subject
 
@@ -25,24 +25,24 @@ def posed(subject: Subject, angles: np.ndarray) -> np.ndarray:
 
 
 def test_balls_lie_inside_the_open_hand() -> None:
-    flesh = flesh_of(RIG)
-    centres = flesh.points[: len(flesh.radius)]
+    volume = volume_of(RIG)
+    centres = volume.points[: len(volume.radius)]
     nearest = np.linalg.norm(centres[:, None] - RIG.rest_mm, axis=2).argmin(axis=1)
     assert (np.einsum("ni,ni->n", RIG.rest_mm[nearest] - centres, RIG.normals[nearest]) > 0).all()
-    assert set(flesh.digit) == set(range(PALM + 1))
-    assert 3 < flesh.radius.min() < flesh.radius.max() < 25
+    assert set(volume.digit) == set(range(PALM + 1))
+    assert 3 < volume.radius.min() < volume.radius.max() < 25
 
 
 def test_nothing_overlaps_in_the_open_hand_of_anybody() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        body = flesh_of(RIG).of(sample_subject(rng).proportions)
+        body = volume_of(RIG).of(sample_subject(rng).proportions)
         assert body.measure(OPEN)[0][0] < 1e-3
         assert body.depth_in_skin(OPEN[0]) < 1.5
 
 
 def test_a_thumb_in_the_palm_and_crossed_fingers_are_found() -> None:
-    body = flesh_of(RIG).of(np.zeros(13))
+    body = volume_of(RIG).of(np.zeros(13))
     crossed, thumb = OPEN.copy(), OPEN.copy()
     crossed[0, 6, 1], crossed[0, 9, 1] = -0.35, 0.35
     thumb[0, 0] = 1.0, -0.6, 0.7
@@ -55,7 +55,7 @@ def test_a_thumb_in_the_palm_and_crossed_fingers_are_found() -> None:
 
 def test_the_depth_in_the_skin_agrees_with_winding_numbers() -> None:
     rng = np.random.default_rng(1)
-    body, subject = flesh_of(RIG).of(np.zeros(13)), Subject(1.0, np.zeros(13))
+    body, subject = volume_of(RIG).of(np.zeros(13)), Subject(1.0, np.zeros(13))
     angles = np.clip(gesture_angles(rng, "fist", 12), RIG.limits.lower, RIG.limits.upper)
     quick = np.array([body.depth_in_skin(each) for each in angles])
     slow = np.array([self_intersection_mm(RIG, posed(subject, each)) for each in angles])

@@ -8,8 +8,15 @@ import pytest
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import default_rig
-from handopt.synth.hand_volume import flesh_of
-from handopt.synth.motion import MAX_TURN_RAD, WAY_TOLERANCE_MM, Motion, blend_angles, minimum_jerk, rotation_angle
+from handopt.synth.hand_volume import volume_of
+from handopt.synth.motion import (
+    MAX_TURN_RAD,
+    TRANSITION_TOLERANCE_MM,
+    Motion,
+    blend_angles,
+    minimum_jerk,
+    rotation_angle,
+)
 from handopt.synth.subject import sample_subject
 
 CAMERA = Camera(237.5, 237.5, 159.5, 119.5, 320, 240)
@@ -40,10 +47,10 @@ def test_a_lead_moves_the_thumb_first_or_last(lead: float) -> None:
 
 def test_nothing_overlaps_on_the_way_and_limits_hold(motion: Motion) -> None:
     rig = default_rig("right")
-    body = flesh_of(rig).of(motion.keys[0].hand.proportions)
+    body = volume_of(rig).of(motion.keys[0].hand.proportions)
     angles = np.array([motion.at(seconds)[0].hand.angles_rad for seconds in np.arange(0, 3, 1 / 15)])
     overlap, _ = body.measure(angles)
-    assert overlap.max() <= WAY_TOLERANCE_MM + 0.5, "between the places that are tested it is hardly more"
+    assert overlap.max() <= TRANSITION_TOLERANCE_MM + 0.5, "between the places that are tested it is hardly more"
     assert (angles >= rig.limits.lower - 1e-9).all()
     assert (angles <= rig.limits.upper + 1e-9).all()
 
@@ -65,13 +72,13 @@ def test_speed_0_holds_still_and_more_speed_takes_less_time() -> None:
         return Motion(rng, "easy", sample_subject(rng), default_rig("right"), CAMERA, seconds=1.0, speed=speed)
 
     still = made(0.0)
-    assert still.ways == []
+    assert still.transitions == []
     assert still.at(0.7)[0] is still.at(0.0)[0]
-    assert made(2.0).ways[0].seconds == pytest.approx(made(1.0).ways[0].seconds / 2)
+    assert made(2.0).transitions[0].seconds == pytest.approx(made(1.0).transitions[0].seconds / 2)
 
 
 def test_an_image_without_room_for_a_hand_is_refused() -> None:
     rng = np.random.default_rng(4)
     tiny = Camera(2000.0, 2000.0, 20.0, 20.0, 40, 40)
-    with pytest.raises(ConfigError, match="--camera"):
+    with pytest.raises(ConfigError, match="camera="):
         Motion(rng, "easy", sample_subject(rng), default_rig("right"), tiny, seconds=1.0)

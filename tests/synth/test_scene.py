@@ -107,5 +107,5 @@ def test_a_hand_that_does_not_fit_names_the_option() -> None:
     rng = np.random.default_rng(0)
     hand = sample_hand(rng, "easy")
     tiny = Camera(475.0, 475.0, 20.0, 20.0, 40, 40)
-    with pytest.raises(ConfigError, match="--camera"):
+    with pytest.raises(ConfigError, match="camera="):
         place(rng, *posed(hand, RIG), tiny)
