@@ -46,10 +46,10 @@ def other_than(names: Collection[str]) -> Callable[[Path], str | None]:
     return lambda folder: next((path.name for path in sorted(folder.iterdir()) if path.name not in names), None)
 
 
-def check_free(folder: Path, kind: Kind, *, overwrite: bool, option: str = "-o") -> None:
+def check_free(folder: Path, kind: Kind, *, overwrite: bool, option: str = "folder=") -> None:
     """Refuse a place that is taken: without overwrite by anything, with it by what handopt did not write.
 
-    option: where the user named the folder. Raises OutputError.
+    option: how messages call the folder. Raises OutputError.
     """
     try:
         if not folder.is_symlink() and not folder.exists():
@@ -58,7 +58,7 @@ def check_free(folder: Path, kind: Kind, *, overwrite: bool, option: str = "-o")
             raise OutputError(f"{folder} is in the way and is not a folder: choose another with {option}")
         if not overwrite:
             raise OutputError(
-                f"{folder} exists and was kept: replace it with --overwrite or choose another with {option}"
+                f"{folder} exists and was kept: replace it with overwrite=True or choose another with {option}"
             )
         if any(folder.iterdir()) and not kind.holds(folder):
             raise OutputError(f"{folder} holds no {kind.noun} of handopt and was kept: choose another with {option}")
@@ -71,10 +71,10 @@ def check_free(folder: Path, kind: Kind, *, overwrite: bool, option: str = "-o")
 
 
 @contextmanager
-def written_aside(folder: Path, overwrite: bool, option: str = "-o") -> Iterator[Path]:
+def written_aside(folder: Path, overwrite: bool, option: str = "folder=") -> Iterator[Path]:
     """Give a folder beside the place of another to write into; put it there at the end, or remove every trace.
 
-    option: where the user named the folder. Raises OutputError.
+    option: how messages call the folder. Raises OutputError.
     """
     made: list[Path] = []
     partial = folder.parent / f".handopt-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.partial"

@@ -143,7 +143,7 @@ def start(**changes: Any) -> Start:
             ShapeError,
             "DepthImage; give its .depth_mm",
         ),
-        ({"device": "gpu"}, DeviceError, "--device 'gpu' is not known; use auto, cpu, cuda or cuda:N"),
+        ({"device": "gpu"}, DeviceError, "device= 'gpu' is not known; use auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:x"}, DeviceError, "is not known"),
         ({"camera": SMALL}, ShapeError, r"depth_mm: expected shape \(240, 320\) as in camera, got \(480, 640\)"),
         ({"mask": np.ones((3, 3), bool)}, ShapeError, "mask: .*change mask="),
@@ -169,7 +169,7 @@ def test_arguments_that_make_no_sense(arguments: dict[str, Any], error: type[Han
 def test_the_gpu_is_not_replaced_by_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
     set_cuda_problem(monkeypatch, "there is none")
     for name in ("cuda", "cuda:1"):
-        with pytest.raises(DeviceError, match=f"--device {name} cannot be used: there is none. Use --device cpu"):
+        with pytest.raises(DeviceError, match=f"device='{name}' cannot be used: there is none. Use device='cpu'"):
             example("open").fit(device=name)
     assert example("open").fit(device="auto", config=FEW).device == "cpu"
 
@@ -219,7 +219,7 @@ def test_an_objective_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         "handopt.objective.energy.silhouette_loss", lambda points, *_: np.full(len(points), np.nan, "f4")
     )
-    with pytest.raises(NumericalError, match="not finite for any pose; check --unit, --camera and the weights"):
+    with pytest.raises(NumericalError, match="not finite for any pose; check unit=, camera= and the weights"):
         example("open").fit()
 
 

@@ -60,15 +60,15 @@ def resolve_device(name: str = "auto") -> Device:
         return Device("cpu")
     kind, _, index = name.partition(":")
     if name != "auto" and (kind != "cuda" or (index and not index.isdigit())):
-        raise DeviceError(f"--device {name!r} is not known; use auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"device= {name!r} is not known; use auto, cpu, cuda or cuda:N")
     problem = cuda_problem()
     if problem is not None:
-        raise DeviceError(f"--device {name} cannot be used: {problem}. Use --device cpu")
+        raise DeviceError(f"device={name!r} cannot be used: {problem}. Use device='cpu'")
     import cupy
 
     count = cupy.cuda.runtime.getDeviceCount()
     if index and int(index) >= count:
-        raise DeviceError(f"--device {name} does not exist: this machine has cuda:0 to cuda:{count - 1}")
+        raise DeviceError(f"device={name!r} does not exist: this machine has cuda:0 to cuda:{count - 1}")
     return Device("cuda", int(index or 0))
 
 

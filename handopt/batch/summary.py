@@ -116,7 +116,7 @@ class Summary:
             return OutputError(
                 f"the disk is full: {self.path} cannot be written; free some space and run the same command again"
             )
-        return OutputError(f"cannot write {self.path}: {error.strerror or error}; choose another folder with -o")
+        return OutputError(f"cannot write {self.path}: {error.strerror or error}; choose another output=")
 
 
 def _last_lines(path: Path, unless_done: set[str] | None) -> dict[str, Place]:

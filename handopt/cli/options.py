@@ -22,7 +22,14 @@ LIMITS = ("default", "swapped", "printed")
 _VERBOSITY = "handopt.verbosity"
 _NAME_COLUMNS = 25
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OPTION_OF_ARGUMENT = {"rig": "--model", "side": "--hand", "joint_set": "--format", "output": "-o"}
+_OPTION_OF_ARGUMENT = {
+    "rig": "--model",
+    "side": "--hand",
+    "joint_set": "--format",
+    "output": "-o",
+    "folder": "-o",
+    "path": "-o",
+}
 """Options that have another name than the argument of the library."""
 _ARGUMENT = re.compile(
     r"""(?<![^\s(])(?P<name>[a-z][a-z_]*)=(?:True\b|(?P<quote>['"])(?P<text>.*?)(?P=quote)|(?P<value>(?=[^\s,;:.)])))?"""

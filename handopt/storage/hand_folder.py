@@ -32,7 +32,7 @@ def folder_of(path: Path) -> Path:
     return path.with_suffix("")
 
 
-def check_free(path: Path, *, overwrite: bool = False, option: str = "-o") -> None:
+def check_free(path: Path, *, overwrite: bool = False, option: str = "path=") -> None:
     """Refuse a place for a personal hand that is taken, or no .glb. Worth calling before the work. Raises OutputError.
 
     With overwrite, a .glb and a folder that handopt wrote may be replaced.
@@ -42,7 +42,7 @@ def check_free(path: Path, *, overwrite: bool = False, option: str = "-o") -> No
     if path.is_dir():
         raise OutputError(f"{path} is in the way and is a folder: choose another name with {option}")
     if (path.exists() or path.is_symlink()) and not overwrite:
-        raise OutputError(f"{path} exists and was kept: replace it with --overwrite or choose another with {option}")
+        raise OutputError(f"{path} exists and was kept: replace it with overwrite=True or choose another with {option}")
     atomic_folder.check_free(folder_of(path), PERSONAL, overwrite=overwrite, option=option)
 
 
@@ -53,7 +53,7 @@ def save_shape(
     renders: bool = True,
     video: bool = False,
     overwrite: bool = False,
-    option: str = "-o",
+    option: str = "path=",
 ) -> Path:
     """Write a personal hand: path, the rig as .glb; and a folder of the same name without the suffix.
 

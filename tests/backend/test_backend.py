@@ -42,7 +42,7 @@ def test_cpu_is_always_there() -> None:
 def test_auto_falls_back_to_the_cpu_and_cuda_says_why_it_cannot() -> None:
     assert backend.resolve_device("auto").kind == "cpu"
     for name in ("cuda", "cuda:1"):
-        with pytest.raises(DeviceError, match=rf"--device {name} .*no GPU in this test.*--device cpu"):
+        with pytest.raises(DeviceError, match=rf"device='{name}' .*no GPU in this test.*device='cpu'"):
             backend.resolve_device(name)
 
 
@@ -80,7 +80,7 @@ def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, cuda=SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 2)))
     assert str(backend.resolve_device("auto")) == str(backend.resolve_device("cuda")) == "cuda:0"
     assert str(backend.resolve_device("cuda:1")) == "cuda:1"
-    with pytest.raises(DeviceError, match=r"cuda:2 does not exist.*cuda:0 to cuda:1"):
+    with pytest.raises(DeviceError, match=r"device='cuda:2' does not exist.*cuda:0 to cuda:1"):
         backend.resolve_device("cuda:2")
 
 

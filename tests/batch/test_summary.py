@@ -97,7 +97,7 @@ def test_folders_that_cannot_be_locked_are_taken_for_ours(tmp_path: Path, monkey
 
 def test_a_full_disk_and_a_place_that_is_no_folder_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot write .*choose another folder with -o"):
+    with pytest.raises(OutputError, match=r"cannot write .*choose another output="):
         Summary(tmp_path / "file", [])
 
     def fill(_file: int, _line: bytes) -> int:

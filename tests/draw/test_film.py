@@ -52,7 +52,7 @@ def test_a_folder_holds_the_whole_track(folder: Path) -> None:
 
 
 def test_a_folder_is_kept_unless_it_is_a_track_to_be_replaced(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite=True"):
         save_track(followed(), folder, video=False)
     check_free(folder, overwrite=True)
     (tmp_path / "mine").mkdir()

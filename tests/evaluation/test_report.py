@@ -49,7 +49,7 @@ def test_frames_without_visibility_have_no_columns_for_it(tmp_path: Path) -> Non
 
 def test_an_evaluation_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     folder = save_evaluation(evaluation(), tmp_path / "scores")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite=True"):
         save_evaluation(evaluation(), folder)
     save_evaluation(evaluation(visible=None), folder, overwrite=True)
     assert "visible_joints" not in rows_of(folder / "per_frame.csv")[0]

@@ -23,7 +23,15 @@ from handopt.storage import result_folders, save
 from handopt.storage.fit_folder import OUR_NAMES, check_free, write_history
 
 ALWAYS = {"trace.npz", "result.json", "mesh.glb", "history.csv", "overlay.png"}
-WRITERS = ["write_glb", "write_ply", "write_obj", "write_history", "write_overlay", "write_renders", "write_video"]
+WRITERS = [
+    "write_glb",
+    "write_ply",
+    "write_obj",
+    "write_history",
+    "write_overlay",
+    "write_renders",
+    "write_optimisation",
+]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +99,7 @@ def test_a_full_disk_leaves_no_trace(
         save(result, target, ply=True, obj=True, video=True)
     assert str(target) in str(caught.value)
     assert "nothing was left" in str(caught.value)
-    assert "-o" in str(caught.value)
+    assert "folder=" in str(caught.value)
     assert tree(tmp_path) == {}
 
 
@@ -132,7 +140,7 @@ def test_what_cannot_be_cleaned_up_is_named(result: FitResult, tmp_path: Path, m
 
 
 def test_an_error_of_the_video_is_passed_on(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "write_video", failing(OutputError("no ffmpeg: leave out --video")))
+    monkeypatch.setattr(module, "write_optimisation", failing(OutputError("no ffmpeg: leave out --video")))
     with pytest.raises(OutputError, match=r"hand was not written.*leave out --video"):
         save(result, tmp_path / "hand", video=True)
     assert tree(tmp_path) == {}
@@ -141,7 +149,7 @@ def test_an_error_of_the_video_is_passed_on(result: FitResult, tmp_path: Path, m
 def test_an_existing_folder_is_kept(result: FitResult, tmp_path: Path) -> None:
     save(result, tmp_path / "hand", renders=False)
     before = tree(tmp_path)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite=True"):
         save(fit_result("left"), tmp_path / "hand")
     assert tree(tmp_path) == before
 
@@ -214,7 +222,7 @@ def test_overwrite_spares_what_handopt_did_not_write(result: FitResult, tmp_path
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     before = tree(tmp_path)
     for name in ("photos", "json", "list", "file", "link"):
-        with pytest.raises(OutputError, match="-o"):
+        with pytest.raises(OutputError, match="folder="):
             save(result, tmp_path / name, overwrite=True)
     assert tree(tmp_path) == before
 
@@ -235,7 +243,7 @@ def test_a_folder_that_appears_meanwhile_is_kept(
         (target / "mine").write_text("x")
 
     monkeypatch.setattr(module, "write_overlay", intrude)
-    with pytest.raises(OutputError, match="-o"):
+    with pytest.raises(OutputError, match="folder="):
         save(result, target, renders=False)
     assert tree(tmp_path) == {"hand": b"", "hand/mine": b"x"}
 
@@ -244,7 +252,7 @@ def test_a_place_that_cannot_be_written_names_the_option(result: FitResult, tmp_
     (tmp_path / "file").write_text("x")
     before = tree(tmp_path)
     for target in (tmp_path / "file" / "hand", tmp_path / "file" / "deep" / "hand", tmp_path / ("x" * 300) / "hand"):
-        with pytest.raises(OutputError, match="-o"):
+        with pytest.raises(OutputError, match="folder="):
             save(result, target)
     assert tree(tmp_path) == before
 
@@ -257,14 +265,14 @@ def test_a_place_without_permission_names_the_option(
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, call, denied)
-    with pytest.raises(OutputError, match=r"Permission denied.*-o"):
+    with pytest.raises(OutputError, match=r"Permission denied.*folder="):
         save(result, tmp_path / "out" / "hand")
     assert tree(tmp_path) == {}
 
 
 def test_check_free_accepts_a_free_place(tmp_path: Path) -> None:
     check_free(tmp_path / "new")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite=True"):
         check_free(tmp_path)
 
 

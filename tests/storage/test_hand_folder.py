@@ -51,7 +51,7 @@ def test_a_hand_that_exists_is_kept_or_replaced(tmp_path: Path) -> None:
     path = tmp_path / "mine.glb"
     save_shape(hand(), path, renders=False)
     before = path.read_bytes()
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite=True"):
         save_shape(hand(), path, renders=False)
     assert path.read_bytes() == before
     path.write_bytes(b"old")
@@ -61,7 +61,7 @@ def test_a_hand_that_exists_is_kept_or_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mine", "mine.obj", ".glb"])
 def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"ends with \.glb with -o"):
+    with pytest.raises(OutputError, match=r"ends with \.glb with path="):
         check_free(tmp_path / name)
 
 
