@@ -1,5 +1,9 @@
 """The proposals' network in NumPy: its layers against slow twins, and what is said of broken arrays."""
 
+import tomllib
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from support.compare import assert_close
@@ -61,12 +65,19 @@ def test_arrays_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
         network_from_arrays(as_arrays({**weights, "head.bias": np.full_like(weights["head.bias"], np.nan)}))
 
 
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def test_the_network_that_comes_with_handopt_is_small_and_says_how_it_was_made() -> None:
     network = default_bank().network
     assert 8 <= network.heads <= 16
     assert {"seed", "images", "poses", "steps", "held_out"} <= network.metadata.keys()
     path = asset(ASSET)
-    assert sum(each.stat().st_size for each in path.parent.rglob("*") if each.is_file()) < MAX_ASSETS_BYTES
+    images = path.parent / "images"  # of the documents: no wheel has them
+    assert "handopt/assets/images/**" in pyproject()["tool"]["scikit-build"]["wheel"]["exclude"]
+    shipped = [each for each in path.parent.rglob("*") if each.is_file() and not each.is_relative_to(images)]
+    assert sum(each.stat().st_size for each in shipped) < MAX_ASSETS_BYTES
     with np.load(path) as file:
         kinds = {file[name].dtype for name in file.files if name.startswith(NETWORK) and not name.endswith("metadata")}
     assert kinds == {np.dtype(np.float16)}
