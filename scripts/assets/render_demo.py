@@ -69,8 +69,8 @@ def join(fit: Path, track: Path) -> tuple[list[Image.Image], list[int]]:
     """All pictures in the colours of the first GIF, and how long each is shown, in ms."""
     frames = pictures_of(track)
     iterations = [without_objective(each, frames[0].size) for each in pictures_of(fit)]
-    colours = Image.open(fit)  # both GIFs of handopt video have the same palette
-    pictures = [each.quantize(palette=colours, dither=Image.Dither.NONE) for each in (*iterations, *frames)]
+    with Image.open(fit) as colours:  # both GIFs of handopt video have the same palette
+        pictures = [each.quantize(palette=colours, dither=Image.Dither.NONE) for each in (*iterations, *frames)]
     between = len(iterations) - 2
     durations_ms = [FIRST_ITERATION_MS, *[ITERATION_MS] * between, LAST_ITERATION_MS]
     durations_ms += [*[round(1000 / FPS)] * (len(frames) - 1), LAST_FRAME_MS]
