@@ -23,8 +23,8 @@ STALE_S = 3600.0
 class Kind:
     """A kind of folder that handopt writes.
 
-    noun: what it holds. marker: a JSON file in it, whose format begins with `format`. foreign: the name of something in
-    such a folder that handopt does not write, or None.
+    noun: what it holds. marker: a JSON file in it, whose format begins with `format`. unknown_file: the name of
+    something in such a folder that handopt does not write, or None.
     """
 
     noun: str
@@ -42,7 +42,7 @@ class Kind:
 
 
 def other_than(names: Collection[str]) -> Callable[[Path], str | None]:
-    """A Kind's foreign for folders that hold nothing but files of these names."""
+    """A Kind's unknown_file for folders that hold nothing but files of these names."""
     return lambda folder: next((path.name for path in sorted(folder.iterdir()) if path.name not in names), None)
 
 

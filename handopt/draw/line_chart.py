@@ -28,9 +28,9 @@ OVERSAMPLING: Final = 4
 class LineChart:
     """A curve on a grid of three lines; the axis is logarithmic where all known values are above 0.
 
-    values: (T,) of the iterations; what is not finite leaves a gap that the curve bridges. width, height: pixels of the
-    picture. title: of the axis, above it. stages: (T,) names; a mark stands where each begins, with its name where there
-    is room. paper: colour behind the chart.
+    values: (T,) of the iterations; what is not finite leaves a gap that the curve bridges. width, height: pixels of
+    the picture. title: of the axis, above it. stages: (T,) names; a mark stands where each begins, with its name where
+    there is room. paper: colour behind the chart.
     """
 
     def __init__(

@@ -61,15 +61,16 @@ def read_text(
 
     joint_set: which set it must be; None takes what the count of numbers says. coordinates: 'uvd' pixels and mm, 'xyz'
     the set's own axes in mm, 'camera' x right, y down, z forward in mm, or 'auto' to tell by the numbers. camera: for
-    pixels, in place of the set's own. predicted: frames may hold NaN or be wild. argument: what to name where coordinates
-    are wrong. Raises LabelError.
+    pixels, in place of the set's own. predicted: frames may hold NaN or be wild. argument: what to name where
+    coordinates are wrong. Raises LabelError.
     """
     table = _read_mat(path) if path.suffix.lower() == MAT_SUFFIX else parse(path)
     found = SETS_BY_COUNT[table.numbers.shape[1]]
     if joint_set is not None and joint_set is not found:
         raise LabelError(
             f"{path} has {table.numbers.shape[1]} numbers a line, as {found.title} ({found.name}) has, but it should "
-            f"be {joint_set.title} ({joint_set.name}, {3 * len(joint_set.joints)} numbers); change joint_set= or the file"
+            f"be {joint_set.title} ({joint_set.name}, {3 * len(joint_set.joints)} numbers); change joint_set= or the "
+            "file"
         )
     joints = table.numbers.reshape(len(table.numbers), -1, 3)
     if joints.shape[1] == found.wide:

@@ -96,13 +96,13 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
     """
     atomic_folder.check_free(
         folder,
-        atomic_folder.Kind("synthetic images", INFO_NAME, "handopt.synth/", _foreign),
+        atomic_folder.Kind("synthetic images", INFO_NAME, "handopt.synth/", _unknown_file),
         overwrite=overwrite,
         option=OUT_OPTION,
     )
 
 
-def _foreign(folder: Path) -> str | None:
+def _unknown_file(folder: Path) -> str | None:
     """The name of something that is not ours in a folder or in the folders of its levels."""
     ours = {INFO_NAME, SUBJECT_NAME, *LEVELS, *(f"{level}.camera.json" for level in LEVELS)}
     for path in sorted(folder.iterdir()):

@@ -13,6 +13,9 @@ THUMB_ANGLES: Final = ((0, TWIST), (0, ABDUCTION), (0, FLEXION), (1, FLEXION), (
 """(row, column) of the thumb's five angles: CMC twist, abduction, flexion, MCP flexion, IP flexion."""
 RANDOM: Final = "random"
 
+DIP_OF_PIP_RANGE: Final = (0.3, 0.9)
+"""Flexion of a free finger's DIP as a share of its PIP's: rig.anatomy.DIP_OF_PIP, give or take a half of it."""
+
 # Flexion of MCP, PIP and DIP in radians, and its standard deviation.
 _FINGER_STATES: Final = {
     "straight": ((0.05, 0.08, 0.05), (0.13, 0.08, 0.06)),
@@ -139,7 +142,7 @@ def free_angles(rng: np.random.Generator, count: int, curl: float) -> Floats:
     middle = np.clip((1 - apart) * finger + apart * rng.uniform(0.0, 1.0, (count, 4)), 0.0, 1.0)
     angles[:, 1:, 0, FLEXION] = -0.25 + 1.95 * proximal + rng.normal(0.0, 0.08, (count, 4))
     angles[:, 1:, 1, FLEXION] = -0.05 + 1.95 * middle + rng.normal(0.0, 0.06, (count, 4))
-    follow = rng.uniform(0.3, 0.9, (count, 4))
+    follow = rng.uniform(*DIP_OF_PIP_RANGE, (count, 4))
     angles[:, 1:, 2, FLEXION] = follow * angles[:, 1:, 1, FLEXION] + rng.normal(0.0, 0.1, (count, 4))
     spread = rng.normal(0.06, 0.12, (count, 1))
     angles[:, 1:, 0, ABDUCTION] = _abduction(rng, spread, angles[:, 1:, 0, FLEXION])

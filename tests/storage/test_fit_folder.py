@@ -140,8 +140,8 @@ def test_what_cannot_be_cleaned_up_is_named(result: FitResult, tmp_path: Path, m
 
 
 def test_an_error_of_the_video_is_passed_on(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "write_optimisation", failing(OutputError("no ffmpeg: leave out --video")))
-    with pytest.raises(OutputError, match=r"hand was not written.*leave out --video"):
+    monkeypatch.setattr(module, "write_optimisation", failing(OutputError("no ffmpeg: leave out video=")))
+    with pytest.raises(OutputError, match=r"hand was not written.*leave out video="):
         save(result, tmp_path / "hand", video=True)
     assert tree(tmp_path) == {}
 
