@@ -10,6 +10,7 @@ from support.fit_cli import write_camera
 
 from handopt.batch.job import OutputSettings
 from handopt.cli.job import make_job
+from handopt.cli.main import main
 from handopt.cli.settings import FitOptions
 
 NOTHING = dict.fromkeys(
@@ -67,5 +68,5 @@ def test_options_become_outputs_and_what_happens_to_existing_results(options: Fi
 def test_a_device_that_only_the_cluster_has_is_not_looked_for_here(options: FitOptions) -> None:
     far = replace(options, device="cuda:77", cluster="tcp://head:8786")
     assert make_job(far, 9).settings.device == "cuda:77"
-    with click.Context(click.Command("fit")), pytest.raises(click.UsageError, match="--device cuda"):
+    with click.Context(main), pytest.raises(click.UsageError, match="--device cuda"):
         make_job(replace(far, cluster=None), 9)
