@@ -183,7 +183,7 @@ class _Talk:
 
     def left_out(self, image: "RejectedImage") -> None:
         """Name an image that is not used."""
-        click.echo(f"Left out: {image.name}: {as_options(image.reason)}", err=True)
+        click.echo(f"Left out: {image.image}: {as_options(image.reason)}", err=True)
 
     def bars(self) -> "_Bars":
         """A progress bar for each part of the work, where somebody watches."""

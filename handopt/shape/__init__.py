@@ -1,4 +1,4 @@
-"""One person's hand from depth images: the rest vertices themselves are moved until the hand matches what was seen."""
+"""One person's hand from depth images: the rest vertices themselves move until the hand matches all images."""
 
 from handopt.shape.calibrate import fit_shape
 from handopt.shape.measurements import Measurement

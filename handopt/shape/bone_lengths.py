@@ -4,11 +4,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.rig.joints import CHAINS, DIGITS
 from handopt.rig.proportions import PROPORTION_NAMES
-from handopt.typing import Floats
+from handopt.typing import Floats, Indices
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
@@ -18,7 +17,7 @@ BONE_NAMES: Final = tuple(f"{digit}_{part}" for digit in DIGITS for part in ("pr
 """Bones that have a length of their own; the last of each digit follows from the digit's length."""
 SHAPE_NAMES: Final = (*PROPORTION_NAMES, *BONE_NAMES)
 SPREAD: Final = 0.6
-"""Relative change of a bone per unit of its coefficient: bones differ less than fingers do."""
+"""Relative change of a bone's length per unit of its coefficient: bones differ less than fingers do. Chosen by hand."""
 
 
 def shape_basis(rig: "Rig") -> tuple[Floats, Floats]:
@@ -45,7 +44,7 @@ def shape_basis(rig: "Rig") -> tuple[Floats, Floats]:
     return np.concatenate([vertices, own_vertices]), np.concatenate([joints, own_joints])
 
 
-def _along(points: Floats, chain: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _along(points: Floats, chain: Floats) -> tuple[Indices, Floats]:
     """The nearest segment of a polyline to each point (V,), and how far along it its foot is, from 0 to 1."""
     reaches, distances = [], []
     for start, end in pairwise(chain):

@@ -1,14 +1,16 @@
-"""The way to a shape: poses, terms and offsets at every iteration."""
+"""What a shape fit did: poses, terms and offsets at every iteration, and where it stands."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import to_numpy
 from handopt.hand_model import Pose
+from handopt.objective.targets import FitTargets
 from handopt.shape.bundle_adjustment import RecordShape
-from handopt.typing import Floats
+from handopt.shape.joint_refinement import JointRefinement
+from handopt.shape.state import HandShape
+from handopt.typing import AnyArray, Floats, Points
 
 
 @dataclass
@@ -18,33 +20,44 @@ class Snapshot:
     stage: str
     pose: Pose
     terms: dict[str, Floats]
-    offsets_mm: NDArray[np.float32] = field(repr=False)
+    offsets_mm: Points = field(repr=False)
 
 
 @dataclass
-class History:
+class ShapeHistory:
     """All iterations in order."""
 
-    moments: list[Snapshot] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
 
     def recorder(self, stage: str) -> RecordShape:
-        """A function that notes an iteration of a stage."""
+        """A function that adds an iteration of a stage."""
 
         def record(pose: Pose, terms: dict[str, Floats], offsets_mm: Floats) -> None:
             host = Pose(**{name: to_numpy(value).copy() for name, value in vars(pose).items()})
-            self.moments.append(Snapshot(stage, host, terms, offsets_mm.astype(np.float32)))
+            self.snapshots.append(Snapshot(stage, host, terms, offsets_mm.astype(np.float32)))
 
         return record
 
-    def table(self) -> dict[str, NDArray[np.generic]]:
+    def table(self) -> dict[str, AnyArray]:
         """Columns by iteration: the stage, each term's mean over the images, their sum, and what the shape is."""
-        names = list(self.moments[0].terms)
-        columns: dict[str, NDArray[np.generic]] = {"stage": np.array([each.stage for each in self.moments])}
+        names = list(self.snapshots[0].terms)
+        columns: dict[str, AnyArray] = {"stage": np.array([each.stage for each in self.snapshots])}
         for name in names:
-            columns[name] = np.array([each.terms[name].mean() for each in self.moments])
+            columns[name] = np.array([each.terms[name].mean() for each in self.snapshots])
         columns["total"] = np.sum([columns[name] for name in names], axis=0)
-        columns["scale"] = np.array([each.pose.scale[0] for each in self.moments], np.float64)
+        columns["scale"] = np.array([each.pose.scale[0] for each in self.snapshots], np.float64)
         columns["offset_rms_mm"] = np.array(
-            [np.sqrt((each.offsets_mm.astype(np.float64) ** 2).sum(axis=1).mean()) for each in self.moments]
+            [np.sqrt((each.offsets_mm.astype(np.float64) ** 2).sum(axis=1).mean()) for each in self.snapshots]
         )
         return columns
+
+
+@dataclass
+class ShapeFit:
+    """Where a shape fit stands: poses (B) of right hands, the shape, the images, and the iterations so far."""
+
+    pose: Pose
+    shape: HandShape
+    targets: FitTargets
+    refinement: JointRefinement
+    history: ShapeHistory

@@ -1,13 +1,12 @@
-"""Lengths of a hand that people understand, on any rig of one topology."""
+"""Lengths and breadths of a hand, as people measure it, on any rig of one topology."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.rig.joints import DIGITS, KNUCKLES
-from handopt.typing import Floats
+from handopt.typing import Bools, Floats
 
 if TYPE_CHECKING:
     from handopt.rig import Rig
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 
 _WRIST, _MIDDLE_TIP = 0, 12
 _KNUCKLES: Final = {digit: 4 * number + (2 if digit == "thumb" else 1) for number, digit in enumerate(DIGITS)}
-_TIP_REACH_MM: Final = 12.0
-_BREADTH_RING_MM: Final = 4.0
+_TIP_REACH_MM: Final = 12.0  # how far around a tip joint the tip of the skin is looked for; chosen by hand
+_BREADTH_RING_MM: Final = 4.0  # half the width of the ring of skin whose breadth is measured; chosen by hand
 
 DESCRIPTIONS: Final = {
     "hand_length": "wrist joint to the tip of the middle finger, along the straight hand",
@@ -28,7 +27,7 @@ DESCRIPTIONS: Final = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """A length and its standard deviation, mm; generic_mm: that of the generic hand."""
+    """A length and its standard deviation, mm; generic_mm: the length of the generic hand."""
 
     name: str
     value_mm: float
@@ -47,7 +46,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class MeasurementSet:
-    """Where the measurements are taken: (keypoint or None, vertices) at each end, found once on the generic hand."""
+    """The two ends of each measurement, ("joint", keypoint) or ("skin", vertex), found once on the generic hand."""
 
     ends: dict[str, tuple[tuple[str, int], tuple[str, int]]]
 
@@ -95,12 +94,12 @@ def _tip(rig: "Rig", number: int) -> int:
     return int(np.argmax(np.where(near, along - 0.2 * beside, -np.inf)))
 
 
-def _near(rig: "Rig", point: Floats, direction: Floats, reach_mm: float) -> NDArray[np.bool_]:
+def _near(rig: "Rig", point: Floats, direction: Floats, reach_mm: float) -> Bools:
     along = (rig.rest_mm - point) @ (direction / np.linalg.norm(direction))
     return np.asarray(np.abs(along) < reach_mm)
 
 
-def _moved_by(rig: "Rig", digit: str) -> NDArray[np.bool_]:
+def _moved_by(rig: "Rig", digit: str) -> Bools:
     """Vertices whose strongest joint belongs to a digit's phalanges."""
     names = np.array([name.startswith(digit) and "metacarpal" not in name for name in rig.joint_names])
     if digit == "thumb":
@@ -108,7 +107,7 @@ def _moved_by(rig: "Rig", digit: str) -> NDArray[np.bool_]:
     return np.asarray(names[rig.skin_indices[:, 0]])
 
 
-def _extremes(rig: "Rig", chosen: NDArray[np.bool_], direction: Floats) -> tuple[tuple[str, int], tuple[str, int]]:
+def _extremes(rig: "Rig", chosen: Bools, direction: Floats) -> tuple[tuple[str, int], tuple[str, int]]:
     """The two vertices that lie farthest apart along a direction."""
     along = rig.rest_mm @ (direction / np.linalg.norm(direction))
     low = int(np.argmin(np.where(chosen, along, np.inf)))

@@ -1,85 +1,91 @@
-"""What a rest mesh must not become: turned-over or collapsed triangles, another volume, a skin that cuts itself."""
+"""Which rest meshes are valid: none with flipped or collapsed triangles, another volume, or a skin that cuts itself."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from handopt.typing import Floats, Indices
+from handopt.typing import Bools, Floats, Indices
 
-LEAST_TURN: Final = 0.2
-"""Cosine between a triangle's normal and that of the generic hand's below which it counts as turned over."""
-LEAST_AREA: Final = 0.15
-"""Area relative to the generic triangle's below which it counts as collapsed."""
-LEAST_QUALITY: Final = 0.02
-"""Twice the area over the longest side squared below which it counts as a needle (0.87 for an equilateral one)."""
-VOLUME: Final = (0.6, 1.6)
-"""Volume relative to the generic hand's, of the same size and proportions."""
-_TRIES = 6
-_SPREAD = 3  # rings of neighbours around a fault that give way with it
+
+@dataclass(frozen=True)
+class ValidityLimits:
+    """What a mesh may be relative to its reference. Chosen by hand."""
+
+    least_cosine: float = 0.2  # between a triangle's normal and the reference's; below, it counts as flipped
+    least_area: float = 0.15  # relative to the reference triangle; below, it counts as collapsed
+    least_quality: float = 0.02  # twice the area over the longest side squared (0.87 if equilateral); below: a needle
+    volume: tuple[float, float] = (0.6, 1.6)  # relative to the reference's
+    halvings: int = 6  # how often a change gives way around defects before all of it does
+    rings: int = 3  # rings of neighbours around a defect that give way with it
+
+
+LIMITS: Final = ValidityLimits()
 
 
 @dataclass(frozen=True)
 class MeshDefects:
-    """Triangles that are wrong with a mesh, as masks (F,), and its volume relative to the reference's."""
+    """Triangles that a valid mesh must not have, as masks (F,), and the volume relative to the reference's."""
 
-    turned: NDArray[np.bool_]
-    collapsed: NDArray[np.bool_]
-    crossing: NDArray[np.bool_]
+    flipped: Bools
+    collapsed: Bools
+    crossing: Bools
     volume: float
 
     @property
-    def any(self) -> NDArray[np.bool_]:
-        """(F,) triangles with any fault."""
-        return np.asarray(self.turned | self.collapsed | self.crossing)
+    def any(self) -> Bools:
+        """(F,) triangles with any defect."""
+        return np.asarray(self.flipped | self.collapsed | self.crossing)
 
     @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.any.any() and VOLUME[0] <= self.volume <= VOLUME[1]
+    def valid(self) -> bool:
+        """Whether there is no defect, and the volume is within its limits."""
+        return not self.any.any() and LIMITS.volume[0] <= self.volume <= LIMITS.volume[1]
 
 
 @dataclass(frozen=True)
 class MeshValidity:
-    """Judges meshes of one topology by a reference mesh.
+    """Compares meshes of one topology with a reference mesh.
 
-    reference_mm: (V, 3); faces: (F, 3). Where the reference cuts itself already, that is not held against others.
+    reference_mm: (V, 3); faces: (F, 3). Triangles that cut others in the reference already do not count as defects.
     """
 
     reference_mm: Floats
     faces: Indices = field(repr=False)
 
-    def faults(self, rest_mm: Floats) -> MeshDefects:
-        """What is wrong with rest vertices (V, 3) mm."""
+    def defects(self, rest_mm: Floats) -> MeshDefects:
+        """The defects of rest vertices (V, 3) mm."""
         normals, was = _doubled(rest_mm, self.faces), _doubled(self.reference_mm, self.faces)
         areas, old = np.linalg.norm(normals, axis=1), np.linalg.norm(was, axis=1)
         cosine = np.einsum("fc,fc->f", normals, was) / np.maximum(areas * old, 1e-12)
         corners = rest_mm[self.faces]
         sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-        needle = (areas < LEAST_QUALITY * sides**2) & (areas < 0.5 * old)
-        crossing = crossing_faces(rest_mm, self.faces) & ~self._already
-        return MeshDefects(cosine < LEAST_TURN, (areas < LEAST_AREA * old) | needle, crossing, self._volume(rest_mm))
+        needle = (areas < LIMITS.least_quality * sides**2) & (areas < 0.5 * old)
+        crossing = crossing_faces(rest_mm, self.faces) & ~self._reference_crossing
+        return MeshDefects(
+            cosine < LIMITS.least_cosine, (areas < LIMITS.least_area * old) | needle, crossing, self._volume(rest_mm)
+        )
 
     def feasible_step(self, offsets_mm: Floats, change_mm: Floats) -> Floats:
-        """As much of a change (V, 3) of sound offsets from the reference as leaves the mesh sound.
+        """As much of a change (V, 3) mm of offsets (V, 3) mm from the reference as leaves the mesh valid.
 
-        Where a triangle would be at fault, the change gives way around it, by halves; if that does not help, all of it.
+        The offsets themselves must be valid. Where a triangle would be defective, the change is halved around it; if
+        that does not help, all of it shrinks.
         """
         share = np.ones(len(change_mm))
-        for _ in range(_TRIES):
+        for _ in range(LIMITS.halvings):
             step = share[:, None] * change_mm
-            faults = self.faults(self.reference_mm + offsets_mm + step)
-            if faults.sound:
+            defects = self.defects(self.reference_mm + offsets_mm + step)
+            if defects.valid:
                 return np.asarray(step)
-            if not faults.any.any():
+            if not defects.any.any():
                 share *= 0.5
                 continue
-            share *= 1 - 0.5 * self._around(faults.any)
+            share *= 1 - 0.5 * self._around(defects.any)
         for fraction in (0.5, 0.25, 0.1):
             step = fraction * share[:, None] * change_mm
-            if self.faults(self.reference_mm + offsets_mm + step).sound:
+            if self.defects(self.reference_mm + offsets_mm + step).valid:
                 return np.asarray(step)
         return np.zeros_like(change_mm)
 
@@ -95,22 +101,22 @@ class MeshValidity:
         return float(igl.centroid(np.array(self.reference_mm), self.faces)[1])
 
     @cached_property
-    def _already(self) -> NDArray[np.bool_]:
+    def _reference_crossing(self) -> Bools:
         return crossing_faces(self.reference_mm, self.faces)
 
-    def _around(self, faces: NDArray[np.bool_]) -> Floats:
-        """(V,) 1 at the corners of faces, falling to 0 over _SPREAD rings of neighbours."""
+    def _around(self, faces: Bools) -> Floats:
+        """(V,) 1 at the corners of faces, falling to 0 over LIMITS.rings rings of neighbours."""
         value = np.zeros(len(self.reference_mm))
         value[self.faces[faces].ravel()] = 1.0
-        for ring in range(1, _SPREAD + 1):
+        for ring in range(1, LIMITS.rings + 1):
             near = np.zeros_like(value)
             np.maximum.at(near, self.faces.ravel(), np.repeat(value[self.faces].max(axis=1), 3))
-            value = np.maximum(value, np.where(near > 0, 1 - ring / (_SPREAD + 1), 0))
+            value = np.maximum(value, np.where(near > 0, 1 - ring / (LIMITS.rings + 1), 0))
         return value
 
 
-def crossing_faces(vertices_mm: Floats, faces: Indices) -> NDArray[np.bool_]:
-    """Which triangles (F,) of a mesh cut another one that they share no corner with."""
+def crossing_faces(vertices_mm: Floats, faces: Indices) -> Bools:
+    """Which triangles (F,) of a mesh intersect another one that they share no corner with."""
     import igl
     from scipy.spatial import cKDTree
 

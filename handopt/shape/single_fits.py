@@ -1,11 +1,10 @@
-"""The images that a hand's shape is taken from: each fitted by itself first, and left out if it does not fit in."""
+"""The images of a shape fit: each is fitted by itself first, and rejected where its fit or hand cannot be right."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.config import FitSettings
 from handopt.errors import HandoptError, ObservationError, ShapeError
@@ -17,40 +16,47 @@ from handopt.observation.observe import Observation
 from handopt.result import FitResult
 from handopt.rig import Rig, with_proportions
 from handopt.rig.anatomy import MIRROR
+from handopt.typing import AnyArray
 
-MIN_AREA_CM2: Final = 25.0
-MIN_PIXELS: Final = 500
-DOUBTFUL: Final = 0.2
-SURE: Final = 0.5
-OTHER_HAND: Final = 0.05
-"""Share of an image that the other side must leave unexplained on top for the image to be of another hand."""
-SIZE_APART: Final = 0.10
-"""Relative difference of a hand's size from the median of all above which an image is left out."""
-SIZES_SPREAD: Final = 0.065
-"""Standard deviation of the sizes' logarithms above which the images show different people."""
+
+@dataclass(frozen=True)
+class SingleFitLimits:
+    """Which images are used. Chosen by hand."""
+
+    min_area_cm2: float = 25.0  # area of the observed hand
+    min_pixels: int = 500  # of the observed hand
+    doubtful: float = 0.2  # confidence of a fit below which its image is rejected, among confident fits
+    confident: float = 0.5  # median confidence from which on the fits count as confident
+    # How much more of an image the other hand must leave unexplained for the image to count as one of this hand.
+    hand_margin: float = 0.05
+    size_difference: float = 0.10  # largest relative difference of a hand's length from the median of all
+    size_spread: float = 0.065  # largest standard deviation of the lengths' logarithms of one person's images
+
+
+LIMITS: Final = SingleFitLimits()
 
 
 @dataclass(frozen=True)
 class ShapeInput:
-    """A depth image (H, W) in mm with a name and its camera. assumptions: sentences on what was guessed."""
+    """A depth image (H, W) in mm with a name and its camera. assumptions: sentences on what was assumed of it."""
 
     name: str
-    depth_mm: NDArray[Any] = field(repr=False)
+    depth_mm: AnyArray = field(repr=False)
     camera: Camera
     assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RejectedImage:
-    """An image that was not used, and why: a sentence."""
+    """An image that was not used, and a sentence that says why."""
 
-    name: str
+    image: str
     reason: str
 
 
 @dataclass(frozen=True)
 class SingleFit:
-    """An image with the fit that was made of it alone."""
+    """An image with its own fit. pixels: of the observed hand."""
 
     name: str
     fit: FitResult
@@ -58,23 +64,23 @@ class SingleFit:
 
     @property
     def mirrored(self) -> bool:
-        """Whether it shows a left hand, which is fitted in the mirror."""
+        """Whether it shows a left hand, which is fitted as a mirror image."""
         return self.fit.hand == "left"
 
     @property
     def view(self) -> tuple[Observation, Crop, bool]:
-        """What gather_evidence needs of it."""
+        """What handopt.objective.targets.build_targets fits."""
         return self.fit.observation, self.fit.crop, self.mirrored
 
     @property
     def size_mm(self) -> float:
-        """Length of the bones from the wrist to the middle finger's tip."""
+        """Length of the bones from the wrist to the tip of the middle finger, mm."""
         joints = with_proportions(self.fit.rig, self.fit.proportions).keypoints_mm * self.fit.scale
         chain = joints[[0, 9, 10, 11, 12]]
         return float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum())
 
 
-def take_all(
+def fit_each(
     frames: Sequence[ShapeInput],
     *,
     hand: str,
@@ -82,103 +88,107 @@ def take_all(
     settings: FitSettings,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[SingleFit], list[RejectedImage]]:
-    """Fit each image by itself. Raises ObservationError where not one of them can be used.
+    """Fit each image by itself, and say which images are rejected. Raises ObservationError where none can be used.
 
     hand: 'right', 'left', or 'auto' for the side that fits most of the images better
     """
     if not frames:
         raise ShapeError("frames: expected at least one image")
-    takes, left_out = _taken(frames, hand, rig, settings, progress)
-    if hand == "auto" and takes:
-        takes, others = _one_side(takes)
-        left_out += others
-        side = _side_of(takes)
+    fits, rejected = _fitted(frames, hand, rig, settings, progress)
+    if hand == "auto" and fits:
+        fits, others = _one_side(fits)
+        rejected += others
+        side = _hand_of(fits)
         if rig is not None and rig.side != side:
             rig = rig.mirrored()
-        wrong = {take.name for take in takes if take.fit.hand != side}
-        again, others = _taken([frame for frame in frames if frame.name in wrong], side, rig, settings)
-        left_out += others
-        mended = {take.name: take for take in again}
-        takes = [mended.get(take.name, take) for take in takes if take.name not in wrong or take.name in mended]
-    if not takes:
+        wrong = {single.name for single in fits if single.fit.hand != side}
+        again, others = _fitted([frame for frame in frames if frame.name in wrong], side, rig, settings)
+        rejected += others
+        fitted_again = {single.name: single for single in again}
+        fits = [
+            fitted_again.get(single.name, single)
+            for single in fits
+            if single.name not in wrong or single.name in fitted_again
+        ]
+    if not fits:
         raise ObservationError(
             "none of the images shows enough of a hand: "
-            + "; ".join(f"{each.name}: {each.reason}" for each in left_out)
+            + "; ".join(f"{each.image}: {each.reason}" for each in rejected)
         )
-    return takes, left_out
+    return fits, rejected
 
 
-def _taken(
+def _fitted(
     frames: Sequence[ShapeInput],
     hand: str,
     rig: Rig | None,
     settings: FitSettings,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[SingleFit], list[RejectedImage]]:
-    """Fit frames by themselves; those that cannot be used, and why. Raises HandoptError where settings are wrong."""
-    takes, left_out = [], []
+    """The frames' own fits, and the images that are rejected. Raises HandoptError where settings are wrong."""
+    fits, rejected = [], []
     inputs = (
         FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, notes=each.assumptions) for each in frames
     )
     for number, (frame, result) in enumerate(zip(frames, fit_images(inputs, settings), strict=True)):
         try:
-            takes.append(_take(frame, result))
+            fits.append(_checked(frame, result))
         except ObservationError as error:
-            left_out.append(RejectedImage(frame.name, str(error)))
+            rejected.append(RejectedImage(frame.name, str(error)))
         if progress is not None:
             progress(number + 1)
-    return takes, left_out
+    return fits, rejected
 
 
-def _take(frame: ShapeInput, result: FitResult | HandoptError) -> SingleFit:
+def _checked(frame: ShapeInput, result: FitResult | HandoptError) -> SingleFit:
     if isinstance(result, HandoptError):
         raise result
     pixels, area = len(result.observation.points_mm), result.observation.area_cm2
-    if pixels < MIN_PIXELS or area < MIN_AREA_CM2:
+    if pixels < LIMITS.min_pixels or area < LIMITS.min_area_cm2:
         raise ObservationError(
-            f"only {pixels} pixels ({area:.0f} cm²) show the hand, {MIN_PIXELS} and {MIN_AREA_CM2:.0f} cm² are needed"
+            f"only {pixels} pixels ({area:.0f} cm²) show the hand, {LIMITS.min_pixels} and {LIMITS.min_area_cm2:.0f} cm² are needed"
         )
     return SingleFit(frame.name, result, pixels)
 
 
-def _side_of(takes: Sequence[SingleFit]) -> str:
-    """The side that most takes have, by the sum of how much better it explains each image."""
-    votes = sum((take.fit.hand_margin or 0.0) * (1 if take.fit.hand == "right" else -1) for take in takes)
+def _hand_of(fits: Sequence[SingleFit]) -> str:
+    """The hand that most images show, each counted by how much better this hand explains it than the other."""
+    votes = sum((single.fit.hand_margin or 0.0) * (1 if single.fit.hand == "right" else -1) for single in fits)
     return "right" if votes >= 0 else "left"
 
 
-def _one_side(takes: list[SingleFit]) -> tuple[list[SingleFit], list[RejectedImage]]:
-    """Leave out the takes that clearly show the other hand than most."""
-    side = _side_of(takes)
-    clear = [take.fit.hand != side and (take.fit.hand_margin or 0.0) > OTHER_HAND for take in takes]
-    kept = [take for take, other in zip(takes, clear, strict=True) if not other]
+def _one_side(fits: list[SingleFit]) -> tuple[list[SingleFit], list[RejectedImage]]:
+    """Reject the images that clearly show the other hand than most."""
+    side = _hand_of(fits)
+    clear = [single.fit.hand != side and (single.fit.hand_margin or 0.0) > LIMITS.hand_margin for single in fits]
+    kept = [single for single, other in zip(fits, clear, strict=True) if not other]
     reasons = [
-        RejectedImage(take.name, f"it shows a {take.fit.hand} hand, most images a {side} one")
-        for take, other in zip(takes, clear, strict=True)
+        RejectedImage(single.name, f"it shows a {single.fit.hand} hand, most images a {side} one")
+        for single, other in zip(fits, clear, strict=True)
         if other
     ]
     return kept, reasons
 
 
-def outliers(takes: Sequence[SingleFit]) -> list[RejectedImage]:
-    """Takes whose own fit is doubtful among sure ones, or whose hand is of another size.
+def outliers(fits: Sequence[SingleFit]) -> list[RejectedImage]:
+    """Images whose own fit is doubtful among confident ones, or whose hand has another size.
 
     Raises ObservationError where the images do not show one hand.
     """
-    if len(takes) < 2:
+    if len(fits) < 2:
         return []
-    sure = np.array([take.fit.confidence for take in takes])
-    left_out = {}
-    if np.median(sure) >= SURE:
-        for take in takes:
-            if take.fit.confidence < DOUBTFUL:
-                left_out[take.name] = f"its own fit is doubtful (confidence {take.fit.confidence:.2f})"
-    rest = [take for take in takes if take.name not in left_out]
-    sizes = np.array([take.size_mm for take in rest])
+    sure = np.array([single.fit.confidence for single in fits])
+    rejected = {}
+    if np.median(sure) >= LIMITS.confident:
+        for single in fits:
+            if single.fit.confidence < LIMITS.doubtful:
+                rejected[single.name] = f"its own fit is doubtful (confidence {single.fit.confidence:.2f})"
+    rest = [single for single in fits if single.name not in rejected]
+    sizes = np.array([single.size_mm for single in rest])
     middle = float(np.median(sizes))
     apart = np.abs(np.log(sizes / middle))
-    kept = sizes[apart <= SIZE_APART]
-    if len(rest) > 1 and (2 * len(kept) <= len(rest) or np.log(kept).std() > SIZES_SPREAD):
+    kept = sizes[apart <= LIMITS.size_difference]
+    if len(rest) > 1 and (2 * len(kept) <= len(rest) or np.log(kept).std() > LIMITS.size_spread):
         order = np.argsort(sizes)
         low, high = rest[order[0]], rest[order[-1]]
         raise ObservationError(
@@ -186,25 +196,25 @@ def outliers(takes: Sequence[SingleFit]) -> list[RejectedImage]:
             f"{sizes.max():.0f} mm in {high.name}; give the images of one person's hand, or remove those whose fit is "
             "wrong (handopt fit shows it)"
         )
-    for take, size, off in zip(rest, sizes, apart, strict=True):
-        if off > SIZE_APART and len(rest) > 2:
-            left_out[take.name] = f"its hand is {size:.0f} mm long, that of the other images {middle:.0f} mm"
-    return [RejectedImage(name, reason) for name, reason in left_out.items()]
+    for single, size, off in zip(rest, sizes, apart, strict=True):
+        if off > LIMITS.size_difference and len(rest) > 2:
+            rejected[single.name] = f"its hand is {size:.0f} mm long, that of the other images {middle:.0f} mm"
+    return [RejectedImage(name, reason) for name, reason in rejected.items()]
 
 
-def poses_of(takes: Sequence[SingleFit]) -> Pose:
-    """The takes' poses as those of right hands, on the host, image by image."""
+def poses_of(fits: Sequence[SingleFit]) -> Pose:
+    """The poses of all fits as right hands, on the host, image by image."""
 
     def stacked(values: Sequence[Any]) -> Any:
         return np.stack([np.asarray(each, np.float32) for each in values])
 
-    flips = [np.diag(MIRROR) if take.mirrored else np.eye(3) for take in takes]
-    pairs = list(zip(takes, flips, strict=True))
+    flips = [np.diag(MIRROR) if single.mirrored else np.eye(3) for single in fits]
+    pairs = list(zip(fits, flips, strict=True))
     return Pose(
-        angles=stacked([take.fit.angles_rad for take in takes]),
-        rotation=stacked([flip @ take.fit.rotation @ flip for take, flip in pairs]),
-        translation=stacked([flip @ take.fit.translation_mm for take, flip in pairs]),
-        scale=stacked([take.fit.scale for take in takes]),
-        image=np.arange(len(takes), dtype=np.int32),
-        proportions=stacked([take.fit.proportions for take in takes]),
+        angles=stacked([single.fit.angles_rad for single in fits]),
+        rotation=stacked([flip @ single.fit.rotation @ flip for single, flip in pairs]),
+        translation=stacked([flip @ single.fit.translation_mm for single, flip in pairs]),
+        scale=stacked([single.fit.scale for single in fits]),
+        image=np.arange(len(fits), dtype=np.int32),
+        proportions=stacked([single.fit.proportions for single in fits]),
     )

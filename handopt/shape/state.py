@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import Device, namespace_of, to_device, to_numpy
 from handopt.hand_model import Hand, Pose
@@ -14,11 +13,10 @@ from handopt.rig import Rig
 from handopt.shape.bone_lengths import shape_basis
 from handopt.shape.joint_regression import JointRegressor, joint_regressor
 from handopt.shape.mesh_validity import MeshValidity
-from handopt.typing import Floats
+from handopt.typing import Floats, Indices
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
 
 WRIST: Final = 0
 
@@ -27,8 +25,8 @@ WRIST: Final = 0
 class HandShape:
     """A person's hand as a change of a generic one.
 
-    scale: of the whole; proportions: (S,), as handopt.shape.bone_lengths.SHAPE_NAMES; offsets_mm: (V, 3) of the rest vertices,
-    before the scale, added to what the proportions make of them.
+    scale: of the whole; proportions: (S,), as handopt.shape.bone_lengths.SHAPE_NAMES; offsets_mm: (V, 3) of the rest
+    vertices, before the scale, added to what the proportions make of them.
     """
 
     scale: float
@@ -36,7 +34,7 @@ class HandShape:
     offsets_mm: Floats
 
     def rig(self, template: "Template", name: str) -> Rig:
-        """The personal rig in real size, with the offsets' share of the joints."""
+        """The personal rig in real size; its joints follow the offsets."""
         bind = template.rig.bind.copy()
         bind[:, :, 3] += np.tensordot(self.proportions, template.joint_basis, 1)
         wrist = bind[WRIST, :, 3].copy()
@@ -50,9 +48,9 @@ class HandShape:
 class Template:
     """A generic right hand, and the finer mesh that images are compared with.
 
-    vertex_basis: (S, V, 3), joint_basis: (S, J, 3) mm, see handopt.shape.bone_lengths; regressor: see handopt.shape.joint_regression
-    edges: (E, 2) of the mesh; the finer mesh has a vertex more in the
-    middle of each edge.
+    vertex_basis: (S, V, 3), joint_basis: (S, J, 3) mm, see handopt.shape.bone_lengths
+    regressor: see handopt.shape.joint_regression
+    edges: (E, 2) of the mesh; the finer mesh has one more vertex in the middle of each edge.
     """
 
     rig: Rig
@@ -61,7 +59,7 @@ class Template:
     vertex_basis: Floats = field(repr=False)
     joint_basis: Floats = field(repr=False)
     regressor: JointRegressor = field(repr=False)
-    edges: NDArray[np.int64] = field(repr=False)
+    edges: Indices = field(repr=False)
 
     @classmethod
     def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Template":
@@ -76,11 +74,11 @@ class Template:
         """How poses of this hand move."""
         return PoseParameters(Hand.of(self.rig, self.device, self.dtype))
 
-    def sound(self, shape: HandShape) -> HandShape:
-        """The shape with as much of its offsets as leaves a sound hand of its proportions; see handopt.shape.mesh_validity."""
+    def valid(self, shape: HandShape) -> HandShape:
+        """The shape with as much of its offsets as leaves a valid mesh of its proportions."""
         shaped = self.rig.rest_mm + np.tensordot(shape.proportions, self.vertex_basis, 1)
-        guard = MeshValidity(shaped, self.rig.faces.astype(np.int64))
-        return replace(shape, offsets_mm=guard.feasible_step(np.zeros_like(shaped), shape.offsets_mm))
+        validity = MeshValidity(shaped, self.rig.faces.astype(np.int64))
+        return replace(shape, offsets_mm=validity.feasible_step(np.zeros_like(shaped), shape.offsets_mm))
 
     def fine(self, values: Floats) -> Floats:
         """Values (..., V, n) at the vertices, and behind them the mean of each edge's ends."""
@@ -128,7 +126,7 @@ class Template:
         )
 
     @cached_property
-    def _skin(self) -> tuple[NDArray[np.int64], Floats]:
+    def _skin(self) -> tuple[Indices, Floats]:
         """Joints and weights (V + E, K) of the finer mesh, descending: those of each end by half."""
         count = len(self.rig.rest_mm)
         whole = np.zeros((count, len(self.rig.joint_names)))

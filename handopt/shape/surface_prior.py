@@ -1,4 +1,4 @@
-"""What is expected of a hand's surface before it is seen: a smooth random field, alike on opposite sides."""
+"""The prior of a hand's surface: offsets are a smooth random field, alike on opposite sides."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from handopt.rig import Rig
 
 
-SIGMA_MM: Final = 2.0
-"""Standard deviation of the surface's distance from what scale and proportions make of the generic hand."""
-RANGE_MM: Final = 28.0
-"""Distance along the skin at which two offsets are hardly related any more (correlation 0.14)."""
-SLIDE_MM: Final = 0.8
-"""Standard deviation of offsets along the skin, which images hardly show."""
-OPPOSITE_MM: Final = 2.5
-"""Standard deviation of the difference of the offsets of opposite sides of a finger or the palm."""
-MAX_THROUGH_MM: Final = 40.0
-_LEAST_AREA = 0.2  # of the mean; an obtuse sliver's share of the surface can be next to nothing
+@dataclass(frozen=True)
+class SurfaceConstants:
+    """What is expected of offsets from the generic hand of the same scale and proportions. Chosen by hand."""
+
+    sigma_mm: float = 2.0  # standard deviation of the surface's distance from the generic hand's
+    range_mm: float = 28.0  # distance along the skin at which the correlation of two offsets has fallen to 0.14
+    slide_mm: float = 0.8  # standard deviation of offsets along the skin, which images hardly show
+    opposite_mm: float = 2.5  # standard deviation of the difference between opposite sides of a finger or the palm
+    max_thickness_mm: float = 40.0  # how far apart opposite sides may lie
+    least_area: float = 0.2  # of the mean area of a vertex; without it an obtuse sliver's would be next to nothing
+
+
+CONSTANTS: Final = SurfaceConstants()
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,17 @@ def surface_prior(rig: "Rig") -> SurfacePrior:
     from scipy.sparse import csc_array, diags_array, eye_array, kron
 
     laplacian, areas = _laplacian(rig)
-    kappa = np.sqrt(8.0) / RANGE_MM
+    kappa = np.sqrt(8.0) / CONSTANTS.range_mm
     stiffness = csc_array(kappa**2 * diags_array(areas) + laplacian)
-    tau2 = 1.0 / (4.0 * np.pi * kappa**2 * SIGMA_MM**2)
+    tau2 = 1.0 / (4.0 * np.pi * kappa**2 * CONSTANTS.sigma_mm**2)
     field = tau2 * (stiffness @ diags_array(1.0 / areas) @ stiffness)
     precision = kron(field, eye_array(3), format="csc")
     outer = np.eye(3) - rig.normals[:, :, None] * rig.normals[:, None, :]
-    # So many independent pieces does a field of this range have on the mesh; each holds its share of the slide.
-    share = areas / (np.pi * (RANGE_MM / 2) ** 2) / SLIDE_MM**2
+    # An independent piece of a field of this range has a disc's area; each vertex gets its share of a piece.
+    share = areas / (np.pi * (CONSTANTS.range_mm / 2) ** 2) / CONSTANTS.slide_mm**2
     precision = precision + block_diagonal(outer * share[:, None, None])
     pairs = _opposites(rig)
-    weight = areas / (np.pi * (RANGE_MM / 2) ** 2) / OPPOSITE_MM**2
+    weight = areas / (np.pi * (CONSTANTS.range_mm / 2) ** 2) / CONSTANTS.opposite_mm**2
     return SurfacePrior(csc_array(precision + pairs.T @ diags_array(weight) @ pairs))
 
 
@@ -79,11 +82,11 @@ def _laplacian(rig: "Rig") -> tuple["csc_array", Floats]:
     faces = rig.faces.astype(np.int64)
     cotangents = igl.intrinsic_delaunay_cotmatrix(np.array(rig.rest_mm), faces)[0]
     areas = igl.massmatrix(np.array(rig.rest_mm), faces, igl.MASSMATRIX_TYPE_BARYCENTRIC).diagonal()
-    return csc_array(-cotangents), np.maximum(areas, _LEAST_AREA * areas.mean())
+    return csc_array(-cotangents), np.maximum(areas, CONSTANTS.least_area * areas.mean())
 
 
 def _opposites(rig: "Rig") -> "csc_array":
-    """(V, 3 V): how much farther a vertex moves outward than the skin that lies opposite of it, through the flesh."""
+    """(V, 3 V): how much farther outward each vertex moves than the skin on the opposite side of the finger or palm."""
     import igl
     from scipy.sparse import csc_array
 
@@ -92,12 +95,12 @@ def _opposites(rig: "Rig") -> "csc_array":
     for vertex, normal in enumerate(rig.normals):
         start = vertices[vertex] - 0.5 * normal
         hits = igl.ray_mesh_intersect(start, np.array(-normal), vertices, faces) or []
-        far = [hit for hit in hits if 1.0 < hit[1] < MAX_THROUGH_MM and vertex not in faces[hit[0]]]
+        far = [hit for hit in hits if 1.0 < hit[1] < CONSTANTS.max_thickness_mm and vertex not in faces[hit[0]]]
         if not far:
             continue
         face, _, u, v = far[0]
         across = np.array([1 - u - v, u, v]) @ rig.normals[faces[face]]
-        if across @ normal > -0.3:  # it does not face away, so it is no other side
+        if across @ normal > -0.3:  # it does not face away, so it is not the opposite side
             continue
         parts = [(vertex, normal)]
         parts += [(k, -share * rig.normals[k]) for k, share in zip(faces[face], (1 - u - v, u, v), strict=True)]

@@ -1,4 +1,4 @@
-"""Free vertices: how the costs of all images depend on the rest vertices that they share (paper, Eq. 8)."""
+"""Free rest vertices: how the costs of all images depend on the vertices that they share (paper, Eq. 8)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,14 +16,13 @@ from handopt.typing import Floats
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
-
-_STEP = 1e-5
-_TRIANGLE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
+_STEP = 1e-5  # of a parameter, for finite differences in float64
+_TRIANGLE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])  # where A of vertex normal equations stands
 
 
 @dataclass(frozen=True)
 class VertexLinearisation:
-    """What B images say of the rest vertices: loss(offsets + d) = loss + 2 gradient.d + d.H d, summed over the images.
+    """The Gauss-Newton model of B images by the offsets: cost(offsets + d) = cost + 2 gradient.d + d.H d, summed.
 
     curvature: (3 V, 3 V) sparse; gradient: (3 V,); cross: (B, P, 3 V), half the mixed derivatives by the parameters of
     each pose (as in handopt.ops.normal_equations) and the offsets
@@ -51,13 +50,13 @@ def linearise_vertices(
     cross = np.empty((count, size, 3 * len(template.rig.rest_mm)))
     for image in range(count):
         blended = (weights[:, None] @ linear[image].reshape(-1, 9)[indices]).reshape(-1, 3, 3)
-        pulled = vertex_normal_equations[image][:, _TRIANGLE] @ blended  # A B
-        blocks += blended.transpose(0, 2, 1) @ pulled
+        turned = vertex_normal_equations[image][:, _TRIANGLE] @ blended  # A B
+        blocks += blended.transpose(0, 2, 1) @ turned
         gradient += np.einsum("vab,va->vb", blended, vertex_normal_equations[image][:, 6:])
-        mixed = (motion[image].transpose(1, 0, 2) @ pulled).transpose(1, 0, 2)
+        mixed = (motion[image].transpose(1, 0, 2) @ turned).transpose(1, 0, 2)
         cross[image] = template.gathered(mixed).reshape(size, -1)
-    shifts = _collision_gradient(problem, pose, linear)
-    flat = template.gathered(gradient[None])[0] + template.regressor.backward(shifts)
+    by_joints = _collision_gradient(problem, pose, linear)
+    flat = template.gathered(gradient[None])[0] + template.regressor.backward(by_joints)
     return VertexLinearisation(_curvature(blocks, template), flat.ravel(), cross)
 
 

@@ -88,7 +88,7 @@ def _write_all(result: "ShapeResult", folder: Path, *, renders: bool, video: boo
         json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
     write_rest_obj(result.rig, folder / "rest.obj")
-    write_rest_ply(result.rig, folder / "rest.ply", result.views)
+    write_rest_ply(result.rig, folder / "rest.ply", result.frontal_views)
     write_columns(result.history, folder / "history.csv")
     write_comparison(result.generic, result.rig, folder / "turntable.png")
     if video:

@@ -24,7 +24,7 @@ from handopt.cli.inputs import Reader, find_images
 from handopt.fitting import fit
 from handopt.rig import Rig, default_rig
 from handopt.shape import ShapeInput, ShapeResult, fit_shape
-from handopt.shape.coverage import SEEN
+from handopt.shape.coverage import CONSTANTS
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.synth.generate import Sample, Settings, generate, true_rig
 
@@ -64,7 +64,7 @@ def synthetic(arguments: argparse.Namespace) -> None:
         truth = true_rig(settings)
         many = fit_shape(frames_of(samples))
         few = [rest_error(fit_shape(frames_of([sample])), truth) for sample in samples[:SINGLES]]
-        row: dict[str, Any] = {"subject": seed, "left_out": [each.name for each in many.rejected_images]}
+        row: dict[str, Any] = {"subject": seed, "rejected": [each.image for each in many.rejected_images]}
         row |= {
             "from_many_mm": rest_error(many, truth),
             "from_one_mm": few,
@@ -122,7 +122,7 @@ def frames_of(samples: list[Sample]) -> list[ShapeInput]:
 
 def rest_error(result: ShapeResult, truth: Rig) -> float:
     """Mean distance of the seen vertices to the true surface, rigidly aligned."""
-    return surface_error(result.rig, truth, result.views >= SEEN)
+    return surface_error(result.rig, truth, result.frontal_views >= CONSTANTS.covered)
 
 
 def surface_error(rig: Rig, truth: Rig, chosen: NDArray[np.bool_]) -> float:
@@ -151,12 +151,12 @@ def real(arguments: argparse.Namespace) -> None:
         frames.append(ShapeInput(path.stem, read.depth_mm, read.camera))
     result = fit_shape(frames)
     guard = MeshValidity(np.array(result.generic.rest_mm * result.scale), result.generic.faces.astype(np.int64))
-    print(json.dumps({"together": result.residual_mm, "sound": guard.faults(result.rig.rest_mm).sound}))
+    print(json.dumps({"together": result.residual_mm, "sound": guard.defects(result.rig.rest_mm).valid}))
     rows = []
     for number in np.linspace(0, len(frames) - 1, min(arguments.leave, len(frames))).round().astype(int):
         frame = frames[number]
         personal = fit_shape([each for each in frames if each is not frame]).rig
-        row: dict[str, Any] = {"left_out": frame.name}
+        row: dict[str, Any] = {"rejected": frame.name}
         for name, rig, kind in (("generic, scale", None, "scale"), ("personal", personal, "none")):
             residual = fit(frame.depth_mm, frame.camera, rig=rig, shape=kind).residual_mm
             row[name] = {key: round(residual[key], 3) for key in ("median", "mean")}

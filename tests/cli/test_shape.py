@@ -32,11 +32,13 @@ class FakeShape:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
-        self.left_out: tuple[RejectedImage, ...] = ()
+        self.rejected_images: tuple[RejectedImage, ...] = ()
 
     def __call__(self, frames: Any, **arguments: Any) -> ShapeResult:
         self.calls.append({"frames": frames, **arguments})
-        return ShapeResult(**{**vars(calibrated()), "fits": calibrated().fits[:1], "rejected_images": self.left_out})
+        return ShapeResult(
+            **{**vars(calibrated()), "fits": calibrated().fits[:1], "rejected_images": self.rejected_images}
+        )
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_what_holds_for_all_images_is_said_once(images: Path, tmp_path: Path, fa
 
 
 def test_what_is_left_out_is_named_even_when_quiet(images: Path, tmp_path: Path, fake: FakeShape) -> None:
-    fake.left_out = (RejectedImage("b.png", "its pose does not fit in"),)
+    fake.rejected_images = (RejectedImage("b.png", "its pose does not fit in"),)
     (images / "c.png").write_bytes((images / "a.png").read_bytes()[:60])
     printed = shape(images, "-o", tmp_path / "mine.glb", "--no-renders", "-q")
     assert printed.exit_code == 0

@@ -7,14 +7,13 @@ import bench_shape
 import numpy as np
 import pytest
 from support.rig_files import HandFile
-from support.shape_cases import CPU, SETTINGS, calibrated, frames, samples, takes
+from support.shape_cases import CPU, SETTINGS, calibrated, frames, samples, single_fits
 
 from handopt.config import Config
 from handopt.errors import ObservationError, RigError
 from handopt.rig import default_rig, load_rig
 from handopt.shape import ShapeInput, calibrate, fit_shape
-from handopt.shape.calibrate import _Job, _odd_one
-from handopt.shape.coverage import SEEN
+from handopt.shape.calibrate import ShapeStages, worst_outlier
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.synth.generate import true_rig
 
@@ -30,13 +29,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_rest_shape_is_near_the_truth() -> None:
     result = calibrated()
-    seen = result.views >= SEEN
+    covered = result.frontal_views >= 0.2
     assert 0.3 < result.coverage < 1.0
-    generic = bench_shape.surface_error(RIG, TRUTH, np.ones(len(seen), np.bool_))
+    generic = bench_shape.surface_error(RIG, TRUTH, np.ones(len(covered), np.bool_))
     sized = replace(RIG, rest_mm=result.scale * RIG.rest_mm)
     error = bench_shape.rest_error(result, TRUTH)
     assert error < 1.5
-    assert error < 0.8 * bench_shape.surface_error(sized, TRUTH, seen)
+    assert error < 0.8 * bench_shape.surface_error(sized, TRUTH, covered)
     assert error < 0.7 * generic
 
 
@@ -45,7 +44,7 @@ def test_the_hand_is_sound_and_right() -> None:
     assert result.rig.side == "right"
     assert len(result.fits) == 4
     assert result.rejected_images == ()
-    assert MeshValidity(result.scale * RIG.rest_mm, RIG.faces.astype(np.int64)).faults(result.rig.rest_mm).sound
+    assert MeshValidity(result.scale * RIG.rest_mm, RIG.faces.astype(np.int64)).defects(result.rig.rest_mm).valid
 
 
 @pytest.mark.usefixtures("quick")
@@ -69,25 +68,25 @@ def test_the_same_images_give_the_same_hand() -> None:
 
 
 def test_a_wrong_pose_among_many_is_left_out_and_named() -> None:
-    job = _Job.of(RIG, CPU, Config(), 0)
-    wrong = takes()[2]
+    stages = ShapeStages.of(RIG, CPU, Config(), 0)
+    wrong = single_fits()[2]
     angles = wrong.fit.angles_rad.copy()
     angles[3:, 2] += 1.3  # a fist where there is none
     turned = replace(
         wrong, fit=replace(wrong.fit, angles_rad=angles, rotation=wrong.fit.rotation @ np.diag([-1, 1, -1]))
     )
-    _, left_out = job.agreed([*takes()[:2], turned, takes()[3]], 4)
-    assert [each.name for each in left_out] == ["2"]
-    assert "does not fit in" in left_out[0].reason
+    _, rejected = stages.consistent([*single_fits()[:2], turned, single_fits()[3]], 4)
+    assert [each.image for each in rejected] == ["2"]
+    assert "does not fit in" in rejected[0].reason
 
 
 def test_two_images_that_do_not_fit_together_are_refused() -> None:
-    job = _Job.of(RIG, CPU, Config(), 0)
-    second = takes()[1]
+    stages = ShapeStages.of(RIG, CPU, Config(), 0)
+    second = single_fits()[1]
     away = second.fit.translation_mm + np.array([0.0, 0.0, 150.0])
     far = replace(second, fit=replace(second.fit, translation_mm=away))
     with pytest.raises(ObservationError, match="do not show one hand in poses that can be found: 1: "):
-        job.agreed([takes()[0], far], 2)
+        stages.consistent([single_fits()[0], far], 2)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +101,11 @@ def test_two_images_that_do_not_fit_together_are_refused() -> None:
 )
 def test_the_one_that_fits_in_worst_is_found(shares: list[float], own: list[float], odd: int | None) -> None:
     images = [
-        replace(takes()[0], name=str(number), fit=replace(takes()[0].fit, unexplained_fraction=value))
+        replace(single_fits()[0], name=str(number), fit=replace(single_fits()[0].fit, unexplained_fraction=value))
         for number, value in enumerate(own)
     ]
-    found = _odd_one(images, np.array(shares))
-    assert (None if found is None else found.name) == (None if odd is None else str(odd))
+    found = worst_outlier(images, np.array(shares))
+    assert (None if found is None else found.image) == (None if odd is None else str(odd))
 
 
 @pytest.mark.usefixtures("quick")
@@ -114,7 +113,7 @@ def test_another_persons_hand_is_left_out_and_named() -> None:
     sample = samples(subject=8, count=1)[0]
     tall = ShapeInput("tall", sample.counts.astype(np.float32), sample.scene.camera)
     result = fit_shape([*frames(count=3), tall], device="cpu")
-    assert [each.name for each in result.rejected_images] == ["tall"]
+    assert [each.image for each in result.rejected_images] == ["tall"]
     assert len(result.fits) == 3
 
 

@@ -1,4 +1,4 @@
-"""What was seen: the side that faces the camera, where the image has measured it."""
+"""Coverage: the side that faces the camera, where the image has measured it."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from support.factories import fit_result
 
 from handopt.result import FitResult
 from handopt.rig import default_rig
-from handopt.shape.coverage import SEEN, confidence_of, frontal_views
+from handopt.shape.coverage import confidence_of, frontal_views
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_the_palm_was_seen_and_the_back_was_not(fit: FitResult, views: NDArray[n
     rig = default_rig()
     palm_side = -rig.normals @ rig.bind[0, :, 1]
     assert views[palm_side > 0.8].mean() > 0.5
-    assert (views[palm_side < -0.5] > SEEN).mean() < 0.05  # tips of bent fingers show their back
+    assert (views[palm_side < -0.5] > 0.2).mean() < 0.05  # tips of bent fingers show their back
     assert views.max() <= 1.0
 
 

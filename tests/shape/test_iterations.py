@@ -3,7 +3,7 @@
 import numpy as np
 
 from handopt.hand_model import Pose
-from handopt.shape.iterations import History
+from handopt.shape.iterations import ShapeHistory
 
 
 def pose(scale: float) -> Pose:
@@ -13,7 +13,7 @@ def pose(scale: float) -> Pose:
 
 
 def test_columns_are_means_over_the_images() -> None:
-    history = History()
+    history = ShapeHistory()
     at = pose(0.9)
     history.recorder("size")(at, {"points": np.array([1.0, 3.0]), "limits": np.zeros(2)}, np.zeros((5, 3)))
     offsets = np.full((5, 3), 2.0)

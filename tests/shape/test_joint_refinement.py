@@ -23,8 +23,8 @@ PRIOR = surface_prior(RIG)
 
 @pytest.fixture(scope="module")
 def refinement() -> JointRefinement:
-    guard = MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64))
-    return JointRefinement(template(), targets(), CONFIG, PRIOR, guard.feasible_step)
+    validity = MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64))
+    return JointRefinement(template(), targets(), CONFIG, PRIOR, validity.feasible_step)
 
 
 def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
@@ -57,21 +57,21 @@ def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
 
 def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(refinement: JointRefinement) -> None:
     pose, shape = start()
-    seen = []
+    recorded = []
     solution = refinement.run(
-        pose, shape, LM_SETTINGS, lambda at, terms, offsets: seen.append((at, terms, offsets.copy()))
+        pose, shape, LM_SETTINGS, lambda at, terms, offsets: recorded.append((at, terms, offsets.copy()))
     )
     after, found = solution.state.pose, solution.state.shape
     before = LeastSquares(template().hand(shape.offsets_mm), targets(), CONFIG).cost(
         PosedShape.of(pose, shape).pose, LM_SETTINGS
     )
     assert solution.cost[0] < 0.9 * before.sum()
-    assert 1 <= len(seen) == solution.iterations <= LM_SETTINGS.iterations
-    assert np.array_equal(seen[-1][2], found.offsets_mm)
-    assert np.array_equal(seen[-1][0].angles, after.angles)
+    assert 1 <= len(recorded) == solution.iterations <= LM_SETTINGS.iterations
+    assert np.array_equal(recorded[-1][2], found.offsets_mm)
+    assert np.array_equal(recorded[-1][0].angles, after.angles)
     rms = np.sqrt((found.offsets_mm**2).sum(axis=1).mean())
     assert 0.3 < rms < 4.0
-    assert MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64)).faults(RIG.rest_mm + found.offsets_mm).sound
+    assert MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64)).defects(RIG.rest_mm + found.offsets_mm).valid
     assert np.array_equal(start()[1].offsets_mm, shape.offsets_mm)
 
 

@@ -1,4 +1,4 @@
-"""The guard of rest meshes sees each kind of fault, and lets a change through as far as it does no harm."""
+"""The validity of rest meshes: each kind of defect is found, and a change gives way only as far as it must."""
 
 import numpy as np
 import pytest
@@ -9,19 +9,19 @@ from handopt.shape.mesh_validity import MeshValidity, crossing_faces
 
 RIG = default_rig()
 FACES = RIG.faces.astype(np.int64)
-GUARD = MeshValidity(RIG.rest_mm, FACES)
+VALIDITY = MeshValidity(RIG.rest_mm, FACES)
 
 
 def test_the_default_hand_is_sound() -> None:
-    faults = GUARD.faults(RIG.rest_mm)
-    assert faults.sound
-    assert faults.volume == pytest.approx(1.0)
+    defects = VALIDITY.defects(RIG.rest_mm)
+    assert defects.valid
+    assert defects.volume == pytest.approx(1.0)
     assert not crossing_faces(RIG.rest_mm, FACES).any()
 
 
 def test_a_smooth_change_is_let_through_whole() -> None:
     change = smooth_offsets(2.5)
-    assert np.array_equal(GUARD.feasible_step(np.zeros_like(change), change), change)
+    assert np.array_equal(VALIDITY.feasible_step(np.zeros_like(change), change), change)
 
 
 def test_a_turned_triangle_is_seen() -> None:
@@ -29,14 +29,14 @@ def test_a_turned_triangle_is_seen() -> None:
     a, b, c = FACES[100]
     middle = (rest[b] + rest[c]) / 2
     rest[a] = middle + 0.7 * (middle - rest[a])
-    assert GUARD.faults(rest).turned[100]
+    assert VALIDITY.defects(rest).flipped[100]
 
 
 def test_a_collapsed_triangle_is_seen() -> None:
     rest = RIG.rest_mm.copy()
     a, b, c = FACES[100]
     rest[a] = (rest[b] + rest[c]) / 2 + 0.01 * (rest[a] - rest[b])
-    assert GUARD.faults(rest).collapsed[100]
+    assert VALIDITY.defects(rest).collapsed[100]
 
 
 def test_a_finger_in_another_is_seen() -> None:
@@ -44,25 +44,25 @@ def test_a_finger_in_another_is_seen() -> None:
     index = np.array(["index" in name and "metacarpal" not in name for name in names])[RIG.skin_indices[:, 0]]
     gap = RIG.keypoints_mm[9] - RIG.keypoints_mm[5]
     rest = RIG.rest_mm + 0.9 * index[:, None] * gap
-    faults = GUARD.faults(rest)
-    assert faults.crossing.sum() > 20
-    assert not faults.sound
+    defects = VALIDITY.defects(rest)
+    assert defects.crossing.sum() > 20
+    assert not defects.valid
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
 def test_another_volume_is_seen(factor: float) -> None:
-    faults = GUARD.faults(factor * RIG.rest_mm)
-    assert not faults.any.any()
-    assert faults.volume == pytest.approx(factor**3)
-    assert not faults.sound
+    defects = VALIDITY.defects(factor * RIG.rest_mm)
+    assert not defects.any.any()
+    assert defects.volume == pytest.approx(factor**3)
+    assert not defects.valid
 
 
 def test_only_what_does_harm_gives_way() -> None:
     change = smooth_offsets(2.0)
     bad = int(np.argmax(RIG.rest_mm[:, 2]))
     change[bad] -= 60.0 * RIG.normals[bad]
-    admitted = GUARD.feasible_step(np.zeros_like(change), change)
-    assert GUARD.faults(RIG.rest_mm + admitted).sound
+    admitted = VALIDITY.feasible_step(np.zeros_like(change), change)
+    assert VALIDITY.defects(RIG.rest_mm + admitted).valid
     assert np.linalg.norm(admitted[bad]) < 30
     far = np.linalg.norm(RIG.rest_mm - RIG.rest_mm[bad], axis=1) > 80
     assert np.array_equal(admitted[far], change[far])
@@ -70,5 +70,5 @@ def test_only_what_does_harm_gives_way() -> None:
 
 def test_what_cannot_be_helped_is_refused() -> None:
     change = -2 * (RIG.rest_mm - RIG.rest_mm.mean(axis=0))  # inside out
-    admitted = GUARD.feasible_step(np.zeros_like(change), change)
-    assert GUARD.faults(RIG.rest_mm + admitted).sound
+    admitted = VALIDITY.feasible_step(np.zeros_like(change), change)
+    assert VALIDITY.defects(RIG.rest_mm + admitted).valid

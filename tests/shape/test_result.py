@@ -40,9 +40,9 @@ def test_histories_renders_and_traces_are_of_one_length(result: ShapeResult) -> 
 
 
 def test_residuals_are_smaller_than_those_of_single_fits(result: ShapeResult) -> None:
-    from support.shape_cases import takes
+    from support.shape_cases import single_fits
 
-    alone = np.mean([take.fit.residual_mm["median"] for take in takes()])
+    alone = np.mean([single.fit.residual_mm["median"] for single in single_fits()])
     together = np.mean([fit.residual_mm["median"] for fit in result.fits])
     assert together < alone
     assert result.residual_mm["median"] < 2.0

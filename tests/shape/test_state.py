@@ -54,12 +54,12 @@ def test_offsets_give_way_where_the_proportions_leave_no_room() -> None:
     bad = int(np.argmax(RIG.rest_mm[:, 2]))
     offsets = smooth_offsets(1.5)
     shape = HandShape(1.0, np.full(len(SHAPE_NAMES), 0.03), offsets)
-    assert np.array_equal(template().sound(shape).offsets_mm, offsets)
+    assert np.array_equal(template().valid(shape).offsets_mm, offsets)
     offsets = offsets.copy()
     offsets[bad] -= 60.0 * RIG.normals[bad]
-    sound = template().sound(HandShape(1.0, shape.proportions, offsets))
+    sound = template().valid(HandShape(1.0, shape.proportions, offsets))
     assert np.linalg.norm(sound.offsets_mm[bad]) < 30
-    assert np.array_equal(template().sound(sound).offsets_mm, sound.offsets_mm)
+    assert np.array_equal(template().valid(sound).offsets_mm, sound.offsets_mm)
 
 
 def test_no_change_is_the_generic_rig() -> None:

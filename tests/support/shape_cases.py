@@ -12,7 +12,7 @@ from handopt.objective.targets import FitTargets, build_targets
 from handopt.rig import default_rig
 from handopt.shape import ShapeInput, ShapeResult, fit_shape
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.single_fits import SingleFit, poses_of, take_all
+from handopt.shape.single_fits import SingleFit, fit_each, poses_of
 from handopt.shape.state import HandShape, Template
 from handopt.synth.generate import Sample, Settings, generate
 
@@ -40,9 +40,9 @@ def frames(hand: str = "right", subject: int = 4, count: int = COUNT) -> list[Sh
 
 
 @lru_cache
-def takes() -> tuple[SingleFit, ...]:
+def single_fits() -> tuple[SingleFit, ...]:
     """The images fitted one by one."""
-    return tuple(take_all(frames(), hand="right", rig=None, settings=FitSettings(device="cpu"))[0])
+    return tuple(fit_each(frames(), hand="right", rig=None, settings=FitSettings(device="cpu"))[0])
 
 
 @lru_cache
@@ -61,13 +61,18 @@ def template() -> Template:
 def targets() -> FitTargets:
     """Of all images, in float64."""
     return build_targets(
-        [take.view for take in takes()], 5.0, Config(points=300, crop_px=64), np.random.default_rng(1), CPU, np.float64
+        [take.view for take in single_fits()],
+        5.0,
+        Config(points=300, crop_px=64),
+        np.random.default_rng(1),
+        CPU,
+        np.float64,
     )
 
 
 def start() -> tuple[Pose, HandShape]:
     """The poses of the single fits, in float64, and a common shape to begin with."""
-    pose = poses_of(takes())
+    pose = poses_of(single_fits())
     pose = Pose(**{name: v if name == "image" else v.astype(np.float64) for name, v in vars(pose).items()})
     offsets = np.zeros_like(default_rig().rest_mm)
     return pose, HandShape(float(np.median(pose.scale)), np.zeros(len(SHAPE_NAMES)), offsets)
