@@ -1,4 +1,4 @@
-"""The objective: weighted terms that compare poses with the evidence, and the one place where gradients are chained."""
+"""The objective of gradient descent: weighted terms that compare poses with the targets, and their gradient."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +102,7 @@ class Objective:
         radius = self.config.collision_radius_mm
         collision_scale = 1 / SCALES.length_unit_mm**2
         overlap = upstream["collision"] * collision_scale * collision(joints, hand.bones, radius)
-        # The image terms ignore points that are no numbers; a pose that has left the numbers must not pass for one.
+        # The image terms ignore non-finite points; a pose with such points must not look like one that fits.
         finite = self._namespace.isfinite(joints).all(axis=(1, 2))
         terms["collision"] = self._namespace.where(finite, overlap, self._upstream(len(pose), np.nan))
         terms["limits"] = upstream["limits"] * joint_limits(pose.angles, hand.lower, hand.upper)

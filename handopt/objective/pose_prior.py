@@ -27,7 +27,7 @@ class PosePrior:
         self._namespace = namespace(device)
 
     def relaxed(self, count: int) -> Array:
-        """The angles (count, 15, 3) of a relaxed hand, which the prior expects unless told otherwise."""
+        """The angles (count, 15, 3) of a relaxed hand, which the prior expects where no other mean is given."""
         return self._namespace.repeat(self.mean[None], count, axis=0)
 
     @property

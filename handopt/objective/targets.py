@@ -47,7 +47,7 @@ class FitTargets:
 
     @classmethod
     def joined(cls, several: "Sequence[FitTargets]") -> "FitTargets":
-        """The images of some evidence, then those of other evidence, of the same settings and on the same device."""
+        """All images of several targets, in order. They must have the same settings and device."""
         first = several[0]
         xp = namespace_of(first.points)
         longest = max(each.splats.shape[1] for each in several)
@@ -80,15 +80,15 @@ def build_targets(
     device: Device,
     dtype: type = np.float32,
 ) -> FitTargets:
-    """Build the evidence of several views (observation, crop, whether to mirror it).
+    """Build the targets of several views (observation, crop, whether to mirror it).
 
     spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
     """
-    seen = [(o.mirrored(), crop.mirrored()) if mirror else (o, crop) for o, crop, mirror in views]
-    grids = [(crop, observation.grid(crop)) for observation, crop in seen]
+    cropped = [(o.mirrored(), crop.mirrored()) if mirror else (o, crop) for o, crop, mirror in views]
+    grids = [(crop, observation.grid(crop)) for observation, crop in cropped]
     parts = [
         _one_view(observation, crop, grid, spacing_mm, config, rng)
-        for (observation, _), (crop, grid) in zip(seen, grids, strict=True)
+        for (observation, _), (crop, grid) in zip(cropped, grids, strict=True)
     ]
     longest = max(len(part["splats"]) for part in parts)
     for part in parts:
@@ -118,7 +118,7 @@ def _one_view(
         "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
         "coefficients": coefficients,
         "centre": np.asarray(observation.center_mm),
-        "splats": _project(_thin(points, spacing_mm), coefficients),
+        "splats": _project(_subsampled(points, spacing_mm), coefficients),
         "field": distance_transform_edt(free) * crop.mm_per_px,
         "nearest_depth": np.where(hand, nearest, 0.0),
         "mm_per_px": np.asarray(crop.mm_per_px),
@@ -126,7 +126,7 @@ def _one_view(
     }
 
 
-def _thin(points: Floats, spacing_mm: float) -> Floats:
+def _subsampled(points: Floats, spacing_mm: float) -> Floats:
     """The mean of the points in each occupied cell of a lattice."""
     x, y, z = np.floor(points / spacing_mm).astype(np.int64).T
     x, y, z = x - x.min(), y - y.min(), z - z.min()

@@ -67,7 +67,7 @@ class Tournament:
     def __init__(
         self, hand: Hand, targets: FitTargets, config: Config, progress: Progress | None = None, number: int = 0
     ) -> None:
-        """hand: with all its vertices, of which rounds may take fewer; number: of the search, where one follows another."""
+        """hand: with all its vertices, of which rounds may take fewer; number: of this search among several."""
         self.config, self.hand, self.targets = config, hand, targets
         self._progress, self._number = progress, number
         self._iterations: list[Iteration] = []

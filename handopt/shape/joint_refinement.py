@@ -26,7 +26,7 @@ from handopt.typing import Bools, Floats
 FeasibleStep = Callable[[Floats, Floats], Floats]
 
 IMAGE_WEIGHT: Final = 1000.0
-"""How many times an image's cost counts against the prior's: its pixels are many, but their errors are related. By hand."""
+"""How many times an image's cost counts against the prior's: pixels are many, but their errors related. By hand."""
 SCHEDULE: Final = LMSchedule(
     first_damping=1e-4, lowest_damping=0.0, highest_damping=1e9, accepted=0.2, refused=10.0, tolerance=1e-3
 )
@@ -34,7 +34,7 @@ SCHEDULE: Final = LMSchedule(
 
 
 class JointModel(SharedModel):
-    """SharedModel of poses and shape with the offsets of the rest vertices, linearised when they are first asked for."""
+    """SharedModel with the offsets of the rest vertices, linearised when they are first asked for."""
 
     def __init__(
         self, template: Template, problem: LeastSquares, state: PosedShape, lm_settings: LMSettings, prior: float

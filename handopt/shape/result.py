@@ -234,7 +234,7 @@ def _fit_of(
     visible = visible_joints(joints, quality.fitted_depth_mm, single.fit.camera, 1.0)
     right = vertices @ flip
     faces = rig.mirrored().faces if single.mirrored else rig.faces
-    unexplained = float(unexplained_fraction(right[None], faces, *state.targets.grids[row])[0])
+    fraction = float(unexplained_fraction(right[None], faces, *state.targets.grids[row])[0])
     history: dict[str, AnyArray] = {
         name: np.array([each.terms[name][row] for each in snapshots]) for name in snapshots[0].terms
     }
@@ -267,7 +267,7 @@ def _fit_of(
         fitted_depth_mm=quality.fitted_depth_mm,
         residual_mm=quality.residual_mm,
         silhouette_iou=quality.silhouette_iou,
-        unexplained_fraction=unexplained,
+        unexplained_fraction=fraction,
         joint_visible=visible,
         terms=terms,
         iterations=len(snapshots),

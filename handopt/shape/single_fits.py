@@ -146,7 +146,8 @@ def _checked(frame: ShapeInput, result: FitResult | HandoptError) -> SingleFit:
     pixels, area = len(result.observation.points_mm), result.observation.area_cm2
     if pixels < LIMITS.min_pixels or area < LIMITS.min_area_cm2:
         raise ObservationError(
-            f"only {pixels} pixels ({area:.0f} cm²) show the hand, {LIMITS.min_pixels} and {LIMITS.min_area_cm2:.0f} cm² are needed"
+            f"only {pixels} pixels ({area:.0f} cm²) show the hand, {LIMITS.min_pixels} and "
+            f"{LIMITS.min_area_cm2:.0f} cm² are needed"
         )
     return SingleFit(frame.name, result, pixels)
 

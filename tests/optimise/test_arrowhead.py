@@ -1,4 +1,4 @@
-"""Arrowhead systems: their steps are those of the whole dense system, and the loop gets to the same minimum by either."""
+"""Arrowhead systems: their steps are those of the dense system, and the loop reaches the same minimum by either."""
 
 from collections.abc import Callable
 
