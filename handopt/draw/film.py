@@ -221,7 +221,7 @@ def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
     count = len(arrays["scale"])
     if total is None:
         known = arrays["tracked"] | arrays["bridged"]
-        captions = _captions(arrays["time_s"], arrays["tracked"], arrays["bridged"], arrays["unexplained"])
+        captions = _captions(arrays["time_s"], arrays["tracked"], arrays["bridged"], arrays["unexplained_fraction"])
         title = Path(header["source"]).name
     else:
         known = np.ones(count, np.bool_)

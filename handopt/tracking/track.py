@@ -7,7 +7,7 @@ import numpy as np
 
 from handopt.assess.config import ASSESS
 from handopt.input.camera import Camera
-from handopt.rig import KEYPOINT_NAMES, Rig, with_proportions
+from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, Rig, with_proportions
 from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import ranges
@@ -159,30 +159,34 @@ class Track:
             "tracked": bool(self.tracked[frame]),
             "bridged": bool(self.bridged[frame]),
             "refitted": bool(self.refitted[frame]),
-            "unexplained": _rounded(self.unexplained_fraction[frame], 4),
+            "unexplained_fraction": _rounded(self.unexplained_fraction[frame], 4),
             "confidence": _rounded(self.confidence[frame], 3),
-            "problem": self.errors.get(frame),
+            "error": self.errors.get(frame),
             "joints_mm": joints[frame].round(3).tolist() if known else None,
-            "uncertainty_mm": self.joint_uncertainty_mm[frame].round(2).tolist() if self.tracked[frame] else None,
-            "visible": self.joint_visible[frame].tolist() if known else None,
-            "rotation": self.rotation[frame].round(6).tolist() if known else None,
-            "translation_mm": self.translation_mm[frame].round(3).tolist() if known else None,
-            "angles_rad": self.angles_rad[frame].round(5).tolist() if known else None,
+            "joint_uncertainty_mm": self.joint_uncertainty_mm[frame].round(2).tolist() if self.tracked[frame] else None,
+            "joint_visible": self.joint_visible[frame].tolist() if known else None,
+            "pose": self._pose(frame) if known else None,
+        }
+
+    def _pose(self, frame: int) -> dict[str, Any]:
+        angles = self.angles_rad[frame].round(5).tolist()
+        return {
+            "rotation": self.rotation[frame].round(6).tolist(),
+            "translation_mm": self.translation_mm[frame].round(3).tolist(),
+            "angles_rad": dict(zip(ANGLE_NAMES, angles, strict=True)),
         }
 
     def header(self) -> dict[str, Any]:
         """What holds for all frames, as JSON values."""
-        from handopt.rig import PROPORTION_NAMES
-
         return {
             "format": FORMAT,
             "source": self.source,
             "hand": self.hand,
             "rig": self.rig.name,
             "frames": len(self),
-            "tracked": int(self.tracked.sum()),
-            "bridged": int(self.bridged.sum()),
-            "refitted": int(self.refitted.sum()),
+            "tracked_frames": int(self.tracked.sum()),
+            "bridged_frames": int(self.bridged.sum()),
+            "refitted_frames": int(self.refitted.sum()),
             "fps": self.fps,
             "smoothed": self.smoothed,
             "camera": self.camera.to_dict(),
@@ -191,11 +195,11 @@ class Track:
                 "scale": self.scale,
                 "proportions": dict(zip(PROPORTION_NAMES, self.proportions.tolist(), strict=True)),
             },
-            "not_found": ranges(~self.tracked),
-            "doubtful": ranges(self.doubtful),
-            "problems": {str(frame): problem for frame, problem in self.errors.items()},
+            "missing_frames": ranges(~self.tracked),
+            "doubtful_frames": ranges(self.doubtful),
+            "errors": {str(frame): error for frame, error in self.errors.items()},
             "notes": list(self.notes),
-            "seconds": round(self.seconds, 3),
+            "total_seconds": round(self.seconds, 3),
             "versions": self.versions,
         }
 

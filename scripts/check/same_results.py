@@ -23,10 +23,17 @@ from typing import Any
 
 import numpy as np
 
+from handopt.rig import ANGLE_NAMES
+
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = PROJECT / "assets" / "examples"
 RENAMED: dict[str, str] = {
     "unexplained": "unexplained_fraction",
+    # tracks
+    "uncertainty_mm": "joint_uncertainty_mm",
+    "tracked": "tracked_frames",
+    "bridged": "bridged_frames",
+    "refitted": "refitted_frames",
     "seen_share": "coverage",
     "offset_mm": "vertex_offset_mm",
     "left_out": "rejected_images",
@@ -48,7 +55,9 @@ RENAMED: dict[str, str] = {
     "confidence": "min_confidence",  # of results too, in both versions
 }
 """Keys of files that have another name in one of the versions, and the name to compare them by."""
-IGNORED = frozenset({"seconds", "versions", "version", "bytes", "mtime_ns", "schema", "format"})
+UNWRAPPED = frozenset({"pose"})
+"""Objects whose keys stand beside them in one of the versions."""
+IGNORED = frozenset({"seconds", "total_seconds", "versions", "version", "bytes", "mtime_ns", "schema", "format"})
 
 
 def commands(out: Path, data: Path | None) -> Iterator[list[str]]:
@@ -123,7 +132,11 @@ def _name(key: str) -> str:
 def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            if key not in IGNORED:
+            if key in UNWRAPPED:
+                yield from _leaves(where, item)
+            elif key == "angles_rad" and isinstance(item, list):  # which other versions keep by joint
+                yield from _leaves(f"{where}:{key}", dict(zip(ANGLE_NAMES, item, strict=True)))
+            elif key not in IGNORED:
                 yield from _leaves(f"{where}:{_name(key)}", item)
     elif isinstance(value, list) and value and all(isinstance(item, (int, float)) for item in value):
         yield where, value

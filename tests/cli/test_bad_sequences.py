@@ -88,7 +88,7 @@ def test_bad_frames_are_named_and_the_rest_is_tracked(frames: Path, tmp_path: Pa
     lines = [json.loads(line) for line in (tmp_path / "out" / "track.jsonl").read_text().splitlines()]
     assert [line["tracked"] for line in lines] == [True, True, *[False] * len(BAD)]
     for line, (_, message) in zip(lines[2:], BAD.values(), strict=True):
-        assert message in line["problem"]
+        assert message in line["error"]
         assert message in done.stderr
 
 

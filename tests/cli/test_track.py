@@ -54,7 +54,7 @@ def test_bad_frames_are_named_and_the_rest_is_tracked(tracked: tuple[Result, Pat
     assert (place, count, known) == (str(out), "4", "3")
     assert int(again) >= 1
     assert rate.endswith("frames/s\n")
-    assert json.loads((out / "track.json").read_text())["problems"].keys() == {"3"}
+    assert json.loads((out / "track.json").read_text())["errors"].keys() == {"3"}
 
 
 def test_it_prints_frames_as_json_and_refuses_to_replace(

@@ -45,7 +45,7 @@ def test_a_folder_holds_the_whole_track(folder: Path) -> None:
     assert lines[DROPOUT[0]]["bridged"]
     header = json.loads((folder / "track.json").read_text())
     assert header["format"] == "handopt.track/1"
-    assert (header["frames"], header["tracked"], header["hand"]) == (COUNT, int(track.tracked.sum()), "right")
+    assert (header["frames"], header["tracked_frames"], header["hand"]) == (COUNT, int(track.tracked.sum()), "right")
     with np.load(folder / "track.npz") as arrays:
         assert np.allclose(arrays["joints_mm"], track.joints_mm(), atol=1e-3)
         assert arrays["window_depth_mm"].dtype == np.uint16

@@ -83,12 +83,12 @@ def test_a_track_says_how_sure_it_is() -> None:
     assert (errors < 3 * radii).mean() > 0.6
     line = track.line(0, track.joints_mm())
     assert line["confidence"] > 0.5
-    assert len(line["uncertainty_mm"]) == 21
-    runner_up_margin = track.line(DROPOUT[0], track.joints_mm())
-    assert runner_up_margin["confidence"] is None
-    assert runner_up_margin["uncertainty_mm"] is None
-    assert track.header()["not_found"] == [f"{DROPOUT[0]}-{sum(DROPOUT) - 1}"]
-    assert track.header()["doubtful"] == []
+    assert len(line["joint_uncertainty_mm"]) == 21
+    gap = track.line(DROPOUT[0], track.joints_mm())
+    assert gap["confidence"] is None
+    assert gap["joint_uncertainty_mm"] is None
+    assert track.header()["missing_frames"] == [f"{DROPOUT[0]}-{sum(DROPOUT) - 1}"]
+    assert track.header()["doubtful_frames"] == []
 
 
 def test_a_doubtful_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_unreadable_frames_are_named_in_the_track() -> None:
     result = run.track("x", FPS)
     assert result.errors == {1: "b: is damaged"}
     line = result.line(1, result.joints_mm())
-    assert (line["problem"], line["tracked"], line["name"]) == ("b: is damaged", False, "b")
+    assert (line["error"], line["tracked"], line["name"]) == ("b: is damaged", False, "b")
 
 
 def test_frames_too_far_apart_are_not_smoothed() -> None:
