@@ -1,7 +1,11 @@
-"""Fixtures that many tests share."""
+"""Fixtures that many tests share, and how the suite is run and summed up."""
 
 import os
+from collections import Counter
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and the kernels are loaded: a core has a worker of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -23,6 +27,24 @@ def pytest_report_header() -> list[str]:
     if library:
         lines.append(f"handopt: cpu kernels from {library}, schedule {backend.schedule(np.zeros(1))}")
     return lines
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each core where whole folders are tested, else this one alone: it starts sooner."""
+    few = config.option.keyword or config.option.collectonly or not all(Path(each).is_dir() for each in config.args)
+    return 0 if few else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped for each reason, instead of listing them."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.getreports("skipped"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section("skipped tests by reason")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:4} {reason}")
 
 
 @pytest.fixture(params=["cpu", "cuda"])

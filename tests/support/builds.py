@@ -49,7 +49,7 @@ def run_with(library: Path, *arguments: str, **environment: str) -> subprocess.C
 def assert_op_tests_pass(library: Path, **environment: str) -> None:
     """Run the tests of all ops on the CPU with a library of kernels. Fails unless hundreds ran and all passed."""
     files = [str(TESTS / "ops")]
-    options = ("-p", "no:cacheprovider", "-k", "not cuda")
+    options = ("-p", "no:cacheprovider", "--numprocesses=0", "-k", "not cuda")
     done = run_with(library, "-m", "pytest", *options, *files, **environment)
     output = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, output[-8000:]
