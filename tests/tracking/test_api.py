@@ -1,0 +1,135 @@
+"""`handopt.track`: estimates as frames come, from a path, a source or any iterable, and the track at the end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.sequences import CAMERA, DROPOUT, FPS, frames, truth
+
+import handopt
+from handopt.input.sequence.base import SequenceFrame
+
+COUNT = 4
+DEPTHS = [frame.depth_mm for frame in frames()[:COUNT]]
+
+
+def test_estimates_come_one_by_one_and_end_in_a_track() -> None:
+    read: list[int] = []
+
+    def camera() -> Iterator[SequenceFrame]:
+        for frame in frames()[:COUNT]:
+            read.append(frame.index)
+            yield frame
+
+    tracking = handopt.track(camera(), camera=CAMERA, fps=FPS)
+    assert read == [], "nothing is read before it is asked for"
+    estimates = []
+    for estimate in tracking:
+        assert read[-1] == estimate.frame, "no frame is read ahead"
+        estimates.append(estimate)
+    assert [each.frame for each in estimates] == list(range(COUNT))
+    assert [each.name for each in estimates] == [frame.name for frame in frames()[:COUNT]]
+    assert [each.time_s for each in estimates] == pytest.approx([row / FPS for row in range(COUNT)])
+    for each, joints in zip(estimates, truth(), strict=False):
+        assert each.tracked
+        assert each.hand == "right"
+        assert each.joints_mm.shape == (21, 3)
+        assert np.median(np.linalg.norm(each.joints_mm - joints, axis=1)) < 8.0
+        assert each.confidence > 0.5
+        assert 0 < each.unexplained_fraction < 0.3
+        assert (each.joint_uncertainty_mm > 0).all()
+        skin = each.vertices_mm()
+        assert skin.shape[1] == 3
+        assert (np.abs(skin - each.joints_mm[0]).max(axis=1) < 300).all()
+    result = tracking.result
+    assert isinstance(result, handopt.Track)
+    assert len(result) == len(tracking) == COUNT
+    assert tracking.result is result, "made once for the same frames"
+
+
+def test_without_smoothing_the_estimates_are_the_track() -> None:
+    tracking = handopt.track(DEPTHS, camera=CAMERA, fps=FPS, smooth=False)
+    estimates = list(tracking)
+    result = tracking.result
+    assert np.array_equal(result.angles_rad, [each.angles_rad for each in estimates])
+    assert np.array_equal(result.translation_mm, [each.translation_mm for each in estimates])
+    assert np.array_equal(result.confidence, [each.confidence for each in estimates])
+    assert np.array_equal(result.joint_visible, [each.joint_visible for each in estimates])
+
+
+def test_the_track_of_the_frames_so_far_can_be_had_at_any_time() -> None:
+    tracking = handopt.track(np.stack(DEPTHS), camera=CAMERA, fps=FPS, smooth=False)
+    next(tracking)
+    assert len(tracking.result) == 1
+    assert len(tracking.finish()) == COUNT
+    assert len(tracking.result) == COUNT
+
+
+def test_a_left_hand_is_given_on_its_own_side() -> None:
+    mirrored = [np.ascontiguousarray(depth[:, ::-1]) for depth in DEPTHS[:2]]
+    left = list(handopt.track(mirrored, camera=CAMERA, hand="left", fps=FPS))
+    right = list(handopt.track(DEPTHS[:2], camera=CAMERA, fps=FPS))
+    assert [each.hand for each in left] == ["left"] * 2
+    for one, other in zip(left, right, strict=True):
+        assert one.joints_mm == pytest.approx(other.joints_mm * [-1, 1, 1], abs=0.1)
+        assert one.vertices_mm()[:, 0].mean() == pytest.approx(-other.vertices_mm()[:, 0].mean(), abs=1.0)
+
+
+def test_a_frame_without_a_hand_has_an_estimate_that_says_so() -> None:
+    dropout = frames()[DROPOUT[0]].depth_mm
+    assert not dropout.any()
+    *_, estimate = handopt.track([DEPTHS[0], dropout], camera=CAMERA, fps=FPS)
+    assert not estimate.tracked
+    assert np.isnan(estimate.confidence)
+    assert np.isnan(estimate.joints_mm).all()
+    assert np.isnan(estimate.joint_uncertainty_mm).all()
+    assert not estimate.joint_visible.any()
+    with pytest.raises(ValueError, match=r"there is no hand in frame 1 \(frame 1\)"):
+        estimate.vertices_mm()
+
+
+def test_a_path_a_stack_and_counts_give_the_same(tmp_path: Path) -> None:
+    counts = np.stack([np.round(depth).astype(np.uint16) for depth in DEPTHS[:2]])
+    np.save(tmp_path / "wave.npy", counts)
+    intrinsics = f"{CAMERA.fx},{CAMERA.fy},{CAMERA.cx},{CAMERA.cy}"
+    options: dict[str, Any] = {"unit": 1.0, "fps": FPS}
+    from_path = list(handopt.track(tmp_path / "wave.npy", camera=intrinsics, **options))
+    from_text = list(handopt.track(str(tmp_path / "wave.npy"), camera=CAMERA, **options))
+    from_array = list(handopt.track(counts, camera=CAMERA, **options))
+    from_named = list(handopt.track(iter(counts), camera=intrinsics, **options))
+    for other in (from_text, from_array, from_named):
+        assert len(other) == 2
+        for one, same in zip(from_path, other, strict=True):
+            assert np.array_equal(one.joints_mm, same.joints_mm)
+
+
+def test_the_unit_of_counts_is_applied() -> None:
+    (one,) = handopt.track([DEPTHS[0]], camera=CAMERA, fps=FPS)
+    (other,) = handopt.track([np.round(DEPTHS[0] * 8).astype(np.uint16)], camera=CAMERA, fps=FPS, unit=0.125)
+    assert np.array_equal(one.joints_mm, other.joints_mm)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "message"),
+    [
+        (DEPTHS, {}, TypeError, "camera is missing"),
+        (7, {"camera": CAMERA}, TypeError, "source is a int; expected a path or an iterable"),
+        (["a.png"], {"camera": CAMERA}, TypeError, r"a frame is <U5 \(\); expected a depth image"),
+        (
+            [np.zeros((3, 4, 5))],
+            {"camera": CAMERA},
+            TypeError,
+            r"a frame is float64 \(3, 4, 5\); expected a depth image",
+        ),
+        ([], {"camera": "sr305"}, ValueError, "source has no frames"),
+        ([np.zeros((10, 10))], {"camera": CAMERA}, handopt.DepthError, "frame 0: is 10 x 10 pixels"),
+        ("nothing.npy", {}, handopt.HandoptError, "does not exist"),
+        ([np.zeros((240, 320))], {"camera": CAMERA}, handopt.ObservationError, "no hand was found in any of 1 frames"),
+        ([], {"camera": CAMERA}, handopt.ObservationError, "no hand was found in any of 0 frames"),
+    ],
+)
+def test_what_cannot_be_tracked_says_what_to_change(source: Any, options: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        handopt.track(source, **options).finish()
