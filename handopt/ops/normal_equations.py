@@ -179,7 +179,7 @@ def angle_ancestry(parents: NDArray[np.int32], articulated: NDArray[np.int32]) -
 
 
 def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -> Array:
-    """A Levenberg-Marquardt step: solve (H + damping diag(H)) step = -gradient for each image, by Cholesky decomposition.
+    """A Levenberg-Marquardt step: solve (H + damping diag(H)) step = -gradient for each image, by Cholesky.
 
     hessian: (B, P, P), its lower triangle; gradient: (B, P); damping: (B,); free: (P,), 0 for parameters that stay
     Parameters without curvature (0 on H's diagonal) stay as well.
