@@ -77,7 +77,7 @@ def written_aside(folder: Path, overwrite: bool, option: str = "folder=") -> Ite
     option: how messages call the folder. Raises OutputError.
     """
     made: list[Path] = []
-    partial = folder.parent / f".handopt-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.partial"
+    partial = _partial_of(folder)
     try:
         _make_parents(folder.parent, made)
         partial.mkdir()
@@ -93,6 +93,22 @@ def written_aside(folder: Path, overwrite: bool, option: str = "folder=") -> Ite
         raise
 
 
+@contextmanager
+def written_file(path: Path) -> Iterator[Path]:
+    """Give a path of the same suffix to write a file to; put it in its place at the end, or remove every trace.
+
+    It lies in a folder beside its place, which remove_stale knows. Raises OSError.
+    """
+    folder = _partial_of(path)
+    try:
+        folder.mkdir()
+        partial = folder / f"file{path.suffix}"
+        yield partial
+        partial.replace(path)
+    finally:
+        remove(folder)
+
+
 def remove_stale(folder: Path) -> int:
     """Remove what a process that was killed has left half written in a folder, and return how much that was.
 
@@ -106,6 +122,11 @@ def remove_stale(folder: Path) -> int:
                     remove(path)
                     found += 1
     return found
+
+
+def _partial_of(place: Path) -> Path:
+    """A folder beside a place whose name says which process writes into it."""
+    return place.parent / f".handopt-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.partial"
 
 
 def _is_stale(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 A message says what is wrong and which argument to change, written as in a call: `unit=`, or with a value
 `device='cpu'`. The command line prints the option instead, `--unit` and `--device cpu`: see
-handopt.cli.options.as_options.
+handopt.cli.errors.as_options.
 """
 
 from collections.abc import Sequence

@@ -6,28 +6,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handopt.cli.console import Console
+from handopt.cli.errors import as_options
 from handopt.cli.fit_report import Report
+from handopt.cli.help import EXPERT, SectionedCommand, option
 from handopt.cli.inputs import STANDARD_INPUT, ImageArgument, find_images
 from handopt.cli.job import make_job
 from handopt.cli.options import (
-    Numbers,
-    SectionedCommand,
-    as_options,
+    FILE,
     compute_options,
     depth_options,
     hand_options,
-    option,
+    json_option,
+    output_options,
+    renders_option,
     verbosity_options,
+    video_option,
 )
+from handopt.cli.values import Choice, Numbers
 
 if TYPE_CHECKING:
     from handopt.batch.outcome import Outcome
     from handopt.cli.settings import FitOptions
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-
-@click.command(cls=SectionedCommand, short_help="Fit the hand to depth images.")
+@click.command(
+    cls=SectionedCommand,
+    short_help="Fit the hand to depth images.",
+    examples=(
+        ("one image, with open.json or camera.json beside it", "handopt fit open.png"),
+        ("a folder of images of a preset camera, and a video of each fit",
+         "handopt fit frames -o fits --camera sr305 --video"),
+        ("only what is new or has changed since the last run", "handopt fit frames -o fits --update"),
+        ("a list of images, the results as JSON", "find . -name '*.png' -print0 | handopt fit - -0 --json"),
+    ),
+)  # fmt: skip
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=ImageArgument())
 @depth_options
 @option("Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image.")
@@ -49,30 +62,24 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @option(
     "Fit",
     "--shape",
-    type=click.Choice(["none", "scale", "proportions", "vertices"]),
+    type=Choice(["none", "scale", "proportions", "vertices"]),
     help="What may change besides the pose: the hand's size, also the proportions of fingers and palm, also its "
     "surface.  [default: proportions; none where --model is a hand of handopt shape]",
 )
+@compute_options("Fit")
 @option(
-    "Fit",
+    EXPERT,
     "--solver",
-    type=click.Choice(["auto", "lm", "gradient"]),
+    type=Choice(["auto", "lm", "gradient"]),
     help="auto: a tournament of Levenberg-Marquardt, judged by a z-buffer; lm: the same, judged by its own cost; "
     "gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
 )
-@option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, stages and other settings.")
-@compute_options("Fit")
-@option(
-    "Output",
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
+@output_options(
+    "DIR",
+    "Where each image gets a folder of results.",
     default="handopt-out",
-    show_default=True,
-    metavar="DIR",
-    help="Where each image gets a folder of results.",
+    replaces="results that exist",
 )
-@option("Output", "--overwrite", is_flag=True, help="Replace results that exist.")
 @option(
     "Output",
     "--update",
@@ -80,19 +87,18 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Replace only results of another content of the image, of other settings, or without a file that is asked "
     "for now.",
 )
+@renders_option("of a single image", default=None)
 @option(
     "Output",
-    "--renders/--no-renders",
-    default=None,
-    help="Also write a render of every iteration.  [default: of a single image]",
+    "--overlay/--no-overlay",
+    default=True,
+    help="Write overlay.png, which takes a tenth of the time.  [default: --overlay]",
 )
-@option("Output", "--no-overlay", is_flag=True, help="Leave out overlay.png, which takes a tenth of the time.")
-@option("Output", "--video", is_flag=True, help="Also write optimisation.mp4.")
+@video_option("optimisation.mp4", default=False)
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
-@option("Output", "--json", "as_json", is_flag=True, help="Print the result of each image as a line of JSON.")
+@json_option("the result of each image")
 @option("Many images", "-r", "--recursive", is_flag=True, help="Look into folders of folders as well.")
-@option("Many images", "-0", "--null", is_flag=True, help="The list on standard input is that of find -print0.")
 @option(
     "Many images",
     "-j",
@@ -101,22 +107,23 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="N",
     help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
 )
+@option(EXPERT, "-0", "--null", is_flag=True, help="The list on standard input is that of find -print0.")
 @option(
-    "Many images",
+    EXPERT,
     "--batch",
     type=click.IntRange(min=1),
     metavar="N",
     help="Images that a process fits together, which is faster.  [default: 8, on a GPU 32]",
 )
 @option(
-    "Many images",
+    EXPERT,
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="The same with so many workers of Dask, each on a core or GPU of its own.",
+    help="Work with so many workers of Dask, each on a core or GPU of its own.",
 )
 @option(
-    "Many images",
+    EXPERT,
     "--cluster",
     metavar="ADDRESS",
     help="Work on a Dask cluster: address of its scheduler, or its scheduler file. All see the same files.",
@@ -128,11 +135,9 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     on standard input.
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
-    image, renders/. One line for each goes
-    to stdout: folder, status, median residual, overlap of the silhouettes, seconds, with tabs between them. Of several
-    images OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. What is done already is not done again.
-
-    The exit code is 0 if all images are done, and 1 if some are not; those that are are kept.
+    image, renders/. One line for each goes to stdout: folder, status, median residual, overlap of the silhouettes,
+    seconds, with tabs between them. Of several images OUTPUT/summary.jsonl tells how each ended: done, failed or
+    skipped. A second run goes on where the first ended: what is done already is not done again.
     """
     from contextlib import closing, nullcontext
 
@@ -153,9 +158,9 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
     several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or given[0].is_dir()
     with (
-        Report(len(paths), verbosity=options.verbosity, as_json=options.as_json) as report,
+        Report(len(paths), Console(), as_json=options.as_json) as report,
         Summary(output, paths) if several else nullcontext() as summary,
-        closing(run(job, tasks, where, progress=report.progress, notify=report.talk)) as outcomes,
+        closing(run(job, tasks, where, progress=report.progress, notify=report.say)) as outcomes,
     ):
         report.weights(vars(job.settings.config.weights))
         left = len(tasks)

@@ -2,24 +2,36 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
+
+from handopt.cli.console import Console
+from handopt.cli.help import SectionedCommand
+from handopt.cli.options import json_option, verbosity_options
 
 PACKAGES = ("numpy", "scipy", "click", "imageio", "imageio-ffmpeg", "pillow", "pygltflib", "tqdm")
 CUPY_NAMES = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
 _LABEL_COLUMNS = 16
 
 
-@click.command(short_help="Show versions, kernels, devices and camera presets.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.command(
+    cls=SectionedCommand,
+    short_help="Show versions, kernels, devices and camera presets.",
+    examples=(
+        ("see what is installed, and which devices and camera presets there are", "handopt info"),
+        ("list the camera presets for a program", "handopt info --json | jq .cameras"),
+    ),
+)
+@json_option("everything")
+@verbosity_options
 def info(as_json: bool) -> None:
-    """Show versions, kernels, devices, camera presets, and where things lie."""
+    """Show versions, kernels, devices, camera presets, and where things are installed."""
+    console = Console()
     facts = gather()
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-    else:
-        _print(facts)
+    for line in [json.dumps(facts)] if as_json else _lines(facts):
+        console.result(line)
 
 
 def gather() -> dict[str, Any]:
@@ -120,48 +132,47 @@ def _folders() -> dict[str, str]:
     return {**package, **{name: str(package_folder(name)) for name in ("assets", "kernels")}}
 
 
-def _print(facts: dict[str, Any]) -> None:
-    """Print the facts for people."""
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts for people."""
     packages = [f"{name} {version or 'missing'}" for name, version in facts["packages"].items()]
-    _line("handopt", facts["handopt"])
-    _line("Python", f"{facts['python']['version']} ({facts['python']['executable']}) on {facts['platform']}")
-    _line("packages", ", ".join(packages))
-    _print_kernels(facts["kernels"])
-    _print_devices(facts["devices"])
-    _line("RealSense", _realsense_line(facts["realsense"]))
+    yield _line("handopt", facts["handopt"])
+    yield _line("Python", f"{facts['python']['version']} ({facts['python']['executable']}) on {facts['platform']}")
+    yield _line("packages", ", ".join(packages))
+    yield from _kernel_lines(facts["kernels"])
+    yield from _device_lines(facts["devices"])
+    yield _line("RealSense", _realsense_line(facts["realsense"]))
     for name in ("right", "left"):
-        _line(f"{name} hand", facts["hands"][name])
-    _line("joint limits", facts["limits"])
+        yield _line(f"{name} hand", facts["hands"][name])
+    yield _line("joint limits", facts["limits"])
     for name, folder in facts["folders"].items():
-        _line(name, folder)
-    click.echo("\nCamera presets (name, size, fx, fy, cx, cy in pixels, mm per count, source):")
+        yield _line(name, folder)
+    yield ""
+    yield "Camera presets (name, size, fx, fy, cx, cy in pixels, mm per count, source):"
     for name, preset in facts["cameras"].items():
         size = f"{preset['width']} x {preset['height']}"
         numbers = " ".join(f"{preset[key]:7.2f}" for key in ("fx", "fy", "cx", "cy"))
-        click.echo(f"  {name:<13} {size:>10}  {numbers}  {preset['unit_mm']:<5g}  {preset['source']}")
+        yield f"  {name:<13} {size:>10}  {numbers}  {preset['unit_mm']:<5g}  {preset['source']}"
 
 
-def _print_kernels(kernels: dict[str, Any]) -> None:
+def _kernel_lines(kernels: dict[str, Any]) -> Iterator[str]:
     if kernels["problem"]:
-        _line("CPU kernels", f"unusable: {kernels['problem']}")
+        yield _line("CPU kernels", f"unusable: {kernels['problem']}")
         return
     threads = f"{kernels['threads']} thread{'s' if kernels['threads'] > 1 else ''}"
     openmp = "OpenMP" if kernels["openmp"] else "built without OpenMP"
-    _line("CPU kernels", kernels["library"])
-    _line("", f"built from these sources ({kernels['source_hash'][:12]}), {threads}, {openmp}")
+    yield _line("CPU kernels", kernels["library"])
+    yield _line("", f"built from these sources ({kernels['source_hash'][:12]}), {threads}, {openmp}")
 
 
-def _print_devices(devices: dict[str, Any]) -> None:
+def _device_lines(devices: dict[str, Any]) -> Iterator[str]:
     cuda = devices["cuda"]
-    _line("device cpu", "available" if devices["cpu"]["problem"] is None else "not available: see CPU kernels")
-    _line("device cuda", "available" if cuda["problem"] is None else f"not available: {cuda['problem']}")
+    yield _line("device cpu", "available" if devices["cpu"]["problem"] is None else "not available: see CPU kernels")
+    yield _line("device cuda", "available" if cuda["problem"] is None else f"not available: {cuda['problem']}")
     for gpu in cuda["gpus"]:
-        _line(
-            "",
-            f"{gpu['device']}: {gpu['name']}, {gpu['memory_gib']} GiB, sm_{gpu['compute_capability'].replace('.', '')}",
-        )
-    _line("CuPy", ", ".join(f"{name} {version}" for name, version in cuda["cupy"].items()) or "not installed")
-    _line("device auto", f"means {devices['auto']}")
+        capability = gpu["compute_capability"].replace(".", "")
+        yield _line("", f"{gpu['device']}: {gpu['name']}, {gpu['memory_gib']} GiB, sm_{capability}")
+    yield _line("CuPy", ", ".join(f"{name} {version}" for name, version in cuda["cupy"].items()) or "not installed")
+    yield _line("device auto", f"means {devices['auto']}")
 
 
 def _realsense_line(realsense: dict[str, Any]) -> str:
@@ -170,5 +181,5 @@ def _realsense_line(realsense: dict[str, Any]) -> str:
     return f"pyrealsense2 {realsense['version']}, {', '.join(realsense['cameras']) or 'no camera is plugged in'}"
 
 
-def _line(label: str, text: str | None) -> None:
-    click.echo(f"{label:<{_LABEL_COLUMNS}}{text}")
+def _line(label: str, text: str | None) -> str:
+    return f"{label:<{_LABEL_COLUMNS}}{text}"

@@ -1,9 +1,8 @@
-"""What `handopt fit` is given: files, folders, patterns, and lists from standard input."""
+"""What commands are given: files, folders, patterns, lists from standard input, and sequences."""
 
 import glob
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from handopt.cli.options import naming_option
+from handopt.cli.errors import naming_option
 from handopt.errors import DepthError
-from handopt.input.reader import DepthInput, Reader
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DepthInput", "ImageArgument", "Reader", "find_images", "read_mask", "read_path_list", "require_writable"]
-
 STANDARD_INPUT = "-"
-_RESULT_MARKER = "result.json"
+_RESULT_MARKER, _TRACK_MARKER = "result.json", "track.json"
 
 
 class ImageArgument(click.ParamType):  # type: ignore[type-arg]
@@ -87,14 +83,11 @@ def find_images(
 def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tuple[Path, Path]]:
     if not path.is_dir():
         return [(path, path.parent)]
-    from handopt.input.depth import DEPTH_SUFFIXES
-
     found = [(image, path) for image in _depth_files(path, recursive, output)]
     if not found:
-        suffixes = ", ".join(sorted(DEPTH_SUFFIXES))
         below = not recursive and any(each.is_dir() for each in path.iterdir())
         hint = ": --recursive looks into the folders in it" if below else ""
-        raise click.UsageError(f"the folder {path} holds no depth images ({suffixes}){hint}")
+        raise click.UsageError(f"{_no_images(path)}{hint}")
     return found
 
 
@@ -116,6 +109,38 @@ def _depth_files(folder: Path, recursive: bool, output: Path | None) -> Iterator
                 yield from _depth_files(each, recursive, output)
 
 
+def check_sequence(source: Path) -> None:
+    """Refuse a folder that handopt track cannot follow a hand through, and say what it is. Raises UsageError."""
+    if not source.is_dir():
+        return
+    name = click.format_filename(source)
+    frames = "handopt track needs the depth images"
+    if (source / _TRACK_MARKER).is_file():
+        raise click.UsageError(
+            f"{name} is a track already: handopt video {name} shows it, handopt eval {name} TRUTH scores it; {frames}"
+        )
+    if (source / _RESULT_MARKER).is_file():
+        raise click.UsageError(f"{name} is a result of handopt fit: handopt video {name} shows it; {frames}")
+    if next(_depth_files(source, False, None), None) is not None:
+        return
+    below = sorted(each for each in source.iterdir() if each.is_dir() and each.name[0] != ".")
+    results = [each.name for each in below if (each / _RESULT_MARKER).is_file()]
+    if results:
+        shown = ", ".join(results[:3]) + (", …" if len(results) > 3 else "")
+        raise click.UsageError(
+            f"{name} is a folder of results of handopt fit ({shown}): handopt video {name} shows them; {frames}"
+        )
+    nested = [each for each in below if next(_depth_files(each, False, None), None) is not None]
+    hint = f": a folder in it does, handopt track {click.format_filename(nested[0])}" if nested else ""
+    raise click.UsageError(f"{_no_images(source)}{hint}")
+
+
+def _no_images(folder: Path) -> str:
+    from handopt.input.depth import DEPTH_SUFFIXES
+
+    return f"the folder {folder} holds no depth images ({', '.join(sorted(DEPTH_SUFFIXES))})"
+
+
 def read_mask(path: Path) -> "NDArray[np.bool_]":
     """Read a mask (H, W) from an image or .npy file, nonzero on the hand in any colour channel. Raises UsageError."""
     import numpy as np
@@ -131,16 +156,3 @@ def read_mask(path: Path) -> "NDArray[np.bool_]":
         if not mask.any() or mask.all():
             raise DepthError(f"{path}: every pixel is {'nonzero' if mask.all() else '0'}, which marks no hand")
     return mask
-
-
-def require_writable(folder: Path, option: str = "-o") -> None:
-    """Raise UsageError where results cannot be written into a folder that exists or not, before any work is done."""
-    place = next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())
-    try:
-        if not place.is_dir():
-            raise click.UsageError(f"{option} {folder}: {place} is not a folder; choose another with {option}")
-        Path(tempfile.mkdtemp(prefix=".handopt-", dir=place)).rmdir()
-    except OSError as error:
-        raise click.UsageError(
-            f"{option} {folder} cannot be written: {error.strerror}; choose another with {option}"
-        ) from None

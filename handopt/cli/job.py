@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handopt.cli.inputs import read_mask, require_writable
-from handopt.cli.options import naming_option
+from handopt.cli.errors import naming_option
+from handopt.cli.inputs import read_mask
+from handopt.cli.outputs import require_writable
 from handopt.cli.rigs import load_model
 from handopt.input.reader import Reader
 
@@ -44,7 +45,7 @@ def make_job(options: "FitOptions", images: int) -> "Job":
         settings=settings,
         outputs=OutputSettings(
             renders=images == 1 if options.renders is None else options.renders,
-            overlay=not options.no_overlay,
+            overlay=options.overlay,
             video=options.video,
             ply=options.ply,
             obj=options.obj,

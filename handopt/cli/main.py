@@ -7,22 +7,25 @@ from typing import Any
 
 import click
 
-from handopt.cli.evaluate import evaluate
+from handopt.cli.errors import Interrupted, one_line, show_traceback
+from handopt.cli.eval import evaluate
 from handopt.cli.fit import fit
+from handopt.cli.help import SectionedCommand, SectionedGroup
 from handopt.cli.info import info
 from handopt.cli.model import model
-from handopt.cli.options import Interrupted, one_line, show_traceback
+from handopt.cli.options import verbosity_options
 from handopt.cli.shape import shape
 from handopt.cli.synth import synth
 from handopt.cli.track import track
+from handopt.cli.values import Choice
 from handopt.cli.video import video
 from handopt.errors import HandoptError
 
 COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
 
 
-class Program(click.Group):
-    """A group whose commands end with one line where the library refuses something, or the user presses Ctrl-C."""
+class Program(SectionedGroup):
+    """A group whose commands end with one line where something fails, or the user presses Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -31,13 +34,21 @@ class Program(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except HandoptError as error:
             show_traceback(ctx, error)
             raise click.ClickException(one_line(error)) from None
         except OSError as error:
-            if error.errno == errno.EPIPE or error.filename is not None:
+            if error.errno == errno.EPIPE:
                 raise
-            raise click.ClickException(f"cannot write to standard output: {error.strerror}") from None
+            show_traceback(ctx, error)
+            unnamed = error.filename is None and error.strerror is not None
+            message = f"cannot write to standard output: {error.strerror}" if unnamed else one_line(error)
+            raise click.ClickException(message) from None
+        except Exception as error:
+            show_traceback(ctx, error)
+            raise click.ClickException(one_line(error)) from None
         finally:
             signal.signal(signal.SIGTERM, previous)
 
@@ -47,26 +58,37 @@ def _terminate(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=(
+        ("fit a hand to a depth image: mesh, joints and pictures into handopt-out/open", "handopt fit open.png"),
+        ("follow a hand through a folder of frames, hand.glb for Blender among it", "handopt track frames"),
+        ("see which cameras and devices there are", "handopt info"),
+    ),
+)
 @click.version_option(package_name="handopt", prog_name="handopt", message="%(prog)s %(version)s")
 def main() -> None:
     """Fit a rigged 3D hand mesh to depth images.
 
-    Results go to stdout, all talk to stderr. The exit code is 0 if everything succeeded, 1 if something failed, 2 if
-    the command was not understood, 130 after Ctrl-C. HANDOPT_TRACEBACK=1 shows where in the code an error arose.
+    Results go to stdout; notes, progress and errors go to stderr. -q silences all but results and errors. With -vv, or
+    HANDOPT_TRACEBACK=1 in the environment, errors come with their traceback.
     """
 
 
-@main.command(short_help="Print a script for shell completion.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@main.command(
+    cls=SectionedCommand,
+    short_help="Print a script for shell completion.",
+    examples=(
+        ("complete in bash from now on", "handopt completion bash >> ~/.bashrc"),
+        ("the same in zsh", "handopt completion zsh >> ~/.zshrc"),
+        ("the same in fish", "handopt completion fish > ~/.config/fish/completions/handopt.fish"),
+    ),
+)
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
+@verbosity_options
 def completion(shell: str) -> None:
-    """Print the script that completes handopt's commands and options in SHELL.
-
-    \b
-    bash:  handopt completion bash >> ~/.bashrc
-    zsh:   handopt completion zsh >> ~/.zshrc
-    fish:  handopt completion fish > ~/.config/fish/completions/handopt.fish
-    """
+    """Print the script that completes handopt's commands and options in SHELL."""
     from click.shell_completion import get_completion_class
 
     script = get_completion_class(shell)

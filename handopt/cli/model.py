@@ -1,64 +1,74 @@
 """`handopt model`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import SectionedCommand, as_options, naming_option, option, rig_options, verbosity_options
+from handopt.cli.console import Console
+from handopt.cli.errors import naming_option
+from handopt.cli.help import SectionedCommand, SectionedGroup
+from handopt.cli.options import json_option, output_options, rig_options, verbosity_options
+from handopt.cli.outputs import require_free_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
     from handopt.rig import Rig
 
 OWN = ("right", "left")
 
 
-@click.group()
+@click.group(
+    cls=SectionedGroup,
+    examples=(("print the joints, sizes and limits of a rig", "handopt model show hand.glb"),),
+)
 def model() -> None:
     """Inspect hand rigs."""
 
 
-@model.command(cls=SectionedCommand)
+@model.command(
+    cls=SectionedCommand,
+    examples=(
+        ("print the joints, sizes and limits of handopt's own right hand", "handopt model show right"),
+        ("also draw your own hand from eight sides", "handopt model show myhand.glb -o myhand.png"),
+    ),
+)
 @click.argument("rig", metavar="RIG|right|left")
 @rig_options
-@option(
-    "Output",
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="PNG",
-    help="Where to write the picture.  [default: <name>-turntable.png]",
-)
-@option("Output", "--overwrite", is_flag=True, help="Replace a picture that exists.")
+@output_options("PNG", "Also draw the rig from eight sides into this picture.", replaces="a picture that exists")
+@json_option("the rig")
 @verbosity_options
 def show(rig: str, joint_map: Path | None, limits: str, output: Path | None, **options: Any) -> None:
-    """Print joints, sizes, limits and mesh of a rig, and draw it from eight sides.
+    """Print joints, sizes, limits and mesh of a rig, and with -o draw it from eight sides.
 
-    RIG is a glTF or GLB file, or right or left for handopt's own hands. A picture that exists is kept.
+    RIG is a glTF or GLB file, or right or left for handopt's own hands.
     """
     from handopt.rig import default_rig
 
-    if output is not None and output.suffix.lower() != ".png":
-        raise click.UsageError(f"-o {output}: the picture is a PNG; call it {output.with_suffix('.png').name}")
-    quiet, kept = options["quiet"], not options["overwrite"]
-    if output is not None and output.exists() and kept:
-        raise click.UsageError(f"{output} exists and was kept: replace it with --overwrite or choose another with -o")
+    console = Console()
+    _check_output(output, overwrite=options["overwrite"])
     loaded = default_rig(rig, limits) if rig in OWN and joint_map is None else _load(Path(rig), joint_map, limits)
-    for line in describe(loaded):
-        click.echo(line)
-    if not quiet:
-        for note in loaded.notes:
-            click.echo(f"Note: {as_options(note)}", err=True)
-    path = output or Path(f"{loaded.name}-turntable.png")
-    shown = click.format_filename(path)
-    if output is None and path.exists() and kept:
-        click.echo(f"Note: {shown} exists and was kept; --overwrite draws it again.", err=True)
+    for line in [json.dumps(_document(loaded))] if options["as_json"] else describe(loaded):
+        console.result(line)
+    console.notes(loaded.notes)
+    if output is not None:
+        _draw(loaded, output, console)
+        console.say(f"{click.format_filename(output)} shows it from eight sides.")
+
+
+def _check_output(output: Path | None, *, overwrite: bool) -> None:
+    """Refuse a picture that exists or is no PNG. Raises UsageError."""
+    if output is None:
+        if overwrite:
+            raise click.UsageError("--overwrite needs -o PNG, where the picture is to be written")
         return
-    _write(loaded, path)
-    if not quiet:
-        click.echo(f"{shown} shows it from eight sides.", err=True)
+    if output.suffix.lower() != ".png":
+        raise click.UsageError(f"-o {output}: the picture is a PNG; call it {output.with_suffix('.png').name}")
+    require_free_file(output, overwrite=overwrite)
 
 
 def describe(rig: "Rig") -> "Iterator[str]":
@@ -100,16 +110,13 @@ def _sizes(rig: "Rig") -> "Iterator[str]":
 
 
 def _joints(rig: "Rig") -> "Iterator[str]":
-    import numpy as np
-
     width = max(map(len, rig.joint_names))
     yield f"{'joint':<{width}}  {'parent':<{width}}  bone mm"
     for joint, (name, parent) in enumerate(zip(rig.joint_names, rig.parents, strict=True)):
         if parent < 0:
             yield f"{name:<{width}}  {'-':<{width}}        -"
             continue
-        bone = np.linalg.norm(rig.bind[joint, :, 3] - rig.bind[parent, :, 3])
-        yield f"{name:<{width}}  {rig.joint_names[parent]:<{width}}  {bone:7.1f}"
+        yield f"{name:<{width}}  {rig.joint_names[parent]:<{width}}  {_bone(rig, joint, int(parent)):7.1f}"
 
 
 def _limits(rig: "Rig") -> "Iterator[str]":
@@ -129,20 +136,57 @@ def _limits(rig: "Rig") -> "Iterator[str]":
         yield f"{name:<12}" + "".join(f"{each:>15}" for each in ranges)
 
 
-def _write(rig: "Rig", path: Path) -> None:
-    """Write the picture aside and rename it, so that it appears complete or not at all. Raises OutputError."""
-    import secrets
-    from contextlib import suppress
+def _document(rig: "Rig") -> dict[str, Any]:
+    """What describe says, as JSON values: lengths in mm, limits in degrees."""
+    import numpy as np
 
-    from handopt.draw.turntable import write_turntable
+    from handopt.rig.joints import ANGLE_NAMES
+    from handopt.rig.model import AXES
+
+    lower, upper = np.degrees(rig.limits.lower), np.degrees(rig.limits.upper)
+    joints = [
+        {
+            "name": name,
+            "parent": None if parent < 0 else rig.joint_names[parent],
+            "bone_mm": None if parent < 0 else round(float(_bone(rig, joint, int(parent))), 3),
+        }
+        for joint, (name, parent) in enumerate(zip(rig.joint_names, rig.parents, strict=True))
+    ]
+    limits = {
+        name: {
+            axis: [round(float(lower[row, column]), 3), round(float(upper[row, column]), 3)]
+            for column, axis in enumerate(AXES)
+            if rig.limits.free[row, column]
+        }
+        for row, name in enumerate(ANGLE_NAMES)
+    }
+    return {
+        "name": rig.name,
+        "hand": rig.side,
+        "licence": rig.licence,
+        "vertices": len(rig.rest_mm),
+        "faces": len(rig.faces),
+        "closed": bool(rig.is_closed),
+        "joints": joints,
+        "limits": {"name": rig.limits.name, "degrees": limits},
+    }
+
+
+def _bone(rig: "Rig", joint: int, parent: int) -> "np.floating":
+    """Length in mm between a joint and its parent."""
+    import numpy as np
+
+    return np.linalg.norm(rig.bind[joint, :, 3] - rig.bind[parent, :, 3])
+
+
+def _draw(rig: "Rig", path: Path, console: Console) -> None:
+    """Draw the picture, which appears complete or not at all. Raises OutputError."""
+    from handopt.atomic_folder import written_file
+    from handopt.draw import turntable
     from handopt.errors import OutputError
 
-    partial = path.with_name(f".handopt-{secrets.token_hex(6)}.partial")
     try:
-        write_turntable(rig, partial)
-        partial.replace(path)
+        with written_file(path) as partial, console.bar(turntable.VIEWS, "view") as bar:
+            turntable.write_turntable(rig, partial, bar.advance)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another with -o") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handopt.cli.options import naming_option
+from handopt.cli.errors import naming_option
 
 if TYPE_CHECKING:
     from handopt.cli.settings import HandOptions

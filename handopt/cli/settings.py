@@ -29,27 +29,24 @@ class HandOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeOptions:
-    """--device and --seed."""
+    """--device, --config and --seed."""
 
     device: str
+    config: Path | None
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerbosityOptions:
-    """-v, as often as it was given, and -q."""
+class OutputOptions:
+    """--overwrite, --video and --json."""
 
-    verbose: int
-    quiet: bool
-
-    @property
-    def verbosity(self) -> int:
-        """How much to say: -1 with -q, else how often -v was given."""
-        return -1 if self.quiet else self.verbose
+    overwrite: bool
+    video: bool
+    as_json: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions(DepthOptions, HandOptions, ComputeOptions, VerbosityOptions):
+class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     """The options of `handopt fit`."""
 
     mask: Path | None
@@ -57,16 +54,12 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, VerbosityOptions):
     center: tuple[float, ...] | None
     shape: str | None
     solver: str | None
-    config: Path | None
     output: Path
-    overwrite: bool
     update: bool
     renders: bool | None
-    no_overlay: bool
-    video: bool
+    overlay: bool
     ply: bool
     obj: bool
-    as_json: bool
     recursive: bool
     null: bool
     jobs: int | None
@@ -76,19 +69,15 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, VerbosityOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapeOptions(DepthOptions, HandOptions, ComputeOptions, VerbosityOptions):
+class ShapeOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     """The options of `handopt shape`."""
 
-    config: Path | None
     output: Path
-    overwrite: bool
-    no_renders: bool
-    video: bool
-    as_json: bool
+    renders: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackOptions(DepthOptions, HandOptions, ComputeOptions, VerbosityOptions):
+class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     """The options of `handopt track`."""
 
     live: bool
@@ -96,6 +85,3 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, VerbosityOptions):
     fps: float | None
     smooth: bool | None
     output: Path | None
-    overwrite: bool
-    no_video: bool
-    as_json: bool

@@ -1,27 +1,29 @@
 """`handopt shape`."""
 
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.inputs import ImageArgument, find_images, require_writable
+from handopt.cli.console import Console
+from handopt.cli.errors import one_line
+from handopt.cli.help import SectionedCommand
+from handopt.cli.inputs import ImageArgument, find_images
 from handopt.cli.job import check_camera, check_device, fit_settings, load_config, make_reader
 from handopt.cli.options import (
-    SectionedCommand,
-    as_options,
     compute_options,
     depth_options,
     hand_options,
-    naming_option,
-    one_line,
-    option,
+    json_option,
+    output_options,
+    renders_option,
     verbosity_options,
+    video_option,
 )
+from handopt.cli.outputs import require_place
 from handopt.cli.rigs import load_model
 from handopt.input.reader import Reader
 
@@ -31,32 +33,31 @@ if TYPE_CHECKING:
     from handopt.rig import Rig
     from handopt.shape import RejectedImage, ShapeInput, ShapeResult
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-
-@click.command(cls=SectionedCommand, short_help="Make a personal hand from depth images.")
+@click.command(
+    cls=SectionedCommand,
+    short_help="Make a personal hand from depth images.",
+    examples=(
+        ("make mine.glb and the folder mine/ from a folder of images", "handopt shape images -o mine.glb"),
+        ("fit other images with it, which leaves only the pose to find", "handopt fit other --model mine.glb"),
+    ),
+)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=ImageArgument())
 @depth_options
 @hand_options(
     "auto takes the one that fits the images better.  [default: what the JSON files or --model say, else right]",
     "The rig to begin with, glTF or GLB.",
 )
-@option("Fit", "--config", type=FILE, metavar="FILE", help="TOML file with weights, rounds and other settings.")
 @compute_options("Fit")
-@option(
-    "Output",
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
+@output_options(
+    "GLB",
+    "The personal rig; a folder of the same name without .glb holds the rest.",
     default="myhand.glb",
-    show_default=True,
-    metavar="GLB",
-    help="The personal rig; a folder of the same name without .glb holds the rest.",
+    replaces="a hand that exists",
 )
-@option("Output", "--overwrite", is_flag=True, help="Replace a hand that exists.")
-@option("Output", "--no-renders", is_flag=True, help="Leave out the renders of every iteration.")
-@option("Output", "--video", is_flag=True, help="Also write turntable.mp4, and optimisation.mp4 of each image.")
-@option("Output", "--json", "as_json", is_flag=True, help="Print measurements.json on one line.")
+@renders_option("--renders", default=True)
+@video_option("turntable.mp4, and optimisation.mp4 of each image", default=False)
+@json_option("measurements.json")
 @verbosity_options
 def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Make a personal hand from depth images of one person's one hand: files, or folders of them.
@@ -73,25 +74,29 @@ def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     from handopt.storage.hand_folder import check_free, save_shape
 
     options = ShapeOptions(**arguments)
+    console = Console()
     output = options.output
     paths = list(find_images([path for word in images for path in word]))
-    with naming_option("-o"):
-        check_free(output, overwrite=options.overwrite)
-    require_writable(output.parent)
+    require_place(output, lambda: check_free(output, overwrite=options.overwrite))
     rig, settings = _settings(options)
-    talk = _Talk(options.quiet, options.verbose)
-    frames, hands, unread = _read(paths, make_reader(options, options.hand, rig), talk)
+    frames, hands, unread = _read(paths, make_reader(options, options.hand, rig), console)
     hand = _one_hand(frames, hands, options.hand)
-    result = _fitted(frames, hand, rig, options.limits, settings, talk)
+    result = _fitted(frames, hand, rig, options.limits, settings, console)
     for each in result.rejected_images:
-        talk.left_out(each)
+        _left_out(each, console)
     result = replace(result, rejected_images=(*unread, *result.rejected_images))
-    folder = save_shape(
-        result, output, renders=not options.no_renders, video=options.video, overwrite=options.overwrite
-    )
-    talk.say(result.status)
-    talk.say(f"{click.format_filename(output)} is the rig, {click.format_filename(folder)} shows how it came about.")
-    _print(result, options.as_json)
+    with console.parts("image") as progress:
+        folder = save_shape(
+            result,
+            output,
+            renders=options.renders,
+            video=options.video,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
+    console.say(result.status)
+    console.say(f"{click.format_filename(output)} is the rig, {click.format_filename(folder)} shows how it came about.")
+    _print(result, console, as_json=options.as_json)
 
 
 def _settings(options: "ShapeOptions") -> "tuple[Rig | None, FitSettings]":
@@ -103,32 +108,35 @@ def _settings(options: "ShapeOptions") -> "tuple[Rig | None, FitSettings]":
 
 
 def _read(
-    paths: Sequence[Path], reader: Reader, talk: "_Talk"
+    paths: Sequence[Path], reader: Reader, console: Console
 ) -> "tuple[list[ShapeInput], list[str], list[RejectedImage]]":
     """Read all images that can be read: frames, the hand that each is said to show, and those that cannot."""
     from handopt.errors import CameraError, DepthError, ObservationError
     from handopt.shape import RejectedImage, ShapeInput
 
     frames, hands, unread = [], [], []
-    said: dict[str, list[str]] = {}
     for path in paths:
         name = click.format_filename(path)
         try:
             read = reader.read(path)
         except (DepthError, CameraError) as error:
+            console.traceback(error)
             unread.append(RejectedImage(name, one_line(error).removeprefix(f"{name}: ")))
-            talk.left_out(unread[-1])
+            _left_out(unread[-1], console)
             continue
         frames.append(ShapeInput(name, read.depth_mm, read.camera, read.assumptions))
         hands.append(read.hand)
         for sentence in read.assumptions:
-            said.setdefault(sentence, []).append(name)
-    for sentence, names in said.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        talk.say(f"{names[0]}{more}: {sentence}")
+            console.note_about(name, sentence)
+    console.say_groups("image")
     if not frames:
         raise ObservationError("none of the images can be used, for the reasons above")
     return frames, hands, unread
+
+
+def _left_out(image: "RejectedImage", console: Console) -> None:
+    """Name an image that is not used, also with -q."""
+    console.error(f"{image.image}: {image.reason}", kind="Left out")
 
 
 def _one_hand(frames: "Sequence[ShapeInput]", hands: Sequence[str], asked: str | None) -> str:
@@ -144,13 +152,13 @@ def _one_hand(frames: "Sequence[ShapeInput]", hands: Sequence[str], asked: str |
 
 
 def _fitted(
-    frames: "Sequence[ShapeInput]", hand: str, rig: "Rig | None", limits: str, settings: "FitSettings", talk: "_Talk"
+    frames: "Sequence[ShapeInput]", hand: str, rig: "Rig | None", limits: str, settings: "FitSettings", console: Console
 ) -> "ShapeResult":
     from handopt.rig import default_rig
     from handopt.shape import fit_shape
 
     rig = rig or default_rig("left" if hand == "left" else "right", limits)
-    with talk.bars() as progress:
+    with console.parts() as progress:
         return fit_shape(
             frames,
             hand=hand,
@@ -162,57 +170,9 @@ def _fitted(
         )
 
 
-def _print(result: "ShapeResult", as_json: bool) -> None:
+def _print(result: "ShapeResult", console: Console, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(result.to_dict(), allow_nan=False))
+        console.result(json.dumps(result.to_dict(), allow_nan=False))
         return
     for each in result.measurements:
-        click.echo(f"{each.name}\t{each.value_mm:.1f}\t{each.deviation_mm:.1f}\t{each.generic_mm:.1f}")
-
-
-class _Talk:
-    """What the command says on stderr while it works."""
-
-    def __init__(self, quiet: bool, verbose: int) -> None:
-        self._quiet, self._verbose = quiet, verbose
-
-    def say(self, line: str) -> None:
-        """Print a line unless -q was given."""
-        if not self._quiet:
-            click.echo(as_options(line), err=True)
-
-    def left_out(self, image: "RejectedImage") -> None:
-        """Name an image that is not used."""
-        click.echo(f"Left out: {image.image}: {as_options(image.reason)}", err=True)
-
-    def bars(self) -> "_Bars":
-        """A progress bar for each part of the work, where somebody watches."""
-        return _Bars(not self._quiet and sys.stderr.isatty())
-
-
-class _Bars:
-    """One tqdm bar at a time, each for a part of the work."""
-
-    def __init__(self, watched: bool) -> None:
-        self._watched, self._part = watched, ""
-        self._bar: Any = None
-
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        """What to call with the part, how much of it is done and how much there is."""
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _show(self, part: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if not self._watched:
-            return
-        if part != self._part:
-            self.__exit__()
-            self._part = part
-            self._bar = tqdm(total=total, desc=part, file=sys.stderr, leave=False, dynamic_ncols=True)
-        self._bar.update(done - self._bar.n)
+        console.result(f"{each.name}\t{each.value_mm:.1f}\t{each.deviation_mm:.1f}\t{each.generic_mm:.1f}")

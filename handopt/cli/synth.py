@@ -1,23 +1,25 @@
 """`handopt synth`."""
 
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.inputs import require_writable
+from handopt.cli.console import Console
+from handopt.cli.errors import naming_option
+from handopt.cli.help import EXPERT, SectionedCommand, option
 from handopt.cli.options import (
-    Numbers,
-    Positive,
-    SectionedCommand,
-    as_options,
     camera_option,
-    naming_option,
-    option,
+    json_option,
+    model_option,
+    output_options,
     rig_options,
+    seed_option,
     verbosity_options,
 )
+from handopt.cli.outputs import require_place
+from handopt.cli.values import Choice, Numbers, Positive
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera
@@ -29,11 +31,20 @@ if TYPE_CHECKING:
 LEVELS: "tuple[Level, ...]" = ("easy", "medium", "hard")
 NOISE = ("none", "low", "sr305", "kinect")
 SIZE = (640, 480)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(cls=SectionedCommand, short_help="Make labelled synthetic depth images.")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.command(
+    cls=SectionedCommand,
+    short_help="Make labelled synthetic depth images.",
+    examples=(
+        ("15 images of each level, with labels, in synthetic/", "handopt synth synthetic"),
+        ("300 frames of one hand in motion, as a Kinect sees it",
+         "handopt synth moving --sequence --count 300 --level medium --noise kinect"),
+        ("ten images of one person's hand, to try handopt shape on",
+         "handopt synth person --one-subject --count 10 --level easy"),
+    ),
+)  # fmt: skip
+@click.argument("out", metavar="[OUT]", required=False, type=click.Path(path_type=Path))
 @option(
     "Images",
     "--count",
@@ -45,13 +56,13 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @option(
     "Images",
     "--level",
-    type=click.Choice([*LEVELS, "all"]),
+    type=Choice([*LEVELS, "all"]),
     default="all",
     show_default=True,
     help="easy: near frontal, nearly open. medium: turned by up to 55 degrees, any flexion. hard: fists, pinches and "
     "other gestures and free poses from all sides.",
 )
-@option("Images", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Other images.  [default: 0]")
+@seed_option("Images")
 @camera_option(
     "Images",
     "Intrinsics: a preset (handopt info lists them), a JSON file with fx, fy, cx, cy, width and height, or the numbers "
@@ -60,7 +71,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @option(
     "Images",
     "--noise",
-    type=click.Choice(NOISE),
+    type=Choice(NOISE),
     default="sr305",
     show_default=True,
     help="The sensor's flaws: axial noise that grows with the square of the distance, frayed edges, flying pixels, "
@@ -95,7 +106,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @option(
     "Hand",
     "--hand",
-    type=click.Choice(["right", "left", "random"]),
+    type=Choice(["right", "left", "random"]),
     default="right",
     show_default=True,
     help="Which hand; a left one is the mirror image of the right one of the same seed.",
@@ -107,14 +118,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="All images show one person's hand, drawn from --subject-seed; OUT/subject.glb is its true rest shape.",
 )
 @option(
-    "Hand",
+    EXPERT,
     "--subject-seed",
     type=click.IntRange(min=0),
     metavar="N",
     help="Which person; implies --one-subject.  [default: --seed]",
 )
 @option(
-    "Hand",
+    EXPERT,
     "--surface-rms",
     type=click.FloatRange(0, 4),
     default=0.0,
@@ -122,11 +133,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Displace the skin by a smooth random field of this RMS, up to 4: a surface that the model cannot express.  "
     "[default: 0]",
 )
-@option("Hand", "--model", type=FILE, metavar="RIG", help="A rigged hand, glTF or GLB.  [default: handopt's own]")
+@model_option()
 @rig_options
-@option("Output", "--overwrite", is_flag=True, help="Replace OUT if handopt synth made it.")
+@output_options("DIR", "Folder of the images, the same as OUT.", replaces="images that exist")
+@json_option("each level")
 @verbosity_options
-def synth(out: Path, **options: Any) -> None:
+def synth(out: Path | None, **options: Any) -> None:
     """Write synthetic depth images of hands with labels into the folder OUT.
 
     OUT/LEVEL/NNN.png holds depth in mm, 16 bit, 0 where there is none; NNN.json beside it the camera, joints, pose
@@ -137,24 +149,35 @@ def synth(out: Path, **options: Any) -> None:
 
     One line for each level goes to stdout: folder and number of images, with a tab between them.
     """
-    from handopt.synth.dataset import OUT_OPTION, check_free, write_dataset
+    from handopt.synth.dataset import check_free, write_dataset
 
-    with naming_option(OUT_OPTION):
-        check_free(out, overwrite=options["overwrite"])
-    require_writable(out, OUT_OPTION)
+    console = Console()
+    place = _place(out, options["output"])
+    require_place(place, lambda: check_free(place, overwrite=options["overwrite"]))
     settings = _settings(options)
-    if not options["quiet"]:
-        for note in (*settings.camera.assumptions, *settings.rig.notes):
-            click.echo(f"Note: {as_options(note)}", err=True)
+    console.notes((*settings.camera.assumptions, *settings.rig.notes))
     levels = LEVELS if options["level"] == "all" else (options["level"],)
     count = options["count"]
     timing = _timing(options)
-    with _bar(len(levels) * count, options["quiet"]) as bar:
+    with console.bar(len(levels) * count, "image") as bar:
         folders = write_dataset(
-            out, settings, levels, count, overwrite=options["overwrite"], progress=bar.update, timing=timing
+            place, settings, levels, count, overwrite=options["overwrite"], progress=bar.advance, timing=timing
         )
     for folder in folders.values():
-        click.echo(f"{click.format_filename(folder)}\t{count}")
+        if options["as_json"]:
+            console.result(json.dumps({"folder": str(folder), "images": count}))
+        else:
+            console.result(f"{click.format_filename(folder)}\t{count}")
+
+
+def _place(out: Path | None, output: Path | None) -> Path:
+    """The folder of OUT or -o. Raises UsageError unless exactly one is given."""
+    if out is not None and output is not None:
+        raise click.UsageError("OUT and -o are the same: give one of them")
+    place = out if output is None else output
+    if place is None:
+        raise click.UsageError("Missing argument 'OUT': the folder to write into")
+    return place
 
 
 def _timing(options: dict[str, Any]) -> "Timing | None":
@@ -219,11 +242,3 @@ def _right_rig(model: Path | None, joint_map: Path | None, limits: str) -> "Rig"
     with naming_option("--model", "--joint-map", "--limits"):
         rig = load_rig(model, None, joint_map, limits)
     return rig if rig.side == "right" else rig.mirrored()
-
-
-def _bar(total: int, quiet: bool) -> Any:
-    """A progress bar on stderr, where that is a terminal."""
-    from tqdm import tqdm
-
-    hidden = quiet or not sys.stderr.isatty()
-    return tqdm(total=total, unit=" image", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden)

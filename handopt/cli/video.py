@@ -1,40 +1,50 @@
 """`handopt video`."""
 
+import json
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import Positive, SectionedCommand, one_line, option, show_traceback, verbosity_options
+from handopt.cli.console import NAMES_SHOWN, Console, group
+from handopt.cli.help import SectionedCommand, option
+from handopt.cli.options import json_option, output_options, verbosity_options
+from handopt.cli.outputs import exists, remove_leftovers
+from handopt.cli.values import Choice, Positive, Words
 from handopt.errors import HandoptError
+
+if TYPE_CHECKING:
+    from handopt.draw.film import Film
 
 PANELS = ("depth", "fit", "overlay", "residual")
 OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".apng", ".png")
 
 
-class Panels(click.ParamType):  # type: ignore[type-arg]
-    """Names of panels with commas between them."""
+@dataclass(frozen=True)
+class Result:
+    """A folder of results, as the user named it; place: of its video in the folder of -o."""
 
-    name = "panels"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Parse "depth,fit"."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(name.strip() for name in str(value).split(","))
-        unknown = [name for name in names if name not in PANELS]
-        if unknown:
-            self.fail(f"{', '.join(unknown) or 'nothing'} is no panel: choose from {', '.join(PANELS)}.", param, ctx)
-        return names
+    folder: Path
+    place: Path
 
 
-@click.command(cls=SectionedCommand, short_help="Turn results into videos.")
-@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(
+    cls=SectionedCommand,
+    short_help="Turn results into videos.",
+    examples=(
+        ("a video of each result in a folder, beside it", "handopt video handopt-out"),
+        ("a track as a GIF of two panels", "handopt video walk-track -o walk.gif --panels overlay,fit --fps 25"),
+        ("all videos in a folder of their own", "handopt video fits/* -o videos"),
+    ),
+)
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @option(
     "Picture",
     "--panels",
-    type=Panels(),
+    type=Words("panel", PANELS),
     default=",".join(PANELS),
     show_default=True,
     metavar="NAMES",
@@ -55,77 +65,102 @@ class Panels(click.ParamType):  # type: ignore[type-arg]
     "--fps",
     type=Positive(),
     metavar="N",
-    help="Frames a second.  [default: that of the track, 30 for an optimisation]",
+    help="Frames a second, up to 50 in a GIF.  [default: that of the track, 30 for an optimisation]",
 )
 @option(
     "Output",
     "--format",
     "kind",
-    type=click.Choice(["mp4", "gif"]),
+    type=Choice(["mp4", "gif"]),
     help="What to write.  [default: as the name in -o ends, else mp4]",
 )
-@option(
-    "Output",
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Folder of the videos, or a name that ends in .mp4 or .gif for a single one.  [default: beside each RESULT]",
+@output_options(
+    "PATH",
+    "Folder of the videos, or a name that ends in .mp4 or .gif for a single one.  [default: beside each RESULT]",
+    replaces="videos that exist",
 )
-@option("Output", "--overwrite", is_flag=True, help="Replace videos that exist.")
+@json_option("each video")
 @verbosity_options
 def video(results: tuple[Path, ...], **options: Any) -> None:
-    """Turn each RESULT, a folder of handopt fit or handopt track, into a video.
+    """Turn each RESULT, a folder of handopt fit or handopt track, or a folder of such folders, into a video.
 
     Side by side: the depth, the fitted hand, the fit over the depth, and the residual in mm, with their colour scales.
     A fit shows its iterations and the objective beside them, a track its frames. What is no result among others is
-    skipped, so that handopt video fits/* can be said.
+    skipped, so that handopt video fits/* can be said. Videos that exist are kept, and the others are made.
 
-    One line for each goes to stdout: the video. The exit code is 1 if some could not be made.
+    One line for each goes to stdout: the video.
     """
-    places = _places(_folders(results, quiet=options["quiet"]), options)
+    console = Console()
+    places = _missing(_places(_found(results, console), options), console, overwrite=options["overwrite"])
     failed = 0
     for folder, path in places.items():
         try:
-            _make(folder, path, options)
+            frames = _make(folder, path, options, console)
         except HandoptError as error:
             failed += 1
-            show_traceback(click.get_current_context(), error)
-            click.echo(f"Error: {one_line(error)}", err=True)
-        else:
-            click.echo(click.format_filename(path))
+            console.error(error)
+            continue
+        document = {"result": str(folder), "video": str(path), "frames": frames}
+        console.result(json.dumps(document) if options["as_json"] else click.format_filename(path))
     if failed and len(places) > 1:
-        click.echo(f"{failed} of {len(places)} videos failed.", err=True)
+        console.error(f"{failed} of {len(places)} videos failed.", kind="")
     if failed:
         sys.exit(1)
 
 
-def _folders(results: tuple[Path, ...], *, quiet: bool) -> list[Path]:
-    """The folders among what is named, each once; files of a result stand for it. Others are skipped with a note, as a
-    pattern takes what lies beside results too; they are errors where nothing else is named.
+def _found(named: tuple[Path, ...], console: Console) -> list[Result]:
+    """The results among what is named and in it, each once; files of a result stand for it.
+
+    Other things are skipped with a note, as a pattern takes what lies beside results too; they are errors where nothing
+    else is named.
     """
     from handopt.draw.film import SOURCE_NAMES
 
-    folders: dict[Path, Path] = {}
+    results: dict[Path, Result] = {}
     others: list[Path] = []
-    for each in results:
-        if each.name in SOURCE_NAMES and each.is_file():
-            folders.setdefault(each.parent.resolve(), each.parent)
-        elif each.is_file() or (each.is_dir() and not any((each / name).is_file() for name in SOURCE_NAMES)):
-            others.append(each)
+    for each in named:
+        if each.is_file():
+            inside = [Result(each.parent, Path(_name(each.parent)))] if each.name in SOURCE_NAMES else []
         else:
-            folders.setdefault(each.resolve(), each)
-    if not folders:
-        names = ", ".join(map(click.format_filename, others[:3])) + (", …" if len(others) > 3 else "")
-        raise click.UsageError(f"{names}: no result; give folders that handopt track or handopt fit wrote")
-    if others and not quiet:
-        first = click.format_filename(others[0])
-        which = f"{first} is no result and was" if len(others) == 1 else f"{first} and {len(others) - 1} more were"
-        click.echo(f"Note: {which} skipped.", err=True)
-    return list(folders.values())
+            inside = list(_results_in(each, Path(_name(each)), Path()))
+        for result in inside:
+            results.setdefault(result.folder.resolve(), result)
+        if not inside:
+            others.append(each)
+    names = [click.format_filename(each) for each in others]
+    if not results:
+        shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+        raise click.UsageError(f"{shown}: no result; give folders that handopt track or handopt fit wrote")
+    if others:
+        which = f"{names[0]} is no result and was" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more were"
+        console.note(f"{which} skipped.")
+    return list(results.values())
 
 
-def _places(folders: list[Path], options: dict[str, Any]) -> dict[Path, Path]:
+def _results_in(folder: Path, whole: Path, below: Path) -> Iterator[Result]:
+    """A folder if it is a result, else the results in it and in folders below it.
+
+    whole: name of its video if it is one itself. below: where it lies in the folder that was named.
+    """
+    from handopt.draw.film import SOURCE_NAMES
+
+    if any((folder / name).is_file() for name in SOURCE_NAMES):
+        yield Result(folder, whole)
+        return
+    try:
+        inside = sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+    except OSError as error:
+        raise click.UsageError(f"the folder {folder} cannot be read: {error.strerror}") from None
+    for each in inside:
+        yield from _results_in(each, below / each.name, below / each.name)
+
+
+def _name(folder: Path) -> str:
+    """The name of a folder, also of . and .."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def _places(results: list[Result], options: dict[str, Any]) -> dict[Path, Path]:
     """The video of each result, by default beside it, as the user named it. Raises UsageError."""
     output, ending = options["output"], f".{options['kind'] or 'mp4'}"
     suffix = "" if output is None or output.is_dir() else output.suffix.lower()
@@ -134,36 +169,69 @@ def _places(folders: list[Path], options: dict[str, Any]) -> dict[Path, Path]:
         raise click.UsageError(f"-o {output}: only .mp4 and .gif can be written")
     if named and options["kind"] and suffix != ending:
         raise click.UsageError(f"-o {output} is no {options['kind']}: leave out --format or name it {ending}")
-    if named and len(folders) > 1:
-        raise click.UsageError(f"-o {output} is one video for {len(folders)} results: give a folder")
+    if named and len(results) > 1:
+        raise click.UsageError(f"-o {output} is one video for {len(results)} results: give a folder")
     places: dict[Path, Path] = {}
-    for folder in folders:
-        name = folder.name if folder.name not in ("", "..") else folder.resolve().name
+    for result in results:
+        folder = result.folder
         beside = folder.parent if folder.name not in ("", "..") else folder / ".."
-        path = output if named else (output or beside) / f"{name}{ending}"
+        path = output if named else beside / _name(folder) if output is None else output / result.place
+        path = path if named else path.with_name(f"{path.name}{ending}")
         if path in places.values():
             raise click.UsageError(f"two results would be {path}: make them one by one, each with its own -o")
         places[folder] = path
     return places
 
 
-def _make(folder: Path, path: Path, options: dict[str, Any]) -> None:
-    from tqdm import tqdm
+def _missing(places: dict[Path, Path], console: Console, *, overwrite: bool) -> dict[Path, Path]:
+    """The videos to be made: all, or without overwrite those that do not exist. Raises UsageError where all do."""
+    for parent in {path.parent for path in places.values()}:
+        remove_leftovers(parent)
+    if overwrite:
+        return places
+    kept = [path for path in places.values() if path.exists() or path.is_symlink()]
+    if kept:
+        names = [click.format_filename(path) for path in kept[:NAMES_SHOWN]]
+        verb = "exists and was kept: replace it" if len(kept) == 1 else "exist and were kept: replace them"
+        sentence = exists(group(names, len(kept), "video"), verb)
+        if len(kept) == len(places):
+            raise click.UsageError(sentence)
+        console.note(f"{sentence}.")
+    return {folder: path for folder, path in places.items() if path not in kept}
 
+
+def _make(folder: Path, path: Path, options: dict[str, Any], console: Console) -> int:
+    """Write a video, and return how many frames it has. Raises ConfigError and OutputError."""
     from handopt.draw.film import load_film
     from handopt.draw.video import write_video
     from handopt.errors import OutputError
 
-    if path.exists() and not options["overwrite"]:
-        raise OutputError(f"{path} exists and was kept: replace it with --overwrite or choose another with -o")
     film = load_film(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {path.parent}: {error.strerror}; choose another with -o") from error
-    hidden = options["quiet"] or not sys.stderr.isatty()
-    with tqdm(total=len(film), unit=" frame", file=sys.stderr, leave=False, dynamic_ncols=True, disable=hidden) as bar:
+    _note_rate(film, path, options["fps"], console)
+    with console.bar(len(film), "frame", click.format_filename(path.name)) as bar:
         write_video(
-            film, path, fps=options["fps"], size=options["size"], panels=options["panels"],
-            turntable=options["turntable"], progress=bar.update,
-        )  # fmt: skip
+            film,
+            path,
+            fps=options["fps"],
+            size=options["size"],
+            panels=options["panels"],
+            turntable=options["turntable"],
+            progress=bar.advance,
+        )
+    return len(film)
+
+
+def _note_rate(film: "Film", path: Path, fps: float | None, console: Console) -> None:
+    """Say where a GIF gets fewer frames a second than it should."""
+    from handopt.draw.video import DEFAULT_FPS, GIF_FPS
+
+    rate = fps or film.fps or DEFAULT_FPS
+    if path.suffix.lower() == ".gif" and rate > GIF_FPS:
+        console.note(
+            f"{click.format_filename(path)} shows {GIF_FPS:g} frames a second instead of {rate:g}, as viewers slow "
+            "quicker GIFs down; --format mp4 keeps the rate."
+        )

@@ -1,5 +1,6 @@
 """The turntable of `handopt model show`: a rig in its rest pose from eight sides, with its joints and bones."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,8 +119,11 @@ class Turntable:
         picture.paste(layer, (0, 0), layer)
 
 
-def draw_turntable(rig: "Rig") -> "Image.Image":
-    """Draw a rig in its rest pose from eight sides, 45 degrees apart; an RGB image of SIZE_PX."""
+def draw_turntable(rig: "Rig", progress: Callable[[], None] = lambda: None) -> "Image.Image":
+    """Draw a rig in its rest pose from eight sides, 45 degrees apart; an RGB image of SIZE_PX.
+
+    progress: called after each side.
+    """
     from PIL import Image, ImageDraw
 
     canvas = Image.new("RGB", SIZE_PX, colour.PAPER)
@@ -137,12 +141,13 @@ def draw_turntable(rig: "Rig") -> "Image.Image":
         y = TITLE_PX + view // COLUMNS * (PANEL_PX[1] + CAPTION_PX)
         canvas.paste(table.panel(view), (x, y))
         draw.text((x + 4, y + PANEL_PX[1] + 18), table.caption(view), colour.FAINT_INK, colour.font(13), anchor="ls")
+        progress()
     return canvas
 
 
-def write_turntable(rig: "Rig", path: Path) -> None:
-    """Write the turntable as PNG."""
-    draw_turntable(rig).save(path, format="PNG", compress_level=6)
+def write_turntable(rig: "Rig", path: Path, progress: Callable[[], None] = lambda: None) -> None:
+    """Write the turntable as PNG. progress: called after each side."""
+    draw_turntable(rig, progress).save(path, format="PNG", compress_level=6)
 
 
 def _finger(keypoint: int) -> RGB:

@@ -1,13 +1,11 @@
 """Videos: a film as mp4 or gif, and the renders of every iteration of a fit as mp4."""
 
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from handopt.atomic_folder import FULL_DISK
+from handopt.atomic_folder import FULL_DISK, written_file
 from handopt.draw.film import Film
 from handopt.draw.iteration_frames import frames_with_chart
 from handopt.draw.panels import DEFAULT_PX, PANELS, Painter, palette
@@ -51,24 +49,19 @@ def write_video(
     if len(film) == 0:
         raise OutputError(f"{film.title}: there is no frame to show")
     painter = Painter(film, panels, size, turntable=turntable)
-    partial = path.with_name(f".handopt-{secrets.token_hex(6)}{path.suffix.lower()}")
     try:
-        partial.touch()
-        pictures = _counted(painter, progress)
-        if partial.suffix == ".mp4":
-            write_mp4(pictures, len(painter), partial, rate, ELSEWHERE)
-        else:
-            _write_gif(pictures, partial, min(rate, GIF_FPS))
-        partial.replace(path)
+        with written_file(path) as partial:
+            pictures = _counted(painter, progress)
+            if partial.suffix.lower() == ".mp4":
+                write_mp4(pictures, len(painter), partial, rate, ELSEWHERE)
+            else:
+                _write_gif(pictures, partial, min(rate, GIF_FPS))
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         if error.errno in FULL_DISK:
             raise OutputError(f"the disk is full: {path} was not written; free some space or {ELSEWHERE}") from error
         raise OutputError(f"cannot write {path}: {error.strerror or error}; {ELSEWHERE}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def write_optimisation(result: "FitResult", path: Path, fps: float = DEFAULT_FPS) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,13 @@ from handopt.typing import Floats
 RESULT_NAME: Final = "result.json"
 RESULT_FORMAT: Final = "handopt.result/"
 LARGEST: Final = 10**12
+
+ReadProgress = Callable[[str, int, int], None]
+"""Called with what is read, how many files are read, and how many there are."""
+
+
+def silent(_part: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 def read_json(file: Path, argument: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from handopt.errors import LabelError
-from handopt.evaluation.documents import RESULT_FORMAT, joint_names, points, read_json
+from handopt.evaluation.documents import RESULT_FORMAT, ReadProgress, joint_names, points, read_json, silent
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
 from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
 from handopt.evaluation.text import read_names, read_text
@@ -31,18 +31,20 @@ def read_labels(
     coordinates: str = "auto",
     camera: "Camera | None" = None,
     names: Path | None = None,
+    progress: ReadProgress = silent,
 ) -> Frames:
     """Read labels.
 
     path: a folder with NAME.json files that hold joints_mm (21 keypoints, and visible) or joint_names and joints_xyz_mm
     (NYU), in it or in folders in it (easy, medium, hard); one such file; a text file of NYU, ICVL or MSRA; or a folder
     of MSRA joint.txt files. joint_set: the set's name, None to tell by the files. coordinates, camera: of text files,
-    see read_text. names: a file with the image name of every line of a text file. Raises LabelError.
+    see read_text. names: a file with the image name of every line of a text file. progress: called with "labels", how
+    many files of a folder are read, and how many there are. Raises LabelError.
     """
     wanted = None if joint_set is None else JOINT_SETS[joint_set]
     path = Path(path)
     if path.is_dir():
-        frames = _read_folder(path, wanted, coordinates, camera)
+        frames = _read_folder(path, wanted, coordinates, camera, progress)
     elif path.suffix.lower() == ".json":
         frames = _read_documents([path], path.parent, wanted, f"{path} holds no joints_mm and no joints_xyz_mm")
     else:
@@ -50,7 +52,9 @@ def read_labels(
     return frames if names is None else _named(frames, read_names(names), names)
 
 
-def _read_folder(folder: Path, wanted: JointSet | None, coordinates: str, camera: "Camera | None") -> Frames:
+def _read_folder(
+    folder: Path, wanted: JointSet | None, coordinates: str, camera: "Camera | None", progress: ReadProgress
+) -> Frames:
     joint_files = sorted(chain.from_iterable(folder.glob(pattern) for pattern in MSRA_PATTERNS))
     if joint_files and wanted in (None, MSRA):
         parts = [read_text(file, joint_set=MSRA, coordinates=coordinates, camera=camera) for file in joint_files]
@@ -79,9 +83,15 @@ def _read_folder(folder: Path, wanted: JointSet | None, coordinates: str, camera
     return replace(frames, notes=(f"Images without labels, left out: {listed(bare)}.",)) if bare else frames
 
 
-def _read_documents(files: Sequence[Path], root: Path, wanted: JointSet | None, empty: str) -> Frames:
+def _read_documents(
+    files: Sequence[Path], root: Path, wanted: JointSet | None, empty: str, progress: ReadProgress = silent
+) -> Frames:
     """Frames of JSON files, those without joints left out."""
-    labels = [(file, each) for file in files if (each := _document_joints(file, wanted)) is not None]
+    labels = []
+    for number, file in enumerate(files, 1):
+        if (document := _document_joints(file, wanted)) is not None:
+            labels.append((file, document))
+        progress("labels", number, len(files))
     if not labels:
         raise LabelError(empty)
     sets = {each[0].name: file for file, each in labels}

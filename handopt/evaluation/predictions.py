@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.errors import LabelError
-from handopt.evaluation.documents import RESULT_FORMAT, RESULT_NAME, joint_names, points, read_json
+from handopt.evaluation.documents import (
+    RESULT_FORMAT,
+    RESULT_NAME,
+    ReadProgress,
+    joint_names,
+    points,
+    read_json,
+    silent,
+)
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
 from handopt.evaluation.text import read_text
@@ -20,19 +28,27 @@ if TYPE_CHECKING:
     from handopt.input.camera import Camera
 
 
-def read_predictions(path: Path, truth: Frames, *, coordinates: str = "auto", camera: "Camera | None" = None) -> Frames:
+def read_predictions(
+    path: Path,
+    truth: Frames,
+    *,
+    coordinates: str = "auto",
+    camera: "Camera | None" = None,
+    progress: ReadProgress = silent,
+) -> Frames:
     """Read predictions as joints of the truth's set.
 
     path: a folder of `handopt fit`'s results or of folders of them, a track (see read_track), or a text file in the
-    truth's format. coordinates, camera: of a text file, see read_text. Raises LabelError.
+    truth's format. coordinates, camera: of a text file, see read_text. progress: called with "results", how many are
+    read, and how many there are. Raises LabelError.
     """
     path = Path(path)
     if is_track(path):
         return read_track(path, truth)
     if path.is_dir():
-        return _read_results(path, truth)
+        return _read_results(path, truth, progress)
     if path.name == RESULT_NAME:
-        return _read_results(path.parent, truth)
+        return _read_results(path.parent, truth, progress)
     if truth.joint_set is KEYPOINTS:
         raise LabelError(
             f"{path}: predictions of 21 keypoints are read from handopt fit's result folders and from tracks: give "
@@ -50,7 +66,7 @@ def read_predictions(path: Path, truth: Frames, *, coordinates: str = "auto", ca
     return replace(frames, joints=truth.joints, joints_mm=frames.joints_mm[:, columns])
 
 
-def _read_results(folder: Path, truth: Frames) -> Frames:
+def _read_results(folder: Path, truth: Frames, progress: ReadProgress) -> Frames:
     """Results of `handopt fit`, mapped to the truth's joints."""
     files = sorted(
         file for file in folder.rglob(RESULT_NAME) if not any(part[0] == "." for part in file.relative_to(folder).parts)
@@ -59,7 +75,10 @@ def _read_results(folder: Path, truth: Frames) -> Frames:
         raise LabelError(
             f"{folder} holds no result of handopt: PRED needs folders with {RESULT_NAME}, as handopt fit -o writes them"
         )
-    rows = [_result(file) for file in files]
+    rows = []
+    for number, file in enumerate(files, 1):
+        rows.append(_result(file))
+        progress("results", number, len(files))
     columns = [truth.joint_set.joints.index(name) for name in truth.joints]
     keypoints = np.stack([row[0] for row in rows])
     millimetres = map_keypoints(keypoints, truth.joint_set)[:, columns]

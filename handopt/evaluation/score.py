@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handopt.errors import LabelError
+from handopt.evaluation.documents import ReadProgress, silent
 from handopt.evaluation.frames import Frames, match
 from handopt.evaluation.labels import read_labels
 from handopt.evaluation.metrics import Evaluation, joint_errors
@@ -27,6 +28,7 @@ def evaluate(
     pred_coordinates: str = "auto",
     camera: "Camera | None" = None,
     names: str | Path | None = None,
+    progress: ReadProgress = silent,
 ) -> Evaluation:
     """Score predictions against labels, by the measures of handopt.evaluation.metrics.
 
@@ -34,7 +36,8 @@ def evaluate(
     the synthetic layout, or label files of the NYU, ICVL or MSRA sets. joint_set: 'synthetic', 'nyu', 'icvl' or 'msra';
     None tells by the files.
     coordinates, pred_coordinates: of text files, 'auto', 'uvd', 'xyz' or 'camera'. camera: for u, v, d, in place of the
-    set's own. names: a file with the image name of every line of truth. Raises LabelError.
+    set's own. names: a file with the image name of every line of truth. progress: called with what is read ("labels",
+    then "results"), how many files are, and how many there are. Raises LabelError.
     """
     true = read_labels(
         Path(truth),
@@ -42,8 +45,12 @@ def evaluate(
         coordinates=coordinates,
         camera=camera,
         names=None if names is None else Path(names),
+        progress=progress,
     )
-    return compare(read_predictions(Path(predictions), true, coordinates=pred_coordinates, camera=camera), true)
+    predicted = read_predictions(
+        Path(predictions), true, coordinates=pred_coordinates, camera=camera, progress=progress
+    )
+    return compare(predicted, true)
 
 
 def compare(predicted: Frames, truth: Frames) -> Evaluation:

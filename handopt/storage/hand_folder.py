@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -54,13 +55,15 @@ def save_shape(
     video: bool = False,
     overwrite: bool = False,
     option: str = "path=",
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Path:
     """Write a personal hand: path, the rig as .glb; and a folder of the same name without the suffix.
 
     In the folder: measurements.json, rest.obj, rest.ply (coloured by confidence), history.csv, turntable.png, and in
     fits/ a folder of each image as handopt fit writes it; with video turntable.mp4, the generic and the personal hand
     side by side, and the optimisation of each image. All is written aside and renamed at the end; whatever interrupts
-    it, nothing is left. Returns the folder. Raises OutputError.
+    it, nothing is left. progress: called with "writing", of how many images the results are written, and how many there
+    are. Returns the folder. Raises OutputError.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite, option=option)
@@ -68,7 +71,7 @@ def save_shape(
     partial_rig = path.with_name(f".handopt-{secrets.token_hex(6)}.partial.glb")
     try:
         with atomic_folder.written_aside(folder, overwrite, option) as partial:
-            _write_all(result, partial, renders=renders, video=video)
+            _write_all(result, partial, renders, video, progress)
             write_rig(result.rig, partial_rig, {"measurements_mm": _lengths(result), "images": len(result.fits)})
         try:
             partial_rig.replace(path)
@@ -83,7 +86,9 @@ def save_shape(
     return folder
 
 
-def _write_all(result: "ShapeResult", folder: Path, *, renders: bool, video: bool) -> None:
+def _write_all(
+    result: "ShapeResult", folder: Path, renders: bool, video: bool, progress: Callable[[str, int, int], None]
+) -> None:
     (folder / MEASUREMENTS_NAME).write_text(
         json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
@@ -95,8 +100,9 @@ def _write_all(result: "ShapeResult", folder: Path, *, renders: bool, video: boo
         write_comparison(result.generic, result.rig, folder / "turntable.mp4")
     images = [Path(each.image or f"{number:03d}") for number, each in enumerate(result.fits)]
     places = result_folders(images, folder / FITS_NAME)
-    for image, each in zip(images, result.fits, strict=True):
+    for number, (image, each) in enumerate(zip(images, result.fits, strict=True), 1):
         save(each, places[image], renders=renders, video=video)
+        progress("writing", number, len(images))
 
 
 def _lengths(result: "ShapeResult") -> dict[str, list[float]]:

@@ -1,6 +1,7 @@
 """A folder with a track: arrays, lines of JSON, an animation, and a video."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,13 +50,13 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
     return folder
 
 
-def write_video(track: "Track", folder: Path) -> None:
-    """Write track.mp4 into the folder of a track. Raises OutputError."""
+def write_video(track: "Track", folder: Path, progress: Callable[[], None] | None = None) -> None:
+    """Write track.mp4 into the folder of a track. progress: called after each frame. Raises OutputError."""
     from handopt.draw import video
     from handopt.draw.film import Film
 
     try:
-        video.write_video(Film.of_track(track), folder / "track.mp4")
+        video.write_video(Film.of_track(track), folder / "track.mp4", progress=progress)
     except HandoptError as problem:
         raise OutputError(
             f"{folder} is written, but without track.mp4, which handopt video makes: {problem}"

@@ -20,7 +20,6 @@ from handopt.synth.sequence import Timing, generate_sequence
 
 INFO_NAME: Final = "synth.json"
 SUBJECT_NAME: Final = "subject.glb"
-OUT_OPTION: Final = "OUT"
 _IMAGE_NAME = re.compile(r"\d{3,}\.(png|json)")
 _COMPRESSION = 1  # noise hardly compresses, and more takes most of the time
 
@@ -46,7 +45,7 @@ def write_dataset(
     for level in levels:
         check_level(level)
     check_free(folder, overwrite=overwrite)
-    with atomic_folder.written_aside(folder, overwrite, OUT_OPTION) as partial:
+    with atomic_folder.written_aside(folder, overwrite) as partial:
         for level in levels:
             (partial / level).mkdir()
             for sample, place in _samples(settings, level, count, timing):
@@ -98,7 +97,6 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
         folder,
         atomic_folder.Kind("synthetic images", INFO_NAME, "handopt.synth/", _unknown_file),
         overwrite=overwrite,
-        option=OUT_OPTION,
     )
 
 

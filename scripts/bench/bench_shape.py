@@ -20,8 +20,9 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.cli.inputs import Reader, find_images
+from handopt.cli.inputs import find_images
 from handopt.fitting import fit
+from handopt.input.reader import Reader
 from handopt.rig import Rig, default_rig
 from handopt.shape import ShapeInput, ShapeResult, fit_shape
 from handopt.shape.coverage import CONSTANTS

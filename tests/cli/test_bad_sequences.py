@@ -185,7 +185,7 @@ def test_a_track_is_kept_where_its_video_does_not_fit(tmp_path: Path, monkeypatc
 def test_an_output_without_permission_is_refused_before_any_work(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handopt.cli.inputs.tempfile.mkdtemp", denied)
+    monkeypatch.setattr("handopt.cli.outputs.tempfile.mkdtemp", denied)
     done = track(frames, tmp_path / "out")
     assert done.exit_code == 2
     assert f"-o {tmp_path / 'out'} cannot be written: Permission denied; choose another with -o" in done.stderr

@@ -1,4 +1,4 @@
-"""Bars appear on a terminal, between lines and not through them."""
+"""What `handopt fit` says of each image, and of the run as a whole."""
 
 import functools
 import io
@@ -12,7 +12,8 @@ import pytest
 from tqdm import tqdm
 
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
-from handopt.cli import fit_report as module
+from handopt.cli import console as module
+from handopt.cli.console import Console
 from handopt.cli.fit_report import Report
 from handopt.cli.main import main
 
@@ -40,6 +41,10 @@ def done(name: str, **more: Any) -> Outcome:
     )
 
 
+def reporting(total: int, verbosity: int = 0) -> Report:
+    return Report(total, Console(verbosity), as_json=False)
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setattr("tqdm.tqdm.__init__", functools.partialmethod(tqdm.__init__, mininterval=0))
@@ -47,7 +52,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def test_iterations_of_a_single_image_are_counted(terminal: Terminal) -> None:
-    with redirect_stderr(terminal), Report(1, verbosity=0, as_json=False) as report:
+    with redirect_stderr(terminal), reporting(1) as report:
         assert report.progress is not None
         report.progress(1, 8, math.nan)
         report.progress(4, 8, 0.25)
@@ -57,12 +62,12 @@ def test_iterations_of_a_single_image_are_counted(terminal: Terminal) -> None:
     assert "4/8" in shown
     assert "loss 0.25" in shown
     assert "nan" not in shown
-    assert "\ra.png: The hand is blue.\n" in shown, "the bar was wiped before the line"
+    assert "\rNote: a.png: The hand is blue.\n" in shown, "the bar was wiped before the line"
     assert shown.rstrip(" ").endswith("\r"), "the bar is gone at the end"
 
 
 def test_several_images_are_counted_whether_they_fail_or_not(terminal: Terminal) -> None:
-    with redirect_stderr(terminal), click.Context(main), Report(2, verbosity=0, as_json=False) as report:
+    with redirect_stderr(terminal), click.Context(main), reporting(2) as report:
         assert report.progress is None
         report.outcome(Outcome.of_error(task("a.png"), ValueError("a.png is odd")))
         report.outcome(Outcome.of_error(task("b.png"), ValueError("odd")))
@@ -75,19 +80,28 @@ def test_several_images_are_counted_whether_they_fail_or_not(terminal: Terminal)
 
 
 def test_quiet_means_no_bar(terminal: Terminal) -> None:
-    with redirect_stderr(terminal), Report(2, verbosity=-1, as_json=False) as report:
+    with redirect_stderr(terminal), reporting(2, verbosity=-1) as report:
         report.weights({"depth": 1.0})
         report.outcome(done("a.png", notes=("The hand is blue.",)))
-    with redirect_stderr(terminal), Report(1, verbosity=-1, as_json=False) as report:
+    with redirect_stderr(terminal), reporting(1, verbosity=-1) as report:
         assert report.progress is None
     assert terminal.getvalue() == ""
 
 
+def test_weights_and_details_are_said_with_v(capsys: pytest.CaptureFixture[str]) -> None:
+    for verbosity, lines in ((0, []), (1, ["weights: depth 1, size 0.5", "a.png: 7 iterations"])):
+        with reporting(1, verbosity) as report:
+            report.weights({"depth": 1.0, "size": 0.5})
+            report.outcome(done("a.png", details=("7 iterations",)))
+        assert capsys.readouterr().err.splitlines() == lines
+
+
 def test_what_was_done_before_counts_for_the_bar_but_not_for_its_rate(terminal: Terminal) -> None:
-    with redirect_stderr(terminal), click.Context(main), Report(3, verbosity=0, as_json=False) as report:
+    with redirect_stderr(terminal), click.Context(main), reporting(3) as report:
         report.outcome(done("a.png", before=True))
         report.outcome(done("b.png", before=True))
-        assert (report._bar.n, report._bar.initial) == (2, 2)
+        assert report._bar is not None
+        assert (report._bar._shown.n, report._bar._shown.initial) == (2, 2)
         report.outcome(Outcome(task("c.png"), SKIPPED, error="out/c was kept"))
         report.summary()
     shown = terminal.getvalue()
@@ -100,7 +114,7 @@ def test_what_was_done_before_counts_for_the_bar_but_not_for_its_rate(terminal: 
 def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    with click.Context(main), Report(100_000, verbosity=0, as_json=False) as report:
+    with click.Context(main), reporting(100_000) as report:
         for number in range(30):
             clock[0] += 1
             status = FAILED if number == 3 else DONE
@@ -113,12 +127,25 @@ def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys
     ]
 
 
-def test_sentences_of_many_images_are_said_once_and_not_without_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with click.Context(main), Report(100, verbosity=0, as_json=False) as report:
+def test_notes_of_many_images_are_grouped_and_not_without_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(100) as report:
         for number in range(40):
-            notes = (f"One count is 1 mm, as {number}.json says.", f"Number {number}.")
+            notes = (f"One count is 1 mm, as x/{number}.json says.", f"Number {number}.")
             report.outcome(done(f"{number}.png", notes=notes))
+        assert capsys.readouterr().err == "", "they are said at the end"
+        report.summary()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:3] == ["0.png: One count is 1 mm, as 0.json says.", "0.png: Number 0.", "1.png: Number 1."]
-    assert lines[-1] == "What else is assumed stands in each result.json."
-    assert len(lines) == module.MAX_SENTENCES + 1
+    assert lines[:3] == [
+        "Note: 40 images (0.png, 1.png, 2.png, …): One count is 1 mm, as x/NAME.json says.",
+        "Note: 0.png: Number 0.",
+        "Note: 1.png: Number 1.",
+    ]
+    assert lines[-1] == "Note: 21 more notes stand in the results."
+    assert len(lines) == 21, "20 notes, and how many more there are"
+
+
+def test_notes_are_said_even_where_a_run_ends_early(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(9) as report:
+        report.outcome(done("a.png", notes=("The hand is blue.",)))
+        report.outcome(done("b.png", notes=("The hand is blue.",)))
+    assert capsys.readouterr().err == "Note: 2 images (a.png, b.png): The hand is blue.\n"

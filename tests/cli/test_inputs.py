@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from support.fit_cli import write_depth
 
-from handopt.cli import inputs
-from handopt.cli.inputs import find_images, read_mask, require_writable
+from handopt.cli import outputs
+from handopt.cli.inputs import find_images, read_mask
+from handopt.cli.outputs import require_writable
 
 
 def test_images_are_found_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +59,6 @@ def test_a_folder_is_tried_before_any_work_and_left_as_it_was(tmp_path: Path, mo
     def refuse(**_arguments: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(inputs.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(outputs.tempfile, "mkdtemp", refuse)
     with pytest.raises(click.UsageError, match="cannot be written: Permission denied; choose another with -o"):
         require_writable(tmp_path)

@@ -19,11 +19,9 @@ NOTHING = dict.fromkeys(
         *("batch", "jobs", "workers", "cluster"),
     )
 )
-OFF = dict.fromkeys(
-    ("overwrite", "update", "no_overlay", "video", "ply", "obj", "as_json", "recursive", "null", "quiet"), False
-)
+OFF = dict.fromkeys(("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null"), False)
 OTHERS: dict[str, Any] = {
-    **{"encoding": "auto", "limits": "default", "shape": "proportions", "device": "cpu", "seed": 0, "verbose": 0}
+    **{"encoding": "auto", "limits": "default", "shape": "proportions", "device": "cpu", "seed": 0, "overlay": True}
 }
 
 
@@ -38,8 +36,9 @@ def test_what_results_depend_on_makes_another_identity(options: FitOptions, tmp_
     changes = {"unit": 0.5, "hand": "left", "seed": 1, "shape": "none", "solver": "lm", "config": tmp_path / "c.toml"}
     for name, value in changes.items():
         assert make_job(replace(options, **{name: value}), 9).identity != plain, name
-    for name in ("renders", "no_overlay", "video", "ply", "overwrite", "update"):
+    for name in ("renders", "video", "ply", "overwrite", "update"):
         assert make_job(replace(options, **{name: True}), 9).identity == plain, name
+    assert make_job(replace(options, overlay=False), 9).identity == plain
     (tmp_path / "c.toml").write_text("")
     assert make_job(replace(options, config=tmp_path / "c.toml"), 9).identity == plain, "it changes nothing"
 

@@ -12,8 +12,9 @@ import pytest
 import update_help
 from click.testing import CliRunner
 
+from handopt.cli.errors import one_line
 from handopt.cli.main import main
-from handopt.cli.options import Numbers, Positive, one_line
+from handopt.cli.values import Numbers, Positive
 from handopt.errors import DepthError, HandoptError
 
 PROJECT = Path(__file__).resolve().parents[2]

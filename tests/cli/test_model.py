@@ -1,6 +1,7 @@
 """`handopt model show`: tables on stdout, a picture in a file, and rigs that are refused."""
 
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def picture(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Stands in for drawing, which takes seconds; the paths written."""
     written: list[Path] = []
 
-    def write(_rig: object, path: Path) -> None:
+    def write(_rig: object, path: Path, _progress: object) -> None:
         path.write_bytes(b"picture")
         written.append(path)
 
@@ -34,30 +35,51 @@ def picture(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_it_prints_tables_and_draws_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    printed = show("right")
+    tables = show("right")
+    assert tables.exit_code == 0
+    assert tables.stderr == ""
+    assert list(tmp_path.iterdir()) == [], "a picture is drawn where one is asked for"
+    printed = show("right", "-o", "mine.png")
     assert printed.exit_code == 0
+    assert printed.stdout == tables.stdout
     assert "right: a right hand" in printed.stdout
     assert "mesh: 1159 vertices, 2314 faces, closed" in printed.stdout
-    assert printed.stderr == "right-turntable.png shows it from eight sides.\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["right-turntable.png"]
-    with Image.open(tmp_path / "right-turntable.png") as image:
+    assert printed.stderr == "mine.png shows it from eight sides.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+    with Image.open(tmp_path / "mine.png") as image:
         assert image.format == "PNG"
 
 
-def test_a_picture_that_exists_is_kept(tmp_path: Path, picture: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_exists_is_kept(tmp_path: Path, picture: list[Path]) -> None:
     mine = tmp_path / "right-turntable.png"
     mine.write_bytes(b"mine")
     refused = show("right", "-o", mine)
     assert refused.exit_code == 2
     assert f"{mine} exists and was kept: replace it with --overwrite" in " ".join(refused.stderr.split())
-    monkeypatch.chdir(tmp_path)
-    tables = show("right")
-    assert tables.exit_code == 0
-    assert "right: a right hand" in tables.stdout
-    assert tables.stderr == "Note: right-turntable.png exists and was kept; --overwrite draws it again.\n"
+    assert refused.stdout == ""
     assert mine.read_bytes() == b"mine"
-    assert show("right", "--overwrite").exit_code == 0
+    assert show("right", "-o", mine, "--overwrite").exit_code == 0
     assert mine.read_bytes() == b"picture"
+    without = show("right", "--overwrite")
+    assert without.exit_code == 2
+    assert "--overwrite needs -o PNG" in without.stderr
+
+
+def test_the_tables_as_json(tmp_path: Path) -> None:
+    rig = default_rig("left")
+    (line,) = show("left", "--json").stdout.splitlines()
+    document = json.loads(line)
+    assert (document["name"], document["hand"], document["closed"]) == ("left", "left", True)
+    assert (document["vertices"], document["faces"]) == (1159, 2314)
+    joints = {joint["name"]: joint for joint in document["joints"]}
+    assert list(joints) == list(rig.joint_names)
+    assert joints["wrist"] == {"name": "wrist", "parent": None, "bone_mm": None}
+    tip, above = (rig.joint_names.index(name) for name in ("index-finger-tip", joints["index-finger-tip"]["parent"]))
+    length = np.linalg.norm(rig.bind[tip, :, 3] - rig.bind[above, :, 3])
+    assert joints["index-finger-tip"]["bone_mm"] == pytest.approx(length, abs=1e-3)
+    low, high = document["limits"]["degrees"]["index_pip"]["flexion"]
+    assert np.radians([low, high]) == pytest.approx([rig.limits.lower[4, 2], rig.limits.upper[4, 2]], abs=1e-4)
+    assert list(document["limits"]["degrees"]["index_pip"]) == ["flexion"], "it bends, and nothing else"
 
 
 def test_tables_hold_every_joint_bone_and_limit() -> None:
@@ -144,7 +166,7 @@ def test_the_picture_must_be_a_png_that_can_be_written(tmp_path: Path, picture: 
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(_rig: object, path: Path) -> None:
+    def fill(_rig: object, path: Path, _progress: object) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -167,8 +167,8 @@ def test_a_taken_folder_is_kept(tmp_path: Path) -> None:
     assert (out / "easy" / "000.png").read_bytes() != before
 
 
-def test_an_unwritable_place_names_out(tmp_path: Path) -> None:
+def test_an_unwritable_place_names_the_option(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = synth(tmp_path / "file" / "out")
     assert done.exit_code == 2
-    assert "choose another with OUT" in done.stderr
+    assert "choose another with -o" in done.stderr

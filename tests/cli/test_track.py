@@ -74,10 +74,10 @@ def test_it_prints_frames_as_json_and_refuses_to_replace(
 
 
 def test_a_pipe_is_told_now_and_then(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handopt.cli.track.LOG_EVERY_S", 0.0)
+    monkeypatch.setattr("handopt.cli.console.LINE_EVERY_S", 0.0)
     options = ("--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video", "--frames", "3")
     done = run("track", folder, "-o", tmp_path / "out", *options)
-    assert re.search(r"^1 of 3 frames, \d+\.\d a second\n2 of 3 frames, ", done.stderr, re.MULTILINE)
+    assert re.search(r"^1 of 3 frames, \d+\.\d+ a second, \d+ s left\n2 of 3 frames, ", done.stderr, re.MULTILINE)
     assert "3 of 3 frames" not in done.stderr
     assert "a second" not in run("track", folder, "-o", tmp_path / "quiet", *options, "-q").stderr
 
@@ -153,7 +153,7 @@ def test_live_tracks_are_saved_when_the_camera_ends(
     ending: BaseException, code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sequence, "live_source", lambda _options: Live(ending))
-    monkeypatch.setattr("handopt.cli.track.SAID_EVERY_S", 0.0)
+    monkeypatch.setattr("handopt.cli.track.RATE_EVERY_S", 0.0)
     done = run("track", "--live", "-o", tmp_path / "out", "--no-video")
     assert done.exit_code == code, done.output
     assert message in done.stderr
@@ -170,8 +170,8 @@ def test_video_turns_a_track_into_what_is_asked_for(tracked: tuple[Result, Path]
         assert image.n_frames == 4
         assert image.width in range(3 * 90, 3 * 90 + 40)
     again = run("video", tracked[1], "-o", tmp_path / "film.gif")
-    assert again.exit_code == 1
-    assert "--overwrite" in again.stderr
+    assert again.exit_code == 2
+    assert f"{tmp_path / 'film.gif'} exists and was kept: replace it with --overwrite or choose another" in again.stderr
 
 
 def test_video_goes_on_after_a_result_that_cannot_be_shown(tracked: tuple[Result, Path], tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_pattern_takes_results_only(
     assert done.stdout == "results/wave.gif\n", "once, and as the user named it"
     assert done.stderr == "Note: results/overlay.png and 2 more were skipped.\n"
     again = run("video", *names, "results/wave.gif", "--size", "80", "--format", "gif")
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "results/wave.gif exists and was kept: replace it with --overwrite" in again.stderr
     monkeypatch.chdir(results / "wave")
     done = run("video", ".", "--size", "80", "--panels", "fit", "--format", "gif", "--overwrite")
@@ -222,9 +222,10 @@ def test_a_pattern_takes_results_only(
     ],
 )
 def test_videos_that_make_no_sense_are_refused(
-    arguments: list[str], message: str, tracked: tuple[Result, Path]
+    arguments: list[str], message: str, tracked: tuple[Result, Path], tmp_path: Path
 ) -> None:
-    other = tracked[1].parent / "other" / "track"
+    other = tmp_path / "other" / "track"
+    shutil.copytree(tracked[1], other)
     done = run("video", tracked[1], *(each.format(out=other) for each in arguments))
     if message.startswith("two"):
         done = run("video", tracked[1], other, "-o", "films")

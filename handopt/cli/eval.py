@@ -5,30 +5,49 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.options import SectionedCommand, as_options, naming_option, option, verbosity_options
+from handopt.cli.console import Console
+from handopt.cli.errors import naming_option
+from handopt.cli.help import EXPERT, SectionedCommand, option
+from handopt.cli.options import FILE, camera_option, json_option, output_options, verbosity_options
+from handopt.cli.outputs import require_place
+from handopt.cli.values import Choice
 
 if TYPE_CHECKING:
-    from handopt.evaluation import Evaluation
     from handopt.input.camera import Camera
 
 PATH = click.Path(exists=True, path_type=Path)
-COORDINATES = click.Choice(["auto", "uvd", "xyz", "camera"])
+COORDINATES = Choice(["auto", "uvd", "xyz", "camera"])
 SETS = ("synthetic", "nyu", "icvl", "msra")
 NAMES_SHOWN = 10
 
 
-@click.command("eval", cls=SectionedCommand, short_help="Score results against labels.")
+@click.command(
+    "eval",
+    cls=SectionedCommand,
+    short_help="Score results against labels.",
+    examples=(
+        ("score the fits of synthetic images", "handopt eval fits synthetic"),
+        ("score a track, and write tables and a curve into scores/", "handopt eval walk-track walk -o scores"),
+        ("score predictions in a text file against NYU's labels", "handopt eval mine.txt joints.txt --format nyu"),
+    ),
+)
 @click.argument("pred", metavar="PRED", type=PATH)
 @click.argument("truth", metavar="TRUTH", type=PATH)
 @option(
     "Input",
     "--format",
     "labels",
-    type=click.Choice(SETS),
+    type=Choice(SETS),
     help="What TRUTH is.  [default: told by its files]",
 )
+@camera_option(
+    "Input", "Camera of u, v, d: a preset, a JSON file, or fx,fy,cx,cy.  [default: the preset nyu, icvl or msra]"
+)
 @option(
-    "Input",
+    "Input", "--names", type=FILE, metavar="FILE", help="Image name of every line of a text file TRUTH, one a line."
+)
+@option(
+    EXPERT,
     "--coordinates",
     type=COORDINATES,
     default="auto",
@@ -37,36 +56,19 @@ NAMES_SHOWN = 10
     "forward in mm.",
 )
 @option(
-    "Input",
+    EXPERT,
     "--pred-coordinates",
     type=COORDINATES,
     default="auto",
     show_default=True,
     help="The same of a text file PRED.",
 )
-@option(
-    "Input",
-    "--camera",
-    metavar="CAMERA",
-    help="Camera of u, v, d: a preset, a JSON file, or fx,fy,cx,cy.  [default: the preset nyu, icvl or msra]",
+@output_options(
+    "DIR",
+    "Also write per_frame.csv, per_joint.csv, curve.csv, curve.png and summary.json.",
+    replaces="an evaluation that exists",
 )
-@option(
-    "Input",
-    "--names",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Image name of every line of a text file TRUTH, one a line.",
-)
-@option(
-    "Output",
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write per_frame.csv, per_joint.csv, curve.csv, curve.png and summary.json.",
-)
-@option("Output", "--overwrite", is_flag=True, help="Replace an evaluation that exists.")
-@option("Output", "--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option("the summary")
 @verbosity_options
 @click.pass_context
 def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> None:
@@ -81,20 +83,20 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
     visible joints, and the error of each joint. A frame without a prediction counts as failed at every D. Where labels
     are those of a sequence (handopt synth --sequence), jitter and lag are printed too.
 
-    The exit code is 0 if every frame of TRUTH has a prediction, 1 if some have none, 2 if nothing can be scored.
+    Exit code 1 also means that frames of TRUTH have no prediction, 2 that nothing can be scored.
     """
     import handopt.evaluation
     from handopt.atomic_folder import check_free
     from handopt.evaluation.plot import plot_problem
     from handopt.evaluation.report import KIND, save_evaluation, table, to_json
 
+    console = Console()
     output = options["output"]
     if output is None and options["overwrite"]:
         raise click.UsageError("--overwrite needs -o DIR, where the evaluation is to be written")
     if output is not None:
-        with naming_option("-o"):
-            check_free(output, KIND, overwrite=options["overwrite"])
-    with naming_option("PRED", "TRUTH"):
+        require_place(output, lambda: check_free(output, KIND, overwrite=options["overwrite"]))
+    with naming_option("PRED", "TRUTH"), console.parts("file") as progress:
         evaluation = handopt.evaluation.evaluate(
             pred,
             truth,
@@ -103,17 +105,17 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
             pred_coordinates=options["pred_coordinates"],
             camera=_camera(options["camera"], options["labels"]),
             names=options["names"],
+            progress=progress,
         )
     if output is not None:
         save_evaluation(evaluation, output, overwrite=options["overwrite"])
-        if (problem := plot_problem()) and not options["quiet"]:
-            click.echo(f"Note: {problem}", err=True)
-    if options["as_json"]:
-        click.echo(to_json(evaluation))
-    else:
-        for line in table(evaluation):
-            click.echo(line)
-    _talk(evaluation, quiet=options["quiet"], verbose=options["verbose"] > 0)
+        if problem := plot_problem():
+            console.note(problem)
+    for line in [to_json(evaluation, indent=None)] if options["as_json"] else table(evaluation):
+        console.result(line)
+    console.notes(evaluation.notes)
+    _list(console, "Without a prediction, counted as failed", evaluation.missing)
+    _list(console, "Predictions of no frame of TRUTH, not used", evaluation.unused)
     ctx.exit(1 if evaluation.missing else 0)
 
 
@@ -130,18 +132,8 @@ def _camera(spec: str | None, labels: str | None) -> "Camera | None":
         return load_camera(spec, size.width, size.height)
 
 
-def _talk(evaluation: "Evaluation", *, quiet: bool, verbose: bool) -> None:
-    """Say on stderr what was assumed, which frames have no prediction, and which predictions no frame."""
-    if quiet:
-        return
-    for note in evaluation.notes:
-        click.echo(f"Note: {as_options(note)}", err=True)
-    _list("Without a prediction, counted as failed", evaluation.missing, verbose)
-    _list("Predictions of no frame of TRUTH, not used", evaluation.unused, verbose)
-
-
-def _list(heading: str, names: tuple[str, ...], verbose: bool) -> None:
-    shown = names if verbose else names[:NAMES_SHOWN]
+def _list(console: Console, heading: str, names: tuple[str, ...]) -> None:
+    shown = names if console.verbosity >= 1 else names[:NAMES_SHOWN]
     if names:
         more = f" and {len(names) - len(shown)} more (-v lists all)" if len(shown) < len(names) else ""
-        click.echo(f"{heading} ({len(names)}): {', '.join(shown)}{more}", err=True)
+        console.say(f"{heading} ({len(names)}): {', '.join(shown)}{more}")

@@ -3,8 +3,8 @@
 import click
 import pytest
 
+from handopt.cli.errors import as_options, one_line
 from handopt.cli.main import main
-from handopt.cli.options import as_options, one_line
 from handopt.errors import DeviceError
 
 

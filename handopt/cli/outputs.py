@@ -1,0 +1,57 @@
+"""Where results go: what every command checks before any work."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from handopt.cli.errors import naming_option
+
+
+def require_place(path: Path, check_free: Callable[[], None]) -> None:
+    """Refuse a place that is taken or cannot be written, and remove what killed runs have left there.
+
+    path: of a folder, or of a file and the folder that goes with it. check_free: raises OutputError where it is taken.
+    Raises UsageError.
+    """
+    for folder in (path, path.parent):
+        remove_leftovers(folder)
+    with naming_option("-o"):
+        check_free()
+    require_writable(path.parent if path.suffix and not path.is_dir() else path)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder, which exists or not, into which nothing can be written. Raises UsageError."""
+    place = next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())
+    try:
+        if not place.is_dir():
+            raise click.UsageError(f"-o {folder}: {place} is not a folder; choose another with -o")
+        Path(tempfile.mkdtemp(prefix=".handopt-", dir=place)).rmdir()
+    except OSError as error:
+        raise click.UsageError(f"-o {folder} cannot be written: {error.strerror}; choose another with -o") from None
+
+
+def require_free_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that exists, unless it may be replaced, and remove what killed runs have left beside it.
+
+    Raises UsageError.
+    """
+    remove_leftovers(path.parent)
+    if path.is_dir():
+        raise click.UsageError(f"-o {path} is in the way and is a folder: choose another with -o")
+    if (path.exists() or path.is_symlink()) and not overwrite:
+        raise click.UsageError(exists(str(path)))
+
+
+def exists(name: str, verb: str = "exists and was kept: replace it") -> str:
+    """What is said of results that exist and may not be replaced."""
+    return f"{name} {verb} with --overwrite or choose another with -o"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed have left half written in a folder."""
+    from handopt.atomic_folder import remove_stale
+
+    remove_stale(folder)

@@ -1,0 +1,80 @@
+"""Types of option values, whose errors say what was expected."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from handopt.errors import did_you_mean
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]
+    """One of some words; a misspelt one is answered with the likeliest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Look the word up."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            known = [str(each) for each in self.choices]
+            raise click.BadParameter(error.message + did_you_mean(str(value), known), ctx, param) from None
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Finite numbers with commas between them, as many as one of the counts."""
+
+    name = "numbers"
+
+    def __init__(self, *counts: int) -> None:
+        self.counts = counts
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse "1,2.5"."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in self.counts or not all(math.isfinite(number) for number in numbers):
+            counts = " or ".join(str(count) for count in self.counts)
+            self.fail(f"{value!r} is not {counts} numbers with commas between them.", param, ctx)
+        return numbers
+
+
+class Positive(click.ParamType):  # type: ignore[type-arg]
+    """A finite number above 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse a number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not a number above 0.", param, ctx)
+        return number
+
+
+class Words(click.ParamType):  # type: ignore[type-arg]
+    """Some of the known words, with commas between them."""
+
+    name = "names"
+
+    def __init__(self, noun: str, known: Sequence[str]) -> None:
+        self.noun, self.known = noun, tuple(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Parse "depth,fit"."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in str(value).split(","))
+        unknown = [word for word in words if word not in self.known]
+        if unknown:
+            shown = ", ".join(unknown) or "nothing"
+            message = f"{shown} is no {self.noun}: choose from {', '.join(self.known)}."
+            self.fail(message + did_you_mean(unknown[0], self.known), param, ctx)
+        return words
