@@ -1,0 +1,303 @@
+"""What all commands share: help, exit codes, options that mean the same, a second run, -q, -vv, and suggestions."""
+
+import importlib
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from support.fit_cli import EXAMPLES
+from support.sequences import followed
+
+from handopt import atomic_folder
+from handopt.cli.main import main
+from handopt.storage.track_folder import save_track
+
+WITH_OPTION = {
+    "--output": "fit shape track synth eval video show",
+    "--overwrite": "fit shape track synth eval video show",
+    "--update": "fit",
+    "--json": "fit shape track synth eval video show info",
+    "--seed": "fit shape track synth",
+    "--config": "fit shape track",
+    "--video": "fit shape track",
+    "--renders": "fit shape",
+    "--verbose": "fit shape track synth eval video show info completion",
+    "--quiet": "fit shape track synth eval video show info completion",
+}
+KEPT = "exists and was kept: replace it with --overwrite or choose another with -o"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(main, list(map(str, arguments)))
+
+
+def all_commands(command: click.Command = main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from all_commands(each, (*path, name))
+
+
+def leaf(*path: str) -> click.Command:
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command
+
+
+COMMANDS = list(all_commands())
+LEAVES = [path for path in COMMANDS if not isinstance(leaf(*path), click.Group)]
+
+
+def option_of(command: click.Command, name: str) -> click.Option | None:
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    return next((each for each in options if name in each.opts), None)
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_track(followed(), tmp_path_factory.mktemp("tracks") / "walk", video=False)
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, tracked: Path) -> dict[str, list[str | Path]]:
+    """Something that each command can be given."""
+    return {
+        "fit": ["fit", EXAMPLES / "open.png", "-o", tmp_path / "fits"],
+        "shape": ["shape", EXAMPLES / "open.png", "-o", tmp_path / "mine.glb"],
+        "track": ["track", EXAMPLES, "-o", tmp_path / "track"],
+        "synth": ["synth", "-o", tmp_path / "synth"],
+        "eval": ["eval", tracked, EXAMPLES, "-o", tmp_path / "scores"],
+        "video": ["video", tracked, "-o", tmp_path / "film.mp4"],
+        "model": ["model", "show", "right", "-o", tmp_path / "right.png"],
+        "info": ["info"],
+    }
+
+
+# -------------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_ends_with_exit_codes_and_examples(path: tuple[str, ...]) -> None:
+    text = run(*path, "--help").stdout
+    before, examples = text.split("\nExamples:\n")
+    codes = before.split("\nExit codes:\n")[1]
+    assert " ".join(codes.split()) == (
+        "0 Everything is done. 1 Something failed or was skipped; the rest is done and kept. "
+        "2 The command cannot be done as given: an option, a path, or an output that exists. "
+        "130 Ctrl-C was pressed; what was finished is kept."
+    )
+    lines = examples.splitlines()
+    assert len(lines) >= 2
+    assert all(line.startswith("  # ") for line in lines[::2])
+    for line in lines[1::2]:
+        command = line[line.index("handopt ") :].partition(" | jq")[0].partition(" >")[0]
+        words = shlex.split(command)[1:]
+        known: click.Command = main
+        while isinstance(known, click.Group):
+            known = known.commands[words.pop(0)]
+        names = {name for each in known.params for name in (*each.opts, *each.secondary_opts)}
+        assert {word for word in words if word.startswith("-") and word != "-"} <= names, line
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_options_of_experts_stand_last(path: tuple[str, ...]) -> None:
+    headings = re.findall(r"^(\w[\w ]*):$", run(*path, "--help").stdout, re.MULTILINE)
+    last = [heading for heading in headings if heading in ("Expert", "Other", "Exit codes", "Examples")]
+    assert headings[-len(last) :] == last
+    assert last in (["Expert", "Other", "Exit codes", "Examples"], ["Other", "Exit codes", "Examples"])
+
+
+@pytest.mark.parametrize("name", WITH_OPTION)
+def test_an_option_is_the_same_in_every_command(name: str) -> None:
+    found = {path[-1]: option for path in LEAVES if (option := option_of(leaf(*path), name)) is not None}
+    assert set(found) == set(WITH_OPTION[name].split())
+    first, *others = found.values()
+    for each in others:
+        assert each.opts == first.opts
+        assert each.secondary_opts == first.secondary_opts
+        assert each.is_flag == first.is_flag
+        assert type(each.type) is type(first.type)
+        assert (each.help or "").split()[0] == (first.help or "").split()[0] or name == "--output"
+
+
+# -------------------------------------------------------------------------------------------- exit codes
+
+
+@pytest.mark.parametrize("command", ["fit", "shape", "track", "video", "eval", "model"])
+def test_a_missing_path_is_exit_code_2(command: str, tmp_path: Path, arguments: dict[str, list[str | Path]]) -> None:
+    words = ["model", "show"] if command == "model" else [command]
+    more = arguments["eval"][2:] if command == "eval" else []
+    done = run(*words, tmp_path / "absent.png", *more)
+    assert done.exit_code == 2
+    assert "absent.png" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["fit", "shape", "track", "video", "eval"])
+def test_an_empty_folder_is_exit_code_2(command: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    more = [tmp_path / "empty"] if command == "eval" else []
+    done = run(command, tmp_path / "empty", *more, "-o", tmp_path / "out.glb")
+    assert done.exit_code == 2
+    assert str(tmp_path / "empty") in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("command", ["shape", "track", "synth", "eval", "video", "model"])
+def test_an_output_that_exists_is_kept_with_the_same_words(
+    command: str, arguments: dict[str, list[str | Path]]
+) -> None:
+    place = Path(arguments[command][-1])
+    if place.suffix:
+        place.write_text("mine")
+    else:
+        place.mkdir()
+    done = run(*arguments[command])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.endswith(f"{place} {KEPT}\n")
+    assert not place.suffix or place.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["shape", "track", "synth", "eval", "video", "model"])
+def test_what_a_killed_run_has_left_is_removed(command: str, arguments: dict[str, list[str | Path]]) -> None:
+    place = Path(arguments[command][-1])
+    dead = 2**22 + 1  # no process has such a number
+    left = place.with_name(f".handopt-{atomic_folder._host()}-{dead}-abc.partial")
+    left.mkdir()
+    (left / "half.mp4").write_text("half")
+    if place.suffix:
+        place.write_text("mine")
+    else:
+        place.mkdir()
+    assert run(*arguments[command]).exit_code == 2
+    assert not left.exists()
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize("command", ["fit", "shape", "track", "synth", "eval", "video", "model", "info"])
+def test_an_unforeseen_error_is_one_line_and_vv_shows_where(
+    command: str, arguments: dict[str, list[str | Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(importlib.import_module(f"handopt.cli.{command}"), "Console", fail)
+    plain = run(*arguments[command])
+    assert plain.exit_code == 1
+    assert plain.stderr == "Error: ZeroDivisionError: division by zero (-vv shows where)\n"
+    quiet = run(*arguments[command], "-q")
+    assert (quiet.exit_code, quiet.stderr) == (1, plain.stderr)
+    told = run(*arguments[command], "-vv")
+    assert told.exit_code == 1
+    assert "Traceback (most recent call last)" in told.stderr
+    assert told.stderr.endswith(plain.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        ("fti", "Did you mean 'fit'?"),
+        ("fit x.png --ovewrite", "--overwrite"),
+        ("fit x.png --solver gradeint", "did you mean 'gradient'?"),
+        ("shape x.png --hand rihgt", "did you mean 'right'?"),
+        ("track --encoding nuy", "did you mean 'nyu'?"),
+        ("synth out --noise kinnect", "did you mean 'kinect'?"),
+        ("eval . . --format nyyu", "did you mean 'nyu'?"),
+        ("video . --panels overlaid", "did you mean 'overlay'?"),
+        ("completion bsh", "did you mean 'bash'?"),
+    ],
+)
+def test_what_is_misspelt_is_answered_with_a_suggestion(
+    words: str, suggestion: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.png").touch()
+    done = run(*words.split())
+    assert done.exit_code == 2
+    assert suggestion in done.stderr
+
+
+# --------------------------------------------------------------------------------- what a folder is that is given
+
+
+def result_in(folder: Path, tracked: Path) -> Path:
+    """A folder that counts as a result, and can be shown."""
+    shutil.copytree(tracked, folder)
+    for name in ("track.json", "track.jsonl"):
+        (folder / name).unlink()
+    (folder / "result.json").write_text("{}")
+    return folder
+
+
+def test_track_says_what_a_folder_of_results_is(tracked: Path, tmp_path: Path) -> None:
+    fits = tmp_path / "fits"
+    one = result_in(fits / "a", tracked)
+    (one / "overlay.png").write_bytes((EXAMPLES / "open.png").read_bytes())
+    for folder, told in (
+        (tracked, f"{tracked} is a track already: handopt video {tracked} shows it"),
+        (one, f"{one} is a result of handopt fit: handopt video {one} shows it"),
+        (fits, f"{fits} is a folder of results of handopt fit (a): handopt video {fits} shows them"),
+    ):
+        done = run("track", folder, "-o", tmp_path / "out")
+        assert done.exit_code == 2
+        assert told in done.stderr
+        assert not (tmp_path / "out").exists()
+    (tmp_path / "set" / "easy").mkdir(parents=True)
+    shutil.copy(EXAMPLES / "open.png", tmp_path / "set" / "easy")
+    assert f"a folder in it does, handopt track {tmp_path / 'set' / 'easy'}" in run("track", tmp_path / "set").stderr
+
+
+def test_video_takes_folders_of_results_and_goes_on(tracked: Path, tmp_path: Path) -> None:
+    fits = tmp_path / "fits"
+    for name in ("b", "deep/c", "a"):
+        result_in(fits / name, tracked)
+    (fits / "notes").mkdir()
+    small = ("--format", "gif", "--size", "80", "--panels", "fit", "--fps", "25")
+    done = run("video", fits, "-o", tmp_path / "films", *small, "--json")
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["video"] for row in rows] == [str(tmp_path / "films" / f"{name}.gif") for name in ("a", "b", "deep/c")]
+    assert {row["frames"] for row in rows} == {len(followed())}
+    (tmp_path / "films" / "b.gif").unlink()
+    again = run("video", fits, "-o", tmp_path / "films", *small)
+    assert again.exit_code == 0
+    assert again.stdout == f"{tmp_path / 'films' / 'b.gif'}\n"
+    assert "Note: 2 videos (" in again.stderr
+    assert "exist and were kept: replace them with --overwrite" in again.stderr
+    none = run("video", fits, "-o", tmp_path / "films", *small)
+    assert none.exit_code == 2
+    assert "3 videos (" in none.stderr
+
+
+def test_a_gif_above_50_frames_a_second_is_said(tracked: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.gif"
+    small = ("--size", "80", "--panels", "fit", "-o", film)
+    done = run("video", tracked, *small, "--fps", "60")
+    assert done.stderr == (
+        f"Note: {film} shows 50 frames a second instead of 60, as viewers slow quicker GIFs down; --format mp4 keeps "
+        "the rate.\n"
+    )
+    assert run("video", tracked, *small, "--fps", "50", "--overwrite").stderr == ""
+    assert run("video", tracked, *small, "--fps", "60", "--overwrite", "-q").stderr == ""
+
+
+def test_synth_takes_its_folder_once(tmp_path: Path) -> None:
+    for words, told in (([], "Missing argument 'OUT'"), (["out", "-o", "out"], "give one of them")):
+        done = run("synth", *words)
+        assert done.exit_code == 2
+        assert told in done.stderr
+    made = run("synth", "-o", tmp_path / "out", "--count", "1", "--level", "easy", "--json")
+    assert json.loads(made.stdout) == {"folder": str(tmp_path / "out" / "easy"), "images": 1}
+    assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208

@@ -1,0 +1,116 @@
+"""The one who talks: what goes where, what -q and -v change, and progress on a terminal and in a pipe."""
+
+import functools
+import io
+from contextlib import redirect_stderr
+
+import click
+import pytest
+from tqdm import tqdm
+
+from handopt.cli import console as module
+from handopt.cli.console import Console, duration, group
+from handopt.cli.main import main
+
+
+class Terminal(io.StringIO):
+    """Stands in for stderr on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the console sees."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "talk"),
+    [(-1, "Error: e\n"), (0, "plain\nNote: n\nError: e\n"), (1, "plain\ndetail\nNote: n\nError: e\n")],
+)
+def test_results_go_to_stdout_and_talk_to_stderr(verbosity: int, talk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(verbosity)
+    console.result("r")
+    console.say("plain")
+    console.say("detail", level=1)
+    console.note("n")
+    console.error("e")
+    assert tuple(capsys.readouterr()) == ("r\n", talk)
+
+
+def test_arguments_of_the_library_become_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(main):
+        console = Console(0)
+        console.note("One count was taken for 1 mm (unit= changes this).")
+        console.error("a.png: change unit=")
+    assert capsys.readouterr().err == (
+        "Note: One count was taken for 1 mm (--unit changes this).\nError: a.png: change --unit\n"
+    )
+
+
+def test_a_pipe_is_told_every_ten_seconds(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    for verbosity, lines in ((0, ["film: 4 of 9 frames, 0.33 a second, 15 s left"]), (-1, [])):
+        with Console(verbosity).bar(9, "frame", "film") as bar:
+            for _ in range(6):
+                clock[0] += 3
+                bar.advance()
+        assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_the_end_and_an_unknown_length_are_told_as_they_are(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Console(0).bar(2, "frame") as bar:
+        for _ in range(2):
+            clock[0] += 30
+            bar.advance()
+    with Console(0).bar(None, "frame") as bar:
+        clock[0] += 20
+        bar.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 2 frames, 0.03 a second, 30 s left",
+        "1 frames, 0.05 a second",
+    ]
+
+
+def test_a_terminal_gets_a_bar_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tqdm.tqdm.__init__", functools.partialmethod(tqdm.__init__, mininterval=0))
+    terminal = Terminal()
+    with redirect_stderr(terminal):
+        console = Console(0)
+        with console.parts() as progress:
+            progress("images", 1, 2)
+            console.say("between")
+            progress("surface", 3, 4)
+    shown = terminal.getvalue()
+    assert "images" in shown
+    assert "1/2" in shown
+    assert "surface" in shown
+    assert "3/4" in shown
+    assert "\rbetween\n" in shown
+    quiet = Terminal()
+    with redirect_stderr(quiet), Console(-1).parts() as progress:
+        progress("images", 1, 2)
+    assert quiet.getvalue() == ""
+
+
+def test_a_status_takes_the_place_of_the_last_one() -> None:
+    terminal = Terminal()
+    with redirect_stderr(terminal):
+        console = Console(0)
+        console.status("5 frames/s")
+        console.status("6 frames/s")
+        console.end_status()
+        console.end_status()
+    assert terminal.getvalue() == "5 frames/s\r6 frames/s\r\n"
+
+
+def test_groups_and_durations_in_words() -> None:
+    assert group(["a"], 1, "image") == "a"
+    assert group(["a", "b"], 2, "image") == "2 images (a, b)"
+    assert group(["a", "b", "c"], 12, "image") == "12 images (a, b, c, …)"
+    assert [duration(seconds) for seconds in (0.2, 59, 61, 7300)] == ["1 s", "59 s", "2 min", "2 h 2 min"]
