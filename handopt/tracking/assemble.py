@@ -102,15 +102,15 @@ def assemble(
 
 def times(steps: list[TrackedFrame], fps: float) -> Floats:
     """When each frame was taken (T,), s: as frames say where they all do and time goes on, else by the rate."""
-    said = np.array([np.nan if step.frame.time_s is None else step.frame.time_s for step in steps], np.float64)
-    sound = np.isfinite(said).all() and (np.diff(said) > 0).all()
-    return said if sound else np.arange(len(steps)) / fps
+    given = np.array([np.nan if step.frame.time_s is None else step.frame.time_s for step in steps], np.float64)
+    sound = np.isfinite(given).all() and (np.diff(given) > 0).all()
+    return given if sound else np.arange(len(steps)) / fps
 
 
 def uneven(steps: list[TrackedFrame], fps: float) -> tuple[str, ...]:
     """What to say of times that cannot be used."""
-    said = [step.frame.time_s for step in steps if step.frame.time_s is not None]
-    if not said or (len(said) == len(steps) and (np.diff(said) > 0).all()):
+    given = [step.frame.time_s for step in steps if step.frame.time_s is not None]
+    if not given or (len(given) == len(steps) and (np.diff(given) > 0).all()):
         return ()
     return (f"Times of frames are missing or do not go on; the frames were taken for {fps:g} a second.",)
 

@@ -1,4 +1,4 @@
-"""The hand that is followed: its least squares at each resolution, in the proportions that are believed."""
+"""The tracked hand: its least squares at each resolution, in its estimated proportions."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +34,7 @@ class Model:
     """A right hand on a device, and how poses are fitted to what a frame shows."""
 
     def __init__(self, rig: Rig, config: Config, place: Device, vertices: set[int]) -> None:
-        """vertices: the numbers of vertices that approaches ask for; 0 are all."""
+        """vertices: the numbers of vertices that LMSettings ask for; 0 are all."""
         self.rig, self.place = rig, place
         self.hand = Hand.of(rig, place)
         self.free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
@@ -46,27 +46,27 @@ class Model:
             self._problems[count] = FrameResiduals(hand, without_sizes(config)), hand, rows
 
     def problem(
-        self, view: RoiObservation, lm_settings: LMSettings, shaped: ShapedHand, temporal: Temporal | None
+        self, roi: RoiObservation, lm_settings: LMSettings, shaped: ShapedHand, temporal: Temporal | None
     ) -> FrameResiduals:
-        """The least squares of a frame, the hand in the proportions that are believed."""
+        """The least squares of a frame, the hand in its estimated proportions."""
         problem, thin, rows = self._problems[lm_settings.vertices]
         hand = replace(thin, rest=shaped.rest[self.rows(rows)], bind=shaped.bind, keypoints=shaped.keypoints)
-        return problem.at(hand, view.targets, None, temporal)
+        return problem.at(hand, roi.targets, None, temporal)
 
     def descend(
-        self, view: RoiObservation, shaped: ShapedHand, pose: Pose, lm_settings: LMSettings, temporal: Temporal | None
+        self, roi: RoiObservation, shaped: ShapedHand, pose: Pose, lm_settings: LMSettings, temporal: Temporal | None
     ) -> tuple[Pose, System]:
         """Fit poses to a frame. The system tells their costs alone."""
-        problem = self.problem(view, lm_settings, shaped, temporal)
+        problem = self.problem(roi, lm_settings, shaped, temporal)
         found = fit_poses(problem, pose, lm_settings, linearised=False)
         return found.state, found.model
 
     def finish(
-        self, view: RoiObservation, pose: Pose, shape: ShapeEstimate, lm_settings: LMSettings, temporal: Temporal | None
+        self, roi: RoiObservation, pose: Pose, shape: ShapeEstimate, lm_settings: LMSettings, temporal: Temporal | None
     ) -> tuple[Pose, System]:
         """Fit a pose with the hand's shape."""
         problem, thin, _ = self._problems[lm_settings.vertices]
-        problem = problem.at(thin, view.targets, shape, temporal)
+        problem = problem.at(thin, roi.targets, shape, temporal)
         pose.proportions = self.array(shape.proportions[None])
         pose.scale = self.array([shape.scale])
         found = fit_poses(problem, pose, lm_settings)

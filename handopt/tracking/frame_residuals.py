@@ -53,14 +53,14 @@ class Temporal:
 
 @dataclass(frozen=True)
 class ShapeEstimate:
-    """What is believed of a hand's logarithm of scale and proportions (14,): mean, and precision (14, 14)."""
+    """Estimate of a hand's logarithm of scale and its proportions (14,): mean, and precision (14, 14)."""
 
     mean: Floats
     precision: Floats
 
     @classmethod
     def unknown(cls, config: Config, proportions: int, factor: float = 1.0) -> "ShapeEstimate":
-        """What a single fit believes before it sees an image, times a factor."""
+        """The prior of a single fit, its precision times a factor."""
         weights = config.weights
         precision = [
             weights.size / SCALES.size_sigma**2,
@@ -80,7 +80,7 @@ class ShapeEstimate:
 
 
 class FrameResiduals(LeastSquares):
-    """LeastSquares with a temporal term, and a belief of the hand's shape in place of the prior of sizes."""
+    """LeastSquares with a temporal term, and an estimate of the hand's shape in place of the prior of sizes."""
 
     def __init__(self, hand: Hand, config: Config) -> None:
         """hand: all vertices that are compared. config: with weights of 0 for size and proportions."""
@@ -165,9 +165,9 @@ def _tangent(xp: Any, rotation: Array) -> Array:
 def learn(
     shape: ShapeEstimate, hessian: Floats, solution: Floats, count: int, forgetting: float, prior: ShapeEstimate
 ) -> ShapeEstimate:
-    """The belief after a frame that was solved with it.
+    """The estimate after a frame that was solved with it.
 
-    hessian: (P, P) full, the belief's own part included; solution: (14,); count: where the proportions start in it.
+    hessian: (P, P) full, the estimate's own part included; solution: (14,); count: where the proportions start in it.
     The frame's own information is the Schur complement of the pose in it.
     """
     rows = np.r_[RIGID - 1, count : len(hessian)]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Calibrate handopt.assess.confidence and handopt.assess.uncertainty: fit synthetic images and objects that are no hands.
+"""Calibrate the confidence and the uncertainty of fits, on synthetic images and on objects that are no hands.
 
-Success, every visible joint within 20 mm, is regressed on the features; the joints' errors are explained by their spread.
-Prints both tables of assets/calibration.toml, and writes them there with --write: weights found on every other image, and on the images between them how often fits of each
-confidence succeed and how many joints lie within their radius. 240 images of each level and 120 objects take 3 minutes
-on 2 cores.
+Success (every visible joint within 20 mm) is regressed on the features of a fit; the errors of joints are explained by
+their spread. The weights come from every other image. For the images between them, the script prints how often fits of
+each confidence succeed and how many joints lie within their radius. It prints both tables of assets/calibration.toml;
+--write puts them there. 240 images of each level and 120 objects take 3 minutes on 2 cores.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The weights of handopt.assess.uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
+    """The weights of fit_uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
     errors, *inputs = _joints(rows, confidence)
 
     def loss(logarithms: NDArray[np.float64]) -> float:
