@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Calibrate the confidence and the uncertainty of tracks, on synthetic sequences and on objects that are no hands.
 
-Success (every visible joint within 20 mm) is regressed on the features of each frame; the errors of joints are explained
-by their spread. A camera of half the resolution sees every third sequence. For weights found on every other sequence,
-the script prints how often frames of each confidence succeed on the sequences between them, and how many joints lie
-within their radius. It then prints both tables of assets/calibration.toml, found on all; --write puts them there.
-12 sequences of a level and 12 objects take 6 minutes.
+Success (every visible joint within 20 mm) is regressed on the features of each frame; the errors of joints are
+explained by their spread. A camera of half the resolution sees every third sequence. For weights found on every other
+sequence, the script prints how often frames of each confidence succeed on the sequences between them, and how many
+joints lie within their radius. It then prints both tables of assets/calibration.toml, found on all; --write puts them
+there. 12 sequences of a level and 12 objects take 6 minutes.
 """
 
 import argparse
