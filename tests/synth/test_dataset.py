@@ -100,7 +100,7 @@ def test_an_interrupted_folder_leaves_no_trace(tmp_path: Path, monkeypatch: pyte
 def test_a_taken_place_is_kept_unless_it_is_ours_and_may_be_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_dataset(out, SETTINGS, ("easy", "medium"), 1)
-    with pytest.raises(OutputError, match="overwrite=True or choose another with OUT"):
+    with pytest.raises(OutputError, match="overwrite=True or choose another with folder="):
         check_free(out)
     write_dataset(out, replace(SETTINGS, seed=4), ("easy",), 1, overwrite=True)
     assert not (out / "medium").exists()
