@@ -204,9 +204,9 @@ def test_settings_that_python_makes_are_checked_as_well() -> None:
         (lambda: Config(proposals=10_001), "proposals: expected 0 to 10000, got 10001"),
         (lambda: Config(crop_px=0), "crop_px: expected 16 to 1024, got 0"),
         (lambda: Config(stages=()), "stages: at least one is needed"),
-        (lambda: Config(stages=(3,)), "stages: expected DescentStages, got (3,)"),  # type: ignore[arg-type]
-        (lambda: Config(weights={"depht": 1.0}), "weights: expected Weights, got {'depht': 1.0}"),  # type: ignore[arg-type]
-        (lambda: Config(solver="newton"), "solver: expected one of auto, lm, gradient, got 'newton'"),  # type: ignore[arg-type]
+        (lambda: Config(stages=(3,)), "stages: expected DescentStages, got (3,)"),
+        (lambda: Config(weights={"depht": 1.0}), "weights: expected Weights, got {'depht': 1.0}"),
+        (lambda: Config(solver="newton"), "solver: expected one of auto, lm, gradient, got 'newton'"),
         (lambda: Config(huber=10**400), "huber: the number is too large"),
     ):
         with pytest.raises(ConfigError) as failure:
@@ -215,7 +215,7 @@ def test_settings_that_python_makes_are_checked_as_well() -> None:
 
 
 def test_whole_numbers_and_numbers_of_numpy_become_plain_ones() -> None:
-    config = Config(huber=0, points=np.int64(500), weights=Weights(depth=np.float32(0.5)))  # type: ignore[arg-type]
+    config = Config(huber=0, points=np.int64(500), weights=Weights(depth=np.float32(0.5)))
     assert type(config.huber) is float
     assert type(config.points) is int
     assert type(config.weights.depth) is float

@@ -206,7 +206,7 @@ def test_progress_is_told() -> None:
 # ----------------------------------------------------------------------------------------- size and surface
 
 
-def scaled_problem(scale: float) -> tuple[Floats, Start]:
+def scaled_problem(scale: float) -> tuple[NDArray[np.float32], Start]:
     """The depth image of a larger or smaller hand, and its pose with the scale left out."""
     truth = make_problem(3).truth
     rig = default_rig("right")
@@ -264,6 +264,7 @@ def test_vertices_move_and_the_hand_stays_a_hand(name: str) -> None:
     assert 0.1 < offsets.max() < 15
     rest, fit_now = (face_normals(v, result.rig.faces) for v in (result.rig.rest_mm, result.rest_mm))
     assert (rest * fit_now).sum(axis=1).min() > 0, "no triangle is turned over"
+    assert result.trace.rest_mm is not None
     assert_same_bits(result.rest_mm, result.trace.rest_mm[-1], "rest vertices")
     without = example(name).fit(config=Config(solver="gradient", stages=QUICK.stages[2:]), start=example(name).truth)
     # The median: the mean hangs on few pixels at the rim, which another surface covers for the first time.

@@ -157,4 +157,4 @@ def test_nothing_is_nothing_and_settings_are_checked_at_once() -> None:
         ({"device": "odd"}, DeviceError),
     ):
         with pytest.raises(error):
-            fit_many([], **settings)  # type: ignore[arg-type]
+            fit_many([], **settings)

@@ -4,14 +4,15 @@ import copy
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
 from support.factories import fit_result
 
-from handopt.result import ANGLE_NAMES, FORMAT, KEYPOINT_NAMES, plain, schema
-from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
+from handopt.result import FORMAT, plain, schema
+from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, default_rig, with_proportions
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema())
 
 
-def described(part: dict[str, object], where: str = "result") -> list[str]:
+def described(part: dict[str, Any], where: str = "result") -> list[str]:
     """Names of the fields of a schema that say nothing, or that would let unknown fields pass."""
     bad = []
     for name, field in part.get("properties", {}).items():

@@ -49,7 +49,7 @@ def sequence(
 ) -> Sequence:
     """Make a sequence, with a dropout of 10 frames in the middle."""
     timing = Timing(FPS, speed, (frames // 2, DROPOUT) if dropout else None)
-    samples = [sample for sample, _ in generate_sequence(Settings(seed=seed, camera=camera), level, frames, timing)]  # type: ignore[arg-type]
+    samples = [sample for sample, _ in generate_sequence(Settings(seed=seed, camera=camera), level, frames, timing)]
     return Sequence(
         np.array([sample.counts for sample in samples]),
         np.array([sample.scene.joints for sample in samples]),

@@ -56,7 +56,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="put the weights into assets/calibration.toml")
     options = parser.parse_args(arguments)
-    jobs = [(level, index, options.seed) for level in LEVELS for index in range(options.count)]
+    jobs: list[tuple[str, int, int]] = [
+        (level, index, options.seed) for level in LEVELS for index in range(options.count)
+    ]
     jobs += [("border", index, options.seed) for index in range(options.objects)]
     jobs += [("object", index, options.seed) for index in range(options.objects)]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
@@ -73,10 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weights of fit_uncertainty that make the errors of joints most likely, scaled to hold INSIDE of them."""
-    errors, *inputs = _joints(rows, confidence)
+    errors, spread, visible, sureness = _joints(rows, confidence)
 
     def loss(logarithms: NDArray[np.float64]) -> float:
-        variance = radius_mm(*inputs, np.exp(logarithms)) ** 2
+        variance = radius_mm(spread, visible, sureness, np.exp(logarithms)) ** 2
         return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
 
     weights = np.exp(
@@ -84,7 +86,7 @@ def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[
             loss, np.log(calibrated("fit_uncertainty", *WEIGHT_NAMES)), method="Nelder-Mead", options={"maxiter": 4000}
         ).x
     )
-    factor = np.quantile(errors / radius_mm(*inputs, weights), INSIDE)
+    factor = np.quantile(errors / radius_mm(spread, visible, sureness, weights), INSIDE)
     return np.asarray(weights * [factor**2, factor, factor, factor**2])
 
 
@@ -148,7 +150,7 @@ def _one(job: tuple[str, int, int]) -> Row | None:
         truth: Any = None
     else:
         level = "hard" if kind == "border" else kind
-        sample = generate(Settings(seed=seed + (kind == "border")), level, index)  # type: ignore[arg-type]
+        sample = generate(Settings(seed=seed + (kind == "border")), level, index)
         depth, camera = sample.counts.astype(np.float32), sample.scene.camera
         seen = sample.scene.visible(sample.hand.scale)
         if kind == "border":

@@ -6,5 +6,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 ruff check .
 ruff format --check .
-mypy handopt
+mypy
 pytest "$@"

@@ -31,7 +31,7 @@ def expected(track: Path) -> dict[str, Any]:
 
     from handopt.draw.film import load_film
     from handopt.export.gltf_buffer import Y_UP
-    from handopt.storage.track_folder import ARRAYS_NAME
+    from handopt.tracking.track import ARRAYS_NAME
 
     film = load_film(track)
     with np.load(track / ARRAYS_NAME) as arrays:

@@ -125,7 +125,8 @@ def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
     angles = np.clip(angles, rig.limits.lower, rig.limits.upper)
     rotation = np.stack([sample_view(rng, level, rig) for level in rng.choice(LEVELS, CHUNK, p=LEVEL_SHARES)])
     scale = rng.uniform(*SCALE, CHUNK)
-    distance = np.exp(rng.uniform(*np.log(DISTANCE_MM), CHUNK))
+    nearest, farthest = np.log(DISTANCE_MM)
+    distance = np.exp(rng.uniform(nearest, farthest, CHUNK))
     pose = angles, rotation, np.zeros((CHUNK, 3)), scale
     transforms = forward_kinematics(*pose, rig.parents, rig.articulated, dressed.bind)
     palm = scale[:, None] * np.einsum("bij,j->bi", rotation, dressed.palm - dressed.bind[0, :, 3])

@@ -1,6 +1,7 @@
 """Devices, the compiled library, and launches. What stands in for CuPy here shows what is launched; it is no GPU."""
 
 import ctypes
+import importlib.util
 import os
 import shutil
 import sys
@@ -19,7 +20,7 @@ from support.problems import render_problem
 from support.problems_newton import ALL_PROBLEMS as PROBLEMS
 
 from handopt import backend
-from handopt.backend import devices, launch_cpu, launch_cuda, sources
+from handopt.backend import launch_cpu, launch_cuda, sources
 from handopt.backend.signatures import SIGNATURES
 from handopt.errors import DeviceError, KernelError, ShapeError
 from handopt.ops.projection import project
@@ -55,12 +56,15 @@ def test_unknown_devices_are_refused(name: str) -> None:
 def stand_in(monkeypatch: pytest.MonkeyPatch, **members: Any) -> None:
     """Make `import cupy` find a module with these members."""
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(__spec__=SimpleNamespace(), **members))
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
 
 
 def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    reason = backend.cuda_problem.__wrapped__
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+
+    def reason() -> str:
+        return str(backend.cuda_problem.__wrapped__())
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "not installed" in reason()
     assert "cuda12x" in reason()
     stand_in(monkeypatch, cuda=SimpleNamespace(is_available=lambda: False))
@@ -72,7 +76,7 @@ def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> Non
     stand_in(monkeypatch, cuda=usable, arange=lambda *_args, **_options: 1 / 0)
     assert "needs the CUDA toolkit" in reason(), "a driver without a compiler"
     stand_in(monkeypatch, cuda=usable, arange=np.arange)
-    assert reason() is None
+    assert backend.cuda_problem.__wrapped__() is None
 
 
 def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from support.batch_jobs import NamedJob, tasks_of
 
 from handopt import backend
+from handopt.atomic_folder import remove_stale
 from handopt.backend import Device
 from handopt.batch import run as module
 from handopt.batch.outcome import DONE, FAILED
@@ -48,7 +49,7 @@ def test_one_process_a_core_but_only_where_it_pays(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_a_kill_left_goes_first(tmp_path: Path) -> None:
-    left = tmp_path / "out" / f".handopt-{module.remove_stale.__globals__['_host']()}-{2**22 + 1}-0a.partial"
+    left = tmp_path / "out" / f".handopt-{remove_stale.__globals__['_host']()}-{2**22 + 1}-0a.partial"
     (left / "renders").mkdir(parents=True)
     list(run(NamedJob(), tasks_of(tmp_path, "a"), RunSettings()))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]

@@ -1,13 +1,14 @@
 """summary.jsonl: one line for each image, whatever ended earlier runs, and however many write at once."""
 
 import errno
+import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from handopt.batch import summary as module
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
 from handopt.batch.summary import SUMMARY_NAME, Summary
 from handopt.errors import OutputError
@@ -89,7 +90,7 @@ def test_folders_that_cannot_be_locked_are_taken_for_ours(tmp_path: Path, monkey
     def refuse(_file: int, _kind: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with Summary(tmp_path, images("a")) as summary:
         summary.add(outcome("a"))
     assert rows(tmp_path) == [("a", DONE)]
@@ -104,7 +105,7 @@ def test_a_full_disk_and_a_place_that_is_no_folder_are_said(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with Summary(tmp_path / "out", images("a")) as summary:
-        monkeypatch.setattr(module.os, "write", fill)
+        monkeypatch.setattr(os, "write", fill)
         with pytest.raises(OutputError, match=r"disk is full: .*summary\.jsonl.*run the same command again"):
             summary.add(outcome("a"))
         monkeypatch.undo()

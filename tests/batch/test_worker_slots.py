@@ -1,5 +1,6 @@
 """Slots: each worker process has a core or GPU of its own, and gives it back when it ends."""
 
+import fcntl
 import os
 import platform
 import subprocess
@@ -68,9 +69,9 @@ def test_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6,7")
     assert own_device("auto") == "cuda:0"
     release("gpu")
-    held = worker_slots.Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}" / "gpu-6"
+    held = Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}" / "gpu-6"
     with held.open("w") as file:
-        worker_slots.fcntl.flock(file, worker_slots.fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7,5")  # as dask-cuda turns them
         assert own_device("cuda") == "cuda:1"
         release("gpu")

@@ -2,13 +2,13 @@
 
 import functools
 import io
+import time
 from contextlib import redirect_stderr
 
 import click
 import pytest
 from tqdm import tqdm
 
-from handopt.cli import console as module
 from handopt.cli.console import Console, duration, group
 from handopt.cli.main import main
 
@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the console sees."""
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

@@ -3,6 +3,7 @@
 import functools
 import io
 import math
+import time
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 from tqdm import tqdm
 
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
-from handopt.cli import console as module
 from handopt.cli.console import Console
 from handopt.cli.fit_report import Report
 from handopt.cli.main import main
@@ -113,7 +113,7 @@ def test_what_was_done_before_counts_for_the_bar_but_not_for_its_rate(terminal: 
 
 def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with click.Context(main), reporting(100_000) as report:
         for number in range(30):
             clock[0] += 1

@@ -1,5 +1,6 @@
 """What the command line names: images in folders, masks, and where results can be written."""
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 from support.fit_cli import write_depth
 
-from handopt.cli import outputs
 from handopt.cli.inputs import find_images, read_mask
 from handopt.cli.outputs import require_writable
 
@@ -59,6 +59,6 @@ def test_a_folder_is_tried_before_any_work_and_left_as_it_was(tmp_path: Path, mo
     def refuse(**_arguments: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(outputs.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     with pytest.raises(click.UsageError, match="cannot be written: Permission denied; choose another with -o"):
         require_writable(tmp_path)

@@ -167,7 +167,7 @@ def test_video_turns_a_track_into_what_is_asked_for(tracked: tuple[Result, Path]
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{tmp_path / 'film.gif'}\n"
     with Image.open(tmp_path / "film.gif") as image:
-        assert image.n_frames == 4
+        assert getattr(image, "n_frames", 1) == 4
         assert image.width in range(3 * 90, 3 * 90 + 40)
     again = run("video", tracked[1], "-o", tmp_path / "film.gif")
     assert again.exit_code == 2

@@ -187,7 +187,7 @@ def test_an_optimisation_shows_its_iterations_and_the_objective(fitted: Path, tm
     assert painter.width >= 5 * 100
     write_video(film, tmp_path / "fit.gif", size=100)
     with Image.open(tmp_path / "fit.gif") as image:
-        assert image.n_frames == 4
+        assert getattr(image, "n_frames", 1) == 4
         assert image.size == (painter.width, painter.height)
 
 

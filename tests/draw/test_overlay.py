@@ -10,6 +10,7 @@ from support.factories import fit_result
 from handopt.draw import colour, overlay
 from handopt.draw.overlay import PANEL_PX, RESIDUAL_SPAN_MM, SIZE_PX, draw_overlay, hand_region, panel_origin
 from handopt.result import FitResult
+from handopt.typing import RGB
 
 
 def picture(result: FitResult) -> np.ndarray:
@@ -40,7 +41,7 @@ def inner_pixels(result: FitResult, count: int = 6) -> list[tuple[int, int]]:
     return [(int(row), int(column)) for row, column in found[:: len(found) // count]]
 
 
-def shares(image: np.ndarray, rgb: colour.RGB, panel: int) -> float:
+def shares(image: np.ndarray, rgb: RGB, panel: int) -> float:
     """Share of the pixels of a panel that have exactly a colour."""
     left, top = panel_origin(panel)
     return float((image[top : top + PANEL_PX, left : left + PANEL_PX] == rgb).all(axis=-1).mean())

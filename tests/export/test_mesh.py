@@ -9,8 +9,10 @@ import pygltflib
 import pytest
 from support.factories import fit_result
 
-from handopt.export.mesh import to_gltf, vertex_normals, write_glb, write_obj, write_ply
-from handopt.result import KEYPOINT_NAMES, FitResult
+from handopt.draw.shading import vertex_normals
+from handopt.export.mesh import to_gltf, write_glb, write_obj, write_ply
+from handopt.result import FitResult
+from handopt.rig import KEYPOINT_NAMES
 
 FLOAT32_MM = 1e-4  # float32 steps are 3e-5 mm at 430 mm
 

@@ -100,7 +100,9 @@ def test_ply_and_obj_hold_the_rest_mesh(tmp_path: Path) -> None:
     assert "property uchar red" in header
     assert "property float confidence" in header
     assert "property float views" in header
-    colours = trimesh.load_mesh(tmp_path / "rest.ply", process=False).visual.vertex_colors
+    visual = trimesh.load_mesh(tmp_path / "rest.ply", process=False).visual
+    assert isinstance(visual, trimesh.visual.ColorVisuals)
+    colours = visual.vertex_colors
     assert not np.array_equal(colours[0], colours[-1])
 
 

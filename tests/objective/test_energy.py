@@ -247,7 +247,7 @@ def twins(case: Case, weights: Weights) -> dict[str, Floats]:
     target, _ = reference.render_depth(targets.splats, RADIUS_PX, 48)
     closest, _ = reference.closest_points(targets.points, pose.image, vertices, normals, SIGMA_MM, config.plane)
     offsets = case.rest - rig.rest_mm
-    neighbours = [set() for _ in offsets]
+    neighbours: list[set[int]] = [set() for _ in offsets]
     for a, b, c in rig.faces:
         for v, others in ((a, (b, c)), (b, (a, c)), (c, (a, b))):
             neighbours[v].update(others)

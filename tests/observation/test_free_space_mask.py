@@ -87,7 +87,8 @@ def test_the_mask_is_that_of_its_slow_twin(seed: int, mm_per_px: float, ratio: f
 @pytest.mark.parametrize("seed", range(4))
 def test_the_mirror_image_gives_the_mirrored_mask(seed: int) -> None:
     scene = random_scene(np.random.default_rng(seed), 32)
-    turned = free_space_mask(*(image[:, ::-1] for image in scene), 3.0)
+    hand, other, arm, unknown = (image[:, ::-1] for image in scene)
+    turned = free_space_mask(hand, other, arm, unknown, 3.0)
     np.testing.assert_array_equal(turned[:, ::-1], free_space_mask(*scene, 3.0))
 
 

@@ -10,8 +10,8 @@ from handopt.typing import BoolImage
 def distances(mask: BoolImage) -> np.ndarray:
     """(H, W) distance of each pixel to the nearest pixel of a mask, inf if it is empty."""
     rows, columns = np.nonzero(mask)
-    down, right = np.indices(mask.shape)
-    away = np.hypot(down[..., None] - rows, right[..., None] - columns)
+    height, width = mask.shape
+    away = np.hypot(np.arange(height)[:, None, None] - rows, np.arange(width)[:, None] - columns)
     return np.asarray(away.min(axis=-1, initial=np.inf))
 
 

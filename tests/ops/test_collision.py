@@ -205,7 +205,8 @@ def test_the_model_bounds_gauss_newton_on_roots_of_depths(rng: np.random.Generat
         for b in range(3):
             for i, j in arrays["bones"]:
                 for k in set(range(21)) - {i, j}:
-                    depth, gradients = reference_newton.contact(*arrays["joints"][b, [i, j, k]], RADIUS)
+                    start, end, tip = arrays["joints"][b, [i, j, k]]
+                    depth, gradients = reference_newton.contact(start, end, tip, RADIUS)
                     along = float((gradients * step[b, [i, j, k]]).sum())
                     together[b] += arrays["grad_loss"][b] / 21 * along**2 / (4 * max(depth, RADIUS**2 / 9))
         bound = np.einsum("bji,bjik,bjk->b", step, a, step)

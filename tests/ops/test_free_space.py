@@ -17,6 +17,7 @@ from support.problems_newton import outline_arrays, outline_places, outline_prob
 
 from handopt.errors import ShapeError
 from handopt.ops.free_space import free_space_loss, free_space_normal_equations
+from handopt.typing import Floats
 
 SINGLE = "float32 pixels of size 10 (1e-6) in a field that rises by some 10 mm per pixel, and depths of 450 mm (3e-5)"
 
@@ -140,10 +141,12 @@ def test_by_hand(posed: list[float], error: float, front: bool, device: Place) -
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_tiny_crops(size: int, dtype: type, rng: np.random.Generator) -> None:
-    edge = np.array([np.nextafter(dtype(size - 0.5), dtype(0)), np.nextafter(dtype(-0.5), dtype(0)), 0, 9], dtype)
+    edge: Floats = np.array(
+        [np.nextafter(dtype(size - 0.5), dtype(0)), np.nextafter(dtype(-0.5), dtype(0)), 0, 9], dtype
+    )
     posed = np.stack(np.meshgrid(edge, edge, [dtype(1)]), -1).reshape(1, -1, 3)
-    images = rng.uniform(2, 5, (2, 1, size, size)).astype(dtype)
-    one = np.array([[1, 0, 1, 0, 0, 0]], dtype)
+    images: Floats = rng.uniform(2, 5, (2, 1, size, size)).astype(dtype)
+    one: Floats = np.array([[1, 0, 1, 0, 0, 0]], dtype)
     loss = free_space_loss(posed, np.zeros(1, np.int32), one, images[0], images[1], np.ones(1, dtype), 3.0)
     assert np.isfinite(loss).all()
 

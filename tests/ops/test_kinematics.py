@@ -185,7 +185,7 @@ def test_the_largest_chain(device: Place) -> None:
     arrays["parents"] = np.arange(-1, MAX_JOINTS - 1, dtype=np.int32)
     arrays["bind"] = np.concatenate([random_rotations(rng, MAX_JOINTS), rng.normal(size=(MAX_JOINTS, 3, 1))], axis=2)
     found = device.fetch(forward_kinematics(**device.send(arrays)))
-    expected = reference.forward_kinematics(*arrays.values(), 1)
+    expected = reference.forward_kinematics(*(*arrays.values(), 1))
     assert_close(found, expected, of_max=1e-12, reason="float64 sums in another order")
 
 

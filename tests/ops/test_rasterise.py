@@ -78,7 +78,7 @@ def test_batch(problem: Callable[[], Problem]) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_faces_and_their_coordinates_say_where_the_surface_is(dtype: type, device: Place) -> None:
     unit, faces = sphere(3)
-    points = (50 * unit + [8.0, -6.0, 400.0]).astype(dtype)
+    points: Floats = (50 * unit + [8.0, -6.0, 400.0]).astype(dtype)
     sent = device.send({"points": points[None], "faces": faces})
     surface = rasterise_faces(sent["points"], sent["faces"], WIDE)
     depth, face, weights = (device.fetch(each)[0] for each in surface)

@@ -189,4 +189,5 @@ def test_empty_batches_and_meshes() -> None:
     assert skin(**bare).shape == (3, 0, 3)
     grad_transforms, grad_rest = skin_backward(np.zeros((3, 0, 3)), **bare)
     assert_close(grad_transforms, np.zeros((3, 7, 3, 4)), reason="a sum over nothing")
+    assert grad_rest is not None
     assert grad_rest.shape == (0, 3)

@@ -97,7 +97,7 @@ def test_a_hand_sized_image(device: Place) -> None:
 @pytest.mark.parametrize("x", [-2.0, -1.999, -0.5, 0.0, 0.5, 13.0, 13.5, 14.999, 15.0, 20.0])
 @pytest.mark.parametrize("y", [-1.5, 6.0, 14.5])
 def test_windows_end_at_the_borders(x: float, y: float, device: Place) -> None:
-    points = np.array([[[x, y, 0.25]], [[y, x, 0.25]]])
+    points: Floats = np.array([[[x, y, 0.25]], [[y, x, 0.25]]])
     image, _ = rendered(device, points, 2.0, 14)
     to_nearest_pixel = np.hypot(x - np.clip(np.rint(x), 0, 13), y - np.clip(np.rint(y), 0, 13))
     assert np.any(image > 0) == (to_nearest_pixel < 2)
@@ -123,7 +123,9 @@ def test_a_window_larger_than_the_image_covers_it_all(radius: float, device: Pla
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("first", [0, 1])
 def test_ties_go_to_the_lowest_index(first: int, dtype: type, device: Place) -> None:
-    points = np.array([[[6.0, 6.0, 2.0], [4.0, 6.0, 0.5], [8.0, 6.0, 0.5], [4.0, 6.0, 0.5], [8.0, 6.0, 0.5]]], dtype)
+    points: Floats = np.array(
+        [[[6.0, 6.0, 2.0], [4.0, 6.0, 0.5], [8.0, 6.0, 0.5], [4.0, 6.0, 0.5], [8.0, 6.0, 0.5]]], dtype
+    )
     if first:
         points[:, 1:] = points[:, :0:-1]
     image, winners = rendered(device, points, 3.0, 12)
@@ -135,7 +137,7 @@ def test_ties_go_to_the_lowest_index(first: int, dtype: type, device: Place) -> 
 @pytest.mark.parametrize("z", [1.0, 1.5, 1e30, np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_points_behind_the_far_face_render_nothing(z: float, dtype: type, device: Place) -> None:
-    points = np.array([[[5.0, 5.0, z], [6.0, 5.0, 0.75]]], dtype)
+    points: Floats = np.array([[[5.0, 5.0, z], [6.0, 5.0, 0.75]]], dtype)
     image, winners = rendered(device, points, 3.0, 12)
     alone, _ = rendered(device, points[:, 1:].copy(), 3.0, 12)
     assert_same_bits(image, alone, "image")
@@ -149,7 +151,7 @@ def test_points_behind_the_far_face_render_nothing(z: float, dtype: type, device
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38, 2.0**31, -(2.0**31), 2.0**40])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_points_without_a_place_render_nothing(axis: int, value: float, dtype: type, device: Place) -> None:
-    points = np.array([[[5.0, 5.0, 0.5], [6.0, 5.0, 0.75]]], dtype)
+    points: Floats = np.array([[[5.0, 5.0, 0.5], [6.0, 5.0, 0.75]]], dtype)
     points[0, 0, axis] = value
     image, winners = rendered(device, points, 3.0, 12)
     alone, _ = rendered(device, points[:, 1:].copy(), 3.0, 12)
@@ -181,7 +183,7 @@ def test_gradient_is_equation_12_and_13(rng: np.random.Generator, device: Place)
 
 
 def test_empty_pixels_have_no_gradient(device: Place) -> None:
-    points = np.array([[[5.0, 5.0, 0.5], [60.0, 5.0, 0.5]]])
+    points: Floats = np.array([[[5.0, 5.0, 0.5], [60.0, 5.0, 0.5]]])
     sent = device.send({"points": points})["points"]
     image, winners = render_depth(sent, 2.0, 12)
     cotangent = device.send({"cotangent": (device.fetch(image) == 0).astype(np.float64)})["cotangent"]

@@ -1,6 +1,7 @@
 """Arrowhead systems: their steps are those of the dense system, and the loop reaches the same minimum by either."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,9 +64,11 @@ def test_arrowhead_and_dense_solves_take_the_same_way() -> None:
     for solve in solvers:
         way: list[Floats] = []
         schedule = LMSchedule(30, tolerance=1e-9)
-        found = levenberg_marquardt(
-            SharedDecay(truth), start, schedule, solve, lambda _, at, __, way=way: way.append(at)
-        )
+
+        def record(_: Any, at: Floats, __: Any, way: list[Floats] = way) -> None:
+            way.append(at)
+
+        found = levenberg_marquardt(SharedDecay(truth), start, schedule, solve, record)
         assert found.status == f"Converged after {found.iterations} iterations."
         assert_close(found.state, truth, atol=1e-4, reason="the least cost is at the truth")
         ways.append(way)

@@ -55,12 +55,17 @@ def test_descents_and_costs_are_those_of_each_alone(hand: Hand) -> None:
     for index, found in enumerate(together):
         assert isinstance(found, tuple)
         problem = LeastSquares(hand.coarse(200), targets[index], CONFIG)
-        start, alone = starts[index], []
+        start = starts[index]
+        alone: list[Any] = []
+
+        def keep(at: Pose, terms: dict[str, Any], kept: list[Any] = alone) -> None:
+            kept.append((at.angles, terms["points"]))
+
         own = fit_poses(
             problem,
             start,
             APPROACH,
-            lambda at, terms, kept=alone: kept.append((at.angles, terms["points"])),
+            keep,
             start.angles,
         )
         assert_same_bits(found[0].angles, own.state.angles, "angles")

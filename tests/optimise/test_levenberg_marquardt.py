@@ -139,7 +139,7 @@ def test_the_status_is_a_sentence(cost: list[float], converged: list[bool], impr
     ones = np.ones(len(cost))
     at: Iterate[Any, Any] = Iterate(
         None, None, np.array(cost), ones, np.array(improved), np.array(converged), iterations=7
-    )  # type: ignore[type-var]
+    )
     assert postprocess(at).status == status
     assert terminate(at, replace(SCHEDULE, tolerance=1e-3)) is all(converged)
     assert not terminate(at, SCHEDULE)

@@ -76,7 +76,7 @@ def disturbed(truth: Start, count: int) -> Pose:
     free = default_rig("right").limits.free
     turns = [rotation_about(unit_vector(rng), np.radians(12.0)) @ truth.rotation for _ in range(count)]
     wrists = [truth.translation_mm + 15 * unit_vector(rng) for _ in range(count)]
-    angles = [truth.angles_rad + 0.15 * rng.choice([-1, 1], (15, 3)) * free for _ in range(count)]
+    angles = [np.asarray(truth.angles_rad) + 0.15 * rng.choice([-1, 1], (15, 3)) * free for _ in range(count)]
     arrays = (angles, turns, wrists, np.ones(count), np.zeros(count), np.zeros((count, 0)))
     names = ("angles", "rotation", "translation", "scale", "image", "proportions")
     return Pose(

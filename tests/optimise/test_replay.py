@@ -131,6 +131,7 @@ def test_vertices_are_replayed_as_well(
     assert winner.view == (side == "left")
     count = len(winner.trace.scale)
     assert count > len(history.iterations)
+    assert winner.trace.rest_mm is not None
     assert winner.trace.rest_mm.shape == (count, 1159, 3)
     before = winner.trace.rest_mm[: len(history.iterations)]
     assert_close(before, np.broadcast_to(rig.rest_mm, before.shape), atol=1e-4, reason="the rig's own, in float32")

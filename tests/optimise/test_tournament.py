@@ -115,8 +115,9 @@ def test_redrawn_fingers_mend_a_wrong_one(hand: Hand) -> None:
     for mutations in (0, 8):
         rounds = Config().rounds[-1:]
         mended = replace(rounds[0], top_k_out=4, rank_by_unexplained=True, mutations=mutations)
-        start = Start(one.truth.rotation, one.truth.translation_mm, np.array(one.truth.angles_rad), one.truth.scale)
-        start.angles_rad[3:6] = 0.0  # the index finger
+        angles = np.array(one.truth.angles_rad)
+        angles[3:6] = 0.0  # the index finger
+        start = Start(one.truth.rotation, one.truth.translation_mm, angles, one.truth.scale)
         config = replace(Config(), rounds=(mended, *rounds), coarse_round=replace(Config().coarse_round, top_k_out=1))
         found.append(
             one.error_mm(fit(one.depth_mm, one.camera, hand=one.hand, device="cpu", start=start, config=config))

@@ -1,6 +1,7 @@
 """The bank of proposals: what it holds, how it is searched, and what it proposes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_a_broken_bank_says_what_to_do(tmp_path: Path, images: Arrays) -> None:
     arrays |= {NETWORK + name: np.asarray(each) for name, each in as_arrays(weights).items()}
     np.savez(path, format=np.int64(FORMAT), **arrays)
     assert len(load_bank(path)) == 120
-    broken: dict[str, Arrays] = {
+    broken: dict[str, dict[str, Any]] = {
         "format 1": {**arrays, "format": np.int64(1)},
         "version 9": {
             **arrays,

@@ -56,7 +56,7 @@ def test_each_fact_has_one_copy() -> None:
     for path in others:
         again = set(assigned(path)) & {*NAMES, *OLD_NAMES}
         assert not again, f"{path} defines {again} again"
-        mirrors = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if is_mirror(node)]
+        mirrors = [getattr(node, "lineno", 0) for node in ast.walk(ast.parse(path.read_text())) if is_mirror(node)]
         assert not mirrors, f"{path}:{mirrors} writes the mirror again"
 
 

@@ -83,7 +83,7 @@ def test_manos_order_is_that_of_its_layers() -> None:
 @pytest.mark.parametrize("joints", [np.zeros((20, 3)), np.zeros((21, 2)), np.zeros((21, 3), bool), [["a"] * 3] * 21])
 def test_joints_of_other_shapes_are_refused(joints: object) -> None:
     with pytest.raises(ShapeError, match=r"\(\.\.\., 21, 3\)"):
-        from_mano_order(joints)  # type: ignore[arg-type]
+        from_mano_order(joints)
 
 
 def test_the_table_has_every_joint_of_webxr_once_and_openxrs_names() -> None:

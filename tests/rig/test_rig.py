@@ -197,7 +197,7 @@ def test_the_laplacian_is_zero_on_constants_and_small_on_the_surface(kind: str) 
 
 def test_an_unknown_laplacian_is_refused() -> None:
     with pytest.raises(RigError, match="'uniform' or 'cotangent'"):
-        default_rig().laplacian("graph")  # type: ignore[arg-type]
+        default_rig().laplacian("graph")
 
 
 def test_the_default_rig_is_loaded_once_and_cannot_be_changed() -> None:
@@ -285,7 +285,7 @@ def changed(field: str, index: tuple[int, ...], value: float) -> dict[str, np.nd
 )
 def test_an_inconsistent_rig_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RigError, match=message):
-        replace(default_rig(), **changes)  # type: ignore[arg-type]
+        replace(default_rig(), **changes)
 
 
 def test_a_rig_of_few_vertices_is_refused() -> None:

@@ -1,5 +1,7 @@
 """The script that rebuilds the shipped hands."""
 
+import json
+import struct
 import sys
 from pathlib import Path
 
@@ -23,12 +25,12 @@ def test_mirroring_twice_gives_the_original_geometry() -> None:
     left = asset("hands/left.glb").read_bytes()
     right = asset("hands/right.glb").read_bytes()
     again = build_hands.mirror_glb(left)
-    size = build_hands.struct.unpack("<I", right[12:16])[0]
-    size_again = build_hands.struct.unpack("<I", again[12:16])[0]
+    size = struct.unpack("<I", right[12:16])[0]
+    size_again = struct.unpack("<I", again[12:16])[0]
     geometry = build_hands.values
     for index in (0, 1, 5, 6):
         first, second = (
-            geometry(build_hands.json.loads(data[20 : 20 + length]), bytearray(data[28 + length :]), index)
+            geometry(json.loads(data[20 : 20 + length]), bytearray(data[28 + length :]), index)
             for data, length in ((right, size), (again, size_again))
         )
         assert (first == second).all()

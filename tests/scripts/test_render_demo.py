@@ -50,7 +50,7 @@ def test_the_picture_keeps_all_frames_and_their_times(fit: Path, track: Path, tm
     pictures, durations_ms = render_demo.join(fit, track)
     render_demo.write_gif(tmp_path / "new" / "demo.gif", pictures, durations_ms)
     with Image.open(tmp_path / "new" / "demo.gif") as picture:
-        assert picture.n_frames == 9
+        assert getattr(picture, "n_frames", 1) == 9
         assert picture.info["loop"] == 0
         found = []
         for number in range(9):

@@ -1,6 +1,7 @@
 """Training the proposals: images and labels agree, the kinematics are the rig's, and a tiny run writes a network."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def read(path: Path) -> Network:
         return network_from_arrays({name: file[name] for name in file.files})
 
 
-def tensor(values: np.ndarray) -> "torch.Tensor":
+def tensor(values: np.ndarray) -> Any:
     return torch.tensor(values, dtype=torch.float32)
 
 

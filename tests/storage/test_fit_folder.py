@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,7 +118,8 @@ def test_an_interruption_leaves_no_trace(
 def test_an_interrupted_clean_up_is_finished(
     result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove, calls = atomic_folder.shutil.rmtree, []
+    remove = shutil.rmtree
+    calls: list[Path] = []
 
     def interrupted(path: Path, ignore_errors: bool) -> None:
         calls.append(path)
@@ -125,7 +127,7 @@ def test_an_interrupted_clean_up_is_finished(
             raise KeyboardInterrupt
         remove(path, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(atomic_folder.shutil, "rmtree", interrupted)
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
     monkeypatch.setattr(module, "write_overlay", failing(OSError(errno.ENOSPC, "full")))
     with pytest.raises(KeyboardInterrupt):
         save(result, tmp_path / "hand")
@@ -134,7 +136,7 @@ def test_an_interrupted_clean_up_is_finished(
 
 def test_what_cannot_be_cleaned_up_is_named(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "write_glb", failing(OSError(errno.EIO, "Input/output error")))
-    monkeypatch.setattr(atomic_folder.shutil, "rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
     with pytest.raises(OutputError, match=r"Input/output error.*\.partial could not be removed"):
         save(result, tmp_path / "hand")
 

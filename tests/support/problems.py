@@ -65,14 +65,14 @@ def kinematics_problem(side: int = 1, batch: int = 3, own_bind: bool = False) ->
     }
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
-        gradients = forward_kinematics_backward(cotangent, *a.values(), side)
+        gradients = forward_kinematics_backward(cotangent, *(*a.values(), side))
         return dict(zip(("angles", "rotation", "translation", "scale"), gradients, strict=True))
 
     return Problem(
         arrays=arrays,
-        forward=lambda a: forward_kinematics(*a.values(), side),
+        forward=lambda a: forward_kinematics(*(*a.values(), side)),
         backward=backward,
-        twin=lambda a: reference.forward_kinematics(*a.values(), side),
+        twin=lambda a: reference.forward_kinematics(*(*a.values(), side)),
         batched=("angles", "rotation", "translation", "scale", *(["bind"] if own_bind else [])),
         moves={"rotation": rotate},
     )
@@ -185,7 +185,7 @@ def depth_loss_problem(delta: float = 0.0, weighted: bool = False, batch: int = 
     image, target = rng.uniform(0, 1, (batch, 18, 18)), rng.uniform(0, 1, (2, 18, 18))
     image[:, :9, :9] = 0
     target[:, :9, :9] = 0
-    arrays = {"image": image, "target": target, "image_index": np.arange(batch, dtype=np.int32) % 2}
+    arrays: Arrays = {"image": image, "target": target, "image_index": np.arange(batch, dtype=np.int32) % 2}
     if weighted:
         arrays["weight"] = rng.uniform(0, 2, (2, 18, 18))
 
@@ -216,7 +216,7 @@ def depth_term_problem(delta: float = 0.0, weighted: bool = False, batch: int = 
     size, rng = 18, np.random.default_rng(16)
     points = rng.uniform([-3, -3, 0.05], [size + 2, size + 2, 1.1], (batch, 40, 3))
     target = rng.uniform(0.1, 1, (2, size, size))
-    arrays = {"grad_loss": np.ones(batch), "points": points, "target": target}
+    arrays: Arrays = {"grad_loss": np.ones(batch), "points": points, "target": target}
     arrays["image_index"] = np.arange(batch, dtype=np.int32) % 2
     if weighted:
         arrays["weight"] = rng.uniform(0, 2, (2, size, size))
@@ -277,16 +277,16 @@ def closest_problem(plane: float = 0.8, batch: int = 3) -> Problem:
     sigma = 20.0
 
     def backward(cotangent: Floats, a: Arrays) -> Arrays:
-        _, nearest = closest_points(*a.values(), sigma, plane)
-        return {"posed": closest_points_backward(cotangent, *a.values(), nearest, sigma, plane)}
+        _, nearest = closest_points(*(*a.values(), sigma, plane))
+        return {"posed": closest_points_backward(cotangent, *(*a.values(), nearest, sigma, plane))}
 
     return Problem(
         arrays=arrays,
-        forward=lambda a: closest_points(*a.values(), sigma, plane)[0],
+        forward=lambda a: closest_points(*(*a.values(), sigma, plane))[0],
         backward=backward,
-        twin=lambda a: reference.closest_points(*a.values(), sigma, plane)[0],
+        twin=lambda a: reference.closest_points(*(*a.values(), sigma, plane))[0],
         batched=("image_index", "posed", "normals"),
-        branches=lambda a: reference.closest_points(*a.values(), sigma, plane)[1],
+        branches=lambda a: reference.closest_points(*(*a.values(), sigma, plane))[1],
     )
 
 

@@ -184,7 +184,7 @@ def pose_axes_problem(part: str = "axes", side: int = 1, own: bool = False, batc
     number = list(PoseAxes.__dataclass_fields__).index(part)
     return Problem(
         arrays={name: getattr(hand, name).copy() for name in names},
-        forward=lambda a: getattr(pose_axes(*a.values(), side), part),
+        forward=lambda a: getattr(pose_axes(*(*a.values(), side)), part),
         twin=lambda _: hand.axes()[number],
         batched=("angles", "transforms", "scale", *(["bind"] if own else [])),
     )

@@ -86,7 +86,8 @@ def slow_heads(network: Network, image: Floats) -> Floats:
     numbers = x.ravel()
     for name in ("dense", "inner"):
         numbers = np.maximum(numbers @ w[f"{name}.weight"].astype(np.float64) + w[f"{name}.bias"], 0)
-    return (numbers @ w["head.weight"].astype(np.float64) + w["head.bias"]).reshape(network.heads, -1)
+    heads: Floats = numbers @ w["head.weight"].astype(np.float64) + w["head.bias"]
+    return heads.reshape(network.heads, -1)
 
 
 def posed_sample(sample: HandSample, wrist_mm: Floats, turn: Floats | None = None) -> tuple[Floats, Floats]:

@@ -77,7 +77,7 @@ def make_problem(seed: int, side: str = "right") -> Problem:
     depth = reference.rasterise(vertices, rig.faces, camera)
     start = Start(
         rotation_about(unit_vector(rng), TURN_RAD) @ truth.rotation,
-        truth.translation_mm + SHIFT_MM * unit_vector(rng),
-        truth.angles_rad + ANGLE_RAD * rng.choice([-1, 1], (15, 3)) * rig.limits.free,
+        np.asarray(truth.translation_mm) + SHIFT_MM * unit_vector(rng),
+        np.asarray(truth.angles_rad) + ANGLE_RAD * rng.choice([-1, 1], (15, 3)) * rig.limits.free,
     )
     return Problem(depth.astype(np.float32), truth, joints, start)

@@ -20,7 +20,7 @@ COUNT, DROPOUT = 24, (18, 2)
 @lru_cache(maxsize=2)
 def samples(hand: str = "right") -> tuple[Sample, ...]:
     """The frames of a medium sequence with a dropout."""
-    settings = Settings(seed=101, camera=CAMERA, hand=hand, background=False)  # type: ignore[arg-type]
+    settings = Settings(seed=101, camera=CAMERA, hand=hand, background=False)
     return tuple(sample for sample, _ in generate_sequence(settings, "medium", COUNT, Timing(FPS, 1.0, DROPOUT)))
 
 

@@ -118,7 +118,7 @@ def test_impossible_requests_are_refused_before_anything_is_written(tmp_path: Pa
     with pytest.raises(ConfigError, match="at least 1"):
         write_dataset(tmp_path / "out", SETTINGS, ("easy",), 0)
     with pytest.raises(ConfigError, match="unknown level"):
-        write_dataset(tmp_path / "out", SETTINGS, ("impossible",), 1)  # type: ignore[arg-type]
+        write_dataset(tmp_path / "out", SETTINGS, ("impossible",), 1)
     assert not (tmp_path / "out").exists()
 
 

@@ -74,7 +74,9 @@ def test_no_drawn_pose_reaches_into_itself(gesture: str) -> None:
 @pytest.mark.parametrize("gesture", [name for name, each in GESTURES.items() if each.touch is not None])
 def test_the_thumb_touches_what_it_should(gesture: str) -> None:
     rng = np.random.default_rng(8)
-    _, finger = GESTURES[gesture].touch
+    touch = GESTURES[gesture].touch
+    assert touch is not None
+    _, finger = touch
     owner = RIG.skin_indices[:, 0]
     thumb, target = (np.isin(owner, RIG.keypoint_joints[4 * digit + 2 : 4 * digit + 5]) for digit in (0, finger))
     gaps = []

@@ -5,7 +5,8 @@ import pytest
 
 from handopt.errors import ConfigError
 from handopt.rig import default_rig
-from handopt.synth.poses import LEVELS, PALM_UPRIGHT, sample_hand, sample_subject
+from handopt.synth.poses import LEVELS, PALM_UPRIGHT, sample_hand
+from handopt.synth.subject import sample_subject
 
 RIG = default_rig("right")
 COUNT = 200
@@ -44,7 +45,7 @@ def test_a_given_subject_is_kept() -> None:
 
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ConfigError, match="easy, medium, hard"):
-        sample_hand(np.random.default_rng(0), "extreme")  # type: ignore[arg-type]
+        sample_hand(np.random.default_rng(0), "extreme")
 
 
 def test_views_are_as_the_level_says(hands) -> None:

@@ -8,14 +8,14 @@ from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import default_rig
 from handopt.synth.forearm import Forearm
-from handopt.synth.poses import sample_hand
+from handopt.synth.poses import HandSample, sample_hand
 from handopt.synth.scene import MARGIN_PX, Scene, build_scene, place, posed
 
 RIG = default_rig("right")
 CAMERA = Camera(237.5, 237.5, 159.5, 119.5, 320, 240)
 
 
-def scene_of(seed: int, level: str = "hard", **more) -> tuple[Scene, object]:
+def scene_of(seed: int, level: str = "hard", **more) -> tuple[Scene, HandSample]:
     rng = np.random.default_rng(seed)
     hand = sample_hand(rng, level)
     return build_scene(rng, hand, hand.subject.dress(RIG), CAMERA, **more), hand

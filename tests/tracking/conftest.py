@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from handopt.fitting import fit
 from handopt.result import FitResult
 from handopt.tracking import tracker
 
@@ -13,12 +14,11 @@ _FITS: dict[tuple[Any, ...], FitResult] = {}
 @pytest.fixture(autouse=True)
 def _each_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of the real fit, which depend on nothing but its arguments."""
-    real = tracker.fit
 
     def remembered(depth_mm: Any, camera: Any, *, rig: Any, center: Any, config: Any, device: str) -> FitResult:
         key = (depth_mm.tobytes(), camera, rig.rest_mm.tobytes(), rig.side, center, repr(config), device)
         if key not in _FITS:
-            _FITS[key] = real(depth_mm, camera, rig=rig, center=center, config=config, device=device)
+            _FITS[key] = fit(depth_mm, camera, rig=rig, center=center, config=config, device=device)
         return _FITS[key]
 
     monkeypatch.setattr(tracker, "fit", remembered)

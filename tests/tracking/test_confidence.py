@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, truth
 
+from handopt.assess.calibration import weights
 from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
 from handopt.tracking import confidence
@@ -92,10 +93,8 @@ def test_a_track_says_how_sure_it_is() -> None:
 
 
 def test_a_doubtful_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = confidence.weights
-
     def doubtful(table: str, *names: str) -> tuple[float, ...]:
-        return (-3.0, *[0.0] * 6) if table == "track_confidence" else real(table, *names)
+        return (-3.0, *[0.0] * 6) if table == "track_confidence" else weights(table, *names)
 
     monkeypatch.setattr(confidence, "weights", doubtful)
     run = Run(CAMERA, smooth=False)

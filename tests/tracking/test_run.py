@@ -68,7 +68,7 @@ def test_a_source_that_fails_keeps_what_came_before() -> None:
         yield from frames()[:3]
         raise SourceError("the camera was unplugged")
 
-    seen = []
+    seen: list[tuple[int, bool]] = []
     tracking = track(failing(), camera=CAMERA, smooth=False)
     with pytest.raises(SourceError, match="the camera was unplugged"):
         seen.extend((estimate.frame, estimate.tracked) for estimate in tracking)

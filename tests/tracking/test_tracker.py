@@ -57,7 +57,7 @@ def test_a_step_changes_neither_its_state_nor_its_image(follower: Tracker, state
     state, depth = copy.deepcopy(states[2]), DEPTHS[2].copy()
     before = leaves(state)
     after, estimate = follower.step(state, depth)
-    follower.prefers(after, depth, estimate, estimate)  # type: ignore[arg-type]
+    follower.prefers(after, depth, estimate, estimate)
     follower.reversed(after)
     assert leaves(state) == before
     assert np.array_equal(depth, DEPTHS[2])
@@ -195,11 +195,11 @@ def test_what_leaves_too_much_unexplained_is_no_hand(monkeypatch: pytest.MonkeyP
 
 def test_a_doubtful_start_is_looked_at_again_anywhere_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     hints: list[Any] = []
-    real = tracker.fit
+    remembered = vars(tracker)["fit"]
 
     def doubtful_at_first(*arguments: Any, **settings: Any) -> Any:
         hints.append(settings["center"])
-        return replace(real(*arguments, **settings), confidence=0.1 if len(hints) == 1 else 0.95)
+        return replace(remembered(*arguments, **settings), confidence=0.1 if len(hints) == 1 else 0.95)
 
     monkeypatch.setattr(tracker, "fit", doubtful_at_first)
     follower = Tracker(default_rig("right"), CAMERA)

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def npz(path: Path, **arrays: object) -> Path:
-    np.savez(path / "stack.npz", depth=STACK, **arrays)  # type: ignore[arg-type]
+    np.savez(path / "stack.npz", depth=STACK, **arrays)
     return path / "stack.npz"
 
 
