@@ -1,8 +1,8 @@
 """Measure handopt shape against its targets, on synthetic people and on the real SR305 frames.
 
-    python scripts/bench/bench_shape.py synthetic --subjects 3        # rest shape from 16 and 1 images, joints on new images
-    python scripts/bench/bench_shape.py real ../shared/data/sr305     # residuals of the frames used, and of frames left out
-    python scripts/bench/bench_shape.py speed                         # ten images, seconds and memory
+    python scripts/bench/bench_shape.py synthetic --subjects 3  # rest shape from 16 and 1 images, joints on new images
+    python scripts/bench/bench_shape.py real DIR                  # residuals of the frames used, and of those left out
+    python scripts/bench/bench_shape.py speed                     # ten images, seconds and memory
 
 Figures go to stdout, one line of JSON for each measurement.
 """

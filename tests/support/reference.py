@@ -318,8 +318,8 @@ def rasterise_faces(
 def _triangles(
     points: Floats, faces: Ints, camera: tuple[float, float, float, float, int, int]
 ) -> Iterator[tuple[int, tuple[slice, slice], Floats, Floats]]:
-    """Of each triangle its number, the box of pixels (h, w) around it, the depth (h, w) where the rays through them meet
-    it, infinite where they do not, and the volumes (h, w, 3) of each ray with two corners.
+    """Of each triangle its number, the box of pixels (h, w) around it, the depth (h, w) where the rays through them
+    meet it, infinite where they do not, and the volumes (h, w, 3) of each ray with two corners.
     """
     fx, fy, cx, cy, width, height = camera
     corners = points[faces]
