@@ -301,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except HandoptError as error:
-        print(f"bench.py: {error}", file=sys.stderr)
+        print(f"bench_unit.py: {str(error).replace('device=', '--device')}", file=sys.stderr)
         return 1
     return 0
 

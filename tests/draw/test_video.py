@@ -63,7 +63,7 @@ def test_the_stages_are_named_below_the_curve_where_there_is_room() -> None:
     below = []
     for stage in stages:
         strip = chart_of(fit_result(iterations=2, history={"total": total, "stage": stage}), 700).upto(0)
-        below.append(int((strip[-18:, 60:620].max(axis=-1) > 60).sum()))
+        below.append(int((strip[-18:, 30:620].max(axis=-1) > 60).sum()))
     assert 0 < below[0] < below[1] < below[2] < 20 * below[0]
 
 
