@@ -45,6 +45,15 @@ RENAMED: dict[str, str] = {
     "pitch": "pitch_rad",
     "roll": "roll_rad",
     "way": "transition",
+    # settings
+    "above": "skip_below",
+    "approach": "lm_settings",
+    "capture": "coarse_round",
+    "enter": "top_k_in",
+    "judged": "rank_by_unexplained",
+    "keep": "top_k_out",
+    "outline_mm": "free_space_mm",
+    "redraws": "mutations",
     # summaries of an evaluation
     "mean_mm": "mean_error_mm",
     "median_mm": "median_error_mm",
@@ -55,6 +64,8 @@ RENAMED: dict[str, str] = {
     "confidence": "min_confidence",  # of results too, in both versions
 }
 """Keys of files that have another name in one of the versions, and the name to compare them by."""
+ANGLES = frozenset({"angles_rad", "angles_twist_abd_flex"})
+"""Angles of all joints."""
 UNWRAPPED = frozenset({"pose"})
 """Objects whose keys stand beside them in one of the versions."""
 IGNORED = frozenset({"seconds", "total_seconds", "versions", "version", "bytes", "mtime_ns", "schema", "format"})
@@ -134,8 +145,8 @@ def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             if key in UNWRAPPED:
                 yield from _leaves(where, item)
-            elif key == "angles_rad" and isinstance(item, list):  # which other versions keep by joint
-                yield from _leaves(f"{where}:{key}", dict(zip(ANGLE_NAMES, item, strict=True)))
+            elif key in ANGLES and isinstance(item, list):  # which other versions keep by joint
+                yield from _leaves(f"{where}:angles_rad", dict(zip(ANGLE_NAMES, item, strict=True)))
             elif key not in IGNORED:
                 yield from _leaves(f"{where}:{_name(key)}", item)
     elif isinstance(value, list) and value and all(isinstance(item, (int, float)) for item in value):
