@@ -71,7 +71,7 @@ NAMES_SHOWN = 10
 @json_option("the summary")
 @verbosity_options
 @click.pass_context
-def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> None:
+def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **arguments: Any) -> None:
     """Score the joints of PRED against the labels of TRUTH.
 
     PRED is a folder of handopt fit's results, a track (the folder of handopt track, its track.jsonl or its track.npz),
@@ -87,31 +87,33 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **options: Any) -> 
     """
     import handopt.evaluation
     from handopt.atomic_folder import check_free
+    from handopt.cli.settings import EvalOptions
     from handopt.evaluation.plot import plot_problem
     from handopt.evaluation.report import KIND, save_evaluation, table, to_json
 
+    options = EvalOptions(**arguments)
     console = Console()
-    output = options["output"]
-    if output is None and options["overwrite"]:
+    output = options.output
+    if output is None and options.overwrite:
         raise click.UsageError("--overwrite needs -o DIR, where the evaluation is to be written")
     if output is not None:
-        require_place(output, lambda: check_free(output, KIND, overwrite=options["overwrite"]))
+        require_place(output, lambda: check_free(output, KIND, overwrite=options.overwrite))
     with naming_option("PRED", "TRUTH"), console.parts("file") as progress:
         evaluation = handopt.evaluation.evaluate(
             pred,
             truth,
-            joint_set=options["labels"],
-            coordinates=options["coordinates"],
-            pred_coordinates=options["pred_coordinates"],
-            camera=_camera(options["camera"], options["labels"]),
-            names=options["names"],
+            joint_set=options.labels,
+            coordinates=options.coordinates,
+            pred_coordinates=options.pred_coordinates,
+            camera=_camera(options.camera, options.labels),
+            names=options.names,
             progress=progress,
         )
     if output is not None:
-        save_evaluation(evaluation, output, overwrite=options["overwrite"])
+        save_evaluation(evaluation, output, overwrite=options.overwrite)
         if problem := plot_problem():
             console.note(problem)
-    for line in [to_json(evaluation, indent=None)] if options["as_json"] else table(evaluation):
+    for line in [to_json(evaluation, indent=None)] if options.as_json else table(evaluation):
         console.result(line)
     console.notes(evaluation.notes)
     _list(console, "Without a prediction, counted as failed", evaluation.missing)

@@ -6,6 +6,7 @@ first line: an option without a field, or a field without an option, is a TypeEr
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +86,58 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     fps: float | None
     smooth: bool | None
     output: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthOptions:
+    """The options of `handopt synth`."""
+
+    count: int
+    level: Literal["easy", "medium", "hard", "all"]
+    seed: int
+    camera: str | None
+    noise: str
+    forearm: bool | None
+    background: bool | None
+    sequence: bool
+    fps: float
+    speed: float
+    dropout: tuple[float, ...] | None
+    hand: Literal["right", "left", "random"]
+    one_subject: bool
+    subject_seed: int | None
+    surface_rms: float
+    model: Path | None
+    joint_map: Path | None
+    limits: str
+    output: Path | None
+    overwrite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """The options of `handopt video`."""
+
+    panels: tuple[str, ...]
+    turntable: bool
+    size: int
+    fps: float | None
+    kind: str | None
+    output: Path | None
+    overwrite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """The options of `handopt eval`."""
+
+    labels: str | None
+    camera: str | None
+    names: Path | None
+    coordinates: str
+    pred_coordinates: str
+    output: Path | None
+    overwrite: bool
+    as_json: bool

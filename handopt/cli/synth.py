@@ -22,6 +22,7 @@ from handopt.cli.outputs import require_place
 from handopt.cli.values import Choice, Numbers, Positive
 
 if TYPE_CHECKING:
+    from handopt.cli.settings import SynthOptions
     from handopt.input.camera import Camera
     from handopt.rig import Rig
     from handopt.synth.generate import Settings
@@ -138,7 +139,7 @@ SIZE = (640, 480)
 @output_options("DIR", "Folder of the images, the same as OUT.", replaces="images that exist")
 @json_option("each level")
 @verbosity_options
-def synth(out: Path | None, **options: Any) -> None:
+def synth(out: Path | None, **arguments: Any) -> None:
     """Write synthetic depth images of hands with labels into the folder OUT.
 
     OUT/LEVEL/NNN.png holds depth in mm, 16 bit, 0 where there is none; NNN.json beside it the camera, joints, pose
@@ -149,22 +150,24 @@ def synth(out: Path | None, **options: Any) -> None:
 
     One line for each level goes to stdout: folder and number of images, with a tab between them.
     """
+    from handopt.cli.settings import SynthOptions
     from handopt.synth.dataset import check_free, write_dataset
 
+    options = SynthOptions(**arguments)
     console = Console()
-    place = _place(out, options["output"])
-    require_place(place, lambda: check_free(place, overwrite=options["overwrite"]))
+    place = _place(out, options.output)
+    require_place(place, lambda: check_free(place, overwrite=options.overwrite))
     settings = _settings(options)
     console.notes((*settings.camera.assumptions, *settings.rig.notes))
-    levels = LEVELS if options["level"] == "all" else (options["level"],)
-    count = options["count"]
+    levels: tuple[Level, ...] = LEVELS if options.level == "all" else (options.level,)
+    count = options.count
     timing = _timing(options)
     with console.bar(len(levels) * count, "image") as bar:
         folders = write_dataset(
-            place, settings, levels, count, overwrite=options["overwrite"], progress=bar.advance, timing=timing
+            place, settings, levels, count, overwrite=options.overwrite, progress=bar.advance, timing=timing
         )
     for folder in folders.values():
-        if options["as_json"]:
+        if options.as_json:
             console.result(json.dumps({"folder": str(folder), "images": count}))
         else:
             console.result(f"{click.format_filename(folder)}\t{count}")
@@ -180,40 +183,40 @@ def _place(out: Path | None, output: Path | None) -> Path:
     return place
 
 
-def _timing(options: dict[str, Any]) -> "Timing | None":
+def _timing(options: "SynthOptions") -> "Timing | None":
     """How a sequence runs, None for single images. Raises UsageError."""
     from handopt.synth.sequence import Timing
 
-    if not options["sequence"]:
+    if not options.sequence:
         context = click.get_current_context()
         for name in ("fps", "speed", "dropout"):
             if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
                 raise click.UsageError(f"--{name} is for a sequence: give --sequence as well")
         return None
-    dropout = options["dropout"]
+    dropout = options.dropout
     if dropout is not None and not all(number >= 0 and number == int(number) for number in dropout):
         raise click.UsageError("--dropout FIRST,COUNT needs two whole numbers from 0")
     frames = None if dropout is None else (int(dropout[0]), int(dropout[1]))
-    return Timing(options["fps"], options["speed"], frames)
+    return Timing(options.fps, options.speed, frames)
 
 
-def _settings(options: dict[str, Any]) -> "Settings":
+def _settings(options: "SynthOptions") -> "Settings":
     """Check the options and load what they name. Raises UsageError."""
     from handopt.synth.generate import CAMERA, Settings
 
-    subject_seed = options["subject_seed"]
-    if options["one_subject"] and subject_seed is None:
-        subject_seed = options["seed"]
+    subject_seed = options.subject_seed
+    if options.one_subject and subject_seed is None:
+        subject_seed = options.seed
     return Settings(
-        seed=options["seed"],
-        camera=CAMERA if options["camera"] is None else _camera(options["camera"]),
-        hand=options["hand"],
-        noise=options["noise"],
-        forearm=options["forearm"],
-        background=options["background"],
-        surface_rms_mm=options["surface_rms"],
+        seed=options.seed,
+        camera=CAMERA if options.camera is None else _camera(options.camera),
+        hand=options.hand,
+        noise=options.noise,
+        forearm=options.forearm,
+        background=options.background,
+        surface_rms_mm=options.surface_rms,
         subject_seed=subject_seed,
-        rig=_right_rig(options["model"], options["joint_map"], options["limits"]),
+        rig=_right_rig(options.model, options.joint_map, options.limits),
     )
 
 

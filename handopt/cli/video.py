@@ -17,6 +17,7 @@ from handopt.cli.values import Choice, Positive, Words
 from handopt.errors import HandoptError
 
 if TYPE_CHECKING:
+    from handopt.cli.settings import VideoOptions
     from handopt.draw.film import Film
 
 PANELS = ("depth", "fit", "overlay", "residual")
@@ -81,7 +82,7 @@ class Result:
 )
 @json_option("each video")
 @verbosity_options
-def video(results: tuple[Path, ...], **options: Any) -> None:
+def video(results: tuple[Path, ...], **arguments: Any) -> None:
     """Turn each RESULT, a folder of handopt fit or handopt track, or a folder of such folders, into a video.
 
     Side by side: the depth, the fitted hand, the fit over the depth, and the residual in mm, with their colour scales.
@@ -90,8 +91,11 @@ def video(results: tuple[Path, ...], **options: Any) -> None:
 
     One line for each goes to stdout: the video.
     """
+    from handopt.cli.settings import VideoOptions
+
+    options = VideoOptions(**arguments)
     console = Console()
-    places = _missing(_places(_found(results, console), options), console, overwrite=options["overwrite"])
+    places = _missing(_places(_found(results, console), options), console, overwrite=options.overwrite)
     failed = 0
     for folder, path in places.items():
         try:
@@ -101,7 +105,7 @@ def video(results: tuple[Path, ...], **options: Any) -> None:
             console.error(error)
             continue
         document = {"result": str(folder), "video": str(path), "frames": frames}
-        console.result(json.dumps(document) if options["as_json"] else click.format_filename(path))
+        console.result(json.dumps(document) if options.as_json else click.format_filename(path))
     if failed and len(places) > 1:
         console.error(f"{failed} of {len(places)} videos failed.", kind="")
     if failed:
@@ -160,23 +164,26 @@ def _name(folder: Path) -> str:
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
-def _places(results: list[Result], options: dict[str, Any]) -> dict[Path, Path]:
+def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
     """The video of each result, by default beside it, as the user named it. Raises UsageError."""
-    output, ending = options["output"], f".{options['kind'] or 'mp4'}"
+    output, ending = options.output, f".{options.kind or 'mp4'}"
     suffix = "" if output is None or output.is_dir() else output.suffix.lower()
     named = suffix in (".mp4", ".gif")
     if suffix in OTHER_VIDEOS:
         raise click.UsageError(f"-o {output}: only .mp4 and .gif can be written")
-    if named and options["kind"] and suffix != ending:
-        raise click.UsageError(f"-o {output} is no {options['kind']}: leave out --format or name it {ending}")
+    if named and options.kind and suffix != ending:
+        raise click.UsageError(f"-o {output} is no {options.kind}: leave out --format or name it {ending}")
     if named and len(results) > 1:
         raise click.UsageError(f"-o {output} is one video for {len(results)} results: give a folder")
     places: dict[Path, Path] = {}
     for result in results:
         folder = result.folder
         beside = folder.parent if folder.name not in ("", "..") else folder / ".."
-        path = output if named else beside / _name(folder) if output is None else output / result.place
-        path = path if named else path.with_name(f"{path.name}{ending}")
+        if output is not None and named:
+            path = output
+        else:
+            path = beside / _name(folder) if output is None else output / result.place
+            path = path.with_name(f"{path.name}{ending}")
         if path in places.values():
             raise click.UsageError(f"two results would be {path}: make them one by one, each with its own -o")
         places[folder] = path
@@ -200,7 +207,7 @@ def _missing(places: dict[Path, Path], console: Console, *, overwrite: bool) -> 
     return {folder: path for folder, path in places.items() if path not in kept}
 
 
-def _make(folder: Path, path: Path, options: dict[str, Any], console: Console) -> int:
+def _make(folder: Path, path: Path, options: "VideoOptions", console: Console) -> int:
     """Write a video, and return how many frames it has. Raises ConfigError and OutputError."""
     from handopt.draw.film import load_film
     from handopt.draw.video import write_video
@@ -211,15 +218,15 @@ def _make(folder: Path, path: Path, options: dict[str, Any], console: Console) -
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {path.parent}: {error.strerror}; choose another with -o") from error
-    _note_rate(film, path, options["fps"], console)
+    _note_rate(film, path, options.fps, console)
     with console.bar(len(film), "frame", click.format_filename(path.name)) as bar:
         write_video(
             film,
             path,
-            fps=options["fps"],
-            size=options["size"],
-            panels=options["panels"],
-            turntable=options["turntable"],
+            fps=options.fps,
+            size=options.size,
+            panels=options.panels,
+            turntable=options.turntable,
             progress=bar.advance,
         )
     return len(film)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from handopt.config import Config
+from handopt.config import Config, FitSettings
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
@@ -119,9 +119,8 @@ def track(
         opened = cast(FrameSource, source) if hasattr(source, "assumptions") else _Images(source, camera, unit, fps)
         frames = iter(opened)
     side = hand or (rig.side if rig is not None else opened.hand) or "right"
-    run = Run(
-        opened.camera, side, rig, smooth, config or Config(), device, seed, opened.fps, tracking or TrackingConfig()
-    )
+    settings = FitSettings(config=config or Config(), device=device, seed=seed)
+    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
     return Tracking(run, opened, frames)
 
 

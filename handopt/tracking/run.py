@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handopt.backend import resolve_device
-from handopt.config import Config
+from handopt.config import FitSettings
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
@@ -44,9 +43,7 @@ class Run:
     hand: str = "right"
     rig: Rig | None = None
     smooth: bool = True
-    config: Config = field(default_factory=Config)
-    device: str = "auto"
-    seed: int = 0
+    settings: FitSettings = field(default_factory=FitSettings)
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
@@ -197,8 +194,7 @@ class Run:
         self._side, self._own = side, rig
         right = rig.mirrored() if side == "left" else rig
         camera = self.camera.mirrored() if side == "left" else self.camera
-        device = resolve_device(self.device)
-        self._tracker = Tracker(right, camera, self.config, device, self.seed, self.tracking)
+        self._tracker = Tracker(right, camera, self.settings, self.tracking)
         self._state = self._tracker.start()
 
     def _guess(self, depth: FloatImage) -> str | None:
@@ -208,7 +204,8 @@ class Run:
         if not (depth > 0).any():
             return None
         try:
-            return fit(depth, self.camera, hand="auto", rig=self.rig, config=self.config, device=self.device).hand
+            config, device = self.settings.config, self.settings.device
+            return fit(depth, self.camera, hand="auto", rig=self.rig, config=config, device=device).hand
         except ObservationError:
             return None
 

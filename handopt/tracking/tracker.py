@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from handopt.assess.config import ASSESS
-from handopt.backend import Device, known_indices, one_cpu_thread, resolve_device, using
-from handopt.config import Config
+from handopt.backend import known_indices, one_cpu_thread, resolve_device, using
+from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError
 from handopt.fitting import fit
 from handopt.input.camera import Camera
@@ -74,17 +74,16 @@ class Tracker:
         self,
         rig: Rig,
         camera: Camera,
-        config: Config | None = None,
-        device: Device | None = None,
-        seed: int = 0,
+        settings: FitSettings | None = None,
         tracking: TrackingConfig | None = None,
     ) -> None:
-        """rig: a right hand; camera: of all frames."""
-        self._config, self._seed = config or Config(), seed
+        """rig: a right hand; camera: of all frames; settings: of fits from scratch, and where to compute."""
+        settings = settings or FitSettings()
+        self._config, self._seed = settings.config, settings.seed
         self._rig, self.camera = rig, camera
         tracking = tracking or TrackingConfig()
         self._settings = tracking.tracker
-        self._place = resolve_device("auto") if device is None else device
+        self._place = resolve_device(settings.device)
         with using(self._place):
             self._fitter = FrameFitter(rig, camera, self._config, tracking, self._place)
 
