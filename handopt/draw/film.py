@@ -235,9 +235,9 @@ def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
     )  # fmt: skip
 
 
-def _captions(time_s: Floats, tracked: Bools, bridged: Bools, unexplained: Floats) -> tuple[tuple[str, ...], ...]:
+def _captions(time_s: Floats, tracked: Bools, bridged: Bools, shares: Floats) -> tuple[tuple[str, ...], ...]:
     lines = []
     for row, seconds in enumerate(time_s):
-        state = f"unexplained {unexplained[row]:.0%}" if tracked[row] else "bridged" if bridged[row] else "no hand"
+        state = f"unexplained {shares[row]:.0%}" if tracked[row] else "bridged" if bridged[row] else "no hand"
         lines.append((f"frame {row}", f"{seconds:.2f} s", state))
     return tuple(lines)

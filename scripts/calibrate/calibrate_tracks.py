@@ -12,9 +12,9 @@ import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
-from bench_track import Sequence, sequence
 from calibrate_fits import FREEDOM, INSIDE, LIMIT_MM, Row, features_of, no_hand, regress
 from calibration_tables import named
 from calibration_tables import report as report_tables
@@ -27,6 +27,9 @@ from handopt.input.sequence.base import SequenceFrame
 from handopt.synth.generate import CAMERA
 from handopt.tracking.confidence import FEATURES, RADIUS_WEIGHT_NAMES, features, spread_mm2, uncertainty_mm
 from handopt.tracking.run import Run
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+from bench_track import Sequence, sequence
 
 FPS = 30.0
 OBJECT_FRAMES, OBJECT_STEP_PX = 40, 2
