@@ -103,9 +103,8 @@ def test_every_room_has_its_place_in_the_order() -> None:
 
 def test_a_room_imports_only_lower_rooms(imports: list[Import]) -> None:
     rank = {room: place for place, room in enumerate(ROOMS)}
-    wrong = [i for i in imports if rank[room_of(i.imported)] > rank[room_of(i.importer)]]
-    new = [str(i) for i in wrong]
-    assert not new, "\n".join(new)
+    wrong = [str(i) for i in imports if rank[room_of(i.imported)] > rank[room_of(i.importer)]]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_modules_do_not_import_in_circles(imports: list[Import]) -> None:

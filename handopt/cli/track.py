@@ -122,13 +122,14 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
     """What tracks the hand frame by frame. Raises UsageError, SourceError, CameraError and DepthError."""
     from handopt.input.sequence import live_source, open_source
     from handopt.input.sequence.stream_info import SourceOptions
+    from handopt.tracking.api import hand_of
     from handopt.tracking.api import track as track_source
 
     config, rig = load_config(options.config), load_model(options)
     asked = SourceOptions(options.camera, options.unit, options.encoding, options.fps)
     frames = live_source(asked) if source is None else open_source(source, asked)
     console.notes(frames.assumptions)
-    side = options.hand or (rig.side if rig is not None else frames.hand) or "right"
+    side = hand_of(options.hand, rig, frames)
     with naming_option("--device", "--model"):
         return track_source(
             cast("FrameSource", _Stoppable(frames, until, options.frames, live=options.live)),

@@ -33,10 +33,9 @@ ShapeProgress = Callable[[str, int, int], None]
 
 POINTS: Final = 2000  # observed points of each image that the surface is compared with; chosen by hand
 # The stages in order; iterations, widths and numbers of points were chosen by hand.
-_COMMON = {"plane": 0.95, "free_space_mm": 15.0, "prior": 0.1, "scale": True, "proportions": True}
-SIZE: Final = LMSettings(4, 8.0, points=1000, **_COMMON)  # type: ignore[arg-type]
-PROPORTIONS: Final = LMSettings(8, 5.0, points=1000, **_COMMON)  # type: ignore[arg-type]
-SURFACE: Final = LMSettings(7, 4.0, points=POINTS, **_COMMON)  # type: ignore[arg-type]
+SIZE: Final = LMSettings(4, 8.0, points=1000, plane=0.95, free_space_mm=15.0, prior=0.1, scale=True, proportions=True)
+PROPORTIONS: Final = dataclasses.replace(SIZE, iterations=8, sigma_mm=5.0)
+SURFACE: Final = dataclasses.replace(SIZE, iterations=7, sigma_mm=4.0, points=POINTS)
 POSES: Final = dataclasses.replace(SURFACE, iterations=5, scale=False, proportions=False)
 
 

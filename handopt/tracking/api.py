@@ -118,10 +118,15 @@ def track(
     else:
         opened = cast(FrameSource, source) if hasattr(source, "assumptions") else _Images(source, camera, unit, fps)
         frames = iter(opened)
-    side = hand or (rig.side if rig is not None else opened.hand) or "right"
+    side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
     run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
     return Tracking(run, opened, frames)
+
+
+def hand_of(hand: str | None, rig: Rig | None, source: FrameSource) -> str:
+    """Which hand to follow: what was asked for, else that of the rig, else what the source says, else the right one."""
+    return hand or (rig.side if rig is not None else source.hand) or "right"
 
 
 def _as_text(camera: Camera | str | None) -> str | None:
