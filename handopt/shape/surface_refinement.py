@@ -33,7 +33,7 @@ SCHEDULE: Final = LMSchedule(
 """Chosen by hand: it starts close to the answer, where Gauss-Newton's own step is good. The bounds are never met."""
 
 
-class JointModel(SharedModel):
+class SurfaceModel(SharedModel):
     """SharedModel with the offsets of the rest vertices, linearised when they are first asked for."""
 
     def __init__(
@@ -56,7 +56,7 @@ class JointModel(SharedModel):
 
 
 @dataclass(frozen=True)
-class JointStep:
+class SurfaceStep:
     """A step (B, P) of the poses and (V, 3) mm of the offsets."""
 
     poses: Floats
@@ -64,7 +64,7 @@ class JointStep:
 
 
 @dataclass(frozen=True, eq=False)
-class JointRefinement:
+class SurfaceRefinement:
     """What stays the same while poses and shape move.
 
     feasible_step: given offsets (V, 3) and a change of them, as much of the change as leaves a valid mesh
@@ -78,14 +78,14 @@ class JointRefinement:
 
     def run(
         self, pose: Pose, shape: HandShape, lm_settings: LMSettings, record: RecordShape | None = None
-    ) -> Solution[PosedShape, JointModel]:
+    ) -> Solution[PosedShape, SurfaceModel]:
         """Run the iterations of lm_settings. record: called after every iteration."""
 
-        def notify(iteration: int, state: PosedShape, model: JointModel) -> None:
+        def notify(iteration: int, state: PosedShape, model: SurfaceModel) -> None:
             if record is not None and iteration:
                 record(state.pose, model.terms, state.shape.offsets_mm)
 
-        problem = JointProblem(self, lm_settings)
+        problem = SurfaceProblem(self, lm_settings)
         schedule = replace(SCHEDULE, iterations=lm_settings.iterations)
         return levenberg_marquardt(problem, PosedShape.of(pose, shape), schedule, problem.solve, notify)
 
@@ -97,7 +97,7 @@ class JointRefinement:
         by_shared: (M, 1 + S) by the logarithm of the scale and the proportions; by_offsets: (M, 3 V). The posterior is
         the Gaussian of the normal equations (Laplace's approximation); whatever the model cannot express is not in it.
         """
-        model = JointProblem(self, lm_settings).evaluate(PosedShape.of(pose, shape))
+        model = SurfaceProblem(self, lm_settings).evaluate(PosedShape.of(pose, shape))
         arrowhead = model.arrowhead(self.prior)
         dense = np.zeros((arrowhead.rows + by_shared.shape[1], len(by_shared)))
         dense[arrowhead.rows :] = by_shared.T
@@ -106,27 +106,27 @@ class JointRefinement:
         return np.asarray(np.sqrt(np.maximum(variances, 0)))
 
 
-class JointProblem:
+class SurfaceProblem:
     """The images' cost plus the surface prior's as one sum of squares, under one stage's settings."""
 
-    def __init__(self, refinement: JointRefinement, lm_settings: LMSettings) -> None:
+    def __init__(self, refinement: SurfaceRefinement, lm_settings: LMSettings) -> None:
         self._refinement, self._lm_settings = refinement, lm_settings
 
-    def evaluate(self, state: PosedShape, *, derivatives: bool = True) -> JointModel:
+    def evaluate(self, state: PosedShape, *, derivatives: bool = True) -> SurfaceModel:
         """The cost of all images and of the offsets."""
         given, offsets = self._refinement, state.shape.offsets_mm
         problem = LeastSquares(given.template.hand(offsets), given.targets, given.config)
-        return JointModel(given.template, problem, state, self._lm_settings, given.prior.cost(offsets) / IMAGE_WEIGHT)
+        return SurfaceModel(given.template, problem, state, self._lm_settings, given.prior.cost(offsets) / IMAGE_WEIGHT)
 
-    def solve(self, model: JointModel, damping: Floats) -> JointStep:
+    def solve(self, model: SurfaceModel, damping: Floats) -> SurfaceStep:
         """The damped Gauss-Newton step of poses and offsets."""
         prior = self._refinement.prior
         arrowhead = model.arrowhead(prior, float(damping[0]))
         slope = model.vertices.gradient + (prior.precision / IMAGE_WEIGHT) @ model.offsets_mm.ravel()
         move, change = arrowhead.solve(-arrowhead.gathered(model.gradient)[:, None], -slope[:, None])
-        return JointStep(arrowhead.scattered(move[:, 0]), change.reshape(-1, 3))
+        return SurfaceStep(arrowhead.scattered(move[:, 0]), change.reshape(-1, 3))
 
-    def moved(self, state: PosedShape, step: JointStep) -> PosedShape:
+    def moved(self, state: PosedShape, step: SurfaceStep) -> PosedShape:
         """The state after a step, whose offsets give way where they would make the mesh invalid."""
         offsets = state.shape.offsets_mm
         moved = moved_together(self._refinement.template.parameters, state, step.poses)
@@ -134,7 +134,7 @@ class JointProblem:
         return replace(moved, shape=replace(moved.shape, offsets_mm=offsets + change))
 
     def updated(
-        self, accepted: Bools, new: tuple[PosedShape, JointModel], old: tuple[PosedShape, JointModel]
-    ) -> tuple[PosedShape, JointModel]:
+        self, accepted: Bools, new: tuple[PosedShape, SurfaceModel], old: tuple[PosedShape, SurfaceModel]
+    ) -> tuple[PosedShape, SurfaceModel]:
         """One of the two."""
         return new if accepted[0] else old

@@ -10,10 +10,10 @@ from handopt.objective.least_squares import LeastSquares
 from handopt.optimise.arrowhead import ArrowheadSystem
 from handopt.rig import default_rig
 from handopt.shape.bundle_adjustment import SharedModel, shared_parameters
-from handopt.shape.joint_refinement import IMAGE_WEIGHT, JointRefinement
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.state import PosedShape
 from handopt.shape.surface_prior import surface_prior
+from handopt.shape.surface_refinement import IMAGE_WEIGHT, SurfaceRefinement
 from handopt.shape.vertex_hessian import linearise_vertices
 
 CONFIG = Config(points=300, crop_px=64)
@@ -22,9 +22,9 @@ PRIOR = surface_prior(RIG)
 
 
 @pytest.fixture(scope="module")
-def refinement() -> JointRefinement:
+def refinement() -> SurfaceRefinement:
     validity = MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64))
-    return JointRefinement(template(), targets(), CONFIG, PRIOR, validity.feasible_step)
+    return SurfaceRefinement(template(), targets(), CONFIG, PRIOR, validity.feasible_step)
 
 
 def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
@@ -55,7 +55,7 @@ def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
     assert_close(offsets, change, atol=1e-5, reason="the system's condition is about 1e8")
 
 
-def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(refinement: JointRefinement) -> None:
+def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(refinement: SurfaceRefinement) -> None:
     pose, shape = start()
     recorded = []
     solution = refinement.run(
@@ -75,7 +75,7 @@ def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(refinement: JointRefinem
     assert np.array_equal(start()[1].offsets_mm, shape.offsets_mm)
 
 
-def test_what_images_show_is_surer_than_what_they_do_not(refinement: JointRefinement) -> None:
+def test_what_images_show_is_surer_than_what_they_do_not(refinement: SurfaceRefinement) -> None:
     pose, shape = start()
     by_shared = np.zeros((3, 1 + len(shape.proportions)))
     by_shared[0, 0] = 1.0
