@@ -6,7 +6,7 @@ from itertools import islice
 from handopt.typing import Item
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of `size` items, the last of what is left. Items are asked for only when their list is."""
     rest = iter(items)
     while part := list(islice(rest, size)):

@@ -14,7 +14,7 @@ from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
-from handopt.optimise.batching import BatchedSearch, Request, Search, StageTimer
+from handopt.optimise.batched_search import BatchedSearch, Request, Search, StageTimer
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import default_rig
 
@@ -129,7 +129,7 @@ def test_an_error_ends_one_search_and_no_other(hand: Hand) -> None:
 
 def test_a_clock_counts_its_own_time_and_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("handopt.optimise.batching.time.perf_counter", lambda: now)
+    monkeypatch.setattr("handopt.optimise.batched_search.time.perf_counter", lambda: now)
     timer = StageTimer()
     now = 1.0
     timer.pause()

@@ -1,15 +1,15 @@
-"""Solvers of gradient descent: they turn a gradient into a step, for each hypothesis of a batch independently."""
+"""Steps of gradient descent: steppers turn a gradient into a step, for each hypothesis of a batch independently."""
 
 from typing import Any
 
 from handopt.backend import Array, namespace_of
 from handopt.config import Steps
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Pose, exponential
-from handopt.objective.energy import Gradient
+from handopt.objective.descent_objective import Gradient
 
 
-class Solver:
-    """A step from a gradient, with one state per group of parameters. A solver serves one stage only."""
+class Stepper:
+    """A step from a gradient, with one state per group of parameters. A stepper serves one stage only."""
 
     def __init__(self, steps: Steps) -> None:
         """steps: sizes per iteration and group, which step() multiplies by its factor."""
@@ -30,10 +30,10 @@ class Solver:
 
     def direction(self, group: str, gradient: Array) -> Array:
         """The step of one group, of size about 1."""
-        raise TypeError("Solver is abstract: use Adam or Momentum")
+        raise TypeError("Stepper is abstract: use Adam or Momentum")
 
 
-class Adam(Solver):
+class Adam(Stepper):
     """Adam (Kingma and Ba, 2015): moments of the gradient and its square, per parameter, with bias correction."""
 
     beta1, beta2, epsilon = 0.8, 0.95, 1e-8
@@ -51,7 +51,7 @@ class Adam(Solver):
         return (first / (1 - self.beta1**age)) / (xp.sqrt(second / (1 - self.beta2**age)) + self.epsilon)
 
 
-class Momentum(Solver):
+class Momentum(Stepper):
     """Gradient descent with momentum (Polyak, 1964), each group scaled to its largest gradient so far.
 
     The largest step of a group is then its step size times the factor, as with Adam, but a group's components keep
@@ -72,4 +72,4 @@ class Momentum(Solver):
         return velocity.reshape(gradient.shape)
 
 
-SOLVERS: dict[str, Any] = {"adam": Adam, "momentum": Momentum}
+STEPPERS: dict[str, Any] = {"adam": Adam, "momentum": Momentum}

@@ -59,7 +59,7 @@ def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
     return np.where(np.isfinite(total), total, np.inf)
 
 
-class Objective:
+class DescentObjective:
     """Terms of B poses against I observed hands."""
 
     def __init__(self, hand: Hand, targets: FitTargets, config: Config, laplacian: Any = None) -> None:

@@ -35,7 +35,7 @@ from handopt.backend import to_device
 from handopt.config import Config, Weights
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
+from handopt.objective.descent_objective import CoarseToFineLevel, DescentObjective, total_of
 from handopt.objective.terms import GRADIENT_TERMS
 from handopt.observation.observe import Observation
 from handopt.ops.closest_points import closest_points
@@ -77,7 +77,7 @@ def observations() -> list[Observation]:
 class Case:
     """An objective over a right hand and a mirrored left one, four poses (one crumpled), and moved rest vertices."""
 
-    objective: Objective
+    objective: DescentObjective
     level: CoarseToFineLevel
     pose: Pose
     rest: Floats
@@ -407,7 +407,7 @@ def test_no_finite_total_at_all_is_an_error() -> None:
 
 
 def test_the_laplacian_is_only_needed_for_free_vertices(case: Case) -> None:
-    bare = Objective(case.objective.hand, case.objective.targets, CONFIG)
+    bare = DescentObjective(case.objective.hand, case.objective.targets, CONFIG)
     terms = bare.terms(case.pose, case.level)
     assert (terms["shape"] == 0).all()
     assert bare.hand.device == CPU
