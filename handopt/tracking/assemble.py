@@ -13,8 +13,8 @@ from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
 from handopt.tracking.confidence import confidence, features, spread_mm2, uncertainty_mm
 from handopt.tracking.config import TrackConfidenceConfig
-from handopt.tracking.estimate import Placed, PoseEstimate
 from handopt.tracking.frame_residuals import ShapeEstimate
+from handopt.tracking.pose_estimate import Placed, PoseEstimate
 from handopt.tracking.track import Track, Windows
 from handopt.typing import AnyArray, Floats, Indices
 

@@ -15,7 +15,7 @@ from handopt.hand_model import exponential
 from handopt.rig import Rig, with_proportions
 from handopt.rig.pose import joint_transforms, posed_keypoints
 from handopt.tracking.config import TrackConfidenceConfig
-from handopt.tracking.estimate import PoseEstimate
+from handopt.tracking.pose_estimate import PoseEstimate
 from handopt.typing import Bools, Floats, Indices
 
 FEATURES = (

@@ -12,17 +12,17 @@ from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.rig.anatomy import DIP_OF_PIP, TIP_DEPTH_MM
 from handopt.rig.joints import TIPS
 from handopt.tracking.config import FingerProposalConfig
-from handopt.tracking.estimate import Placed
-from handopt.tracking.frame_problem import Model, ShapedHand
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
+from handopt.tracking.pose_estimate import Placed
 from handopt.tracking.roi import RoiObservation
+from handopt.tracking.tracking_model import ShapedHand, TrackingModel
 from handopt.typing import Floats, Reals
 
 
 class FingerProposer:
     """Redraws single fingers of a pose."""
 
-    def __init__(self, model: Model, config: FingerProposalConfig) -> None:
+    def __init__(self, model: TrackingModel, config: FingerProposalConfig) -> None:
         """Tabulate where the tip of each finger can be."""
         self._model, self._config = model, config
         limits = model.rig.limits

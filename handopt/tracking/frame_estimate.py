@@ -8,7 +8,7 @@ import numpy as np
 from handopt.rig import Rig, with_proportions
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import spread_mm2, uncertainty_mm
-from handopt.tracking.estimate import PoseEstimate
+from handopt.tracking.pose_estimate import PoseEstimate
 from handopt.typing import Bools, Floats
 
 

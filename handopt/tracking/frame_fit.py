@@ -16,11 +16,11 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.normal_equations import RIGID
 from handopt.rig import Rig
 from handopt.tracking.config import TrackingConfig
-from handopt.tracking.estimate import Placed, PoseEstimate
 from handopt.tracking.finger_proposals import FingerProposer, unexplained_patches
-from handopt.tracking.frame_problem import Model
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal, learn
+from handopt.tracking.pose_estimate import Placed, PoseEstimate
 from handopt.tracking.roi import RoiObservation, Wrist, crop_around, observe_roi
+from handopt.tracking.tracking_model import TrackingModel
 from handopt.typing import FloatImage, Floats
 
 NO_PATCHES = np.zeros((0, 3))
@@ -46,7 +46,7 @@ class FrameFitter:
         self.camera, self._rig, self._config, self._place = camera, rig, config, place
         self._settings, self._roi = tracking.tracker, tracking.roi
         levels = (self._settings.expect, self._settings.reach, self._settings.settle, self._settings.finish)
-        self.model = Model(rig, config, place, {each.vertices for each in levels})
+        self.model = TrackingModel(rig, config, place, {each.vertices for each in levels})
         self._patches = tracking.finger_proposals
         self._fingers = FingerProposer(self.model, tracking.finger_proposals)
         self.prior = ShapeEstimate.unknown(config, len(rig.proportion_basis[0]), self._settings.shape_prior)

@@ -15,8 +15,8 @@ from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
 from handopt.tracking.confidence import causal_confidence
 from handopt.tracking.config import TrackingConfig
-from handopt.tracking.estimate import Placed, PoseEstimate
 from handopt.tracking.frame_estimate import FrameEstimate
+from handopt.tracking.pose_estimate import Placed, PoseEstimate
 from handopt.tracking.smoothing import OneEuro
 from handopt.tracking.track import Track
 from handopt.tracking.tracker import Tracker, TrackerState

@@ -16,9 +16,9 @@ from handopt.result import FitResult
 from handopt.rig import Rig
 from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.tracking.config import TrackingConfig
-from handopt.tracking.estimate import Placed, PoseEstimate, max_joint_jump, rotation_vector
 from handopt.tracking.frame_fit import FrameFit, FrameFitter
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
+from handopt.tracking.pose_estimate import Placed, PoseEstimate, max_joint_jump, rotation_vector
 from handopt.typing import FloatImage, Floats
 
 SEED_OF_POINTS = 20170111

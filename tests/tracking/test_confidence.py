@@ -12,7 +12,7 @@ from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
 from handopt.tracking import confidence
 from handopt.tracking.confidence import features, ranges, spread_mm2
-from handopt.tracking.estimate import PoseEstimate
+from handopt.tracking.pose_estimate import PoseEstimate
 from handopt.tracking.run import Run
 
 

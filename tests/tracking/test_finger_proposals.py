@@ -13,12 +13,12 @@ from handopt.observation.crop import Grid
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.tracking.config import FingerProposalConfig, RoiConfig, TrackerConfig, TrackingConfig
-from handopt.tracking.estimate import Placed
 from handopt.tracking.finger_proposals import FingerProposer, unexplained_patches
 from handopt.tracking.frame_fit import FrameFitter
-from handopt.tracking.frame_problem import Model
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
+from handopt.tracking.pose_estimate import Placed
 from handopt.tracking.roi import RoiObservation, crop_around
+from handopt.tracking.tracking_model import TrackingModel
 
 RIG = default_rig("right")
 CONFIG = FingerProposalConfig()
@@ -26,7 +26,7 @@ CONFIG = FingerProposalConfig()
 
 @pytest.fixture(scope="module")
 def proposer() -> FingerProposer:
-    return FingerProposer(Model(RIG, Config(), resolve_device("cpu"), set()), CONFIG)
+    return FingerProposer(TrackingModel(RIG, Config(), resolve_device("cpu"), set()), CONFIG)
 
 
 def test_a_finger_reaches_for_what_is_missed(proposer: FingerProposer) -> None:
@@ -65,11 +65,11 @@ def test_the_middle_of_a_missed_patch_is_told_in_the_wrists_frame() -> None:
     assert point[2] == pytest.approx(np.median(depth[row - 3 : row + 4, column - 3 : column + 4]), abs=14.0)
 
 
-def roi_and_pose(finger: slice, bend: tuple[float, float, float]) -> tuple[Model, RoiObservation, Pose, Placed]:
+def roi_and_pose(finger: slice, bend: tuple[float, float, float]) -> tuple[TrackingModel, RoiObservation, Pose, Placed]:
     """The first frame, and the pose that it shows but for one finger."""
     sample = samples()[0]
     level = TrackerConfig().expect
-    model = Model(RIG, Config(), resolve_device("cpu"), {level.vertices})
+    model = TrackingModel(RIG, Config(), resolve_device("cpu"), {level.vertices})
     fitter = FrameFitter(RIG, CAMERA, Config(), TrackingConfig(), resolve_device("cpu"))
     true = Placed(sample.hand.rotation, sample.scene.translation, sample.hand.angles_rad)
     shape = ShapeEstimate(np.r_[np.log(sample.hand.scale), np.zeros(13)], np.eye(14))

@@ -11,8 +11,8 @@ from support.sequences import CAMERA, frames, truth
 from handopt.rig import default_rig
 from handopt.tracking import tracker
 from handopt.tracking.config import TrackerConfig, TrackingConfig
-from handopt.tracking.estimate import Placed, PoseEstimate, max_joint_jump
 from handopt.tracking.frame_fit import FrameFit
+from handopt.tracking.pose_estimate import Placed, PoseEstimate, max_joint_jump
 from handopt.tracking.tracker import Tracker, TrackerState
 
 DEPTHS = [frame.depth_mm for frame in frames()]

@@ -15,8 +15,8 @@ from handopt.ops.normal_equations import RIGID
 from handopt.ops.rasterise import rasterise
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import Rig
-from handopt.tracking.estimate import Placed
 from handopt.tracking.frame_residuals import FrameResiduals, ShapeEstimate, Temporal, without_sizes
+from handopt.tracking.pose_estimate import Placed
 from handopt.tracking.roi import RoiObservation
 from handopt.typing import FloatImage, Floats
 
@@ -30,7 +30,7 @@ class ShapedHand:
     keypoints: Array
 
 
-class Model:
+class TrackingModel:
     """A right hand on a device, and how poses are fitted to what a frame shows."""
 
     def __init__(self, rig: Rig, config: Config, place: Device, vertices: set[int]) -> None:
