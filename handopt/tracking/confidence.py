@@ -13,6 +13,7 @@ from handopt.assess.calibration import weights
 from handopt.assess.confidence import logistic
 from handopt.hand_model import exponential
 from handopt.rig import Rig, with_proportions
+from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints
 from handopt.tracking.config import TrackConfidenceConfig
 from handopt.tracking.pose_estimate import PoseEstimate
@@ -39,19 +40,24 @@ def features(
 
     In the order of FEATURES: the unexplained fraction; the same relative to what good frames around it leave; the
     margin over the runner-up; share of visible joints; confidence of the fit from scratch that the track rests on; how
-    far visible joints are from the line through the two frames before, in frames around it. causal: look at no later
-    frames.
+    far visible joints are from the line through the two frames before, in frames around it, 0 where frames are so far
+    apart that the hand is mostly elsewhere in the next one, and a trusted fit from scratch stands behind the frame.
+    causal: look at no later frames.
     """
     rows = np.full((len(found), len(FEATURES)), np.nan)
     share = np.array([np.nan if each is None else max(each.unexplained_fraction, 1e-3) for each in found])
     wide, narrow, later = config.usual_frames, config.jump_frames, 0 if causal else 1
-    off = _off_line(found, max(2, first - narrow))
+    off, bent = _off_line(found, max(2, first - narrow)), _palm_bends(found)
     for row, each in enumerate(found):
         if each is None or row < first:
             continue
         around = share[max(0, row - wide) : row + later * wide + 1]
         usual = float(np.nanpercentile(around, config.usual_percentile))
         near = off[max(0, row - narrow) : row + later * narrow + 1]
+        moves = bent[max(0, row - wide) : row + later * wide + 1]
+        sparse = np.isfinite(moves).any() and np.nanmedian(moves) > config.sparse_mm
+        if sparse and each.anchor_confidence >= config.sparse_anchor:
+            near = np.zeros(0)
         rows[row] = (
             np.log(share[row]), np.log(share[row] / usual), each.runner_up_margin, each.joint_visible.mean(),
             each.anchor_confidence, np.log1p(near.max(initial=0.0) / config.jump_unit_mm),
@@ -69,6 +75,20 @@ def _off_line(found: Sequence[PoseEstimate | None], start: int) -> Floats:
         bend = np.linalg.norm(first.joints_mm - 2 * second.joints_mm + third.joints_mm, axis=1)
         off[row] = bend[third.joint_visible | second.joint_visible].max(initial=0.0)
     return off
+
+
+def _palm_bends(found: Sequence[PoseEstimate | None]) -> Floats:
+    """How far the palm of each frame (T,) is from the middle of its two neighbours, mm, NaN where one has no hand.
+
+    The value stands at the later neighbour, which is the first frame that knows it.
+    """
+    palms = np.full((len(found), len(PALM_KEYPOINTS), 3), np.nan)
+    for row, each in enumerate(found):
+        if each is not None:
+            palms[row] = each.joints_mm[list(PALM_KEYPOINTS)]
+    bends = np.full(len(found), np.nan)
+    bends[2:] = np.linalg.norm(np.diff(palms, 2, axis=0), axis=2).mean(axis=1) / 2
+    return bends
 
 
 def confidence(rows: Floats) -> Floats:

@@ -55,6 +55,28 @@ def test_a_frame_with_a_jump_or_much_unexplained_is_less_sure() -> None:
     assert confidence.confidence(features(found(unexplained=0.4), causal=False))[20] < calm[20]
 
 
+def walk(step_mm: float, anchor: float = 0.99) -> list[PoseEstimate | None]:
+    """A hand that goes to and fro between 30 frames, as far as given."""
+    first = replace(first_pose(), runner_up_margin=1.0, anchor_confidence=anchor)
+    return [
+        replace(first, joints_mm=first.joints_mm + np.array([step_mm * (row % 2), 0.0, 0.0]), refitted=True)
+        for row in range(30)
+    ]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_frames_that_are_far_apart_have_the_confidence_of_their_own_fits(causal: bool) -> None:
+    still, far = (confidence.confidence(features(walk(step), causal=causal)) for step in (0.0, 80.0))
+    assert far == pytest.approx(still)
+    dense = confidence.confidence(features(walk(4.0), causal=causal))
+    assert (dense[3:] < still[3:] - 1e-4).all(), "between frames that are close together a jump is a fault"
+
+
+def test_jumps_of_a_track_that_rests_on_nothing_count_however_far_apart_frames_are() -> None:
+    still, far = (confidence.confidence(features(walk(step, anchor=0.3), causal=False)) for step in (0.0, 80.0))
+    assert (far < 0.1 * still).all()
+
+
 def test_the_spread_is_that_of_poses_drawn_from_the_covariance(rng: np.random.Generator) -> None:
     rig = default_rig("right")
     (first,) = found()[:1]
