@@ -47,8 +47,9 @@ class Tracking(Iterator[FrameEstimate]):
         self._count += 1
         return estimate
 
-    def __len__(self) -> int:
-        """Frames so far."""
+    @property
+    def frame_count(self) -> int:
+        """Number of frames so far."""
         return self._count
 
     @property
@@ -93,10 +94,11 @@ def track(
     camera: a Camera, or its name or intrinsics as `--camera` takes them; needed for an iterable, and for a path without
     one beside it. unit: mm per count; by default what lies beside the path or fits its values, and 1 for an iterable.
     fps: frames a second, where frames have no times.
-    hand: 'right', 'left', or 'auto' (the first frame decides); by default that of the rig, else what the source says,
-    else right. rig: the hand's own rig, by default handopt's.
+    hand: 'right', 'left', or 'auto' (the first frame in which a hand is found decides); by default that of the rig,
+    else what the source says, else right. rig: the hand's own rig, by default handopt's.
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
-    Without it each estimate is final and causally filtered, and the track consists of them.
+    Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
+    proportions that the last frame knows, in every frame.
 
     Returns an iterator that gives a FrameEstimate for each frame as it comes, and whose `result` is the Track of the
     frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x

@@ -10,7 +10,7 @@ from handopt.backend import Device, to_numpy
 from handopt.config import Config
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
-from handopt.objective.descent_objective import MAX_POINTS
+from handopt.objective.energy import MAX_POINTS
 from handopt.objective.least_squares import System
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.normal_equations import RIGID
@@ -84,6 +84,8 @@ class FrameFitter:
         pose, system = model.descend(roi, shaped, pose.select(model.rows(best)), settings.settle, temporal)
         competitors = () if last is None else last.competitors
         row, margin = 0, ASSESS.max_margin
+        if not np.isfinite(to_numpy(system.cost)).any():
+            return None
         if len(pose) > 1:
             row, margin, competitors = self._choose(roi, pose, system, shape, None if temporal is None else starts[0])
         pose, system = model.finish(roi, pose.select(model.rows([row])), shape, settings.finish, temporal)

@@ -1,5 +1,6 @@
 """Least squares of a frame within a sequence: what one image says, where the hand was going, and whose hand it is."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,9 +92,10 @@ class FrameResiduals(LeastSquares):
     def at(
         self, hand: Hand, targets: FitTargets, shape: ShapeEstimate | None, temporal: Temporal | None
     ) -> "FrameResiduals":
-        """The same for another frame. hand: perhaps in other proportions; shape: None where these are fixed."""
-        self.hand, self.targets, self._shape, self._temporal = hand, targets, shape, temporal
-        return self
+        """A copy for another frame. hand: perhaps in other proportions; shape: None where these are fixed."""
+        other = copy(self)  # what __init__ made of the hand holds in all proportions
+        other.hand, other.targets, other._shape, other._temporal = hand, targets, shape, temporal
+        return other
 
     def _add_priors(
         self, pose: Pose, lm_settings: LMSettings, expected: Array | None, system: System, *, derivatives: bool

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.config import FitSettings
-from handopt.errors import ObservationError
+from handopt.errors import NumericalError, ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
@@ -48,7 +48,7 @@ class Run:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        """Prepare the tracker; with hand "auto" the first frame decides."""
+        """Prepare the tracker; with hand "auto" the first frame in which a hand is found decides."""
         remembered, smoothing = self.tracking.look_back.remembered, self.tracking.smoothing
         self._steps: list[TrackedFrame] = []
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
@@ -149,7 +149,8 @@ class Run:
                     continue
             worse = 0
             there = replace(there, refitted=here is not None and here.refitted)
-            self._steps[index] = replace(step, pose=there)
+            shown = _shown(depth, self._tracker.camera, there, self._steps)
+            self._steps[index] = replace(step, pose=there, shown=shown)
 
     def _filtered(self, pose: PoseEstimate, frame: "SequenceFrame") -> PoseEstimate:
         """The pose after the causal filter, which starts again where the hand was found from scratch."""
@@ -204,9 +205,12 @@ class Run:
         if not (depth > 0).any():
             return None
         try:
-            config, device = self.settings.config, self.settings.device
-            return fit(depth, self.camera, hand="auto", rig=self.rig, config=config, device=device).hand
-        except ObservationError:
+            given = self.settings
+            return fit(
+                depth, self.camera, hand="auto", rig=self.rig,
+                config=given.config, device=given.device, seed=given.seed,
+            ).hand  # fmt: skip
+        except (ObservationError, NumericalError):
             return None
 
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:

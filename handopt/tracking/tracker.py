@@ -143,21 +143,25 @@ class Tracker:
             return state, None
         found, surprise = self._continue(state, depth_mm, intervals, rng)
         if not state.learns:  # backwards: where the hand is lost, earlier frames stay as they are
-            lost = surprise or found is None or found.estimate.unexplained_fraction > settings.lost
-            return state, None if lost else found
+            return state, None if surprise or self._lost(found) else found
         if found is not None and found.estimate.anchor_confidence < settings.trusted_anchor:
             state, found = self._check_anchor(state, depth_mm, found, rng)
+            surprise = surprise and not found.estimate.refitted  # the surprise was that of the pose that was left
         if found is not None and not surprise and not self._doubtful(state, found):
             return replace(state, patience=max(state.patience - 1, 0)), found
         if found is not None and state.waited < state.patience:
             return replace(state, waited=state.waited + 1), found
-        state, again = self._search(state, depth_mm, found, rng)
+        searched, again = self._search(state, depth_mm, found, rng)
         patience = 0
         if again is found:  # nothing better was found: search less often
             patience = min(2 * state.patience + settings.first_patience, settings.max_patience)
-        state = replace(state, patience=patience, waited=0)
-        lost = again is None or again.estimate.unexplained_fraction >= settings.lost
-        return state, None if lost else again
+        if self._lost(again):  # what is refused says nothing of the hand's shape
+            return replace(state, patience=patience, waited=0), None
+        return replace(searched, patience=patience, waited=0), again
+
+    def _lost(self, found: FrameFit | None) -> bool:
+        """Whether a fit, if there is one, is of no hand."""
+        return found is None or found.estimate.unexplained_fraction >= self._settings.lost
 
     def _doubtful(self, state: TrackerState, found: FrameFit) -> bool:
         usual = self._settings.doubtful_ratio * state.usual
@@ -228,7 +232,24 @@ class Tracker:
         grid = result.observation.grid(result.crop)
         meshes = np.stack([model.vertices(each.placed, each.shape) for each in (found.estimate, again.fit.estimate)])
         left = unexplained_fraction(meshes, self._rig.faces, result.crop, grid)
-        return state, again.fit if left[1] < left[0] else found
+        return state, self._confirmed(again.fit, depth_mm) if left[1] < left[0] else found
+
+    def _confirmed(self, found: FrameFit, depth_mm: FloatImage) -> FrameFit:
+        """A fit from scratch that looked where the hand was last, with the confidence of one that looks anywhere.
+
+        A hand that moved far is cut out badly around its last place, which is why the fit trusts it little. Where the
+        other fit finds the same pose, its confidence counts; its pose does not.
+        """
+        estimate = found.estimate
+        if estimate.anchor_confidence >= self._settings.trusted_anchor:
+            return found
+        free = self._fitted_alone(depth_mm, None)
+        if free is None or free.confidence <= estimate.anchor_confidence:
+            return found
+        away = np.linalg.norm(free.joints_mm - estimate.joints_mm, axis=1)
+        if away[estimate.joint_visible].max(initial=0.0) >= ASSESS.distinct_mm:
+            return found
+        return replace(found, estimate=replace(estimate, anchor_confidence=free.confidence))
 
     def _from_scratch(
         self,
@@ -242,12 +263,8 @@ class Tracker:
 
         hint: (3,) mm, where the palm is. last: see FrameFitter.fit.
         """
-        try:
-            result = fit(
-                depth_mm, self.camera, rig=self._rig, center=None if hint is None else tuple(hint.tolist()),
-                config=self._config, device=str(self._place),
-            )  # fmt: skip
-        except (ObservationError, NumericalError):
+        result = self._fitted_alone(depth_mm, hint)
+        if result is None:
             return state.shape, None
         shape = state.shape
         if shape is None:
@@ -262,6 +279,16 @@ class Tracker:
         margin = result.confidence_features.runner_up_margin
         estimate = replace(found.estimate, refitted=True, anchor_confidence=result.confidence, runner_up_margin=margin)
         return shape, _Scratch(replace(found, estimate=estimate), result, shape)
+
+    def _fitted_alone(self, depth_mm: FloatImage, hint: Floats | None) -> FitResult | None:
+        """handopt.fit of a frame, None where it finds no hand. hint: (3,) mm, where the palm is."""
+        try:
+            return fit(
+                depth_mm, self.camera, rig=self._rig, center=None if hint is None else tuple(hint.tolist()),
+                config=self._config, device=str(self._place), seed=self._seed,
+            )  # fmt: skip
+        except (ObservationError, NumericalError):
+            return None
 
 
 def _random_state(seed: int, *more: int) -> Any:

@@ -67,15 +67,14 @@ class TrackingModel:
         """Fit a pose with the hand's shape."""
         problem, thin, _ = self._problems[lm_settings.vertices]
         problem = problem.at(thin, roi.targets, shape, temporal)
-        pose.proportions = self.array(shape.proportions[None])
-        pose.scale = self.array([shape.scale])
+        pose = replace(pose, proportions=self.array(shape.proportions[None]), scale=self.array([shape.scale]))
         found = fit_poses(problem, pose, lm_settings)
         return found.state, found.model
 
     def shaped(self, shape: ShapeEstimate) -> ShapedHand:
         """The hand in the proportions of a shape."""
         pose = self.poses([Placed(np.eye(3), np.zeros(3), np.zeros((15, 3)))], shape)
-        pose.proportions = self.array(shape.proportions[None])
+        pose = replace(pose, proportions=self.array(shape.proportions[None]))
         hand = self.hand
         return ShapedHand(hand.rest_of(pose)[0].copy(), hand.bind_of(pose)[0].copy(), hand.keypoints_of(pose)[0].copy())
 

@@ -24,6 +24,8 @@ def test_estimates_come_one_by_one_and_end_in_a_track() -> None:
             yield frame
 
     tracking = handopt.track(camera(), camera=CAMERA, fps=FPS)
+    assert bool(tracking), "there is something to iterate over"
+    assert tracking.frame_count == 0
     assert read == [], "nothing is read before it is asked for"
     estimates = []
     for estimate in tracking:
@@ -45,7 +47,7 @@ def test_estimates_come_one_by_one_and_end_in_a_track() -> None:
         assert (np.abs(skin - each.joints_mm[0]).max(axis=1) < 300).all()
     result = tracking.result
     assert isinstance(result, handopt.Track)
-    assert len(result) == len(tracking) == COUNT
+    assert len(result) == tracking.frame_count == COUNT
     assert tracking.result is result, "made once for the same frames"
 
 

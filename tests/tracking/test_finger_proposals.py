@@ -114,3 +114,13 @@ def test_far_fetched_proposals_are_left_out(proposer: FingerProposer) -> None:
     assert 3 <= len(every) <= 6
     few = FingerProposer(proposer._model, replace(CONFIG, max_proposals=2))._reaching(tips, straight)
     assert np.array_equal(few, every[:2])
+
+
+def test_the_least_squares_of_a_frame_is_its_own() -> None:
+    model, roi, _, placed = roi_and_pose(slice(3, 6), (0.7, 0.6, 0.36))
+    shape = ShapeEstimate.unknown(Config(), len(RIG.proportion_basis[0]))
+    temporal = Temporal(placed.rotation, placed.translation_mm, placed.angles_rad)
+    level, shaped, poses = TrackerConfig().expect, model.shaped(shape), model.poses([placed], shape)
+    alone, expected = (model.problem(roi, level, shaped, each) for each in (None, temporal))
+    moved = model.redrawn(poses, placed.angles_rad[None] + 0.2)
+    assert alone.cost(moved, level) < expected.cost(moved, level), "the second leaves the first as it was"

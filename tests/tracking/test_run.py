@@ -1,13 +1,17 @@
 """Following a hand: accuracy, dropouts, left hands, causal use, and sources that end early."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, samples, truth
 
-from handopt.errors import ObservationError
+from handopt.config import FitSettings
+from handopt.errors import NumericalError, ObservationError
+from handopt.fitting import fit
 from handopt.input.sequence import SourceError
 from handopt.input.sequence.base import SequenceFrame
 from handopt.tracking.api import track
@@ -61,6 +65,43 @@ def test_the_side_is_found_where_none_is_named() -> None:
     for frame in frames("left")[:2]:
         run.push(frame)
     assert run.track("x", FPS).hand == "left"
+
+
+def test_the_side_is_decided_in_the_first_frame_with_a_hand_and_by_the_users_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+
+    def refused_at_first(*arguments: Any, seed: int, **options: Any) -> Any:
+        seeds.append(seed)
+        if len(seeds) == 1:
+            raise NumericalError("the objective is not finite")
+        return fit(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr("handopt.fitting.fit", refused_at_first)
+    run = Run(CAMERA, "auto", smooth=False, settings=FitSettings(seed=3))
+    estimates = [run.push(frame) for frame in frames("left")[:2]]
+    assert [each.tracked for each in estimates] == [False, True]
+    assert [each.hand for each in estimates] == [None, "left"]
+    assert seeds == [3, 3]
+
+
+def test_pictures_show_the_pose_that_the_look_back_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first frame's pose is 50 mm off and rests on nothing, and the second's is right."""
+    run = Run(CAMERA)
+    run.push(frames()[0])
+    (step,) = run._steps
+    assert step.pose is not None
+    off = np.array([50.0, 0.0, 0.0])
+    wrong = replace(step.pose, joints_mm=step.pose.joints_mm + off, anchor_confidence=0.1)
+    run._steps[0] = replace(step, pose=wrong, shown=(np.zeros_like(step.shown[0]), step.shown[1] + off))
+    run.push(frames()[1])
+    assert run.poses[1] is not None
+    run._look_back(run.poses[1])
+    again = run._steps[0]
+    assert again.pose is not wrong
+    assert np.linalg.norm(again.shown[1] - step.shown[1]) < 10
+    assert np.mean(again.shown[0] > 0) == pytest.approx(np.mean(step.shown[0] > 0), rel=0.1)
 
 
 def test_a_source_that_fails_keeps_what_came_before() -> None:
@@ -124,6 +165,7 @@ def test_frames_too_far_apart_are_not_smoothed() -> None:
 def test_real_frames_are_followed_although_they_are_far_apart(shared_data: Path) -> None:
     result = track(shared_data / "sr305").finish()
     assert result.tracked.all()
+    assert result.confidence.min() > 0.9, "as single fits of the same frames say"
     assert result.unexplained_fraction.max() < 0.25
     assert not result.smoothed
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.sequences import CAMERA, frames, truth
 
+from handopt.config import FitSettings
 from handopt.rig import default_rig
 from handopt.tracking import tracker
 from handopt.tracking.config import TrackerConfig, TrackingConfig
@@ -222,3 +223,89 @@ def test_a_jump_is_that_of_a_visible_joint_against_the_others(states: list[Track
     assert max_joint_jump(replace(first, joint_visible=seen), hidden) == 0
     seen[8] = True
     assert max_joint_jump(first, replace(hidden, joint_visible=seen)) == pytest.approx(30.0)
+
+
+def test_every_fit_from_scratch_takes_the_users_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered, seeds = vars(tracker)["fit"], []
+
+    def record(*arguments: Any, **settings: Any) -> Any:
+        seeds.append(settings["seed"])
+        return remembered(*arguments, **settings)
+
+    monkeypatch.setattr(tracker, "fit", record)
+    one = Tracker(default_rig("right"), CAMERA, FitSettings(seed=5))
+    one.step(one.start(), DEPTHS[0])
+    assert seeds == [5]
+
+
+def test_a_fit_that_is_refused_says_nothing_of_the_hands_shape(follower: Tracker) -> None:
+    strict = Tracker(default_rig("right"), CAMERA, tracking=TrackingConfig(TrackerConfig(lost=1e-6)))
+    state, estimate = strict.step(strict.start(), DEPTHS[0])
+    assert estimate is None
+    assert state.shape is None
+    state, estimate = follower.step(follower.start(), DEPTHS[0])
+    assert estimate is not None
+    assert state.shape is estimate.shape
+
+
+def test_a_hand_is_lost_at_the_limit_forwards_and_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = Tracker(default_rig("right"), CAMERA, tracking=TrackingConfig(TrackerConfig(lost=0.5)))
+    monkeypatch.setattr(follower, "_search", lambda state, *_: (state, stub(0.5, refitted=True)))
+    monkeypatch.setattr(follower, "_continue", lambda *_: (stub(0.5), False))
+    state = replace(follower.start(), fit=stub(0.1), shape=stub(0.1).estimate.shape)
+    for learns in (True, False):
+        _, estimate = follower.step(replace(state, learns=learns), np.ones((4, 4), np.float32))
+        assert estimate is None
+
+
+def test_the_surprise_of_a_pose_that_was_left_calls_for_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a doubtful anchor has just found the hand elsewhere in the image."""
+    follower = Tracker(default_rig("right"), CAMERA)
+    doubtful, found = stub(0.1), stub(0.1, refitted=True)
+    doubtful = replace(doubtful, estimate=replace(doubtful.estimate, anchor_confidence=0.2))
+    monkeypatch.setattr(follower, "_continue", lambda *_: (doubtful, True))
+    monkeypatch.setattr(follower, "_check_anchor", lambda state, *_: (state, found))
+    monkeypatch.setattr(follower, "_search", lambda *_: pytest.fail("the hand was just found"))
+    state = replace(follower.start(), fit=stub(0.1), shape=stub(0.1).estimate.shape)
+    _, estimate = follower.step(state, np.ones((4, 4), np.float32))
+    assert estimate is found.estimate
+
+
+@pytest.mark.parametrize(("off_mm", "free", "expected"), [(5.0, 0.95, 0.95), (60.0, 0.95, 0.1), (5.0, 0.05, 0.1)])
+def test_a_hint_that_misled_does_not_lower_the_confidence_of_the_pose_that_both_fits_find(
+    off_mm: float, free: float, expected: float, states: list[TrackerState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the hand's last place the fit from scratch has a confidence of 0.1, without a hint that of `free`."""
+    follower, remembered = Tracker(default_rig("right"), CAMERA), vars(tracker)["fit"]
+    real = remembered(DEPTHS[3], CAMERA, rig=follower._rig, center=None, config=follower._config, device="cpu", seed=0)
+    assert states[3].estimate is not None
+
+    def fits(*_: Any, center: Any, **__: Any) -> Any:
+        if center is not None:
+            return replace(real, confidence=0.1)
+        return replace(real, confidence=free, joints_mm=real.joints_mm + np.array([off_mm, 0.0, 0.0]))
+
+    monkeypatch.setattr(tracker, "fit", fits)
+    monkeypatch.setattr(tracker, "unexplained_fraction", lambda *_: np.array([0.4, 0.1]))
+    monkeypatch.setattr(follower, "_doubtful", lambda *_: True)
+    _, estimate = follower.step(replace(states[3], patience=0), DEPTHS[3])
+    assert estimate is not None
+    assert estimate.refitted
+    assert estimate.anchor_confidence == expected
+
+
+def test_a_frame_whose_costs_are_all_infinite_has_no_fit(
+    follower: Tracker, states: list[TrackerState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitter, descend = follower._fitter, follower._fitter.model.descend
+
+    def hopeless(*arguments: Any) -> Any:
+        pose, system = descend(*arguments)
+        return pose, replace(system, terms={name: np.full_like(term, np.inf) for name, term in system.terms.items()})
+
+    monkeypatch.setattr(fitter.model, "descend", hopeless)
+    state = states[3]
+    assert state.fit is not None
+    assert state.shape is not None
+    last = state.fit.estimate.placed
+    assert fitter.fit(DEPTHS[3], [last, fingers_swapped(last)], state.shape, np.random.default_rng(0)) is None

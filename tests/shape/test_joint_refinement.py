@@ -1,0 +1,89 @@
+"""Everything at once: the eliminated system is the whole one, and what a run gives is better than what it got."""
+
+import numpy as np
+import pytest
+from support.compare import assert_close
+from support.shape_cases import LM_SETTINGS, start, targets, template
+
+from handopt.config import Config
+from handopt.objective.least_squares import LeastSquares
+from handopt.optimise.arrowhead import ArrowheadSystem
+from handopt.rig import default_rig
+from handopt.shape.bundle_adjustment import SharedModel, shared_parameters
+from handopt.shape.joint_refinement import IMAGE_WEIGHT, JointRefinement
+from handopt.shape.mesh_validity import MeshValidity
+from handopt.shape.state import PosedShape
+from handopt.shape.surface_prior import surface_prior
+from handopt.shape.vertex_hessian import linearise_vertices
+
+CONFIG = Config(points=300, crop_px=64)
+RIG = default_rig()
+PRIOR = surface_prior(RIG)
+
+
+@pytest.fixture(scope="module")
+def refinement() -> JointRefinement:
+    validity = MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64))
+    return JointRefinement(template(), targets(), CONFIG, PRIOR, validity.feasible_step)
+
+
+def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
+    pose, shape = start()
+    pose = PosedShape.of(pose, shape).pose
+    problem = LeastSquares(template().hand(shape.offsets_mm), targets(), CONFIG)
+    system = problem.system(pose, LM_SETTINGS)
+    pull = linearise_vertices(problem, pose, LM_SETTINGS, template())
+    precision = PRIOR.precision / IMAGE_WEIGHT
+    common = shared_parameters(system.gradient.shape[1])
+    hessian = SharedModel(problem, pose, LM_SETTINGS).hessian
+    arrow = ArrowheadSystem(hessian, common, pull.curvature + precision, pull.cross, damping=0.1)
+    own = arrow.own
+    move, change = rng.normal(size=(arrow.rows + len(common), 1)), rng.normal(size=(pull.gradient.size, 1))
+    step = arrow.scattered(move[:, 0])
+    lower = np.tril(system.hessian)
+    hessian = lower + np.tril(lower, -1).transpose(0, 2, 1)
+    felt = np.einsum("bpq,bq->bp", hessian, step)
+    felt[:, own] += 0.1 * np.einsum("bpp->bp", hessian)[:, own] * step[:, own]
+    dense = arrow.gathered(felt + pull.cross @ change[:, 0])
+    dense[arrow.rows :] += 0.1 * np.einsum("bpp->p", hessian)[common] * step[0, common]
+    field = (pull.curvature + precision) @ change[:, 0] + np.einsum("bpv,bp->v", pull.cross, step)
+    solved, offsets = arrow.solve(dense[:, None], field[:, None])
+    dead = np.abs(np.einsum("bpp->bp", hessian)[:, own]).ravel() <= 1e-12
+    alive = ~np.concatenate([dead, np.zeros(len(common), np.bool_)])
+    assert alive.sum() > 100
+    assert_close(solved[alive], move[alive], atol=1e-5, reason="the system's condition is about 1e8")
+    assert_close(offsets, change, atol=1e-5, reason="the system's condition is about 1e8")
+
+
+def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(refinement: JointRefinement) -> None:
+    pose, shape = start()
+    recorded = []
+    solution = refinement.run(
+        pose, shape, LM_SETTINGS, lambda at, terms, offsets: recorded.append((at, terms, offsets.copy()))
+    )
+    after, found = solution.state.pose, solution.state.shape
+    before = LeastSquares(template().hand(shape.offsets_mm), targets(), CONFIG).cost(
+        PosedShape.of(pose, shape).pose, LM_SETTINGS
+    )
+    assert solution.cost[0] < 0.9 * before.sum()
+    assert 1 <= len(recorded) == solution.iterations <= LM_SETTINGS.iterations
+    assert np.array_equal(recorded[-1][2], found.offsets_mm)
+    assert np.array_equal(recorded[-1][0].angles, after.angles)
+    rms = np.sqrt((found.offsets_mm**2).sum(axis=1).mean())
+    assert 0.3 < rms < 4.0
+    assert MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64)).defects(RIG.rest_mm + found.offsets_mm).valid
+    assert np.array_equal(start()[1].offsets_mm, shape.offsets_mm)
+
+
+def test_what_images_show_is_surer_than_what_they_do_not(refinement: JointRefinement) -> None:
+    pose, shape = start()
+    by_shared = np.zeros((3, 1 + len(shape.proportions)))
+    by_shared[0, 0] = 1.0
+    by_offsets = np.zeros((3, RIG.rest_mm.size))
+    palm = int(np.argmin(np.linalg.norm(RIG.rest_mm - RIG.keypoints_mm[[0, 9]].mean(axis=0), axis=1)))
+    by_offsets[1, 3 * palm : 3 * palm + 3] = RIG.normals[palm]
+    by_offsets[2] = 2 * by_offsets[1]
+    deviations = refinement.deviations(pose, shape, LM_SETTINGS, by_shared, by_offsets)
+    assert 0.0005 < deviations[0] < 0.08  # the prior's deviation of the size is 8 %
+    assert 0.01 < deviations[1] < 2.5
+    assert deviations[2] == pytest.approx(2 * deviations[1])
