@@ -21,8 +21,8 @@ from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.objective.targets import build_targets
 from handopt.observation.observe import observe
-from handopt.optimise.batches import batched
-from handopt.optimise.batching import BatchedSearch, StageTimer
+from handopt.optimise.batched_search import BatchedSearch, StageTimer
+from handopt.optimise.chunks import chunks
 from handopt.optimise.search import CroppedObservation, ImageSearch, SearchResult, Start
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
@@ -125,7 +125,7 @@ def fit_images(
     size = BATCH[run.device.kind] if batch is None else batch
     if size < 1:
         raise ConfigError(f"batch: expected a number of at least 1, got {batch!r}")
-    return (result for some in batched(images, size) for result in _fit_batch(some, run))
+    return (result for some in chunks(images, size) for result in _fit_batch(some, run))
 
 
 def _settings(shape: str, config: Config | None, device: str, seed: int) -> FitSettings:

@@ -20,7 +20,7 @@ from handopt.config import (
     Weights,
 )
 from handopt.errors import ConfigError
-from handopt.optimise import solvers
+from handopt.optimise.descent_steps import STEPPERS
 
 APPROACH = {"iterations": 3, "sigma_mm": 12.0}
 ROUND = {"lm_settings": APPROACH, "top_k_out": 2}
@@ -266,7 +266,7 @@ def test_settings_are_constants() -> None:
 
 
 def test_every_descent_that_can_be_named_exists() -> None:
-    assert set(DESCENTS) == set(solvers.SOLVERS)
+    assert set(DESCENTS) == set(STEPPERS)
     for solver in SOLVERS:
         assert Config(solver=solver).solver == solver
 

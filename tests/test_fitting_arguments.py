@@ -217,7 +217,7 @@ def test_starts_that_are_no_poses(changes: dict[str, Any], message: str) -> None
 
 def test_an_objective_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "handopt.objective.energy.silhouette_loss", lambda points, *_: np.full(len(points), np.nan, "f4")
+        "handopt.objective.descent_objective.silhouette_loss", lambda points, *_: np.full(len(points), np.nan, "f4")
     )
     with pytest.raises(NumericalError, match="not finite for any pose; check unit=, camera= and the weights"):
         example("open").fit()

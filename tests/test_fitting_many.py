@@ -13,7 +13,7 @@ from support.op_check import Place
 from handopt.config import Config
 from handopt.errors import ConfigError, DeviceError, NumericalError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit, fit_many
-from handopt.optimise.batching import BatchedSearch
+from handopt.optimise.batched_search import BatchedSearch
 from handopt.result import FitResult
 from handopt.rig import default_rig
 

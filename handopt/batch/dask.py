@@ -16,7 +16,7 @@ from handopt.batch.job import Job
 from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.worker_slots import keep_memory, own_device, pin_to_core
 from handopt.errors import WorkerError, how_to_install
-from handopt.optimise.batches import batched
+from handopt.optimise.chunks import chunks
 
 CHUNK = 32  # images, at most; a few seconds of work, and a whole batch of a GPU
 CHUNKS_PER_WORKER = 4  # at least, so that all end at about the same time
@@ -138,7 +138,7 @@ def _work(name: str, tasks: list[Task]) -> list[Outcome]:
     job = worker.plugins[name].job
     outcomes: dict[Task, Outcome] = {}
     with _one_at_a_time, one_cpu_thread():
-        for batch in batched(tasks, job.batch_size()):
+        for batch in chunks(tasks, job.batch_size()):
             if name not in worker.plugins:
                 break  # the run has ended
             outcomes |= {outcome.task: outcome for outcome in job.run(batch)}

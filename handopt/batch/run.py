@@ -8,7 +8,7 @@ from handopt.atomic_folder import remove_stale
 from handopt.batch.job import Job
 from handopt.batch.outcome import Outcome, Task
 from handopt.batch.worker_slots import usable_cores
-from handopt.optimise.batches import batched
+from handopt.optimise.chunks import chunks
 from handopt.typing import Progress
 
 IMAGES_PER_PROCESS = 8  # below this a process costs more to start than it saves
@@ -60,7 +60,7 @@ def _outcomes(
         from handopt.batch.processes import in_processes
 
         return in_processes(job, tasks, count)
-    return (outcome for batch in batched(tasks, job.batch_size()) for outcome in job.run(batch, progress))
+    return (outcome for batch in chunks(tasks, job.batch_size()) for outcome in job.run(batch, progress))
 
 
 def _clear_up(tasks: Sequence[Task]) -> None:

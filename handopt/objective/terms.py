@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 GRADIENT_TERMS: Final = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
-"""Of the objective that gradient descent minimises (handopt.objective.energy)."""
+"""Of the objective that gradient descent minimises (handopt.objective.descent_objective)."""
 LEAST_SQUARES_TERMS: Final = ("points", "silhouette", "collision", "limits", "prior", "size")
 """Of the sum of squares that Levenberg-Marquardt minimises (handopt.objective.least_squares)."""
 

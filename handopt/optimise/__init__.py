@@ -1,1 +1,1 @@
-"""From starts to a fitted pose: fixed starts, solvers, and the loop that runs them coarse to fine."""
+"""From starts to a fitted pose: starts, minimisers, and the search that runs them coarse to fine."""

@@ -5,7 +5,8 @@ import numpy as np
 from handopt.backend import Array, to_device, to_numpy
 from handopt.config import Config
 from handopt.hand_model import Hand, Pose
-from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
+from handopt.objective.descent_objective import CoarseToFineLevel, DescentObjective, total_of
+from handopt.optimise.descent_steps import STEPPERS
 from handopt.optimise.finger_mutation import mutate
 from handopt.optimise.gradient_descent import (
     DescentProblem,
@@ -17,17 +18,16 @@ from handopt.optimise.gradient_descent import (
 from handopt.optimise.history import Iteration, SearchHistory
 from handopt.optimise.ranking import best_rows
 from handopt.optimise.solution import Solution
-from handopt.optimise.solvers import SOLVERS
 from handopt.typing import Floats, Indices, Progress
 
 
-def prune(objective: Objective, pose: Pose, top_k_out: int, level: CoarseToFineLevel) -> tuple[Pose, Indices]:
+def prune(objective: DescentObjective, pose: Pose, top_k_out: int, level: CoarseToFineLevel) -> tuple[Pose, Indices]:
     """Keep the poses with the lowest totals, best first and at least one of each image, and say which they are."""
     rows = best_rows(total_of(objective.terms(pose, level)), to_numpy(pose.image), top_k_out)
     return pose.select(to_device(rows, objective.hand.device, np.int64)), rows
 
 
-def descend(objective: Objective, pose: Pose, config: Config, progress: Progress | None = None) -> SearchHistory:
+def descend(objective: DescentObjective, pose: Pose, config: Config, progress: Progress | None = None) -> SearchHistory:
     """Run every stage: mutate, descend, keep each hypothesis' best pose, prune. Raises NumericalError."""
     ids = np.arange(len(pose))
     parents: dict[int, int] = {}
@@ -57,7 +57,7 @@ def descend(objective: Objective, pose: Pose, config: Config, progress: Progress
 
 
 def _run_stage(
-    objective: Objective,
+    objective: DescentObjective,
     pose: Pose,
     number: int,
     level: CoarseToFineLevel,
@@ -71,7 +71,7 @@ def _run_stage(
     def record(state: DescentState, terms: dict[str, Floats]) -> None:
         iterations.append(Iteration(number, stage.radius_px, stage.step, ids, state.pose, terms))
 
-    problem = DescentProblem(objective, level, SOLVERS[config.descent](config.steps), stage.step, stage.scale)
+    problem = DescentProblem(objective, level, STEPPERS[config.descent](config.steps), stage.step, stage.scale)
     schedule = DescentSchedule(stage.iterations, config.tolerance)
     return gradient_descent(problem, DescentState(pose), schedule, record)
 
@@ -82,7 +82,7 @@ def rest_copy(hand: Hand, pose: Pose) -> Array:
     return (rest[0] if rest.ndim == 3 else rest).copy()
 
 
-def refine_vertices(objective: Objective, history: SearchHistory, row: int, config: Config) -> SearchHistory:
+def refine_vertices(objective: DescentObjective, history: SearchHistory, row: int, config: Config) -> SearchHistory:
     """Move the rest vertices along with one pose (paper, Eq. 8), up to where the objective is lowest."""
     stage, number, ids = config.vertices, len(config.stages), history.ids[row : row + 1]
     level = objective.level(stage.radius_px, stage.sigma_mm)
@@ -93,7 +93,7 @@ def refine_vertices(objective: Objective, history: SearchHistory, row: int, conf
         rest = to_numpy(state.rest).copy()
         added.append(Iteration(number, stage.radius_px, stage.step, ids, state.pose, terms, rest))
 
-    problem = DescentProblem(objective, level, SOLVERS[config.descent](config.steps), stage.step, free_scale=True)
+    problem = DescentProblem(objective, level, STEPPERS[config.descent](config.steps), stage.step, free_scale=True)
     start = DescentState(pose, rest_copy(objective.hand, pose))
     gradient_descent(problem, start, DescentSchedule(stage.iterations), record)
     added = added[: int(np.argmin([each.total[0] for each in added])) + 1]

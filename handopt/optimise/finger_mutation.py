@@ -6,7 +6,7 @@ import numpy as np
 
 from handopt.backend import to_device, to_numpy
 from handopt.hand_model import Pose
-from handopt.objective.energy import CoarseToFineLevel, Objective, total_of
+from handopt.objective.descent_objective import CoarseToFineLevel, DescentObjective, total_of
 from handopt.rig.anatomy import DIP_OF_PIP
 from handopt.typing import Floats, Indices
 
@@ -33,7 +33,7 @@ GRIDS = (_thumb_grid(), *[_finger_grid()] * (FINGERS - 1))
 
 
 def mutate(
-    objective: Objective, pose: Pose, level: CoarseToFineLevel, parents: int, alternatives: int
+    objective: DescentObjective, pose: Pose, level: CoarseToFineLevel, parents: int, alternatives: int
 ) -> tuple[Pose, Indices]:
     """Copies of the best poses with one finger redrawn from a grid, and the row (M,) that each is a copy of.
 

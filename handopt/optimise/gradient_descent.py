@@ -10,9 +10,9 @@ import numpy as np
 
 from handopt.backend import Array, namespace_of, to_device, to_numpy
 from handopt.hand_model import Pose
-from handopt.objective.energy import CoarseToFineLevel, Gradient, Objective, total_of
+from handopt.objective.descent_objective import CoarseToFineLevel, DescentObjective, Gradient, total_of
+from handopt.optimise.descent_steps import Stepper
 from handopt.optimise.solution import Solution
-from handopt.optimise.solvers import Solver
 from handopt.typing import Bools, Floats
 
 
@@ -47,14 +47,14 @@ RecordDescent = Callable[[DescentState, dict[str, Floats]], None]
 
 @dataclass(frozen=True, eq=False)
 class DescentProblem:
-    """The objective at one level, and how a solver moves along its gradient.
+    """The objective at one level, and how a stepper moves along its gradient.
 
-    factor: of the solver's step sizes; free_scale: whether the hand's size moves
+    factor: of the step sizes; free_scale: whether the hand's size moves
     """
 
-    objective: Objective
+    objective: DescentObjective
     level: CoarseToFineLevel
-    solver: Solver
+    stepper: Stepper
     factor: float
     free_scale: bool
 
@@ -65,9 +65,9 @@ class DescentProblem:
         return DescentModel(host, total_of(host), gradient)
 
     def moved(self, state: DescentState, gradient: Gradient) -> DescentState:
-        """The state after the solver's step."""
+        """The state after a step."""
         pose, rest = state.pose.copy(), None if state.rest is None else state.rest.copy()
-        self.solver.step(pose, gradient, self.factor, self.free_scale, rest)
+        self.stepper.step(pose, gradient, self.factor, self.free_scale, rest)
         return DescentState(pose, rest)
 
     def updated(self, better: Bools, new: DescentState, old: DescentState) -> DescentState:
@@ -159,7 +159,7 @@ def postprocess(at: Iterate) -> Solution[DescentState, None]:
 def has_stalled(leaders: tuple[Floats, ...], current: Floats, schedule: DescentSchedule) -> Bools:
     """Whether each image's best total has lately fallen by next to nothing.
 
-    leaders: best totals so far (I,), one array per iteration; current: (I,) of the last iteration alone. A solver's
+    leaders: best totals so far (I,), one array per iteration; current: (I,) of the last iteration alone. Descent's
     first steps may climb: it counts only once the best total has fallen, or the current one is back at the best.
     """
     tolerance = schedule.tolerance

@@ -11,13 +11,13 @@ from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, 
 from handopt.config import Config
 from handopt.errors import ShapeError
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose
-from handopt.objective.energy import Objective
+from handopt.objective.descent_objective import DescentObjective
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.crop import Crop
 from handopt.observation.observe import Observation
-from handopt.optimise.batching import Search, StageTimer
+from handopt.optimise.batched_search import Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
@@ -93,7 +93,7 @@ class ImageSearch:
         self.hand, self.rig, self.views, self.targets, self.config = hand, rig, views, targets, config
         self._start, self._shape, self._timer, self._progress = start, shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
-        self._objective = Objective(hand, targets, config, laplacian)
+        self._objective = DescentObjective(hand, targets, config, laplacian)
         self._scores = [observation.score for observation, _, _ in views]
 
     def run(self) -> Search[SearchResult]:
@@ -192,7 +192,7 @@ def _alternatives(ranking: Ranking, hand: Hand, targets: FitTargets, row: int | 
     return tuple(found)
 
 
-def _starting_poses(objective: Objective, config: Config, start: Start | None) -> Pose:
+def _starting_poses(objective: DescentObjective, config: Config, start: Start | None) -> Pose:
     """The best of the fixed starts, or the given one for every view."""
     hand, targets = objective.hand, objective.targets
     if start is not None:

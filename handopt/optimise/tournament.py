@@ -10,7 +10,7 @@ from handopt.config import Config, TournamentRound
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
-from handopt.optimise.batching import Request, Search
+from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.history import Iteration, SearchHistory
 from handopt.optimise.ranking import best_rows, fractions_by_image

@@ -20,12 +20,12 @@ from handopt.rig import Rig, default_rig
 from handopt.shape.bone_lengths import BONE_NAMES
 from handopt.shape.bundle_adjustment import FreeParameters, adjust
 from handopt.shape.iterations import ShapeFit, ShapeHistory
-from handopt.shape.joint_refinement import JointRefinement
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.result import ShapeResult, assemble, measured
 from handopt.shape.single_fits import RejectedImage, ShapeInput, SingleFit, fit_each, outliers, poses_of
 from handopt.shape.state import HandShape, Template
 from handopt.shape.surface_prior import surface_prior
+from handopt.shape.surface_refinement import SurfaceRefinement
 from handopt.typing import Floats
 
 ShapeProgress = Callable[[str, int, int], None]
@@ -180,7 +180,7 @@ class ShapeStages:
             found = adjust(problem, pose, shape, lm_settings, free, history.recorder(stage)).state
             pose, shape = found.pose, found.shape
         validity = MeshValidity(template.rig.rest_mm, template.rig.faces.astype(np.int64))
-        refinement = JointRefinement(template, targets, config, surface_prior(template.rig), validity.feasible_step)
+        refinement = SurfaceRefinement(template, targets, config, surface_prior(template.rig), validity.feasible_step)
         return ShapeFit(pose, shape, targets, refinement, history)
 
     def _unexplained(self, state: ShapeFit) -> Floats:

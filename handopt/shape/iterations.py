@@ -8,8 +8,8 @@ from handopt.backend import to_numpy
 from handopt.hand_model import Pose
 from handopt.objective.targets import FitTargets
 from handopt.shape.bundle_adjustment import RecordShape
-from handopt.shape.joint_refinement import JointRefinement
 from handopt.shape.state import HandShape
+from handopt.shape.surface_refinement import SurfaceRefinement
 from handopt.typing import AnyArray, Floats, Points
 
 
@@ -59,5 +59,5 @@ class ShapeFit:
     pose: Pose
     shape: HandShape
     targets: FitTargets
-    refinement: JointRefinement
+    refinement: SurfaceRefinement
     history: ShapeHistory

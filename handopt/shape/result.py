@@ -21,10 +21,10 @@ from handopt.rig.anatomy import MIRROR
 from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD
 from handopt.shape.coverage import CONSTANTS, confidence_of, frontal_views
 from handopt.shape.iterations import ShapeFit
-from handopt.shape.joint_refinement import JointRefinement
 from handopt.shape.measurements import Measurement, MeasurementSet
 from handopt.shape.single_fits import RejectedImage, SingleFit
 from handopt.shape.state import HandShape, Template
+from handopt.shape.surface_refinement import SurfaceRefinement
 from handopt.typing import AnyArray, Floats, Points
 
 FORMAT: Final = "handopt.shape/1"
@@ -121,7 +121,7 @@ class ShapeResult:
 
 
 def measured(
-    refinement: JointRefinement, pose: Pose, shape: HandShape, lm_settings: LMSettings
+    refinement: SurfaceRefinement, pose: Pose, shape: HandShape, lm_settings: LMSettings
 ) -> tuple[Measurement, ...]:
     """The lengths of a personal hand, with standard deviations from the posterior of its shape."""
     template = refinement.template

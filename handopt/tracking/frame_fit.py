@@ -10,7 +10,7 @@ from handopt.backend import Device, to_numpy
 from handopt.config import Config
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
-from handopt.objective.energy import MAX_POINTS
+from handopt.objective.descent_objective import MAX_POINTS
 from handopt.objective.least_squares import System
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.normal_equations import RIGID

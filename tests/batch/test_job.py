@@ -14,7 +14,7 @@ from handopt.batch.provenance import Identity
 from handopt.config import FitSettings
 from handopt.fitting import BATCH
 from handopt.input.reader import Reader
-from handopt.optimise.batches import batched
+from handopt.optimise.chunks import chunks
 from handopt.rig import default_rig
 from handopt.storage import save
 
@@ -127,4 +127,4 @@ def test_an_image_that_breaks_a_batch_fails_alone(task: Task, fake_fit: FakeFit,
 def test_batches_are_as_large_as_pays_or_as_asked_for() -> None:
     assert job(batch=5).batch_size() == 5
     assert job(settings=FitSettings(device="cpu")).batch_size() == BATCH["cpu"]
-    assert [list(part) for part in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]
+    assert [list(part) for part in chunks([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]

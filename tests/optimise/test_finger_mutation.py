@@ -9,7 +9,7 @@ from support.compare import assert_close, assert_same_bits
 from support.toy_objective import ToyObjective, check_consistent, settings, stage, wrists
 
 from handopt.config import Steps
-from handopt.objective.energy import total_of
+from handopt.objective.descent_objective import total_of
 from handopt.ops.joint_limits import joint_limits
 from handopt.optimise.descent_stages import descend
 from handopt.optimise.finger_mutation import FINGERS, GRIDS, ROWS, mutate

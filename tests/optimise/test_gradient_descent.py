@@ -9,8 +9,9 @@ from support.toy_objective import REST, ToyObjective, check_consistent, settings
 from handopt.config import Steps, VertexStage
 from handopt.errors import NumericalError
 from handopt.hand_model import Pose
-from handopt.objective.energy import total_of
+from handopt.objective.descent_objective import total_of
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
+from handopt.optimise.descent_steps import Adam
 from handopt.optimise.gradient_descent import (
     DescentProblem,
     DescentSchedule,
@@ -18,7 +19,6 @@ from handopt.optimise.gradient_descent import (
     gradient_descent,
     has_stalled,
 )
-from handopt.optimise.solvers import Adam
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from support.observation_factory import make_objective, mirrored, near_poses, sm
 from support.toy_objective import settings, stage
 
 from handopt.config import VertexStage
-from handopt.objective.energy import Objective
+from handopt.objective.descent_objective import DescentObjective
 from handopt.optimise.descent_stages import descend, refine_vertices
 from handopt.optimise.history import SearchHistory
 from handopt.optimise.replay import BestHypothesis
@@ -27,7 +27,7 @@ CONFIG = settings(
 
 
 @pytest.fixture(scope="module")
-def followed() -> tuple[Objective, SearchHistory, list[BestHypothesis]]:
+def followed() -> tuple[DescentObjective, SearchHistory, list[BestHypothesis]]:
     """A history over a right hand and its mirror image, a left one, and the best way to each."""
     observation = small_observation()
     objective = make_objective(CONFIG, [(observation, False), (mirrored(observation), True)], dtype=np.float32)
@@ -38,7 +38,7 @@ def followed() -> tuple[Objective, SearchHistory, list[BestHypothesis]]:
 
 
 def test_the_winner_is_the_hypothesis_asked_for(
-    followed: tuple[Objective, SearchHistory, list[BestHypothesis]],
+    followed: tuple[DescentObjective, SearchHistory, list[BestHypothesis]],
 ) -> None:
     objective, history, winners = followed
     assert [winner.view for winner in winners] == [0, 1]
@@ -61,7 +61,7 @@ def test_the_winner_is_the_hypothesis_asked_for(
 
 
 def test_joints_and_vertices_are_those_of_the_last_pose(
-    followed: tuple[Objective, SearchHistory, list[BestHypothesis]],
+    followed: tuple[DescentObjective, SearchHistory, list[BestHypothesis]],
 ) -> None:
     for winner, rig in zip(followed[2], (default_rig("right"), default_rig("left")), strict=True):
         vertices, joints = posed_by_twins(winner, rig)
@@ -100,7 +100,9 @@ def test_a_left_hand_is_turned_back() -> None:
     assert_close(left.renders, right.renders[:, :, ::-1], atol=0.01, reason=reason)
 
 
-def test_renders_show_every_pose_at_its_radius(followed: tuple[Objective, SearchHistory, list[BestHypothesis]]) -> None:
+def test_renders_show_every_pose_at_its_radius(
+    followed: tuple[DescentObjective, SearchHistory, list[BestHypothesis]],
+) -> None:
     objective, _, (winner, _) = followed
     targets, rig = objective.targets, default_rig("right")
     assert winner.renders.shape == (7, 40, 40)
@@ -121,7 +123,7 @@ def test_renders_show_every_pose_at_its_radius(followed: tuple[Objective, Search
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_vertices_are_replayed_as_well(
-    side: str, followed: tuple[Objective, SearchHistory, list[BestHypothesis]]
+    side: str, followed: tuple[DescentObjective, SearchHistory, list[BestHypothesis]]
 ) -> None:
     objective, history, _ = followed
     row = int(np.flatnonzero(history.pose.image == (side == "left"))[0])

@@ -16,7 +16,7 @@ from handopt.fitting import Start, fit
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
-from handopt.optimise.batching import BatchedSearch, StageTimer
+from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.history import SearchHistory
 from handopt.optimise.starts import around, proposal_mean_angles

@@ -9,7 +9,7 @@ from handopt.backend import Device, sparse_to_device, to_device
 from handopt.config import Config
 from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
-from handopt.objective.energy import Objective
+from handopt.objective.descent_objective import DescentObjective
 from handopt.objective.targets import FitTargets, build_targets
 from handopt.observation.observe import Observation
 from handopt.rig import default_rig
@@ -82,11 +82,13 @@ def gather(
 
 def make_objective(
     config: Config, views: list[tuple[Observation, bool]], *, device: Device = CPU, dtype: type = np.float64
-) -> Objective:
+) -> DescentObjective:
     """The objective of the default hand, vertices free as well."""
     rig = default_rig("right")
     targets = gather(config, views, device=device, dtype=dtype)
-    return Objective(Hand.of(rig, device, dtype), targets, config, sparse_to_device(rig.laplacian(), device, dtype))
+    return DescentObjective(
+        Hand.of(rig, device, dtype), targets, config, sparse_to_device(rig.laplacian(), device, dtype)
+    )
 
 
 def near_poses(curls: tuple[float, ...], images: tuple[int, ...], *, dtype: type = np.float64) -> Pose:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from handopt.config import Config, DescentStage, Steps
 from handopt.hand_model import Pose
-from handopt.objective.energy import Gradient, total_of
+from handopt.objective.descent_objective import Gradient, total_of
 from handopt.optimise.history import SearchHistory
 from support.compare import assert_close, assert_same_bits
 from support.observation_factory import CPU
