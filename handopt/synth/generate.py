@@ -10,6 +10,7 @@ from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import Rig, default_rig
 from handopt.rig.anatomy import MIRROR
+from handopt.synth.config import SYNTH
 from handopt.synth.forearm import sample_forearm
 from handopt.synth.noise import noise_model, sense
 from handopt.synth.poses import LEVELS, HandSample, Level, check_level, sample_hand
@@ -17,13 +18,10 @@ from handopt.synth.scene import Scene, build_scene
 from handopt.synth.subject import Subject, check_surface, sample_subject
 
 CAMERA: Final = Camera(475.0, 475.0, 319.5, 239.5, 640, 480, "synth")
+"""About an SR305's: focal lengths and centre in px, and the size of the image."""
 UNIT_MM: Final = 1.0
+"""Depth of a count, mm."""
 HANDS: Final = ("right", "left", "random")
-FOREARM_SHARE: Final = {"easy": 0.5, "medium": 0.6, "hard": 0.7}
-BACKGROUND_SHARE: Final = {"easy": 0.65, "medium": 0.65, "hard": 0.65}
-MIN_VISIBLE_SHARE: Final = 0.4
-MIN_VISIBLE_JOINTS: Final = 8
-_MAX_TRIES = 50
 # What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
 _SIDE, _SUBJECT, _CONTENT, _HAND, _SENSOR = range(5)
 
@@ -96,8 +94,9 @@ def generate(settings: Settings, level: Level, index: int) -> Sample:
     camera = settings.camera if side == "right" else mirrored_camera(settings.camera)
     subject = subject_of(settings, level, index)
     content = _stream(settings, level, index, _CONTENT).random(2)
-    forearm = bool(content[0] < FOREARM_SHARE[level]) if settings.forearm is None else settings.forearm
-    background = bool(content[1] < BACKGROUND_SHARE[level]) if settings.background is None else settings.background
+    shares = SYNTH.levels[level]
+    forearm = bool(content[0] < shares.forearm_share) if settings.forearm is None else settings.forearm
+    background = bool(content[1] < shares.background_share) if settings.background is None else settings.background
     hand, scene, tries = _seen(settings, level, index, subject, camera, forearm, background)
     sensor = _stream(settings, level, index, _SENSOR)
     sensed = sense(scene.depth, camera, noise_model(settings.noise), sensor, mirrored=side == "left")
@@ -112,14 +111,15 @@ def _seen(
 ) -> tuple[HandSample, Scene, int]:
     """Draw hands until the forearm leaves enough of one in view: hand, scene, and how many were drawn."""
     rng = _stream(settings, level, index, _HAND)
+    draws = SYNTH.scene.max_tries
     rig = subject.dress(settings.rig)
-    for tries in range(1, _MAX_TRIES + 1):
+    for tries in range(1, draws + 1):
         hand = sample_hand(rng, level, subject=subject, rig=settings.rig)
         arm = sample_forearm(rng)
         scene = build_scene(rng, hand, rig, camera, forearm=arm if forearm else None, background=background)
-        if scene.visible_share >= MIN_VISIBLE_SHARE and scene.visible(hand.scale).sum() >= MIN_VISIBLE_JOINTS:
+        if scene.shows_enough(hand.scale):
             return hand, scene, tries
-    raise ConfigError(f"image {index} of {level}: the forearm hides the hand in {_MAX_TRIES} draws: change seed=")
+    raise ConfigError(f"image {index} of {level}: the forearm hides the hand in {draws} draws: change seed=")
 
 
 def true_rig(settings: Settings) -> Rig:

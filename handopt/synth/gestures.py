@@ -7,16 +7,16 @@ import numpy as np
 
 from handopt.rig.anatomy import ABDUCTION, FLEXION, TWIST
 from handopt.rig.joints import DIGITS
+from handopt.synth.config import SYNTH
 from handopt.typing import Floats
 
 THUMB_ANGLES: Final = ((0, TWIST), (0, ABDUCTION), (0, FLEXION), (1, FLEXION), (2, FLEXION))
 """(row, column) of the thumb's five angles: CMC twist, abduction, flexion, MCP flexion, IP flexion."""
 RANDOM: Final = "random"
 
-DIP_OF_PIP_RANGE: Final = (0.3, 0.9)
-"""Flexion of a free finger's DIP as a share of its PIP's: rig.anatomy.DIP_OF_PIP, give or take a half of it."""
+_FINGERS, _MILD, _FREE = SYNTH.fingers, SYNTH.mild, SYNTH.free
 
-# Flexion of MCP, PIP and DIP in radians, and its standard deviation.
+# Flexion of MCP, PIP and DIP, and its standard deviation, rad. By hand, as all numbers of this table and the next ones.
 _FINGER_STATES: Final = {
     "straight": ((0.05, 0.08, 0.05), (0.13, 0.08, 0.06)),
     "relaxed": ((0.35, 0.45, 0.25), (0.15, 0.15, 0.1)),
@@ -28,7 +28,7 @@ _FINGER_STATES: Final = {
     "round": ((0.65, 0.65, 0.4), (0.2, 0.25, 0.15)),
     "pinching": ((1.0, 0.7, 0.45), (0.25, 0.3, 0.25)),
 }
-# The thumb's five angles (see THUMB_ANGLES) and their standard deviations.
+# The thumb's five angles (see THUMB_ANGLES) and their standard deviations, rad.
 _THUMB_STATES: Final = {
     "out": ((-0.1, -0.05, -0.25, 0.0, 0.0), (0.15, 0.2, 0.12, 0.1, 0.15)),
     "up": ((-0.15, -0.35, -0.35, 0.0, -0.1), (0.1, 0.15, 0.1, 0.1, 0.15)),
@@ -38,8 +38,6 @@ _THUMB_STATES: Final = {
     "opposed": ((0.6, 0.2, 0.3, 0.3, 0.4), (0.25, 0.2, 0.2, 0.25, 0.3)),
     "relaxed": ((0.2, 0.0, 0.05, 0.3, 0.3), (0.2, 0.15, 0.15, 0.2, 0.2)),
 }
-# A finger's abduction per unit of spread, index to pinky: fingers fan out from the middle one.
-_FAN: Final = np.array([0.6, 0.1, -0.4, -1.0])
 
 
 @dataclass(frozen=True)
@@ -108,20 +106,19 @@ def gesture_angles(rng: np.random.Generator, name: str, count: int) -> Floats:
     angles[:, 1:, 0, ABDUCTION] = _abduction(rng, spread, angles[:, 1:, 0, FLEXION])
     mean, sigma = (np.array(values) for values in _THUMB_STATES[gesture.thumb])
     _set_thumb(angles, rng.normal(mean, sigma, (count, len(mean))))
-    angles[:, 0, 1, ABDUCTION] = rng.normal(0.0, 0.05, count)
+    angles[:, 0, 1, ABDUCTION] = rng.normal(0.0, _FINGERS.abduction_rad, count)
     return angles.reshape(count, 15, 3)
 
 
 def mild_angles(rng: np.random.Generator, count: int) -> Floats:
     """Draw open and slightly bent hands, angles (count, 15, 3) rad."""
     angles = np.zeros((count, len(DIGITS), 3, 3))
-    curl = rng.uniform(-0.05, 0.2, (count, 1, 1))
-    means, sigmas = np.array([0.05, 0.13, 0.06]), np.array([0.1, 0.1, 0.07])
-    angles[:, 1:, :, FLEXION] = means + curl * [1.0, 1.0, 0.7] + sigmas * rng.standard_normal((count, 4, 3))
-    spread = rng.normal(0.04, 0.07, (count, 1))
+    curl = rng.uniform(*_MILD.curl_rad, (count, 1, 1))
+    means, sigmas = np.array(_MILD.flexion_rad), np.array(_MILD.flexion_deviation_rad)
+    angles[:, 1:, :, FLEXION] = means + curl * _MILD.curl_of_joint + sigmas * rng.standard_normal((count, 4, 3))
+    spread = rng.normal(*_MILD.spread_rad, (count, 1))
     angles[:, 1:, 0, ABDUCTION] = _abduction(rng, spread, angles[:, 1:, 0, FLEXION])
-    mean, sigma = np.array([0.06, 0.0, 0.03, 0.2, 0.1]), np.array([0.12, 0.14, 0.12, 0.12, 0.14])
-    _set_thumb(angles, rng.normal(mean, sigma, (count, 5)))
+    _set_thumb(angles, rng.normal(_MILD.thumb_rad, _MILD.thumb_deviation_rad, (count, len(THUMB_ANGLES))))
     return angles.reshape(count, 15, 3)
 
 
@@ -132,31 +129,38 @@ def free_angles(rng: np.random.Generator, count: int, curl: float) -> Floats:
     spread, bent ones hardly; the thumb is anywhere that its joints allow, most often where it faces the fingers.
     """
     angles = np.zeros((count, len(DIGITS), 3, 3))
-    whole = rng.beta(1.0 + curl, 2.0 - curl, (count, 1))
+    open_, closed = _FREE.closed_beta
+    whole = rng.beta(open_ + curl, closed - curl, (count, 1))
     alone = rng.uniform(0.0, 1.0, (count, 1))
-    drift = np.cumsum(rng.normal(0.0, 0.12, (count, 4)), axis=1)
+    drift = np.cumsum(rng.normal(0.0, _FREE.neighbour_drift, (count, 4)), axis=1)
     together = whole + drift - drift.mean(axis=1, keepdims=True)
     finger = (1 - alone) * together + alone * rng.uniform(0.0, 1.0, (count, 4))
-    apart = rng.uniform(0.0, 0.6, (count, 1))
+    apart = rng.uniform(0.0, _FREE.max_apart, (count, 1))
     proximal = np.clip((1 - apart) * finger + apart * rng.uniform(0.0, 1.0, (count, 4)), 0.0, 1.0)
     middle = np.clip((1 - apart) * finger + apart * rng.uniform(0.0, 1.0, (count, 4)), 0.0, 1.0)
-    angles[:, 1:, 0, FLEXION] = -0.25 + 1.95 * proximal + rng.normal(0.0, 0.08, (count, 4))
-    angles[:, 1:, 1, FLEXION] = -0.05 + 1.95 * middle + rng.normal(0.0, 0.06, (count, 4))
-    follow = rng.uniform(*DIP_OF_PIP_RANGE, (count, 4))
-    angles[:, 1:, 2, FLEXION] = follow * angles[:, 1:, 1, FLEXION] + rng.normal(0.0, 0.1, (count, 4))
-    spread = rng.normal(0.06, 0.12, (count, 1))
+    for row, closed, (straight, bent), sigma in (
+        (0, proximal, _FREE.mcp_rad, _FREE.mcp_deviation_rad),
+        (1, middle, _FREE.pip_rad, _FREE.pip_deviation_rad),
+    ):
+        angles[:, 1:, row, FLEXION] = straight + bent * closed + rng.normal(0.0, sigma, (count, 4))
+    follow = rng.uniform(*_FREE.dip_of_pip, (count, 4))
+    own = rng.normal(0.0, _FREE.dip_deviation_rad, (count, 4))
+    angles[:, 1:, 2, FLEXION] = follow * angles[:, 1:, 1, FLEXION] + own
+    spread = rng.normal(*_FREE.spread_rad, (count, 1))
     angles[:, 1:, 0, ABDUCTION] = _abduction(rng, spread, angles[:, 1:, 0, FLEXION])
-    facing = np.clip(rng.normal(0.2 + 0.4 * curl, 0.3, (count, 1)), -0.3, 1.0)  # 0: beside or away, 1: opposed
-    mean = np.array([0.0, 0.0, -0.1, 0.15, 0.15]) + facing * [0.8, 0.05, 0.4, 0.5, 0.55]
-    _set_thumb(angles, mean + rng.normal(0.0, [0.15, 0.2, 0.15, 0.2, 0.3], (count, 5)))
-    angles[:, 0, 1, ABDUCTION] = rng.normal(0.0, 0.05, count)
+    usual, of_curl, deviation = _FREE.thumb_facing
+    facing = np.clip(rng.normal(usual + of_curl * curl, deviation, (count, 1)), *_FREE.thumb_facing_range)
+    mean = np.array(_FREE.thumb_beside_rad) + facing * _FREE.thumb_opposed_rad
+    _set_thumb(angles, mean + rng.normal(0.0, _FREE.thumb_deviation_rad, (count, len(THUMB_ANGLES))))
+    angles[:, 0, 1, ABDUCTION] = rng.normal(0.0, _FINGERS.abduction_rad, count)
     return angles.reshape(count, 15, 3)
 
 
 def _abduction(rng: np.random.Generator, spread: Floats, flexion: Floats) -> Floats:
     """Abduction (count, 4): a fan and each finger's own, which fade as the MCP bends."""
-    fade = np.clip(1.0 - np.maximum(flexion, 0.0) / 1.6, 0.15, 1.0)
-    return np.asarray(fade * (spread * _FAN + rng.normal(0.0, 0.05, flexion.shape)))
+    fade = np.clip(1.0 - np.maximum(flexion, 0.0) / _FINGERS.fan_fades_rad, _FINGERS.least_fan, 1.0)
+    own = rng.normal(0.0, _FINGERS.abduction_rad, flexion.shape)
+    return np.asarray(fade * (spread * _FINGERS.fan + own))
 
 
 def _set_thumb(angles: Floats, values: Floats) -> None:

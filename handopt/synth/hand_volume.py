@@ -11,22 +11,12 @@ from handopt.ops.skinning import skin, skin_normals
 from handopt.rig import PROPORTION_NAMES, Rig
 from handopt.rig.joints import CHAINS, DIGITS, KNUCKLES
 from handopt.rig.pose import joint_transforms
+from handopt.synth.config import SYNTH
 from handopt.typing import Bools, FloatImage, Floats, Indices, Ints
 
 PALM: Final = len(DIGITS)
 """The number of the palm, after those of the digits."""
-BALL_SPACING_MM: Final = 8.0
-"""Between the balls of a finger, about half its width, so that they leave no gaps."""
-_CLOSE_MM = 10.0
-"""Beyond it the nearest vertex of another finger says nothing about which side of its skin a point is on."""
-_PALM_LINES = 7
-"""Lines of balls from the wrist to the knuckles, two for each of the four metacarpals less one."""
-_PALM_ROWS = (0.2, 0.4, 0.6, 0.8)
-"""Where the balls of a line are, from the wrist (0) to the knuckle (1)."""
-_WIDEST = 1.6
-"""A finger's skin lies within so many inscribed radii; other skin that is farther away does not count."""
-_HEIGHTS_MM = np.arange(-12.0, 12.5, 1.0)
-"""Heights above the palm's lines at which the largest ball is looked for."""
+_CONFIG = SYNTH.volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +88,7 @@ class SubjectVolume:
             mine, theirs = vertices[finger], vertices[others]
             squared = (mine**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * mine @ theirs.T
             nearest = squared.argmin(axis=1)
-            close = squared[np.arange(len(mine)), nearest] < _CLOSE_MM**2
+            close = squared[np.arange(len(mine)), nearest] < _CONFIG.near_skin_mm**2
             depth = ((theirs[nearest] - mine) * normals[others][nearest]).sum(axis=1)[close]
             worst = max(worst, float(depth.max(initial=0.0)))
         return worst
@@ -160,8 +150,8 @@ def _along(rig: Rig, start: int, end: int, *, last: bool) -> Floats:
         direction = (b - a) / np.linalg.norm(b - a)
         own = rig.rest_mm[rig.skin_indices[:, 0] == start]
         skin_mm = float(((own - a) @ direction).max()) if len(own) else float(np.linalg.norm(b - a))
-        b = a + direction * max(skin_mm - float(_inscribed(rig, b[None])[0]), 1.0)
-    count = max(2, round(float(np.linalg.norm(b - a)) / BALL_SPACING_MM))
+        b = a + direction * max(skin_mm - float(_inscribed(rig, b[None])[0]), _CONFIG.min_bone_mm)
+    count = max(_CONFIG.min_balls, round(float(np.linalg.norm(b - a)) / _CONFIG.spacing_mm))
     share = np.linspace(0, 1, count + 1) if last else np.arange(count) / count
     return np.asarray(a + share[:, None] * (b - a))
 
@@ -169,11 +159,13 @@ def _along(rig: Rig, start: int, end: int, *, last: bool) -> Floats:
 def _palm_centres(rig: Rig) -> Floats:
     """Centres in lines from the wrist to the knuckles, each at the height where the largest ball fits, (28, 3)."""
     bases = rig.keypoints_mm[list(KNUCKLES)]
-    across = np.linspace(0, 3, _PALM_LINES)
+    across = np.linspace(0, 3, _CONFIG.palm_lines)
     knuckles = np.stack([np.interp(across, np.arange(4), bases[:, axis]) for axis in range(3)], axis=1)
     wrist = rig.bind[0, :, 3]
-    spots = np.concatenate([wrist + row * (knuckles - wrist) for row in _PALM_ROWS])
-    tries = spots[:, None] + _HEIGHTS_MM[:, None] * rig.bind[0, :, 1]
+    spots = np.concatenate([wrist + row * (knuckles - wrist) for row in _CONFIG.palm_rows])
+    lowest, highest, step = _CONFIG.palm_heights_mm
+    heights = np.arange(lowest, highest + step / 2, step)
+    tries = spots[:, None] + heights[:, None] * rig.bind[0, :, 1]
     radius = _inscribed(rig, tries.reshape(-1, 3)).reshape(len(spots), -1)
     return np.asarray(tries[np.arange(len(spots)), radius.argmax(axis=1)])
 
@@ -187,11 +179,17 @@ def _contacts(rig: Rig) -> tuple[Floats, Indices]:
         middle, distal, tip = (int(rig.keypoint_joints[4 * digit + k]) for k in (2, 3, 4))
         joints += [(distal, middle)]
         for spot, joint, side, points in (
-            (0.7 * rig.bind[tip, :, 3] + 0.3 * rig.bind[distal, :, 3], distal, -1, pads),
-            (0.5 * rig.bind[middle, :, 3] + 0.5 * rig.bind[distal, :, 3], middle, 1, backs),
+            (_between(rig, (tip, distal), _CONFIG.pad_weights), distal, -1, pads),
+            (_between(rig, (middle, distal), _CONFIG.back_weights), middle, 1, backs),
         ):
             points.append(spot + side * _inscribed(rig, spot[None])[0] * rig.bind[joint, :, 1])
     return np.array(pads + backs), np.array(joints).T.ravel()
+
+
+def _between(rig: Rig, joints: tuple[int, int], weights: tuple[float, float]) -> Floats:
+    """The weighted mean (3,) of the positions of two joints."""
+    first, second = joints
+    return np.asarray(weights[0] * rig.bind[first, :, 3] + weights[1] * rig.bind[second, :, 3])
 
 
 def _inscribed(rig: Rig, centres: Floats) -> Floats:
@@ -207,7 +205,7 @@ def _girth(rig: Rig, centres: Floats, joint: Indices) -> Floats:
         offsets = rig.rest_mm - centre
         along = offsets @ rig.bind[bone, :, 2]
         around = np.linalg.norm(offsets - along[:, None] * rig.bind[bone, :, 2], axis=1)
-        slice_ = (np.abs(along) < BALL_SPACING_MM / 2) & (around < _WIDEST * inscribed[number])
+        slice_ = (np.abs(along) < _CONFIG.spacing_mm / 2) & (around < _CONFIG.max_girth * inscribed[number])
         if slice_.any():
             result[number] = max(inscribed[number], float(around[slice_].mean()))
     return result

@@ -1,49 +1,21 @@
 """A hand that moves: key poses that a person goes through, and a smooth transition from each to the next."""
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import Rig
+from handopt.synth.config import SYNTH
 from handopt.synth.forearm import Forearm, bend_wrist, sample_forearm
 from handopt.synth.hand_volume import SubjectVolume, volume_of
-from handopt.synth.poses import TOLERANCE_MM, HandSample, Level, sample_hand, sample_view
+from handopt.synth.poses import HandSample, Level, sample_hand, sample_view
 from handopt.synth.scene import compose, place, posed
 from handopt.synth.subject import Subject
 from handopt.typing import Floats
 
-TURN_RAD_S: Final = 1.8
-"""Mean speed of the whole hand's rotation in a transition; the peak of minimum jerk is 15 / 8 of it. All speeds are
-those of unhurried gestures, chosen by eye.
-"""
-BEND_RAD_S: Final = 3.5
-"""Mean speed of the joint that bends most."""
-TRAVEL_MM_S: Final = 250.0
-"""Mean speed of the hand's middle."""
-LEAST_TRAVEL_S: Final = 0.4
-"""No transition is quicker."""
-HOLD_S: Final = (0.0, 0.4)
-"""Range of the rest after a transition."""
-LEISURE: Final = (1.0, 1.6)
-"""Range of the factor by which a transition takes longer than the fastest of its parts would."""
-MAX_TURN_RAD: Final = np.radians(80.0)
-"""Between two key poses: about what wrist and forearm turn together without effort."""
-TRANSITION_TOLERANCE_MM: Final = TOLERANCE_MM + 0.5
-"""How far balls may overlap in a transition; more than in a key pose, as fingers brush past each other."""
-OVERLAP_STEPS: Final = 11
-"""Poses of a transition that are tested for overlaps."""
-VIEW_TRIES: Final = 40
-KEY_TRIES: Final = 60
-"""Draws of a view, and of a key pose before the motion is given up."""
-LOOKED_AT: Final = (0.2, 0.35, 0.5, 0.65, 0.8)
-"""Shares of the time at which the hand must be in view."""
-LEADS: Final = (0.0, 0.35, -0.35)
-"""By which share of the time the thumb is ahead of the fingers, in the order in which they are tried."""
-MIN_VISIBLE_SHARE, MIN_VISIBLE_JOINTS = 0.4, 8
-"""Of the hand, behind its forearm: below it nobody could tell the pose."""
+_CONFIG = SYNTH.motion
 
 
 @dataclass(frozen=True)
@@ -164,24 +136,27 @@ class Motion:
 
     def _transition(self, start: Key, speed: float) -> Transition:
         """A transition to a new key pose in which nothing overlaps and the hand stays in view."""
-        for _ in range(KEY_TRIES):
+        for _ in range(_CONFIG.key_tries):
             end = self._key(start)
             lead = _clear_lead(self._body, start.hand.angles_rad, end.hand.angles_rad)
             if lead is None:
                 continue
-            leisure, hold = float(self._rng.uniform(*LEISURE)), float(self._rng.uniform(*HOLD_S))
+            leisure, hold = float(self._rng.uniform(*_CONFIG.leisure)), float(self._rng.uniform(*_CONFIG.hold_s))
             turn = rotation_angle(start.hand.rotation, end.hand.rotation)
             bend = float(np.abs(end.hand.angles_rad - start.hand.angles_rad).max())
             travel = float(np.linalg.norm(end.middle - start.middle))
-            seconds = max(turn / TURN_RAD_S, bend / BEND_RAD_S / (1 - abs(lead)), travel / TRAVEL_MM_S, LEAST_TRAVEL_S)
+            seconds = max(
+                turn / _CONFIG.turn_rad_s, bend / _CONFIG.bend_rad_s / (1 - abs(lead)),
+                travel / _CONFIG.travel_mm_s, _CONFIG.min_travel_s,
+            )  # fmt: skip
             transition = Transition(start, end, leisure * seconds / speed, hold / speed, lead)
-            if all(self._in_view(transition.at(share * transition.travel_s)) for share in LOOKED_AT):
+            if all(self._in_view(transition.at(share * transition.travel_s)) for share in _CONFIG.looked_at):
                 return transition
-        raise ConfigError(f"no transition to another pose was found in {KEY_TRIES} draws: change seed=")
+        raise ConfigError(f"no transition to another pose was found in {_CONFIG.key_tries} draws: change seed=")
 
     def _key(self, previous: Key | None) -> Key:
         """Draw a key pose that can be seen, turned from the previous one by no more than a wrist and an elbow can."""
-        for _ in range(KEY_TRIES):
+        for _ in range(_CONFIG.key_tries):
             hand = sample_hand(self._rng, self._level, subject=self._subject, rig=self._rig)
             forearm = self._arm
             if previous is not None:
@@ -195,24 +170,23 @@ class Motion:
             key = Key(hand, translation + joints.mean(axis=0), forearm)
             if self._in_view(key):
                 return key
-        raise ConfigError(f"the forearm hides the hand in {KEY_TRIES} draws: change seed=")
+        raise ConfigError(f"the forearm hides the hand in {_CONFIG.key_tries} draws: change seed=")
 
     def _view_near(self, rotation: Floats) -> Floats:
         """A view of the level that is not turned too far, or the nearest of some."""
         best, least = rotation, np.inf
-        for _ in range(VIEW_TRIES):
+        for _ in range(_CONFIG.view_tries):
             view = sample_view(self._rng, self._level, self._rig)
             turn = rotation_angle(rotation, view)
             if turn < least:
                 best, least = view, turn
-            if turn <= MAX_TURN_RAD:
+            if turn <= _CONFIG.max_turn_rad:
                 break
         return best
 
     def _in_view(self, key: Key) -> bool:
         scene = compose(key.hand, self._dressed, self._camera, self.placed(key), key.forearm)
-        enough = scene.visible_share >= MIN_VISIBLE_SHARE
-        return bool(enough and scene.visible(key.hand.scale).sum() >= MIN_VISIBLE_JOINTS)
+        return scene.shows_enough(key.hand.scale)
 
 
 def rotation_angle(one: Floats, other: Floats) -> float:
@@ -229,9 +203,9 @@ def _slerp(start: Floats, end: Floats, part: float) -> Floats:
 
 def _clear_lead(body: SubjectVolume, start: Floats, end: Floats) -> float | None:
     """The thumb's lead with which nothing overlaps between two poses, if there is one."""
-    share = np.linspace(0.0, 1.0, OVERLAP_STEPS)
-    for lead in LEADS:
+    share = np.linspace(0.0, 1.0, _CONFIG.overlap_steps)
+    for lead in _CONFIG.leads:
         overlap, _ = body.measure(blend_angles(start, end, share, lead))
-        if overlap.max() <= TRANSITION_TOLERANCE_MM:
+        if overlap.max() <= _CONFIG.tolerance_mm:
             return lead
     return None

@@ -7,35 +7,40 @@ import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
+from handopt.synth.config import SYNTH
 from handopt.typing import BoolImage, FloatImage
 
-_GAP_MM: Final = 15.0  # a step between neighbours that makes an edge
-_ABSENT_MM: Final = 40.0  # where nothing is measured beyond an edge, flying pixels reach so far
+_CONFIG = SYNTH.noise
 
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """How a sensor measures. The standard deviation of the depth is floor_mm + per_m2_mm * (z / 1 m)^2.
-
-    edge_jitter_px: by how much edges are displaced. edge_dropout: probability of a missing pixel beside a depth edge,
-    and of one beside that. flying: probability that a pixel at an edge lies between the two surfaces.
-    grazing_dropout: of a missing pixel where the surface is seen at less than grazing_cosine. dropout: of one anywhere.
-    holes: mean number of small holes on 10^5 pixels. baseline_mm, disparity_px: of a sensor that measures whole steps
-    of disparity, 0 for none. shadow: whether the projector's shadow, at the baseline's end, is missing.
-    """
+    """How a sensor measures. The standard deviation of the depth is floor_mm + per_m2_mm * (z / 1 m)^2."""
 
     floor_mm: float = 0.0
+    """Standard deviation of the depth at the camera, mm."""
     per_m2_mm: float = 0.0
+    """What a distance of 1 m adds, mm."""
     edge_jitter_px: float = 0.0
+    """Standard deviation of the displacement of edges, px."""
     edge_dropout: tuple[float, float] = (0.0, 0.0)
+    """Probability of a missing pixel beside a depth edge, and of one beside that."""
     flying: float = 0.0
+    """Probability that a pixel at an edge lies between the two surfaces."""
     grazing_cosine: float = 0.3
+    """Cosine of the surface's normal to the view below which a surface is seen at a grazing angle."""
     grazing_dropout: float = 0.0
+    """Probability of a missing pixel there."""
     dropout: float = 0.0
+    """Probability of a missing pixel anywhere."""
     holes: float = 0.0
+    """Mean number of small holes on 10^5 pixels."""
     baseline_mm: float = 0.0
+    """From the camera to the projector of a sensor that measures whole steps of disparity, mm; 0 for none."""
     disparity_px: float = 0.0
+    """Size of such a step, px; 0 for none."""
     shadow: bool = False
+    """Whether the projector's shadow, at the baseline's end, is missing."""
 
 
 NOISE: Final = {
@@ -69,7 +74,8 @@ NOISE: Final = {
         shadow=True,
     ),
 }
-"""The models by name."""
+"""The models by name. All numbers are by hand, but for the baseline and the disparity steps of 1/8 px of a Kinect v1
+(Khoshelham and Elberink, Sensors 12, 2012)."""
 
 
 def noise_model(name: str) -> NoiseModel:
@@ -114,7 +120,7 @@ def _edges(surface: FloatImage) -> tuple[BoolImage, BoolImage]:
     """Pixels beside a depth edge on either of its sides, and those one pixel farther, (H, W) each."""
     edge = np.zeros(surface.shape, bool)
     for axis in (0, 1):
-        step = np.abs(np.diff(surface, axis=axis)) > _GAP_MM
+        step = np.abs(np.diff(surface, axis=axis)) > _CONFIG.edge_mm
         before: list[slice] = [slice(None), slice(None)]
         after: list[slice] = [slice(None), slice(None)]
         before[axis], after[axis] = slice(None, -1), slice(1, None)
@@ -152,7 +158,7 @@ def _flying(measured: FloatImage, edge: BoolImage, share: float, rng: np.random.
     )
     far = window.max(axis=0)
     near = np.where(window > 0, window, np.inf).min(axis=0, initial=np.inf)
-    far = np.where((window == 0).any(axis=0), near + _ABSENT_MM, far)
+    far = np.where((window == 0).any(axis=0), near + _CONFIG.flying_reach_mm, far)
     seen = np.isfinite(near)
     between = near[seen] + rng.random(int(seen.sum())) * (far[seen] - near[seen])
     measured[rows[seen], columns[seen]] = between.astype(np.float32)
@@ -171,14 +177,16 @@ def _grazing(surface: FloatImage, camera: Camera, cosine: float) -> BoolImage:
 
 
 def _holes(shape: tuple[int, ...], per_100000: float, rng: np.random.Generator) -> BoolImage:
-    """Small round holes of 1 to 3 pixels' radius, (H, W)."""
+    """Small round holes, (H, W)."""
     height, width = shape
     holes = np.zeros(shape, bool)
+    smallest, largest = _CONFIG.hole_radius_px
+    reach = int(np.ceil(largest))
     for _ in range(int(rng.poisson(per_100000 * height * width / 1e5))):
-        row, column, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(1.0, 3.0)
-        top, left = max(0, int(row) - 3), max(0, int(column) - 3)
-        rows = np.arange(top, min(height, int(row) + 5))[:, None]
-        columns = np.arange(left, min(width, int(column) + 5))
+        row, column, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(smallest, largest)
+        top, left = max(0, int(row) - reach), max(0, int(column) - reach)
+        rows = np.arange(top, min(height, int(row) + reach + 2))[:, None]
+        columns = np.arange(left, min(width, int(column) + reach + 2))
         holes[rows, columns] |= (rows - row) ** 2 + (columns - column) ** 2 < radius**2
     return holes
 
@@ -188,7 +196,7 @@ def _shadow(surface: FloatImage, camera: Camera, baseline_mm: float) -> BoolImag
     disparity = np.where(surface > 0, camera.fx * baseline_mm / np.maximum(surface, 1.0), 0.0)
     lit = np.arange(surface.shape[1]) - disparity  # the projector's column
     nearest = np.minimum.accumulate(lit[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray((surface > 0) & (lit > nearest + 1.0))
+    return np.asarray((surface > 0) & (lit > nearest + _CONFIG.shadow_px))
 
 
 def _quantised(measured: FloatImage, camera: Camera, model: NoiseModel) -> FloatImage:

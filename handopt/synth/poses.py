@@ -10,6 +10,7 @@ import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.rig import Rig, default_rig
+from handopt.synth.config import SYNTH
 from handopt.synth.gestures import GESTURES, RANDOM, free_angles, gesture_angles, mild_angles, sample_gesture
 from handopt.synth.hand_volume import PALM, SubjectVolume, volume_of
 from handopt.synth.subject import Subject, sample_subject
@@ -18,27 +19,11 @@ from handopt.typing import Floats
 Level = Literal["easy", "medium", "hard"]
 
 LEVELS: Final[tuple[Level, ...]] = ("easy", "medium", "hard")
-TOLERANCE_MM: Final = 1.5
-"""How far balls may overlap: skin gives way where it touches."""
-SKIN_TOLERANCE_MM: Final = 2.0
-"""How deep a gesture's skin may lie in other skin."""
 
 # Turns the wrist joint's frame (fingers along -z, back of the hand along +y) upright, the palm towards the camera.
 PALM_UPRIGHT: Final = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 
-_GESTURE_SHARE: Final = {"easy": 0.0, "medium": 0.15, "hard": 0.5}
-_CURL: Final = {"medium": 0.1, "hard": 0.6}
-_TILT_RAD: Final = {"easy": np.radians(25.0), "medium": np.radians(55.0)}
-_ROLL_RAD: Final = {"easy": np.radians(60.0), "medium": np.pi}
-_BACK_SHARE: Final = {"easy": 0.3, "medium": 0.5}
-_EDGE_ON: Final = 1.8  # exponent of the palm's cosine to the view: 1 is the uniform sphere, more sees more edges
-_DRAWS = 8
-_TOUCH_DRAWS = 20
-_REFINEMENTS = (0.2, 0.12, 0.07, 0.04)
-_OTHERS_SHARE = 0.3  # of a refinement, for fingers that neither touch nor are touched
-_MAX_ROUNDS = 100
-_OVERLAP_COST = 10.0
-_MOST_CLEARANCE = 3.0
+_CONFIG = SYNTH.poses
 
 
 @dataclass(frozen=True)
@@ -76,7 +61,7 @@ def sample_hand(
     check_level(level)
     person = sample_subject(rng) if subject is None else subject
     hand = default_rig("right") if rig is None else rig
-    gesture = sample_gesture(rng) if rng.random() < _GESTURE_SHARE[level] else RANDOM
+    gesture = sample_gesture(rng) if rng.random() < SYNTH.levels[level].gesture_share else RANDOM
     angles, tries = sample_angles(rng, level, gesture, person.proportions, hand)
     return HandSample(person, angles, sample_view(rng, level, hand), gesture, tries)
 
@@ -92,26 +77,27 @@ def sample_angles(
 ) -> tuple[Floats, int]:
     """Draw angles (15, 3) of a gesture or a "random" pose in which nothing overlaps, and say how many were drawn."""
     body = volume_of(rig).of(proportions)
-    for tries in range(1, _MAX_ROUNDS + 1):
+    for tries in range(1, _CONFIG.max_rounds + 1):
         if gesture != RANDOM and GESTURES[gesture].touch is not None:
-            angles = _touching(rng, gesture, body, clearance=min(tries - 1, _MOST_CLEARANCE))
+            angles = _touching(rng, gesture, body, clearance=min(tries - 1, _CONFIG.max_clearance_mm))
         else:
             angles = _clear(rng, level, gesture, body)
-        if angles is not None and (gesture == RANDOM or body.depth_in_skin(angles) <= SKIN_TOLERANCE_MM):
+        if angles is not None and (gesture == RANDOM or body.depth_in_skin(angles) <= _CONFIG.skin_tolerance_mm):
             return angles, tries
     raise ConfigError(
-        f"no {gesture} pose without overlaps was found in {_MAX_ROUNDS} rounds: use another rig or limits"
+        f"no {gesture} pose without overlaps was found in {_CONFIG.max_rounds} rounds: use another rig or limits"
     )
 
 
 def sample_view(rng: np.random.Generator, level: Level, rig: Rig) -> Floats:
     """Draw a rotation (3, 3) rig -> camera: near frontal, within 55 degrees of it, or from anywhere."""
-    if level == "hard":
+    view = SYNTH.levels[level].view
+    if view is None:
         turn = _anywhere(rng)
     else:
-        yaw, pitch = rng.uniform(-_TILT_RAD[level], _TILT_RAD[level], 2)
-        roll = rng.uniform(-_ROLL_RAD[level], _ROLL_RAD[level])
-        back = np.pi if rng.random() < _BACK_SHARE[level] else 0.0
+        yaw, pitch = rng.uniform(-view.tilt_rad, view.tilt_rad, 2)
+        roll = rng.uniform(-view.roll_rad, view.roll_rad)
+        back = np.pi if rng.random() < view.back_share else 0.0
         turn = _about(2, roll) @ _about(1, yaw) @ _about(0, pitch) @ _about(1, back)
     return np.asarray(turn @ PALM_UPRIGHT @ rig.bind[0, :, :3].T)
 
@@ -132,15 +118,16 @@ def view_angles(rotation: Floats, rig: Rig) -> tuple[Literal["palm", "back"], fl
 
 def _clear(rng: np.random.Generator, level: Level, gesture: str, body: SubjectVolume) -> Floats | None:
     """The first of some draws in which nothing overlaps."""
+    curl = SYNTH.levels[level].curl
     if gesture != RANDOM:
-        angles = gesture_angles(rng, gesture, _DRAWS)
-    elif level == "easy":
-        angles = mild_angles(rng, _DRAWS)
+        angles = gesture_angles(rng, gesture, _CONFIG.draws)
+    elif curl is None:
+        angles = mild_angles(rng, _CONFIG.draws)
     else:
-        angles = free_angles(rng, _DRAWS, _CURL[level])
+        angles = free_angles(rng, _CONFIG.draws, curl)
     angles = _within_limits(angles, body.volume.rig)
     overlap, _ = body.measure(angles)
-    clear = np.flatnonzero(overlap <= TOLERANCE_MM)
+    clear = np.flatnonzero(overlap <= _CONFIG.tolerance_mm)
     return angles[clear[0]] if len(clear) else None
 
 
@@ -152,23 +139,24 @@ def _touching(rng: np.random.Generator, gesture: str, body: SubjectVolume, clear
     touch = GESTURES[gesture].touch
     assert touch is not None
     target = touch[1] if touch[0] == "tip" else PALM + touch[1]
-    angles = gesture_angles(rng, gesture, _TOUCH_DRAWS)
-    aim = rng.uniform(0.5, 3.0) + 0.5 * clearance  # mm between the two skins
-    moving = np.full((15, 1), _OTHERS_SHARE)
+    angles = gesture_angles(rng, gesture, _CONFIG.touch_draws)
+    aim = rng.uniform(*_CONFIG.touch_gap_mm) + _CONFIG.gap_of_clearance * clearance
+    moving = np.full((15, 1), _CONFIG.others_share)
     moving[:3] = moving[3 * touch[1] : 3 * touch[1] + 3] = 1.0
     best, best_cost, best_overlap = angles[0], np.inf, np.inf
-    for sigma in (*_REFINEMENTS, None):
+    for sigma in (*_CONFIG.touch_steps_rad, None):
         angles = _within_limits(angles, body.volume.rig)
         overlap, contacts = body.measure(angles)
         gap = np.linalg.norm(contacts[:, 0] - contacts[:, target], axis=1)
-        cost = np.abs(gap - aim) + _OVERLAP_COST * np.maximum(overlap - TOLERANCE_MM / 2 + clearance, 0)
+        crowded = np.maximum(overlap - _CONFIG.free_overlap_mm + clearance, 0)
+        cost = np.abs(gap - aim) + _CONFIG.overlap_cost * crowded
         first = int(cost.argmin())
         if cost[first] < best_cost:
             best, best_cost, best_overlap = angles[first], cost[first], overlap[first]
         if sigma is None:
             break
-        angles = best + sigma * moving * rng.standard_normal((_TOUCH_DRAWS, 15, 3)) * (best != 0)
-    return best if best_overlap <= TOLERANCE_MM else None
+        angles = best + sigma * moving * rng.standard_normal((_CONFIG.touch_draws, 15, 3)) * (best != 0)
+    return best if best_overlap <= _CONFIG.tolerance_mm else None
 
 
 def _within_limits(angles: Floats, rig: Rig) -> Floats:
@@ -177,7 +165,7 @@ def _within_limits(angles: Floats, rig: Rig) -> Floats:
 
 def _anywhere(rng: np.random.Generator) -> Floats:
     """A rotation (3, 3) of the upright hand from all sides, edge-on a little more often than frontal."""
-    cosine = np.sign(rng.uniform(-1, 1)) * rng.uniform(0, 1) ** _EDGE_ON
+    cosine = np.sign(rng.uniform(-1, 1)) * rng.uniform(0, 1) ** _CONFIG.edge_on
     around, roll = rng.uniform(-np.pi, np.pi, 2)
     # To the camera, in the frame of the upright hand, whose palm faces (0, 0, -1).
     sine = np.sqrt(1 - cosine**2)

@@ -1,7 +1,6 @@
 """A right hand with its forearm before a background, as a clean depth image of its triangles."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -12,17 +11,12 @@ from handopt.ops.rasterise import rasterise
 from handopt.rig import Rig
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.synth.background import Background, sample_background
+from handopt.synth.config import SYNTH
 from handopt.synth.forearm import Forearm, bend_wrist, forearm_mesh
 from handopt.synth.poses import HandSample
 from handopt.typing import Bools, FloatImage, Floats, Ints
 
-DISTANCE_MM: Final = (300.0, 800.0)
-"""Of the middle of the 21 joints."""
-MARGIN_PX: Final = 8.0
-NEAREST_ARM_MM: Final = 120.0
-_FARTHEST_MM: Final = 2500.0
-_PLACING_ROUNDS = 6
-_SAME_MM = 0.01
+_CONFIG = SYNTH.scene
 
 
 @dataclass(frozen=True)
@@ -44,8 +38,13 @@ class Scene:
     def visible_share(self) -> float:
         """The part of the hand's silhouette that the forearm does not hide."""
         silhouette = self.hand_depth > 0
-        seen = silhouette & (np.abs(self.depth - self.hand_depth) < _SAME_MM)
+        seen = silhouette & (np.abs(self.depth - self.hand_depth) < _CONFIG.same_mm)
         return float(seen.sum() / max(silhouette.sum(), 1))
+
+    def shows_enough(self, scale: float) -> bool:
+        """Whether enough of the hand is in view that somebody could tell its pose."""
+        enough = self.visible_share >= _CONFIG.min_visible_share
+        return bool(enough and self.visible(scale).sum() >= _CONFIG.min_visible_joints)
 
     def visible(self, scale: float) -> Bools:
         """Which joints (21,) are seen: those with no more than their own flesh in front of them."""
@@ -89,7 +88,7 @@ def compose(
     if forearm is not None:
         tube, tube_faces = forearm_mesh(forearm, rig)
         arm = hand.scale * (tube - rig.bind[0, :, 3]) @ hand.rotation.T + translation
-        arm[:, 2] = np.maximum(arm[:, 2], NEAREST_ARM_MM)
+        arm[:, 2] = np.maximum(arm[:, 2], _CONFIG.nearest_arm_mm)
         faces = np.concatenate([faces, tube_faces + np.int32(len(points))])
         points = np.concatenate([points, arm])
     return Scene(
@@ -114,27 +113,27 @@ def place(rng: np.random.Generator, vertices: Floats, joints: Floats, camera: Ca
     Raises ConfigError where no distance up to 2.5 m does.
     """
     middle = joints.mean(axis=0)
-    distance = float(rng.uniform(*DISTANCE_MM))
+    distance = float(rng.uniform(*_CONFIG.distance_mm))
     spot = rng.uniform(0.0, 1.0, 2)
     size = np.array([camera.width - 1, camera.height - 1], np.float64)
-    while distance < _FARTHEST_MM:
+    while distance < _CONFIG.farthest_mm:
         pixel = size / 2
-        for _ in range(_PLACING_ROUNDS):
+        for _ in range(_CONFIG.placing_rounds):
             ray = np.array([(pixel[0] - camera.cx) / camera.fx, (pixel[1] - camera.cy) / camera.fy, 1.0])
             translation = distance * ray - middle
             seen = np.asarray(camera.project(vertices + translation))
             low, high = seen.min(axis=0) - pixel, seen.max(axis=0) - pixel
-            first, last = MARGIN_PX - low, size - MARGIN_PX - high
+            first, last = _CONFIG.margin_px - low, size - _CONFIG.margin_px - high
             if not (first <= last).all():  # NaN where a vertex is behind the camera
                 break
             wanted = first + spot * (last - first)
-            if np.abs(wanted - pixel).max() < 0.5:
+            if np.abs(wanted - pixel).max() < _CONFIG.placed_px:
                 return np.asarray(translation)
             pixel = wanted
-        distance *= 1.1
+        distance *= _CONFIG.farther
     raise ConfigError(
-        f"a hand does not fit into the image of {camera.width} x {camera.height} pixels with {MARGIN_PX:g} around it"
-        ": change camera="
+        f"a hand does not fit into the image of {camera.width} x {camera.height} pixels with {_CONFIG.margin_px:g} "
+        "around it: change camera="
     )
 
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.synth.background import Background, sample_background
+from handopt.synth.config import SYNTH
 from handopt.synth.generate import (
-    BACKGROUND_SHARE,
-    FOREARM_SHARE,
     UNIT_MM,
     Sample,
     Settings,
@@ -24,6 +23,7 @@ from handopt.synth.poses import LEVELS, Level, check_level
 from handopt.synth.scene import compose
 
 FPS: Final = 30.0
+"""Frames a second: those of most depth cameras."""
 # What a random stream is for, apart from those of single images.
 _MOTION, _AROUND, _SENSOR = range(100, 103)
 
@@ -73,8 +73,9 @@ def generate_sequence(
     camera = settings.camera if side == "right" else mirrored_camera(settings.camera)
     subject = subject_of(settings, level, 0)
     chances = _stream(settings, level, 1, _AROUND)
-    forearm = bool(chances.random() < FOREARM_SHARE[level]) if settings.forearm is None else settings.forearm
-    around_it = bool(chances.random() < BACKGROUND_SHARE[level]) if settings.background is None else settings.background
+    shares = SYNTH.levels[level]
+    forearm = bool(chances.random() < shares.forearm_share) if settings.forearm is None else settings.forearm
+    around_it = bool(chances.random() < shares.background_share) if settings.background is None else settings.background
     motion = Motion(
         _stream(settings, level, 0, _MOTION), level, subject, settings.rig, camera,
         seconds=count / timing.fps, speed=timing.speed, forearm=forearm,

@@ -1,22 +1,15 @@
 """Random people: the size, the proportions and the surface of a hand."""
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.rig import PROPORTION_NAMES, Rig, with_proportions
+from handopt.synth.config import SYNTH
 from handopt.typing import Floats
 
-SCALE: Final = (0.85, 1.15)
-FINGER_SPREAD: Final = 0.08
-PALM_SPREAD: Final = 0.05
-MAX_SURFACE_RMS_MM: Final = 4.0
-FIELD_LENGTHS_MM: Final = (10.0, 25.0)
-"""Correlation lengths of the surface field: between them a bump ends."""
-_WAVES = 96
-_HIGHEST_BUMP = 2.5  # in multiples of the RMS; it keeps fingers from turning inside out
+_CONFIG = SYNTH.subject
 
 
 @dataclass(frozen=True)
@@ -56,9 +49,10 @@ def sample_subject(rng: np.random.Generator, surface_rms_mm: float = 0.0) -> Sub
     surface_rms_mm: of a smooth random displacement of the skin, 0 for none. Raises ConfigError.
     """
     check_surface(surface_rms_mm)
-    spread = np.array([PALM_SPREAD if name.startswith("palm") else FINGER_SPREAD for name in PROPORTION_NAMES])
+    palm, finger = _CONFIG.palm_spread, _CONFIG.finger_spread
+    spread = np.array([palm if name.startswith("palm") else finger for name in PROPORTION_NAMES])
     return Subject(
-        scale=float(rng.uniform(*SCALE)),
+        scale=float(rng.uniform(*_CONFIG.scale)),
         proportions=spread * rng.uniform(-1.0, 1.0, len(spread)),
         surface_rms_mm=float(surface_rms_mm),
         surface_seed=int(rng.integers(2**32)),
@@ -67,8 +61,9 @@ def sample_subject(rng: np.random.Generator, surface_rms_mm: float = 0.0) -> Sub
 
 def check_surface(rms_mm: float) -> None:
     """Raise ConfigError where a surface's RMS displacement is out of range."""
-    if not 0.0 <= rms_mm <= MAX_SURFACE_RMS_MM:
-        raise ConfigError(f"the surface's RMS must be between 0 and {MAX_SURFACE_RMS_MM:g} mm, not {rms_mm!r}")
+    most = _CONFIG.max_surface_rms_mm
+    if not 0.0 <= rms_mm <= most:
+        raise ConfigError(f"the surface's RMS must be between 0 and {most:g} mm, not {rms_mm!r}")
 
 
 def surface_field(rig: Rig, rms_mm: float, seed: int) -> Floats:
@@ -78,12 +73,13 @@ def surface_field(rig: Rig, rms_mm: float, seed: int) -> Floats:
     than along the skin; it is the same for the two sides of a mirrored rig.
     """
     rng = np.random.default_rng(seed)
-    lengths = rng.uniform(*FIELD_LENGTHS_MM, _WAVES)
-    waves = rng.standard_normal((3, _WAVES)) / lengths
-    phases = rng.uniform(0.0, 2 * np.pi, _WAVES)
+    count = _CONFIG.field_waves
+    lengths = rng.uniform(*_CONFIG.field_lengths_mm, count)
+    waves = rng.standard_normal((3, count)) / lengths
+    phases = rng.uniform(0.0, 2 * np.pi, count)
     points = (rig.rest_mm - rig.bind[0, :, 3]) * [rig.side_sign, 1.0, 1.0]
     heights = np.cos(points @ waves + phases).sum(axis=1)
     heights -= heights.mean()
     heights /= heights.std()
-    heights = np.clip(heights, -_HIGHEST_BUMP, _HIGHEST_BUMP)
+    heights = np.clip(heights, -_CONFIG.max_bump, _CONFIG.max_bump)
     return np.asarray(rig.normals * (rms_mm * heights / np.sqrt(np.mean(heights**2)))[:, None])

@@ -8,7 +8,7 @@ import pytest
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import default_rig
-from handopt.synth.generate import BACKGROUND_SHARE, FOREARM_SHARE, MIN_VISIBLE_JOINTS, Settings, generate
+from handopt.synth.generate import Settings, generate
 from handopt.synth.poses import LEVELS, PALM_UPRIGHT
 
 CAMERA = Camera(237.5, 237.5, 150.0, 119.5, 320, 240)
@@ -100,10 +100,11 @@ def test_the_surface_is_in_the_image() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels_have_their_shares_and_enough_of_the_hand_is_seen(level: str) -> None:
     samples = [generate(SETTINGS, level, index) for index in range(60)]
-    for name, share in (("forearm", FOREARM_SHARE[level]), ("background", BACKGROUND_SHARE[level])):
+    forearm = {"easy": 0.5, "medium": 0.6, "hard": 0.7}[level]  # the shares that handopt/synth/README.md promises
+    for name, share in (("forearm", forearm), ("background", 0.65)):
         assert np.mean([getattr(sample, name) for sample in samples]) == pytest.approx(share, abs=0.17)
     seen = np.array([sample.scene.visible(sample.hand.scale).sum() for sample in samples])
-    assert seen.min() >= MIN_VISIBLE_JOINTS
+    assert seen.min() >= 8  # with fewer joints in view the pose is a guess
     least, most = {"easy": (18, 21), "medium": (14, 19), "hard": (11, 16)}[level]
     assert least <= seen.mean() <= most
     palm = SETTINGS.rig.bind[0, :, :3] @ PALM_UPRIGHT.T @ [0.0, 0.0, -1.0]

@@ -9,14 +9,7 @@ from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import default_rig
 from handopt.synth.hand_volume import volume_of
-from handopt.synth.motion import (
-    MAX_TURN_RAD,
-    TRANSITION_TOLERANCE_MM,
-    Motion,
-    blend_angles,
-    minimum_jerk,
-    rotation_angle,
-)
+from handopt.synth.motion import Motion, blend_angles, minimum_jerk, rotation_angle
 from handopt.synth.subject import sample_subject
 
 CAMERA = Camera(237.5, 237.5, 159.5, 119.5, 320, 240)
@@ -50,7 +43,7 @@ def test_nothing_overlaps_on_the_way_and_limits_hold(motion: Motion) -> None:
     body = volume_of(rig).of(motion.keys[0].hand.proportions)
     angles = np.array([motion.at(seconds)[0].hand.angles_rad for seconds in np.arange(0, 3, 1 / 15)])
     overlap, _ = body.measure(angles)
-    assert overlap.max() <= TRANSITION_TOLERANCE_MM + 0.5, "between the places that are tested it is hardly more"
+    assert overlap.max() <= 2.5, "2 mm at the places that are tested, and hardly more between them"
     assert (angles >= rig.limits.lower - 1e-9).all()
     assert (angles <= rig.limits.upper + 1e-9).all()
 
@@ -63,7 +56,9 @@ def test_motion_is_continuous_and_not_too_quick(motion: Motion) -> None:
     assert np.linalg.norm(np.diff(places, axis=0), axis=1).max() < 25
     assert max(turns) < 0.2
     for one, other in zip(motion.keys, motion.keys[1:], strict=False):
-        assert rotation_angle(one.hand.rotation, other.hand.rotation) <= MAX_TURN_RAD + 1.0
+        assert (
+            rotation_angle(one.hand.rotation, other.hand.rotation) <= np.radians(80) + 1.0
+        )  # or the nearest of some views
 
 
 def test_speed_0_holds_still_and_more_speed_takes_less_time() -> None:
