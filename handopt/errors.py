@@ -61,11 +61,37 @@ class WorkerError(HandoptError, RuntimeError):
 
 
 def closest(name: str, choices: Sequence[str]) -> str | None:
-    """The choice that is the most like a name, in any case, or None where none is much like it."""
-    import difflib
+    """The choice that a name most likely means, in any case, or None where none is likely.
 
-    close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.5)
-    return next((choice for choice in choices if close and choice.lower() == close[0]), None)
+    A choice is likely if one letter in four, but at least one, is wrong, missing, too much or swapped with the next; or
+    if the name is the beginning of the choice, with at least three letters. Of equally likely ones the same
+    first letter decides, then the letters nearest in the alphabet: sr306 is sr305 rather than sr300.
+    """
+    word = name.lower().lstrip("-")
+    likely: list[tuple[int, bool, int, str]] = []
+    for choice in choices:
+        known = choice.lower().lstrip("-")
+        most = max(1, len(word) // 4)
+        wrong = _edits(word, known) if abs(len(word) - len(known)) <= most else most + 1
+        if wrong <= most or (len(word) >= 3 and known.startswith(word)):
+            apart = sum(abs(ord(one) - ord(other)) for one, other in zip(word, known, strict=False))
+            likely.append((wrong, word[:1] != known[:1], apart, choice))
+    return min(likely)[3] if likely and word else None
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters to replace, insert, remove or swap with the next to make one word of the other (Damerau, 1964)."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        above, row = row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        before = above
+    return row[-1]
 
 
 def did_you_mean(name: str, choices: Sequence[str]) -> str:

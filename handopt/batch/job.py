@@ -35,6 +35,7 @@ T = TypeVar("T")
 class OutputSettings:
     """Which files a result has, and what happens to results that exist.
 
+    usual: files that are written though nobody asked for them; a result that exists is complete without them.
     existing: 'keep' those that this job would make again and refuse others, 'update' these others, or 'overwrite' all.
     """
 
@@ -43,10 +44,11 @@ class OutputSettings:
     video: bool = False
     ply: bool = False
     obj: bool = False
+    usual: frozenset[str] = frozenset()
     existing: Existing = "keep"
 
     def file_names(self) -> list[str]:
-        """The files and folders of a complete result."""
+        """The files and folders of a complete result: those that every one has, and those that were asked for."""
         optional = (
             (self.overlay, "overlay.png"),
             (self.renders, "renders"),
@@ -54,7 +56,8 @@ class OutputSettings:
             (self.ply, "mesh.ply"),
             (self.obj, "mesh.obj"),
         )
-        return [RESULT_NAME, "mesh.glb", "history.csv", TRACE_NAME, *(name for wanted, name in optional if wanted)]
+        asked = (name for wanted, name in optional if wanted and name not in self.usual)
+        return [RESULT_NAME, "mesh.glb", "history.csv", TRACE_NAME, *asked]
 
 
 @dataclass(frozen=True, eq=False)

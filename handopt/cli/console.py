@@ -5,15 +5,19 @@ A bar shows on a terminal only; elsewhere a line now and then tells how far the 
 """
 
 import math
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from handopt.cli.errors import as_options, one_line, show_traceback, verbosity
+from handopt.errors import HandoptError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 10.0
 """Time between two lines of progress where stderr is no terminal."""
 MAX_GROUPS = 20
-"""Different notes about many images that are said; the rest is counted."""
+"""Different notes, or errors, about many things that are said; the rest is counted."""
 NAMES_SHOWN = 3
 """Names that stand for a group."""
 
@@ -36,7 +40,7 @@ class Console:
         self.verbosity = verbosity() if verbosity_level is None else verbosity_level
         self._bar: Bar | None = None
         self._status = False
-        self._groups: dict[str, tuple[list[str], int, str]] = {}
+        self._groups: dict[tuple[str, str], _Group] = {}
 
     @property
     def watched(self) -> bool:
@@ -61,23 +65,56 @@ class Console:
         for sentence in sentences:
             self.note(sentence)
 
-    def note_about(self, name: str, sentence: str, kind: str | None = None) -> None:
+    def note_about(self, name: str, sentence: str, general: str | None = None) -> None:
         """Remember a note about one of many things; say_groups says it.
 
-        kind: sentences of one kind are said once, in the words of the first; the sentence itself if None.
+        general: the sentence without what belongs to one thing only, for all of them; the sentence itself if None.
         """
-        names, count, first = self._groups.get(kind or sentence, ([], 0, sentence))
-        if len(names) < NAMES_SHOWN:
-            names.append(name)
-        self._groups[kind or sentence] = names, count + 1, first
+        self._remember("Note", name, sentence, general or sentence)
+
+    def error_about(self, name: str, sentence: str, general: str | None = None, *, label: str = "Error") -> None:
+        """Remember an error, as note_about does; with -v print it at once. label: what stands before it."""
+        if self.verbosity >= 1:
+            self.error(f"{name}: {sentence}", kind=label)
+        else:
+            self._remember(label, name, sentence, general or sentence)
+
+    def failed(self, error: HandoptError, path: Path, *, several: bool) -> None:
+        """Print the error of a file or folder; of several remember it, so that equal ones become one line."""
+        if not several:
+            self.error(error)
+            return
+        self.traceback(error)
+        name = click.format_filename(path)
+        sentence = one_line(error).removeprefix(f"{name}: ")
+        self.error_about(name, sentence, generalised(sentence, path))
+
+    def _remember(self, label: str, name: str, sentence: str, general: str) -> None:
+        self._groups.setdefault((label, general), _Group(label, sentence, general)).names.append(name)
 
     def say_groups(self, noun: str) -> None:
-        """Say the notes that were remembered: "Note: 12 images (a.png, b.png, c.png, …): One count is 1 mm"."""
+        """Say what was remembered, notes before errors: "Note: 12 images (a.png, b.png, c.png, …): One count is 1 mm".
+
+        noun: what the things are.
+        """
+        if not self._groups:
+            return
+        from handopt.input.sequence.folder import natural
+
         groups, self._groups = [*self._groups.values()], {}
-        for names, count, sentence in groups[:MAX_GROUPS]:
-            self.note(f"{group(names, count, noun)}: {sentence}")
-        if len(groups) > MAX_GROUPS:
-            self.note(f"{len(groups) - MAX_GROUPS} more notes stand in the results.")
+        for each in groups:
+            each.names.sort(key=natural)
+        groups.sort(key=lambda each: natural(each.names[0]))
+        notes = [each for each in groups if each.label == "Note"]
+        errors = [each for each in groups if each.label != "Note"]
+        for each in notes[:MAX_GROUPS]:
+            self.note(each.line(noun))
+        if len(notes) > MAX_GROUPS:
+            self.note(f"{len(notes) - MAX_GROUPS} more notes are in the results.")
+        for each in errors[:MAX_GROUPS]:
+            self.error(each.line(noun), kind=each.label)
+        if len(errors) > MAX_GROUPS:
+            self.error(f"{len(errors) - MAX_GROUPS} more errors of other kinds; -v shows all.", kind="")
 
     def error(self, error: "BaseException | str", kind: str = "Error") -> None:
         """Print an error on one line, with its traceback before it where -vv asks for that; -q does not hide it.
@@ -229,12 +266,39 @@ class Parts:
         self._bar.to(done, total)
 
 
-def group(names: list[str], count: int, noun: str) -> str:
+@dataclass
+class _Group:
+    """Things of which the same is said. sentence: about the first of them; general: about all."""
+
+    label: str
+    sentence: str
+    general: str
+    names: list[str] = field(default_factory=list)
+
+    def line(self, noun: str) -> str:
+        return f"{group_of(self.names, noun)}: {self.sentence if len(self.names) == 1 else self.general}"
+
+
+def group(names: Sequence[str], count: int, noun: str) -> str:
     """One name, or how many there are with the first names: "12 images (a.png, b.png, c.png, …)"."""
     if count == 1:
         return names[0]
     more = ", …" if count > len(names) else ""
     return f"{count} {noun}s ({', '.join(names)}{more})"
+
+
+def group_of(names: Sequence[str], noun: str) -> str:
+    """The same of all names."""
+    return group(names[:NAMES_SHOWN], len(names), noun)
+
+
+def generalised(sentence: str, path: Path, folder: Path | None = None) -> str:
+    """A sentence about a file, and the folder of its results, as it would be about others: NAME stands for theirs."""
+    if folder is not None:
+        sentence = sentence.replace(str(folder), str(folder.with_name("NAME")))
+    for name, other in ((path.name, f"NAME{path.suffix}"), (path.with_suffix(".json").name, "NAME.json")):
+        sentence = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", other, sentence)
+    return sentence
 
 
 def duration(seconds: float) -> str:

@@ -136,8 +136,9 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
     image, renders/. One line for each goes to stdout: folder, status, median residual, overlap of the silhouettes,
-    seconds, with tabs between them. Of several images OUTPUT/summary.jsonl tells how each ended: done, failed or
-    skipped. A second run goes on where the first ended: what is done already is not done again.
+    confidence of the visible joints, seconds, with tabs between them. Of several images OUTPUT/summary.jsonl tells how
+    each ended: done, failed or skipped. A second run goes on where the first ended: what is done already is not done
+    again.
     """
     from contextlib import closing, nullcontext
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handopt.cli.console import Bar, Console
+from handopt.cli.console import Bar, Console, generalised
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,7 +40,7 @@ class Report(AbstractContextManager["Report"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
     ) -> None:
-        """Take the bar away, and say what was noted about the images."""
+        """Take the bar away, and say what was noted about the images and why some have no result."""
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
         self._console.say_groups("image")
@@ -69,8 +69,7 @@ class Report(AbstractContextManager["Report"]):
         if outcome.traceback is not None:
             self._console.traceback(outcome.traceback)
         if outcome.error is not None:
-            told = outcome.error if outcome.error.startswith(name) else f"{name}: {outcome.error}"
-            self._console.error(told, kind="Skipped" if outcome.kind == "skipped" else "Error")
+            self._error(name, outcome.error, outcome)
         self.counts[outcome.kind] += 1
         self._before += outcome.before
         if self._bar is not None and self._total > 1:
@@ -100,12 +99,20 @@ class Report(AbstractContextManager["Report"]):
 
     def _note(self, name: str, outcome: "Outcome") -> None:
         """Say what was assumed about a single image; of many, remember it for the end, when images are grouped."""
-        beside = outcome.task.image.with_suffix(".json").name
         for sentence in outcome.notes:
             if self._total == 1:
                 self._console.note(f"{name}: {sentence}")
             else:
-                self._console.note_about(name, sentence.replace(beside, "NAME.json"))
+                self._console.note_about(name, sentence, generalised(sentence, outcome.task.image))
+
+    def _error(self, name: str, error: str, outcome: "Outcome") -> None:
+        """Say why there is no result of a single image; of many, remember it for the end."""
+        label, sentence = "Skipped" if outcome.kind == "skipped" else "Error", error.removeprefix(f"{name}: ")
+        if self._total == 1:
+            self._console.error(f"{name}: {sentence}", kind=label)
+        else:
+            general = generalised(sentence, outcome.task.image, outcome.task.folder)
+            self._console.error_about(name, sentence, general, label=label)
 
     def _line(self, outcome: "Outcome") -> str:
         if self._as_json:
@@ -113,9 +120,13 @@ class Report(AbstractContextManager["Report"]):
             return json.dumps(json.loads(text), allow_nan=False)
         median = None if outcome.residual_mm is None else outcome.residual_mm["median"]
         overlap = math.nan if outcome.silhouette_iou is None else outcome.silhouette_iou
+        confidence = math.nan if outcome.confidence is None else outcome.confidence
         figures = (
-            f"{math.inf if median is None else median:.1f} mm", f"IoU {overlap:.2f}", f"{outcome.total_seconds:.1f} s"
-        )  # fmt: skip
+            f"{math.inf if median is None else median:.1f} mm",
+            f"IoU {overlap:.2f}",
+            f"confidence {confidence:.2f}",
+            f"{outcome.total_seconds:.1f} s",
+        )
         return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures))
 
     def _show_iteration(self, iteration: int, total: int, loss: float) -> None:

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
+from handopt.errors import closest
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 EXPERT, OTHER = "Expert", "Other"
 """Headings that stand last, in this order."""
 EXIT_CODES = (
-    ("0", "Everything is done."),
+    ("0", "Everything is done, now or by an earlier run."),
     ("1", "Something failed or was skipped; the rest is done and kept."),
     ("2", "The command cannot be done as given: an option, a path, or an output that exists."),
     ("130", "Ctrl-C was pressed; what was finished is kept."),
@@ -39,6 +41,14 @@ class _Ending(click.Command):
     def __init__(self, *arguments: Any, examples: Iterable[tuple[str, str]] = (), **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Answer an unknown option with the one that was likely meant. Raises UsageError."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = [name for each in self.get_params(ctx) for name in (*each.opts, *each.secondary_opts)]
+            raise click.UsageError(_unknown("option", error.option_name, known), ctx) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the exit codes and the examples."""
@@ -71,6 +81,19 @@ class SectionedCommand(_Ending):
 
 class SectionedGroup(_Ending, click.Group):
     """A group whose help ends as that of its commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Answer an unknown command with the one that was likely meant. Raises UsageError."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(_unknown("command", args[0], self.list_commands(ctx)), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    likely = closest(name, [each for each in known if len(each.lstrip("-")) > 1])
+    return f"No such {what} {name!r}." + (f" Did you mean {likely!r}?" if likely else "")
 
 
 def option(section: str, *names: str, **settings: Any) -> Callable[[Command], Command]:

@@ -83,11 +83,13 @@ def find_images(
 def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tuple[Path, Path]]:
     if not path.is_dir():
         return [(path, path.parent)]
+    _refuse_result(path)
     found = [(image, path) for image in _depth_files(path, recursive, output)]
     if not found:
-        below = not recursive and any(each.is_dir() for each in path.iterdir())
-        hint = ": --recursive looks into the folders in it" if below else ""
-        raise click.UsageError(f"{_no_images(path)}{hint}")
+        if not recursive and next(_depth_files(path, True, output), None) is not None:
+            raise click.UsageError(f"{_no_images(path)}: --recursive looks into the folders in it")
+        _refuse_folder_of_results(path)
+        raise click.UsageError(_no_images(path))
     return found
 
 
@@ -103,7 +105,7 @@ def _depth_files(folder: Path, recursive: bool, output: Path | None) -> Iterator
     yield from (each for each in visible if is_depth_file(each) and each.is_file())
     if recursive:
         for each in visible:
-            if each.is_dir() and not each.is_symlink() and not (each / _RESULT_MARKER).is_file():
+            if each.is_dir() and not each.is_symlink() and not _is_result(each):
                 if output is not None and each.resolve() == output.resolve():
                     continue
                 yield from _depth_files(each, recursive, output)
@@ -113,26 +115,52 @@ def check_sequence(source: Path) -> None:
     """Refuse a folder that handopt track cannot follow a hand through, and say what it is. Raises UsageError."""
     if not source.is_dir():
         return
-    name = click.format_filename(source)
-    frames = "handopt track needs the depth images"
-    if (source / _TRACK_MARKER).is_file():
-        raise click.UsageError(
-            f"{name} is a track already: handopt video {name} shows it, handopt eval {name} TRUTH scores it; {frames}"
-        )
-    if (source / _RESULT_MARKER).is_file():
-        raise click.UsageError(f"{name} is a result of handopt fit: handopt video {name} shows it; {frames}")
+    _refuse_result(source)
     if next(_depth_files(source, False, None), None) is not None:
         return
-    below = sorted(each for each in source.iterdir() if each.is_dir() and each.name[0] != ".")
-    results = [each.name for each in below if (each / _RESULT_MARKER).is_file()]
-    if results:
-        shown = ", ".join(results[:3]) + (", …" if len(results) > 3 else "")
-        raise click.UsageError(
-            f"{name} is a folder of results of handopt fit ({shown}): handopt video {name} shows them; {frames}"
-        )
-    nested = [each for each in below if next(_depth_files(each, False, None), None) is not None]
+    _refuse_folder_of_results(source)
+    nested = [each for each in _folders_in(source) if next(_depth_files(each, False, None), None) is not None]
     hint = f": a folder in it does, handopt track {click.format_filename(nested[0])}" if nested else ""
     raise click.UsageError(f"{_no_images(source)}{hint}")
+
+
+def _is_result(folder: Path) -> bool:
+    return (folder / _RESULT_MARKER).is_file() or (folder / _TRACK_MARKER).is_file()
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+
+
+def _refuse_result(folder: Path) -> None:
+    """Say what a folder is that handopt itself wrote. Raises UsageError."""
+    name = click.format_filename(folder)
+    if (folder / _TRACK_MARKER).is_file():
+        raise click.UsageError(
+            f"{name} is a track already: handopt video {name} shows it, handopt eval {name} TRUTH scores it; "
+            f"{_needs_images()}"
+        )
+    if (folder / _RESULT_MARKER).is_file():
+        raise click.UsageError(f"{name} is a result of handopt fit: handopt video {name} shows it; {_needs_images()}")
+
+
+def _refuse_folder_of_results(folder: Path) -> None:
+    """Say what a folder is that has results in it, or in folders in it. Raises UsageError."""
+    below = _folders_in(folder)
+    for results in (below, [inner for each in below for inner in _folders_in(each)]):
+        names = [str(each.relative_to(folder)) for each in results if _is_result(each)]
+        if not names:
+            continue
+        fits = all((folder / each / _RESULT_MARKER).is_file() for each in names)
+        name, shown = click.format_filename(folder), ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        raise click.UsageError(
+            f"{name} is a folder of results of {'handopt fit' if fits else 'handopt'} ({shown}): handopt video {name} "
+            f"shows them, handopt eval {name} TRUTH scores them; {_needs_images()}"
+        )
+
+
+def _needs_images() -> str:
+    return f"handopt {click.get_current_context().info_name} needs the depth images"
 
 
 def _no_images(folder: Path) -> str:

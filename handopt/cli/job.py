@@ -45,10 +45,15 @@ def make_job(options: "FitOptions", images: int) -> "Job":
         settings=settings,
         outputs=OutputSettings(
             renders=images == 1 if options.renders is None else options.renders,
-            overlay=options.overlay,
+            overlay=options.overlay is not False,
             video=options.video,
             ply=options.ply,
             obj=options.obj,
+            usual=frozenset(
+                name
+                for name, asked in (("renders", options.renders), ("overlay.png", options.overlay))
+                if asked is None
+            ),
             existing="overwrite" if options.overwrite else "update" if options.update else "keep",
         ),
         identity=_identity(options, settings),

@@ -42,17 +42,19 @@ def model() -> None:
 @output_options("PNG", "Also draw the rig from eight sides into this picture.", replaces="a picture that exists")
 @json_option("the rig")
 @verbosity_options
-def show(rig: str, joint_map: Path | None, limits: str, output: Path | None, **options: Any) -> None:
+def show(rig: str, **arguments: Any) -> None:
     """Print joints, sizes, limits and mesh of a rig, and with -o draw it from eight sides.
 
     RIG is a glTF or GLB file, or right or left for handopt's own hands.
     """
-    from handopt.rig import default_rig
+    from handopt.cli.settings import ModelShowOptions
 
+    options = ModelShowOptions(**arguments)
     console = Console()
-    _check_output(output, overwrite=options["overwrite"])
-    loaded = default_rig(rig, limits) if rig in OWN and joint_map is None else _load(Path(rig), joint_map, limits)
-    for line in [json.dumps(_document(loaded))] if options["as_json"] else describe(loaded):
+    output = options.output
+    _check_output(output, overwrite=options.overwrite)
+    loaded = _load(rig, options.joint_map, options.limits)
+    for line in [json.dumps(_document(loaded))] if options.as_json else describe(loaded):
         console.result(line)
     console.notes(loaded.notes)
     if output is not None:
@@ -85,12 +87,19 @@ def describe(rig: "Rig") -> "Iterator[str]":
     yield from _limits(rig)
 
 
-def _load(path: Path, mapping: Path | None, limits: str) -> "Rig":
-    from handopt.rig import load_rig
+def _load(rig: str, mapping: Path | None, limits: str) -> "Rig":
+    """The rig in a file, or handopt's own hand of a side. Raises UsageError."""
+    from handopt.errors import did_you_mean
+    from handopt.rig import default_rig, load_rig
     from handopt.rig.joints import read_mapping
 
+    if rig in OWN and mapping is None:
+        return default_rig(rig, limits)
+    path = Path(rig)
     if not path.is_file():
-        raise click.UsageError(f"{path} is neither a file nor {' or '.join(OWN)}: RIG must be a glTF or GLB file")
+        raise click.UsageError(
+            f"{path} is neither a file nor {' or '.join(OWN)}{did_you_mean(rig, OWN)}: RIG must be a glTF or GLB file"
+        )
     if mapping is not None:
         with naming_option("--joint-map"):
             read_mapping(mapping)

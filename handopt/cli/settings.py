@@ -58,7 +58,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     output: Path
     update: bool
     renders: bool | None
-    overlay: bool
+    overlay: bool | None
     ply: bool
     obj: bool
     recursive: bool
@@ -138,6 +138,17 @@ class EvalOptions:
     names: Path | None
     coordinates: str
     pred_coordinates: str
+    output: Path | None
+    overwrite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShowOptions:
+    """The options of `handopt model show`."""
+
+    joint_map: Path | None
+    limits: str
     output: Path | None
     overwrite: bool
     as_json: bool

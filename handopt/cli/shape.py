@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.console import Console
+from handopt.cli.console import Console, generalised
 from handopt.cli.errors import one_line
 from handopt.cli.help import SectionedCommand
 from handopt.cli.inputs import ImageArgument, find_images
@@ -59,14 +59,15 @@ if TYPE_CHECKING:
 @video_option("turntable.mp4, and optimisation.mp4 of each image", default=False)
 @json_option("measurements.json")
 @verbosity_options
-def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
+@click.pass_context
+def shape(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Make a personal hand from depth images of one person's one hand: files, or folders of them.
 
     All images are fitted with one rest mesh and a pose of each. The result is a rig, which --model of the other
     commands accepts, and beside it a folder with measurements.json, rest.obj, rest.ply (coloured by how well each place
-    was seen), history.csv, turntable.png and fits/ with the fit of each image. Images that do not fit in are left out,
-    and named on standard error. One line for each measurement goes to stdout: name, mm, standard deviation, and that of
-    the generic hand, with tabs between them.
+    was seen), history.csv, turntable.png and fits/ with the fit of each image. Images that cannot be read, or do not
+    fit in, are left out and named on standard error. One line for each measurement goes to stdout: name, mm, standard
+    deviation, and that of the generic hand, with tabs between them.
 
     One image gives what it shows; ten to twenty from several sides, with the hand bent and open, give the hand.
     """
@@ -84,6 +85,7 @@ def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     result = _fitted(frames, hand, rig, options.limits, settings, console)
     for each in result.rejected_images:
         _left_out(each, console)
+    console.say_groups("image")
     result = replace(result, rejected_images=(*unread, *result.rejected_images))
     with console.parts("image") as progress:
         folder = save_shape(
@@ -97,6 +99,7 @@ def shape(images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     console.say(result.status)
     console.say(f"{click.format_filename(output)} is the rig, {click.format_filename(folder)} shows how it came about.")
     _print(result, console, as_json=options.as_json)
+    ctx.exit(1 if unread else 0)
 
 
 def _settings(options: "ShapeOptions") -> "tuple[Rig | None, FitSettings]":
@@ -135,8 +138,8 @@ def _read(
 
 
 def _left_out(image: "RejectedImage", console: Console) -> None:
-    """Name an image that is not used, also with -q."""
-    console.error(f"{image.image}: {image.reason}", kind="Left out")
+    """Remember an image that is not used, which is said also with -q."""
+    console.error_about(image.image, image.reason, generalised(image.reason, Path(image.image)), label="Left out")
 
 
 def _one_hand(frames: "Sequence[ShapeInput]", hands: Sequence[str], asked: str | None) -> str:

@@ -18,7 +18,8 @@ class Choice(click.Choice):  # type: ignore[type-arg]
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
             known = [str(each) for each in self.choices]
-            raise click.BadParameter(error.message + did_you_mean(str(value), known), ctx, param) from None
+            sentence = error.message.removesuffix(".") + did_you_mean(str(value), known)
+            raise click.BadParameter(f"{sentence}.", ctx, param) from None
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
@@ -75,6 +76,7 @@ class Words(click.ParamType):  # type: ignore[type-arg]
         unknown = [word for word in words if word not in self.known]
         if unknown:
             shown = ", ".join(unknown) or "nothing"
-            message = f"{shown} is no {self.noun}: choose from {', '.join(self.known)}."
-            self.fail(message + did_you_mean(unknown[0], self.known), param, ctx)
+            suggestion = did_you_mean(unknown[0], self.known)
+            verb = f"is not a {self.noun}" if len(unknown) == 1 else f"are not {self.noun}s"
+            self.fail(f"{shown} {verb}{suggestion}: choose from {', '.join(self.known)}.", param, ctx)
         return words

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handopt.cli.console import NAMES_SHOWN, Console, group
+from handopt.cli.console import Console, group_of
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.options import json_option, output_options, verbosity_options
 from handopt.cli.outputs import exists, remove_leftovers
@@ -95,20 +95,23 @@ def video(results: tuple[Path, ...], **arguments: Any) -> None:
 
     options = VideoOptions(**arguments)
     console = Console()
-    places = _missing(_places(_found(results, console), options), console, overwrite=options.overwrite)
-    failed = 0
+    asked = _places(_found(results, console), options)
+    places, skipped = _missing(asked, options, console)
+    total, failed = len(asked), 0
     for folder, path in places.items():
         try:
             frames = _make(folder, path, options, console)
         except HandoptError as error:
             failed += 1
-            console.error(error)
+            console.failed(error, folder, several=total > 1)
             continue
         document = {"result": str(folder), "video": str(path), "frames": frames}
         console.result(json.dumps(document) if options.as_json else click.format_filename(path))
-    if failed and len(places) > 1:
-        console.error(f"{failed} of {len(places)} videos failed.", kind="")
-    if failed:
+    console.say_groups("result")
+    for count, verb in ((skipped, "were skipped"), (failed, "failed")):
+        if count and total > 1:
+            console.error(f"{count} of {total} videos {verb}.", kind="")
+    if failed or skipped:
         sys.exit(1)
 
 
@@ -133,11 +136,13 @@ def _found(named: tuple[Path, ...], console: Console) -> list[Result]:
             others.append(each)
     names = [click.format_filename(each) for each in others]
     if not results:
-        shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
-        raise click.UsageError(f"{shown}: no result; give folders that handopt track or handopt fit wrote")
+        verb = "is not a result" if len(names) == 1 else "are not results"
+        raise click.UsageError(
+            f"{group_of(names, 'path')} {verb}: give folders that handopt track or handopt fit wrote"
+        )
     if others:
-        which = f"{names[0]} is no result and was" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more were"
-        console.note(f"{which} skipped.")
+        which = f"{names[0]} is not a result and was"
+        console.note(f"{which if len(names) == 1 else f'{names[0]} and {len(names) - 1} more were'} skipped.")
     return list(results.values())
 
 
@@ -190,21 +195,42 @@ def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
     return places
 
 
-def _missing(places: dict[Path, Path], console: Console, *, overwrite: bool) -> dict[Path, Path]:
-    """The videos to be made: all, or without overwrite those that do not exist. Raises UsageError where all do."""
+def _missing(places: dict[Path, Path], options: "VideoOptions", console: Console) -> tuple[dict[Path, Path], int]:
+    """The videos to be made, all with --overwrite, and how many are older than their results and were skipped.
+
+    Raises UsageError where -o names a file that exists.
+    """
     for parent in {path.parent for path in places.values()}:
         remove_leftovers(parent)
-    if overwrite:
-        return places
-    kept = [path for path in places.values() if path.exists() or path.is_symlink()]
-    if kept:
-        names = [click.format_filename(path) for path in kept[:NAMES_SHOWN]]
-        verb = "exists and was kept: replace it" if len(kept) == 1 else "exist and were kept: replace them"
-        sentence = exists(group(names, len(kept), "video"), verb)
-        if len(kept) == len(places):
-            raise click.UsageError(sentence)
-        console.note(f"{sentence}.")
-    return {folder: path for folder, path in places.items() if path not in kept}
+    kept = {folder: path for folder, path in places.items() if path.exists() or path.is_symlink()}
+    if options.overwrite or not kept:
+        return places, 0
+    if options.output is not None and options.output in kept.values():
+        raise click.UsageError(exists(click.format_filename(options.output)))
+    old = [path for folder, path in kept.items() if _is_older(path, folder)]
+    one, all_of_them = (
+        exists("older than its result,", "and kept: replace it"),
+        exists("older than their results,", "and kept: replace them"),
+    )
+    for path in old:
+        console.error_about(click.format_filename(path), one, all_of_them, label="Skipped")
+    console.say_groups("video")
+    made = [click.format_filename(path) for path in kept.values() if path not in old]
+    if made:
+        verb = "exists and was kept: replace it" if len(made) == 1 else "exist and were kept: replace them"
+        console.note(f"{exists(group_of(made, 'video'), verb)}.")
+    return {folder: path for folder, path in places.items() if folder not in kept}, len(old)
+
+
+def _is_older(video: Path, folder: Path) -> bool:
+    """Whether a video was made before the result that it shows."""
+    from handopt.draw.film import SOURCE_NAMES
+
+    try:
+        made = video.stat().st_mtime
+        return any((folder / name).stat().st_mtime > made for name in SOURCE_NAMES if (folder / name).is_file())
+    except OSError:
+        return False
 
 
 def _make(folder: Path, path: Path, options: "VideoOptions", console: Console) -> int:

@@ -258,6 +258,7 @@ def _draw_title(draw: "ImageDraw.ImageDraw", result: "FitResult") -> None:
     """File name, hand and figures on one line, the status below."""
     median, iou = result.residual_mm.get("median", float("nan")), result.silhouette_iou
     figures = [
+        f"confidence {result.confidence:.2f} (visible joints)",
         f"median residual {median:.1f} mm" if np.isfinite(median) else "median residual unknown",
         f"IoU {iou:.2f}" if np.isfinite(iou) else "IoU unknown",
     ]

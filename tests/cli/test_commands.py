@@ -6,18 +6,21 @@ import os
 import re
 import shlex
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
-from support.fit_cli import EXAMPLES
+from support.fit_cli import EXAMPLES, FakeFit, fake_fit, write_camera, write_depth
 from support.sequences import followed
 
 from handopt import atomic_folder
 from handopt.cli.main import main
 from handopt.storage.track_folder import save_track
+
+__all__ = ["fake_fit"]
 
 WITH_OPTION = {
     "--output": "fit shape track synth eval video show",
@@ -91,7 +94,7 @@ def test_help_ends_with_exit_codes_and_examples(path: tuple[str, ...]) -> None:
     before, examples = text.split("\nExamples:\n")
     codes = before.split("\nExit codes:\n")[1]
     assert " ".join(codes.split()) == (
-        "0 Everything is done. 1 Something failed or was skipped; the rest is done and kept. "
+        "0 Everything is done, now or by an earlier run. 1 Something failed or was skipped; the rest is done and kept. "
         "2 The command cannot be done as given: an option, a path, or an output that exists. "
         "130 Ctrl-C was pressed; what was finished is kept."
     )
@@ -183,6 +186,56 @@ def test_what_a_killed_run_has_left_is_removed(command: str, arguments: dict[str
     assert not left.exists()
 
 
+@pytest.mark.parametrize("command", ["fit", "shape", "track", "synth", "eval"])
+def test_an_unknown_camera_is_exit_code_2_before_any_work(
+    command: str, arguments: dict[str, list[str | Path]], tmp_path: Path
+) -> None:
+    done = run(*arguments[command], "--camera", "sr306")
+    assert done.exit_code == 2
+    assert "--camera sr306 is no preset (did you mean 'sr305'?)" in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["fit", "shape", "track"])
+@pytest.mark.parametrize("option", ["--device gpu", "--seed -1", "--config absent.toml", "--hand both", "--unit 0"])
+def test_an_option_that_cannot_be_used_is_exit_code_2_before_any_work(
+    command: str, option: str, arguments: dict[str, list[str | Path]], tmp_path: Path
+) -> None:
+    done = run(*arguments[command], *option.split())
+    assert done.exit_code == 2
+    assert option.split()[0] in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_run_of_fit_is_0_where_it_is_done_and_1_where_another_result_is_in_the_way(
+    tmp_path: Path, fake_fit: FakeFit
+) -> None:
+    write_camera(tmp_path)
+    for name in ("a", "b", "c", "d"):
+        write_depth(tmp_path / f"{name}.png")
+    out = tmp_path / "fits"
+    assert run("fit", tmp_path, "-o", out).exit_code == 0
+    assert run("fit", tmp_path, "-o", out).exit_code == 0
+    assert run("fit", tmp_path / "a.png", "-o", out).exit_code == 0, "nobody has asked for renders"
+    other = run("fit", tmp_path, "-o", out, "--seed", "3")
+    assert other.exit_code == 1
+    assert [line for line in other.stderr.splitlines() if not line.startswith("Note")] == [
+        f"Skipped: 4 images ({tmp_path / 'a.png'}, {tmp_path / 'b.png'}, {tmp_path / 'c.png'}, …): {out / 'NAME'} was "
+        "made with another --seed (0, now 3), and was kept: replace such results with --update, all with --overwrite, "
+        "or choose another -o",
+        "4 of 4 images were skipped.",
+    ]
+    assert len(fake_fit.calls) == 4
+
+
+def test_the_document_has_the_exit_codes_of_the_help() -> None:
+    document = (Path(__file__).parents[2] / "handopt" / "cli" / "README.md").read_text(encoding="utf-8")
+    table = document.split("\n## Exit codes\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == ["0", "1", "2", "130"]
+
+
 # ------------------------------------------------------------------------------------------------ errors
 
 
@@ -217,6 +270,14 @@ def test_an_unforeseen_error_is_one_line_and_vv_shows_where(
         ("eval . . --format nyyu", "did you mean 'nyu'?"),
         ("video . --panels overlaid", "did you mean 'overlay'?"),
         ("completion bsh", "did you mean 'bash'?"),
+        ("fit x.png --camra sr305", "No such option '--camra'. Did you mean '--camera'?"),
+        ("fit x.png --units 1", "No such option '--units'. Did you mean '--unit'?"),
+        ("fit x.png --sede 1", "No such option '--sede'. Did you mean '--seed'?"),
+        ("fit x.png --no-rendrs", "No such option '--no-rendrs'. Did you mean '--no-renders'?"),
+        ("--verison", "No such option '--verison'. Did you mean '--version'?"),
+        ("model shw right", "No such command 'shw'. Did you mean 'show'?"),
+        ("model show rihgt", "rihgt is neither a file nor right or left (did you mean 'right'?): RIG"),
+        ("synth out --level medum", "'hard', 'all' (did you mean 'medium'?)."),
     ],
 )
 def test_what_is_misspelt_is_answered_with_a_suggestion(
@@ -227,6 +288,23 @@ def test_what_is_misspelt_is_answered_with_a_suggestion(
     done = run(*words.split())
     assert done.exit_code == 2
     assert suggestion in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("fit x.png --shape all", "fit x.png --xyz", "fit x.png -u 1", "fit x.png --solver adam", "train"),
+        *("fit x.png --device gpu", "video . --panels skeleton", "synth out --level all,easy"),
+    ],
+)
+def test_what_is_like_nothing_known_is_not_guessed_at(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.png").touch()
+    done = run(*words.split())
+    assert done.exit_code == 2
+    assert "id you mean" not in done.stderr
 
 
 # --------------------------------------------------------------------------------- what a folder is that is given
@@ -259,6 +337,33 @@ def test_track_says_what_a_folder_of_results_is(tracked: Path, tmp_path: Path) -
     assert f"a folder in it does, handopt track {tmp_path / 'set' / 'easy'}" in run("track", tmp_path / "set").stderr
 
 
+@pytest.mark.parametrize("command", ["fit", "shape"])
+def test_fit_and_shape_say_what_a_folder_of_results_is(command: str, tracked: Path, tmp_path: Path) -> None:
+    fits = tmp_path / "fits"
+    one = result_in(fits / "a", tracked)
+    deep = result_in(tmp_path / "levels" / "easy" / "a", tracked).parents[1]
+    for folder, told in (
+        (tracked, f"{tracked} is a track already: handopt video {tracked} shows it"),
+        (one, f"{one} is a result of handopt fit: handopt video {one} shows it"),
+        (fits, f"{fits} is a folder of results of handopt fit (a): handopt video {fits} shows them"),
+        (deep, f"{deep} is a folder of results of handopt fit (easy/a): handopt video {deep} shows them"),
+    ):
+        for more in ([], ["-r"]) if command == "fit" else ([],):
+            done = run(command, folder, "-o", tmp_path / "out.glb", *more)
+            assert done.exit_code == 2
+            assert told in done.stderr
+            assert done.stderr.endswith(f"; handopt {command} needs the depth images\n")
+
+
+def test_fit_leaves_results_and_tracks_below_a_folder_out(tracked: Path, tmp_path: Path, fake_fit: FakeFit) -> None:
+    write_camera(tmp_path)
+    image = write_depth(tmp_path / "a.png")
+    result_in(tmp_path / "fits" / "a", tracked)
+    shutil.copytree(tracked, tmp_path / "walk-track")
+    assert run("fit", tmp_path, "-r", "-o", tmp_path / "out").exit_code == 0
+    assert [call["image"] for call in fake_fit.calls] == [str(image)]
+
+
 def test_video_takes_folders_of_results_and_goes_on(tracked: Path, tmp_path: Path) -> None:
     fits = tmp_path / "fits"
     for name in ("b", "deep/c", "a"):
@@ -277,8 +382,21 @@ def test_video_takes_folders_of_results_and_goes_on(tracked: Path, tmp_path: Pat
     assert "Note: 2 videos (" in again.stderr
     assert "exist and were kept: replace them with --overwrite" in again.stderr
     none = run("video", fits, "-o", tmp_path / "films", *small)
-    assert none.exit_code == 2
-    assert "3 videos (" in none.stderr
+    assert none.exit_code == 0
+    assert none.stdout == ""
+    assert "Note: 3 videos (" in none.stderr
+    later = time.time() + 60
+    for name in ("a", "b"):
+        os.utime(fits / name / "result.json", (later, later))
+    old = run("video", fits, "-o", tmp_path / "films", *small)
+    assert old.exit_code == 1
+    films, words = tmp_path / "films", "with --overwrite or choose another with -o"
+    assert old.stderr == (
+        f"Skipped: 2 videos ({films / 'a.gif'}, {films / 'b.gif'}): older than their results, and kept: replace them "
+        f"{words}\n"
+        f"Note: {films / 'deep' / 'c.gif'} exists and was kept: replace it {words}.\n"
+        "2 of 3 videos were skipped.\n"
+    )
 
 
 def test_a_gif_above_50_frames_a_second_is_said(tracked: Path, tmp_path: Path) -> None:

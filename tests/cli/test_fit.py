@@ -53,11 +53,12 @@ def test_an_example_becomes_a_folder_of_results(tmp_path: Path, quick: Path) -> 
     assert printed.exit_code == 0, printed.stderr
     assert {path.name for path in (out / "open").iterdir()} == {*CONTENT, "mesh.ply", "mesh.obj", "optimisation.mp4"}
     result = json.loads((out / "open" / "result.json").read_text())
-    folder, status, median, overlap, seconds = printed.stdout.rstrip("\n").split("\t")
+    folder, status, median, overlap, confidence, seconds = printed.stdout.rstrip("\n").split("\t")
     assert folder == str(out / "open")
     assert status == result["status"]
     assert median == f"{result['residual_mm']['median']:.1f} mm"
     assert overlap == f"IoU {result['silhouette_iou']:.2f}"
+    assert confidence == f"confidence {result['confidence']:.2f}"
     assert float(seconds.removesuffix(" s")) > 0
     assert result["hand"] == "right"
     assert result["config"]["starts"] == 2

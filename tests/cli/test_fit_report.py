@@ -140,7 +140,7 @@ def test_notes_of_many_images_are_grouped_and_not_without_end(capsys: pytest.Cap
         "Note: 0.png: Number 0.",
         "Note: 1.png: Number 1.",
     ]
-    assert lines[-1] == "Note: 21 more notes stand in the results."
+    assert lines[-1] == "Note: 21 more notes are in the results."
     assert len(lines) == 21, "20 notes, and how many more there are"
 
 
@@ -149,3 +149,37 @@ def test_notes_are_said_even_where_a_run_ends_early(capsys: pytest.CaptureFixtur
         report.outcome(done("a.png", notes=("The hand is blue.",)))
         report.outcome(done("b.png", notes=("The hand is blue.",)))
     assert capsys.readouterr().err == "Note: 2 images (a.png, b.png): The hand is blue.\n"
+
+
+def test_equal_errors_of_many_images_are_one_line_in_the_order_of_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(main), reporting(9) as report:
+        for number in (10, 2, 1, 30):
+            report.outcome(Outcome(task(f"x/{number}.png"), FAILED, error=f"x/{number}.png: is damaged"))
+        report.outcome(Outcome(task("x/4.png"), FAILED, error="x/4.png: x/4.json: not valid JSON"))
+        for number in (6, 5):
+            report.outcome(Outcome(task(f"x/{number}.png"), SKIPPED, error=f"out/{number} holds {number}.png"))
+        assert capsys.readouterr().err == "", "they are said at the end"
+        report.summary()
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: 4 images (x/1.png, x/2.png, x/10.png, …): is damaged",
+        "Error: x/4.png: x/4.json: not valid JSON",
+        "Skipped: 2 images (x/5.png, x/6.png): out/NAME holds NAME.png",
+        "2 of 9 images were skipped.",
+        "5 of 9 images failed.",
+    ]
+
+
+def test_v_says_each_error_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(main), reporting(2, verbosity=1) as report:
+        report.outcome(Outcome(task("b.png"), FAILED, error="b.png: is damaged"))
+        assert capsys.readouterr().err == "Error: b.png: is damaged\n"
+
+
+def test_errors_of_many_kinds_are_said_but_not_without_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(main), reporting(50, verbosity=-1) as report:
+        for number in range(25):
+            report.outcome(Outcome(task(f"{number}.png"), FAILED, error=f"trouble {number + 100}"))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 21
+    assert lines[1] == "Error: 1.png: trouble 101"
+    assert lines[-1] == "5 more errors of other kinds; -v shows all."

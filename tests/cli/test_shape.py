@@ -97,7 +97,7 @@ def test_what_is_left_out_is_named_even_when_quiet(images: Path, tmp_path: Path,
     fake.rejected_images = (RejectedImage("b.png", "its pose does not fit in"),)
     (images / "c.png").write_bytes((images / "a.png").read_bytes()[:60])
     printed = shape(images, "-o", tmp_path / "mine.glb", "--no-renders", "-q")
-    assert printed.exit_code == 0
+    assert printed.exit_code == 1, "an image could not be read"
     lines = printed.stderr.splitlines()
     assert lines[0].startswith(f"Left out: {images / 'c.png'}: ")
     assert lines[1] == "Left out: b.png: its pose does not fit in"
