@@ -6,28 +6,23 @@ from dataclasses import replace
 import jsonschema
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support import reference
 from support.compare import assert_close, assert_same_bits
 from support.examples import QUICK, by_descent, example, fitted, with_vertices
 from support.factories import raster
-from support.observation_factory import mirrored
 from support.op_check import Place
 from support.recovery import CAMERA, make_problem, pose_rig
 
-from handopt import backend
 from handopt.assess.quality import measure
-from handopt.config import Config, DescentStage, Steps, VertexStage
-from handopt.fitting import Start, fit
+from handopt.config import Config
+from handopt.fitting import fit
 from handopt.objective.terms import GRADIENT_TERMS, LEAST_SQUARES_TERMS
 from handopt.observation.observe import observe
 from handopt.result import FitResult, schema
-from handopt.rig import PROPORTION_NAMES, default_rig, with_proportions
-from handopt.rig.anatomy import MIRROR
-
-Floats = NDArray[np.float64]
+from handopt.rig import default_rig, with_proportions
 
 FLOAT32 = "float32 positions of 500 mm are exact to 3e-5 mm, and each is a sum of some ten"
+
 
 RESULTS = {
     "right": lambda: fitted("open"),
@@ -45,9 +40,6 @@ def result(request: pytest.FixtureRequest) -> FitResult:
     return request.param()
 
 
-# ------------------------------------------------------------------------------------------------ what it finds
-
-
 @pytest.mark.parametrize("name", ["open", "left"])
 def test_an_open_hand_is_found(name: str) -> None:
     result = fitted(name)
@@ -56,12 +48,6 @@ def test_an_open_hand_is_found(name: str) -> None:
     assert result.status.startswith("The fit is good: ")
     assert result.silhouette_iou > 0.85
     assert 0 < result.residual_mm["median"] < 3
-
-
-@pytest.mark.parametrize("name", ["open", "left"])
-def test_auto_takes_the_side_that_fits(name: str) -> None:
-    result = fitted(name, "auto")
-    assert result.hand == example(name).hand
 
 
 @pytest.mark.parametrize("settings", [("lm", "adam"), ("gradient", "adam"), ("gradient", "momentum")])
@@ -80,9 +66,6 @@ def test_every_device(device: Place) -> None:
     assert result.device == str(device.device)
     assert example("open").error_mm(result) < 15
     assert isinstance(result.joints_mm, np.ndarray)
-
-
-# ------------------------------------------------------------------------------------------------- the result
 
 
 def test_the_last_pose_makes_the_result(result: FitResult) -> None:
@@ -183,16 +166,6 @@ def test_the_crop_is_as_large_as_it_is_set() -> None:
     assert result.renders.shape[1:] == result.target.shape == (50, 50)
 
 
-@pytest.mark.parametrize("shape", ["scale", "vertices"])
-def test_the_chosen_row_is_the_one_that_is_told(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a hand that is tried as a right and as a left one, also where the choice falls on the second best."""
-    best = example("open").fit(hand="auto", shape=shape)
-    monkeypatch.setattr("handopt.optimise.search.most_plausible", lambda *_: 1)
-    second = example("open").fit(hand="auto", shape=shape)
-    assert {best.hand, second.hand} == {"right", "left"}
-    assert second.terms["total"] > best.terms["total"]
-
-
 def test_progress_is_told() -> None:
     told: list[tuple[int, int, float]] = []
     result = example("open").fit(progress=lambda *values: told.append(values))
@@ -201,195 +174,6 @@ def test_progress_is_told() -> None:
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     assert told[-1][0] <= 26
     assert told[-1][2] == pytest.approx(result.terms["total"], rel=1e-6)
-
-
-# ----------------------------------------------------------------------------------------- size and surface
-
-
-def scaled_problem(scale: float) -> tuple[NDArray[np.float32], Start]:
-    """The depth image of a larger or smaller hand, and its pose with the scale left out."""
-    truth = make_problem(3).truth
-    rig = default_rig("right")
-    vertices, _ = pose_rig(rig, replace(truth, scale=scale))
-    return raster(vertices, rig, CAMERA), truth
-
-
-@pytest.mark.parametrize("scale", [0.88, 1.12])
-def test_the_size_is_found(scale: float) -> None:
-    depth, start = scaled_problem(scale)
-    result = fit(depth, CAMERA, start=start, shape="scale", device="cpu")
-    assert result.shape_kind == "scale"
-    assert abs(result.scale - scale) < 0.05
-    assert_same_bits(result.rest_mm, result.rig.rest_mm, "rest vertices")
-
-
-@pytest.mark.parametrize("scale", [0.88, 1.12])
-def test_size_and_proportions_are_found_together(scale: float) -> None:
-    """The palm's length tells of both: a scale and proportions may share the difference."""
-    depth, start = scaled_problem(scale)
-    result = fit(depth, CAMERA, start=start, device="cpu")
-    assert result.shape_kind == "proportions"
-    palm = with_proportions(result.rig, result.proportions).keypoints_mm
-    own = result.rig.keypoints_mm
-    lengths = [np.linalg.norm(keypoints[9] - keypoints[0]) for keypoints in (palm, own)]
-    assert result.scale * lengths[0] / lengths[1] == pytest.approx(scale, rel=0.04)
-    assert set(result.to_dict()["shape"]["proportions"]) == set(PROPORTION_NAMES)
-
-
-@pytest.mark.parametrize("scale", [1.0, 1.1])
-def test_without_shape_the_size_stays_as_it_was(scale: float) -> None:
-    depth, start = scaled_problem(1.12)
-    result = fit(depth, CAMERA, start=replace(start, scale=scale), shape="none", config=QUICK, device="cpu")
-    assert (result.trace.scale == np.float32(scale)).all()
-    assert result.scale == np.float32(scale)
-    assert result.to_dict()["shape"]["vertex_offset_mm"] == {"mean": 0.0, "max": 0.0}
-    assert not any(stage["scale"] for stage in result.config["stages"])
-
-
-def face_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
-
-
-@pytest.mark.parametrize("name", ["open", "left"])
-def test_vertices_move_and_the_hand_stays_a_hand(name: str) -> None:
-    result = with_vertices(name)
-    last = result.history["stage"] == result.history["stage"].max()
-    totals = result.history["total"][last]
-    assert last.sum() > 5
-    assert totals[-1] == totals.min()
-    assert totals[-1] < 0.95 * totals[0]
-    offsets = np.linalg.norm(result.rest_mm - result.rig.rest_mm, axis=1)
-    assert 0.1 < offsets.max() < 15
-    rest, fit_now = (face_normals(v, result.rig.faces) for v in (result.rig.rest_mm, result.rest_mm))
-    assert (rest * fit_now).sum(axis=1).min() > 0, "no triangle is turned over"
-    assert result.trace.rest_mm is not None
-    assert_same_bits(result.rest_mm, result.trace.rest_mm[-1], "rest vertices")
-    without = example(name).fit(config=Config(solver="gradient", stages=QUICK.stages[2:]), start=example(name).truth)
-    # The median: the mean hangs on few pixels at the rim, which another surface covers for the first time.
-    assert result.residual_mm["median"] < without.residual_mm["median"]
-
-
-def test_vertices_follow_a_bump() -> None:
-    """On a hand with a swelling of 6 mm where it is seen best, the vertices there move out, the others hardly."""
-    rig, truth = default_rig("right"), make_problem(3).truth
-    posed, joints = pose_rig(rig, truth)
-    facing = (posed * (rig.normals @ np.asarray(truth.rotation).T)).sum(axis=1) < -0.9 * np.linalg.norm(posed, axis=1)
-    knuckles = joints[[5, 9, 13, 17]].mean(axis=0)
-    top = np.flatnonzero(facing)[np.argmin(np.linalg.norm(posed[facing] - knuckles, axis=1))]
-    distance = np.linalg.norm(rig.rest_mm - rig.rest_mm[top], axis=1)
-    bump = 6.0 * np.exp(-0.5 * (distance / 12.0) ** 2)
-    vertices, _ = pose_rig(replace(rig, rest_mm=rig.rest_mm + bump[:, None] * rig.normals), truth)
-    config = Config(
-        solver="gradient",
-        stages=(DescentStage(iterations=2, radius_px=3.5, sigma_mm=8.0, step=0.01, top_k_out=1),),
-        steps=Steps(vertices_mm=0.15),
-        vertices=VertexStage(iterations=60, radius_px=3.0, sigma_mm=6.0, step=0.5),
-    )
-    result = fit(raster(vertices, rig, CAMERA), CAMERA, start=truth, shape="vertices", config=config, device="cpu")
-    outward = ((result.rest_mm - rig.rest_mm) * rig.normals).sum(axis=1)
-    near, far = facing & (distance < 8), facing & (distance > 40)
-    assert near.sum() >= 3
-    assert outward[near].mean() > 1.0
-    assert abs(outward[far].mean()) < 0.4 * outward[near].mean()
-
-
-# ------------------------------------------------------------------------------------------- sides and mirrors
-
-
-@pytest.mark.parametrize(("name", "shape"), [("open", "scale"), ("left", "scale"), ("open", "vertices")])
-def test_the_other_hand_in_a_mirror_is_fitted_alike(name: str, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To float precision, where the observation is mirrored to the pixel."""
-    result = example(name).fit(shape=shape)
-    seen = [mirrored(observation) for observation in observe(example(name).depth_mm, example(name).camera)]
-    monkeypatch.setattr("handopt.fitting.observe", lambda *_, **__: seen)
-    camera = seen[0].camera
-    other = {"right": "left", "left": "right"}[result.hand]
-    depth = np.ascontiguousarray(example(name).depth_mm[:, ::-1])
-    image = fit(depth, camera, hand=other, shape=shape, config=QUICK, device="cpu")
-    assert image.hand == image.rig.side == other
-    assert image.iterations == result.iterations
-    assert_close(image.joints_mm * MIRROR, result.joints_mm, atol=1e-3, reason="columns S - 1 - x, rounded once more")
-    assert_close(image.vertices_mm * MIRROR, result.vertices_mm, atol=1e-3, reason="columns, rounded once more")
-    assert_close(image.angles_rad, result.angles_rad, atol=1e-5, reason="angles mean the same on both sides")
-    assert_close(image.rest_mm * MIRROR, result.rest_mm, atol=1e-3, reason="the rest mesh is mirrored as well")
-    flip = np.diag(MIRROR)
-    assert_close(image.rotation, flip @ result.rotation @ flip, atol=1e-5, reason="conjugated by the mirror")
-    assert image.scale == pytest.approx(result.scale, abs=1e-6)
-    assert image.silhouette_iou == pytest.approx(result.silhouette_iou, abs=1e-3)
-    assert_close(image.renders[:, :, ::-1], result.renders, atol=1e-3, reason="the same pixels, turned over")
-
-
-def test_a_mirrored_image_is_found_as_well() -> None:
-    """Through the observation of the mirrored image, which is the mirror image but for details."""
-    first = example("open")
-    camera = replace(first.camera, cx=first.camera.width - 1 - first.camera.cx)
-    depth = np.ascontiguousarray(first.depth_mm[:, ::-1])
-    result = fit(depth, camera, hand="left", config=QUICK, device="cpu")
-    assert np.linalg.norm(result.joints_mm * MIRROR - first.joints_mm, axis=1).mean() < 10
-
-
-def test_a_start_is_told_in_the_frame_of_its_own_hand() -> None:
-    """From the true pose of a left hand, without steps to speak of, comes the true pose."""
-    stages = (DescentStage(iterations=1, radius_px=4.0, sigma_mm=10.0, step=1e-6, top_k_out=1),)
-    still = Config(solver="gradient", stages=stages, crop_px=64)
-    for name in ("open", "left"):
-        truth = example(name).truth
-        result = example(name).fit(start=truth, config=still)
-        assert_close(result.joints_mm, example(name).joints_mm, atol=0.02, reason="the file rounds to 0.01 mm")
-        assert_close(result.rotation, np.array(truth.rotation), atol=1e-5, reason="float32")
-        assert_close(result.translation_mm, np.array(truth.translation_mm), atol=1e-3, reason="float32")
-
-
-# ------------------------------------------------------------------------------------------------ determinism
-
-
-def same(first: FitResult, second: FitResult) -> None:
-    for name in ("joints_mm", "vertices_mm", "angles_rad", "rotation", "rest_mm", "renders", "target"):
-        assert_same_bits(getattr(first, name), getattr(second, name), name)
-    for name, values in first.history.items():
-        assert_same_bits(values, second.history[name], name)
-    assert first.terms == second.terms
-
-
-def test_the_seed_decides_everything() -> None:
-    first, second = (example("left").fit(seed=4, shape="vertices") for _ in range(2))
-    same(first, second)
-    other = example("left").fit(seed=5, shape="vertices")
-    assert np.abs(other.joints_mm - first.joints_mm).max() > 0
-
-
-def test_the_number_of_threads_does_not_matter() -> None:
-    threads = backend.cpu_threads()
-    if threads == 0:
-        pytest.skip("the kernels were built without OpenMP")
-    try:
-        results = []
-        for count in (1, 2):
-            backend.set_cpu_threads(count)
-            assert backend.cpu_threads() == count
-            results.append(example("open").fit(shape="vertices"))
-    finally:
-        backend.set_cpu_threads(threads)
-    same(*results)
-
-
-def test_without_shape_and_start_the_hand_has_the_rigs_size() -> None:
-    result = example("open").fit(config=None, shape="none")
-    assert (result.trace.scale == 1).all()
-    assert not np.asarray(result.proportions).any()
-    assert_same_bits(result.rest_mm, result.rig.rest_mm, "rest vertices")
-
-
-def test_the_surface_starts_from_the_proportions() -> None:
-    """Vertices that are freed after the tournament move away from the fitted proportions, not from the rig's own."""
-    config = replace(Config(), vertices=VertexStage(iterations=2))
-    result = example("pinch").fit(config=config, shape="vertices")
-    assert result.trace.rest_mm is not None
-    shaped = with_proportions(result.rig, result.proportions).rest_mm
-    assert np.linalg.norm(result.trace.rest_mm[-1] - shaped, axis=1).max() < 1.0
-    assert np.abs(shaped - result.rig.rest_mm).max() > 0.5
 
 
 def test_a_mask_is_taken_at_its_word() -> None:

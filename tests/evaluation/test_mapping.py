@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support import label_files
-from support.problems import random_rotations
+from support.problems_hand import random_rotations
 
 from handopt.errors import ShapeError
 from handopt.evaluation.mapping import (

@@ -1,21 +1,15 @@
-"""The objective: its value by the slow twins, its gradient by finite differences through the whole chain.
-
-By design the gradient holds three things constant: which vertex an observed point is matched with, the normals of the
-vertices (both in the points term), and the lengths of bones (in the collision term). The first is a kink, which finite
-differences keep clear of; the second is held constant here as well, or switched off with plane = 0; the third is exact
-for all motion but a change of scale, which is therefore checked without the collision term.
-"""
+"""The objective's value by the slow twins, on every device, in both precisions, and for mirrored hands."""
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support import reference
-from support.compare import assert_close, assert_same_bits, relative_error
+from support.compare import assert_close, assert_same_bits
+from support.descent_objective_cases import CONFIG, GROUPS, RADIUS_PX, SIGMA_MM, WEIGHTS, Case, make_case
 from support.factories import bent
 from support.observation_factory import (
     CPU,
@@ -29,43 +23,16 @@ from support.observation_factory import (
 )
 from support.op_check import CPU as CPU_PLACE
 from support.op_check import Place
-from support.problems import collision_branches
 
 from handopt.backend import to_device
-from handopt.config import Config, Weights
+from handopt.config import Weights
 from handopt.errors import NumericalError
-from handopt.hand_model import Hand, Pose
-from handopt.objective.descent_objective import CoarseToFineLevel, DescentObjective, total_of
+from handopt.objective.descent_objective import DescentObjective, total_of
 from handopt.objective.terms import GRADIENT_TERMS
 from handopt.observation.observe import Observation
-from handopt.ops.closest_points import closest_points
-from handopt.ops.projection import project
-from handopt.ops.splat import render_depth
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]
-
-WEIGHTS = Weights(
-    depth=3.0, silhouette=2.0, points=1.5, collision=0.7, limits=0.9, prior=0.01, size=0.02, shape=0.8
-)  # fmt: skip
-CONFIG = Config(
-    weights=WEIGHTS, crop_px=48, points=60, crop_half_mm=120.0, plane=0.6, collision_radius_mm=14.0, huber=0.02,
-    free_weight=0.3,
-)  # fmt: skip
-OFF = 1e-100
-RADIUS_PX, SIGMA_MM = 3.5, 20.0
-STEPS = {"angles": 1e-6, "rotation": 1e-6, "translation": 1e-5, "scale": 1e-6, "rest": 4e-5}
-GROUPS = ("angles", "rotation", "translation", "scale", "rest")
-PARTS = {  # what moves each term
-    "depth": set(GROUPS),
-    "silhouette": set(GROUPS),
-    "points": set(GROUPS),
-    "collision": {"angles"},
-    "limits": {"angles"},
-    "prior": {"angles"},
-    "size": {"scale"},
-    "shape": {"rest"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -73,108 +40,9 @@ def observations() -> list[Observation]:
     return [small_observation(0.5), small_observation(1.1)]
 
 
-@dataclass(frozen=True)
-class Case:
-    """An objective over a right hand and a mirrored left one, four poses (one crumpled), and moved rest vertices."""
-
-    objective: DescentObjective
-    level: CoarseToFineLevel
-    pose: Pose
-    rest: Floats
-
-    def branches(self, pose: Pose, rest: Floats, with_bones: bool) -> NDArray[np.int64]:
-        """Which side of every kink the poses are on; with_bones: those of the collision term as well."""
-        hand, targets = self.objective.hand, self.objective.targets
-        transforms = hand.transforms(pose)
-        vertices = hand.vertices(transforms, rest)
-        projected = project(vertices, targets.coefficients[pose.image])
-        winners = render_depth(projected, self.level.radius_px, targets.size)[1]
-        normals = hand.vertex_normals(transforms)
-        nearest = closest_points(targets.points, pose.image, vertices, normals, self.level.sigma_mm)[1]
-        cells = np.floor(projected[..., :2]).clip(-1, targets.size - 1)
-        parts = [winners, nearest, cells]
-        if with_bones:
-            parts.append(self.overlaps(pose))
-        return np.concatenate([np.ravel(part).astype(np.int64) for part in parts])
-
-    def overlaps(self, pose: Pose) -> NDArray[np.int32]:
-        """Which joints are inside of which bones, and what limits them."""
-        joints = self.objective.hand.joints(self.objective.hand.transforms(pose))
-        return collision_branches(joints, self.objective.hand.bones, self.objective.config.collision_radius_mm)
-
-    def totals(self, pose: Pose, rest: Floats) -> Floats:
-        """(B,) the objective of each hypothesis."""
-        return np.sum(list(self.objective.terms(pose, self.level, rest).values()), axis=0)
-
-
-def make_case(config: Config, observations: list[Observation], dtype: type = np.float64) -> Case:
-    objective = make_objective(config, [(observations[0], False), (mirrored(observations[1]), True)], dtype=dtype)
-    pose = near_poses((0.4, 1.0, 0.6, 2.6), (0, 1, 1, 0), dtype=dtype)
-    smooth = 0.8 * np.sin(default_rig("right").rest_mm / 17)
-    return Case(objective, objective.level(RADIUS_PX, SIGMA_MM), pose, objective.hand.rest + smooth.astype(dtype))
-
-
 @pytest.fixture(scope="module")
 def case(observations: list[Observation]) -> Case:
     return make_case(CONFIG, observations)
-
-
-@pytest.fixture
-def constant_normals(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
-    """The normals of the case's poses, whatever the poses are."""
-    normals = case.objective.hand.vertex_normals(case.objective.hand.transforms(case.pose))
-    monkeypatch.setattr(Hand, "vertex_normals", lambda _self, _transforms: normals)
-
-
-def moved(case: Case, group: str, amount: Floats) -> tuple[Pose, Floats]:
-    pose, rest = case.pose.copy(), case.rest
-    if group == "rest":
-        rest = rest + amount
-    elif group == "rotation":
-        pose.rotation = np.stack([reference.exponential(w) for w in amount]) @ pose.rotation
-    else:
-        setattr(pose, group, getattr(pose, group) + amount)
-    return pose, rest
-
-
-def directions(case: Case, group: str, shape: tuple[int, ...]) -> Iterator[Floats]:
-    """Random steps in which finite differences cross no kink; frozen angles are left alone."""
-    with_bones = group == "angles"
-    here = case.branches(case.pose, case.rest, with_bones)
-    mask = case.objective.hand.free if group == "angles" else 1
-    for seed in range(40):
-        step = STEPS[group] * mask * np.random.default_rng([seed, 5]).normal(size=shape)
-        ends = (moved(case, group, sign * step) for sign in (1, -1))
-        if all(np.array_equal(case.branches(*end, with_bones), here) for end in ends):
-            yield step
-
-
-def check_gradient(case: Case, groups: tuple[str, ...], tolerance: float = 1e-6, count: int = 3) -> None:
-    """Directional derivatives of each hypothesis' total, by one group of parameters at a time.
-
-    tolerance: relative. Totals are of size 1 with errors of some 1e-16, and steps change them by some 1e-9.
-    """
-    _, gradient = case.objective.terms_and_gradient(case.pose, case.level, case.rest)
-    for group in groups:
-        slope = getattr(gradient, group)
-        found = list(zip(range(count), directions(case, group, slope.shape), strict=False))
-        assert len(found) == count, f"{group}: too many kinks to take finite differences"
-        for _, step in found:
-            ends = [case.totals(*moved(case, group, sign * step)) for sign in (1, -1)]
-            numeric = (ends[0] - ends[1]) / 2
-            product = slope * step
-            if group == "rest":
-                product, numeric = product[None], numeric.sum(keepdims=True)
-            analytic = product.reshape(len(product), -1).sum(axis=1)
-            for row, (one, other) in enumerate(zip(analytic, numeric, strict=True)):
-                error = relative_error(float(one), float(other))
-                assert error <= tolerance, f"{group} of hypothesis {row}: {one:.9g}, by differences {other:.9g}"
-
-
-def only(name: str, observations: list[Observation], plane: float = 0.6) -> Case:
-    """One term; the others weigh next to nothing."""
-    weights = Weights(**{**dict.fromkeys(GRADIENT_TERMS, OFF), name: 2.0})
-    return make_case(replace(CONFIG, weights=weights, plane=plane), observations)
 
 
 def test_the_case_has_every_term_at_work(case: Case) -> None:
@@ -185,50 +53,11 @@ def test_the_case_has_every_term_at_work(case: Case) -> None:
         assert values.max() > 1e-4, name
 
 
-@pytest.mark.usefixtures("constant_normals")
-def test_gradient_of_the_total(case: Case) -> None:
-    check_gradient(case, ("angles", "rotation", "translation", "rest"))
-
-
-@pytest.mark.usefixtures("constant_normals")
-def test_gradient_of_the_total_by_scale(observations: list[Observation]) -> None:
-    """Without the collision term, whose gradient holds the lengths of bones constant; a change of scale does not."""
-    check_gradient(make_case(replace(CONFIG, weights=replace(WEIGHTS, collision=0.0)), observations), ("scale",))
-
-
-def test_gradient_of_the_total_with_turning_normals(observations: list[Observation]) -> None:
-    """With distances from point to point alone, normals only decide what is visible: nothing is held constant."""
-    config = replace(CONFIG, weights=replace(WEIGHTS, collision=0.0), plane=0.0)
-    check_gradient(make_case(config, observations), GROUPS)
-
-
-@pytest.mark.usefixtures("constant_normals")
-@pytest.mark.parametrize("name", GRADIENT_TERMS)
-def test_each_term_alone(name: str, observations: list[Observation]) -> None:
-    case = only(name, observations)
-    terms, gradient = case.objective.terms_and_gradient(case.pose, case.level, case.rest)
-    for other, values in terms.items():
-        assert (values.max() > 1e-6) == (other == name), other
-    still = {group: np.abs(getattr(gradient, group)).max() < 1e-9 for group in GROUPS}
-    if name == "collision":
-        still["scale"] = True  # held constant, see above
-        assert np.abs(gradient.rotation).max() < 1e-9, "a rigid motion changes nothing between joints"
-    assert {group for group in GROUPS if not still[group]} == PARTS[name]
-    check_gradient(case, tuple(group for group in GROUPS if group in PARTS[name]))
-
-
 def test_a_stage_can_weaken_the_depth_term(case: Case) -> None:
     full, weak = case.level, dataclasses.replace(case.level, depth=0.25)
     before, after = (case.objective.terms(case.pose, level, case.rest) for level in (full, weak))
     assert_close(after["depth"], 0.25 * before["depth"], rtol=1e-14, reason="a factor")
     assert all((after[name] == before[name]).all() for name in before if name != "depth")
-
-
-def test_frozen_angles_have_no_gradient(case: Case) -> None:
-    gradient = case.objective.terms_and_gradient(case.pose, case.level)[1]
-    free = default_rig("right").limits.free
-    assert (gradient.angles[:, ~free] == 0).all()
-    assert (np.abs(gradient.angles[:, free]).max(axis=0) > 0).all()
 
 
 def twins(case: Case, weights: Weights) -> dict[str, Floats]:

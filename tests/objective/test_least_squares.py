@@ -16,7 +16,7 @@ from support.compare import assert_close, assert_same_bits, relative_error
 from support.least_squares_cases import SETTINGS, SHAPES, WEIGHTS, least_squares, poses
 from support.observation_factory import on_device
 from support.op_check import Place
-from support.problems import collision_branches
+from support.problems_hand import collision_branches
 
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares

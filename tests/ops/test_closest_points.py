@@ -13,7 +13,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import closest_problem
+from support.problems_image import closest_problem
 from support.problems_newton import CLOSEST_SIGMA, closest_quadratic_problem
 
 from handopt.errors import ShapeError

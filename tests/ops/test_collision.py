@@ -17,7 +17,7 @@ from support.op_check import (
     directional_errors,
     random_cotangent,
 )
-from support.problems import collision_branches, collision_problem, hand_bones
+from support.problems_hand import collision_branches, collision_problem, hand_bones
 from support.problems_newton import collision_quadratic_problem
 
 from handopt.errors import ShapeError

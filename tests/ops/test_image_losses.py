@@ -11,7 +11,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import depth_loss_problem, silhouette_problem
+from support.problems_image import depth_loss_problem, silhouette_problem
 
 from handopt.errors import ShapeError
 from handopt.ops.image_losses import depth_loss, depth_loss_backward, silhouette_loss, silhouette_loss_backward

@@ -10,7 +10,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import limits_problem
+from support.problems_hand import limits_problem
 
 from handopt.ops.joint_limits import joint_limits, joint_limits_backward
 

@@ -15,7 +15,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import hand_chain, kinematics_problem, random_rotations
+from support.problems_hand import hand_chain, kinematics_problem, random_rotations
 
 from handopt.errors import ShapeError
 from handopt.ops.kinematics import MAX_JOINTS, forward_kinematics, forward_kinematics_backward

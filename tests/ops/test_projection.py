@@ -11,7 +11,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import project_problem
+from support.problems_image import project_problem
 
 from handopt.ops.projection import project, project_backward
 

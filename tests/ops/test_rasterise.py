@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from support import reference
 from support.compare import assert_close, assert_same_bits
 from support.op_check import Floats, Place, Problem, check_arguments, check_batch, check_mixed_devices, check_op
-from support.problems import CAMERA, rasterise_faces_problem, rasterise_problem
+from support.problems_image import CAMERA, rasterise_faces_problem, rasterise_problem
 
 from handopt.errors import ShapeError
 from handopt.ops.rasterise import rasterise, rasterise_faces

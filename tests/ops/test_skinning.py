@@ -13,7 +13,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import blend_shapes_problem, random_rotations, skin_normals_problem, skin_problem
+from support.problems_hand import blend_shapes_problem, random_rotations, skin_normals_problem, skin_problem
 
 from handopt.errors import ShapeError
 from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals

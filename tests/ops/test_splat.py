@@ -13,7 +13,7 @@ from support.op_check import (
     check_mixed_devices,
     check_op,
 )
-from support.problems import RADIUS_PX, render_problem
+from support.problems_image import RADIUS_PX, render_problem
 
 from handopt.errors import ShapeError
 from handopt.ops.splat import render_depth, render_depth_backward

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.compare import assert_close
 from support.op_check import Place, check_arguments, check_batch, check_mixed_devices, check_op
-from support.problems import RADIUS_PX, depth_term_problem
+from support.problems_image import RADIUS_PX, depth_term_problem
 
 from handopt.errors import ShapeError
 from handopt.ops.image_losses import depth_loss, depth_loss_backward

@@ -14,7 +14,7 @@ import render_examples
 from PIL import Image
 from support import reference
 from support.compare import assert_close, directional_derivative_error
-from support.problems import random_rotations
+from support.problems_hand import random_rotations
 
 from handopt import backend
 from handopt.evaluation.mapping import NYU, map_keypoints

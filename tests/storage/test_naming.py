@@ -1,7 +1,10 @@
-"""Where the results of images below a folder go; the rest is in test_output_folder."""
+"""Which folder the results of an image get."""
 
 import time
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from handopt.storage.naming import result_folders
 
@@ -35,3 +38,59 @@ def test_twenty_thousand_images_are_quick(tmp_path: Path) -> None:
     started = time.perf_counter()
     assert len(set(result_folders(list(found), Path("out"), found).values())) == 20_000
     assert time.perf_counter() - started < 10
+
+
+def folders(images: list[str], tmp_path: Path) -> list[str]:
+    """Where results go, relative to the root."""
+    root = tmp_path / "out"
+    chosen = result_folders([tmp_path / image for image in images], root)
+    assert list(chosen) == list(dict.fromkeys(tmp_path / image for image in images))
+    return [str(chosen[tmp_path / image].relative_to(root)) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ([], []),
+        (["a/000.png", "b/001.png"], ["000", "001"]),
+        (["a/000.png", "b/000.png", "b/001.png"], ["a/000", "b/000", "001"]),
+        (["x/a/depth/000.png", "x/b/depth/000.png"], ["a/depth/000", "b/depth/000"]),
+        (["000.png", "a/000.png"], ["000", "a/000"]),
+        (["a/000.png", "a/000.npy", "a/001.npy"], ["000_png", "000_npy", "001"]),
+        (["a/000.png", "a/000.npy", "b/000.png"], ["a/000_png", "a/000_npy", "b/000"]),
+        (["a/000.png", "a/000.png"], ["000", "000"]),
+        (["a/000.png", "a/../a/000.png"], ["000", "000"]),
+        (["hand.depth.png", "hand.png"], ["hand.depth", "hand"]),
+        (["a.png", "a/000.png", "b/000.png"], ["a_png", "a/000", "b/000"]),
+        (["000.png", "000.npy", "000_png.tif"], ["000_png_2", "000_npy", "000_png"]),
+    ],
+)
+def test_equal_stems_keep_their_folders(images: list[str], expected: list[str], tmp_path: Path) -> None:
+    assert folders(images, tmp_path) == expected
+    assert folders(images[::-1], tmp_path) == expected[::-1]
+
+
+def test_no_folder_lies_in_another(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    parts = ["a", "b", "000", "a_png"]
+    images = [
+        "/".join([*rng.choice(parts, rng.integers(0, 3)), rng.choice(parts) + rng.choice([".png", ".npy"])])
+        for _ in range(60)
+    ]
+    chosen = {image: Path(place) for image, place in zip(images, folders(images, tmp_path), strict=True)}
+    for image, place in chosen.items():
+        for other, other_place in chosen.items():
+            assert image == other or (place != other_place and place not in other_place.parents)
+
+
+def test_links_to_one_folder_are_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert folders(["a/000.png", "b/000.png"], tmp_path) == ["000", "000"]
+
+
+def test_stems_of_dots_stay_inside(tmp_path: Path) -> None:
+    images = [tmp_path / "...png", tmp_path / "..png", tmp_path / "p.png"]
+    folders = result_folders(images, Path("out"))
+    assert len(set(folders.values())) == 3
+    assert all(".." not in folder.parts and folder.name.strip(".") for folder in folders.values())

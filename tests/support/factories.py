@@ -73,32 +73,20 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
     translation = np.array([4.0, 78.0, DISTANCE_MM])
     rotation = reference.rotation_about(1, 0.25) @ reference.rotation_about(0, -0.2) @ PALM_FIRST @ rig.bind[0, :, :3].T
     truth, true_joints = posed(rig, bent(0.8), rotation, translation, 1.0)
-    depth = raster(truth, rig, camera)
-    observation = _observation(depth, true_joints, camera, rng)
+    observation = _observation(raster(truth, rig, camera), true_joints, camera, rng)
     crop = observation.crop(size)
 
-    way = np.linspace(0.0, 1.0, iterations)
-    trace = Trace(
-        rotation=np.stack([reference.rotation_about(2, 0.5 * (1 - part)) @ rotation for part in way]),
-        translation_mm=np.stack([translation + (1 - part) * np.array([25.0, -10.0, 30.0]) + 0.8 for part in way]),
-        angles_rad=np.stack([bent(0.84 * part) for part in way]),
-        scale=np.full(iterations, 1.01),
-    )
+    trace = _trace(rotation, translation, iterations)
     poses = [
         posed(rig, *pose)
         for pose in zip(trace.angles_rad, trace.rotation, trace.translation_mm, trace.scale, strict=True)
     ]
     vertices, joints = poses[-1]
-    fitted = raster(vertices, rig, camera)
-    both = observation.mask & (fitted > 0)
-    errors = np.abs(fitted - observation.depth_mm)[both]
-    radius = np.linspace(6.0, 3.0, iterations) * size / 120
-    total = 0.4 * np.exp(-4 * way) + 0.01 * rng.random(iterations)
+    history = _history(iterations, size, rng)
+    radius, total = history["radius_px"], float(history["total"][-1])
     return FitResult(
-        image="frames/hand_0042.png",
-        hand=side,
-        status="Converged: the objective fell by less than 0.01 % over ten iterations.",
-        converged=True,
+        **_said(side),
+        **_measured(raster(vertices, rig, camera), observation),
         camera=camera,
         rig=rig,
         observation=observation,
@@ -107,45 +95,78 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         rotation=trace.rotation[-1],
         translation_mm=trace.translation_mm[-1],
         angles_rad=trace.angles_rad[-1],
-        scale=1.01,
-        shape_kind="scale",
-        proportions=np.zeros(0),
         rest_mm=rig.rest_mm.copy(),
         vertices_mm=vertices,
-        fitted_depth_mm=fitted,
-        residual_mm={
-            "median": float(np.median(errors)),
-            "mean": float(errors.mean()),
-            "p95": float(np.percentile(errors, 95)),
-        },
-        unexplained_fraction=0.21,
-        confidence=0.93,
         joint_visible=np.arange(21) % 3 > 0,
         joint_uncertainty_mm=2.0 + np.arange(21),
         alternatives=(Alternative("left" if side == "right" else "right", 0.32, joints + 15.0),),
-        silhouette_iou=float(both.sum() / (observation.mask | (fitted > 0)).sum()),
-        terms={"depth": float(total[-1]) * 0.9, "limits": float(total[-1]) * 0.1},
+        terms={"depth": total * 0.9, "limits": total * 0.1},
         iterations=iterations,
-        seconds={"observe": 0.02, "fit": 1.5},
-        device="cpu",
-        seed=0,
-        config={"weights": {"depth": 1.0, "limits": 0.1}, "schedule": ["start", "pose"]},
-        versions={"handopt": "0.1.0", "numpy": np.__version__},
-        notes=("The unit was taken to be 1 mm per count.",),
-        history={
-            "total": total,
-            "depth": (total * 0.9).astype(np.float32),
-            "limits": total * 0.1,
-            "radius_px": radius,
-            "stage": np.where(way < 0.4, "start", "pose"),
-            "step": np.full(iterations, 0.05),
-        },
+        history=history,
         trace=trace,
         renders=np.stack([splat(pose[0], crop, r) for pose, r in zip(poses, radius, strict=True)]),
         target=splat(truth, crop, float(radius[-1])),
-        confidence_features=ConfidenceFeatures(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
-        spread_mm2=np.full(21, 900.0),
     )
+
+
+def _said(side: str) -> dict[str, Any]:
+    """The fields that do not depend on the posture."""
+    return {
+        "image": "frames/hand_0042.png",
+        "hand": side,
+        "status": "Converged: the objective fell by less than 0.01 % over ten iterations.",
+        "converged": True,
+        "scale": 1.01,
+        "shape_kind": "scale",
+        "proportions": np.zeros(0),
+        "unexplained_fraction": 0.21,
+        "confidence": 0.93,
+        "confidence_features": ConfidenceFeatures(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
+        "spread_mm2": np.full(21, 900.0),
+        "seconds": {"observe": 0.02, "fit": 1.5},
+        "device": "cpu",
+        "seed": 0,
+        "config": {"weights": {"depth": 1.0, "limits": 0.1}, "schedule": ["start", "pose"]},
+        "versions": {"handopt": "0.1.0", "numpy": np.__version__},
+        "notes": ("The unit was taken to be 1 mm per count.",),
+    }
+
+
+def _trace(rotation: Floats, translation: Floats, iterations: int) -> Trace:
+    """A hand that turns and comes nearer while it closes."""
+    way = np.linspace(0.0, 1.0, iterations)
+    return Trace(
+        rotation=np.stack([reference.rotation_about(2, 0.5 * (1 - part)) @ rotation for part in way]),
+        translation_mm=np.stack([translation + (1 - part) * np.array([25.0, -10.0, 30.0]) + 0.8 for part in way]),
+        angles_rad=np.stack([bent(0.84 * part) for part in way]),
+        scale=np.full(iterations, 1.01),
+    )
+
+
+def _history(iterations: int, size: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Terms that fall exponentially, in columns of several types."""
+    way = np.linspace(0.0, 1.0, iterations)
+    total = 0.4 * np.exp(-4 * way) + 0.01 * rng.random(iterations)
+    return {
+        "total": total,
+        "depth": (total * 0.9).astype(np.float32),
+        "limits": total * 0.1,
+        "radius_px": np.linspace(6.0, 3.0, iterations) * size / 120,
+        "stage": np.where(way < 0.4, "start", "pose"),
+        "step": np.full(iterations, 0.05),
+    }
+
+
+def _measured(fitted: NDArray[np.float32], observation: Observation) -> dict[str, Any]:
+    """The fitted depth, its residual, and how well the silhouettes overlap."""
+    both = observation.mask & (fitted > 0)
+    errors = np.abs(fitted - observation.depth_mm)[both]
+    residual = {"median": np.median(errors), "mean": errors.mean(), "p95": np.percentile(errors, 95)}
+    return {
+        "fitted_depth_mm": fitted,
+        "residual_mm": {name: float(value) for name, value in residual.items()},
+        "silhouette_iou": float(both.sum() / (observation.mask | (fitted > 0)).sum()),
+    }
 
 
 def _observation(hand: NDArray[np.float32], joints: Floats, camera: Camera, rng: np.random.Generator) -> Observation:

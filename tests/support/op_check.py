@@ -1,4 +1,4 @@
-"""Checks that every op passes in the same way; problems.py says what there is to know about each op."""
+"""Checks that every op passes in the same way; the problems_*.py say what there is to know about each op."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

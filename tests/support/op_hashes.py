@@ -1,4 +1,4 @@
-"""Prints a hash of every output and gradient of every op; run by test_backend.py with different numbers of threads."""
+"""Prints a hash of every output and gradient of every op; run by test_threads.py with different numbers of threads."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from handopt import backend
 from support.op_check import random_cotangent
-from support.problems_newton import ALL_PROBLEMS as PROBLEMS
+from support.problems import PROBLEMS
 
 
 def digest(array: np.ndarray) -> str:

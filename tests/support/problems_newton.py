@@ -21,7 +21,8 @@ from handopt.ops.normal_equations import (
 )
 from support import reference, reference_newton
 from support.op_check import Arrays, Floats, Problem
-from support.problems import PROBLEMS, closest_problem, collision_problem, random_rotations
+from support.problems_hand import collision_problem, random_rotations
+from support.problems_image import closest_problem
 
 COLLISION_RADIUS = 18.0
 CLOSEST_SIGMA = 20.0
@@ -265,5 +266,3 @@ NEWTON_PROBLEMS: dict[str, Callable[..., Problem]] = {
     "normal_equations, own rest": partial(normal_equations_problem, own=True),
     "solve_damped": solve_damped_problem,
 }
-
-ALL_PROBLEMS = {**PROBLEMS, **NEWTON_PROBLEMS}
