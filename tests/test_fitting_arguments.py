@@ -224,7 +224,7 @@ def test_an_objective_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPa
 
 
 def test_some_hypotheses_may_leave_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from handopt.objective import energy
+    from handopt.objective import descent_objective
     from handopt.ops.image_losses import silhouette_loss
 
     def spoiled(points: Any, *arguments: Any) -> Any:
@@ -232,7 +232,7 @@ def test_some_hypotheses_may_leave_the_numbers(monkeypatch: pytest.MonkeyPatch) 
         loss[1::2] = np.nan
         return loss
 
-    monkeypatch.setattr(energy, "silhouette_loss", spoiled)
+    monkeypatch.setattr(descent_objective, "silhouette_loss", spoiled)
     result = example("open").fit()
     assert np.isfinite(result.joints_mm).all()
     assert np.isfinite(result.history["total"]).all()

@@ -35,9 +35,9 @@ def test_other_images_do_not_move_one_below_a_folder(tmp_path: Path) -> None:
 
 def test_twenty_thousand_images_are_quick(tmp_path: Path) -> None:
     found = below(tmp_path, *(f"{number % 100}/{number}.png" for number in range(20_000)))
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(set(result_folders(list(found), Path("out"), found).values())) == 20_000
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def folders(images: list[str], tmp_path: Path) -> list[str]:
