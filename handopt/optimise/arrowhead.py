@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from handopt.errors import NumericalError
 from handopt.typing import Bools, Floats, Indices
 
 DEAD = 1e-12
@@ -33,7 +34,8 @@ def solve_arrowhead(hessian: Floats, gradient: Floats, shared: Indices, free: Bo
     diagonal += damping * diagonal + (diagonal <= DEAD)
     border = hessian[:, own[:, None], shared]
     corner = hessian[:, shared[:, None], shared].sum(axis=0)
-    corner[np.diag_indices_from(corner)] *= 1 + damping
+    shared_diagonal = np.diag(corner).copy()
+    corner[np.diag_indices_from(corner)] = (1 + damping) * shared_diagonal + (shared_diagonal <= DEAD)
     solved = np.linalg.solve(blocks, np.concatenate([border, gradient[:, own, None]], axis=2))
     schur = corner - np.einsum("bpc,bpd->cd", border, solved[..., :-1])
     right = gradient[:, shared].sum(axis=0) - np.einsum("bpc,bp->c", border, solved[..., -1])
@@ -57,7 +59,7 @@ class ArrowheadSystem:
         """Eliminate the field.
 
         hessian: (B, P, P), both triangles; field: (F, F) sparse and symmetric; cross: (B, P, F), their mixed part;
-        damping: share of the dense diagonal that is added to it
+        damping: share of the dense diagonal that is added to it. Raises NumericalError where the field is singular.
         """
         from scipy.sparse import csc_array
         from scipy.sparse.linalg import splu
@@ -77,9 +79,12 @@ class ArrowheadSystem:
         mixed[self.rows :] = cross[:, shared].sum(axis=0)
         diagonal = dense[np.diag_indices_from(dense)]
         dense[np.diag_indices_from(dense)] += damping * diagonal + (diagonal <= DEAD)
-        self._factor = splu(
-            csc_array(field), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
+        try:
+            self._factor = splu(
+                csc_array(field), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+            )
+        except RuntimeError as error:
+            raise NumericalError(f"the sparse field of the normal equations cannot be solved for: {error}") from error
         self._mixed, self._solved = mixed, self._factor.solve(mixed.T)
         self._schur = dense - mixed @ self._solved
 

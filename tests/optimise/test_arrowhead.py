@@ -10,6 +10,7 @@ from support.compare import assert_close
 from support.toy_least_squares import Decay, DecayModel, Floats
 
 from handopt.config import LMSchedule
+from handopt.errors import NumericalError
 from handopt.optimise.arrowhead import ArrowheadSystem, own_parameters, solve_arrowhead
 from handopt.optimise.levenberg_marquardt import levenberg_marquardt
 
@@ -132,6 +133,26 @@ def test_a_parameter_that_nothing_depends_on_stays(hessian: Floats, rng: np.rand
     step = solve_arrowhead(hessian, gradient, SHARED, np.array([True, True]), 0.1)
     assert step[2, 3] == 0
     assert np.isfinite(step).all()
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+def test_a_shared_parameter_that_nothing_depends_on_stays(
+    damping: float, hessian: Floats, rng: np.random.Generator
+) -> None:
+    gradient = rng.normal(size=(COUNT, SIZE))
+    hessian[:, 1] = hessian[:, :, 1] = gradient[:, 1] = 0
+    step = solve_arrowhead(hessian, gradient, SHARED, np.array([True, True]), damping)
+    assert (step[:, 1] == 0).all()
+    held = solve_arrowhead(hessian, gradient, SHARED, np.array([False, True]), damping)
+    assert_close(step, held, rtol=1e-12, reason="rounding")
+    assert np.abs(step[:, 4]).min() > 0
+
+
+def test_a_field_that_cannot_be_solved_for_is_an_error(hessian: Floats) -> None:
+    field = np.eye(FIELD)
+    field[3, 3] = 0
+    with pytest.raises(NumericalError, match="sparse field of the normal equations cannot be solved for"):
+        ArrowheadSystem(hessian, SHARED, csc_array(field), np.zeros((COUNT, SIZE, FIELD)))
 
 
 def test_a_sparse_field_is_eliminated_exactly(hessian: Floats, rng: np.random.Generator) -> None:
