@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
+
 from handopt.backend import Array, namespace_of
 from handopt.config import LMSchedule
 from handopt.optimise.solution import Solution
@@ -83,10 +85,11 @@ def levenberg_marquardt(
 
 
 def init(problem: Problem[State, Model], state: State, schedule: LMSchedule) -> Iterate[State, Model]:
-    """Linearise at the first state."""
+    """Linearise at the first state. A cost that is not a number counts as infinite, so that a step can lower it."""
     model = problem.evaluate(state)
     cost = model.cost
     xp = namespace_of(cost)
+    cost = xp.where(xp.isnan(cost), xp.asarray(np.inf, cost.dtype), cost)
     damping = xp.full(cost.shape, schedule.first_damping, cost.dtype)
     no = xp.zeros(cost.shape, bool)
     return Iterate(state, model, cost, damping, improved=no, converged=no)
@@ -114,7 +117,7 @@ def step(
         cost=xp.where(accepted, found_cost, at.cost),
         damping=(at.damping * factor).clip(schedule.lowest_damping, schedule.highest_damping),
         improved=at.improved | accepted,
-        converged=at.converged | _fell_little(accepted, found_cost, at.cost, schedule.tolerance),
+        converged=at.converged | _fell_little(accepted, found_cost, at, schedule.tolerance),
         iterations=at.iterations + 1,
     )
 
@@ -129,10 +132,15 @@ def postprocess(at: Iterate[State, Model]) -> Solution[State, Model]:
     return Solution(at.state, at.model, at.cost, at.iterations, converged=at.converged, improved=at.improved)
 
 
-def _fell_little(accepted: Array, new: Array, old: Array, tolerance: float) -> Array:
-    """Where a step was accepted that lowered the cost by less than a share of it."""
+def _fell_little(accepted: Array, new: Array, at: Iterate[Any, Any], tolerance: float) -> Array:
+    """Where a step was accepted that lowered the cost by less than a share of it, and not because it was damped.
+
+    With a damping d a step is about 1 / (1 + d) of Gauss-Newton's, and lowers the cost by 1 - (d / (1 + d))^2 of what
+    that would (exactly so where the Hessian is diagonal). The share is taken of what is expected of a damped step.
+    """
     if tolerance == 0:
         return accepted & False
     xp = namespace_of(new)
-    new, old = xp.where(accepted, new, 0), xp.where(accepted, old, 0)  # of two infinite costs there is no difference
-    return accepted & (old - new < tolerance * new)
+    new, old = xp.where(accepted, new, 0), xp.where(accepted, at.cost, 0)  # a refused step's may not be finite
+    expected = 1 - (at.damping / (1 + at.damping)) ** 2
+    return accepted & (old - new < tolerance * expected * new)

@@ -57,6 +57,29 @@ def test_a_step_to_no_number_is_refused() -> None:
     assert found.status == "No step lowered the cost in 40 iterations."
 
 
+def test_a_start_whose_cost_is_not_a_number_can_be_improved() -> None:
+    """Of two costs that fall independently, one is not a number left of 0, where a solver may still know the way."""
+
+    class Root(Decay):
+        def evaluate(self, state: Floats, *, derivatives: bool = True) -> DecayModel:
+            with np.errstate(invalid="ignore"):
+                return DecayModel(np.sqrt(state[:, 0]), state, state[:, :, None])
+
+    start = np.array([[-1.0, 0.0], [4.0, 0.0]])
+    found = levenberg_marquardt(
+        Root(TRUTH[:2]),
+        start,
+        replace(SCHEDULE, iterations=1, tolerance=1e-3),
+        lambda *_: np.array([[2.0, 0], [-3, 0]]),
+    )
+    assert found.state.tolist() == [[1.0, 0.0], [1.0, 0.0]]
+    assert found.cost.tolist() == [1.0, 1.0]
+    assert found.improved.all()
+    assert not found.converged.any()
+    stuck = levenberg_marquardt(Root(TRUTH[:1]), start[:1], SCHEDULE, lambda *_: np.zeros((1, 2)))
+    assert stuck.status == "The cost is not finite after 40 iterations."
+
+
 @pytest.mark.parametrize(("factor", "bound"), [("accepted", 1e-6), ("refused", 1e3)])
 def test_the_damping_stays_within_its_bounds(factor: str, bound: float) -> None:
     problem, dampings = Decay(TRUTH), []
@@ -95,6 +118,28 @@ def test_it_ends_once_every_cost_has_converged() -> None:
     endless = levenberg_marquardt(Square(TRUTH[:2]), start, replace(schedule, tolerance=0.0), shrink)
     assert endless.iterations == 40
     assert not endless.converged.any()
+
+
+def test_a_small_step_because_of_its_damping_has_not_converged() -> None:
+    """Gauss-Newton's step to the bottom of (x - 3)^2 + 1, damped until it is accepted: only the damping is small."""
+
+    class Bowl(Decay):
+        def evaluate(self, state: Floats, *, derivatives: bool = True) -> DecayModel:
+            return DecayModel((state[:, 0] - 3) ** 2 + 1.0, state, state[:, :, None])
+
+    def newton(model: Any, damping: Floats) -> Floats:
+        return np.asarray((3 - model.residual) / (1 + damping[:, None]))
+
+    schedule = LMSchedule(60, first_damping=1e4, lowest_damping=1e-3, highest_damping=1e4, accepted=0.5, tolerance=1e-3)
+    start = np.zeros((1, 2))
+    first = levenberg_marquardt(Bowl(TRUTH[:1]), start, replace(schedule, iterations=1), newton)
+    assert first.improved.all()
+    assert 9.99 < first.cost[0] < 10 * (1 - 1e-4)
+    assert not first.converged.any()
+    found = levenberg_marquardt(Bowl(TRUTH[:1]), start, schedule, newton)
+    assert found.converged.all()
+    assert 1.0 <= found.cost[0] < 1.002
+    assert found.iterations < 60
 
 
 def test_the_last_state_needs_no_derivatives() -> None:
