@@ -6,7 +6,7 @@ The normal equations of B poses and S shared parameters are an arrowhead: each p
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
@@ -28,31 +28,28 @@ RecordShape = Callable[[Pose, dict[str, Floats], Floats], None]
 
 SCHEDULE: Final = LMSchedule(first_damping=1e-3, lowest_damping=1e-7, highest_damping=1e4, accepted=0.2, refused=8.0)
 """Chosen by hand: many images hold a step together, so that it is damped less than that of a single pose."""
+Model = TypeVar("Model", bound="SharedModel")
 _LENGTH_STEP = 1e-3  # of a proportion, for central differences
 
 
-@dataclass(frozen=True)
-class FreeParameters:
-    """Which of the shared parameters may move."""
-
-    scale: bool = True
-    proportions: bool = True
-
-    @property
-    def mask(self) -> Bools:
-        """(1 + S,) in the order of shared_parameters."""
-        return np.array([self.scale, *[self.proportions] * len(SHAPE_NAMES)])
-
-
 class SharedModel:
-    """The cost (1,) of all images together and its normal equations, linearised when they are first asked for.
+    """The cost (1,) of all images together and its normal equations, which are there where derivatives were asked for.
 
     system: of each pose by itself; the cost is infinite where that of some pose is not finite
     """
 
-    def __init__(self, problem: LeastSquares, pose: Pose, lm_settings: LMSettings, prior: float = 0.0) -> None:
+    def __init__(
+        self,
+        problem: LeastSquares,
+        pose: Pose,
+        lm_settings: LMSettings,
+        prior: float = 0.0,
+        *,
+        derivatives: bool = True,
+    ) -> None:
         """prior: cost of what the images do not show."""
-        self.problem, self.pose, self.system = problem, pose, problem.system(pose, lm_settings)
+        self.problem, self.pose = problem, pose
+        self.system = problem.system(pose, lm_settings, derivatives=derivatives)
         cost = float(np.sum(to_numpy(self.system.cost), dtype=np.float64))
         self.cost: Floats = np.array([(cost if np.isfinite(cost) else np.inf) + prior])
 
@@ -77,26 +74,30 @@ class SharedModel:
         return {name: to_numpy(term).astype(np.float64) for name, term in self.system.terms.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class BundleProblem:
+class SharedProblem(Generic[Model]):
     """All images as one sum of squares: a step counts only where it lowers the sum of all costs."""
+
+    def updated(
+        self, accepted: Bools, new: tuple[PosedShape, Model], old: tuple[PosedShape, Model]
+    ) -> tuple[PosedShape, Model]:
+        """One of the two."""
+        return new if accepted[0] else old
+
+
+@dataclass(frozen=True, eq=False)
+class BundleProblem(SharedProblem[SharedModel]):
+    """Poses and the scale and proportions that they share, under one stage's settings."""
 
     least_squares: LeastSquares
     lm_settings: LMSettings
 
     def evaluate(self, state: PosedShape, *, derivatives: bool = True) -> SharedModel:
         """The cost of all images."""
-        return SharedModel(self.least_squares, state.pose, self.lm_settings)
+        return SharedModel(self.least_squares, state.pose, self.lm_settings, derivatives=derivatives)
 
     def moved(self, state: PosedShape, step: Floats) -> PosedShape:
         """The poses after steps (B, P), whose shared parameters are the same in every row."""
         return moved_together(self.least_squares.parameters, state, step)
-
-    def updated(
-        self, accepted: Bools, new: tuple[PosedShape, SharedModel], old: tuple[PosedShape, SharedModel]
-    ) -> tuple[PosedShape, SharedModel]:
-        """One of the two."""
-        return new if accepted[0] else old
 
 
 def adjust(
@@ -104,17 +105,18 @@ def adjust(
     pose: Pose,
     shape: HandShape,
     lm_settings: LMSettings,
-    free: FreeParameters,
     record: RecordShape | None = None,
 ) -> Solution[PosedShape, SharedModel]:
-    """Move B poses and the scale and proportions that they share. Offsets stay as they are in the problem's hand.
+    """Move B poses, and the scale and proportions that they share. Offsets stay as they are in the problem's hand.
 
-    record: called at the start and after every iteration
+    lm_settings: also which of scale and proportions are free; record: called at the start and after every iteration
+    The solution's model may lack derivatives.
     """
+    free = np.array([lm_settings.scale, *[lm_settings.proportions] * len(SHAPE_NAMES)])
 
     def solve(model: SharedModel, damping: Floats) -> Floats:
         shared = shared_parameters(model.gradient.shape[1])
-        return solve_arrowhead(model.hessian, model.gradient, shared, free.mask, float(damping[0]))
+        return solve_arrowhead(model.hessian, model.gradient, shared, free, float(damping[0]))
 
     def notify(_: int, state: PosedShape, model: SharedModel) -> None:
         if record is not None:
@@ -122,7 +124,7 @@ def adjust(
 
     schedule = replace(SCHEDULE, iterations=lm_settings.iterations)
     start = PosedShape.of(pose, shape)
-    return levenberg_marquardt(BundleProblem(problem, lm_settings), start, schedule, solve, notify)
+    return levenberg_marquardt(BundleProblem(problem, lm_settings), start, schedule, solve, notify, linearised=False)
 
 
 def shared_parameters(count: int) -> Indices:

@@ -10,7 +10,7 @@ import numpy as np
 
 from handopt.backend import Array, Device, one_cpu_thread, resolve_device, to_device, to_numpy, using
 from handopt.config import Config, FitSettings, LMSettings
-from handopt.errors import ObservationError
+from handopt.errors import ConfigError, ObservationError
 from handopt.hand_model import Pose
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import build_targets
@@ -18,7 +18,7 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import Rig, default_rig
 from handopt.shape.bone_lengths import BONE_NAMES
-from handopt.shape.bundle_adjustment import FreeParameters, adjust
+from handopt.shape.bundle_adjustment import adjust
 from handopt.shape.iterations import ShapeFit, ShapeHistory
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.result import ShapeResult, assemble, measured
@@ -33,9 +33,9 @@ ShapeProgress = Callable[[str, int, int], None]
 
 POINTS: Final = 2000  # observed points of each image that the surface is compared with; chosen by hand
 # The stages in order; iterations, widths and numbers of points were chosen by hand.
-SIZE: Final = LMSettings(4, 8.0, points=1000, plane=0.95, free_space_mm=15.0, prior=0.1, scale=True, proportions=True)
-PROPORTIONS: Final = dataclasses.replace(SIZE, iterations=8, sigma_mm=5.0)
-SURFACE: Final = dataclasses.replace(SIZE, iterations=7, sigma_mm=4.0, points=POINTS)
+SIZE: Final = LMSettings(4, 8.0, points=1000, plane=0.95, free_space_mm=15.0, prior=0.1, scale=True)
+PROPORTIONS: Final = dataclasses.replace(SIZE, iterations=8, sigma_mm=5.0, proportions=True)
+SURFACE: Final = dataclasses.replace(PROPORTIONS, iterations=7, sigma_mm=4.0, points=POINTS)
 POSES: Final = dataclasses.replace(SURFACE, iterations=5, scale=False, proportions=False)
 
 
@@ -70,9 +70,11 @@ def fit_shape(
     settings; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: random seed of the points that are drawn
     progress: called with what is being done, how much of it is done, and how much there is
     Images whose pose or hand does not fit in with the others' are rejected, and named in the result. Raises
-    ObservationError where no image can be used or where they do not show one hand, and what handopt.fit raises.
+    ObservationError where no image can be used or where they do not show one hand, ConfigError where config leaves out
+    proportions, and what handopt.fit raises.
     """
     settings, started = FitSettings(config=config or Config(), device=device, seed=seed), time.perf_counter()
+    _check_proportions(settings.config)
     notify = progress or (lambda *_: None)
     fits, rejected = fit_each(
         frames, hand=hand, rig=rig, settings=settings, progress=lambda done: notify("images", done, len(frames))
@@ -94,6 +96,21 @@ def fit_shape(
         result = assemble(generic, stages.template, state, fits, rejected, lengths, seconds)
     result.seconds["measure"] = time.perf_counter() - started - sum(seconds.values())
     return result
+
+
+def _check_proportions(config: Config) -> None:
+    """Refuse settings of single fits without proportions, which the shared hand begins with. Raises ConfigError."""
+    if config.solver == "gradient":
+        raise ConfigError(
+            "config: solver 'gradient' leaves out proportions, which a personal hand begins with; "
+            "use solver 'auto' or 'lm'"
+        )
+    always = [each for number, each in enumerate(config.rounds) if number == 0 or not each.skip_below]
+    if not any(each.lm_settings.proportions for each in always):
+        raise ConfigError(
+            "config: no round that is always run frees proportions, which a personal hand begins with; "
+            "set lm_settings.proportions to true in a round without skip_below"
+        )
 
 
 def _without(fits: list[SingleFit], rejected: Sequence[RejectedImage]) -> list[SingleFit]:
@@ -173,11 +190,8 @@ class ShapeStages:
         )
         history = ShapeHistory()
         problem = LeastSquares(template.hand(shape.offsets_mm), targets, config)
-        for stage, lm_settings, free in (
-            ("size", SIZE, FreeParameters(proportions=False)),
-            ("proportions", PROPORTIONS, FreeParameters()),
-        ):
-            found = adjust(problem, pose, shape, lm_settings, free, history.recorder(stage)).state
+        for stage, lm_settings in (("size", SIZE), ("proportions", PROPORTIONS)):
+            found = adjust(problem, pose, shape, lm_settings, history.recorder(stage)).state
             pose, shape = found.pose, found.shape
         validity = MeshValidity(template.rig.rest_mm, template.rig.faces.astype(np.int64))
         refinement = SurfaceRefinement(template, targets, config, surface_prior(template.rig), validity.feasible_step)
@@ -204,8 +218,10 @@ class ShapeStages:
             record_surface(pose, terms, offsets_mm)
             notify("surface", next(step), SURFACE.iterations)
 
-        found = state.refinement.run(state.pose, state.shape, SURFACE, record_and_notify).state
-        pose, shape = found.pose, self.template.valid(found.shape)
+        solution = state.refinement.run(state.pose, state.shape, SURFACE, record_and_notify)
+        if solution.iterations < SURFACE.iterations:  # it has converged earlier
+            notify("surface", SURFACE.iterations, SURFACE.iterations)
+        pose, shape = solution.state.pose, self.template.valid(solution.state.shape)
         problem = LeastSquares(self.template.hand(shape.offsets_mm), state.targets, state.refinement.config)
         record = state.history.recorder("poses")
 
@@ -214,4 +230,6 @@ class ShapeStages:
             record(at, host, shape.offsets_mm)
 
         pose = fit_poses(problem, pose, POSES, record_poses).state
-        return dataclasses.replace(state, pose=pose, shape=shape)
+        return dataclasses.replace(
+            state, pose=pose, shape=shape, converged=bool(solution.converged[0]), surface_status=solution.status
+        )

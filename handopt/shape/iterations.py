@@ -54,10 +54,15 @@ class ShapeHistory:
 
 @dataclass
 class ShapeFit:
-    """Where a shape fit stands: poses (B) of right hands, the shape, the images, and the iterations so far."""
+    """Where a shape fit stands: poses (B) of right hands, the shape, the images, and the iterations so far.
+
+    converged, surface_status: whether the free surface has converged, and a sentence on how its stage ended
+    """
 
     pose: Pose
     shape: HandShape
     targets: FitTargets
     refinement: SurfaceRefinement
     history: ShapeHistory
+    converged: bool = False
+    surface_status: str = ""

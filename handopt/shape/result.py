@@ -44,6 +44,7 @@ class ShapeResult:
     the same side. scale, proportions (S,) as handopt.shape.bone_lengths.SHAPE_NAMES, offsets_mm (V, 3): what turns the
     generic hand into the personal one, in the right hand's frame. fits: of each image that was used, with the personal
     rig; rejected_images: the others, and why. frontal_views: (V,) of each vertex, see handopt.shape.coverage
+    surface_status: a sentence on how the search for the surface ended
     history: columns by iteration, see handopt.shape.iterations; seconds: per stage
     """
 
@@ -56,6 +57,7 @@ class ShapeResult:
     rejected_images: tuple[RejectedImage, ...]
     frontal_views: Floats = field(repr=False)
     measurements: tuple[Measurement, ...]
+    surface_status: str
     history: dict[str, AnyArray] = field(repr=False)
     seconds: dict[str, float]
 
@@ -79,7 +81,7 @@ class ShapeResult:
         rejected = f", {len(self.rejected_images)} left out" if self.rejected_images else ""
         return (
             f"A {self.rig.side} hand from {images}{rejected}: median residual {residual['median']:.1f} mm, mean "
-            f"{residual['mean']:.1f} mm, {self.coverage:.0%} of the skin seen."
+            f"{residual['mean']:.1f} mm, {self.coverage:.0%} of the skin seen. {self.surface_status}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -200,6 +202,7 @@ def assemble(
         rejected_images=tuple(rejected),
         frontal_views=views,
         measurements=lengths,
+        surface_status=state.surface_status,
         history=table,
         seconds=seconds,
     )
@@ -252,8 +255,8 @@ def _fit_of(
     target = to_numpy(state.targets.target(config.render_px))[row]
     return dataclasses.replace(
         single.fit,
-        status=status_of(True, single.fit.observation, quality, single.fit.confidence),
-        converged=True,
+        status=status_of(state.converged, single.fit.observation, quality, single.fit.confidence),
+        converged=state.converged,
         rig=rig,
         joints_mm=joints,
         rotation=trace.rotation[-1],

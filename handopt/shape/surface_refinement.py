@@ -11,17 +11,24 @@ from typing import Final
 import numpy as np
 
 from handopt.config import Config, LMSchedule, LMSettings
+from handopt.errors import NumericalError
 from handopt.hand_model import Pose
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
 from handopt.optimise.arrowhead import ArrowheadSystem
 from handopt.optimise.levenberg_marquardt import levenberg_marquardt
 from handopt.optimise.solution import Solution
-from handopt.shape.bundle_adjustment import RecordShape, SharedModel, moved_together, shared_parameters
+from handopt.shape.bundle_adjustment import (
+    RecordShape,
+    SharedModel,
+    SharedProblem,
+    moved_together,
+    shared_parameters,
+)
 from handopt.shape.state import HandShape, PosedShape, Template
 from handopt.shape.surface_prior import SurfacePrior
 from handopt.shape.vertex_hessian import VertexLinearisation, linearise_vertices
-from handopt.typing import Bools, Floats
+from handopt.typing import Floats
 
 FeasibleStep = Callable[[Floats, Floats], Floats]
 
@@ -37,9 +44,16 @@ class SurfaceModel(SharedModel):
     """SharedModel with the offsets of the rest vertices, linearised when they are first asked for."""
 
     def __init__(
-        self, template: Template, problem: LeastSquares, state: PosedShape, lm_settings: LMSettings, prior: float
+        self,
+        template: Template,
+        problem: LeastSquares,
+        state: PosedShape,
+        lm_settings: LMSettings,
+        prior: float,
+        *,
+        derivatives: bool,
     ) -> None:
-        super().__init__(problem, state.pose, lm_settings, prior)
+        super().__init__(problem, state.pose, lm_settings, prior, derivatives=derivatives)
         self.offsets_mm = state.shape.offsets_mm
         self._template, self._lm_settings = template, lm_settings
 
@@ -49,10 +63,16 @@ class SurfaceModel(SharedModel):
         return linearise_vertices(self.problem, self.pose, self._lm_settings, self._template)
 
     def arrowhead(self, prior: SurfacePrior, damping: float = 0.0) -> ArrowheadSystem:
-        """The normal equations, the prior's included."""
-        field = self.vertices.curvature + prior.precision / IMAGE_WEIGHT
+        """The normal equations, the prior's included. Raises NumericalError where they are not finite."""
+        by_offsets = self.vertices
+        parts = (self.hessian, self.gradient, by_offsets.curvature.data, by_offsets.gradient, by_offsets.cross)
+        if not all(np.isfinite(part).all() for part in parts):
+            raise NumericalError(
+                "the objective is not finite for the shared hand; check unit=, camera= and the weights"
+            )
+        field = by_offsets.curvature + prior.precision / IMAGE_WEIGHT
         shared = shared_parameters(self.hessian.shape[1])
-        return ArrowheadSystem(self.hessian, shared, field, self.vertices.cross, damping)
+        return ArrowheadSystem(self.hessian, shared, field, by_offsets.cross, damping)
 
 
 @dataclass(frozen=True)
@@ -79,7 +99,10 @@ class SurfaceRefinement:
     def run(
         self, pose: Pose, shape: HandShape, lm_settings: LMSettings, record: RecordShape | None = None
     ) -> Solution[PosedShape, SurfaceModel]:
-        """Run the iterations of lm_settings. record: called after every iteration."""
+        """Run the iterations of lm_settings, scale and proportions free. Raises NumericalError.
+
+        record: called after every iteration. The solution's model may lack derivatives.
+        """
 
         def notify(iteration: int, state: PosedShape, model: SurfaceModel) -> None:
             if record is not None and iteration:
@@ -87,7 +110,8 @@ class SurfaceRefinement:
 
         problem = SurfaceProblem(self, lm_settings)
         schedule = replace(SCHEDULE, iterations=lm_settings.iterations)
-        return levenberg_marquardt(problem, PosedShape.of(pose, shape), schedule, problem.solve, notify)
+        start = PosedShape.of(pose, shape)
+        return levenberg_marquardt(problem, start, schedule, problem.solve, notify, linearised=False)
 
     def deviations(
         self, pose: Pose, shape: HandShape, lm_settings: LMSettings, by_shared: Floats, by_offsets: Floats
@@ -96,6 +120,7 @@ class SurfaceRefinement:
 
         by_shared: (M, 1 + S) by the logarithm of the scale and the proportions; by_offsets: (M, 3 V). The posterior is
         the Gaussian of the normal equations (Laplace's approximation); whatever the model cannot express is not in it.
+        Raises NumericalError.
         """
         model = SurfaceProblem(self, lm_settings).evaluate(PosedShape.of(pose, shape))
         arrowhead = model.arrowhead(self.prior)
@@ -106,7 +131,7 @@ class SurfaceRefinement:
         return np.asarray(np.sqrt(np.maximum(variances, 0)))
 
 
-class SurfaceProblem:
+class SurfaceProblem(SharedProblem[SurfaceModel]):
     """The images' cost plus the surface prior's as one sum of squares, under one stage's settings."""
 
     def __init__(self, refinement: SurfaceRefinement, lm_settings: LMSettings) -> None:
@@ -116,7 +141,8 @@ class SurfaceProblem:
         """The cost of all images and of the offsets."""
         given, offsets = self._refinement, state.shape.offsets_mm
         problem = LeastSquares(given.template.hand(offsets), given.targets, given.config)
-        return SurfaceModel(given.template, problem, state, self._lm_settings, given.prior.cost(offsets) / IMAGE_WEIGHT)
+        prior = given.prior.cost(offsets) / IMAGE_WEIGHT
+        return SurfaceModel(given.template, problem, state, self._lm_settings, prior, derivatives=derivatives)
 
     def solve(self, model: SurfaceModel, damping: Floats) -> SurfaceStep:
         """The damped Gauss-Newton step of poses and offsets."""
@@ -132,9 +158,3 @@ class SurfaceProblem:
         moved = moved_together(self._refinement.template.parameters, state, step.poses)
         change = self._refinement.feasible_step(offsets, step.offsets_mm)
         return replace(moved, shape=replace(moved.shape, offsets_mm=offsets + change))
-
-    def updated(
-        self, accepted: Bools, new: tuple[PosedShape, SurfaceModel], old: tuple[PosedShape, SurfaceModel]
-    ) -> tuple[PosedShape, SurfaceModel]:
-        """One of the two."""
-        return new if accepted[0] else old

@@ -126,6 +126,15 @@ def test_no_readable_image_is_an_error(images: Path, tmp_path: Path, fake: FakeS
     assert {each.name for each in tmp_path.iterdir()} == {"images"}
 
 
+def test_a_config_without_proportions_is_refused(images: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('solver = "gradient"\n')
+    refused = shape(images, "-o", tmp_path / "mine.glb", "--config", config)
+    assert refused.exit_code == 1
+    assert "leaves out proportions, which a personal hand begins with; use solver 'auto' or 'lm'" in refused.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "images"]
+
+
 def test_a_fit_that_fails_leaves_nothing(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ObservationError("the images do not show one hand: 160 mm in a, 200 mm in b")

@@ -1,16 +1,18 @@
 """One shape for all poses: the arrow's step is the step of the whole system, and every step lowers the cost."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from support.compare import assert_close
+from support.compare import assert_close, assert_same_bits
 from support.shape_cases import LM_SETTINGS, start, targets, template
 
 from handopt.config import Config
 from handopt.objective.least_squares import LeastSquares, System
 from handopt.optimise.arrowhead import own_parameters, solve_arrowhead
-from handopt.shape.bundle_adjustment import FreeParameters, SharedModel, adjust, shared_parameters
+from handopt.shape.bundle_adjustment import SharedModel, adjust, shared_parameters
 from handopt.shape.state import PosedShape
 
 CONFIG = Config(points=300, crop_px=64)
@@ -44,7 +46,7 @@ def whole_step(system: System, damping: float) -> np.ndarray:
 def test_the_arrow_is_the_whole_system(problem: LeastSquares) -> None:
     model = SharedModel(problem, PosedShape.of(*start()).pose, LM_SETTINGS)
     shared = shared_parameters(model.gradient.shape[1])
-    step = solve_arrowhead(model.hessian, model.system.gradient, shared, FreeParameters().mask, 0.01)
+    step = solve_arrowhead(model.hessian, model.system.gradient, shared, np.ones(len(shared), np.bool_), 0.01)
     assert_close(step, whole_step(model.system, 0.01), rtol=1e-6, atol=1e-9, reason="rounding")
 
 
@@ -54,7 +56,6 @@ def test_the_cost_falls_and_the_shape_is_shared(problem: LeastSquares) -> None:
         problem,
         *start(),
         LM_SETTINGS,
-        FreeParameters(),
         lambda _, terms, __: totals.append(sum(t.sum() for t in terms.values())),
     )
     pose, shape = found.state.pose, found.state.shape
@@ -69,20 +70,41 @@ def test_the_cost_falls_and_the_shape_is_shared(problem: LeastSquares) -> None:
     assert np.abs(shape.proportions).max() > 0.005
 
 
-@pytest.mark.parametrize("free", [FreeParameters(False, False), FreeParameters(True, False)])
-def test_what_is_not_free_stays(problem: LeastSquares, free: FreeParameters) -> None:
+@pytest.mark.parametrize("scale", [False, True])
+def test_what_is_not_free_stays(problem: LeastSquares, scale: bool) -> None:
     _, before = start()
-    found = adjust(problem, *start(), LM_SETTINGS, free).state
+    found = adjust(problem, *start(), replace(LM_SETTINGS, scale=scale, proportions=False)).state
     pose, shape = found.pose, found.shape
     assert np.array_equal(shape.proportions, before.proportions)
-    assert (shape.scale == before.scale) is not free.scale
+    assert (shape.scale == before.scale) is not scale
     assert np.abs(pose.angles - start()[0].angles).max() > 1e-4
+
+
+def test_the_last_iteration_evaluates_costs_alone(problem: LeastSquares, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    system = LeastSquares.system
+
+    def watched(self: LeastSquares, *arguments: Any, derivatives: bool = True) -> System:
+        asked.append(derivatives)
+        return system(self, *arguments, derivatives=derivatives)
+
+    monkeypatch.setattr(LeastSquares, "system", watched)
+    adjust(problem, *start(), LM_SETTINGS)
+    assert asked == [True, True, True, False]
+
+
+def test_terms_without_derivatives_are_the_same(problem: LeastSquares) -> None:
+    pose = PosedShape.of(*start()).pose
+    whole, costs = (SharedModel(problem, pose, LM_SETTINGS, derivatives=wanted) for wanted in (True, False))
+    assert_same_bits(costs.cost, whole.cost, "cost")
+    assert costs.terms.keys() == whole.terms.keys()
+    for name, term in whole.terms.items():
+        assert_same_bits(costs.terms[name], term, name)
+    assert costs.system.gradient.size == 0
 
 
 def test_bone_lengths_are_free_where_joints_collide(problem: LeastSquares) -> None:
     """The collision's part of the gradient by a finger's length is that of finite differences."""
-    from dataclasses import replace
-
     from handopt.config import Weights
     from handopt.ops.collision import collision
 

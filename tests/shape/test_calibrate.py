@@ -10,9 +10,9 @@ from support.rig_files import HandFile
 from support.shape_cases import CPU, SETTINGS, calibrated, frames, samples, single_fits
 
 from handopt.config import Config
-from handopt.errors import ObservationError, RigError
+from handopt.errors import ConfigError, ObservationError, RigError
 from handopt.rig import default_rig, load_rig
-from handopt.shape import ShapeInput, calibrate, fit_shape
+from handopt.shape import ShapeInput, calibrate, fit_shape, surface_refinement
 from handopt.shape.calibrate import ShapeStages, worst_outlier
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.synth.generate import true_rig
@@ -115,6 +115,50 @@ def test_another_persons_hand_is_left_out_and_named() -> None:
     result = fit_shape([*frames(count=3), tall], device="cpu")
     assert [each.image for each in result.rejected_images] == ["tall"]
     assert len(result.fits) == 3
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "status"), [(0.9, "Converged after 1 iteration."), (0.0, "Ended after the 2 iter")]
+)
+@pytest.mark.usefixtures("quick")
+def test_progress_reaches_its_total_and_the_result_says_how_it_ended(
+    tolerance: float, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surface_refinement, "SCHEDULE", replace(surface_refinement.SCHEDULE, tolerance=tolerance))
+    told: dict[str, list[tuple[int, int]]] = {}
+    result = fit_shape(
+        frames(count=1),
+        device="cpu",
+        progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
+    )
+    assert told.keys() == {"images", "surface"}
+    for steps in told.values():
+        assert steps == sorted(set(steps))
+        assert len({total for _, total in steps}) == 1
+        assert steps[-1][0] == steps[-1][1]
+    assert result.surface_status.startswith(status)
+    assert result.status.endswith(f" of the skin seen. {result.surface_status}")
+    assert [each.converged for each in result.fits] == [tolerance > 0]
+    assert ("still improving" in result.fits[0].status) is (tolerance == 0)
+
+
+def test_single_fits_without_proportions_are_refused_before_any_work() -> None:
+    def no_image(*_: object) -> None:
+        raise AssertionError("an image was fitted")
+
+    with pytest.raises(ConfigError, match=r"solver 'gradient' leaves out proportions.*use solver 'auto' or 'lm'"):
+        fit_shape(frames(count=1), config=Config(solver="gradient"), device="cpu", progress=no_image)
+    fixed = Config(
+        rounds=tuple(
+            replace(each, lm_settings=replace(each.lm_settings, proportions=each.skip_below > 0))
+            for each in Config().rounds
+        )
+    )
+    assert any(each.lm_settings.proportions for each in fixed.rounds)
+    with pytest.raises(
+        ConfigError, match=r"no round that is always run frees proportions.*set lm_settings\.proportions"
+    ):
+        fit_shape(frames(count=1), config=fixed, device="cpu", progress=no_image)
 
 
 def test_nothing_to_see_is_an_error() -> None:

@@ -1,12 +1,16 @@
 """Everything at once: the eliminated system is the whole one, and what a run gives is better than what it got."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from support.compare import assert_close
 from support.shape_cases import LM_SETTINGS, start, targets, template
 
 from handopt.config import Config
-from handopt.objective.least_squares import LeastSquares
+from handopt.errors import NumericalError
+from handopt.objective.least_squares import LeastSquares, System
 from handopt.optimise.arrowhead import ArrowheadSystem
 from handopt.rig import default_rig
 from handopt.shape.bundle_adjustment import SharedModel, shared_parameters
@@ -73,6 +77,39 @@ def test_a_run_lowers_the_cost_and_keeps_the_hand_sound(refinement: SurfaceRefin
     assert 0.3 < rms < 4.0
     assert MeshValidity(RIG.rest_mm, RIG.faces.astype(np.int64)).defects(RIG.rest_mm + found.offsets_mm).valid
     assert np.array_equal(start()[1].offsets_mm, shape.offsets_mm)
+
+
+@pytest.mark.parametrize("where", ["translation", "rotation", "angles", "scale"])
+def test_vertices_that_are_not_finite_are_an_error(where: str, refinement: SurfaceRefinement) -> None:
+    pose, shape = start()
+    if where == "scale":
+        shape = replace(shape, scale=np.nan)
+    else:
+        getattr(pose, where)[1] = np.nan
+    lengths = np.zeros((1, 1 + len(shape.proportions))), np.zeros((1, RIG.rest_mm.size))
+    for call in (
+        lambda: refinement.run(pose, shape, LM_SETTINGS),
+        lambda: refinement.deviations(pose, shape, LM_SETTINGS, *lengths),
+    ):
+        with pytest.raises(
+            NumericalError, match="not finite for the shared hand; check unit=, camera= and the weights"
+        ):
+            call()
+
+
+def test_the_last_iteration_evaluates_costs_alone(
+    refinement: SurfaceRefinement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    system = LeastSquares.system
+
+    def watched(self: LeastSquares, *arguments: Any, derivatives: bool = True) -> System:
+        asked.append(derivatives)
+        return system(self, *arguments, derivatives=derivatives)
+
+    monkeypatch.setattr(LeastSquares, "system", watched)
+    refinement.run(*start(), replace(LM_SETTINGS, iterations=1))
+    assert asked == [True, False]
 
 
 def test_what_images_show_is_surer_than_what_they_do_not(refinement: SurfaceRefinement) -> None:
