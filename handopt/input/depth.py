@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from handopt.errors import DepthError
 from handopt.input.decode import decode_file
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Bools
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
 ENCODINGS = ("auto", "raw", "nyu")
 NEAREST_MM = 50.0
 FARTHEST_MM = 10_000.0
+ENDLESS_MM = 1e6  # 1 km: a value beyond it stands for no measurement
 PLAUSIBLE_MM = (200.0, 1500.0)
 SUGGESTED_UNITS_MM = (0.001, 0.01, 0.1, 0.125, 0.25, 1.0, 10.0, 100.0, 1000.0)
 
 _MAX_INVALID_SHARE = 0.99
 _METRES_BELOW = 20.0
 _SUSPICIOUS_MM = 2000.0
-_ENDLESS = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def counts_to_mm(
     counts: AnyArray, path: Path, unit: float | None, notes: list[str]
 ) -> tuple[NDArray[np.float32], float]:
     """Return depth (H, W) in mm and the mm per count. Raises DepthError."""
-    values = _drop_invalid(counts, path, notes)
+    values = _drop_invalid(counts, path, max(1.0, 1.0 if unit is None else 1.0 / unit) * ENDLESS_MM, notes)
     measured = values[values > 0]
     if measured.size == 0:
         raise DepthError(f"{path}: every pixel is 0 or unmeasured: there is no depth in this image")
@@ -157,20 +157,34 @@ def counts_to_mm(
         notes.append(f"Nothing is nearer than {_distance(near_mm)}, so the unit may be wrong{advice}.")
     with np.errstate(over="ignore", under="ignore"):
         depth_mm = (values * unit).astype(np.float32)
+    if counts.dtype.kind == "f" and (far := depth_mm > ENDLESS_MM).any():
+        notes.append(f"Pixels more than 1 km away count as unmeasured: {np.count_nonzero(far)}.")
+        depth_mm[far] = 0.0
     depth_mm[~np.isfinite(depth_mm)] = 0.0
     return depth_mm, float(unit)
 
 
-def _drop_invalid(counts: AnyArray, path: Path, notes: list[str]) -> NDArray[np.float64]:
-    """Return the counts with 0 where nothing was measured, and note what was dropped. Raises DepthError."""
-    values = counts.astype(np.float64)
-    kinds = {"negative": np.isfinite(values) & (values < 0)}
+def without_value(counts: AnyArray, endless: float) -> dict[str, Bools]:
+    """Pixels (H, W) whose counts are no measurement although they are not 0, by what is wrong with them.
+
+    endless: the count beyond which a float stands for no measurement
+    """
     if counts.dtype.kind == "f":
-        kinds["NaN"] = np.isnan(values)
-        kinds["infinite"] = np.isinf(values)
-        kinds[f"above {_ENDLESS:.0e}"] = np.isfinite(values) & (values > _ENDLESS)
-    elif counts.dtype.kind == "u" and counts.dtype.itemsize == 2:
-        kinds["saturated (65535)"] = values == np.iinfo(np.uint16).max
+        finite, endless = np.isfinite(counts), np.float64(endless)
+        return {
+            "negative": finite & (counts < 0),
+            "NaN": np.isnan(counts),
+            "infinite": np.isinf(counts),
+            f"above {endless:.0e}": finite & (counts > endless),
+        }
+    if counts.dtype.kind == "u" and counts.dtype.itemsize == 2:
+        return {"saturated (65535)": counts == np.iinfo(np.uint16).max}
+    return {"negative": counts < 0}
+
+
+def _drop_invalid(counts: AnyArray, path: Path, endless: float, notes: list[str]) -> NDArray[np.float64]:
+    """Return the counts with 0 where nothing was measured, and note what was dropped. Raises DepthError."""
+    values, kinds = counts.astype(np.float64), without_value(counts, endless)
     found = {name: int(np.count_nonzero(where)) for name, where in kinds.items() if where.any()}
     if not found:
         return values

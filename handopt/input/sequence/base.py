@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from handopt.errors import DepthError, HandoptError
 from handopt.input.camera import Camera
+from handopt.input.depth import ENDLESS_MM, without_value
 from handopt.typing import FloatImage
-
-ENDLESS_MM = 1e6
 
 
 class SourceError(HandoptError, OSError):
@@ -80,12 +79,7 @@ class StreamInfo:
                 f"{name}: is {counts.shape[1]} x {counts.shape[0]} pixels, the first frame {width} x {height}; "
                 "a sequence is of one camera: track what has another size on its own"
             )
-        depth = counts.astype(np.float32)
-        if counts.dtype == np.uint16:
-            depth[counts == np.iinfo(np.uint16).max] = 0
+        dropped = np.logical_or.reduce(list(without_value(counts, ENDLESS_MM / self.unit_mm).values()))
+        depth: FloatImage = np.where(dropped, 0, counts).astype(np.float32)
         depth *= np.float32(self.unit_mm)
-        if counts.dtype.kind == "f":
-            depth[~((depth > 0) & (depth < ENDLESS_MM))] = 0
-        elif counts.dtype.kind == "i":
-            depth[depth < 0] = 0
         return depth

@@ -4,6 +4,7 @@ import errno
 import json
 import time
 from collections.abc import Generator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handopt.errors import CameraError, DepthError, HandoptError
+from handopt.input.depth import read_depth
 from handopt.input.sequence import SourceError, open_source
 from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.folder import natural
@@ -105,6 +107,35 @@ def test_what_is_no_measurement_becomes_0(tmp_path: Path) -> None:
     np.save(tmp_path / "values.npy", values)
     depth = next(iter(open_source(tmp_path / "values.npy", SourceOptions(camera="200,200,20,15", unit=1.0)))).depth_mm
     assert depth[0, :5].tolist() == [0, 0, 0, 0, 500]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unit"),
+    [
+        *product(("<u2", ">u2", "<i4"), (1.0, 1000.0)),
+        *product(("<f4", ">f4", "<f8"), (0.001, 1.0, 1000.0)),
+    ],
+)
+def test_a_frame_of_a_sequence_has_the_depth_that_the_image_has_alone(dtype: str, unit: float, tmp_path: Path) -> None:
+    """Nothing measured, saturated, too far and negative, all told alike; only in a sequence there are no notes."""
+    counts = np.full(SIZE, max(1.0, 500.0 / unit))
+    counts[0, :2] = 0, 65535
+    if dtype[1] != "u":
+        counts[0, 2] = -3
+    if dtype[1] == "f":
+        counts[0, 3:9] = np.nan, np.inf, -np.inf, 3e38, 2e6 / unit, 0.9e6 / unit
+    np.save(tmp_path / "image.npy", counts.astype(dtype))
+    np.save(tmp_path / "stack.npy", counts.astype(dtype)[None])
+    alone = read_depth(tmp_path / "image.npy", unit=unit).depth_mm
+    options = SourceOptions(camera="200,200,20,15", unit=unit)
+    within = next(iter(open_source(tmp_path / "stack.npy", options))).depth_mm
+    np.testing.assert_allclose(within, alone, rtol=2e-7)
+    assert ((within > 0) == (alone > 0)).all()
+    assert not within[0, 0]
+    assert (within[0, 1] > 0) == (dtype[1] == "i" or (dtype[1] == "f" and unit < 1000))  # 65535 m are too far
+    if dtype[1] == "f":
+        assert not within[0, 2:8].any()
+        assert within[0, 8] == pytest.approx(0.9e6)
 
 
 def test_a_first_frame_without_depth_is_a_frame(tmp_path: Path) -> None:
