@@ -14,7 +14,7 @@ class LMSchedule(Checked):
     it is, the shorter the step.
     """
 
-    # The most iterations; 0 only evaluates the cost.
+    # The most iterations; 0 evaluates the start and takes no step.
     iterations: Count = 0
     first_damping: Positive = 1e-2
     lowest_damping: NonNegative = 1e-6
@@ -31,7 +31,7 @@ class LMSchedule(Checked):
 class LMSettings(Checked):
     """One run of Levenberg-Marquardt over a batch of hypotheses."""
 
-    # The most iterations; 0, which only evaluates the cost, is for a caller of its own and not for a round.
+    # The most iterations; 0, which takes no step, is for callers that want costs alone. A round needs at least 1.
     iterations: Count
     # Distance of an observed point to the model where it starts to count as an outlier, mm.
     sigma_mm: Positive

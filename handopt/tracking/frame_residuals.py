@@ -21,7 +21,7 @@ _NO_EVIDENCE = FitTargets(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _
 
 
 def without_sizes(config: Config) -> Config:
-    """The settings without a prior of size and proportions, which a Shape takes the place of."""
+    """The settings without the prior of size and proportions: a ShapeEstimate replaces it, or they are fixed."""
     return replace(config, weights=replace(config.weights, size=0.0, proportions=0.0))
 
 

@@ -39,8 +39,9 @@ class PoseEstimate:
     """What the tracker finds in a frame: a right hand, or the mirror image of a left one.
 
     shape: what is known of the hand by then. joints_mm: (21, 3). joint_visible: (21,). unexplained_fraction: see
-    handopt.objective.unexplained. refitted: found from scratch. covariance: (6 + A, 6 + A) of rotation, translation and
-    free angles. runner_up_margin: logarithm of how much more the best other pose leaves unexplained, at most 1.
+    handopt.objective.unexplained. refitted: found from scratch. covariance: (6 + A, 6 + A) float32, the inverse of the
+    cost's Gauss-Newton Hessian by rotation (rad), translation (mm) and free angles (rad) at fixed sizes,
+    not calibrated. runner_up_margin: logarithm of how much more the best other pose leaves unexplained, at most 1.
     anchor_confidence: confidence of the fit from scratch that the track rests on.
     """
 
