@@ -43,11 +43,11 @@ def spread_of(problem: LeastSquares, pose: Pose, lm_settings: LMSettings) -> Flo
     """
     hand = problem.hand
     hessian = to_numpy(problem.system(pose, lm_settings).hessian)[0].astype(np.float64)
-    free = np.flatnonzero(to_numpy(problem.free(pose, lm_settings)) > 0)
+    free = np.flatnonzero(to_numpy(problem.parameters.free(pose, lm_settings)) > 0)
     values, vectors = np.linalg.eigh(np.tril(hessian[np.ix_(free, free)]))  # which reads the lower triangle alone
     steps = np.zeros((len(free) + 1, len(hessian)))
     steps[1:, free] = (vectors / np.sqrt(np.maximum(values, ASSESS.hessian_ridge * values.max()))).T
     copies = pose.select(to_device(np.zeros(len(steps)), hand.device, np.int64))
-    moved = problem.moved(copies, to_device(steps, hand.device, hand.rest.dtype))
+    moved = problem.parameters.moved(copies, to_device(steps, hand.device, hand.rest.dtype))
     joints = to_numpy(hand.joints(hand.transforms(moved), hand.keypoints_of(moved))).astype(np.float64)
     return np.asarray(((joints[1:] - joints[0]) ** 2).sum(axis=(0, 2)))

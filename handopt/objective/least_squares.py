@@ -107,7 +107,7 @@ class LeastSquares:
     """
 
     def __init__(self, hand: Hand, targets: FitTargets, config: Config) -> None:
-        """hand: all vertices that are compared, see Hand.coarse for fewer."""
+        """hand: all vertices that are compared, see Hand.coarse for fewer; its `parameters` move poses."""
         self.hand, self.targets, self.config = hand, targets, config
         self.parameters = PoseParameters(hand)
         self._xp = namespace(hand.device)
@@ -172,14 +172,6 @@ class LeastSquares:
         joints = self.hand.joints(self.hand.transforms(pose, bind), self.hand.keypoints_of(pose, bind))
         contacts = self._contacts(joints)
         return collision_backward(self._contact_weight(len(pose)), *contacts, fixed_length=fixed_length)
-
-    def moved(self, pose: Pose, step: Array) -> Pose:
-        """Poses after a step (B, P), limited to what the linear model can foresee."""
-        return self.parameters.moved(pose, step)
-
-    def free(self, pose: Pose, lm_settings: LMSettings) -> Array:
-        """Which parameters may move, (P,) of 0 and 1."""
-        return self.parameters.free(pose, lm_settings)
 
     def _collision(self, joints: Array) -> Array:
         """The weighted collision term (B,), NaN where joints are not finite."""

@@ -29,7 +29,7 @@ class PoseProblem:
 
     def moved(self, pose: Pose, step: Array) -> Pose:
         """Poses after a step (B, P)."""
-        return self.least_squares.moved(pose, step)
+        return self.least_squares.parameters.moved(pose, step)
 
     def updated(self, accepted: Array, new: tuple[Pose, System], old: tuple[Pose, System]) -> tuple[Pose, System]:
         """The rows of the new poses and system where they are accepted (B,), of the old ones elsewhere."""
@@ -56,7 +56,7 @@ def fit_poses(
     expected: (B, 15, 3) rad, what the pose prior expects of each pose; a relaxed hand if None
     linearised: whether the system is wanted at the last poses; else only its terms are of them
     """
-    free = problem.free(pose, lm_settings)
+    free = problem.parameters.free(pose, lm_settings)
     return levenberg_marquardt(
         PoseProblem(problem, lm_settings, expected),
         pose,

@@ -44,7 +44,7 @@ def test_the_spread_is_the_trace_of_the_joints_covariance(problem: LeastSquares)
     for column in range(len(hessian)):
         step = np.zeros((1, len(hessian)))
         step[0, column] = 1e-6
-        jacobian[:, :, column] = (joints(steep, steep.moved(pose, step)) - joints(steep, pose))[0] / 1e-6
+        jacobian[:, :, column] = (joints(steep, steep.parameters.moved(pose, step)) - joints(steep, pose))[0] / 1e-6
     expected = np.einsum("jap,pq,jaq->j", jacobian, np.linalg.inv(hessian), jacobian)
     assert_close(spread_of(steep, pose, APPROACH), expected, of_max=2e-3, reason="steps of 1 % of a radian or less")
 

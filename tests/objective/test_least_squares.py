@@ -75,7 +75,9 @@ def clear_steps(problem: LeastSquares, pose: Pose, group: str, shape: tuple[int,
         step = np.zeros(shape)
         part = step[:, GROUPS[group]]
         part[:] = STEP * np.random.default_rng([seed, 6]).normal(size=part.shape)
-        if all(np.array_equal(branches(problem, problem.moved(pose, sign * step)), here) for sign in (1, -1)):
+        if all(
+            np.array_equal(branches(problem, problem.parameters.moved(pose, sign * step)), here) for sign in (1, -1)
+        ):
             yield step
 
 
@@ -90,7 +92,9 @@ def test_the_gradient_is_that_of_the_cost(group: str) -> None:
     found = [step for _, step in moves]
     assert len(found) == 3, "too few directions without a kink"
     for step in found:
-        change = problem.cost(problem.moved(pose, step), SETTINGS) - problem.cost(problem.moved(pose, -step), SETTINGS)
+        change = problem.cost(problem.parameters.moved(pose, step), SETTINGS) - problem.cost(
+            problem.parameters.moved(pose, -step), SETTINGS
+        )
         slopes = 4 * (system.gradient * step).sum(axis=1)
         for row in range(4):
             assert relative_error(float(slopes[row]), float(change[row])) <= 2e-6, f"hypothesis {row}"
@@ -131,7 +135,7 @@ def test_the_priors_are_quadratic_and_exact(told: bool, rng: np.random.Generator
     hessian = np.tril(system.hessian) + np.tril(system.hessian, -1).transpose(0, 2, 1)
     step = 1e-3 * rng.normal(size=system.gradient.shape)
     over = np.sign(pose.angles - problem.hand.lower) + np.sign(pose.angles - problem.hand.upper)
-    moved = problem.moved(pose, step)
+    moved = problem.parameters.moved(pose, step)
     same = over == np.sign(moved.angles - problem.hand.lower) + np.sign(moved.angles - problem.hand.upper)
     predicted = 2 * (system.gradient * step).sum(1) + np.einsum("bi,bij,bj->b", step, hessian, step)
     clear = same.all(axis=(1, 2))
@@ -143,7 +147,7 @@ def test_the_priors_are_quadratic_and_exact(told: bool, rng: np.random.Generator
 def test_steps_are_limited(problem: LeastSquares) -> None:
     pose = poses()
     step = np.full(problem.system(pose, SETTINGS).gradient.shape, 1e3)
-    moved = problem.moved(pose, step)
+    moved = problem.parameters.moved(pose, step)
     turns = moved.rotation @ pose.rotation.transpose(0, 2, 1)
     angle = np.arccos((np.trace(turns, axis1=1, axis2=2) - 1) / 2)
     assert_close(angle, np.full(4, 0.5), rtol=1e-9, reason="an arc cosine")
