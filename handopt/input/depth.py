@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import DepthError
 from handopt.input.decode import decode_file
+from handopt.input.no_depth import is_no_depth, no_depth_constants, note_on
 from handopt.typing import AnyArray, Bools
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
@@ -133,7 +134,7 @@ def counts_to_mm(
     counts: AnyArray, path: Path, unit: float | None, notes: list[str]
 ) -> tuple[NDArray[np.float32], float]:
     """Return depth (H, W) in mm and the mm per count. Raises DepthError."""
-    values = _drop_invalid(counts, path, max(1.0, 1.0 if unit is None else 1.0 / unit) * ENDLESS_MM, notes)
+    values = _drop_invalid(counts, path, unit, notes)
     measured = values[values > 0]
     if measured.size == 0:
         raise DepthError(f"{path}: every pixel is 0 or unmeasured: there is no depth in this image")
@@ -177,22 +178,26 @@ def without_value(counts: AnyArray, endless: float) -> dict[str, Bools]:
             "infinite": np.isinf(counts),
             f"above {endless:.0e}": finite & (counts > endless),
         }
-    if counts.dtype.kind == "u" and counts.dtype.itemsize == 2:
-        return {"saturated (65535)": counts == np.iinfo(np.uint16).max}
     return {"negative": counts < 0}
 
 
-def _drop_invalid(counts: AnyArray, path: Path, endless: float, notes: list[str]) -> NDArray[np.float64]:
+def _drop_invalid(counts: AnyArray, path: Path, unit: float | None, notes: list[str]) -> NDArray[np.float64]:
     """Return the counts with 0 where nothing was measured, and note what was dropped. Raises DepthError."""
-    values, kinds = counts.astype(np.float64), without_value(counts, endless)
-    found = {name: int(np.count_nonzero(where)) for name, where in kinds.items() if where.any()}
-    if not found:
-        return values
-    listed = ", ".join(f"{count} {name}" for name, count in found.items())
-    if sum(found.values()) > _MAX_INVALID_SHARE * values.size:
-        raise DepthError(f"{path}: of its {values.size} pixels {listed}: there is no depth to use; export it again")
-    notes.append(f"Pixels without a usable value count as unmeasured: {listed}.")
-    values[np.logical_or.reduce(list(kinds.values()))] = 0.0
+    unit_mm = 1.0 if unit is None else unit
+    values, kinds = counts.astype(np.float64), without_value(counts, max(1.0, 1.0 / unit_mm) * ENDLESS_MM)
+    constants = no_depth_constants(counts, unit_mm)
+    dropped = np.logical_or.reduce([is_no_depth(counts, constants), *kinds.values()])
+    listed = [f"{count} {name}" for name, where in kinds.items() if (count := int(np.count_nonzero(where)))]
+    if np.count_nonzero(dropped) > _MAX_INVALID_SHARE * values.size:
+        every = [*listed, *(f"{np.count_nonzero(counts == value)} of {value}" for value in constants)]
+        raise DepthError(
+            f"{path}: of its {values.size} pixels {', '.join(every)}: there is no depth to use; export it again"
+        )
+    if listed:
+        notes.append(f"Pixels without a usable value count as unmeasured: {', '.join(listed)}.")
+    if constants:
+        notes.append(note_on(constants))
+    values[dropped] = 0.0
     return values
 
 

@@ -196,7 +196,7 @@ def test_negative_integers_and_saturated_pixels(tmp_path: Path) -> None:
         full = scene_mm().astype(dtype)
         full[5, 5:8] = 65535
         depth = read_depth(save(tmp_path / "image.npy", full))
-        assert assumed(depth, "3 saturated")
+        assert assumed(depth, "Pixels of 65535 were taken as no depth.")
         assert not depth.depth_mm[5, 5:8].any()
 
 

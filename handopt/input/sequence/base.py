@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from handopt.errors import DepthError, HandoptError
 from handopt.input.camera import Camera
 from handopt.input.depth import ENDLESS_MM, without_value
+from handopt.input.no_depth import is_no_depth, no_depth_constants
 from handopt.typing import FloatImage
 
 
@@ -55,12 +56,16 @@ class FrameSource(Protocol):
 
 @dataclass
 class StreamInfo:
-    """What holds for all frames of a source."""
+    """What holds for all frames of a source.
+
+    no_depth: counts that mean "no depth" in all frames, as the first one shows; further ones hold for a frame alone.
+    """
 
     camera: Camera
     unit_mm: float
     hand: str | None = None
     assumptions: list[str] = field(default_factory=list)
+    no_depth: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,7 +84,9 @@ class StreamInfo:
                 f"{name}: is {counts.shape[1]} x {counts.shape[0]} pixels, the first frame {width} x {height}; "
                 "a sequence is of one camera: track what has another size on its own"
             )
-        dropped = np.logical_or.reduce(list(without_value(counts, ENDLESS_MM / self.unit_mm).values()))
+        constants = {*self.no_depth, *no_depth_constants(counts, self.unit_mm)}
+        kinds = without_value(counts, ENDLESS_MM / self.unit_mm)
+        dropped = np.logical_or.reduce([is_no_depth(counts, constants), *kinds.values()])
         depth: FloatImage = np.where(dropped, 0, counts).astype(np.float32)
         depth *= np.float32(self.unit_mm)
         return depth

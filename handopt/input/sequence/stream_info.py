@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handopt.input.depth import counts_to_mm
+from handopt.input.no_depth import no_depth_constants
 from handopt.input.reader import Reader
 from handopt.input.sequence.base import StreamInfo
 from handopt.typing import AnyArray
@@ -35,7 +36,8 @@ def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str)
     height, width = counts.shape
     camera = reader.camera_of(path, sidecar, width, height, notes)
     hand = reader.hand_of(sidecar, [])
-    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)))
+    no_depth = no_depth_constants(counts, unit_mm)
+    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth)
 
 
 def has_depth(counts: AnyArray) -> bool:
