@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from os import PathLike
 from typing import Any
@@ -19,6 +19,7 @@ from handopt.config import Config, FitSettings
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
+from handopt.input.ignore import note_on
 from handopt.objective.targets import build_targets
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
@@ -32,6 +33,7 @@ __all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images",
 
 
 HANDS = ("right", "left", "auto")
+MIRRORED_NOTE = "The image is a mirror image, and was turned over: results and pictures are of the true hand."
 BATCH = {"cpu": 8, "cuda": 32}
 """Images that go through the kernels together, by kind of device."""
 
@@ -50,6 +52,21 @@ class FitInput:
     start: Start | None = None
     image: str | None = None
     notes: Sequence[str] = ()
+    ignore: NDArray[Any] | None = field(default=None, repr=False)
+    mirrored: bool = False
+
+    def unmirrored(self) -> "FitInput":
+        """The same input with the image turned over if it is a mirror image, and with it the hints in its pixels."""
+        if not self.mirrored:
+            return self
+        last = self.camera.width - 1
+        mask, ignore = (None if each is None else _turned(each) for each in (self.mask, self.ignore))
+        box, center = self.box, self.center
+        if box is not None and len(box) == 4:
+            box = (last + 1 - box[2], box[1], last + 1 - box[0], box[3])
+        if center is not None and len(center) == 2:
+            center = (last - center[0], center[1])
+        return replace(self, depth_mm=_turned(self.depth_mm), mask=mask, ignore=ignore, box=box, center=center)
 
 
 def fit(
@@ -68,6 +85,8 @@ def fit(
     seed: int = 0,
     image: str | None = None,
     notes: Sequence[str] = (),
+    ignore: NDArray[Any] | None = None,
+    mirrored: bool = False,
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit a hand to a depth image.
@@ -78,13 +97,18 @@ def fit(
     the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm
     as well; gradient descent leaves them out) or 'vertices' (the surface as well)
     config: every other setting; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: of the points that are drawn
-    image, notes: what the result should say of the image's origin; progress: called with iteration, planned
+    image, notes: what the result should say of the image's origin
+    ignore: (H, W), nonzero on pixels to leave out: they count neither for nor against a pose
+    mirrored: whether the image is mirrored left to right, as some SDKs give it. camera, hand and the result are then
+    those of the true scene, and the result's pictures show it; mask, box, ignore and a center in pixels are as in the
+    image that is given
+    progress: called with iteration, planned
     iterations and the best total
     Raises ObservationError where no hand is found, NumericalError where the objective is not finite, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
     settings = _settings(shape, config, device, seed)
-    given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, notes)
+    given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, notes, ignore, mirrored)
     return fit_image(given, settings, progress)
 
 
@@ -168,6 +192,7 @@ class _Prepared:
 
     def __init__(self, given: FitInput, run: _Run) -> None:
         _check_input(given)
+        given = given.unmirrored()
         self.given, self.run, self.timer = given, run, StageTimer()
         config, camera = run.config, given.camera
         self.rig = _checked_rig(given.rig, given.hand)
@@ -177,7 +202,7 @@ class _Prepared:
             raise ShapeError(
                 f"depth_mm: expected shape {(camera.height, camera.width)} as in camera, got {depth.shape}"
             )
-        observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center)
+        observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center, ignore=given.ignore)
         sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
         crops = [observation.crop(config.crop_px, config.crop_half_mm) for observation in observations]
         seen = zip(observations, crops, strict=True)
@@ -246,7 +271,8 @@ class _Prepared:
             seed=self.run.settings.seed,
             config=self.run.config.to_dict(),
             versions=_versions(),
-            notes=(*given.notes, *self.rig.notes, *observation.notes),
+            notes=(*given.notes, *self.rig.notes, *_notes_on(given), *observation.notes),
+            mirrored=given.mirrored,
             confidence_features=features,
             spread_mm2=found.spread_mm2,
             **winner.facts(),
@@ -277,6 +303,18 @@ def _check_input(given: Any) -> None:
         raise ShapeError(f"depth_mm: expected an array, got {type(given.depth_mm).__name__}; give its .depth_mm")
     if isinstance(given.depth_mm, str | PathLike):
         raise ShapeError("depth_mm: expected an array, got the name of a file, which handopt.read_depth reads")
+
+
+def _turned(image: NDArray[Any]) -> NDArray[Any]:
+    """The mirror image of an image (H, W); anything else as it is."""
+    array = np.asarray(image)
+    return np.ascontiguousarray(array[:, ::-1]) if array.ndim == 2 else array
+
+
+def _notes_on(given: FitInput) -> list[str]:
+    """What was done to the image before the hand was looked for."""
+    notes = [] if given.ignore is None else [note_on(np.asarray(given.ignore) != 0)]
+    return [*notes, *([MIRRORED_NOTE] if given.mirrored else [])]
 
 
 def _checked_rig(rig: Rig | None, hand: str) -> Rig:

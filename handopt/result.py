@@ -79,6 +79,7 @@ class FitResult:
     seconds: time of each stage; device, seed, config, versions: what is needed to repeat the fit
     notes: what was assumed about the input, and what the user should look at
     history: every term (T,), and 'total', 'radius_px', 'stage', 'step'; trace: the pose at every iteration
+    mirrored: whether the image was given as a mirror image; camera, observation and all else are those of the true one
     renders: (T, S, S) closeness of the fitted hand; target: (S, S) observed closeness at the final radius
     """
 
@@ -121,6 +122,13 @@ class FitResult:
     target: Reals = field(repr=False)
     confidence_features: "ConfidenceFeatures" = field(repr=False)
     spread_mm2: Reals = field(repr=False)
+    mirrored: bool = False
+
+    @property
+    def ignored_pixels(self) -> int:
+        """How many pixels of the image were left out."""
+        ignored = self.observation.ignored
+        return 0 if ignored is None else int(np.count_nonzero(ignored))
 
     @property
     def hand_margin(self) -> float | None:
@@ -172,6 +180,8 @@ class FitResult:
             "seed": self.seed,
             "config": self.config,
             "versions": self.versions,
+            "ignored_pixels": self.ignored_pixels,
+            "mirrored": self.mirrored,
             "notes": self.notes,
         }
         return {name: plain(value) for name, value in document.items()}

@@ -21,7 +21,7 @@ class Quality:
 
 
 def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quality:
-    """Measure the fit on the full image: a z-buffered mesh against the observed hand, the forearm left out."""
+    """Measure the fit on the full image: a z-buffered mesh against the hand; arm and ignored pixels do not count."""
     from scipy.ndimage import binary_fill_holes
 
     camera = observation.camera
@@ -44,7 +44,10 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
     box = bounding_box(hand, 0)
     hand[box] = binary_fill_holes(hand[box])
     union = (hand | covered) & ~observation.arm
-    return Quality(fitted, numbers, float((hand & covered).sum() / max(1, union.sum())))
+    both = hand & covered
+    if observation.ignored is not None:
+        union, both = union & ~observation.ignored, both & ~observation.ignored
+    return Quality(fitted, numbers, float(both.sum() / max(1, union.sum())))
 
 
 def status_of(

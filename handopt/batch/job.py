@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from handopt import atomic_folder
 from handopt.batch.outcome import SKIPPED, Outcome, Task
-from handopt.batch.provenance import Identity, Provenance
+from handopt.batch.provenance import Identity, Provenance, digest
 from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
-from handopt.errors import HandoptError, OutputError
+from handopt.errors import DepthError, HandoptError, OutputError
 from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
@@ -133,7 +133,7 @@ class Job:
             overwrite = True
         check_free(task.folder, overwrite=overwrite)
         frame = self._read(task.image, source)
-        document = json.dumps(source.document(self.identity.to_dict()), indent=2) + "\n"
+        document = json.dumps(source.document(self._identity(task.image)), indent=2) + "\n"
         return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
 
     def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
@@ -173,6 +173,8 @@ class Job:
             center=self.hints.center,
             image=readable(prepared.task.image),
             notes=frame.assumptions,
+            ignore=frame.ignore,
+            mirrored=frame.mirrored,
         )
 
     def _saved(self, prepared: "_Prepared", result: "FitResult | Exception") -> Outcome:
@@ -211,7 +213,7 @@ class Job:
         """The outcome where the folder's result is kept, or None where it is to be replaced."""
         if not task.image.exists():
             return None  # the reader says it better
-        found = source.found(task.folder, self.identity.to_dict(), self.outputs.file_names())
+        found = source.found(task.folder, self._identity(task.image), self.outputs.file_names())
         if found.result is not None:
             spent = sum(found.result["seconds"].values())
             return Outcome.of_result(task, found.result, spent, before=True)
@@ -228,6 +230,15 @@ class Job:
                 )
             return Outcome(task, SKIPPED, error=reason)
         return None
+
+    def _identity(self, image: Path) -> dict[str, object]:
+        """What a result depends on besides its image: the identity, with the content of the image's own mask."""
+        file = self.reader.ignore_file_of(image)
+        try:
+            content = None if file is None else digest(file)
+        except OSError as error:
+            raise DepthError(f"ignore={file}: cannot be read ({error.strerror or error})") from error
+        return {**self.identity.to_dict(), "ignore": content}
 
     def _read(self, image: Path, source: Provenance) -> DepthInput:
         try:

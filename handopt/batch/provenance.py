@@ -39,6 +39,7 @@ class Identity:
     seed: int = 0
     box: tuple[float, ...] | None = None
     center: tuple[float, ...] | None = None
+    mirrored: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -171,16 +171,10 @@ def _no_images(folder: Path) -> str:
 
 def read_mask(path: Path) -> "NDArray[np.bool_]":
     """Read a mask (H, W) from an image or .npy file, nonzero on the hand in any colour channel. Raises UsageError."""
-    import numpy as np
-
-    from handopt.input.decode import decode_file
+    from handopt.input import ignore
 
     with naming_option("--mask"):
-        values: NDArray[Any] = decode_file(path, [])
-        if values.ndim == 3:
-            colours = values.shape[2] - (values.shape[2] in (2, 4))
-            values = np.asarray(values[..., :colours].any(axis=2))
-        mask = np.asarray(values != 0)
+        mask = ignore.read_mask(path)
         if not mask.any() or mask.all():
             raise DepthError(f"{path}: every pixel is {'nonzero' if mask.all() else '0'}, which marks no hand")
     return mask

@@ -29,6 +29,7 @@ def make_job(options: "FitOptions", images: int) -> "Job":
 
     _check_single(images, options)
     check_camera(options.camera)
+    check_ignore(options.ignore)
     config = load_config(options.config)
     if options.solver is not None:
         config = replace(config, solver=options.solver)  # type: ignore[arg-type]  # click has checked the choice
@@ -65,7 +66,19 @@ def make_job(options: "FitOptions", images: int) -> "Job":
 
 def make_reader(options: "DepthOptions", hand: str | None, rig: "Rig | None") -> Reader:
     """What reads depth files with these options. hand: which the user says it is; rig: the user's own, or None."""
-    return Reader(options.camera, options.unit, options.encoding, hand, rig.side if rig else None)
+    side = rig.side if rig else None
+    return Reader(
+        options.camera, options.unit, options.encoding, hand, side, ignore=options.ignore, mirrored=options.mirrored
+    )
+
+
+def check_ignore(path: Path | None) -> None:
+    """Refuse an --ignore that cannot be read, leaves nothing, or is a folder without masks. Raises UsageError."""
+    from handopt.input.ignore import IgnoreMasks
+
+    if path is not None:
+        with naming_option("--ignore"):
+            IgnoreMasks(path).check()
 
 
 def load_config(path: Path | None) -> "Config":
@@ -116,6 +129,7 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
         seed=settings.seed,
         box=options.box,
         center=options.center,
+        mirrored=options.mirrored,
     )
 
 

@@ -38,7 +38,7 @@ def camera_option(section: str, text: str) -> Callable[[Command], Command]:
 
 
 def depth_options(command: Command) -> Command:
-    """--camera, --unit and --encoding."""
+    """--camera, --unit, --mirrored, --ignore and --encoding."""
     return _all(
         command,
         camera_option(
@@ -53,6 +53,21 @@ def depth_options(command: Command) -> Command:
             metavar="MM",
             help="Length of one count in mm.  [default: from the JSON file or the preset, else a guess that is "
             "reported]",
+        ),
+        option(
+            "Input",
+            "--mirrored/--no-mirrored",
+            default=None,
+            help="The images are mirrored left to right, as some SDKs give them: results and pictures are of the true "
+            "scene, --camera and --hand as well.  [default: what the JSON file says, else --no-mirrored]",
+        ),
+        option(
+            "Input",
+            "--ignore",
+            type=click.Path(exists=True, path_type=Path),
+            metavar="MASK",
+            help="Image or .npy, nonzero on pixels to leave out, such as a held object: they count neither for nor "
+            "against a pose. Or a folder of them, named like the images.",
         ),
         option(
             EXPERT,

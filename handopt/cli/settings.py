@@ -11,10 +11,12 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class DepthOptions:
-    """--camera, --unit in mm per count, and --encoding."""
+    """--camera, --unit in mm per count, --mirrored, --ignore, and --encoding."""
 
     camera: str | None
     unit: float | None
+    mirrored: bool | None
+    ignore: Path | None
     encoding: str
 
 

@@ -12,7 +12,7 @@ from handopt.cli.console import Console, generalised
 from handopt.cli.errors import one_line
 from handopt.cli.help import SectionedCommand
 from handopt.cli.inputs import ImageArgument, find_images
-from handopt.cli.job import check_camera, check_device, fit_settings, load_config, make_reader
+from handopt.cli.job import check_camera, check_device, check_ignore, fit_settings, load_config, make_reader
 from handopt.cli.options import (
     compute_options,
     depth_options,
@@ -105,6 +105,7 @@ def shape(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **argumen
 def _settings(options: "ShapeOptions") -> "tuple[Rig | None, FitSettings]":
     """Check the options and load what they name. Raises UsageError."""
     check_camera(options.camera)
+    check_ignore(options.ignore)
     config = load_config(options.config)
     check_device(options.device)
     return load_model(options), fit_settings(options, config)
@@ -127,7 +128,7 @@ def _read(
             unread.append(RejectedImage(name, one_line(error).removeprefix(f"{name}: ")))
             _left_out(unread[-1], console)
             continue
-        frames.append(ShapeInput(name, read.depth_mm, read.camera, read.assumptions))
+        frames.append(ShapeInput(name, read.depth_mm, read.camera, read.assumptions, read.ignore, read.mirrored))
         hands.append(read.hand)
         for sentence in read.assumptions:
             console.note_about(name, sentence)

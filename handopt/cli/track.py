@@ -14,7 +14,7 @@ from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
-from handopt.cli.job import check_camera, check_device, load_config
+from handopt.cli.job import check_camera, check_device, check_ignore, load_config
 from handopt.cli.options import (
     compute_options,
     depth_options,
@@ -128,7 +128,8 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
     check_camera(options.camera)
     config, rig = load_config(options.config), load_model(options)
     check_device(options.device)
-    asked = SourceOptions(options.camera, options.unit, options.encoding, options.fps)
+    check_ignore(options.ignore)
+    asked = SourceOptions(options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored)
     frames = live_source(asked) if source is None else open_source(source, asked)
     console.notes(frames.assumptions)
     side = hand_of(options.hand, rig, frames)

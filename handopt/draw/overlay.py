@@ -39,6 +39,7 @@ OUTLINE_PX = 2.0
 SMOOTHED_PX = 0.8
 FAINTEST = 3
 ARM_TINT = 0.6
+IGNORED_STRIPES_PX = 4
 GREY_REACH_MM = 600.0
 _FLAT = (colour.EMPTY, colour.UNEXPLAINED, colour.UNSUPPORTED, colour.NEUTRAL)
 
@@ -90,6 +91,7 @@ class _Shown:
     fitted: Reals
     hand: BoolImage
     arm: BoolImage
+    ignored: BoolImage
     grey: Bytes
     near: float
     far: float
@@ -101,7 +103,9 @@ class _Shown:
         observed = region.cut(observation.depth_mm)
         return cls(
             region, observed, region.cut(result.fitted_depth_mm), region.cut(observation.mask),
-            region.cut(observation.arm), _grey_depth(observed, near, far), near, far,
+            region.cut(observation.arm),
+            np.zeros(observed.shape, np.bool_) if observation.ignored is None else region.cut(observation.ignored),
+            _grey_depth(observed, near, far), near, far,
         )  # fmt: skip
 
     def colours(self, depth: Reals, where: BoolImage, image: Bytes) -> None:
@@ -219,10 +223,11 @@ def _step(values: Bytes, places: Indices, stride: int) -> Reals:
 
 
 def _input_panel(shown: _Shown) -> "Image.Image":
-    """The depth image in colours, the arm tinted, the hand outlined."""
+    """The depth image in colours, the arm tinted, what was left out in stripes, the hand outlined."""
     from PIL import Image
 
     image = shown.grey.copy()
+    image[shown.ignored & (np.indices(shown.ignored.shape).sum(axis=0) % IGNORED_STRIPES_PX == 0)] = colour.NEUTRAL
     image[shown.arm] = colour.blend(image[shown.arm][:, None], colour.ARM, ARM_TINT)[:, 0]
     shown.colours(shown.observed, shown.hand, image)
     return Image.fromarray(_outlined(np.array(enlarged(image)), shown.hand))
@@ -248,7 +253,7 @@ def _residual_panel(shown: _Shown) -> "Image.Image":
     flat = np.full(hand.shape, _FLAT.index(colour.EMPTY), np.uint16)
     flat[hand & ~fitted] = _FLAT.index(colour.UNEXPLAINED)
     flat[fitted & ~hand] = _FLAT.index(colour.UNSUPPORTED)
-    flat[fitted & shown.arm] = _FLAT.index(colour.NEUTRAL)
+    flat[fitted & (shown.arm | shown.ignored)] = _FLAT.index(colour.NEUTRAL)
     table = np.concatenate([colour.DIVERGING, np.array(_FLAT, np.uint8)])
     rows = np.where(hand & fitted, residual, flat + np.uint16(len(colour.DIVERGING)))
     return enlarged(table.take(rows, axis=0))

@@ -35,6 +35,11 @@ class CameraSpec:
         """The hand that the JSON file names, "right" or "left", or None."""
         return None if self.sidecar is None else self.sidecar.hand
 
+    @property
+    def mirrored(self) -> bool | None:
+        """Whether images are mirrored, as the JSON file says, or None."""
+        return None if self.sidecar is None else self.sidecar.mirrored
+
     def camera(self, width: int | None = None, height: int | None = None) -> Camera:
         """The camera for images of this size; the four numbers need the size. Raises CameraError."""
         if self.preset is not None:

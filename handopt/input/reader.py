@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from handopt.input.camera import Camera
     from handopt.input.camera_spec import CameraSpec
     from handopt.input.sidecar import Sidecar
-    from handopt.typing import FloatImage
+    from handopt.typing import BoolImage, FloatImage
 
 # A preset's unit is that of the sensor's own files, 16-bit PNG; floating point files come in mm or metres.
 _SENSOR_SUFFIX = ".png"
@@ -22,12 +22,17 @@ _SENSOR_SUFFIX = ".png"
 
 @dataclass(frozen=True)
 class DepthInput:
-    """A depth image (H, W) in mm and its camera. hand: 'right', 'left' or 'auto'. assumptions: sentences."""
+    """A depth image (H, W) in mm and its camera. hand: 'right', 'left' or 'auto'. assumptions: sentences.
+
+    ignore: (H, W) pixels to leave out, None for none. mirrored: whether the image is mirrored left to right.
+    """
 
     depth_mm: "FloatImage"
     camera: "Camera"
     hand: str
     assumptions: tuple[str, ...]
+    ignore: "BoolImage | None" = None
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Reader:
 
     camera: a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. encoding: as in handopt.input.depth.read_depth.
     hand: "right", "left" or "auto". model_side: the side of the model, which the hand is assumed to have if nothing
-    else says.
+    else says. ignore: a mask of pixels to leave out, or a folder of masks named like the images. mirrored: whether
+    images are mirrored left to right.
     """
 
     camera: str | None = None
@@ -44,6 +50,8 @@ class Reader:
     encoding: str = "auto"
     hand: str | None = None
     model_side: str | None = None
+    ignore: Path | None = None
+    mirrored: bool | None = None
 
     def read(self, image: Path) -> DepthInput:
         """Read an image, its camera and its hand. Raises DepthError, CameraError."""
@@ -56,7 +64,9 @@ class Reader:
         height, width = depth.depth_mm.shape
         camera = self.camera_of(image, sidecar, width, height, notes)
         hand = self.hand_of(sidecar, notes) or self._likely_hand(notes)
-        return DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)))
+        mirrored = self.mirrored_of(sidecar, notes)
+        ignore = self._ignored(image, (height, width), notes)
+        return DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
 
     def sidecar_of(self, image: Path) -> "Sidecar | None":
         """What the files beside an image say. Raises CameraError if they are malformed and something is open."""
@@ -114,6 +124,36 @@ class Reader:
             notes.append(sidecar.notes["hand"])
             return sidecar.hand
         return None
+
+    def mirrored_of(self, sidecar: "Sidecar | None", notes: list[str]) -> bool:
+        """Whether the image is mirrored left to right. A sentence on its origin goes into notes."""
+        if self.mirrored is not None:
+            return self.mirrored
+        named = self._spec()
+        if named is not None and named.mirrored is not None:
+            notes.append(f"The image is {'' if named.mirrored else 'not '}mirrored, as {self.camera} says.")
+            return named.mirrored
+        if sidecar is not None and sidecar.mirrored is not None:
+            notes.append(sidecar.notes["mirrored"])
+            return sidecar.mirrored
+        return False
+
+    def ignore_file_of(self, image: Path) -> Path | None:
+        """The mask of the pixels to leave out of an image, None where there is none. Raises DepthError."""
+        from handopt.input.ignore import IgnoreMasks
+
+        return None if self.ignore is None else IgnoreMasks(self.ignore).file_of(image)
+
+    def _ignored(self, image: Path, shape: tuple[int, int], notes: list[str]) -> "BoolImage | None":
+        """The pixels to leave out; that a folder has no mask for the image goes into notes. Raises DepthError."""
+        from handopt.input.ignore import IgnoreMasks
+
+        if self.ignore is None:
+            return None
+        mask = IgnoreMasks(self.ignore).mask_of(image, shape)
+        if mask is None:
+            notes.append(f"Nothing was left out: {self.ignore} has no mask of the image's name.")
+        return mask
 
     def _likely_hand(self, notes: list[str]) -> str:
         """The side of the model, or right."""

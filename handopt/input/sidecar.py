@@ -1,4 +1,4 @@
-"""What a JSON file beside an image says about it: its camera, the unit of its counts, the hand and the time.
+"""What a JSON file beside an image says about it: its camera, the unit of its counts, the hand, the time, mirroring.
 
 Every room that reads such a file reads it here. `<stem>.json` speaks for one image, `camera.json` for its folder.
 """
@@ -22,13 +22,15 @@ UNIT_NAMES_MM = {"um": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 class Sidecar:
     """What JSON files beside an image say about it; None where they say nothing.
 
-    unit_mm: mm per count. hand: "right" or "left". notes: one sentence for each of "camera", "unit" and "hand" found.
+    unit_mm: mm per count. hand: "right" or "left". mirrored: whether images are mirrored left to right. notes: one
+    sentence for each of "camera", "unit", "hand" and "mirrored" found.
     """
 
     path: Path
     camera: Camera | None = None
     unit_mm: float | None = None
     hand: str | None = None
+    mirrored: bool | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def or_else(self, other: "Sidecar") -> "Sidecar":
@@ -38,6 +40,7 @@ class Sidecar:
             camera=self.camera or other.camera,
             unit_mm=other.unit_mm if self.unit_mm is None else self.unit_mm,
             hand=self.hand or other.hand,
+            mirrored=other.mirrored if self.mirrored is None else self.mirrored,
             notes={**other.notes, **self.notes},
         )
 
@@ -56,7 +59,7 @@ def find_sidecar(image: str | Path) -> Sidecar | None:
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
-    """Read camera, unit and hand from a JSON file; None if it is about something else. Raises CameraError."""
+    """Read camera, unit, hand, mirroring from a JSON file; None if it says something else. Raises CameraError."""
     data = _read_json(path)
     if not isinstance(data, dict):
         return None
@@ -65,6 +68,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         camera = _camera(data, path)
         unit_mm = _unit(data)
         hand = _hand(data)
+        mirrored = _mirrored(data)
     except CameraError as error:
         raise CameraError(f"{path}: {error} (correct the file, or give camera= and unit=)") from error
     if camera is not None:
@@ -73,7 +77,9 @@ def read_sidecar(path: Path) -> Sidecar | None:
         notes["unit"] = f"One count is {unit_mm:g} mm, as {path} says."
     if hand is not None:
         notes["hand"] = f"The hand is a {hand} hand, as {path} says."
-    return Sidecar(path, camera, unit_mm, hand, notes) if notes else None
+    if mirrored is not None:
+        notes["mirrored"] = f"The image is {'' if mirrored else 'not '}mirrored, as {path} says."
+    return Sidecar(path, camera, unit_mm, hand, mirrored, notes) if notes else None
 
 
 def find_time(image: Path) -> float | None:
@@ -118,6 +124,13 @@ def _hand(data: dict[str, Any]) -> str | None:
     if not isinstance(hand, str) or hand.lower() not in ("right", "left"):
         raise CameraError(f"hand is {short_repr(hand)}, expected right or left")
     return hand.lower()
+
+
+def _mirrored(data: dict[str, Any]) -> bool | None:
+    mirrored = data.get("mirrored")
+    if mirrored is not None and not isinstance(mirrored, bool):
+        raise CameraError(f"mirrored is {short_repr(mirrored)}, expected true or false")
+    return mirrored
 
 
 def _read_json(path: Path) -> Any:

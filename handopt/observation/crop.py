@@ -120,10 +120,13 @@ def resample(
     mask: BoolImage,
     arm: BoolImage,
     free_space: FreeSpaceConfig = DEFAULT.free_space,
+    *,
+    ignored: BoolImage | None = None,
 ) -> Grid:
     """Resample a depth image onto a crop's grid; every value is one of the measurements, nothing is interpolated.
 
-    depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. Up to 4 x 4
+    depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. ignored: (H, W)
+    pixels that were left out, of which nothing is known, None for none. Up to 4 x 4
     pixels are looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there.
     A grid pixel belongs to the hand where most of them do (where half of them do, in every other row), so the
     silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
@@ -161,6 +164,8 @@ def resample(
     other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
     out = np.asarray(~cells(inside).all(axis=-1))
     unknown = np.asarray((count > 0) | out)
+    if ignored is not None:
+        unknown |= looked_up(ignored).any(axis=-1)
     ratio = crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px)
     seen_mm = np.where(seen, median, np.float32(0))
     free = free_space_mask(seen_mm, other, is_arm, unknown, crop.mm_per_px, pixel_ratio=ratio, config=free_space)

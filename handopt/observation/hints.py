@@ -76,6 +76,16 @@ def _checked_mask(mask: ArrayLike, shape: tuple[int, int]) -> BoolImage:
     return given.astype(np.bool_)
 
 
+def checked_ignore(ignore: ArrayLike, shape: tuple[int, ...]) -> BoolImage:
+    """Return the pixels (H, W) to leave out as booleans. Raises ShapeError, and ObservationError if nothing is left."""
+    given = np.asarray(ignore)
+    if given.shape != shape or given.dtype.kind not in "biu":
+        raise ShapeError(f"ignore: expected bool {shape}, got {given.dtype} {given.shape}; change ignore=")
+    if given.all():
+        raise ObservationError("every pixel is to be left out, which leaves nothing of the image; change ignore=")
+    return given.astype(np.bool_)
+
+
 def _allowed(shape: tuple[int, int], mask: BoolImage | None, box: Sequence[float] | None) -> BoolImage | None:
     """Return where the hand may be; None is everywhere."""
     if box is None:

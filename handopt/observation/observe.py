@@ -17,7 +17,7 @@ from handopt.observation.candidates import (
     proposals_given,
 )
 from handopt.observation.crop import Crop, Grid, resample
-from handopt.observation.hints import Hints, checked_depth, checked_hints
+from handopt.observation.hints import Hints, checked_depth, checked_hints, checked_ignore
 from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
 from handopt.observation.segmentation import Candidate
 from handopt.observation.settings import DEFAULT, ObservationConfig
@@ -45,7 +45,8 @@ class Observation:
     forearm is in view. touches_border: the hand leaves the image. score: plausibility, see hand_probability. notes:
     sentences on what was done. competitors: how many other places of the image look like a hand. score_margin: by how
     much the score exceeds that of the best other place, negative if that is better, inf if there is none. config: the
-    numbers that it was made with. Points and directions are in the camera frame. With a mask that was given, the score
+    numbers that it was made with. ignored: (H, W) pixels that the user left out, which say nothing either, None for
+    none. Points and directions are in the camera frame. With a mask that was given, the score
     is that of a hand beyond doubt, and there are no competitors.
     """
 
@@ -62,6 +63,7 @@ class Observation:
     competitors: int = 0
     score_margin: float = float("inf")
     config: ObservationConfig = field(default=DEFAULT, repr=False)
+    ignored: BoolImage | None = None
 
     @property
     def hand_probability(self) -> float:
@@ -121,11 +123,12 @@ class Observation:
             center_mm=self.center_mm * MIRROR,
             points_mm=_points(camera, depth, mask),
             arm_direction=direction,
+            ignored=None if self.ignored is None else flipped(self.ignored),
         )
 
     def grid(self, crop: Crop) -> Grid:
         """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
-        return resample(crop, self.depth_mm, self.mask, self.arm, self.config.free_space)
+        return resample(crop, self.depth_mm, self.mask, self.arm, self.config.free_space, ignored=self.ignored)
 
 
 def observe(
@@ -135,14 +138,15 @@ def observe(
     mask: ArrayLike | None = None,
     box: Sequence[float] | None = None,
     center: Sequence[float] | None = None,
+    ignore: ArrayLike | None = None,
     config: ObservationConfig = DEFAULT,
 ) -> list[Observation]:
     """Find the hand in a depth image: up to 3 candidates, most plausible first.
 
     depth_mm: (H, W) mm, 0, NaN or infinite = none. mask: (H, W) bool, the pixels of the hand; they are taken as they
     are, less flying pixels. box: (x0, y0, x1, y1) pixels, the hand lies in columns x0 <= u < x1 and rows y0 <= v < y1.
-    center: (u, v) pixel or (x, y, z) mm of the palm. With a mask or a centre there is one candidate. config: the tuned
-    numbers, for experiments.
+    center: (u, v) pixel or (x, y, z) mm of the palm. With a mask or a centre there is one candidate. ignore:
+    (H, W) bool, pixels to leave out: what is there is unknown. config: the tuned numbers, for experiments.
 
     The mirror image (with a mirrored camera and mirrored hints) gives the mirrored observations: of an
     image and its mirror image the same one is always looked at.
@@ -151,6 +155,12 @@ def observe(
     """
     depth, notes = checked_depth(depth_mm, camera)
     hints = checked_hints((camera.height, camera.width), mask, box, center)
+    if ignore is not None:
+        ignored = checked_ignore(ignore, depth.shape)
+        found = observe(
+            np.where(ignored, np.float32(0), depth), camera, mask=mask, box=box, center=center, config=config
+        )
+        return [replace(each, ignored=ignored, notes=(*notes, *each.notes)) for each in found]
     if not _is_turned(depth):
         return _search(depth, camera, hints, notes, config)
     found = _search(flipped(depth), camera.mirrored(), hints.mirrored(camera.width), notes, config)

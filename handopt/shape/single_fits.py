@@ -38,12 +38,25 @@ LIMITS: Final = SingleFitLimits()
 
 @dataclass(frozen=True)
 class ShapeInput:
-    """A depth image (H, W) in mm with a name and its camera. assumptions: sentences on what was assumed of it."""
+    """A depth image (H, W) in mm with a name and its camera. assumptions: sentences on what was assumed of it.
+
+    ignore: (H, W), nonzero on pixels to leave out. mirrored: whether the image is mirrored left to right; the camera is
+    that of the true scene.
+    """
 
     name: str
     depth_mm: AnyArray = field(repr=False)
     camera: Camera
     assumptions: tuple[str, ...] = ()
+    ignore: AnyArray | None = field(default=None, repr=False)
+    mirrored: bool = False
+
+    def fit_input(self, hand: str, rig: Rig | None) -> FitInput:
+        """What handopt.fit_many is given."""
+        return FitInput(
+            self.depth_mm, self.camera, hand, rig, image=self.name, notes=self.assumptions, ignore=self.ignore,
+            mirrored=self.mirrored,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,9 +140,7 @@ def _fitted(
 ) -> tuple[list[SingleFit], list[RejectedImage]]:
     """The frames' own fits, and the images that are rejected. Raises HandoptError where settings are wrong."""
     fits, rejected = [], []
-    inputs = (
-        FitInput(each.depth_mm, each.camera, hand, rig, image=each.name, notes=each.assumptions) for each in frames
-    )
+    inputs = (each.fit_input(hand, rig) for each in frames)
     for number, (frame, result) in enumerate(zip(frames, fit_images(inputs, settings), strict=True)):
         try:
             fits.append(_checked(frame, result))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,12 +12,14 @@ import numpy as np
 from handopt.config import Config, FitSettings
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
+from handopt.input.ignore import checked_mask
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
+from handopt.observation.hints import checked_ignore
 from handopt.rig import Rig
 from handopt.tracking.config import TrackingConfig
 from handopt.tracking.frame_estimate import FrameEstimate
 from handopt.tracking.run import Run
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, BoolImage
 
 if TYPE_CHECKING:
     from handopt.tracking.track import Track
@@ -73,6 +76,8 @@ def track(
     camera: Camera | str | None = None,
     unit: float | None = None,
     fps: float | None = None,
+    ignore: str | os.PathLike[str] | AnyArray | None = None,
+    mirrored: bool | None = None,
     hand: str | None = None,
     rig: Rig | None = None,
     smooth: bool = True,
@@ -94,6 +99,9 @@ def track(
     camera: a Camera, or its name or intrinsics as `--camera` takes them; needed for an iterable, and for a path without
     one beside it. unit: mm per count; by default what lies beside the path or fits its values, and 1 for an iterable.
     fps: frames a second, where frames have no times.
+    ignore: pixels to leave out of all frames, nonzero in a mask (H, W) or in its file; for a folder of images also a
+    folder of masks named like them. mirrored: whether frames are mirrored left to right, as some SDKs give them, by
+    default as the file beside them says; camera and track are those of the true scene. An opened source has its own.
     hand: 'right', 'left', or 'auto' (the first frame in which a hand is found decides); by default that of the rig,
     else what the source says, else right. rig: the hand's own rig, by default handopt's.
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
@@ -114,11 +122,19 @@ def track(
         from handopt.input.sequence.prefetch import prefetch
         from handopt.input.sequence.stream_info import SourceOptions
 
-        asked = SourceOptions(_as_text(camera), unit, fps=fps)
+        if isinstance(ignore, np.ndarray):
+            raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
+        file = None if ignore is None else Path(ignore)
+        asked = SourceOptions(_as_text(camera), unit, fps=fps, ignore=file, mirrored=mirrored)
         opened = open_source(Path(source), asked)
         frames = prefetch(opened)
     else:
-        opened = cast(FrameSource, source) if hasattr(source, "assumptions") else _Images(source, camera, unit, fps)
+        if not hasattr(source, "assumptions"):
+            opened = _Images(source, camera, unit, fps, ignore, mirrored=bool(mirrored))
+        elif ignore is not None or mirrored is not None:
+            raise TypeError("ignore and mirrored are for a path or depth images; an opened source has its own")
+        else:
+            opened = cast(FrameSource, source)
         frames = iter(opened)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
@@ -146,7 +162,16 @@ class _Images:
     hand: str | None = None
     assumptions: tuple[str, ...] = ()
 
-    def __init__(self, images: Frames, camera: Camera | str | None, unit: float | None, fps: float | None) -> None:
+    def __init__(
+        self,
+        images: Frames,
+        camera: Camera | str | None,
+        unit: float | None,
+        fps: float | None,
+        ignore: str | os.PathLike[str] | AnyArray | None,
+        *,
+        mirrored: bool,
+    ) -> None:
         if camera is None:
             raise TypeError("camera is missing: depth images without a file need one, such as camera='sr305'")
         if not isinstance(images, Iterable):
@@ -160,16 +185,21 @@ class _Images:
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
         self.camera, self.fps, self.unit_mm = camera, fps, 1.0 if unit is None else unit
-        self._info = StreamInfo(self.camera, self.unit_mm)
+        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=mirrored)
+        self._ignored: BoolImage | None = None
+        if isinstance(ignore, np.ndarray):
+            self._ignored = checked_ignore(ignore, self._info.shape)
+        elif ignore is not None:
+            self._ignored = checked_mask(Path(ignore), self._info.shape)
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises DepthError for an image of another size than the camera's."""
         for index, each in enumerate(self._images):
             if isinstance(each, SequenceFrame):
-                yield each
+                yield replace(each, depth_mm=self._info.prepared(each.depth_mm, self._ignored))
             else:
                 name = f"frame {index}"
-                yield SequenceFrame(index, name, self._info.millimetres(_image(each), name))
+                yield SequenceFrame(index, name, self._info.millimetres(_image(each), name, self._ignored))
 
 
 def _image(frame: "AnyArray | SequenceFrame") -> AnyArray:

@@ -50,13 +50,15 @@ def observe_roi(
     device: Device,
     config: RoiConfig,
 ) -> RoiObservation | None:
-    """Cut the hand out of a depth image (H, W), mm; None where too little of it is seen.
+    """Cut the hand out of a depth image (H, W), mm, NaN where pixels are left out; None where too little is seen.
 
     expected_mm: (S, S) z-buffer of the expected hand on the crop's grid. points: how many are drawn for the fit.
     Every grid pixel looks up the nearest pixel of the image. The hand is what lies near the expected silhouette and
     depth on surfaces that agree with it; the forearm is cut off where the model's skin ends.
     """
     v, u, depth = crop.look_up(depth_mm)
+    ignored = np.isnan(depth)
+    depth[ignored] = 0
     focal = float(crop.coefficients[0])
     clean = drop_flying(depth, focal)
     x, y = _lifted(clean, u, v, crop.camera)
@@ -67,7 +69,8 @@ def observe_roi(
         return None
     inside = (u >= 0) & (u < depth_mm.shape[1]) & ((v >= 0) & (v < depth_mm.shape[0]))[:, None]
     hand_mm = np.where(hand, clean, np.float32(0))
-    unknown = ((depth > 0) & (clean == 0)) | ~inside  # flying pixels, and what lies outside of the image
+    # Flying pixels, what is left out, and what lies outside of the image
+    unknown = ((depth > 0) & (clean == 0)) | ignored | ~inside
     measured_mm = np.where(depth > 0, depth, np.float32(np.inf))
     free = free_space_mask(hand_mm, measured_mm, arm, unknown, crop.mm_per_px, symmetric=False)
     grid = Grid(hand_mm, hand, free)

@@ -10,6 +10,7 @@ import numpy as np
 from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError
 from handopt.input.camera import Camera
+from handopt.input.sequence.base import split_ignored
 from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
@@ -204,10 +205,11 @@ class Run:
 
         if not (depth > 0).any():
             return None
+        depth, ignored = split_ignored(depth)
         try:
             given = self.settings
             return fit(
-                depth, self.camera, hand="auto", rig=self.rig,
+                depth, self.camera, hand="auto", rig=self.rig, ignore=ignored,
                 config=given.config, device=given.device, seed=given.seed,
             ).hand  # fmt: skip
         except (ObservationError, NumericalError):
@@ -252,7 +254,8 @@ def _shown(
         return _nothing_shown()
     x, y, z = (float(value) for value in center)
     crop = Crop((x, y, z), SHOWN_HALF_MM, SHOWN_PX, camera)
-    return np.clip(crop.look_up(depth)[2], 0, 65535).astype(np.uint16), center
+    shown, _ = split_ignored(crop.look_up(depth)[2])
+    return np.clip(shown, 0, 65535).astype(np.uint16), center
 
 
 def _nothing_shown() -> tuple[AnyArray, Floats]:

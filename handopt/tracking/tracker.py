@@ -11,6 +11,7 @@ from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError
 from handopt.fitting import fit
 from handopt.input.camera import Camera
+from handopt.input.sequence.base import split_ignored
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.result import FitResult
 from handopt.rig import Rig
@@ -96,8 +97,8 @@ class Tracker:
     ) -> tuple[TrackerState, PoseEstimate | None]:
         """The state after the next frame, and the hand in it, None where it is not in it.
 
-        depth_mm: (H, W), mm, 0 where nothing is measured. intervals: how long after the frame before, in usual
-        intervals. The given state is not changed.
+        depth_mm: (H, W), mm, 0 where nothing is measured, NaN where pixels are left out. intervals: how long
+        after the frame before, in usual intervals. The given state is not changed.
         """
         rng = _generator(state)
         with using(self._place), one_cpu_thread(), known_indices():
@@ -282,10 +283,12 @@ class Tracker:
 
     def _fitted_alone(self, depth_mm: FloatImage, hint: Floats | None) -> FitResult | None:
         """handopt.fit of a frame, None where it finds no hand. hint: (3,) mm, where the palm is."""
+        depth, ignored = split_ignored(depth_mm)
         try:
             return fit(
-                depth_mm, self.camera, rig=self._rig, center=None if hint is None else tuple(hint.tolist()),
-                config=self._config, device=str(self._place), seed=self._seed,
+                depth, self.camera, ignore=ignored, rig=self._rig,
+                center=None if hint is None else tuple(hint.tolist()), config=self._config,
+                device=str(self._place), seed=self._seed,
             )  # fmt: skip
         except (ObservationError, NumericalError):
             return None

@@ -27,6 +27,8 @@ WITH_OPTION = {
     "--overwrite": "fit shape track synth eval video show",
     "--update": "fit",
     "--json": "fit shape track synth eval video show info",
+    "--ignore": "fit shape track",
+    "--mirrored": "fit shape track",
     "--seed": "fit shape track synth",
     "--config": "fit shape track",
     "--video": "fit shape track",

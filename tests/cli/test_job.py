@@ -16,7 +16,7 @@ from handopt.cli.settings import FitOptions
 NOTHING = dict.fromkeys(
     (
         *("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config", "renders"),
-        *("batch", "jobs", "workers", "cluster"),
+        *("batch", "jobs", "workers", "cluster", "ignore", "mirrored"),
     )
 )
 OFF = dict.fromkeys(("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null"), False)

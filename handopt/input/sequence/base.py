@@ -11,19 +11,28 @@ from handopt.errors import DepthError, HandoptError
 from handopt.input.camera import Camera
 from handopt.input.depth import ENDLESS_MM, without_value
 from handopt.input.no_depth import is_no_depth, no_depth_constants
-from handopt.typing import FloatImage
+from handopt.typing import BoolImage, FloatImage
 
 
 class SourceError(HandoptError, OSError):
     """A source of frames cannot be opened, or ended before its time."""
 
 
+def split_ignored(depth_mm: FloatImage) -> tuple[FloatImage, BoolImage | None]:
+    """A frame's depth (H, W) with 0 for NaN, and where pixels are left out (H, W), None for nowhere."""
+    ignored = np.isnan(depth_mm)
+    if not ignored.any():
+        return depth_mm, None
+    return np.where(ignored, np.float32(0), depth_mm), ignored
+
+
 @dataclass(frozen=True)
 class SequenceFrame:
     """A frame of a sequence.
 
-    name: what a message calls it. depth_mm: (H, W), 0 where nothing is measured. time_s: since the first frame, or
-    None. problem: why a frame could not be read; it counts as a frame without measurements.
+    name: what a message calls it. depth_mm: (H, W), 0 where nothing is measured, NaN where a pixel is left out.
+    time_s: since the first frame, or None. problem: why a frame could not be read; it counts as a frame without
+    measurements.
     """
 
     index: int
@@ -59,6 +68,7 @@ class StreamInfo:
     """What holds for all frames of a source.
 
     no_depth: counts that mean "no depth" in all frames, as the first one shows; further ones hold for a frame alone.
+    mirrored: whether frames come mirrored left to right and are turned over here.
     """
 
     camera: Camera
@@ -66,6 +76,7 @@ class StreamInfo:
     hand: str | None = None
     assumptions: list[str] = field(default_factory=list)
     no_depth: tuple[int, ...] = ()
+    mirrored: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,8 +87,11 @@ class StreamInfo:
         """A frame without measurements."""
         return np.zeros(self.shape, np.float32)
 
-    def millimetres(self, counts: NDArray[Any], name: str) -> FloatImage:
-        """Depth in mm of counts (H, W), 0 where nothing was measured. Raises DepthError for another size."""
+    def millimetres(self, counts: NDArray[Any], name: str, ignored: BoolImage | None = None) -> FloatImage:
+        """Depth in mm of counts (H, W), 0 where nothing was measured, NaN where a pixel is left out.
+
+        ignored: (H, W) pixels to leave out, as the counts come. Raises DepthError for another size.
+        """
         if counts.shape != self.shape:
             height, width = self.shape
             raise DepthError(
@@ -89,4 +103,10 @@ class StreamInfo:
         dropped = np.logical_or.reduce([is_no_depth(counts, constants), *kinds.values()])
         depth: FloatImage = np.where(dropped, 0, counts).astype(np.float32)
         depth *= np.float32(self.unit_mm)
-        return depth
+        return self.prepared(depth, ignored)
+
+    def prepared(self, depth_mm: FloatImage, ignored: BoolImage | None = None) -> FloatImage:
+        """Depth (H, W) in mm with NaN where a pixel is left out, turned over if frames come mirrored."""
+        if ignored is not None:
+            depth_mm = np.where(ignored, np.float32(np.nan), depth_mm)
+        return np.ascontiguousarray(depth_mm[:, ::-1]) if self.mirrored else depth_mm

@@ -11,6 +11,7 @@ from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
+from handopt.input.ignore import IgnoreMasks
 from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.sidecar import find_time
@@ -32,12 +33,16 @@ class FolderSource:
         self._info = stream_info(counts, path, options, str(path))
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
         self.assumptions = tuple(self._info.assumptions)
+        self._masks = None if options.ignore is None else IgnoreMasks(options.ignore)
+        if self._masks is not None and not any(self._masks.file_of(each) for each in self._files):
+            raise DepthError(f"ignore={options.ignore}: has no mask named like any image of {folder}")
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames; one that cannot be read says so."""
         for index, path in enumerate(self._files):
             try:
-                depth = self._info.millimetres(self._counts(path), path.name)
+                ignored = None if self._masks is None else self._masks.mask_of(path, self._info.shape)
+                depth = self._info.millimetres(self._counts(path), path.name, ignored)
             except DepthError as error:
                 yield SequenceFrame(index, path.name, self._info.empty(), self._time(path), problem=str(error))
             else:

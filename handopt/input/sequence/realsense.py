@@ -57,7 +57,8 @@ class RealSenseSource:
         else:
             notes.append("The camera's intrinsics are those that the device reports.")
         unit = device.unit_mm if options.unit is None else options.unit
-        self._info = StreamInfo(camera, unit)
+        self._info = StreamInfo(camera, unit, mirrored=bool(options.mirrored))
+        self._ignored = options.one_mask(self._info.shape)
         self.camera, self.unit_mm = camera, unit
         self.length: int | None = None
         self._has_times = options.fps is None
@@ -75,7 +76,7 @@ class RealSenseSource:
                 last_ms = time_ms
                 name = f"{self.name}[{index}]"
                 time_s = elapsed_s if self._has_times else None
-                yield SequenceFrame(index, name, self._info.millimetres(counts, name), time_s)
+                yield SequenceFrame(index, name, self._info.millimetres(counts, name, self._ignored), time_s)
         finally:
             self._device.close()
 

@@ -46,6 +46,7 @@ class StackSource:
         self._info = stream_info(first, path, options, name)
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
         self.assumptions = tuple(self._info.assumptions)
+        self._ignored = options.one_mask(self._info.shape)
         self._times: NDArray[np.float64] | None = None
 
     def __iter__(self) -> Iterator[SequenceFrame]:
@@ -56,7 +57,7 @@ class StackSource:
             try:
                 if isinstance(page, DepthError):
                     raise page
-                depth = self._info.millimetres(page, name)
+                depth = self._info.millimetres(page, name, self._ignored)
             except DepthError as error:
                 yield SequenceFrame(index, name, self._info.empty(), self._time(index), problem=str(error))
             else:

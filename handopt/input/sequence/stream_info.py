@@ -5,21 +5,37 @@ from pathlib import Path
 
 import numpy as np
 
+from handopt.errors import DepthError
 from handopt.input.depth import counts_to_mm
+from handopt.input.ignore import checked_mask
 from handopt.input.no_depth import no_depth_constants
 from handopt.input.reader import Reader
 from handopt.input.sequence.base import StreamInfo
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, BoolImage
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user says of a source: camera, mm per count, encoding, frames per second. None leaves it open."""
+    """What the user says of a source: camera, mm per count, encoding, frames per second. None leaves it open.
+
+    ignore: a mask of pixels to leave out of all frames, or a folder of masks named like a folder's images. mirrored:
+    whether frames are mirrored left to right.
+    """
 
     camera: str | None = None
     unit: float | None = None
     encoding: str = "auto"
     fps: float | None = None
+    ignore: Path | None = None
+    mirrored: bool | None = None
+
+    def one_mask(self, shape: tuple[int, int]) -> BoolImage | None:
+        """The mask (H, W) of the pixels to leave out of all frames of a file. Raises DepthError."""
+        if self.ignore is None:
+            return None
+        if self.ignore.is_dir():
+            raise DepthError(f"ignore={self.ignore}: a folder of masks goes with a folder of images; give one mask")
+        return checked_mask(self.ignore, shape)
 
 
 def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str) -> StreamInfo:
@@ -29,15 +45,16 @@ def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str)
     messages call the frame. Raises CameraError and DepthError.
     """
     notes: list[str] = []
-    reader = Reader(options.camera, options.unit)
+    reader = Reader(options.camera, options.unit, mirrored=options.mirrored)
     sidecar = reader.sidecar_of(path)
     unit = reader.unit_of(path, sidecar, notes)
     _, unit_mm = counts_to_mm(counts, Path(name), unit, notes)
     height, width = counts.shape
     camera = reader.camera_of(path, sidecar, width, height, notes)
     hand = reader.hand_of(sidecar, [])
+    mirrored = reader.mirrored_of(sidecar, notes)
     no_depth = no_depth_constants(counts, unit_mm)
-    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth)
+    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth, mirrored)
 
 
 def has_depth(counts: AnyArray) -> bool:
