@@ -71,7 +71,7 @@ class Sample:
     counts: (H, W) uint16, UNIT_MM each. sample: the hand, as drawn for a right one; scene: mirrored for a left one
     """
 
-    level: Level
+    level: Level | Literal["wild"]
     index: int
     side: Literal["right", "left"]
     counts: NDArray[np.uint16]

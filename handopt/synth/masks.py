@@ -1,0 +1,63 @@
+"""What each pixel of a synthetic image is: hand, forearm, other hand, held object, body, or background."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.typing import BoolImage, FloatImage
+
+BACKGROUND, HAND, FOREARM, OTHER_HAND, OBJECT, BODY = range(6)
+LABELS: Final = {
+    "background": BACKGROUND,
+    "hand": HAND,
+    "forearm": FOREARM,
+    "other_hand": OTHER_HAND,
+    "object": OBJECT,
+    "body": BODY,
+}
+"""The values of a mask. background: nothing is measured, or it is a wall, furniture, or a thing that nobody holds.
+forearm: the arm of the hand, with sleeve, bracelets and watch. other_hand: another hand and its arm."""
+
+Mask = NDArray[np.uint8]
+_SAME_MM = 15.0  # of a measured depth and the surface that it comes from, with the sensor's noise
+
+
+def measured_mask(surface: FloatImage, mask: Mask, measured: FloatImage) -> Mask:
+    """Labels (H, W) of the pixels of a measured image, from those of the clean one.
+
+    surface, measured: (H, W) mm, 0 where there is nothing. A pixel keeps its label where its depth is that of its
+    surface. Where labels meet, a sensor mixes neighbours up: there a pixel takes the label of the surface within two
+    pixels that is nearest in depth, and what lies between two surfaces is background, as is what is not measured.
+    """
+    result = np.where(measured > 0, mask, np.uint8(BACKGROUND))
+    rows, columns = np.nonzero(_borders(mask) & (measured > 0) & (np.abs(measured - surface) > _SAME_MM))
+    if not len(rows):
+        return result
+    height, width = surface.shape
+    depth = measured[rows, columns]
+    best, label = np.full(len(rows), np.inf, np.float32), np.zeros(len(rows), np.uint8)
+    for down in (0, -1, 1, -2, 2):
+        for right in (0, -1, 1, -2, 2):
+            i, j = np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1)
+            away = np.where(surface[i, j] > 0, np.abs(surface[i, j] - depth), np.inf)
+            nearer = away < best
+            best[nearer], label[nearer] = away[nearer], mask[i, j][nearer]
+    result[rows, columns] = np.where(best <= _SAME_MM, label, np.uint8(BACKGROUND))
+    return result
+
+
+def _borders(mask: Mask) -> BoolImage:
+    """Pixels (H, W) with another label within two pixels."""
+    near = np.zeros(mask.shape, bool)
+    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    near[1:] |= down
+    near[:-1] |= down
+    near[:, 1:] |= right
+    near[:, :-1] |= right
+    wide = near.copy()
+    wide[1:] |= near[:-1]
+    wide[:-1] |= near[1:]
+    wide[:, 1:] |= wide[:, :-1].copy()
+    wide[:, :-1] |= wide[:, 1:].copy()
+    return wide

@@ -1,0 +1,202 @@
+"""Images of level wild: hands with arms, sleeves and held objects, in rooms with people, as many sensors see them."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from handopt.errors import ConfigError
+from handopt.input.camera import Camera
+from handopt.rig import Rig, default_rig
+from handopt.rig.anatomy import MIRROR
+from handopt.synth.arms import Arm
+from handopt.synth.generate import HANDS, UNIT_MM, Sample, Settings, mirrored_camera, mirrored_scene
+from handopt.synth.masks import HAND, Mask, measured_mask
+from handopt.synth.noise import noise_model, sense
+from handopt.synth.poses import LEVELS
+from handopt.synth.sensors import sample_camera, sample_noise
+from handopt.synth.subject import Subject, check_surface, sample_subject
+from handopt.synth.wild_scene import Content, WildScene, sample_content, sample_scene
+from handopt.typing import Bools, Floats
+
+WILD: Final = "wild"
+SURFACE_SHARE: Final = 0.6
+SURFACE_RMS_MM: Final = (0.4, 2.5)
+"""Of the skin's displacement in the images that have one, unless settings say which."""
+LEAST_HAND_PX: Final = 200
+"""Of the hand that are measured."""
+LEAST_MEASURED_SHARE: Final = 0.5
+_MAX_SCENES = 20
+# What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
+_SIDE, _SUBJECT, _CONTENT, _SCENE, _SENSOR, _CAMERA = range(6)
+
+
+@dataclass(frozen=True)
+class WildSettings:
+    """What is the same for all images of a run of level wild. Raises ConfigError.
+
+    hand: "right", "left" or "random". camera: of all images, None for another in each; noise: a name of
+    handopt.synth.noise, None for another in each image. held, other_hand, forearm, background: whether there is such a
+    thing, None for a share of the images; without a forearm the hand is cut off at the wrist. surface_rms_mm: of a
+    displacement of the skin, None for another in each image. subject_seed: of the one subject that all images show,
+    None for another in each. rig: a right hand.
+    """
+
+    seed: int = 0
+    hand: Literal["right", "left", "random"] = "random"
+    camera: Camera | None = None
+    noise: str | None = None
+    held: bool | None = None
+    other_hand: bool | None = None
+    forearm: bool | None = None
+    background: bool | None = None
+    surface_rms_mm: float | None = None
+    subject_seed: int | None = None
+    rig: Rig = field(default_factory=default_rig)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.hand not in HANDS:
+            raise ConfigError(f"unknown hand {self.hand!r}: choose {', '.join(HANDS)}")
+        for name in ("seed", "subject_seed"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name} is {value}, expected a whole number from 0")
+        if self.rig.side != "right":
+            raise ConfigError("rig: expected a right hand; mirror a left one first")
+        if self.noise is not None:
+            noise_model(self.noise)
+        if self.surface_rms_mm is not None:
+            check_surface(self.surface_rms_mm)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        content = ("held", "other_hand", "forearm", "background")
+        plain = ("seed", "hand", "noise", *content, "surface_rms_mm", "subject_seed")
+        camera = None if self.camera is None else self.camera.to_dict()
+        return {**{name: getattr(self, name) for name in plain}, "camera": camera, "rig": self.rig.name}
+
+
+@dataclass(frozen=True)
+class OtherHand:
+    """The second hand of an image.
+
+    side: which; joints: (21, 3) mm; visible: (21,); touching: whether the hands touch
+    """
+
+    side: Literal["right", "left"]
+    joints: Floats
+    visible: Bools
+    touching: bool
+
+
+@dataclass(frozen=True)
+class WildSample:
+    """An image of level wild with what it shows; everything belongs to the side that `sample.side` says.
+
+    sample: image, hand and scene, as of the other levels. settings: what the image alone was made with, noise and
+    camera included. clean_mask: (H, W) values of masks.LABELS for scene.depth; mask: the same for the pixels that are
+    measured, 0 elsewhere. visible: (21,) joints that nothing hides. view: "egocentric", "frontal" or "any". arm: None
+    where the image shows nothing of it. crop: how a segmentation has cut the image. held: the kind of the object, None
+    for none; grip: "palm" or "pinch"; touching: (5,) digits that touch it. other: the second hand
+    """
+
+    sample: Sample
+    settings: Settings
+    clean_mask: Mask
+    mask: Mask
+    visible: Bools
+    view: str
+    arm: Arm | None
+    crop: str
+    held: str | None
+    grip: str | None
+    touching: Bools
+    other: OtherHand | None
+
+
+def generate_wild(settings: WildSettings, index: int) -> WildSample:
+    """Make the image of a number: the same for the same settings, whatever else is made. Raises ConfigError.
+
+    A left hand is the mirror image of the right hand of the same seed, but for the sensor.
+    """
+    side = settings.hand
+    if side == "random":
+        side = "left" if _stream(settings, index, _SIDE).random() < 0.5 else "right"
+    camera, noise = _sensor(settings, index)
+    drawn = camera if side == "right" else mirrored_camera(camera)
+    subject = _subject(settings, index)
+    content = sample_content(
+        _stream(settings, index, _CONTENT),
+        held=settings.held,
+        other_hand=settings.other_hand,
+        forearm=settings.forearm,
+        background=settings.background,
+    )
+    draws, sensor = _stream(settings, index, _SCENE), _stream(settings, index, _SENSOR)
+    for _ in range(_MAX_SCENES):
+        wild = sample_scene(draws, content, subject, settings.rig, drawn)
+        scene, clean = wild.scene, wild.mask
+        measured = sense(scene.depth, drawn, noise_model(noise), sensor, mirrored=side == "left")
+        counts = np.clip(np.rint(measured / UNIT_MM), 0, 65535).astype(np.uint16)
+        mask = measured_mask(scene.depth, clean, counts * np.float32(UNIT_MM))
+        left_over = np.count_nonzero(mask == HAND)
+        if left_over >= max(LEAST_HAND_PX, LEAST_MEASURED_SHARE * np.count_nonzero(clean == HAND)):
+            break
+    else:
+        raise ConfigError(f"image {index} of {WILD}: too little of the hand is measured: change seed= or noise=")
+    if side == "left":
+        counts, mask, clean = (np.ascontiguousarray(each[:, ::-1]) for each in (counts, mask, clean))
+        scene = mirrored_scene(scene, camera)
+    plain = Settings(
+        settings.seed, camera, settings.hand, noise, surface_rms_mm=subject.surface_rms_mm, rig=settings.rig
+    )
+    sample = Sample(WILD, index, side, counts, wild.hand, scene, content.forearm, content.background, wild.tries)
+    return _sample(sample, plain, wild, content, clean, mask)
+
+
+def _sample(sample: Sample, plain: Settings, wild: WildScene, content: Content, clean: Mask, mask: Mask) -> WildSample:
+    other = None
+    if wild.other is not None:
+        joints = wild.other.joints * (MIRROR if sample.side == "left" else 1.0)
+        opposite: Literal["right", "left"] = "left" if sample.side == "right" else "right"
+        other = OtherHand(opposite, joints, wild.other.visible, wild.other.touching)
+    grasp = wild.grasp
+    return WildSample(
+        sample=sample,
+        settings=plain,
+        clean_mask=clean,
+        mask=mask,
+        visible=wild.visible,
+        view=content.view,
+        arm=wild.arm,
+        crop=content.crop,
+        held=None if grasp is None else grasp.object.kind,
+        grip=None if grasp is None else grasp.grip,
+        touching=np.zeros(5, bool) if grasp is None else grasp.touching,
+        other=other,
+    )
+
+
+def _sensor(settings: WildSettings, index: int) -> tuple[Camera, str]:
+    """The camera and the noise of an image."""
+    rng = _stream(settings, index, _CAMERA)
+    camera, noise = sample_camera(rng)
+    if settings.camera is not None:
+        camera, noise = settings.camera, sample_noise(rng)
+    return camera, noise if settings.noise is None else settings.noise
+
+
+def _subject(settings: WildSettings, index: int) -> Subject:
+    """The person that an image shows."""
+    if settings.subject_seed is None:
+        rng = _stream(settings, index, _SUBJECT)
+    else:
+        rng = np.random.default_rng([settings.subject_seed, _SUBJECT])
+    subject = sample_subject(rng)
+    rms = float(rng.uniform(*SURFACE_RMS_MM)) if rng.random() < SURFACE_SHARE else 0.0
+    return replace(subject, surface_rms_mm=rms if settings.surface_rms_mm is None else settings.surface_rms_mm)
+
+
+def _stream(settings: WildSettings, index: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, len(LEVELS), index, purpose])
