@@ -87,7 +87,7 @@ class Provenance:
         """Whether a folder holds the complete result of these files with these settings, with files of these names."""
         result, known = _read(folder / RESULT_NAME), _read(folder / PROVENANCE_NAME)
         if result is None or known is None or not str(known.get("format", "")).startswith(FORMAT):
-            return ExistingResult(None, "exists and was not made by handopt fit, or by an older one")
+            return ExistingResult(None, "exists, but was not made by this version of handopt fit")
         reason = self._difference(known.get("files", {})) or _setting_that_differs(known.get("settings", {}), settings)
         if reason is None:
             missing = [name for name in names if not _filled(folder / name)]
@@ -105,7 +105,7 @@ class Provenance:
             path, (_, size, mtime) = now[name]
             before = known[name]
             if before["bytes"] != size or (before["mtime_ns"] != mtime and before["sha256"] != digest(path)):
-                return f"was made of another content of {name}"
+                return f"was made from another version of {name}"
         return None
 
 

@@ -28,6 +28,8 @@ MAX_GROUPS = 20
 """Different notes, or errors, about many things that are said; the rest is counted."""
 NAMES_SHOWN = 3
 """Names that stand for a group."""
+_OF_MANY = {"is": "are", "was": "were", "has": "have", "holds": "hold", "does": "do"}
+"""Verbs that sentences about a file begin with, and what they are of several."""
 
 
 class Console:
@@ -276,7 +278,11 @@ class _Group:
     names: list[str] = field(default_factory=list)
 
     def line(self, noun: str) -> str:
-        return f"{group_of(self.names, noun)}: {self.sentence if len(self.names) == 1 else self.general}"
+        if len(self.names) == 1:
+            return f"{self.names[0]}: {self.sentence}"
+        verb, _, rest = self.general.partition(" ")
+        said = f" {_OF_MANY[verb]} {rest}" if verb in _OF_MANY else f": {self.general}"
+        return group_of(self.names, noun) + said
 
 
 def group(names: Sequence[str], count: int, noun: str) -> str:

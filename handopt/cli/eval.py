@@ -38,7 +38,7 @@ NAMES_SHOWN = 10
     "--format",
     "labels",
     type=Choice(SETS),
-    help="What TRUTH is.  [default: told by its files]",
+    help="What TRUTH is.  [default: inferred from its files]",
 )
 @camera_option(
     "Input", "Camera of u, v, d: a preset, a JSON file, or fx,fy,cx,cy.  [default: the preset nyu, icvl or msra]"

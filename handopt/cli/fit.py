@@ -84,8 +84,7 @@ if TYPE_CHECKING:
     "Output",
     "--update",
     is_flag=True,
-    help="Replace only results of another content of the image, of other settings, or without a file that is asked "
-    "for now.",
+    help="Replace only results whose image or settings have changed, or that lack a file that is asked for now.",
 )
 @renders_option("of a single image", default=None)
 @option(
@@ -98,7 +97,7 @@ if TYPE_CHECKING:
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
 @json_option("the result of each image")
-@option("Many images", "-r", "--recursive", is_flag=True, help="Look into folders of folders as well.")
+@option("Many images", "-r", "--recursive", is_flag=True, help="Search the folders in a folder as well.")
 @option(
     "Many images",
     "-j",
@@ -107,7 +106,13 @@ if TYPE_CHECKING:
     metavar="N",
     help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
 )
-@option(EXPERT, "-0", "--null", is_flag=True, help="The list on standard input is that of find -print0.")
+@option(
+    EXPERT,
+    "-0",
+    "--null",
+    is_flag=True,
+    help="Names on standard input end with a zero byte, as find -print0 writes them.",
+)
 @option(
     EXPERT,
     "--batch",
@@ -120,7 +125,7 @@ if TYPE_CHECKING:
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Work with so many workers of Dask, each on a core or GPU of its own.",
+    help="Number of Dask workers on this machine, each on its own core or GPU.",
 )
 @option(
     EXPERT,

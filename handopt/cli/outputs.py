@@ -40,7 +40,7 @@ def require_free_file(path: Path, *, overwrite: bool) -> None:
     """
     remove_leftovers(path.parent)
     if path.is_dir():
-        raise click.UsageError(f"-o {path} is in the way and is a folder: choose another with -o")
+        raise click.UsageError(f"-o {path} is a folder: choose another with -o")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise click.UsageError(exists(str(path)))
 

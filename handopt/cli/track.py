@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from handopt.cli.console import Console
+from handopt.cli.console import Console, generalised
 from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
@@ -159,7 +159,7 @@ def _follow(
             with until:
                 for estimate in tracking:
                     if estimate.error is not None:
-                        console.error(estimate.error)
+                        _unread(estimate.error, console, live=options.live)
                     if bar is None:
                         report(estimate.tracked)
                     else:
@@ -167,9 +167,19 @@ def _follow(
         except HandoptError as problem:
             error = problem
     console.end_status()
+    console.say_groups("frame")
     if until.stopped:
         console.say(f"Stopped after {until.count} frames, which are written now.")
     return error, 0 if options.live else until.exit_code
+
+
+def _unread(error: str, console: Console, *, live: bool) -> None:
+    """Say why a frame could not be read; of files remember it, so that equal errors become one line."""
+    name, _, sentence = error.partition(": ")
+    if live or not sentence:
+        console.error(error)
+    else:
+        console.error_about(name, sentence, generalised(sentence, Path(name)))
 
 
 class _Stoppable:

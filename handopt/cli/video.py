@@ -86,8 +86,8 @@ def video(results: tuple[Path, ...], **arguments: Any) -> None:
     """Turn each RESULT, a folder of handopt fit or handopt track, or a folder of such folders, into a video.
 
     Side by side: the depth, the fitted hand, the fit over the depth, and the residual in mm, with their colour scales.
-    A fit shows its iterations and the objective beside them, a track its frames. What is no result among others is
-    skipped, so that handopt video fits/* can be said. Videos that exist are kept, and the others are made.
+    A fit shows its iterations and the objective beside them, a track its frames. Whatever
+    else a pattern such as fits/* names is skipped. Videos that exist are kept, and the others are made.
 
     One line for each goes to stdout: the video.
     """
@@ -177,7 +177,7 @@ def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
     if suffix in OTHER_VIDEOS:
         raise click.UsageError(f"-o {output}: only .mp4 and .gif can be written")
     if named and options.kind and suffix != ending:
-        raise click.UsageError(f"-o {output} is no {options.kind}: leave out --format or name it {ending}")
+        raise click.UsageError(f"-o {output} does not end in {ending}: leave out --format or name it {ending}")
     if named and len(results) > 1:
         raise click.UsageError(f"-o {output} is one video for {len(results)} results: give a folder")
     places: dict[Path, Path] = {}

@@ -39,12 +39,18 @@ def check_free(path: Path, *, overwrite: bool = False, option: str = "path=") ->
     With overwrite, a .glb and a folder that handopt wrote may be replaced.
     """
     if path.suffix.lower() != ".glb" or not path.stem.strip("."):
-        raise OutputError(f"{path} is no name for a rig: choose one that ends with .glb with {option}")
+        raise OutputError(f"{path} is not a name for a rig: choose one that ends with .glb with {option}")
     if path.is_dir():
-        raise OutputError(f"{path} is in the way and is a folder: choose another name with {option}")
+        raise OutputError(f"{path} is a folder: choose another name with {option}")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise OutputError(f"{path} exists and was kept: replace it with overwrite=True or choose another with {option}")
-    atomic_folder.check_free(folder_of(path), PERSONAL, overwrite=overwrite, option=option)
+    folder = folder_of(path)
+    if folder.is_dir() and not folder.is_symlink() and not overwrite:
+        raise OutputError(
+            f"{folder}, the folder that goes with {path}, exists and was kept: replace it with overwrite=True or "
+            f"choose another name with {option}"
+        )
+    atomic_folder.check_free(folder, PERSONAL, overwrite=overwrite, option=option)
 
 
 def save_shape(

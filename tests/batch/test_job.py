@@ -80,7 +80,7 @@ def test_a_result_of_an_unknown_origin_is_kept_and_a_file_in_the_way_named(task:
     save(fit_result(iterations=2), task.folder, renders=False)
     skipped = one(job(), task)
     assert skipped.kind == SKIPPED
-    assert "was not made by handopt fit, or by an older one, and was kept: replace such results" in str(skipped.error)
+    assert "was not made by this version of handopt fit, and was kept: replace such results" in str(skipped.error)
     assert one(job(existing="update"), task).kind == DONE
     (task.folder / "mine").touch()
     assert "mine, which is not handopt's" in str(one(job(existing="overwrite"), task).error)

@@ -70,7 +70,7 @@ def test_what_differs_is_named(image: Path, folder: Path) -> None:
     assert reason(image, folder) == "was made with camera.json beside the image"
     (image.parent / "camera.json").write_text("{}")
     image.write_bytes(b"hands")
-    assert reason(image, folder) == "was made of another content of a.png"
+    assert reason(image, folder) == "was made from another version of a.png"
     (image.parent / "b.png").write_bytes(b"depth")
     assert reason(image.parent / "b.png", folder) == "holds the result of another image, a.png"
 
@@ -80,7 +80,7 @@ def test_results_that_do_not_say_where_they_are_from(image: Path, folder: Path, 
     (folder / "provenance.json").unlink()
     if content is not None:
         (folder / "provenance.json").write_text(content)
-    assert reason(image, folder) == "exists and was not made by handopt fit, or by an older one"
+    assert reason(image, folder) == "exists, but was not made by this version of handopt fit"
 
 
 def test_files_that_change_or_vanish_meanwhile(image: Path) -> None:

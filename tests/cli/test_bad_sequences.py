@@ -92,6 +92,15 @@ def test_bad_frames_are_named_and_the_rest_is_tracked(frames: Path, tmp_path: Pa
         assert message in done.stderr
 
 
+def test_equal_errors_of_frames_are_one_line(frames: Path, tmp_path: Path) -> None:
+    for number in (10, 2, 3, 4):
+        (frames / f"{number}.png").touch()
+    done = track(frames, tmp_path / "out")
+    shown = ", ".join(str(frames / f"{number}.png") for number in (2, 3, 4))
+    assert f"Error: 4 frames ({shown}, …) are empty (0 bytes)" in done.stderr
+    assert done.stderr.count("empty") == 1
+
+
 def test_a_frame_without_permission_is_named(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid(monkeypatch, frames / "1.png")
     done = track(frames, tmp_path / "out")

@@ -161,7 +161,7 @@ def test_equal_errors_of_many_images_are_one_line_in_the_order_of_names(capsys: 
         assert capsys.readouterr().err == "", "they are said at the end"
         report.summary()
     assert capsys.readouterr().err.splitlines() == [
-        "Error: 4 images (x/1.png, x/2.png, x/10.png, …): is damaged",
+        "Error: 4 images (x/1.png, x/2.png, x/10.png, …) are damaged",
         "Error: x/4.png: x/4.json: not valid JSON",
         "Skipped: 2 images (x/5.png, x/6.png): out/NAME holds NAME.png",
         "2 of 9 images were skipped.",

@@ -134,7 +134,9 @@ def test_results_of_another_image_or_other_settings_are_skipped_until_updated(
     fitted(fake_fit)
     refused = fit(images, "-o", out, "--no-renders")
     assert refused.exit_code == 1
-    told = f"Skipped: {images / 'a.png'}: {out / 'a'} was made of another content of a.png, and was kept: replace such"
+    told = (
+        f"Skipped: {images / 'a.png'}: {out / 'a'} was made from another version of a.png, and was kept: replace such"
+    )
     assert told in refused.stderr
     assert (
         "results with --update, all with --overwrite, or choose another -o\n1 of 2 images were done" in refused.stderr
@@ -147,7 +149,7 @@ def test_results_of_another_image_or_other_settings_are_skipped_until_updated(
     assert fit(images, "-o", out, "--renders", "--update").exit_code == 0
     assert fitted(fake_fit) == ["a.png", "b.png"]
     write_camera(images, unit_mm=2)
-    assert "was made of another content of camera.json" in fit(images, "-o", out).stderr
+    assert "was made from another version of camera.json" in fit(images, "-o", out).stderr
     config = tmp_path / "c.toml"
     config.write_text("starts = 7")
     assert fit(images, "-o", out, "--update", "--config", config).exit_code == 0

@@ -219,7 +219,7 @@ def test_a_pattern_takes_results_only(
         (["{out}", "-o", "one.mp4"], "give a folder"),
         (["{out}"], "two results would be"),
         (["-o", "one.avi"], "only .mp4 and .gif can be written"),
-        (["-o", "one.gif", "--format", "mp4"], "one.gif is no mp4: leave out --format or name it .mp4"),
+        (["-o", "one.gif", "--format", "mp4"], "one.gif does not end in .mp4: leave out --format or name it .mp4"),
     ],
 )
 def test_videos_that_make_no_sense_are_refused(

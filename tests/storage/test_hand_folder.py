@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +95,10 @@ def test_a_rig_that_cannot_be_put_takes_its_folder_along(tmp_path: Path, monkeyp
     with pytest.raises(OutputError, match="nothing was left there"):
         save_shape(hand(), tmp_path / "mine.glb", renders=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_goes_with_a_rig_is_kept_and_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    message = f"{tmp_path / 'mine'}, the folder that goes with {tmp_path / 'mine.glb'}, exists and was kept: replace it"
+    with pytest.raises(OutputError, match=re.escape(message)):
+        check_free(tmp_path / "mine.glb")
