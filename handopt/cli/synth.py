@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from handopt.synth.sequence import Timing
 
 LEVELS: "tuple[Level, ...]" = ("easy", "medium", "hard")
-NOISE = ("none", "low", "sr305", "kinect")
+NOISE = ("none", "low", "sr305", "kinect", "senz3d", "kinect2", "azure", "d400", "truedepth")
 SIZE = (640, 480)
 
 
@@ -75,8 +75,9 @@ SIZE = (640, 480)
     type=Choice(NOISE),
     default="sr305",
     show_default=True,
-    help="The sensor's flaws: axial noise that grows with the square of the distance, frayed edges, flying pixels, "
-    "dropouts, holes; kinect also steps of disparity and the projector's shadow.",
+    help="The sensor's flaws: noise that grows with the distance, frayed edges, flying pixels, dropouts, holes. "
+    "kinect, d400 and truedepth also have steps of disparity and shadows; senz3d, kinect2 and azure, which measure "
+    "time of flight, mixed pixels and multipath.",
 )
 @option("Images", "--forearm/--no-forearm", default=None, help="Always or never a forearm.  [default: half to 70 %]")
 @option(

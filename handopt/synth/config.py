@@ -3,7 +3,7 @@
 "By hand" means: chosen by eye on rendered images on 2026-11-24, and not fitted to anything. Where nothing is said about
 its origin, a number is by hand. A pair is the range of a uniform draw, unless said otherwise. Those of hands and poses
 are in handopt.synth.pose_config; the states of fingers in gestures are a table in handopt.synth.gestures, and the
-sensors one in handopt.synth.noise.
+sensors one in handopt.synth.noise_models.
 """
 
 from collections.abc import Mapping
@@ -166,6 +166,10 @@ class NoiseConfig:
     """Radius of a small hole, px."""
     shadow_px: float = 1.0
     """A pixel lies in the projector's shadow where something nearer is lit more than this to the left, px."""
+    multipath_mm: float = 150.0
+    """Longest detour of light that comes back by another surface, mm."""
+    steepest_rad: float = 1.4
+    """Surfaces at more than this angle have the noise of this angle, rad."""
 
 
 @dataclass(frozen=True)

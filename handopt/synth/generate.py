@@ -12,7 +12,8 @@ from handopt.rig import Rig, default_rig
 from handopt.rig.anatomy import MIRROR
 from handopt.synth.config import SYNTH
 from handopt.synth.forearm import sample_forearm
-from handopt.synth.noise import noise_model, sense
+from handopt.synth.noise import sense
+from handopt.synth.noise_models import noise_model
 from handopt.synth.poses import LEVELS, HandSample, Level, check_level, sample_hand
 from handopt.synth.scene import Scene, build_scene
 from handopt.synth.subject import Subject, check_surface, sample_subject

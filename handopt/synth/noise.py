@@ -1,88 +1,14 @@
 """A depth sensor's flaws: axial noise, frayed edges, flying pixels, dropouts, holes, shadows and steps of disparity."""
 
-from dataclasses import dataclass
-from typing import Final
-
 import numpy as np
 
-from handopt.errors import ConfigError
 from handopt.input.camera import Camera
+from handopt.synth import time_of_flight
 from handopt.synth.config import SYNTH
+from handopt.synth.noise_models import NOISE, NoiseModel
 from handopt.typing import BoolImage, FloatImage
 
 _CONFIG = SYNTH.noise
-
-
-@dataclass(frozen=True)
-class NoiseModel:
-    """How a sensor measures. The standard deviation of the depth is floor_mm + per_m2_mm * (z / 1 m)^2."""
-
-    floor_mm: float = 0.0
-    """Standard deviation of the depth at the camera, mm."""
-    per_m2_mm: float = 0.0
-    """What a distance of 1 m adds, mm."""
-    edge_jitter_px: float = 0.0
-    """Standard deviation of the displacement of edges, px."""
-    edge_dropout: tuple[float, float] = (0.0, 0.0)
-    """Probability of a missing pixel beside a depth edge, and of one beside that."""
-    flying: float = 0.0
-    """Probability that a pixel at an edge lies between the two surfaces."""
-    grazing_cosine: float = 0.3
-    """Cosine of the surface's normal to the view below which a surface is seen at a grazing angle."""
-    grazing_dropout: float = 0.0
-    """Probability of a missing pixel there."""
-    dropout: float = 0.0
-    """Probability of a missing pixel anywhere."""
-    holes: float = 0.0
-    """Mean number of small holes on 10^5 pixels."""
-    baseline_mm: float = 0.0
-    """From the camera to the projector of a sensor that measures whole steps of disparity, mm; 0 for none."""
-    disparity_px: float = 0.0
-    """Size of such a step, px; 0 for none."""
-    shadow: bool = False
-    """Whether the projector's shadow, at the baseline's end, is missing."""
-
-
-NOISE: Final = {
-    "none": NoiseModel(),
-    "low": NoiseModel(
-        floor_mm=0.2, per_m2_mm=0.8, edge_jitter_px=0.4, edge_dropout=(0.1, 0.0), grazing_dropout=0.1, dropout=0.0005
-    ),
-    "sr305": NoiseModel(
-        floor_mm=0.65,
-        per_m2_mm=1.7,
-        edge_jitter_px=0.8,
-        edge_dropout=(0.35, 0.12),
-        flying=0.08,
-        grazing_cosine=0.35,
-        grazing_dropout=0.25,
-        dropout=0.003,
-        holes=1.0,
-    ),
-    "kinect": NoiseModel(
-        floor_mm=0.8,
-        per_m2_mm=2.8,
-        edge_jitter_px=1.0,
-        edge_dropout=(0.4, 0.15),
-        flying=0.15,
-        grazing_cosine=0.4,
-        grazing_dropout=0.4,
-        dropout=0.003,
-        holes=3.0,
-        baseline_mm=75.0,
-        disparity_px=0.125,
-        shadow=True,
-    ),
-}
-"""The models by name. All numbers are by hand, but for the baseline and the disparity steps of 1/8 px of a Kinect v1
-(Khoshelham and Elberink, Sensors 12, 2012)."""
-
-
-def noise_model(name: str) -> NoiseModel:
-    """The model of a name. Raises ConfigError."""
-    if name not in NOISE:
-        raise ConfigError(f"unknown noise {name!r}: the models are {', '.join(NOISE)}")
-    return NOISE[name]
 
 
 def sense(
@@ -96,11 +22,16 @@ def sense(
     if model == NOISE["none"]:
         return surface.copy()
     edge, beside = _edges(surface)
-    measured = _jittered(surface, edge | beside, model.edge_jitter_px, rng)
+    measured = _jittered(surface, edge | beside, model.edge_jitter_px, model.edge_jitter_mm * camera.fx, rng)
+    if model.mixed > 0:
+        measured = time_of_flight.mixed(measured, surface, edge, model.mixed, rng)
     measured = _flying(measured, edge, model.flying, rng)
+    if model.multipath > 0:
+        measured = time_of_flight.with_multipath(measured, model.multipath, model.multipath_px * camera.fx / 365.0)
     deviation = np.float32(model.floor_mm) + np.float32(model.per_m2_mm * 1e-6) * measured * measured
+    deviation = _more_deviation(deviation, measured, surface, camera, model)
     deviation[measured == 0] = 0
-    measured = measured + deviation * rng.standard_normal(surface.shape, dtype=np.float32)
+    measured = measured + deviation * _grained(rng.standard_normal(surface.shape, dtype=np.float32), model.grain_px)
     # One random number per pixel decides whether any of the causes takes it away.
     missing = np.full(surface.shape, np.float32(model.dropout))
     missing[beside] = model.edge_dropout[1]
@@ -111,7 +42,7 @@ def sense(
     gone = (rng.random(surface.shape, dtype=np.float32) < missing) | _holes(surface.shape, model.holes, rng)
     if model.shadow:
         turned = -1 if mirrored else 1
-        gone |= _shadow(surface[:, ::turned], camera, model.baseline_mm)[:, ::turned]
+        gone |= _shadow(surface[:, ::turned], camera, model.baseline_mm, blind=model.second_view)[:, ::turned]
     measured[gone | (measured < 0)] = 0
     return _quantised(measured, camera, model)
 
@@ -134,10 +65,19 @@ def _edges(surface: FloatImage) -> tuple[BoolImage, BoolImage]:
     return edge, wide & ~edge
 
 
-def _jittered(surface: FloatImage, near: BoolImage, sigma_px: float, rng: np.random.Generator) -> FloatImage:
-    """Read the pixels near edges at randomly displaced places, which frays silhouettes as real sensors do."""
+def _jittered(
+    surface: FloatImage, near: BoolImage, sigma_px: float, sigma_px_mm: float, rng: np.random.Generator
+) -> FloatImage:
+    """Read the pixels near edges at randomly displaced places, which frays silhouettes as real sensors do.
+
+    sigma_px_mm: what divided by the depth adds to the displacement, px mm
+    """
     rows, columns = np.nonzero(near)
-    shift = np.rint(sigma_px * rng.standard_normal((2, len(rows)))).astype(int)
+    sigma: FloatImage | float = sigma_px
+    if sigma_px_mm > 0:
+        depth = surface[rows, columns]
+        sigma = sigma_px + np.where(depth > 0, sigma_px_mm / np.maximum(depth, 1), 0).astype(np.float32)
+    shift = np.rint(sigma * rng.standard_normal((2, len(rows)))).astype(int)
     result = surface.copy()
     result[rows, columns] = surface[
         np.clip(rows + shift[0], 0, surface.shape[0] - 1), np.clip(columns + shift[1], 0, surface.shape[1] - 1)
@@ -165,15 +105,51 @@ def _flying(measured: FloatImage, edge: BoolImage, share: float, rng: np.random.
     return measured
 
 
+def _more_deviation(
+    deviation: FloatImage, measured: FloatImage, surface: FloatImage, camera: Camera, model: NoiseModel
+) -> FloatImage:
+    """Add to the deviation (H, W), mm, what only some sensors have: see NoiseModel."""
+    if model.per_m_mm:
+        deviation = deviation + np.float32(model.per_m_mm * 1e-3) * measured
+    if model.angle_mm > 0:
+        angle = np.minimum(np.arctan(_tangent(surface, camera)), np.float32(_CONFIG.steepest_rad))
+        steep = np.square(angle / (np.float32(np.pi / 2) - angle))
+        deviation = deviation + np.float32(model.angle_mm) * (measured * np.float32(1e-3)) ** np.float32(1.5) * steep
+    if model.disparity_noise_px > 0:
+        factor = np.float32(model.disparity_noise_px / (camera.fx * model.baseline_mm))
+        deviation = deviation + factor * measured * measured
+    return deviation
+
+
+def _grained(noise: FloatImage, radius_px: float) -> FloatImage:
+    """Make white noise (H, W) of deviation 1 alike within a radius, with the same deviation."""
+    if radius_px <= 0:
+        return noise
+    from scipy.ndimage import gaussian_filter
+
+    # White noise after a Gaussian of s px has a deviation of 1 / (2 s sqrt(pi)).
+    return np.asarray(gaussian_filter(noise, radius_px, mode="wrap") * np.float32(2 * radius_px * np.sqrt(np.pi)))
+
+
+def _tangent(surface: FloatImage, camera: Camera) -> FloatImage:
+    """Tangent of the angle between a surface's normal and the view, from the slopes of the depth, (H, W)."""
+    along = _slope(surface, camera)
+    return np.asarray(np.where(surface > 0, along / np.maximum(surface, 1), 0), np.float32)
+
+
 def _grazing(surface: FloatImage, camera: Camera, cosine: float) -> BoolImage:
-    """Where the surface is seen at a smaller cosine than this, from the slopes of the depth, (H, W)."""
+    """Where the surface is seen at a smaller cosine than this, (H, W)."""
+    tangent = np.float32(np.sqrt(1 - cosine**2) / cosine)
+    return np.asarray((_slope(surface, camera) > tangent * surface) & (surface > 0))
+
+
+def _slope(surface: FloatImage, camera: Camera) -> FloatImage:
+    """Depth times the tangent of the angle between a surface's normal and the view, (H, W) mm."""
     # With z(u, v), the normal is (-fx z_u, -fy z_v, z + (u - cx) z_u + (v - cy) z_v), up to its length.
     z_u, z_v = np.zeros_like(surface), np.zeros_like(surface)
     z_u[:, 1:-1] = (surface[:, 2:] - surface[:, :-2]) / 2
     z_v[1:-1] = (surface[2:] - surface[:-2]) / 2
-    along = np.hypot(np.float32(camera.fx) * z_u, np.float32(camera.fy) * z_v)
-    tangent = np.float32(np.sqrt(1 - cosine**2) / cosine)
-    return np.asarray((along > tangent * surface) & (surface > 0))
+    return np.asarray(np.hypot(np.float32(camera.fx) * z_u, np.float32(camera.fy) * z_v))
 
 
 def _holes(shape: tuple[int, ...], per_100000: float, rng: np.random.Generator) -> BoolImage:
@@ -191,12 +167,16 @@ def _holes(shape: tuple[int, ...], per_100000: float, rng: np.random.Generator) 
     return holes
 
 
-def _shadow(surface: FloatImage, camera: Camera, baseline_mm: float) -> BoolImage:
-    """What a projector, a baseline to the right of the camera, does not light, (H, W)."""
+def _shadow(surface: FloatImage, camera: Camera, baseline_mm: float, *, blind: bool = False) -> BoolImage:
+    """What a projector or a second camera, a baseline to the right of the camera, does not see, (H, W).
+
+    blind: whether what lies to the left of all that the other one sees is missing as well
+    """
     disparity = np.where(surface > 0, camera.fx * baseline_mm / np.maximum(surface, 1.0), 0.0)
     lit = np.arange(surface.shape[1]) - disparity  # the projector's column
     nearest = np.minimum.accumulate(lit[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray((surface > 0) & (lit > nearest + _CONFIG.shadow_px))
+    hidden = lit > nearest + _CONFIG.shadow_px
+    return np.asarray((surface > 0) & (hidden | (lit < 0) if blind else hidden))
 
 
 def _quantised(measured: FloatImage, camera: Camera, model: NoiseModel) -> FloatImage:

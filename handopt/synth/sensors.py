@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 
 from handopt.input.camera import Camera
-from handopt.synth.noise import NOISE
+from handopt.synth.noise_models import NOISE
 
 
 @dataclass(frozen=True)
 class SensorKind:
-    """A depth camera. noise: of handopt.synth.noise if it has it; width, height: px; focal_px: nominal; weight: how
+    """A depth camera. noise: of handopt.synth.noise_models if it has it; width, height: px; focal_px: nominal; weight: how
     often it is drawn."""
 
     noise: str

@@ -18,7 +18,8 @@ from handopt.synth.generate import (
     subject_of,
 )
 from handopt.synth.motion import Motion
-from handopt.synth.noise import noise_model, sense
+from handopt.synth.noise import sense
+from handopt.synth.noise_models import noise_model
 from handopt.synth.poses import LEVELS, Level, check_level
 from handopt.synth.scene import compose
 

@@ -12,7 +12,8 @@ from handopt.rig.anatomy import MIRROR
 from handopt.synth.arms import Arm
 from handopt.synth.generate import HANDS, UNIT_MM, Sample, Settings, mirrored_camera, mirrored_scene
 from handopt.synth.masks import HAND, Mask, measured_mask
-from handopt.synth.noise import noise_model, sense
+from handopt.synth.noise import sense
+from handopt.synth.noise_models import noise_model
 from handopt.synth.poses import LEVELS
 from handopt.synth.sensors import sample_camera, sample_noise
 from handopt.synth.subject import Subject, check_surface, sample_subject

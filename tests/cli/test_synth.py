@@ -12,7 +12,7 @@ from support.synth_labels import reposed
 from handopt.cli.main import main
 from handopt.cli.synth import LEVELS, NOISE
 from handopt.rig import default_rig, load_rig
-from handopt.synth import noise, poses
+from handopt.synth import noise_models, poses
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,7 @@ def test_it_says_what_it_wrote_and_nothing_else(tmp_path: Path) -> None:
 
 def test_its_choices_are_the_librarys() -> None:
     assert LEVELS == poses.LEVELS
-    assert tuple(noise.NOISE) == NOISE
+    assert tuple(noise_models.NOISE) == NOISE
 
 
 def test_options_reach_the_images(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Tests of the sensor model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
-from handopt.synth.noise import NOISE, NoiseModel, noise_model, sense
+from handopt.synth.noise import sense
+from handopt.synth.noise_models import NOISE, NoiseModel, noise_model
 
 CAMERA = Camera(475.0, 475.0, 319.5, 239.5, 640, 480)
 SHAPE = (480, 640)
@@ -116,5 +119,115 @@ def test_kinect_measures_whole_steps_of_disparity() -> None:
 
 
 def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(ConfigError, match="none, low, sr305, kinect"):
+    with pytest.raises(ConfigError, match="none, low, sr305, kinect, senz3d, kinect2, azure, d400, truedepth"):
         noise_model("loud")
+
+
+# ------------------------------------------------------------------------- sensors with published numbers
+
+KINECT2 = Camera(365.456, 365.456, 319.5, 239.5, 640, 480)
+D435 = Camera(384.0, 384.0, 319.5, 239.5, 640, 480)
+
+
+@pytest.mark.parametrize(
+    ("name", "z", "expected"),
+    [
+        ("senz3d", 400.0, 1.14),  # measured on frames of a Senz3D: 1.0, 1.7, 2.0 and 2.3
+        ("senz3d", 620.0, 1.49),
+        ("senz3d", 850.0, 1.86),
+        ("senz3d", 1200.0, 2.42),
+        ("kinect2", 500.0, 1.33),  # Fankhauser et al.: 1.5 - 0.5 z + 0.3 z^2
+        ("kinect2", 800.0, 1.29),
+        ("kinect2", 2000.0, 1.7),
+        ("azure", 800.0, 0.61),  # Toelgyessy et al.
+        ("d400", 500.0, 1.04),  # Intel: z^2 0.08 px / (384 px 50 mm)
+        ("d400", 1000.0, 4.17),
+        ("truedepth", 300.0, 0.53),
+    ],
+)
+def test_the_deviation_is_the_published_one(name: str, z: float, expected: float) -> None:
+    camera = D435 if name == "d400" else KINECT2
+    seen = sense(flat(z), camera, NOISE[name], rng())
+    errors = seen[seen > 0] - z
+    step = z * z * NOISE[name].disparity_px / (camera.fx * NOISE[name].baseline_mm) if NOISE[name].baseline_mm else 0.0
+    assert errors.std() == pytest.approx(np.hypot(expected, step / np.sqrt(12)), rel=0.05)
+    assert abs(errors.mean()) < 0.1 * expected
+
+
+def test_surfaces_at_an_angle_are_noisier() -> None:
+    x = (np.arange(640) - KINECT2.cx) / KINECT2.fx
+    slope = np.tan(np.radians(70))
+    depth = np.where(np.abs(x) < 0.05, 800 / (1 - slope * x), 0)
+    clean = np.broadcast_to(depth, SHAPE).astype(np.float32)
+    seen = sense(clean, KINECT2, NoiseModel(floor_mm=1.5, per_m_mm=-0.5, per_m2_mm=0.3, angle_mm=0.1), rng())
+    middle = np.s_[50:-50, 312:328]
+    tilt = np.radians(70)
+    expected = 1.5 - 0.4 + 0.192 + 0.1 * 0.8**1.5 * tilt**2 / (np.pi / 2 - tilt) ** 2
+    assert (seen - clean)[middle].std() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["senz3d", "kinect2", "azure"])
+def test_mixed_pixels_of_time_of_flight_lie_at_edges_only(name: str) -> None:
+    depth, inside = disc()
+    seen = sense(depth, KINECT2, replace(NOISE[name], multipath=0.0), rng())
+    between = (seen > 430) & (seen < 860)
+    assert between.sum() > 50
+    assert np.abs(inside[between]).max() < 2.5
+
+
+def test_a_mixed_pixel_is_nearer_to_the_surface_that_sends_more_light() -> None:
+    depth, _ = disc()
+    seen = sense(depth, KINECT2, NoiseModel(mixed=1.0), rng())
+    between = (seen > 405) & (seen < 895)
+    # With u uniform, half of the pixels lie below (1/400 + 1/900) / (1/400^2 + 1/900^2) = 482 mm, not below 650 mm.
+    assert np.median(seen[between]) == pytest.approx(482, abs=15)
+    alone = sense(disc(far=0.0)[0], KINECT2, NoiseModel(mixed=1.0), rng())
+    assert set(np.unique(alone)) == {0, 400}
+
+
+def test_multipath_lengthens_the_way_beside_what_is_farther() -> None:
+    depth, inside = disc(near=400.0, far=480.0)
+    seen = sense(depth, KINECT2, NoiseModel(multipath=0.05, multipath_px=16.0), rng())
+    assert (seen >= depth).all()
+    rim, middle = (inside > 1) & (inside < 3), inside > 40
+    assert 0.3 * 4 < (seen - depth)[rim].mean() < 0.05 * 80
+    np.testing.assert_allclose(seen[middle], 400)
+    wall = inside < -40
+    np.testing.assert_allclose(seen[wall], 480)
+
+
+def test_stereo_measures_steps_of_a_32nd_of_a_pixel() -> None:
+    seen = sense(flat(1000.0), D435, NOISE["d400"], rng())
+    steps = 384 * 50 * 32 / seen[seen > 0]
+    assert np.abs(steps - np.rint(steps)).max() < 0.01
+    values = np.unique(seen[seen > 0])
+    assert np.diff(values).min() == pytest.approx(1000**2 / (32 * 384 * 50), rel=0.05)  # 1.6 mm
+
+
+def test_the_second_view_misses_a_band_at_the_left_and_the_left_of_near_surfaces() -> None:
+    depth, _ = disc()
+    lost = sense(depth, D435, NoiseModel(baseline_mm=50.0, shadow=True, second_view=True), rng())[240] == 0
+    band, shadow = D435.fx * 50 / 900, D435.fx * 50 * (1 / 400 - 1 / 900)
+    assert np.flatnonzero(~lost).min() == pytest.approx(band, abs=1.5)
+    behind = np.flatnonzero(lost[30:]) + 30
+    assert behind.max() == pytest.approx(200, abs=2)
+    assert len(behind) == pytest.approx(shadow, abs=2)
+    turned = sense(depth, D435, NOISE["d400"], rng(), mirrored=True)[240] == 0
+    assert turned[-int(band) :].all()
+
+
+def test_grain_makes_neighbours_alike_and_keeps_the_deviation() -> None:
+    for grain, alike in ((0.0, 0.0), (2.0, np.exp(-1 / 16))):
+        errors = sense(flat(500.0), CAMERA, NoiseModel(floor_mm=1.0, grain_px=grain), rng()) - 500
+        assert errors.std() == pytest.approx(1.0, rel=0.05)
+        assert np.corrcoef(errors[:, 1:].ravel(), errors[:, :-1].ravel())[0, 1] == pytest.approx(alike, abs=0.02)
+
+
+def test_the_lateral_noise_is_a_length_at_the_surface() -> None:
+    for z, expected in ((500.0, 1.17), (1000.0, 0.58)):  # 1.6 mm of 365 px at these distances, px
+        depth, inside = disc(near=z, far=z + 400)
+        seen = sense(depth, KINECT2, NoiseModel(edge_jitter_mm=1.6), rng())
+        moved = (seen != depth) & (np.abs(inside) < 1)
+        assert moved.any()
+        swapped = (seen[np.abs(inside) < 0.7] != depth[np.abs(inside) < 0.7]).mean()
+        assert swapped == pytest.approx({500.0: 0.36, 1000.0: 0.22}[z], abs=0.1), expected

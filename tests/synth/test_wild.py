@@ -10,7 +10,7 @@ from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.rig import default_rig
 from handopt.synth.masks import BACKGROUND, BODY, FOREARM, HAND, LABELS, OBJECT, OTHER_HAND
-from handopt.synth.noise import NOISE
+from handopt.synth.noise_models import NOISE
 from handopt.synth.wild import WildSample, WildSettings, generate_wild
 
 CAMERA = Camera(160.0, 160.0, 79.5, 59.5, 160, 120)
