@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handopt.cli.errors import as_options, one_line, show_traceback, verbosity
-from handopt.errors import HandoptError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -81,7 +80,7 @@ class Console:
         else:
             self._remember(label, name, sentence, general or sentence)
 
-    def failed(self, error: HandoptError, path: Path, *, several: bool) -> None:
+    def failed(self, error: Exception, path: Path, *, several: bool) -> None:
         """Print the error of a file or folder; of several remember it, so that equal ones become one line."""
         if not several:
             self.error(error)

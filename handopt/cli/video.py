@@ -14,7 +14,6 @@ from handopt.cli.help import SectionedCommand, option
 from handopt.cli.options import json_option, output_options, verbosity_options
 from handopt.cli.outputs import exists, remove_leftovers
 from handopt.cli.values import Choice, Positive, Words
-from handopt.errors import HandoptError
 
 if TYPE_CHECKING:
     from handopt.cli.settings import VideoOptions
@@ -101,7 +100,9 @@ def video(results: tuple[Path, ...], **arguments: Any) -> None:
     for folder, path in places.items():
         try:
             frames = _make(folder, path, options, console)
-        except HandoptError as error:
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # one bad result must not stop the rest
             failed += 1
             console.failed(error, folder, several=total > 1)
             continue

@@ -18,6 +18,7 @@ from support.sequences import followed
 
 from handopt import atomic_folder
 from handopt.cli.main import main
+from handopt.draw.film import load_film
 from handopt.storage.track_folder import save_track
 
 __all__ = ["fake_fit"]
@@ -399,6 +400,27 @@ def test_video_takes_folders_of_results_and_goes_on(tracked: Path, tmp_path: Pat
         f"Note: {films / 'deep' / 'c.gif'} exists and was kept: replace it {words}.\n"
         "2 of 3 videos were skipped.\n"
     )
+
+
+def test_video_goes_on_after_an_unforeseen_error(
+    tracked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(folder: Path) -> object:
+        if folder.name in ("a", "b"):
+            raise ZeroDivisionError("division by zero")
+        return load_film(folder)
+
+    for name in ("a", "b", "c"):
+        result_in(tmp_path / "fits" / name, tracked)
+    monkeypatch.setattr("handopt.draw.film.load_film", load)
+    done = run("video", tmp_path / "fits", "--format", "gif", "--size", "80", "--panels", "fit", "--fps", "25")
+    assert done.exit_code == 1
+    assert done.stdout == f"{tmp_path / 'fits' / 'c.gif'}\n"
+    assert done.stderr.splitlines() == [
+        f"Error: 2 results ({tmp_path / 'fits' / 'a'}, {tmp_path / 'fits' / 'b'}): ZeroDivisionError: division by zero "
+        "(-vv shows where)",
+        "2 of 3 videos failed.",
+    ]
 
 
 def test_a_gif_above_50_frames_a_second_is_said(tracked: Path, tmp_path: Path) -> None:
