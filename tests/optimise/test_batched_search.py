@@ -1,4 +1,4 @@
-"""Searches in lockstep: the answers are those that each would get alone, to the bit, in the order of their turns."""
+"""Batched searches: responses are those that each would get alone, to the bit, in the order of their priorities."""
 
 from collections.abc import Iterator
 from dataclasses import replace
