@@ -95,14 +95,14 @@ def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tupl
 
 def _depth_files(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
     """Depth files in a folder in order, those in folders below after them."""
-    from handopt.input.depth import is_depth_file
+    from handopt.input.depth import is_depth_file, without_masks
 
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
         raise click.UsageError(f"the folder {folder} cannot be read: {error.strerror}") from None
     visible = [each for each in inside if each.name[0] != "."]
-    yield from (each for each in visible if is_depth_file(each) and each.is_file())
+    yield from without_masks(each for each in visible if is_depth_file(each) and each.is_file())
     if recursive:
         for each in visible:
             if each.is_dir() and not each.is_symlink() and not _is_result(each):

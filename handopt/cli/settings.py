@@ -95,20 +95,23 @@ class SynthOptions:
     """The options of `handopt synth`."""
 
     count: int
-    level: Literal["easy", "medium", "hard", "all"]
+    level: Literal["easy", "medium", "hard", "wild", "all"]
     seed: int
     camera: str | None
-    noise: str
+    noise: str | None
     forearm: bool | None
     background: bool | None
     sequence: bool
     fps: float
     speed: float
     dropout: tuple[float, ...] | None
-    hand: Literal["right", "left", "random"]
+    held: bool | None
+    other_hand: bool | None
+    masks: bool
+    hand: Literal["right", "left", "random"] | None
     one_subject: bool
     subject_seed: int | None
-    surface_rms: float
+    surface_rms: float | None
     model: Path | None
     joint_map: Path | None
     limits: str

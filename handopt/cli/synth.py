@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from handopt.synth.generate import Settings
     from handopt.synth.poses import Level
     from handopt.synth.sequence import Timing
+    from handopt.synth.wild import WildSettings
 
 LEVELS: "tuple[Level, ...]" = ("easy", "medium", "hard")
 NOISE = ("none", "low", "sr305", "kinect", "senz3d", "kinect2", "azure", "d400", "truedepth")
@@ -41,6 +42,8 @@ SIZE = (640, 480)
         ("15 images of each level, with labels, in synthetic/", "handopt synth synthetic"),
         ("300 frames of one hand in motion, as a Kinect sees it",
          "handopt synth moving --sequence --count 300 --level medium --noise kinect"),
+        ("200 images of hands that hold something, with a mask for each",
+         "handopt synth held --level wild --object --masks --count 200"),
         ("ten images of one person's hand, to try handopt shape on",
          "handopt synth person --one-subject --count 10 --level easy"),
     ),
@@ -57,31 +60,41 @@ SIZE = (640, 480)
 @option(
     "Images",
     "--level",
-    type=Choice([*LEVELS, "all"]),
+    type=Choice([*LEVELS, "wild", "all"]),
     default="all",
-    show_default=True,
     help="easy: near frontal, nearly open. medium: turned by up to 55 degrees, any flexion. hard: fists, pinches and "
-    "other gestures and free poses from all sides.",
+    "other gestures and free poses from all sides. wild: arms from all sides, bare and in sleeves, held objects, "
+    "second hands, bodies, tables, crops, every sensor.  [default: all but wild]",
 )
 @seed_option("Images")
 @camera_option(
     "Images",
     "Intrinsics: a preset (handopt info lists them), a JSON file with fx, fy, cx, cy, width and height, or the numbers "
-    "fx,fy,cx,cy of an image of 640 x 480.  [default: 475,475,319.5,239.5]",
+    "fx,fy,cx,cy of an image of 640 x 480.  [default: 475,475,319.5,239.5; wild: many]",
 )
 @option(
     "Images",
     "--noise",
     type=Choice(NOISE),
-    default="sr305",
-    show_default=True,
     help="The sensor's flaws: noise that grows with the distance, frayed edges, flying pixels, dropouts, holes. "
     "kinect, d400 and truedepth also have steps of disparity and shadows; senz3d, kinect2 and azure, which measure "
-    "time of flight, mixed pixels and multipath.",
+    "time of flight, mixed pixels and multipath.  [default: sr305; wild: any]",
 )
 @option("Images", "--forearm/--no-forearm", default=None, help="Always or never a forearm.  [default: half to 70 %]")
 @option(
     "Images", "--background/--no-background", default=None, help="Always or never something behind.  [default: 65 %]"
+)
+@option(
+    "Level wild", "--object/--no-object", "held", default=None, help="Always or never a held object.  [default: 40 %]"
+)
+@option(
+    "Level wild", "--other-hand/--no-other-hand", default=None, help="Always or never a second hand.  [default: 25 %]"
+)
+@option(
+    "Level wild",
+    "--masks",
+    is_flag=True,
+    help="Write NNN_mask.png, 8 bit: 0 background, 1 hand, 2 forearm, 3 other hand, 4 held object, 5 body.",
 )
 @option(
     "Sequence",
@@ -109,9 +122,8 @@ SIZE = (640, 480)
     "Hand",
     "--hand",
     type=Choice(["right", "left", "random"]),
-    default="right",
-    show_default=True,
-    help="Which hand; a left one is the mirror image of the right one of the same seed.",
+    help="Which hand; a left one is the mirror image of the right one of the same seed.  "
+    "[default: right; wild: random]",
 )
 @option(
     "Hand",
@@ -130,10 +142,9 @@ SIZE = (640, 480)
     EXPERT,
     "--surface-rms",
     type=click.FloatRange(0, 4),
-    default=0.0,
     metavar="MM",
     help="Displace the skin by a smooth random field of this RMS, up to 4: a surface that the model cannot express.  "
-    "[default: 0]",
+    "[default: 0; wild: 60 % of the images, 0.4 to 2.5]",
 )
 @model_option()
 @rig_options
@@ -152,26 +163,51 @@ def synth(out: Path | None, **arguments: Any) -> None:
     One line for each level goes to stdout: folder and number of images, with a tab between them.
     """
     from handopt.cli.settings import SynthOptions
-    from handopt.synth.dataset import check_free, write_dataset
+    from handopt.synth.dataset import check_free
 
     options = SynthOptions(**arguments)
     console = Console()
     place = _place(out, options.output)
+    _check_for_level(options)
     require_place(place, lambda: check_free(place, overwrite=options.overwrite))
+    for folder in _written(place, options, console):
+        if options.as_json:
+            console.result(json.dumps({"folder": str(folder), "images": options.count}))
+        else:
+            console.result(f"{click.format_filename(folder)}\t{options.count}")
+
+
+def _written(place: Path, options: "SynthOptions", console: Console) -> list[Path]:
+    """Make the images, and give the folder of each level. Raises UsageError and the errors of handopt.synth."""
+    from handopt.synth.dataset import write_dataset, write_wild
+
+    if options.level == "wild":
+        wild = _wild_settings(options)
+        console.notes((*(() if wild.camera is None else wild.camera.assumptions), *wild.rig.notes))
+        with console.bar(options.count, "image") as bar:
+            how = {"masks": options.masks, "overwrite": options.overwrite}
+            return [*write_wild(place, wild, options.count, progress=bar.advance, **how).values()]
     settings = _settings(options)
     console.notes((*settings.camera.assumptions, *settings.rig.notes))
     levels: tuple[Level, ...] = LEVELS if options.level == "all" else (options.level,)
-    count = options.count
     timing = _timing(options)
-    with console.bar(len(levels) * count, "image") as bar:
+    with console.bar(len(levels) * options.count, "image") as bar:
         folders = write_dataset(
-            place, settings, levels, count, overwrite=options.overwrite, progress=bar.advance, timing=timing
+            place, settings, levels, options.count, overwrite=options.overwrite, progress=bar.advance, timing=timing
         )
-    for folder in folders.values():
-        if options.as_json:
-            console.result(json.dumps({"folder": str(folder), "images": count}))
-        else:
-            console.result(f"{click.format_filename(folder)}\t{count}")
+    return [*folders.values()]
+
+
+def _check_for_level(options: "SynthOptions") -> None:
+    """Refuse options of level wild with other levels, and those of sequences with it. Raises UsageError."""
+    if options.level == "wild":
+        if options.sequence:
+            raise click.UsageError("--sequence: level wild has single images only; choose another --level")
+        return
+    given = {"--object": options.held, "--other-hand": options.other_hand, "--masks": options.masks or None}
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{name} is for level wild: give --level wild as well")
 
 
 def _place(out: Path | None, output: Path | None) -> Path:
@@ -205,20 +241,41 @@ def _settings(options: "SynthOptions") -> "Settings":
     """Check the options and load what they name. Raises UsageError."""
     from handopt.synth.generate import CAMERA, Settings
 
-    subject_seed = options.subject_seed
-    if options.one_subject and subject_seed is None:
-        subject_seed = options.seed
     return Settings(
         seed=options.seed,
         camera=CAMERA if options.camera is None else _camera(options.camera),
-        hand=options.hand,
+        hand=options.hand or "right",
+        noise=options.noise or "sr305",
+        forearm=options.forearm,
+        background=options.background,
+        surface_rms_mm=options.surface_rms or 0.0,
+        subject_seed=_subject_seed(options),
+        rig=_right_rig(options.model, options.joint_map, options.limits),
+    )
+
+
+def _wild_settings(options: "SynthOptions") -> "WildSettings":
+    """The same for level wild. Raises UsageError."""
+    from handopt.synth.wild import WildSettings
+
+    return WildSettings(
+        seed=options.seed,
+        hand=options.hand or "random",
+        camera=None if options.camera is None else _camera(options.camera),
         noise=options.noise,
+        held=options.held,
+        other_hand=options.other_hand,
         forearm=options.forearm,
         background=options.background,
         surface_rms_mm=options.surface_rms,
-        subject_seed=subject_seed,
+        subject_seed=_subject_seed(options),
         rig=_right_rig(options.model, options.joint_map, options.limits),
     )
+
+
+def _subject_seed(options: "SynthOptions") -> int | None:
+    """The seed of the one person that all images show, None for many people."""
+    return options.seed if options.one_subject and options.subject_seed is None else options.subject_seed
 
 
 def _camera(spec: str) -> "Camera":

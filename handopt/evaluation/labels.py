@@ -13,6 +13,7 @@ from handopt.evaluation.documents import RESULT_FORMAT, ReadProgress, joint_name
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
 from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
 from handopt.evaluation.text import read_names, read_text
+from handopt.input.depth import without_masks
 from handopt.input.timestamps import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import Bools, Floats
@@ -78,7 +79,7 @@ def _read_folder(
         empty = f"{folder} holds no labels of {wanted.title}, as joint_set='{wanted.name}' says: change it or TRUTH"
     frames = _read_documents(files, folder, wanted, empty)
     labelled = set(frames.names)
-    images = chain(folder.glob("*.png"), folder.glob("*/*.png"))
+    images = without_masks(chain(folder.glob("*.png"), folder.glob("*/*.png")))
     bare = sorted(str(image) for image in images if "/".join(parts_of(image.relative_to(folder))) not in labelled)
     return replace(frames, notes=(f"Images without labels, left out: {listed(bare)}.",)) if bare else frames
 

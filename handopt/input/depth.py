@@ -1,5 +1,6 @@
 """Depth images in millimetres: encodings, units, and checks that a file is a depth image."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,13 @@ class DepthImage:
 def is_depth_file(path: str | Path) -> bool:
     """Say whether a file name looks like that of a depth image."""
     return Path(path).suffix.lower() in DEPTH_SUFFIXES
+
+
+def without_masks(files: Iterable[Path]) -> list[Path]:
+    """Leave masks out of the depth files of a folder: NAME_mask.png beside NAME.png, as handopt synth writes them."""
+    listed = list(files)
+    masks = {file.with_name(f"{file.stem}_mask.png") for file in listed}
+    return [file for file in listed if file not in masks]
 
 
 def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "auto") -> DepthImage:

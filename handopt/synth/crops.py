@@ -5,7 +5,7 @@ from typing import Final, Literal
 import numpy as np
 
 from handopt.input.camera import Camera
-from handopt.synth.masks import BACKGROUND, FOREARM, HAND, OBJECT, Mask
+from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, Mask
 from handopt.typing import BoolImage, FloatImage, Floats
 
 Crop = Literal["none", "wrist", "cube"]

@@ -1,25 +1,10 @@
-"""What each pixel of a synthetic image is: hand, forearm, other hand, held object, body, or background."""
-
-from typing import Final
+"""Which label a pixel has once a sensor has measured it."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handopt.input.pixel_labels import BACKGROUND, Mask
 from handopt.typing import BoolImage, FloatImage
 
-BACKGROUND, HAND, FOREARM, OTHER_HAND, OBJECT, BODY = range(6)
-LABELS: Final = {
-    "background": BACKGROUND,
-    "hand": HAND,
-    "forearm": FOREARM,
-    "other_hand": OTHER_HAND,
-    "object": OBJECT,
-    "body": BODY,
-}
-"""The values of a mask. background: nothing is measured, or it is a wall, furniture, or a thing that nobody holds.
-forearm: the arm of the hand, with sleeve, bracelets and watch. other_hand: another hand and its arm."""
-
-Mask = NDArray[np.uint8]
 _SAME_MM = 15.0  # of a measured depth and the surface that it comes from, with the sensor's noise
 
 

@@ -11,8 +11,11 @@ from handopt.synth.noise_models import NOISE
 
 @dataclass(frozen=True)
 class SensorKind:
-    """A depth camera. noise: of handopt.synth.noise_models if it has it; width, height: px; focal_px: nominal; weight: how
-    often it is drawn."""
+    """A depth camera.
+
+    noise: of handopt.synth.noise_models if it has it; width, height: px; focal_px: nominal; weight: how
+    often it is drawn
+    """
 
     noise: str
     width: int

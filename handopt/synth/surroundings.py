@@ -38,7 +38,7 @@ SHOULDER: Final = np.array([-195.0, -165.0, 0.0])
 
 @dataclass(frozen=True)
 class Part:
-    """A mesh of one label. label: a value of masks.LABELS; points: (n, 3) camera frame, mm; faces: (m, 3)."""
+    """A mesh of one label. label: a value of PIXEL_LABELS; points: (n, 3) camera frame, mm; faces: (m, 3)."""
 
     label: int
     points: Floats

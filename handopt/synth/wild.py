@@ -7,11 +7,12 @@ import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
+from handopt.input.pixel_labels import HAND, Mask
 from handopt.rig import Rig, default_rig
 from handopt.rig.anatomy import MIRROR
 from handopt.synth.arms import Arm
 from handopt.synth.generate import HANDS, UNIT_MM, Sample, Settings, mirrored_camera, mirrored_scene
-from handopt.synth.masks import HAND, Mask, measured_mask
+from handopt.synth.masks import measured_mask
 from handopt.synth.noise import sense
 from handopt.synth.noise_models import noise_model
 from handopt.synth.poses import LEVELS
@@ -96,7 +97,7 @@ class WildSample:
     """An image of level wild with what it shows; everything belongs to the side that `sample.side` says.
 
     sample: image, hand and scene, as of the other levels. settings: what the image alone was made with, noise and
-    camera included. clean_mask: (H, W) values of masks.LABELS for scene.depth; mask: the same for the pixels that are
+    camera included. clean_mask: (H, W) values of PIXEL_LABELS for scene.depth; mask: the same for the pixels that are
     measured, 0 elsewhere. visible: (21,) joints that nothing hides. view: "egocentric", "frontal" or "any". arm: None
     where the image shows nothing of it. crop: how a segmentation has cut the image. held: the kind of the object, None
     for none; grip: "palm" or "pinch"; touching: (5,) digits that touch it. other: the second hand
@@ -154,6 +155,17 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
     )
     sample = Sample(WILD, index, side, counts, wild.hand, scene, content.forearm, content.background, wild.tries)
     return _sample(sample, plain, wild, content, clean, mask)
+
+
+def wild_true_rig(settings: WildSettings) -> Rig:
+    """The one subject's hand in real size, as a rig of the settings' side (a right one for "random").
+
+    Raises ConfigError without subject_seed.
+    """
+    if settings.subject_seed is None:
+        raise ConfigError("subject_seed: needed, since each image shows another hand without")
+    rig = _subject(settings, 0).life_size(settings.rig)
+    return rig.mirrored() if settings.hand == "left" else rig
 
 
 def _sample(sample: Sample, plain: Settings, wild: WildScene, content: Content, clean: Mask, mask: Mask) -> WildSample:

@@ -8,6 +8,7 @@ import numpy as np
 from handopt.assess.visibility import visible_joints
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
+from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND, Mask
 from handopt.ops.rasterise import rasterise_faces
 from handopt.rig import Rig
 from handopt.synth.arms import Arm, aimed, arm_mesh, sample_arm, wrist_bend
@@ -16,7 +17,6 @@ from handopt.synth.forearm import bend_wrist
 from handopt.synth.gestures import RANDOM, sample_gesture
 from handopt.synth.grasp import Grasp, sample_grasp
 from handopt.synth.hand_volume import volume_of
-from handopt.synth.masks import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND, Mask
 from handopt.synth.poses import HandSample, sample_angles
 from handopt.synth.scene import Scene, posed, render_mesh
 from handopt.synth.second_hand import SecondHand, sample_second_hand

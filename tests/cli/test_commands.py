@@ -280,7 +280,7 @@ def test_an_unforeseen_error_is_one_line_and_vv_shows_where(
         ("--verison", "No such option '--verison'. Did you mean '--version'?"),
         ("model shw right", "No such command 'shw'. Did you mean 'show'?"),
         ("model show rihgt", "rihgt is neither a file nor right or left (did you mean 'right'?): RIG"),
-        ("synth out --level medum", "'hard', 'all' (did you mean 'medium'?)."),
+        ("synth out --level medum", "'hard', 'wild', 'all' (did you mean 'medium'?)."),
     ],
 )
 def test_what_is_misspelt_is_answered_with_a_suggestion(

@@ -118,6 +118,46 @@ def test_fit_reads_the_folder_as_it_is(tmp_path: Path) -> None:
     assert not any("guess" in sentence for sentence in result["notes"])
 
 
+def test_wild_images_have_masks_and_a_camera_each_and_can_be_fitted_and_scored(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = synth(out, "--level", "wild", "--count", "3", "--masks", "--object", "--no-other-hand", "--seed", "6")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{out / 'wild'}\t3\n"
+    names = sorted(path.name for path in (out / "wild").iterdir())
+    assert names == sorted(f"{number:03d}{end}" for number in range(3) for end in (".json", ".png", "_mask.png"))
+    for number in range(3):
+        known = label(out, "wild", number)
+        with Image.open(out / "wild" / f"{number:03d}_mask.png") as image:
+            mask = np.asarray(image)
+        assert mask.shape == (known["camera"]["height"], known["camera"]["width"])
+        assert (mask == known["mask_labels"]["hand"]).sum() > 100
+        assert known["object"]["kind"] in {"ball", "box", "cylinder", "pen", "phone", "cup"}
+        assert known["other_hand"] is None
+    fitted = CliRunner().invoke(main, ["fit", str(out / "wild"), "-o", str(tmp_path / "fits"), "-q"])
+    assert sorted(path.name for path in (tmp_path / "fits").iterdir() if path.is_dir()) == ["000", "001", "002"]
+    assert len(fitted.stdout.splitlines()) == 3  # masks are no images
+    scored = CliRunner().invoke(main, ["eval", str(tmp_path / "fits"), str(out), "--json"])
+    assert json.loads(scored.stdout)["all"]["frames"] == 3
+    assert "left out" not in scored.stderr
+    assert synth(out, "--level", "wild", "--count", "1", "--overwrite").exit_code == 0  # masks are ours as well
+
+
+def test_options_reach_wild_images(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = synth(
+        out, "--level", "wild", "--count", "1", "--hand", "left", "--noise", "none", "--no-object", "--no-forearm",
+        "--surface-rms", "1.5", "--subject-seed", "7", "--seed", "3", "--camera", "kinect",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    known = label(out, "wild")
+    assert (known["hand"], known["noise"], known["forearm"], known["crop"]) == ("left", "none", False, "wrist")
+    assert known["object"] is None
+    assert known["shape"]["surface_rms_mm"] == 1.5
+    assert known["camera"] == json.loads((out / "wild.camera.json").read_text())
+    assert load_rig(out / "subject.glb").side == "left"
+    np.testing.assert_allclose(reposed(known, default_rig("right").mirrored()), known["joints_mm"], atol=0.01)
+
+
 # --------------------------------------------------------------------------------------------- bad input
 
 
@@ -125,7 +165,7 @@ def test_fit_reads_the_folder_as_it_is(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--count", "0"], "--count"),
-        (["--level", "extreme"], "'easy', 'medium', 'hard', 'all'"),
+        (["--level", "extreme"], "'easy', 'medium', 'hard', 'wild', 'all'"),
         (["--seed", "-1"], "--seed"),
         (["--subject-seed", "x"], "--subject-seed"),
         (["--noise", "loud"], "'none', 'low', 'sr305', 'kinect'"),
@@ -133,6 +173,10 @@ def test_fit_reads_the_folder_as_it_is(tmp_path: Path) -> None:
         (["--hand", "auto"], "--hand"),
         (["--camera", "nonsense"], "--camera"),
         (["--camera", "1,2,3"], "--camera"),
+        (["--object"], "--object is for level wild"),
+        (["--level", "hard", "--no-other-hand"], "--other-hand is for level wild"),
+        (["--level", "all", "--masks"], "--masks is for level wild"),
+        (["--level", "wild", "--sequence"], "--sequence: level wild"),
         (["--joint-map", __file__], "--joint-map"),
         (["--model", __file__], "--model"),
     ],

@@ -8,8 +8,8 @@ from support import reference
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
+from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND, PIXEL_LABELS
 from handopt.rig import default_rig
-from handopt.synth.masks import BACKGROUND, BODY, FOREARM, HAND, LABELS, OBJECT, OTHER_HAND
 from handopt.synth.noise_models import NOISE
 from handopt.synth.wild import WildSample, WildSettings, generate_wild
 
@@ -42,7 +42,7 @@ def test_the_depth_of_hand_pixels_is_the_meshs_own(index: int) -> None:
 
 
 def test_fifty_images_show_every_label_view_crop_and_both_sides(many: list[WildSample]) -> None:
-    assert {label for image in many for label in np.unique(image.mask)} == set(LABELS.values())
+    assert {label for image in many for label in np.unique(image.mask)} == set(PIXEL_LABELS.values())
     assert {image.view for image in many} == {"egocentric", "frontal", "any"}
     assert {image.crop for image in many} == {"none", "wrist", "cube"}
     assert {image.sample.side for image in many} == {"right", "left"}
@@ -158,7 +158,7 @@ def test_one_subject_is_the_same_person_in_every_image() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="unknown hand"):
-        WildSettings(hand="both")  # type: ignore[arg-type]
+        WildSettings(hand="both")
     with pytest.raises(ConfigError, match="unknown noise"):
         WildSettings(noise="loud")
     with pytest.raises(ConfigError, match="seed is -1"):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.decode import decode_file
-from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel
+from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel, without_masks
 from handopt.input.ignore import IgnoreMasks
 from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
@@ -78,7 +78,8 @@ def natural(name: str) -> tuple[Any, ...]:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        inside = [path for path in folder.iterdir() if is_depth_file(path) and path.name[0] != "." and path.is_file()]
+        files = (path for path in folder.iterdir() if is_depth_file(path) and path.name[0] != "." and path.is_file())
+        inside = without_masks(files)
     except OSError as error:
         raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error
     if not inside:
