@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from PIL import ImageFont
 
 
-LEVELS = 256
-PAPER: RGB = (18, 20, 25)
-EMPTY: RGB = (29, 31, 38)
-INK: RGB = (236, 239, 243)
-FAINT_INK: RGB = (148, 157, 170)
-OUTLINE: RGB = (255, 255, 255)
-ARM: RGB = (255, 138, 46)
-UNEXPLAINED: RGB = (222, 178, 60)
-UNSUPPORTED: RGB = (136, 92, 176)
-NEUTRAL: RGB = (104, 109, 119)
+LEVELS = 256  # colours of a table
+
+# Colours were chosen by eye: red, green and blue of 255, as a screen shows them (sRGB).
+PAPER: RGB = (18, 20, 25)  # behind everything
+EMPTY: RGB = (29, 31, 38)  # where nothing was measured, or nothing is
+INK: RGB = (236, 239, 243)  # text
+FAINT_INK: RGB = (148, 157, 170)  # text of less weight
+OUTLINE: RGB = (255, 255, 255)  # the border of the hand, and the middle of joints
+ARM: RGB = (255, 138, 46)  # what was taken for the forearm
+UNEXPLAINED: RGB = (222, 178, 60)  # observed, but not fitted
+UNSUPPORTED: RGB = (136, 92, 176)  # fitted, but not observed
+NEUTRAL: RGB = (104, 109, 119)  # fitted over the forearm, which is no error
 
 # One colour per chain of the skeleton: thumb, index, middle, ring, pinky.
 FINGERS: tuple[RGB, ...] = ((255, 92, 92), (255, 176, 59), (122, 214, 92), (64, 186, 255), (214, 122, 255))

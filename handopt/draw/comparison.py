@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
     from handopt.rig import Rig
 
+# All numbers were chosen by eye.
 FRAMES: Final = 48
+"""Frames of a whole turn."""
 FPS: Final = 12
-TITLE_PX: Final = 36
+"""Frames a second: a turn takes 4 s."""
+TITLE_PX, TITLE_LEFT_PX, FONT_PX = 36, 10, 16
+"""Height of a title, where it begins, and height of its letters, px."""
 GAP_PX: Final = 12
-STILLS: Final = (0, 2, 4, 6)  # views of the picture: palm, both edges, back
-QUALITY: Final = 8
+"""Between the hands, px."""
+STILLS: Final = (0, 2, 4, 6)
+"""Views of the picture: palm, both edges, back."""
 
 
 class Comparison:
@@ -39,7 +44,7 @@ class Comparison:
         draw = ImageDraw.Draw(canvas)
         for number, (title, table) in enumerate(zip(self._titles, self._tables, strict=True)):
             left = number * (PANEL_PX[0] + GAP_PX)
-            draw.text((left + 10, TITLE_PX // 2), title, colour.INK, colour.font(16), anchor="lm")
+            draw.text((left + TITLE_LEFT_PX, TITLE_PX // 2), title, colour.INK, colour.font(FONT_PX), anchor="lm")
             canvas.paste(table.panel(view), (left, TITLE_PX))
         return canvas
 

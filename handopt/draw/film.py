@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 TRACE_NAME = "trace.npz"
-TRACE_PX, TRACE_HALF_MM = 160, 150.0
+TRACE_PX, TRACE_HALF_MM = 160, 150.0  # edge of the depth image around a fit, px; half of it, mm. By eye
 SOURCE_NAMES = frozenset((ARRAYS_NAME, INFO_NAME, LINES_NAME, TRACE_NAME, "result.json"))
 """Files that stand for the folder in which they lie."""
-SAMPLED = 200
+SAMPLED = 200  # frames on which the view is chosen, about; bounds the time of long videos
+SHOWN_PERCENTILE = 98  # of the frames of a track that show the whole hand, %; an optimisation shows it always. By eye
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Film:
             reach.append(float((np.abs(crop.as_camera().project(joints) - 0.5 * (whole - 1)) + flesh).max()))
         if not reach:
             return whole
-        side = int(np.clip(np.ceil(2 * np.percentile(reach, 98 if self.total is None else 100)), whole // 2, whole))
+        share = SHOWN_PERCENTILE if self.total is None else 100
+        side = int(np.clip(np.ceil(2 * np.percentile(reach, share)), whole // 2, whole))
         return side + (whole - side) % 2
 
     @classmethod

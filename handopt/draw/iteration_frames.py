@@ -16,13 +16,14 @@ from handopt.typing import Bytes, Reals
 if TYPE_CHECKING:
     from handopt.result import FitResult
 
-PANEL_PX = 240
-GAP_PX = 6
-LINE_PX = 22
-FONT_PX = 12
-TEXT_LEFT_PX = 8
-DIFFERENCE_SPAN_MM = 50.0
-CHART_PX = 150
+# All numbers were chosen by eye. Layout, px:
+PANEL_PX = 240  # edge of a panel, about: a whole multiple of the render's
+GAP_PX = 6  # between panels
+LINE_PX, FONT_PX, TEXT_LEFT_PX = 22, 12, 8  # height of a line of text, of its letters, and where it begins
+CHART_PX = 150  # height of the loss in a video
+DIFFERENCE_SPAN_MM = 50.0  # difference at the ends of its colours
+CLOSENESS_PERCENTILES = (2, 100)  # of the observed closeness, at the ends of the colours
+CLOSENESS_PAD, MIN_CLOSENESS_PAD = 0.1, 0.02  # what is added at both ends: a share of the range, and at least so much
 
 # Rows of the palette: paper, no hand, depth, difference, and text from faint to bright.
 _EMPTY_ROW = 1
@@ -48,7 +49,7 @@ class FramePainter:
     """Paints the iterations of a result as indexed images: observed, fitted, difference, and a line of figures.
 
     The observed closeness is that at the final radius. The difference is fitted minus observed depth, in the colours of
-    the overlay's residual, over +-50 mm; where only one of the two has a hand it is at the end of the scale.
+    the overlay's residual, over ±50 mm; where only one of the two has a hand it is at the end of the scale.
     """
 
     def __init__(self, result: "FitResult") -> None:
@@ -142,8 +143,8 @@ def _closeness_range(result: "FitResult") -> tuple[float, float]:
     observed = result.target[result.target > 0]
     if observed.size == 0:
         return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(observed, (2, 100)))
-    pad = max(0.02, 0.1 * (high - low))
+    low, high = (float(value) for value in np.percentile(observed, CLOSENESS_PERCENTILES))
+    pad = max(MIN_CLOSENESS_PAD, CLOSENESS_PAD * (high - low))
     return max(0.0, low - pad), high + pad
 
 

@@ -11,9 +11,15 @@ from handopt.typing import Bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-USUAL_PX = 300
+# All numbers were chosen by eye. Sizes in px beside panels of USUAL_PX; they grow with the panels.
+USUAL_PX = 300  # edge of a panel
+LEAST, LARGEST = 1.0, 2.0  # by how much text grows at least and at most
 FONT_PX, SMALL_FONT_PX = 13, 11
-LEAST, LARGEST = 1.0, 2.0
+GAP_PX, EDGE_PX = 6, 10  # between panels, and around everything
+TITLE_PX, CAPTION_PX = 28, 28  # height of the titles above the panels, and of the caption below
+BAR_PX, SCALE_PX, UNIT_PX = 10, 36, 34  # height of a colour bar, of a bar with its numbers; width of its unit
+# These do not grow:
+BAR_DROP_PX, TICK_DROP_PX = 6, 3  # from a panel to its bar, and from the bar to its numbers
 SEPARATOR = "   ·   "
 
 
@@ -30,10 +36,10 @@ class Layout:
         grown = growth(size)
         self._size = size
         self._font, self._small = round(FONT_PX * grown), round(SMALL_FONT_PX * grown)
-        self.gap, self.edge = round(6 * grown), round(10 * grown)
-        self._title, self._caption = round(28 * grown), round(28 * grown)
-        self._bar, self._scale = round(10 * grown), round(36 * grown)
-        self._unit = round(34 * grown)
+        self.gap, self.edge = round(GAP_PX * grown), round(EDGE_PX * grown)
+        self._title, self._caption = round(TITLE_PX * grown), round(CAPTION_PX * grown)
+        self._bar, self._scale = round(BAR_PX * grown), round(SCALE_PX * grown)
+        self._unit = round(UNIT_PX * grown)
         wide = 2 * self.edge + count * size + (count - 1) * self.gap
         high = self._title + size + self._scale + self._caption
         self.width, self.height = wide + wide % 2, high + high % 2
@@ -69,7 +75,7 @@ class Layout:
         left, top, width = self._scale_at(number)
         draw = ImageDraw.Draw(canvas)
         for tick, place, anchor in zip(ticks, (0, width // 2, width), ("la", "ma", "ra"), strict=True):
-            at = (left + place, top + self._bar + 3)
+            at = (left + place, top + self._bar + TICK_DROP_PX)
             draw.text(at, tick, colour.FAINT_INK, colour.font(self._small), anchor=anchor)
 
     def caption(self, canvas: "Image.Image", parts: Sequence[str]) -> None:
@@ -87,4 +93,4 @@ class Layout:
     def _scale_at(self, number: int) -> tuple[int, int, int]:
         """Left, top and width of a colour scale."""
         left, top = self.corner(number)
-        return left, top + self._size + 6, self._size - self._unit
+        return left, top + self._size + BAR_DROP_PX, self._size - self._unit

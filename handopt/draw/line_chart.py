@@ -12,17 +12,18 @@ from handopt.typing import RGB, Bytes, Floats, Reals
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
+# All numbers were chosen by eye.
 CURVE: Final[RGB] = (255, 196, 84)
 GRID: Final[RGB] = (44, 48, 57)
+OVERSAMPLING: Final = 4  # of the curve
 
 # Pixels in the usual size of a panel; they grow with it.
-GAP_PX: Final = 6
-RIGHT_PX: Final = 12
-TOP_PX, TITLE_PX = 10, 16
-BOTTOM_PX: Final = 22
-LINE_PX: Final = 1.8
-DOT_PX: Final = 4.0
-OVERSAMPLING: Final = 4
+GAP_PX: Final = 6  # between text and lines
+RIGHT_PX: Final = 12  # right of the curve
+TOP_PX, TITLE_PX = 10, 16  # above the grid, and what a title adds
+BOTTOM_PX: Final = 22  # below the grid
+LINE_PX: Final = 1.8  # width of the curve
+DOT_PX: Final = 4.0  # radius of the dot at its end
 
 
 class LineChart:

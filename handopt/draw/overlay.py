@@ -19,28 +19,35 @@ if TYPE_CHECKING:
     from handopt.result import FitResult
 
 
-PANEL_PX = 420
-MARGIN_PX = 24
-GAP_PX = 18
-TITLE_PX = 92
-CAPTION_PX = 30
-BAR_TOP_PX = 16
-BAR_PX = 12
-BAR_WIDTH_PX = PANEL_PX - 40
+# All numbers were chosen by eye. Layout, px:
+PANEL_PX = 420  # edge of a panel
+MARGIN_PX = 24  # left and right of the panels
+GAP_PX = 18  # between panels
+TITLE_PX = 92  # height of the title with the status
+TITLE_LINE_PX, STATUS_LINE_PX = 44, 70  # where their lines of text stand, from the top
+CAPTION_PX, CAPTION_RISE_PX = 30, 8  # height of the captions; how far their line of text stands above the panels
+BAR_TOP_PX, BAR_PX = 16, 12  # from the panels to the colour bars; height of a bar
+BAR_WIDTH_PX = PANEL_PX - 40  # the unit stands beside the bar
 BARS_PX = TITLE_PX + CAPTION_PX + PANEL_PX + BAR_TOP_PX
-TICKS_PX = 22
-FOOT_PX = 78
+TICKS_PX, TICK_PX, TICK_LINE_PX = 22, 4, 18  # height of the numbers below a bar; length of a tick; their line of text
+LEGEND_PX = 26  # from a bar to the legend below it
+SWATCH_PX, SWATCH_TEXT_PX, ITEM_GAP_PX = 11, 18, 22  # edge of a legend's square; its text from its left; to the next
+FOOT_PX = 78  # height of all that is below the panels
 SIZE_PX = (2 * MARGIN_PX + 3 * PANEL_PX + 2 * GAP_PX, TITLE_PX + CAPTION_PX + PANEL_PX + FOOT_PX)
+TITLE_FONT_PX, FACTS_FONT_PX, TEXT_FONT_PX, SMALL_FONT_PX = 24, 18, 15, 13
 
-RESIDUAL_SPAN_MM = 20.0
-REGION_MARGIN = 0.1
-SMALLEST_REGION_PX = 24
-OUTLINE_PX = 2.0
-SMOOTHED_PX = 0.8
-FAINTEST = 3
-ARM_TINT = 0.6
-IGNORED_STRIPES_PX = 4
-GREY_REACH_MM = 600.0
+RESIDUAL_SPAN_MM = 20.0  # residual at the ends of its colours
+DEPTH_PERCENTILES = (1, 99)  # of the depths of the hand, at the ends of the colours
+DEPTH_PAD, MIN_DEPTH_PAD_MM = 0.08, 5.0  # what is added at both ends: a share of the range, and at least so much
+GREY_REACH_MM = 600.0  # how far behind the hand the greys reach
+REGION_MARGIN = 0.1  # around the hand, as a share of its extent
+SMALLEST_REGION_PX = 24  # edge of the smallest region, in pixels of the depth image
+OUTLINE_PX, OUTLINE_RIM_PX, OUTLINE_RIM_ALPHA = 2.0, 1.5, 0.55  # width; the dark rim beyond it, and how dark it is
+SMOOTHED_PX, SMOOTHED_PANEL_PX = 0.8, 1.0  # blur of a mask before it is enlarged, and after it was made smaller
+FAINTEST = 3  # of 255: pixels of the blurred mask between it and 255 - FAINTEST are near its border
+LEAST_SLOPE = 0.25  # of 255 per px: where the mask rises more slowly, the distance to its border is cut short
+ARM_TINT = 0.6  # share of the arm's colour
+IGNORED_STRIPES_PX = 4  # from a stripe over what was left out to the next one, pixels of the depth image
 _FLAT = (colour.EMPTY, colour.UNEXPLAINED, colour.UNSUPPORTED, colour.NEUTRAL)
 
 
@@ -156,10 +163,14 @@ def _paper() -> "Image.Image":
         ("input depth", "fitted depth over the input", "residual: fitted - input depth (red: fit lies behind)")
     ):
         x, y = panel_origin(index)
-        draw.text((x, y - 8), caption, colour.INK, colour.font(15), anchor="ls")
+        draw.text((x, y - CAPTION_RISE_PX), caption, colour.INK, colour.font(TEXT_FONT_PX), anchor="ls")
         _draw_bar(canvas, (x, BARS_PX), colour.DIVERGING if index == 2 else colour.DEPTH)
-    _draw_ticks(draw, (panel_origin(2)[0], BARS_PX), ["-20", "-10", "0", "+10", "+20"])
-    _draw_legends(draw, BARS_PX + BAR_PX + 26)
+    _draw_ticks(
+        draw,
+        (panel_origin(2)[0], BARS_PX),
+        [f"{RESIDUAL_SPAN_MM * part:+.0f}" if part else "0" for part in (-1, -0.5, 0, 0.5, 1)],
+    )
+    _draw_legends(draw, BARS_PX + BAR_PX + LEGEND_PX)
     return canvas
 
 
@@ -174,8 +185,8 @@ def _depth_range(result: "FitResult") -> tuple[float, float]:
     depths = np.concatenate([observed[observed > 0], result.fitted_depth_mm[result.fitted_depth_mm > 0]])
     if len(depths) == 0:
         return 0.0, 1.0
-    near, far = np.percentile(depths, (1, 99))
-    pad = max(5.0, 0.08 * (far - near))
+    near, far = np.percentile(depths, DEPTH_PERCENTILES)
+    pad = max(MIN_DEPTH_PAD_MM, DEPTH_PAD * (far - near))
     return float(near - pad), float(far + pad)
 
 
@@ -192,7 +203,7 @@ def _outlined(image: Bytes, mask: BoolImage) -> Bytes:
     flat = image.reshape(-1, 3)
     line = flat[pixels][:, None]
     for half_width, rgb, strength in (
-        (OUTLINE_PX / 2 + 1.5, colour.PAPER, 0.55),
+        (OUTLINE_PX / 2 + OUTLINE_RIM_PX, colour.PAPER, OUTLINE_RIM_ALPHA),
         (OUTLINE_PX / 2, colour.OUTLINE, 1.0),
     ):
         line = colour.blend(line, rgb, strength * np.clip(half_width + 0.5 - distance, 0, 1)[:, None])
@@ -208,12 +219,12 @@ def _border(mask: BoolImage, size: int) -> tuple[Indices, Reals]:
     if len(mask) < size:  # blurred while it is small
         picture = picture.filter(blur(SMOOTHED_PX)).resize((size, size), Image.Resampling.BICUBIC)
     else:
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC).filter(blur(1.0))
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC).filter(blur(SMOOTHED_PANEL_PX))
     smooth = np.asarray(picture).ravel()
     pixels = np.flatnonzero((smooth >= FAINTEST) & (smooth <= 255 - FAINTEST))
     down, right = (_step(smooth, pixels, stride) for stride in (size, 1))
     slope = np.hypot(down, right)
-    return pixels, np.abs(smooth[pixels].astype(np.float32) - 127.5) / np.maximum(slope, 0.25)
+    return pixels, np.abs(smooth[pixels].astype(np.float32) - 127.5) / np.maximum(slope, LEAST_SLOPE)
 
 
 def _step(values: Bytes, places: Indices, stride: int) -> Reals:
@@ -268,12 +279,15 @@ def _draw_title(draw: "ImageDraw.ImageDraw", result: "FitResult") -> None:
         f"IoU {iou:.2f}" if np.isfinite(iou) else "IoU unknown",
     ]
     facts = "  ·  ".join([f"{result.hand} hand", *figures])
-    facts_width = colour.font(18).getlength(facts)
+    facts_width = colour.font(FACTS_FONT_PX).getlength(facts)
     room = SIZE_PX[0] - 2 * MARGIN_PX
-    name = colour.fitting(Path(result.image).name if result.image else "depth image", 24, room - facts_width - 24)
-    draw.text((MARGIN_PX, 44), name, colour.INK, colour.font(24), anchor="ls")
-    draw.text((SIZE_PX[0] - MARGIN_PX, 44), facts, colour.INK, colour.font(18), anchor="rs")
-    draw.text((MARGIN_PX, 70), colour.fitting(result.status, 15, room), colour.FAINT_INK, colour.font(15), anchor="ls")
+    name = colour.fitting(
+        Path(result.image).name if result.image else "depth image", TITLE_FONT_PX, room - facts_width - MARGIN_PX
+    )
+    draw.text((MARGIN_PX, TITLE_LINE_PX), name, colour.INK, colour.font(TITLE_FONT_PX), anchor="ls")
+    draw.text((SIZE_PX[0] - MARGIN_PX, TITLE_LINE_PX), facts, colour.INK, colour.font(FACTS_FONT_PX), anchor="rs")
+    status = colour.fitting(result.status, TEXT_FONT_PX, room)
+    draw.text((MARGIN_PX, STATUS_LINE_PX), status, colour.FAINT_INK, colour.font(TEXT_FONT_PX), anchor="ls")
 
 
 def _draw_bar(canvas: "Image.Image", origin: tuple[int, int], table: Bytes) -> None:
@@ -283,7 +297,9 @@ def _draw_bar(canvas: "Image.Image", origin: tuple[int, int], table: Bytes) -> N
     x, y = origin
     row = table[(np.arange(BAR_WIDTH_PX) * len(table)) // BAR_WIDTH_PX]
     canvas.paste(Image.fromarray(np.broadcast_to(row, (BAR_PX, BAR_WIDTH_PX, 3)).copy()), (x, y))
-    ImageDraw.Draw(canvas).text((x + PANEL_PX, y + BAR_PX), "mm", colour.FAINT_INK, colour.font(13), anchor="rs")
+    ImageDraw.Draw(canvas).text(
+        (x + PANEL_PX, y + BAR_PX), "mm", colour.FAINT_INK, colour.font(SMALL_FONT_PX), anchor="rs"
+    )
 
 
 def _draw_ticks(draw: "ImageDraw.ImageDraw", origin: tuple[int, int], ticks: list[str]) -> None:
@@ -291,9 +307,9 @@ def _draw_ticks(draw: "ImageDraw.ImageDraw", origin: tuple[int, int], ticks: lis
     x, y = origin
     for index, tick in enumerate(ticks):
         at = x + round(index * (BAR_WIDTH_PX - 1) / (len(ticks) - 1))
-        draw.line([(at, y + BAR_PX), (at, y + BAR_PX + 4)], colour.FAINT_INK)
+        draw.line([(at, y + BAR_PX), (at, y + BAR_PX + TICK_PX)], colour.FAINT_INK)
         anchor = "ls" if index == 0 else "ms"
-        draw.text((at, y + BAR_PX + 18), tick, colour.FAINT_INK, colour.font(13), anchor=anchor)
+        draw.text((at, y + BAR_PX + TICK_LINE_PX), tick, colour.FAINT_INK, colour.font(SMALL_FONT_PX), anchor=anchor)
 
 
 def _draw_legends(draw: "ImageDraw.ImageDraw", y: int) -> None:
@@ -309,10 +325,10 @@ def _draw_legends(draw: "ImageDraw.ImageDraw", y: int) -> None:
             ),
         ),
     )
-    font = colour.font(13)
+    font = colour.font(SMALL_FONT_PX)
     for index, items in entries:
         x = float(panel_origin(index)[0])
         for rgb, text in items:
-            draw.rectangle((x, y, x + 11, y + 11), fill=rgb)
-            draw.text((x + 18, y + 11), text, colour.FAINT_INK, font, anchor="ls")
-            x += 18 + font.getlength(text) + 22
+            draw.rectangle((x, y, x + SWATCH_PX, y + SWATCH_PX), fill=rgb)
+            draw.text((x + SWATCH_TEXT_PX, y + SWATCH_PX), text, colour.FAINT_INK, font, anchor="ls")
+            x += SWATCH_TEXT_PX + font.getlength(text) + ITEM_GAP_PX

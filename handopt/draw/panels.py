@@ -28,15 +28,20 @@ TITLES = {
     TURNTABLE: ("turntable",),
     "objective": ("objective", "loss"),
 }
-DEFAULT_PX, PX_RANGE = 300, (80, 1080)
-TURN_RAD = 2 * np.pi / 150
-RESIDUAL_SPAN_MM = 20.0
-DEPTH_REACH_MM = 110.0
-SAME_RANGE_MM = 120.0
-"""Where the hand comes and goes by more, the colours follow it."""
-GREY_REACH_MM = 600.0
-OVERSAMPLING = 2
-TURNED_SHARE = 0.9
+# All numbers were chosen by eye.
+DEFAULT_PX, PX_RANGE = 300, (80, 1080)  # edge of a panel, px: the usual one, the smallest and the largest
+TURN_RAD = 2 * np.pi / 150  # turn of the turntable from frame to frame, rad: a whole one in 5 s at 30 frames a second
+RESIDUAL_SPAN_MM = 20.0  # residual at the ends of its colours
+DEPTH_REACH_MM = 110.0  # from the middle of the depth colours to either end: half of a large hand's length
+SAME_RANGE_MM = 120.0  # where the hand comes and goes by more, the colours follow it
+HAND_PERCENTILES = (2, 98)  # of the hand's depths in all frames, for that
+GREY_REACH_MM = 600.0  # how far behind the hand the greys reach
+BEHIND_LEVEL, FAR_LEVEL = 40, 60  # levels of GREY for what is behind the hand: among depths, and among residuals
+STROKES = (0.4, 2.0)  # the thinnest and the thickest skeleton, 1 in panels of DEFAULT_PX
+OVERSAMPLING = 2  # of the shaded hand
+TURNED_SHARE = 0.9  # of the panel that the turning hand fills
+PALETTE = {"depth": 88, "residual": 48, "grey": 16, "skin": 40, "contour": 10, "text": 12, "curve": 10, "finger": 6}
+"""Levels of the parts of a gif's palette, 256 colours in all."""
 
 
 class Painter:
@@ -96,7 +101,7 @@ class Painter:
                 picture[fitted > 0] = _depth_colours(fitted, near, far)[fitted > 0]
                 panel = self._enlarged(picture)
                 if joints is not None:
-                    strokes = min(max(self._size / DEFAULT_PX, 0.4), 2.0)
+                    strokes = min(max(self._size / DEFAULT_PX, STROKES[0]), STROKES[1])
                     draw_skeleton(panel, view.pixels(joints, self._size), film.hand.bones, strokes)
             elif name == "residual":
                 panel = self._enlarged(_residual(observed, fitted, far))
@@ -156,16 +161,23 @@ def palette() -> Bytes:
     def ends(*colours: Any) -> Any:
         return [tuple(int(value) for value in each) for each in colours]
 
-    flat = (colour.PAPER, colour.EMPTY, colour.OUTLINE, colour.UNSUPPORTED, tuple(colour.GREY[60]), colour.FAINT_INK)
+    flat = (
+        colour.PAPER,
+        colour.EMPTY,
+        colour.OUTLINE,
+        colour.UNSUPPORTED,
+        tuple(colour.GREY[FAR_LEVEL]),
+        colour.FAINT_INK,
+    )
     parts = [
-        colour.ramp(ends(*colour.DEPTH), 88),
-        colour.ramp(ends(*colour.DIVERGING), 48),
-        colour.ramp(ends(*colour.GREY), 16),
-        tones(40),
-        colour.ramp(ends(colour.EMPTY, tones(3)[1]), 10),
-        colour.ramp(ends(colour.PAPER, colour.INK), 12),
-        colour.ramp(ends(colour.EMPTY, CURVE), 10),
-        *(colour.ramp(ends(colour.PAPER, finger), 6)[1:] for finger in colour.FINGERS),
+        colour.ramp(ends(*colour.DEPTH), PALETTE["depth"]),
+        colour.ramp(ends(*colour.DIVERGING), PALETTE["residual"]),
+        colour.ramp(ends(*colour.GREY), PALETTE["grey"]),
+        tones(PALETTE["skin"]),
+        colour.ramp(ends(colour.EMPTY, tones(3)[1]), PALETTE["contour"]),
+        colour.ramp(ends(colour.PAPER, colour.INK), PALETTE["text"]),
+        colour.ramp(ends(colour.EMPTY, CURVE), PALETTE["curve"]),
+        *(colour.ramp(ends(colour.PAPER, finger), PALETTE["finger"])[1:] for finger in colour.FINGERS),
         np.array(flat, np.uint8),
     ]
     table = np.zeros((256, 3), np.uint8)
@@ -178,7 +190,7 @@ def _middles(film: Film) -> Floats:
     """Depth (T,) in the middle of the colours: the hand's, the same in all frames where it hardly moves."""
     z = np.asarray(film.centers_mm[:, 2], np.float64)
     seen = z[film.known] if len(z) == len(film) and film.known.any() else z
-    low, high = np.percentile(seen, (2, 98))
+    low, high = np.percentile(seen, HAND_PERCENTILES)
     if len(z) != len(film) or high - low <= SAME_RANGE_MM:
         return np.full(len(film), 0.5 * (low + high))
     return z
@@ -213,7 +225,7 @@ def _depth_ticks(near: float, far: float) -> tuple[str, ...]:
 
 def _depth_colours(depth: Floats, near: float, far: float) -> Bytes:
     colours = colour.colourise(-depth, -far, -near, colour.DEPTH)
-    colours[depth > far + 1e-6] = colour.GREY[40]
+    colours[depth > far + 1e-6] = colour.GREY[BEHIND_LEVEL]
     colours[depth <= 0] = colour.EMPTY
     return colours
 
@@ -228,7 +240,7 @@ def _residual(observed: Floats, fitted: Floats, far: float) -> Bytes:
     """Fitted minus observed depth where both are; what the fit covers without any measurement in a flat colour."""
     image = np.empty((*observed.shape, 3), np.uint8)
     image[:] = colour.EMPTY
-    image[(observed > 0) & (observed < far)] = colour.GREY[60]
+    image[(observed > 0) & (observed < far)] = colour.GREY[FAR_LEVEL]
     both = (observed > 0) & (fitted > 0)
     image[both] = colour.colourise((fitted - observed)[both], -RESIDUAL_SPAN_MM, RESIDUAL_SPAN_MM, colour.DIVERGING)
     image[(fitted > 0) & (observed <= 0)] = colour.UNSUPPORTED

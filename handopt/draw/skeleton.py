@@ -10,9 +10,12 @@ from handopt.typing import RGB, Integers, Reals
 if TYPE_CHECKING:
     from PIL import Image
 
+# All numbers were chosen by eye. Sizes in px of a panel of the overlay; `size` scales them.
 OVERSAMPLING = 3
-MARK_PX = 7.0
-FARTHEST_PANELS = 4
+BONE_PX, BONE_RIM_PX = 3.4, 6.4  # width of a bone, and with its dark rim
+JOINT_PX, JOINT_RIM_PX, JOINT_DOT_PX = 4.2, 5.4, 2.0  # radius of a joint, with its dark rim, and of its middle
+MARK_PX = 7.0  # how far marks reach around a keypoint
+FARTHEST_PANELS = 4  # what is farther away than so many panels is left out
 
 
 def draw_skeleton(panel: "Image.Image", points: Reals, bones: Integers, size: float = 1.0) -> None:
@@ -37,13 +40,15 @@ def draw_skeleton(panel: "Image.Image", points: Reals, bones: Integers, size: fl
     points = (points - (left, top)) * OVERSAMPLING
     draw, stroke = ImageDraw.Draw(part), size * OVERSAMPLING
     pairs = [(int(a), int(b)) for a, b in bones if seen[a] and seen[b]]
-    for width, dark in ((6.4, True), (3.4, False)):
+    for width, dark in ((BONE_RIM_PX, True), (BONE_PX, False)):
         for a, b in pairs:
             rgb = colour.PAPER if dark else _finger_colour(b)
             draw.line([tuple(points[a]), tuple(points[b])], rgb, max(round(width * stroke), 1))
     for index in (index for index in range(len(points)) if seen[index]):
         x, y = points[index]
-        for radius, rgb in ((5.4, colour.PAPER), (4.2, _finger_colour(index)), (2.0, colour.OUTLINE)):
+        for radius, rgb in (
+            (JOINT_RIM_PX, colour.PAPER), (JOINT_PX, _finger_colour(index)), (JOINT_DOT_PX, colour.OUTLINE),
+        ):  # fmt: skip
             reach = radius * stroke
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), rgb)
     panel.paste(part.reduce(OVERSAMPLING), (left, top))

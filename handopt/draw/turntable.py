@@ -18,23 +18,26 @@ if TYPE_CHECKING:
     from handopt.rig import Rig
 
 
-VIEWS = 8
-COLUMNS = 4
-PANEL_PX = (300, 380)
-MARGIN_PX = 24
-GAP_PX = 14
-TITLE_PX = 84
-CAPTION_PX = 32
+# All numbers were chosen by eye.
+VIEWS, COLUMNS = 8, 4  # views of a whole turn, and how many stand in a row
+PANEL_PX = (300, 380)  # width and height of a panel, px
+MARGIN_PX, GAP_PX = 24, 14  # around all panels, and between them, px
+TITLE_PX, TITLE_LINE_PX, LICENCE_LINE_PX = 84, 42, 66  # height of the title, and where its lines of text stand, px
+CAPTION_PX, CAPTION_LINE_PX, CAPTION_LEFT_PX = 32, 18, 4  # height of a caption, its line below its panel, its left, px
+TITLE_FONT_PX, FACTS_FONT_PX, SMALL_FONT_PX = 24, 16, 13
 SIZE_PX = (
     2 * MARGIN_PX + COLUMNS * PANEL_PX[0] + (COLUMNS - 1) * GAP_PX,
     TITLE_PX + VIEWS // COLUMNS * (PANEL_PX[1] + CAPTION_PX) + MARGIN_PX // 2,
 )
 
-OVERSAMPLING = 2
-FILL = 0.9
-DISTANCE = 4.0
-TILT_RAD = np.radians(12.0)
-BONE_ALPHA = 215
+OVERSAMPLING, BONE_OVERSAMPLING = 2, 4  # of the shaded hand, and of the bones
+FILL = 0.9  # share of a panel that the hand fills in the view that needs most room
+DISTANCE = 4.0  # of the camera, in radii of the hand
+TILT_RAD = np.radians(12.0)  # how far the camera looks down, rad
+BONE_PX, BONE_RIM_PX = 2.4, 4.4  # width of a bone, and with its dark rim, px
+JOINT_PX, JOINT_RIM_PX, JOINT_DOT_PX = 3.4, 4.4, 1.5  # radius of a joint, with its dark rim, and of its middle, px
+BONE_ALPHA = 215  # opacity of bones, of 255; half of it for their rims
+NAMED_SHARE = 0.5  # cosine from which on a side of the hand that faces the camera is named
 
 # The wrist's frame (fingers along -z, back of the hand +y) to a camera that sees the palm with the fingers up.
 _PALM_FIRST = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
@@ -87,7 +90,7 @@ class Turntable:
         if self._rig.side == "left":
             little = -little
         shares = {"palm": -back, "back": back, "little finger": little, "thumb": -little}
-        return f"{view * 360 // VIEWS}°   {' and '.join(name for name, share in shares.items() if share > 0.5)}"
+        return f"{view * 360 // VIEWS}°   {' and '.join(name for name, share in shares.items() if share > NAMED_SHARE)}"
 
     def _framing(self) -> Camera:
         """The camera whose image all the views fill, hand upright and centred, at OVERSAMPLING times PANEL_PX."""
@@ -103,16 +106,18 @@ class Turntable:
         """Draw bones and keypoints (21, 2) over a panel, a colour per finger, as if the flesh were glass."""
         from PIL import Image, ImageDraw
 
-        fine = 4
+        fine = BONE_OVERSAMPLING
         layer = Image.new("RGBA", (picture.width * fine, picture.height * fine), (*colour.PAPER, 0))
         draw = ImageDraw.Draw(layer)
-        for wide, dark in ((4.4, True), (2.4, False)):
+        for wide, dark in ((BONE_RIM_PX, True), (BONE_PX, False)):
             for parent, child in self._rig.bones:
                 ink = colour.PAPER if dark else _finger(int(child))
                 ends = [tuple(joints[parent] * fine), tuple(joints[child] * fine)]
                 draw.line(ends, (*ink, BONE_ALPHA // 2 if dark else BONE_ALPHA), round(wide * fine))
         for index, (x, y) in enumerate(joints * fine):
-            for radius, ink in ((4.4, colour.PAPER), (3.4, _finger(index)), (1.5, colour.OUTLINE)):
+            for radius, ink in (
+                (JOINT_RIM_PX, colour.PAPER), (JOINT_PX, _finger(index)), (JOINT_DOT_PX, colour.OUTLINE),
+            ):  # fmt: skip
                 reach = radius * fine
                 draw.ellipse((x - reach, y - reach, x + reach, y + reach), (*ink, 255))
         layer = layer.resize(picture.size, Image.Resampling.BOX)
@@ -129,18 +134,21 @@ def draw_turntable(rig: "Rig", progress: Callable[[], None] = lambda: None) -> "
     canvas = Image.new("RGB", SIZE_PX, colour.PAPER)
     draw = ImageDraw.Draw(canvas)
     room = SIZE_PX[0] - 2 * MARGIN_PX
-    draw.text((MARGIN_PX, 42), colour.fitting(rig.name, 24, room / 2), colour.INK, colour.font(24), anchor="ls")
+    name = colour.fitting(rig.name, TITLE_FONT_PX, room / 2)
+    draw.text((MARGIN_PX, TITLE_LINE_PX), name, colour.INK, colour.font(TITLE_FONT_PX), anchor="ls")
     facts = (
         f"{rig.side} hand  ·  {len(rig.rest_mm)} vertices  ·  {len(rig.faces)} faces  ·  {len(rig.joint_names)} joints"
     )
-    draw.text((SIZE_PX[0] - MARGIN_PX, 42), facts, colour.INK, colour.font(16), anchor="rs")
-    draw.text((MARGIN_PX, 66), colour.fitting(rig.licence, 13, room), colour.FAINT_INK, colour.font(13), anchor="ls")
+    draw.text((SIZE_PX[0] - MARGIN_PX, TITLE_LINE_PX), facts, colour.INK, colour.font(FACTS_FONT_PX), anchor="rs")
+    licence, small = colour.fitting(rig.licence, SMALL_FONT_PX, room), colour.font(SMALL_FONT_PX)
+    draw.text((MARGIN_PX, LICENCE_LINE_PX), licence, colour.FAINT_INK, small, anchor="ls")
     table = Turntable(rig)
     for view in range(VIEWS):
         x = MARGIN_PX + view % COLUMNS * (PANEL_PX[0] + GAP_PX)
         y = TITLE_PX + view // COLUMNS * (PANEL_PX[1] + CAPTION_PX)
         canvas.paste(table.panel(view), (x, y))
-        draw.text((x + 4, y + PANEL_PX[1] + 18), table.caption(view), colour.FAINT_INK, colour.font(13), anchor="ls")
+        place = (x + CAPTION_LEFT_PX, y + PANEL_PX[1] + CAPTION_LINE_PX)
+        draw.text(place, table.caption(view), colour.FAINT_INK, small, anchor="ls")
         progress()
     return canvas
 

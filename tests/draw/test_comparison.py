@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from handopt.draw import comparison
-from handopt.draw.comparison import GAP_PX, TITLE_PX, Comparison, write_comparison
-from handopt.draw.turntable import PANEL_PX
+from handopt.draw.comparison import Comparison, write_comparison
 from handopt.errors import OutputError
 from handopt.rig import Rig, default_rig
 
@@ -24,10 +23,10 @@ def grown(factor: float) -> Rig:
 
 def heights(frame: Image.Image) -> list[int]:
     """Rows between the highest and the lowest pixel of each hand, which is brighter than what is behind it."""
-    pixels = np.asarray(frame).astype(int)[TITLE_PX:].sum(axis=2)
+    pixels = np.asarray(frame).astype(int)[36:].sum(axis=2)  # below the titles
     found = []
-    for left in (0, PANEL_PX[0] + GAP_PX):
-        rows = np.flatnonzero((pixels[:, left : left + PANEL_PX[0]] > 200).any(axis=1))
+    for left in (0, 312):  # panels of 300 with a gap of 12
+        rows = np.flatnonzero((pixels[:, left : left + 300] > 200).any(axis=1))
         found.append(int(np.ptp(rows)))
     return found
 
@@ -47,8 +46,8 @@ def test_frames_can_be_filmed() -> None:
 def test_the_picture_has_four_sides(tmp_path: Path) -> None:
     write_comparison(default_rig(), grown(1.1), tmp_path / "turn.png")
     with Image.open(tmp_path / "turn.png") as picture:
-        assert picture.width > 4 * PANEL_PX[0]
-        assert picture.height > 2 * PANEL_PX[1]
+        assert picture.width == 1236  # twice (two panels of 300 and a gap of 12), and a gap
+        assert picture.height == 844  # twice (a panel of 380 and a title of 36), and a gap
 
 
 def test_the_video_is_a_whole_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

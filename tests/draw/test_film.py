@@ -16,11 +16,11 @@ from handopt.draw import colour
 from handopt.draw.film import Film, load_film
 from handopt.draw.layout import Layout
 from handopt.draw.line_chart import LineChart
-from handopt.draw.panels import PANELS, Painter, palette
+from handopt.draw.panels import Painter, palette
 from handopt.draw.video import write_video
 from handopt.errors import ConfigError, OutputError
 from handopt.storage.fit_folder import save
-from handopt.storage.track_folder import OUR_NAMES, check_free, save_track
+from handopt.storage.track_folder import check_free, save_track
 
 # the reader of imageio leaves its pipes to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -37,7 +37,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_holds_the_whole_track(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == OUR_NAMES - {"track.mp4"}
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"track.json", "track.npz", "track.jsonl", "hand.glb", "hand.bvh"}
     lines = [json.loads(line) for line in (folder / "track.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == list(range(COUNT))
     track = followed()
@@ -107,7 +108,8 @@ def test_the_view_is_as_narrow_as_the_hand_allows() -> None:
 
 def test_panels_show_what_they_say_and_have_their_scales() -> None:
     film = Film.of_track(followed())
-    for panels, turntable in ((PANELS, False), (("fit",), True), (("residual", "depth"), False)):
+    every = ("depth", "fit", "overlay", "residual")
+    for panels, turntable in ((every, False), (("fit",), True), (("residual", "depth"), False)):
         painter = Painter(film, panels, 120, turntable=turntable)
         count = len(panels) + turntable
         picture = painter.frame(2)

@@ -8,9 +8,12 @@ import pytest
 from support.factories import fit_result
 
 from handopt.draw import colour, overlay
-from handopt.draw.overlay import PANEL_PX, RESIDUAL_SPAN_MM, SIZE_PX, draw_overlay, hand_region, panel_origin
+from handopt.draw.overlay import draw_overlay, hand_region
 from handopt.result import FitResult
 from handopt.typing import RGB
+
+PANEL_PX = 420  # measured in a picture, as the places of the panels
+LEFT_PX, TOP_PX = (24, 462, 900), 122
 
 
 def picture(result: FitResult) -> np.ndarray:
@@ -19,7 +22,7 @@ def picture(result: FitResult) -> np.ndarray:
 
 def sample(image: np.ndarray, result: FitResult, panel: int, row: int, column: int) -> np.ndarray:
     """Colour of an image pixel in a panel of the overlay."""
-    region, (left, top) = hand_region(result), panel_origin(panel)
+    region, left, top = hand_region(result), LEFT_PX[panel], TOP_PX
     x, y = region.to_panel(np.array([column, row], float), PANEL_PX)
     return image[top + int(y), left + int(x)]
 
@@ -28,7 +31,7 @@ def decoded_mm(rgb: np.ndarray) -> float:
     """Residual that a colour of the diverging table stands for."""
     distance = np.abs(colour.DIVERGING.astype(int) - rgb).sum(axis=1)
     assert distance.min() == 0, f"{rgb} is no colour of the residual"
-    return (float(distance.argmin()) + 0.5) / len(colour.DIVERGING) * 2 * RESIDUAL_SPAN_MM - RESIDUAL_SPAN_MM
+    return (float(distance.argmin()) + 0.5) / 256 * 40 - 20  # 256 colours from -20 to 20 mm
 
 
 def inner_pixels(result: FitResult, count: int = 6) -> list[tuple[int, int]]:
@@ -43,7 +46,7 @@ def inner_pixels(result: FitResult, count: int = 6) -> list[tuple[int, int]]:
 
 def shares(image: np.ndarray, rgb: RGB, panel: int) -> float:
     """Share of the pixels of a panel that have exactly a colour."""
-    left, top = panel_origin(panel)
+    left, top = LEFT_PX[panel], TOP_PX
     return float((image[top : top + PANEL_PX, left : left + PANEL_PX] == rgb).all(axis=-1).mean())
 
 
@@ -109,7 +112,7 @@ def test_the_arm_is_tinted_and_the_hand_outlined() -> None:
 def test_the_skeleton_stands_where_the_keypoints_are() -> None:
     result = fit_result()
     image = picture(result)
-    region, (left, top) = hand_region(result), panel_origin(1)
+    region, left, top = hand_region(result), LEFT_PX[1], TOP_PX
     for keypoint in (0, 4, 8, 20):
         x, y = region.to_panel(result.camera.project(result.joints_mm)[keypoint], PANEL_PX)
         np.testing.assert_allclose(image[top + int(y), left + int(x)], colour.OUTLINE, atol=12)
@@ -120,19 +123,17 @@ def test_the_skeleton_stands_where_the_keypoints_are() -> None:
 def test_size_and_file(tmp_path: Path) -> None:
     overlay.write_overlay(fit_result(), tmp_path / "overlay.png")
     image = iio.imread(tmp_path / "overlay.png")
-    assert image.shape == (SIZE_PX[1], SIZE_PX[0], 3)
-    assert SIZE_PX[0] >= 3 * PANEL_PX
-    assert 360 <= PANEL_PX <= 480
+    assert image.shape == (620, 1344, 3)  # three panels of 420, gaps of 18 and margins of 24; 122 above and 78 below
 
 
 def test_the_title_shows_name_and_figures() -> None:
     plain = fit_result(image=None, status="", residual_mm={"median": float("nan")}, silhouette_iou=float("nan"))
     other = fit_result(image="x/" + "very_long_name_" * 20 + ".png", status="A long sentence. " * 30)
-    titles = [picture(result)[: overlay.TITLE_PX - 10] for result in (plain, fit_result(), other)]
+    titles = [picture(result)[:82] for result in (plain, fit_result(), other)]
     lit = [(title.max(axis=-1) > 100).mean() for title in titles]
     assert lit[0] < lit[2]
     assert not np.array_equal(titles[0], titles[1])
-    margin = titles[2][:, -overlay.MARGIN_PX + 2 :]
+    margin = titles[2][:, -22:]
     np.testing.assert_array_equal(margin, np.broadcast_to(colour.PAPER, margin.shape))
 
 
@@ -145,7 +146,7 @@ def test_a_hand_at_the_edge_of_the_image_is_shown_with_what_lies_beyond(place: t
     result.observation.depth_mm[:] = 400
     result.fitted_depth_mm[:] = 0
     region = hand_region(result)
-    assert region.side == overlay.SMALLEST_REGION_PX
+    assert region.side == 24
     assert region.cut(result.observation.mask).sum() == 36
     assert shares(picture(result), colour.UNEXPLAINED, 2) > 0
 

@@ -10,11 +10,12 @@ import pytest
 from support.factories import fit_result
 
 from handopt.draw import video
-from handopt.draw.iteration_frames import CHART_PX, chart_of, frames_with_chart
-from handopt.draw.line_chart import CURVE
+from handopt.draw.iteration_frames import chart_of, frames_with_chart
 from handopt.draw.video import write_optimisation
 from handopt.errors import OutputError
 from handopt.result import FitResult
+
+AMBER = (255, 196, 84)  # of the curve
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def test_the_curve_grows(result: FitResult) -> None:
     reach = []
     for index in range(5):
         strip = curve.upto(index).astype(int)
-        assert strip.shape == (CHART_PX, 700, 3)
-        reach.append(np.flatnonzero((np.abs(strip - CURVE).sum(axis=-1) < 60).any(axis=0)))
+        assert strip.shape == (150, 700, 3)
+        reach.append(np.flatnonzero((np.abs(strip - AMBER).sum(axis=-1) < 60).any(axis=0)))
     ends = [columns.max() for columns in reach[1:]]
     assert (np.diff(ends) > 50).all()
     assert len(reach[0]) < 5
