@@ -2,7 +2,11 @@
 """Render the example depth images of assets/examples: the default hand as a structured-light sensor would see it.
 
 Each example becomes NAME.png (16 bit, 1 mm per count, 0 = no measurement) and NAME.json (camera, hand, ground truth).
-Everything runs in float64 and from one seed, so the shipped files can be reproduced.
+Everything runs in float64 and from one seed, so the shipped files are reproduced: every count and label, and the bytes
+of the PNG files too where Pillow has the same version of zlib.
+
+handopt poses the hands. Forearm, background and sensor are this script's own and older than those of handopt.synth,
+which would draw other images; tests and documents rest on the shipped ones.
 """
 
 import argparse
@@ -16,7 +20,9 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from handopt import Camera, Rig, default_rig, forward_kinematics, rasterise, skin
+from handopt import Camera, Rig, default_rig, rasterise
+from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
+from handopt.synth.poses import PALM_UPRIGHT
 
 Floats = NDArray[np.float64]
 
@@ -43,9 +49,6 @@ FOREARM_Z_MM = (6.0, 230.0)
 FOREARM_HALF_WIDTH_MM = (26.0, 42.0)
 FOREARM_HALF_HEIGHT_MM = (18.0, 36.0)
 FOREARM_SIDES = 48
-
-# Turns the wrist joint's frame (fingers along -z, back of the hand along +y) upright, palm towards the camera.
-PALM_UPRIGHT = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,12 @@ def render_example(name: str, seed: int) -> tuple[NDArray[np.uint16], dict[str, 
     rng = np.random.default_rng([seed, list(EXAMPLES).index(name)])
     rig = default_rig(example.hand)
     rotation, angles = wrist_rotation(example, rig), joint_angles(example)
-    transforms = pose(rig, angles, rotation, example)
+    transforms = joint_transforms(
+        rig, rotation[None], np.array([example.wrist_mm]), angles[None], np.array([example.scale])
+    )
     surface = render_surface(example, rig, transforms)
     counts = sense(surface, rng)
-    joints = transforms[:, :, :3] @ rig.bind[:, :, 3, None]
-    joints_mm = (joints[..., 0] + transforms[:, :, 3])[rig.keypoint_joints]
+    joints_mm = posed_keypoints(rig, transforms)[0]
     labels: dict[str, object] = {
         "camera": CAMERA.to_dict(),
         "unit_mm": UNIT_MM,
@@ -169,29 +173,14 @@ def wrist_rotation(example: Example, rig: Rig) -> Floats:
     return np.asarray(turn @ PALM_UPRIGHT @ rig.bind[0, :, :3].T, dtype=np.float64)
 
 
-def pose(rig: Rig, angles: Floats, rotation: Floats, example: Example) -> Floats:
-    """Return the joint transforms (J, 3, 4), rest pose to camera, mm."""
-    transforms = forward_kinematics(
-        angles[None],
-        rotation[None],
-        np.array([example.wrist_mm]),
-        np.array([example.scale]),
-        rig.parents,
-        rig.articulated,
-        rig.bind,
-        rig.side_sign,
-    )
-    return np.asarray(transforms[0], dtype=np.float64)
-
-
 def render_surface(example: Example, rig: Rig, transforms: Floats) -> Floats:
     """Return the noise-free depth (480, 640) of hand, forearm and wall in mm, 0 where nothing is hit."""
-    hand = skin(transforms[None], rig.rest_mm, rig.skin_indices, rig.skin_weights)
-    layers = [depth_image(hand, rig.faces)]
+    layers = [depth_image(posed_vertices(rig, transforms), rig.faces)]
     if example.forearm:
         points, faces = forearm_mesh()
         in_rig = points @ rig.bind[0, :, :3].T + rig.bind[0, :, 3]
-        layers.append(depth_image((in_rig @ transforms[0, :, :3].T + transforms[0, :, 3])[None], faces))
+        wrist = transforms[0, 0]
+        layers.append(depth_image((in_rig @ wrist[:, :3].T + wrist[:, 3])[None], faces))
     if example.wall_mm is not None:
         v, u = np.mgrid[: CAMERA.height, : CAMERA.width]
         slope = example.wall_tilt[0] * (u - CAMERA.cx) / CAMERA.fx + example.wall_tilt[1] * (v - CAMERA.cy) / CAMERA.fy

@@ -28,6 +28,7 @@ from PIL import Image
 from handopt import Camera, Config, HandoptError, fit, read_depth
 from handopt.draw.overlay import write_overlay
 from handopt.evaluation.mapping import NYU, map_keypoints
+from handopt.evaluation.metrics import frame_means, frame_worst, joint_errors, share_within
 
 PROJECT = Path(__file__).resolve().parents[2]
 VISIBLE_LIMIT_MM = 20.0
@@ -81,15 +82,15 @@ def collect_cases(folder: Path, levels: list[str]) -> list[Case]:
 
 
 def keypoint_scores(joints: ArrayLike, truth: ArrayLike, visible: ArrayLike | None = None) -> dict[str, float]:
-    """Compare keypoints with the truth.
+    """Compare keypoints with the truth, by the measures of handopt.evaluation.metrics.
 
     joints, truth: (J, 3) mm. visible: (J,) booleans, all true if None.
-    Returns the mean and the largest error over all joints and the largest over visible ones, in mm.
+    Returns the mean and the largest error over all joints and the largest over visible ones (NaN if none is), in mm.
     """
-    errors = np.linalg.norm(np.asarray(joints, dtype=np.float64) - np.asarray(truth, dtype=np.float64), axis=1)
-    seen = np.ones(len(errors), dtype=bool) if visible is None else np.asarray(visible, dtype=bool)
-    largest_visible = float(errors[seen].max()) if seen.any() else 0.0
-    return {"mean": float(errors.mean()), "max": float(errors.max()), "max_visible": largest_visible}
+    errors = joint_errors(np.asarray(joints)[None], np.asarray(truth)[None])
+    seen = None if visible is None else np.asarray(visible, dtype=bool)[None]
+    measures = {"mean": frame_means(errors), "max": frame_worst(errors), "max_visible": frame_worst(errors, seen)}
+    return {name: float(values[0]) for name, values in measures.items()}
 
 
 def nyu_scores(joints: ArrayLike, names: list[str], truth: ArrayLike) -> dict[str, float]:
@@ -173,11 +174,15 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         totals["seconds"] = float(np.mean([row["seconds"] for row in fitted]))
     if rows[0]["kind"] == "keypoints":
         totals["median_error"] = float(np.median([row["mean"] for row in rows]))
-        totals["visible_within_20"] = float(np.mean([row["max_visible"] <= VISIBLE_LIMIT_MM for row in rows]))
-        totals["all_within_40"] = float(np.mean([row["max"] <= ALL_LIMIT_MM for row in rows]))
+        totals["visible_within_20"] = _share(rows, "max_visible", VISIBLE_LIMIT_MM)
+        totals["all_within_40"] = _share(rows, "max", ALL_LIMIT_MM)
     elif rows[0]["kind"] == "nyu":
         totals["mean_error"] = float(np.mean([row["mean"] for row in rows]))
     return totals
+
+
+def _share(rows: list[dict[str, Any]], key: str, limit_mm: float) -> float | None:
+    return share_within(np.array([row[key] for row in rows]), limit_mm)
 
 
 def print_row(row: dict[str, Any]) -> None:
@@ -208,7 +213,9 @@ def print_table(groups: dict[str, dict[str, Any]]) -> None:
     shown = [key for key in columns if any(key in totals for totals in groups.values())]
     lines = [["group", *shown]]
     for group, totals in groups.items():
-        lines.append([group, *(columns[key].format(totals[key]) if key in totals else "" for key in shown)])
+        lines.append(
+            [group, *(columns[key].format(totals[key]) if totals.get(key) is not None else "" for key in shown)]
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))

@@ -2,6 +2,8 @@
 
 import json
 import math
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,13 @@ def test_shipped_examples_are_reproduced_from_the_seed(name: str) -> None:
     assert shipped.dtype == np.uint16
     assert np.array_equal(shipped, counts)
     assert json.loads((render_examples.EXAMPLES_DIR / f"{name}.json").read_text()) == json.loads(json.dumps(labels))
+
+
+def test_the_script_writes_the_shipped_labels_to_the_byte(tmp_path: Path) -> None:
+    render_examples.main(["-o", str(tmp_path)])
+    for shipped in sorted(render_examples.EXAMPLES_DIR.glob("*.json")):
+        assert (tmp_path / shipped.name).read_bytes() == shipped.read_bytes()
+        assert np.array_equal(iio.imread(tmp_path / f"{shipped.stem}.png"), iio.imread(shipped.with_suffix(".png")))
 
 
 def test_examples_are_small_and_complete() -> None:
@@ -190,6 +199,15 @@ def test_bench_reports_a_missing_device(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--device" in capsys.readouterr().err
 
 
+# --------------------------------------------------------------------------------------------- train_proposals
+
+
+def test_training_without_pytorch_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SystemExit, match=r"needs PyTorch.*: pip install '\.\[train\]'"):
+        runpy.run_path(str(bench_fits.PROJECT / "scripts" / "train" / "train_proposals.py"))
+
+
 # --------------------------------------------------------------------------------------------------- evaluate
 
 
@@ -203,6 +221,7 @@ def test_keypoint_scores() -> None:
     scores = bench_fits.keypoint_scores(joints, truth, visible)
     assert scores == pytest.approx({"mean": 47 / 21, "max": 42.0, "max_visible": 5.0})
     assert bench_fits.keypoint_scores(joints, truth)["max_visible"] == pytest.approx(42.0)
+    assert math.isnan(bench_fits.keypoint_scores(joints, truth, np.zeros(21, bool))["max_visible"])
 
 
 def test_nyu_scores_pick_labels_by_name() -> None:
@@ -229,6 +248,8 @@ def test_summary_counts_images_that_could_not_be_fitted_as_wrong() -> None:
     assert totals["all_within_40"] == pytest.approx(0.5)
     assert totals["seconds"] == pytest.approx(2.0)
     assert bench_fits.finite({"rows": rows})["rows"][3]["mean"] is None
+    hidden = bench_fits.summary([keypoint_row(2.0, 10.0, math.nan), keypoint_row(2.0, 10.0, 25.0)])
+    assert hidden["visible_within_20"] == 0.0, "an image without a visible joint is not counted"
 
 
 def test_cases_are_collected_from_every_layout(tmp_path: Path) -> None:
