@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the network that proposes poses, for scripts/train/build_proposals.py. Needs torch: pip install -e '.[train]'.
+"""Train the network that proposes poses, for scripts/train/build_proposals.py. Needs PyTorch: pip install '.[train]'.
 
 Everything is made from a seed: poses without overlaps, renders of them (kept in memory), and the training itself.
 The shipped network took 3 minutes to render (2 busy cores) and 37 minutes to train (1 busy core), and 4 GB of memory.
@@ -12,7 +12,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ModuleNotFoundError:
+    sys.exit(
+        "train_proposals.py needs PyTorch, which is not installed: pip install '.[train]' in handopt's source folder"
+    )
+
 from numpy.typing import NDArray
 from proposal_augment import augment
 from proposal_images import EMPTY, UNIT_MM, Arrays, render_images, sample_poses
@@ -95,7 +102,7 @@ def fit(network: Network, skeleton: Skeleton, train: Arrays, held_out: Arrays, o
     rng = np.random.default_rng(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=WEIGHT_DECAY)
-    begun, total = time.perf_counter(), 0.0
+    begun, losses = time.perf_counter(), []
     order = rng.permutation(len(train["scale"]))
     at = 0
     for step in range(options.steps):
@@ -119,12 +126,12 @@ def fit(network: Network, skeleton: Skeleton, train: Arrays, held_out: Arrays, o
         optimiser.step()
         if step >= min(WARM_UP_STEPS, options.steps // 2):
             average.update_parameters(network)
-        total += value.item()
+        losses.append(value.item())
         if (step + 1) % REPORT_STEPS == 0 or step + 1 == options.steps:
             spent = time.perf_counter() - begun
             scores = save(average.module, evaluate(average.module, skeleton, held_out, 1024), options)
-            _say(f"step {step + 1}, {spent:.0f} s, loss {total / REPORT_STEPS:.2f}, T {temperature:.1f}: {scores}")
-            total = 0.0
+            _say(f"step {step + 1}, {spent:.0f} s, loss {np.mean(losses):.2f}, T {temperature:.1f}: {scores}")
+            losses.clear()
     return average.module
 
 
