@@ -184,16 +184,14 @@ def check_script(words: list[str]) -> None:
             runpy.run_path(str(script), run_name="__main__")
         except Parsed:
             return
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
+        except SystemExit as error:
+            if "needs PyTorch" not in str(error.code):
+                raise AssertionError(f"{' '.join(words)} is not understood") from error
             # Without torch the script cannot begin, so that its options are looked up in its source.
             source = script.read_text(encoding="utf-8")
             unknown = [word for word in words if word.startswith("-") and f'"{word}"' not in source]
             assert not unknown, f"{words[0]} has no {', '.join(unknown)}"
             return
-        except SystemExit as error:
-            raise AssertionError(f"{' '.join(words)} is not understood") from error
     raise AssertionError(f"{words[0]} does not read its arguments")
 
 

@@ -12,7 +12,6 @@ from handopt.batch.job import Job, OutputSettings, readable
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
 from handopt.batch.provenance import Identity
 from handopt.config import FitSettings
-from handopt.fitting import BATCH
 from handopt.input.reader import Reader
 from handopt.optimise.chunks import chunks
 from handopt.rig import default_rig
@@ -126,5 +125,5 @@ def test_an_image_that_breaks_a_batch_fails_alone(task: Task, fake_fit: FakeFit,
 
 def test_batches_are_as_large_as_pays_or_as_asked_for() -> None:
     assert job(batch=5).batch_size() == 5
-    assert job(settings=FitSettings(device="cpu")).batch_size() == BATCH["cpu"]
+    assert job(settings=FitSettings(device="cpu")).batch_size() == 8
     assert [list(part) for part in chunks([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]

@@ -20,7 +20,7 @@ from handopt.errors import OutputError
 from handopt.input import sequence
 from handopt.input.sequence.base import SequenceFrame, SourceError
 from handopt.input.sequence.stacks import NumpySource
-from handopt.storage.track_folder import OUR_NAMES, save_track
+from handopt.storage.track_folder import save_track
 
 FACTS = ("--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--fps", "30")
 
@@ -188,7 +188,8 @@ def test_a_track_is_kept_where_its_video_does_not_fit(tmp_path: Path, monkeypatc
     monkeypatch.setattr("handopt.draw.video.write_mp4", full)
     with pytest.raises(OutputError, match=r"is written, but without track.mp4, .* the disk is full"):
         save_track(followed(), tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == OUR_NAMES - {"track.mp4"}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"track.json", "track.npz", "track.jsonl", "hand.glb", "hand.bvh"}
 
 
 def test_an_output_without_permission_is_refused_before_any_work(

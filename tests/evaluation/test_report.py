@@ -10,7 +10,7 @@ import pytest
 from support.evaluations import NONE, evaluation
 
 from handopt.errors import OutputError
-from handopt.evaluation.report import FILES, per_frame, save_evaluation, table
+from handopt.evaluation.report import per_frame, save_evaluation, table
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -20,7 +20,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_the_folder_holds_every_file(tmp_path: Path) -> None:
     folder = save_evaluation(evaluation(), tmp_path / "a" / "scores")
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("curve.csv", "curve.png", "per_frame.csv", "per_joint.csv", "summary.json"),
+    ]
     assert [path.name for path in folder.parent.iterdir()] == ["scores"]
     frames = rows_of(folder / "per_frame.csv")
     assert [row["name"] for row in frames] == ["easy/0", "easy/1", "hard/0", "hard/1"]

@@ -9,7 +9,7 @@ from support.observation_factory import small_observation
 from support.proposal_factories import CAMERA, observed, posed_sample
 
 from handopt.errors import ObservationError
-from handopt.proposals.features import HALF_MM, SIZE, centered_view, robust_centre, rotation_to_axis, view_rays
+from handopt.proposals.features import centered_view, robust_centre, rotation_to_axis, view_rays
 from handopt.synth.poses import sample_hand
 
 
@@ -37,10 +37,10 @@ def test_a_view_shows_the_points_of_the_hand(rng: np.random.Generator) -> None:
     observation = observed(vertices)
     view = centered_view(observation)
     seen = np.isfinite(view.offset_mm)
-    assert view.offset_mm.shape == (SIZE, SIZE)
+    assert view.offset_mm.shape == (64, 64)
     assert view.offset_mm.dtype == np.float32
     assert seen.sum() > 200
-    assert np.abs(view.offset_mm[seen]).max() < HALF_MM
+    assert np.abs(view.offset_mm[seen]).max() < 120  # mm: a half of the view's edge
     # Back in the camera's frame, each pixel lies on the surface.
     points = (view_rays(view.distance_mm) * (view.offset_mm + view.distance_mm)[..., None])[seen] @ view.rotation
     pixels = np.rint(CAMERA.project(points)).astype(int)

@@ -16,8 +16,8 @@ from handopt.errors import HandoptError, ShapeError
 from handopt.observation.observe import observe
 from handopt.proposals import PoseBank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank
-from handopt.proposals.features import MIDDLE_PX, CenteredView, network_input
-from handopt.proposals.network import WRIST_STD_MM, head_sizes, network_from_arrays
+from handopt.proposals.features import CenteredView, network_input
+from handopt.proposals.network import head_sizes, network_from_arrays
 from handopt.proposals.propose import bank_poses, network_poses, quarter_turns
 from handopt.rig import default_rig, with_proportions
 from handopt.rig.anatomy import MIRROR
@@ -65,9 +65,9 @@ def test_quarter_turns_propose_the_same_poses(images: Arrays, bank: PoseBank) ->
         camera = turned.rotation.T
         assert_close(camera @ turned.rotation, np.eye(3), atol=1e-12, reason="a rotation")
     row, column = 20, 40
-    x, y = column - MIDDLE_PX, row - MIDDLE_PX
+    x, y = column - 31.5, row - 31.5  # the middle of 64 pixels
     there = views[1].rotation @ [x, y, 0]
-    assert views[1].offset_mm[int(there[1] + MIDDLE_PX), int(there[0] + MIDDLE_PX)] == pytest.approx(
+    assert views[1].offset_mm[int(there[1] + 31.5), int(there[0] + 31.5)] == pytest.approx(
         view.offset_mm[row, column], nan_ok=True
     )
 
@@ -81,7 +81,7 @@ def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
     heads[0, :, -1] = [0.1, 2.0, 0.7]
     found = network_poses([view], heads)
     assert_close(found.rotation, np.tile(np.eye(3), (3, 1, 1)), atol=1e-12, reason="orthonormal already")
-    assert_close(found.translation_mm[:, 0], WRIST_STD_MM * np.array([1.0, 2.0, 0.0]), atol=1e-6, reason="by logit")
+    assert_close(found.translation_mm[:, 0], np.array([50.0, 100.0, 0.0]), atol=1e-6, reason="by logit")
     assert (found.translation_mm[:, 2] == 500).all()
     assert (found.scale == 1).all()
 

@@ -40,7 +40,7 @@ def test_a_folder_becomes_results_a_table_and_a_contact_sheet(images: Path, tmp_
         assert len((tmp_path / "fits.tsv").read_text().splitlines()) == 2
         assert "1 of 3 images failed." in done.stderr
         sheet = iio.imread(tmp_path / "fits.png")
-        assert sheet.shape[1] == 2 * 480 + contact_sheet.GAP_PX
+        assert sheet.shape[1] == 966  # two of 480 and a gap of 6
     assert {path.name for path in (tmp_path / "fits").iterdir()} == {"a", "b c", "summary.jsonl"}
     (images / "bad.png").unlink()
     command[-1] = tmp_path / "absent.toml"
@@ -68,10 +68,8 @@ def test_a_sheet_shows_the_doubtful_ones_first(tmp_path: Path, capsys: pytest.Ca
     arguments = [str(summary), "-o", str(tmp_path / "sheet.png"), "--columns", "2", "--width", "40"]
     assert contact_sheet.main(arguments) == 0
     sheet = iio.imread(tmp_path / "sheet.png")
-    height = 20 + contact_sheet.NAME_PX + contact_sheet.GAP_PX
-    assert sheet.shape == (2 * height - contact_sheet.GAP_PX, 2 * 40 + contact_sheet.GAP_PX, 3)
-    below = contact_sheet.NAME_PX + 5
-    shown = [sheet[below, 5, 0], sheet[below, 40 + contact_sheet.GAP_PX + 5, 0], sheet[height + below, 5, 0]]
+    assert sheet.shape == (90, 86, 3)  # two rows of a name of 22 and a picture of 20, and gaps of 6
+    shown = [sheet[27, 5, 0], sheet[27, 51, 0], sheet[75, 5, 0]]
     assert shown == [40, 60, 0]
     printed = capsys.readouterr()
     assert printed.out.endswith("sheet.png\t3 of 4 images\n")

@@ -10,7 +10,7 @@ from support.compare import assert_close
 
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
-from handopt.proposals.features import HALF_MM, SIZE, network_input
+from handopt.proposals.features import network_input
 from handopt.proposals.network import Network, network_from_arrays
 from handopt.rig import default_rig, with_proportions
 
@@ -56,15 +56,13 @@ def test_images_show_the_hands_of_their_labels(images: proposal_images.Arrays) -
     angles, rotation, wrist, scale, proportions = pose
     joints = proposal_model.Skeleton(default_rig("right")).keypoints(rotation, angles, wrist, scale, proportions)
     seen = ~offset.isnan()
-    assert images["offset"].shape == (100, SIZE, SIZE)
-    assert (seen.sum((1, 2)) >= proposal_images.MIN_AREA_PX).all()
-    assert offset[seen].abs().max() < HALF_MM
+    assert images["offset"].shape == (100, 64, 64)
+    assert (seen.sum((1, 2)) >= 150).all()
+    assert offset[seen].abs().max() < 120
     middle = torch.stack([joints[..., axis].mean(1) for axis in range(3)], dim=1)
     assert middle.norm(dim=1).median() < 45, "the view is centred on the hand"
     # The joints lie on the hand's pixels or beside them, 0 to 40 mm below the skin, were they not hidden or cut off.
-    column, row = (
-        (joints[..., axis] / (200 / 240) / 4.5 + 31.5).round().long().clamp(0, SIZE - 1) for axis in range(2)
-    )
+    column, row = ((joints[..., axis] / 3.75 + 31.5).round().long().clamp(0, 63) for axis in range(2))
     skin_mm = offset[torch.arange(100)[:, None], row, column]
     below = joints[..., 2] - skin_mm
     assert (below[~below.isnan()] > -15).float().mean() > 0.95
@@ -96,8 +94,7 @@ def test_quarter_turns_and_shifts_move_labels_along(images: proposal_images.Arra
                     spots = np.argwhere(~np.isnan(image))[:, ::-1] - 31.5
                     centres.append(spots @ np.linalg.matrix_power(quarter[:2, :2], k).T @ pixels)
                 if len(centres[0]) == len(centres[1]):
-                    pitch = 2 * HALF_MM / SIZE
-                    assert abs(centres[1].mean() - centres[0].mean() - by[axis] / pitch) < 1.5
+                    assert abs(centres[1].mean() - centres[0].mean() - by[axis] / 3.75) < 1.5
 
 
 def test_augmentation_keeps_most_of_a_hand(images: proposal_images.Arrays) -> None:

@@ -65,5 +65,5 @@ def test_plain_values_are_rounded() -> None:
         "mm": 190.12,
         "deviation_mm": 1.23,
         "generic_mm": 180.0,
-        "what": DESCRIPTIONS["hand_length"],
+        "what": "wrist joint to the tip of the middle finger, along the straight hand",
     }

@@ -10,7 +10,7 @@ from support.shape_cases import calibrated, smooth_offsets, template
 
 from handopt.shape.bone_lengths import SHAPE_NAMES
 from handopt.shape.measurements import MeasurementSet
-from handopt.shape.result import FORMAT, ShapeResult, _by_offsets
+from handopt.shape.result import ShapeResult, _by_offsets
 from handopt.shape.state import HandShape
 
 
@@ -50,7 +50,7 @@ def test_residuals_are_smaller_than_those_of_single_fits(result: ShapeResult) ->
 
 def test_plain_values_are_json(result: ShapeResult) -> None:
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert values["format"] == FORMAT
+    assert values["format"] == "handopt.shape/1"
     assert set(values["measurements"]) == set(MeasurementSet.on(result.generic).names)
     assert [each["image"] for each in values["images"]] == ["0", "1", "2", "3"]
     assert values["shape"]["scale"] == result.scale

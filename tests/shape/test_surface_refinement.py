@@ -17,7 +17,7 @@ from handopt.shape.bundle_adjustment import SharedModel, shared_parameters
 from handopt.shape.mesh_validity import MeshValidity
 from handopt.shape.state import PosedShape
 from handopt.shape.surface_prior import surface_prior
-from handopt.shape.surface_refinement import IMAGE_WEIGHT, SurfaceRefinement
+from handopt.shape.surface_refinement import SurfaceRefinement
 from handopt.shape.vertex_hessian import linearise_vertices
 
 CONFIG = Config(points=300, crop_px=64)
@@ -37,7 +37,7 @@ def test_the_arrow_solves_the_whole_system(rng: np.random.Generator) -> None:
     problem = LeastSquares(template().hand(shape.offsets_mm), targets(), CONFIG)
     system = problem.system(pose, LM_SETTINGS)
     pull = linearise_vertices(problem, pose, LM_SETTINGS, template())
-    precision = PRIOR.precision / IMAGE_WEIGHT
+    precision = PRIOR.precision / 1000  # the cost of an image counts a thousandfold beside the prior
     common = shared_parameters(system.gradient.shape[1])
     hessian = SharedModel(problem, pose, LM_SETTINGS).hessian
     arrow = ArrowheadSystem(hessian, common, pull.curvature + precision, pull.cross, damping=0.1)

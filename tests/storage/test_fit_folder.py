@@ -12,7 +12,7 @@ from support.output_folders import ALWAYS
 from handopt.errors import OutputError
 from handopt.result import FitResult
 from handopt.storage import save
-from handopt.storage.fit_folder import OUR_NAMES, check_free, write_history
+from handopt.storage.fit_folder import check_free, write_history
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +60,8 @@ def test_check_free_accepts_a_free_place(tmp_path: Path) -> None:
 
 def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: Path) -> None:
     folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, provenance="{}")
-    assert {path.name for path in folder.iterdir()} == OUR_NAMES
+    assert {path.name for path in folder.iterdir()} == {
+        *("result.json", "provenance.json", "history.csv", "mesh.glb", "mesh.obj", "mesh.ply"),
+        *("optimisation.mp4", "overlay.png", "renders", "trace.npz"),
+    }
+    save(result, folder, overwrite=True)
