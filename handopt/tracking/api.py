@@ -14,6 +14,7 @@ from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.ignore import checked_mask
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
+from handopt.input.sequence.prefetch import prefetch
 from handopt.observation.hints import checked_ignore
 from handopt.rig import Rig
 from handopt.tracking.config import TrackingConfig
@@ -116,30 +117,37 @@ def track(
     later, and `result` ObservationError where no hand was found in any frame.
     """
     opened: FrameSource
-    frames: Iterator[SequenceFrame]
     if isinstance(source, str | os.PathLike):
-        from handopt.input.sequence import open_source
-        from handopt.input.sequence.prefetch import prefetch
-        from handopt.input.sequence.stream_info import SourceOptions
-
-        if isinstance(ignore, np.ndarray):
-            raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
-        file = None if ignore is None else Path(ignore)
-        asked = SourceOptions(_as_text(camera), unit, fps=fps, ignore=file, mirrored=mirrored)
-        opened = open_source(Path(source), asked)
-        frames = prefetch(opened)
+        opened = _opened(Path(source), camera, unit, fps, ignore, mirrored)
+    elif not hasattr(source, "assumptions"):
+        opened = _Images(source, camera, unit, fps, ignore, mirrored=bool(mirrored))
+    elif ignore is not None or mirrored is not None:
+        raise TypeError("ignore and mirrored are for a path or depth images; an opened source has its own")
     else:
-        if not hasattr(source, "assumptions"):
-            opened = _Images(source, camera, unit, fps, ignore, mirrored=bool(mirrored))
-        elif ignore is not None or mirrored is not None:
-            raise TypeError("ignore and mirrored are for a path or depth images; an opened source has its own")
-        else:
-            opened = cast(FrameSource, source)
-        frames = iter(opened)
+        opened = cast(FrameSource, source)
+    frames = prefetch(opened) if isinstance(source, str | os.PathLike) else iter(opened)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
     run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
     return Tracking(run, opened, frames)
+
+
+def _opened(
+    path: Path,
+    camera: Camera | str | None,
+    unit: float | None,
+    fps: float | None,
+    ignore: str | os.PathLike[str] | AnyArray | None,
+    mirrored: bool | None,
+) -> FrameSource:
+    """The source of frames at a path."""
+    from handopt.input.sequence import open_source
+    from handopt.input.sequence.stream_info import SourceOptions
+
+    if isinstance(ignore, np.ndarray):
+        raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
+    file = None if ignore is None else Path(ignore)
+    return open_source(path, SourceOptions(_as_text(camera), unit, fps=fps, ignore=file, mirrored=mirrored))
 
 
 def hand_of(hand: str | None, rig: Rig | None, source: FrameSource) -> str:

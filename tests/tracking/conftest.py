@@ -16,11 +16,14 @@ def _each_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of the real fit, which depend on nothing but its arguments."""
 
     def remembered(
-        depth_mm: Any, camera: Any, *, rig: Any, center: Any, config: Any, device: str, seed: int
+        depth_mm: Any, camera: Any, *, rig: Any, center: Any, ignore: Any, config: Any, device: str, seed: int
     ) -> FitResult:
-        key = (depth_mm.tobytes(), camera, rig.rest_mm.tobytes(), rig.side, center, repr(config), device, seed)
+        ignored = None if ignore is None else ignore.tobytes()
+        key = (depth_mm.tobytes(), ignored, camera, rig.rest_mm.tobytes(), rig.side, center, repr(config), device, seed)
         if key not in _FITS:
-            _FITS[key] = fit(depth_mm, camera, rig=rig, center=center, config=config, device=device, seed=seed)
+            _FITS[key] = fit(
+                depth_mm, camera, rig=rig, center=center, ignore=ignore, config=config, device=device, seed=seed
+            )
         return _FITS[key]
 
     monkeypatch.setattr(tracker, "fit", remembered)
