@@ -1,36 +1,17 @@
 """Arms as they come: forearm and upper arm, bare or in a sleeve with folds and a cuff, with bracelets or a watch."""
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from handopt.rig import Rig
-from handopt.synth.forearm import Forearm, sample_forearm
-from handopt.synth.forearm import _bent as bent
-from handopt.synth.forearm import _wrist_section as wrist_section
+from handopt.synth.forearm import Forearm, bent, sample_forearm, wrist_section
 from handopt.synth.primitives import Solid, merged, solid_mesh, tube_faces, unit_sphere
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import Faces, Floats
 
-WHOLE_MM: Final = (215.0, 275.0)
-"""Length of a forearm, at scale 1."""
-STUMP_SHARE: Final = 0.12
-"""Arms of which only a piece of WHOLE_MM or less is there, as where a segmentation has cut them."""
-SLEEVE_SHARE: Final = 0.5
-EASE_MM: Final = (2.0, 20.0)
-"""Between a sleeve and the arm in it."""
-FOLD_MM: Final = (0.3, 4.5)
-"""Height of a sleeve's folds."""
-BRACELET_SHARE: Final = 0.2
-WATCH_SHARE: Final = 0.2
-_INSET = 0.97  # of the tube in the wrist's skin
-_FULL_MM = 200.0  # from the wrist to where a forearm is thickest
-_SIDES = 24
-_RING_MM = 9.0
-_MAX_ELBOW_RAD = 2.1
-_UPPER_MM = (200.0, 300.0)
-_UPPER_RADIUS_MM = (40.0, 56.0)
+_CONFIG = CONFIG.arm
 
 
 @dataclass(frozen=True)
@@ -73,16 +54,16 @@ class Arm:
 def sample_arm(rng: np.random.Generator) -> Arm:
     """Draw an arm."""
     drawn = sample_forearm(rng)
-    stump = rng.random() < STUMP_SHARE
-    length = float(rng.uniform(*WHOLE_MM))
+    stump = rng.random() < _CONFIG.stump_share
+    length = float(rng.uniform(*_CONFIG.whole_mm))
     if stump:
-        length *= float(rng.uniform(0.15, 1.0))
+        length *= float(rng.uniform(*_CONFIG.stump))
     forearm = Forearm(drawn.flexion, drawn.deviation, length, drawn.half_width_mm, drawn.half_height_mm)
-    sleeve = _sample_sleeve(rng, length) if rng.random() < SLEEVE_SHARE else None
-    count = int(rng.integers(1, 4)) if sleeve is None and rng.random() < BRACELET_SHARE else 0
+    sleeve = _sample_sleeve(rng, length) if rng.random() < _CONFIG.sleeve_share else None
+    count = int(rng.integers(1, 4)) if sleeve is None and rng.random() < _CONFIG.bracelet_share else 0
     bands = np.stack([rng.uniform([0.0, 3.0, 1.5], [60.0, 16.0, 5.0]) for _ in range(count)] or [np.zeros(3)])[:count]
     watch = None
-    if (sleeve is None or sleeve.cuff_mm > 45.0) and length > 60.0 and rng.random() < WATCH_SHARE:
+    if (sleeve is None or sleeve.cuff_mm > 45.0) and length > 60.0 and rng.random() < _CONFIG.watch_share:
         face = np.pi / 2 if rng.random() < 0.75 else -np.pi / 2
         watch = tuple(
             float(x) for x in (*rng.uniform([8.0, 14.0, 6.0], [30.0, 23.0, 13.0]), face + rng.normal(0.0, 0.25))
@@ -90,23 +71,28 @@ def sample_arm(rng: np.random.Generator) -> Arm:
     upper = None
     if not stump:
         direction = np.array([0.0, 0.0, 1.0])
-        upper = (direction, float(rng.uniform(*_UPPER_MM)), float(rng.uniform(*_UPPER_RADIUS_MM)))
-    return Arm(forearm, sleeve, bands, watch, upper, sleeve is not None or rng.random() < 0.6)  # type: ignore[arg-type]
+        upper = (direction, float(rng.uniform(*_CONFIG.upper_mm)), float(rng.uniform(*_CONFIG.upper_radius_mm)))
+    return Arm(forearm, sleeve, bands, watch, upper, sleeve is not None or rng.random() < _CONFIG.covered_share)  # type: ignore[arg-type]
 
 
 def _sample_sleeve(rng: np.random.Generator, length: float) -> Sleeve:
     # Most sleeves end near the wrist; some are rolled up, a few reach onto the hand.
-    cuff = float(rng.uniform(-12.0, 30.0) if rng.random() < 0.55 else rng.uniform(30.0, max(length - 25.0, 31.0)))
+    near = _CONFIG.cuff_near_mm
+    cuff = float(
+        rng.uniform(*near)
+        if rng.random() < _CONFIG.cuff_near_share
+        else rng.uniform(near[1], max(length - 25.0, near[1] + 1.0))
+    )
     cuff = min(cuff, length - 20.0)
-    loose = float(rng.uniform(*EASE_MM))
-    at_cuff = loose * float(rng.uniform(0.2, 1.0) if rng.random() < 0.6 else rng.uniform(1.0, 1.5))
+    loose = float(rng.uniform(*_CONFIG.ease_mm))
+    at_cuff = loose * float(rng.uniform(0.2, 1.0) if rng.random() < _CONFIG.tight_cuff_share else rng.uniform(1.0, 1.5))
     count = int(rng.integers(2, 7))
-    height = float(np.exp(rng.uniform(*np.log(FOLD_MM))))
+    height = float(np.exp(rng.uniform(*np.log(_CONFIG.fold_mm))))
     folds = np.column_stack(
         [
             height * rng.uniform(0.3, 1.0, count),
             rng.integers(0, 5, count),
-            2 * np.pi / rng.uniform(22.0, 90.0, count) * rng.choice([-1.0, 1.0], count),
+            2 * np.pi / rng.uniform(*_CONFIG.fold_length_mm, count) * rng.choice([-1.0, 1.0], count),
             rng.uniform(0.0, 2 * np.pi, count),
         ]
     )
@@ -120,7 +106,7 @@ def aimed(arm: Arm, direction: Floats) -> Arm:
         return arm
     across = np.append(direction[:2], 0.0)
     length = float(np.linalg.norm(across))
-    bend = min(float(np.arctan2(length, direction[2])), _MAX_ELBOW_RAD)
+    bend = min(float(np.arctan2(length, direction[2])), _CONFIG.max_elbow_rad)
     towards = np.sin(bend) * across / max(length, 1e-9) + [0.0, 0.0, np.cos(bend)]
     return replace(arm, upper=(towards, *arm.upper[1:]))
 
@@ -150,26 +136,26 @@ def wrist_bend(forearm: Forearm) -> Floats:
 
 
 def _steps(begin: float, end: float) -> Floats:
-    return np.linspace(begin, end, max(3, int((end - begin) / _RING_MM) + 2))
+    return np.linspace(begin, end, max(3, int((end - begin) / _CONFIG.ring_mm) + 2))
 
 
 def _half_axes(forearm: Forearm, rig: Rig, along: Floats) -> tuple[Floats, Floats]:
     """Half width and half height (n,) of the bare arm, mm."""
     _, half_width, half_height, _ = wrist_section(rig)
-    share = np.clip(along / _FULL_MM, 0.0, 1.0)
+    share = np.clip(along / _CONFIG.full_mm, 0.0, 1.0)
     swell = share * share * (3 - 2 * share)
-    wide = _INSET * half_width + swell * (forearm.half_width_mm - half_width)
-    return wide, _INSET * half_height + swell * (forearm.half_height_mm - half_height)
+    wide = _CONFIG.inset * half_width + swell * (forearm.half_width_mm - half_width)
+    return wide, _CONFIG.inset * half_height + swell * (forearm.half_height_mm - half_height)
 
 
 def _tube(forearm: Forearm, rig: Rig, along: Floats, extra: Floats) -> tuple[Floats, Faces]:
     """A closed tube around the arm, in the wrist's frame. along: (n,) mm; extra: (n,) or (n, sides) to its radius."""
-    angle = np.linspace(0.0, 2 * np.pi, _SIDES, endpoint=False)
+    angle = np.linspace(0.0, 2 * np.pi, _CONFIG.sides, endpoint=False)
     wide, high = _half_axes(forearm, rig, along)
     more = extra[:, None] if extra.ndim == 1 else extra
     ring = np.stack([(wide[:, None] + more) * np.cos(angle), (high[:, None] + more) * np.sin(angle)], axis=-1)
-    points = bent(forearm, ring.reshape(-1, 2), np.repeat(along, _SIDES), rig)
-    return points, tube_faces(len(along), _SIDES)
+    points = bent(forearm, ring.reshape(-1, 2), np.repeat(along, _CONFIG.sides), rig)
+    return points, tube_faces(len(along), _CONFIG.sides)
 
 
 def _sleeve_mesh(sleeve: Sleeve, forearm: Forearm, rig: Rig) -> tuple[Floats, Faces]:
@@ -179,11 +165,11 @@ def _sleeve_mesh(sleeve: Sleeve, forearm: Forearm, rig: Rig) -> tuple[Floats, Fa
     share = np.clip(from_cuff / 60.0, 0.0, 1.0)
     ease = sleeve.ease_mm[0] + share * (sleeve.ease_mm[1] - sleeve.ease_mm[0])
     ease = ease + sleeve.band_mm[1] * (from_cuff < sleeve.band_mm[0])
-    angle = np.linspace(0.0, 2 * np.pi, _SIDES, endpoint=False)
+    angle = np.linspace(0.0, 2 * np.pi, _CONFIG.sides, endpoint=False)
     height, number, rate, phase = (column[:, None, None] for column in sleeve.folds.T)
     waves = (height * np.cos(number * angle + rate * along[:, None] + phase)).sum(axis=0)
     extra = np.maximum(ease[:, None] + np.clip(from_cuff / 25.0, 0.1, 1.0)[:, None] * waves, 0.8)
-    inner = np.full((1, _SIDES), -2.0)
+    inner = np.full((1, _CONFIG.sides), -2.0)
     return _tube(forearm, rig, np.concatenate([along[:1], along]), np.concatenate([inner, extra]))
 
 
@@ -211,14 +197,14 @@ def _upper_mesh(arm: Arm, rig: Rig) -> list[tuple[Floats, Faces]]:
     start = 0.5 * (forearm.half_width_mm + forearm.half_height_mm) + ease
     along = np.linspace(0.0, length, 10)
     size = start + (radius + ease + 4.0 * arm.covered - start) * np.clip(along / 120.0, 0.0, 1.0)
-    angle = np.linspace(0.0, 2 * np.pi, _SIDES, endpoint=False)
+    angle = np.linspace(0.0, 2 * np.pi, _CONFIG.sides, endpoint=False)
     first = np.cross(towards, [1.0, 0.0, 0.0] if abs(towards[0]) < 0.8 else [0.0, 1.0, 0.0])
     first /= np.linalg.norm(first)
     circle = np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * np.cross(towards, first)
     points = elbow + along[:, None, None] * towards + size[:, None, None] * circle
     ball, faces = unit_sphere()
     return [
-        (points.reshape(-1, 3), tube_faces(len(along), _SIDES)),
+        (points.reshape(-1, 3), tube_faces(len(along), _CONFIG.sides)),
         (elbow + 1.02 * start * ball, faces),
         (points[-1].mean(axis=0) + 1.05 * size[-1] * ball, faces),
     ]

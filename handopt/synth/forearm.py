@@ -42,7 +42,7 @@ def sample_forearm(rng: np.random.Generator) -> Forearm:
 
 def forearm_mesh(forearm: Forearm, rig: Rig) -> tuple[Floats, Faces]:
     """The closed tube as vertices (n, 3) in the rig's frame, mm at scale 1, and faces (m, 3)."""
-    _, half_width, half_height, _ = _wrist_section(rig)
+    _, half_width, half_height, _ = wrist_section(rig)
     arc = np.linspace(0, _CONFIG.bend_mm, _CONFIG.bend_rings)
     rest = np.linspace(_CONFIG.bend_mm, forearm.length_mm, _CONFIG.rings - _CONFIG.bend_rings + 1)
     along = np.concatenate([arc, rest[1:]])
@@ -54,23 +54,23 @@ def forearm_mesh(forearm: Forearm, rig: Rig) -> tuple[Floats, Faces]:
     ring = np.stack([wide[:, None] * np.cos(angle), high[:, None] * np.sin(angle)], axis=-1)
     distance = np.repeat(along, _CONFIG.sides)
     ends = np.zeros((2, 2)), along[[0, -1]]
-    points = _bent(forearm, np.concatenate([ring.reshape(-1, 2), ends[0]]), np.concatenate([distance, ends[1]]), rig)
+    points = bent(forearm, np.concatenate([ring.reshape(-1, 2), ends[0]]), np.concatenate([distance, ends[1]]), rig)
     return points @ rig.bind[0, :, :3].T + rig.bind[0, :, 3], _tube_faces(len(along))
 
 
 def bend_wrist(forearm: Forearm, rig: Rig) -> Rig:
     """The rig whose skin beyond the wrist follows the forearm, so that there is neither a gap nor an edge."""
     local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
-    centre, _, _, start = _wrist_section(rig)
+    centre, _, _, start = wrist_section(rig)
     beyond = local[:, 2] > start
-    local[beyond] = _bent(forearm, local[beyond, :2] - centre, local[beyond, 2] - start, rig)
+    local[beyond] = bent(forearm, local[beyond, :2] - centre, local[beyond, 2] - start, rig)
     return replace(rig, rest_mm=local @ rig.bind[0, :, :3].T + rig.bind[0, :, 3])
 
 
-def _bent(forearm: Forearm, across: Floats, along: Floats, rig: Rig) -> Floats:
+def bent(forearm: Forearm, across: Floats, along: Floats, rig: Rig) -> Floats:
     """Points (n, 3) of the wrist's frame that lie across (n, 2) and along (n,) the bent arm, from where it starts."""
     bend = max(float(np.hypot(forearm.flexion, forearm.deviation)), _CONFIG.least_bend_rad)
-    centre, _, _, start = _wrist_section(rig)
+    centre, _, _, start = wrist_section(rig)
     angle = bend * np.clip(along / _CONFIG.bend_mm, 0.0, 1.0)
     straight = np.maximum(along - _CONFIG.bend_mm, 0.0)
     # In the plane of the bend: towards (sideways, along); the arc's radius is bend_mm / bend.
@@ -85,7 +85,7 @@ def _bent(forearm: Forearm, across: Floats, along: Floats, rig: Rig) -> Floats:
 
 
 @lru_cache(maxsize=4)
-def _wrist_section(rig: Rig) -> tuple[tuple[float, float], float, float, float]:
+def wrist_section(rig: Rig) -> tuple[tuple[float, float], float, float, float]:
     """Centre (x, y) and half axes of the mesh towards its arm's end, and where along z the arm starts, mm."""
     local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
     end = float(local[:, 2].max())

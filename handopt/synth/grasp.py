@@ -8,7 +8,6 @@ at scale 1 in the wrist's frame: x towards the little finger, y towards the back
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -23,29 +22,12 @@ from handopt.synth.gestures import gesture_angles
 from handopt.synth.hand_volume import SubjectVolume
 from handopt.synth.held_objects import sample_object
 from handopt.synth.primitives import SolidObject
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import Bools, Faces, FloatImage, Floats, Indices
 
-DEEPEST_MM: Final = 2.0
-"""How deep any vertex of the skin may lie in the object."""
-CONTACT_MM: Final = 2.5
-"""Skin that is nearer to the object than this touches it."""
-_TOUCH_DEPTH_MM = 0.6  # at which a closing digit stops: skin gives way a little
-_STEPS = 8
-_MAX_TRIES = 60
-_OVERLAP_MM = 3.0  # of the balls of two fingers: beside an object fingers press against each other
-_PINCH_DRAWS = 24
-_PAD_MM = 7.0  # from a tip's keypoint to its pad
+_CONFIG = CONFIG.grasp
+_FULL_FLEXION = np.array(_CONFIG.full_flexion_rad)
 _PALM_GROUP = 15
-_GRIPS: Final = {
-    # Share of the grips in the palm; the rest is between thumb and fingertips.
-    "ball": 0.65,
-    "box": 0.5,
-    "cylinder": 0.8,
-    "pen": 0.35,
-    "phone": 0.65,
-    "cup": 1.0,
-}
-_FULL_FLEXION = np.array([1.45, 1.6, 1.0])
 _THUMB_GRID = np.stack(
     np.meshgrid(
         np.linspace(-0.3, 1.0, 6),
@@ -149,19 +131,19 @@ def sample_grasp(
     the hand, since objects do not grow with it. Raises ConfigError where no try gives a grasp.
     """
     hand = _Hand(rig, base)
-    for tries in range(1, _MAX_TRIES + 1):
+    for tries in range(1, _CONFIG.max_tries + 1):
         held = sample_object(rng, kind).scaled(1.0 / scale)
-        palm = rng.random() < _GRIPS[held.kind]
+        palm = rng.random() < _CONFIG.palm_share[held.kind]
         drawn = (_in_palm if palm else _in_pinch)(rng, hand, held)
         if drawn is None:
             continue
         angles, turn, centre = drawn
         distances = hand.distances(angles[None], held, turn, centre)[0]
-        touching = distances[:_PALM_GROUP].reshape(5, 3).min(axis=1) < CONTACT_MM
+        touching = distances[:_PALM_GROUP].reshape(5, 3).min(axis=1) < _CONFIG.contact_mm
         enough = touching.sum() >= 3 if palm else touching[0] and touching[1:3].any()
-        if enough and distances.min() >= -DEEPEST_MM and body.measure(angles[None])[0][0] <= _OVERLAP_MM:
+        if enough and distances.min() >= -_CONFIG.deepest_mm and body.measure(angles[None])[0][0] <= _CONFIG.overlap_mm:
             return Grasp(angles, held, turn, centre, "palm" if palm else "pinch", touching, tries)
-    raise ConfigError(f"no grasp was found in {_MAX_TRIES} tries: use another rig or limits")
+    raise ConfigError(f"no grasp was found in {_CONFIG.max_tries} tries: use another rig or limits")
 
 
 def _in_palm(rng: np.random.Generator, hand: _Hand, held: SolidObject) -> tuple[Floats, Floats, Floats] | None:
@@ -174,7 +156,7 @@ def _in_palm(rng: np.random.Generator, hand: _Hand, held: SolidObject) -> tuple[
     spot = np.array([rng.normal(5.0, 8.0), 0.0, rng.uniform(-98.0, -62.0)])
     # Along the object, so that the hand holds it anywhere but at its very ends.
     spot = spot + turn[:, 2] * max(0.0, held.size_mm[2] / 2 - 40.0) * rng.uniform(-1.0, 1.0)
-    offset = _nearest_in_front(hand, angles, held, turn, spot, float(rng.uniform(-0.5, 4.0)))
+    offset = _nearest_in_front(hand, angles, held, turn, spot, float(rng.uniform(*_CONFIG.palm_gap_mm)))
     if offset is None:
         return None
     centre = spot - np.array([0.0, offset, 0.0])
@@ -182,7 +164,9 @@ def _in_palm(rng: np.random.Generator, hand: _Hand, held: SolidObject) -> tuple[
     if thumb is None:
         return None
     goal = thumb.reshape(5, 3, 3).copy()
-    lazy = np.where(rng.random((4, 1)) < 0.12, rng.uniform(0.1, 0.6, (4, 1)), rng.uniform(0.85, 1.0, (4, 1)))
+    lazy = np.where(
+        rng.random((4, 1)) < _CONFIG.lazy_share, rng.uniform(0.1, 0.6, (4, 1)), rng.uniform(0.85, 1.0, (4, 1))
+    )
     goal[1:, :, FLEXION] = _FULL_FLEXION * lazy
     goal[0, 1:, FLEXION] = [rng.uniform(0.4, 1.0), rng.uniform(0.3, 1.0)]
     return _closed(hand, thumb, _within_limits(goal.reshape(15, 3), hand.rig), held, turn, centre), turn, centre
@@ -191,11 +175,11 @@ def _in_palm(rng: np.random.Generator, hand: _Hand, held: SolidObject) -> tuple[
 def _in_pinch(rng: np.random.Generator, hand: _Hand, held: SolidObject) -> tuple[Floats, Floats, Floats] | None:
     """Hold an object between thumb and fingertips: angles, rotation and centre of the object."""
     name = ("pinch", "pinch_curled", "purse", "purse")[int(rng.integers(4))]
-    drawn = _within_limits(_opened(rng, gesture_angles(rng, name, _PINCH_DRAWS)), hand.rig)
+    drawn = _within_limits(_opened(rng, gesture_angles(rng, name, _CONFIG.pinch_draws)), hand.rig)
     tips = hand.keypoints(drawn)[:, 4::4]
     others = tips[:, 1:3].mean(axis=1) if name == "purse" else tips[:, 1]
     gap = np.linalg.norm(others - tips[:, 0], axis=1)
-    best = int(np.abs(gap - held.size_mm[0] - 2 * _PAD_MM).argmin())
+    best = int(np.abs(gap - held.size_mm[0] - 2 * _CONFIG.pad_mm).argmin())
     thumb, finger = tips[best, 0], others[best]
     across = (finger - thumb) / max(gap[best], 1e-6)
     middle = 0.5 * (thumb + finger)
@@ -246,17 +230,17 @@ def _advanced(
     low, high = np.zeros(5), np.ones(5)
     contact = np.full(5, -1)
     for number in range(2):
-        share = low + np.linspace(0.0, 1.0, _STEPS)[:, None] * (high - low)  # (K, 5)
+        share = low + np.linspace(0.0, 1.0, _CONFIG.steps)[:, None] * (high - low)  # (K, 5)
         angles = start + np.repeat(share, 3, axis=1)[:, :, None] * (goal - start)
-        distances = hand.distances(angles, held, turn, centre, _PALM_GROUP).reshape(_STEPS, 5, 3)
-        blocked = distances.min(axis=2) < -_TOUCH_DEPTH_MM
-        first = np.where(blocked.any(axis=0), blocked.argmax(axis=0), _STEPS)
+        distances = hand.distances(angles, held, turn, centre, _PALM_GROUP).reshape(_CONFIG.steps, 5, 3)
+        blocked = distances.min(axis=2) < -_CONFIG.touch_depth_mm
+        first = np.where(blocked.any(axis=0), blocked.argmax(axis=0), _CONFIG.steps)
         digits = np.arange(5)
         if number == 0:
-            hit = first < _STEPS
+            hit = first < _CONFIG.steps
             contact[hit] = distances[first[hit], digits[hit]].argmin(axis=1)
         low = share[np.maximum(first - 1, 0), digits]
-        high = np.where(first < _STEPS, share[np.minimum(first, _STEPS - 1), digits], low)
+        high = np.where(first < _CONFIG.steps, share[np.minimum(first, _CONFIG.steps - 1), digits], low)
     return start + np.repeat(low, 3)[:, None] * (goal - start), contact
 
 
@@ -287,13 +271,13 @@ def _start_of_thumb(
     rng: np.random.Generator, hand: _Hand, angles: Floats, held: SolidObject, turn: Floats, centre: Floats
 ) -> Floats | None:
     """Angles (15, 3) whose thumb is outside the object and, of some that are, nearest to it; None if there is none."""
-    chosen = _THUMB_GRID[rng.permutation(len(_THUMB_GRID))[:40]]
+    chosen = _THUMB_GRID[rng.permutation(len(_THUMB_GRID))[: _CONFIG.thumb_draws]]
     tries = np.repeat(angles[None], len(chosen), axis=0)
     tries[:, 0, :] = chosen[:, :3]
     tries[:, 1, FLEXION] = chosen[:, 3]
     tries = _within_limits(tries, hand.rig)
     distances = hand.distances(tries, held, turn, centre, 3)
-    free = distances.min(axis=1) >= -_TOUCH_DEPTH_MM
+    free = distances.min(axis=1) >= -_CONFIG.touch_depth_mm
     if not free.any():
         return None
     cost = distances[:, 2] + rng.uniform(0.0, 12.0, len(tries)) + np.where(free, 0.0, np.inf)

@@ -3,9 +3,8 @@
 import numpy as np
 
 from handopt.input.pixel_labels import BACKGROUND, Mask
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import BoolImage, FloatImage
-
-_SAME_MM = 15.0  # of a measured depth and the surface that it comes from, with the sensor's noise
 
 
 def measured_mask(surface: FloatImage, mask: Mask, measured: FloatImage) -> Mask:
@@ -16,7 +15,7 @@ def measured_mask(surface: FloatImage, mask: Mask, measured: FloatImage) -> Mask
     pixels that is nearest in depth, and what lies between two surfaces is background, as is what is not measured.
     """
     result = np.where(measured > 0, mask, np.uint8(BACKGROUND))
-    rows, columns = np.nonzero(_borders(mask) & (measured > 0) & (np.abs(measured - surface) > _SAME_MM))
+    rows, columns = np.nonzero(_borders(mask) & (measured > 0) & (np.abs(measured - surface) > CONFIG.same_mm))
     if not len(rows):
         return result
     height, width = surface.shape
@@ -28,7 +27,7 @@ def measured_mask(surface: FloatImage, mask: Mask, measured: FloatImage) -> Mask
             away = np.where(surface[i, j] > 0, np.abs(surface[i, j] - depth), np.inf)
             nearer = away < best
             best[nearer], label[nearer] = away[nearer], mask[i, j][nearer]
-    result[rows, columns] = np.where(best <= _SAME_MM, label, np.uint8(BACKGROUND))
+    result[rows, columns] = np.where(best <= CONFIG.same_mm, label, np.uint8(BACKGROUND))
     return result
 
 

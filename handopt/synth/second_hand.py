@@ -1,7 +1,6 @@
 """A second hand in the image, with its arm: the same person's other one, apart, behind, or touching the first."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -17,17 +16,10 @@ from handopt.synth.scene import posed
 from handopt.synth.subject import Subject
 from handopt.synth.surroundings import Part
 from handopt.synth.viewpoints import sample_elbow, turn_to
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import Bools, Faces, Floats
 
-TOUCHING_SHARE: Final = 0.2
-BEHIND_SHARE: Final = 0.3
-APART_MM: Final = 20.0
-"""Least distance of two hands that do not touch."""
-TOUCH_MM: Final = 4.0
-"""Between the nearest vertices of two hands that touch: about their spacing."""
-_TRIES = 6
-_APPROACHES = 12
-_ARM_GAP_MM = 6.0
+_CONFIG = CONFIG.second_hand
 
 
 @dataclass(frozen=True)
@@ -55,13 +47,13 @@ def sample_second_hand(
     The second hand keeps away from everything of the first, or touches it.
     """
     kind = rng.random()
-    touching = kind < TOUCHING_SHARE
-    behind = TOUCHING_SHARE <= kind < TOUCHING_SHARE + BEHIND_SHARE
+    touching = kind < _CONFIG.touching_share
+    behind = _CONFIG.touching_share <= kind < _CONFIG.touching_share + _CONFIG.behind_share
     everything = cKDTree(np.concatenate([part.points for part in parts]))
     arm = sample_arm(rng)
     rig = bend_wrist(arm.forearm, dressed)
     angles, _ = sample_angles(rng, "medium", RANDOM, subject.proportions, base)
-    for _ in range(_TRIES):
+    for _ in range(_CONFIG.tries):
         elbow = sample_elbow(rng, "any")
         wrist = turn_to(elbow, rng.uniform(-np.pi, np.pi)) @ wrist_bend(arm.forearm).T
         hand = HandSample(subject, angles, wrist @ rig.bind[0, :, :3].T, RANDOM, 1)
@@ -69,7 +61,7 @@ def sample_second_hand(
         points, faces = arm_mesh(arm, rig)
         limb = hand.scale * (points - rig.bind[0, :, 3]) @ hand.rotation.T * MIRROR
         place = _place(rng, vertices, first, everything, touching=touching, behind=behind)
-        if place is None or everything.query(limb + place)[0].min() < _ARM_GAP_MM:
+        if place is None or not _keeps_away(limb + place, everything, _CONFIG.arm_gap_mm):
             continue
         middle = joints.mean(axis=0) + place
         if middle[2] < 150.0 or not _in_view(middle, camera):
@@ -84,19 +76,24 @@ def _place(
 ) -> Floats | None:
     """Where a hand (V, 3) goes: a translation (3,), None where the way to it is barred."""
     around = rng.uniform(-np.pi, np.pi)
-    lateral = rng.uniform(0.0, 110.0) if behind else rng.uniform(150.0, 380.0)
-    away = rng.uniform(120.0, 400.0) if behind else rng.uniform(-60.0, 200.0)
+    lateral = rng.uniform(0.0, 110.0) if behind else rng.uniform(*_CONFIG.beside_mm)
+    away = rng.uniform(*_CONFIG.behind_mm) if behind else rng.uniform(-60.0, 200.0)
     offset = np.array([lateral * np.cos(around), 0.6 * lateral * np.sin(around), away])
     place = first.mean(axis=0) - vertices.mean(axis=0) + offset
     if not touching:
-        return place if everything.query(vertices + place)[0].min() >= APART_MM else None
+        return place if _keeps_away(vertices + place, everything, _CONFIG.apart_mm) else None
     direction = -offset / np.linalg.norm(offset)
-    for _ in range(_APPROACHES):
+    for _ in range(_CONFIG.approaches):
         nearest = float(everything.query(vertices + place)[0].min())
-        if nearest <= TOUCH_MM:
-            return place if nearest > 0.3 * TOUCH_MM else None
-        place = place + max(nearest - 0.75 * TOUCH_MM, 0.5) * direction
+        if nearest <= _CONFIG.touch_mm:
+            return place if nearest > 0.3 * _CONFIG.touch_mm else None
+        place = place + max(nearest - 0.75 * _CONFIG.touch_mm, 0.5) * direction
     return None
+
+
+def _keeps_away(points: Floats, everything: cKDTree, least_mm: float) -> bool:
+    """Whether none of the points (n, 3) is nearer than this to anything."""
+    return not np.isfinite(everything.query(points, distance_upper_bound=least_mm)[0]).any()
 
 
 def _in_view(point: Floats, camera: Camera) -> bool:

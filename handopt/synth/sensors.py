@@ -7,6 +7,7 @@ import numpy as np
 
 from handopt.input.camera import Camera
 from handopt.synth.noise_models import NOISE
+from handopt.synth.wild_config import CONFIG
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,15 @@ KINDS: Final = (
     SensorKind("", 176, 144, 225.0, 0.6),
     SensorKind("", 160, 120, 140.0, 1.2),
 )
-OWN_NOISE_SHARE: Final = 0.7
-"""Images with the noise of their camera; the rest have that of any other."""
-_FOCAL_SPREAD, _CENTRE_SPREAD = 0.04, 0.02
 _WEIGHTS = np.array([kind.weight for kind in KINDS])
 
 
 def sample_camera(rng: np.random.Generator) -> tuple[Camera, str]:
     """Draw a camera and the name of its noise model; every model but "none" is drawn."""
     kind = KINDS[int(rng.choice(len(KINDS), p=_WEIGHTS / _WEIGHTS.sum()))]
-    focal = kind.focal_px * rng.uniform(1 - _FOCAL_SPREAD, 1 + _FOCAL_SPREAD)
+    focal = kind.focal_px * rng.uniform(1 - CONFIG.focal_spread, 1 + CONFIG.focal_spread)
     ratio = rng.uniform(0.99, 1.01)
-    shift = rng.uniform(-_CENTRE_SPREAD, _CENTRE_SPREAD, 2) * [kind.width, kind.height]
+    shift = rng.uniform(-CONFIG.centre_spread, CONFIG.centre_spread, 2) * [kind.width, kind.height]
     camera = Camera(
         float(focal),
         float(focal * ratio),
@@ -74,4 +72,4 @@ def sample_noise(rng: np.random.Generator, own: str = "") -> str:
     """Draw the name of a noise model, most often a camera's own if there is such a model."""
     names = [name for name in NOISE if name != "none"]
     other, chance = names[int(rng.integers(len(names)))], rng.random()
-    return own if own in NOISE and chance < OWN_NOISE_SHARE else other
+    return own if own in NOISE and chance < CONFIG.own_noise_share else other

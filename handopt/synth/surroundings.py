@@ -1,39 +1,15 @@
 """What else is in a room: a wall, a table with things on it, the body that an arm belongs to."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from handopt.synth.held_objects import sample_object
 from handopt.synth.primitives import merged, unit_sphere
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import Faces, Floats
 
-REST_SHARE: Final = 0.2
-"""Tables that the hand or the arm touches."""
-TABLE_GAP_MM: Final = (5.0, 350.0)
-"""Between the lowest point of the hand and the table under it."""
-TABLE_HALF_MM: Final = ((250.0, 180.0), (900.0, 500.0))
-WALL_GAP_MM: Final = (60.0, 2500.0)
-BODY_GAP_MM: Final = 25.0
-"""Least distance of the body from the hand, along the ray."""
-_MAX_SLOPE = 0.7
-_GRID = (16, 12)
-_THICKNESS_MM = 28.0
-_LEAST_HEIGHT_MM = 60.0  # of the camera above a table
-# Half axes, mm, of the ellipsoids of a body and where they are from its chest: x to its left as we see it, y down, z
-# away from us.
-_BODY: Final = (
-    ((165.0, 270.0, 105.0), (0.0, 60.0, 0.0)),  # trunk
-    ((205.0, 120.0, 85.0), (0.0, -110.0, 5.0)),  # shoulders
-    ((52.0, 90.0, 55.0), (0.0, -250.0, 0.0)),  # neck
-    ((76.0, 112.0, 95.0), (0.0, -370.0, -15.0)),  # head
-    ((14.0, 30.0, 25.0), (0.0, -365.0, -108.0)),  # nose
-    ((48.0, 160.0, 50.0), (225.0, -20.0, 0.0)),  # the other arm
-)
-_FULLNESS = 0.8
-_THIGH: Final = (82.0, 80.0, 250.0)
-SHOULDER: Final = np.array([-195.0, -165.0, 0.0])
+_CONFIG = CONFIG.room
 
 
 @dataclass(frozen=True)
@@ -55,10 +31,10 @@ class Wall:
 
 def sample_wall(rng: np.random.Generator, hand: Floats) -> Wall:
     """Draw a wall behind everything of a hand (V, 3): most often near, at times far, at any slope up to 35 degrees."""
-    slope = rng.uniform(-_MAX_SLOPE, _MAX_SLOPE, 2) * rng.uniform(0.0, 1.0)
+    slope = rng.uniform(-_CONFIG.max_slope, _CONFIG.max_slope, 2) * rng.uniform(0.0, 1.0)
     normal = np.array([-slope[0], -slope[1], 1.0])
     normal /= np.linalg.norm(normal)
-    gap = float(np.exp(rng.uniform(*np.log(WALL_GAP_MM))))
+    gap = float(np.exp(rng.uniform(*np.log(_CONFIG.wall_gap_mm))))
     return Wall(normal, float((hand @ normal).max()) + gap)
 
 
@@ -75,14 +51,14 @@ def sample_table(rng: np.random.Generator, up: Floats, hand: Floats, above: Floa
 
     above: (n, 3) everything that has to be above the table
     """
-    rests = rng.random() < REST_SHARE
-    gap = float(rng.uniform(0.0, 2.0) if rests else rng.uniform(*TABLE_GAP_MM))
+    rests = rng.random() < _CONFIG.rest_share
+    gap = float(rng.uniform(0.0, 2.0) if rests else rng.uniform(*_CONFIG.table_gap_mm))
     height = float((above @ up).min()) - gap
     turn = rng.uniform(-np.pi, np.pi)
     spread = rng.uniform(-1.0, 1.0, 2)
-    half = rng.uniform(*TABLE_HALF_MM)
-    things = int(rng.integers(0, 7))
-    if height > -_LEAST_HEIGHT_MM:
+    half = rng.uniform(*_CONFIG.table_half_mm)
+    things = int(rng.integers(0, _CONFIG.max_things + 1))
+    if height > -_CONFIG.least_height_mm:
         return []
     x, y = _level_axes(up, turn)
     middle = hand.mean(axis=0)
@@ -92,7 +68,7 @@ def sample_table(rng: np.random.Generator, up: Floats, hand: Floats, above: Floa
         points, faces = sample_object(rng).mesh()
         angle, place = rng.uniform(-np.pi, np.pi), rng.uniform(-0.9, 0.9, 2) * half
         lies = rng.random() < 0.4
-        size = float(rng.uniform(0.8, 2.5))
+        size = float(rng.uniform(*_CONFIG.thing_size))
         axes = (up, *_level_axes(up, angle)) if lies else (*_level_axes(up, angle), up)
         turned = size * points @ np.stack(axes)
         turned += middle + place[0] * x + place[1] * y - (turned @ up).min() * up
@@ -105,11 +81,11 @@ def sample_table(rng: np.random.Generator, up: Floats, hand: Floats, above: Floa
 
 def sample_body(rng: np.random.Generator, up: Floats, hand: Floats, shoulder: Floats | None, label: int) -> list[Part]:
     """Draw the body whose right shoulder is at a point (3,), or which is behind or beside a hand (V, 3) if None."""
-    size = float(rng.uniform(0.88, 1.12))
+    size = float(rng.uniform(*_CONFIG.body_size))
     ball, ball_faces = unit_sphere()
     # Fuller than ellipsoids, as people in clothes are.
-    full = np.sign(ball) * np.abs(ball) ** _FULLNESS
-    body, faces = merged([(full * axes + place, ball_faces) for axes, place in _BODY])
+    full = np.sign(ball) * np.abs(ball) ** _CONFIG.fullness
+    body, faces = merged([(full * axes + place, ball_faces) for axes, place in _CONFIG.body])
     down = -up
     facing = np.array([0.0, 0.0, 1.0]) - down[2] * down
     facing = facing / np.linalg.norm(facing) if np.linalg.norm(facing) > 0.2 else np.cross([1.0, 0.0, 0.0], down)
@@ -120,14 +96,14 @@ def sample_body(rng: np.random.Generator, up: Floats, hand: Floats, shoulder: Fl
     points = size * body @ axes
     middle = hand.mean(axis=0)
     if shoulder is not None:
-        points += shoulder - size * SHOULDER @ axes
+        points += shoulder - size * np.array(_CONFIG.shoulder_mm) @ axes
     else:
         points += middle + np.append(rng.uniform(-480.0, 480.0, 2), rng.uniform(150.0, 800.0))
     return [Part(label, _pushed_back(points, hand), faces)]
 
 
-def sample_thighs(rng: np.random.Generator, up: Floats, label: int) -> list[Part]:
-    """Draw the thighs of somebody who sits, as a camera on the head sees them."""
+def sample_thighs(rng: np.random.Generator, up: Floats, hand: Floats, label: int) -> list[Part]:
+    """Draw the thighs of somebody who sits, as a camera on the head sees them, below a hand (V, 3)."""
     flat = np.array([0.0, 0.0, 1.0]) - up[2] * up
     length = float(np.linalg.norm(flat))
     if length < 0.2:
@@ -135,6 +111,8 @@ def sample_thighs(rng: np.random.Generator, up: Floats, label: int) -> list[Part
     forwards = flat / length
     side = np.cross(up, forwards)
     depth, apart, ahead = rng.uniform([480.0, 70.0, 100.0], [750.0, 160.0, 350.0])
+    lowest = float((hand @ up).min())
+    depth = max(depth, _CONFIG.body_gap_mm + _CONFIG.thigh_mm[1] - lowest)
     ball, faces = unit_sphere()
     parts = []
     for sign in (-1.0, 1.0):
@@ -142,7 +120,7 @@ def sample_thighs(rng: np.random.Generator, up: Floats, label: int) -> list[Part
         spread /= np.linalg.norm(spread)
         axes = np.stack([np.cross(up, spread), up, spread])
         middle = -depth * up + sign * apart * side + ahead * forwards
-        parts.append(Part(label, (ball * _THIGH) @ axes + middle, faces))
+        parts.append(Part(label, (ball * _CONFIG.thigh_mm) @ axes + middle, faces))
     return parts
 
 
@@ -158,7 +136,7 @@ def _pushed_back(points: Floats, hand: Floats) -> Floats:
         inside = ((slope > limits.min(axis=0) - 0.08) & (slope < limits.max(axis=0) + 0.08)).all(axis=1)
         if not inside.any():
             break
-        lacking = high[2] + BODY_GAP_MM - float(moved[inside, 2].min())
+        lacking = high[2] + _CONFIG.body_gap_mm - float(moved[inside, 2].min())
         if lacking <= 0:
             break
         shift += lacking
@@ -175,7 +153,7 @@ def _level_axes(up: Floats, turn: float) -> tuple[Floats, Floats]:
 
 def _slab(middle: Floats, x: Floats, y: Floats, up: Floats, half: Floats) -> tuple[Floats, Faces]:
     """The top of a table as a fine grid, since triangles that reach behind the camera are not drawn, and its edges."""
-    columns, rows = _GRID
+    columns, rows = _CONFIG.table_grid
     u, v = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(-1, 1, rows), indexing="ij")
     top = middle + half[0] * u.reshape(-1, 1) * x + half[1] * v.reshape(-1, 1) * y
     first = (np.arange(columns - 1)[:, None] * rows + np.arange(rows - 1)).ravel()
@@ -192,4 +170,6 @@ def _slab(middle: Floats, x: Floats, y: Floats, up: Floats, half: Floats) -> tup
     edge = np.concatenate(
         [np.stack([rim, rim[following], below], 1), np.stack([rim[following], below[following], below], 1)]
     )
-    return np.concatenate([top, top[rim] - _THICKNESS_MM * up]), np.concatenate([faces, edge]).astype(np.int32)
+    return np.concatenate([top, top[rim] - _CONFIG.table_thickness_mm * up]), np.concatenate([faces, edge]).astype(
+        np.int32
+    )

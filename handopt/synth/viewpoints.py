@@ -6,25 +6,17 @@ import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import Floats
 
 View = Literal["egocentric", "frontal", "any"]
-VIEW_SHARES: Final[dict[View, float]] = {"egocentric": 0.4, "frontal": 0.3, "any": 0.3}
-FROM_BELOW_SHARE: Final = 0.6
-"""Egocentric and frontal arms that enter from below; the rest enter from any side."""
-NEAREST_MM: Final = 220.0
-FARTHEST_MM: Final = 1400.0
-LEAST_PX: Final = 45.0
-"""Width or height of the smallest hands, whichever is more."""
-_HAND_MM = 150.0  # across: about what a hand that is seen from any side measures
-_MARGIN_PX = 2.0
-_ROUNDS = 6
-_CLOSER = 0.9
+_VIEWS: Final[tuple[View, ...]] = ("egocentric", "frontal", "any")
+_CONFIG = CONFIG.view
 
 
 def sample_view(rng: np.random.Generator) -> View:
     """Draw a kind of view."""
-    return tuple(VIEW_SHARES)[int(rng.choice(len(VIEW_SHARES), p=tuple(VIEW_SHARES.values())))]
+    return _VIEWS[int(rng.choice(len(_VIEWS), p=[_CONFIG.shares[view] for view in _VIEWS]))]
 
 
 def sample_elbow(rng: np.random.Generator, view: View) -> Floats:
@@ -32,7 +24,7 @@ def sample_elbow(rng: np.random.Generator, view: View) -> Floats:
 
     Egocentric arms come from the camera's side and are nearer than the hand; most frontal ones are farther away.
     """
-    below = rng.random() < FROM_BELOW_SHARE
+    below = rng.random() < _CONFIG.from_below_share
     around = np.pi / 2 + rng.normal(0.0, 0.5) if below else rng.uniform(-np.pi, np.pi)
     if view == "any":
         around, depth = rng.uniform(-np.pi, np.pi), rng.uniform(-1.0, 1.0)
@@ -61,29 +53,29 @@ def turn_to(direction: Floats, roll: float) -> Floats:
 def place_hand(rng: np.random.Generator, vertices: Floats, camera: Camera) -> Floats:
     """Draw a translation (3,) that keeps a hand's vertices (V, 3), about the wrist, inside the image.
 
-    Distances are as likely in the logarithm, between NEAREST_MM and where the hand is LEAST_PX across; the spot is
+    Distances are uniform in the logarithm, up to where the hand is of the least size; the spot is
     anywhere, the middle of the image a little more often. Raises ConfigError where the image is too small.
     """
-    farthest = max(NEAREST_MM + 1.0, min(FARTHEST_MM, camera.fx * _HAND_MM / LEAST_PX))
-    distance = float(np.exp(rng.uniform(np.log(NEAREST_MM), np.log(farthest))))
+    farthest = max(_CONFIG.nearest_mm + 1.0, min(_CONFIG.farthest_mm, camera.fx * _CONFIG.hand_mm / _CONFIG.least_px))
+    distance = float(np.exp(rng.uniform(np.log(_CONFIG.nearest_mm), np.log(farthest))))
     spot = rng.beta(1.4, 1.4, 2)
     size = np.array([camera.width - 1, camera.height - 1], np.float64)
     middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     corners = vertices - middle
     distance = max(distance, 150.0 - float(corners[:, 2].min()))
-    while distance < 2 * FARTHEST_MM:
+    while distance < 2 * _CONFIG.farthest_mm:
         pixel = size / 2
-        for _ in range(_ROUNDS):
+        for _ in range(_CONFIG.placing_rounds):
             ray = np.array([(pixel[0] - camera.cx) / camera.fx, (pixel[1] - camera.cy) / camera.fy, 1.0])
             points = corners + distance * ray
             seen = points[:, :2] / points[:, 2:] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
-            first = _MARGIN_PX - (seen.min(axis=0) - pixel)
-            last = size - _MARGIN_PX - (seen.max(axis=0) - pixel)
+            first = _CONFIG.margin_px - (seen.min(axis=0) - pixel)
+            last = size - _CONFIG.margin_px - (seen.max(axis=0) - pixel)
             if not (first <= last).all():
                 break
             wanted = first + spot * (last - first)
             if np.abs(wanted - pixel).max() < 0.5:
                 return np.asarray(distance * ray - middle)
             pixel = wanted
-        distance /= _CLOSER
+        distance *= _CONFIG.farther
     raise ConfigError(f"a hand does not fit into the image of {camera.width} x {camera.height} pixels: change camera=")

@@ -18,17 +18,11 @@ from handopt.synth.noise_models import noise_model
 from handopt.synth.poses import LEVELS
 from handopt.synth.sensors import sample_camera, sample_noise
 from handopt.synth.subject import Subject, check_surface, sample_subject
+from handopt.synth.wild_config import CONFIG
 from handopt.synth.wild_scene import Content, WildScene, sample_content, sample_scene
 from handopt.typing import Bools, Floats
 
 WILD: Final = "wild"
-SURFACE_SHARE: Final = 0.6
-SURFACE_RMS_MM: Final = (0.4, 2.5)
-"""Of the skin's displacement in the images that have one, unless settings say which."""
-LEAST_HAND_PX: Final = 200
-"""Of the hand that are measured."""
-LEAST_MEASURED_SHARE: Final = 0.5
-_MAX_SCENES = 20
 # What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
 _SIDE, _SUBJECT, _CONTENT, _SCENE, _SENSOR, _CAMERA = range(6)
 
@@ -136,14 +130,14 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
         background=settings.background,
     )
     draws, sensor = _stream(settings, index, _SCENE), _stream(settings, index, _SENSOR)
-    for _ in range(_MAX_SCENES):
+    for _ in range(CONFIG.scenes):
         wild = sample_scene(draws, content, subject, settings.rig, drawn)
         scene, clean = wild.scene, wild.mask
         measured = sense(scene.depth, drawn, noise_model(noise), sensor, mirrored=side == "left")
         counts = np.clip(np.rint(measured / UNIT_MM), 0, 65535).astype(np.uint16)
         mask = measured_mask(scene.depth, clean, counts * np.float32(UNIT_MM))
         left_over = np.count_nonzero(mask == HAND)
-        if left_over >= max(LEAST_HAND_PX, LEAST_MEASURED_SHARE * np.count_nonzero(clean == HAND)):
+        if left_over >= max(CONFIG.least_hand_px, CONFIG.least_measured_share * np.count_nonzero(clean == HAND)):
             break
     else:
         raise ConfigError(f"image {index} of {WILD}: too little of the hand is measured: change seed= or noise=")
@@ -207,7 +201,7 @@ def _subject(settings: WildSettings, index: int) -> Subject:
     else:
         rng = np.random.default_rng([settings.subject_seed, _SUBJECT])
     subject = sample_subject(rng)
-    rms = float(rng.uniform(*SURFACE_RMS_MM)) if rng.random() < SURFACE_SHARE else 0.0
+    rms = float(rng.uniform(*CONFIG.surface_rms_mm)) if rng.random() < CONFIG.surface_share else 0.0
     return replace(subject, surface_rms_mm=rms if settings.surface_rms_mm is None else settings.surface_rms_mm)
 
 

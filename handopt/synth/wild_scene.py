@@ -12,12 +12,13 @@ from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, 
 from handopt.ops.rasterise import rasterise_faces
 from handopt.rig import Rig
 from handopt.synth.arms import Arm, aimed, arm_mesh, sample_arm, wrist_bend
-from handopt.synth.crops import CROP_SHARES, Crop, cropped, patchy, ranged
+from handopt.synth.config import SYNTH
+from handopt.synth.crops import Crop, cropped, patchy, ranged
 from handopt.synth.forearm import bend_wrist
 from handopt.synth.gestures import RANDOM, sample_gesture
 from handopt.synth.grasp import Grasp, sample_grasp
 from handopt.synth.hand_volume import volume_of
-from handopt.synth.poses import HandSample, sample_angles
+from handopt.synth.poses import LEVELS, HandSample, sample_angles
 from handopt.synth.scene import Scene, posed, render_mesh
 from handopt.synth.second_hand import SecondHand, sample_second_hand
 from handopt.synth.subject import Subject
@@ -31,23 +32,10 @@ from handopt.synth.surroundings import (
     upwards,
 )
 from handopt.synth.viewpoints import View, place_hand, sample_elbow, sample_shoulder, sample_view, turn_to
+from handopt.synth.wild_config import CONFIG
 from handopt.typing import Bools, FloatImage, Floats
 
-HELD_SHARE: Final = 0.4
-OTHER_SHARE: Final = 0.25
-BACKGROUND_SHARE: Final = 0.85
-WALL_SHARE: Final = 0.75
-TABLE_SHARE: Final = {"egocentric": 0.6, "frontal": 0.3, "any": 0.35}
-BODY_SHARE: Final = {"egocentric": 0.1, "frontal": 0.75, "any": 0.35}
-THIGHS_SHARE: Final = 0.3
-"""Of egocentric images without a table."""
-LEAST_VISIBLE_SHARE: Final = 0.4
-LEAST_VISIBLE_JOINTS: Final = 8
-_LEVEL_SHARES: Final = {"easy": 0.25, "medium": 0.25, "hard": 0.5}
-_GESTURE_SHARE: Final = {"easy": 0.0, "medium": 0.15, "hard": 0.55}
-_POSES, _VIEWS = 8, 12
-_COARSE_PX = 150.0
-_SAME_MM = 0.01
+_CROPS: Final[tuple[Crop, ...]] = ("none", "wrist", "cube")
 
 
 @dataclass(frozen=True)
@@ -106,22 +94,22 @@ def sample_content(
     """Draw what an image shows; what is given is not drawn, and changes nothing else."""
     view = sample_view(rng)
     chance = rng.random(8)
-    crop: Crop = tuple(CROP_SHARES)[int(rng.choice(len(CROP_SHARES), p=tuple(CROP_SHARES.values())))]
+    crop = _CROPS[int(rng.choice(len(_CROPS), p=[CONFIG.crop.shares[name] for name in _CROPS]))]
     if forearm is not None:
         crop = ("none" if crop == "wrist" else crop) if forearm else "wrist"
-    around = bool(chance[2] < BACKGROUND_SHARE) if background is None else background
+    around = bool(chance[2] < CONFIG.background_share) if background is None else background
     around = around and crop != "wrist"
-    table = around and bool(chance[4] < TABLE_SHARE[view])
+    table = around and bool(chance[4] < CONFIG.table_share[view])
     return Content(
         view=view,
-        held=bool(chance[0] < HELD_SHARE) if held is None else held,
-        other_hand=(bool(chance[1] < OTHER_SHARE) if other_hand is None else other_hand),
+        held=bool(chance[0] < CONFIG.held_share) if held is None else held,
+        other_hand=(bool(chance[1] < CONFIG.other_share) if other_hand is None else other_hand),
         forearm=crop != "wrist",
         background=around,
-        wall=around and bool(chance[3] < WALL_SHARE),
+        wall=around and bool(chance[3] < CONFIG.wall_share),
         table=table,
-        body=around and bool(chance[5] < BODY_SHARE[view]),
-        thighs=around and view == "egocentric" and not table and bool(chance[6] < THIGHS_SHARE),
+        body=around and bool(chance[5] < CONFIG.body_share[view]),
+        thighs=around and view == "egocentric" and not table and bool(chance[6] < CONFIG.thighs_share),
         crop=crop,
     )
 
@@ -134,11 +122,11 @@ def sample_scene(rng: np.random.Generator, content: Content, subject: Subject, b
     dressed = subject.dress(base)
     coarse = _coarse(camera)
     tries = 0
-    for _ in range(_POSES):
+    for _ in range(CONFIG.poses):
         arm = sample_arm(rng)
         rig = bend_wrist(arm.forearm, dressed)
         angles, gesture, grasp = _pose(rng, content, subject, rig, base)
-        for _ in range(_VIEWS):
+        for _ in range(CONFIG.views):
             tries += 1
             elbow = sample_elbow(rng, content.view)
             limb = turn_to(elbow, rng.uniform(-np.pi, np.pi))
@@ -158,9 +146,9 @@ def _pose(
     if content.held:
         grasp = sample_grasp(rng, rig, base, volume_of(base).of(subject.proportions), subject.scale)
         return grasp.angles_rad, f"hold_{grasp.object.kind}", grasp
-    level = tuple(_LEVEL_SHARES)[int(rng.choice(len(_LEVEL_SHARES), p=tuple(_LEVEL_SHARES.values())))]
-    gesture = sample_gesture(rng) if rng.random() < _GESTURE_SHARE[level] else RANDOM
-    return sample_angles(rng, level, gesture, subject.proportions, base)[0], gesture, None  # type: ignore[arg-type]
+    level = LEVELS[int(rng.choice(len(LEVELS), p=[CONFIG.level_share[name] for name in LEVELS]))]
+    gesture = sample_gesture(rng) if rng.random() < SYNTH.levels[level].gesture_share else RANDOM
+    return sample_angles(rng, level, gesture, subject.proportions, base)[0], gesture, None
 
 
 def _foreground(
@@ -203,9 +191,9 @@ def _enough(front: _Foreground, rig: Rig, camera: Camera) -> bool:
     """Whether enough of the hand is seen, in a coarse image."""
     depth, mask = render_parts(front.parts, camera)
     silhouette = render_mesh(front.vertices, rig.faces, camera) > 0
-    if np.count_nonzero(mask == HAND) < LEAST_VISIBLE_SHARE * np.count_nonzero(silhouette):
+    if np.count_nonzero(mask == HAND) < CONFIG.least_visible_share * np.count_nonzero(silhouette):
         return False
-    return bool(_visible(front.joints, depth, mask, camera, front.hand.scale).sum() >= LEAST_VISIBLE_JOINTS)
+    return bool(_visible(front.joints, depth, mask, camera, front.hand.scale).sum() >= CONFIG.least_visible_joints)
 
 
 def _rendered(
@@ -256,7 +244,7 @@ def _room(rng: np.random.Generator, content: Content, front: _Foreground) -> tup
     if content.body:
         parts += sample_body(rng, up, front.vertices, front.shoulder, BODY)
     if content.thighs:
-        parts += sample_thighs(rng, up, BODY)
+        parts += sample_thighs(rng, up, front.vertices, BODY)
     return parts, sample_wall(rng, front.vertices) if content.wall else None
 
 
@@ -278,7 +266,7 @@ def wall_depth(wall: Wall, camera: Camera) -> FloatImage:
     y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)
     slope = np.float32(wall.normal[0]) * x + (np.float32(wall.normal[1]) * y + np.float32(wall.normal[2]))[:, None]
     depth = np.float32(wall.distance) / np.maximum(slope, np.float32(1e-3))
-    return np.where(depth < np.float32(6000.0), depth, np.float32(0.0))
+    return np.where(depth < np.float32(CONFIG.farthest_mm), depth, np.float32(0.0))
 
 
 def _visible(joints: Floats, depth: FloatImage, mask: Mask, camera: Camera, scale: float, label: int = HAND) -> Bools:
@@ -291,7 +279,7 @@ def _visible(joints: Floats, depth: FloatImage, mask: Mask, camera: Camera, scal
 
 def _coarse(camera: Camera) -> Camera:
     """A camera of the same view with larger pixels, in which one can see whether a hand is hidden."""
-    factor = min(1.0, _COARSE_PX / camera.width)
+    factor = min(1.0, CONFIG.coarse_px / camera.width)
     width, height = round(camera.width * factor), round(camera.height * factor)
     x, y = width / camera.width, height / camera.height
     return Camera(
