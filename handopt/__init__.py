@@ -1,8 +1,8 @@
 """handopt fits a rigged 3D hand mesh to depth images.
 
 >>> import handopt
->>> image = handopt.read_depth("image.png", unit=1.0)
->>> result = handopt.fit(image.depth_mm, handopt.load_camera("sr305", 640, 480), hand="right")
+>>> image = handopt.read_image("image.png", camera="sr305", unit=0.125)
+>>> result = handopt.fit(image.depth_mm, image.camera, hand="right")
 >>> result.joints_mm  # (21, 3), camera frame: x right, y down, z forward
 
 README.md in this folder describes the rooms of the package. Names load on first use, so `import handopt` is fast.
@@ -20,6 +20,7 @@ _EXPORTS = {
     "handopt.config": ("Config", "FitSettings"),
     "handopt.observation.crop": ("Crop",),
     "handopt.input.depth": ("DepthImage", "read_depth"),
+    "handopt.input.reader": ("DepthInput", "read_image"),
     "handopt.ops.splat_loss": ("splat_loss",),
     "handopt.errors": (
         "CameraError",
@@ -34,6 +35,7 @@ _EXPORTS = {
         "OutputError",
         "RigError",
         "ShapeError",
+        "SourceError",
         "WorkerError",
     ),
     "handopt.evaluation": ("Evaluation", "evaluate"),

@@ -52,6 +52,10 @@ class LabelError(HandoptError, ValueError):
     """Labels or predictions cannot be read or compared."""
 
 
+class SourceError(HandoptError, OSError):
+    """A source of frames cannot be opened, or ended before its time."""
+
+
 class OutputError(HandoptError, OSError):
     """Results cannot be written."""
 

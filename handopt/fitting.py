@@ -199,8 +199,9 @@ class _Prepared:
         self.right = self.rig if self.rig.side == "right" else self.rig.mirrored()
         depth = np.asarray(given.depth_mm)
         if depth.shape != (camera.height, camera.width):
+            advice = camera.how_to_match(*depth.shape[::-1]) if depth.ndim == 2 else ""
             raise ShapeError(
-                f"depth_mm: expected shape {(camera.height, camera.width)} as in camera, got {depth.shape}"
+                f"depth_mm: expected shape {(camera.height, camera.width)} as in camera, got {depth.shape}{advice}"
             )
         observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center, ignore=given.ignore)
         sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]

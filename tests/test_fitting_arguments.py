@@ -143,9 +143,13 @@ def start(**changes: Any) -> Start:
             ShapeError,
             "DepthImage; give its .depth_mm",
         ),
-        ({"device": "gpu"}, DeviceError, "device= 'gpu' is not known; use auto, cpu, cuda or cuda:N"),
-        ({"device": "cuda:x"}, DeviceError, "is not known"),
-        ({"camera": SMALL}, ShapeError, r"depth_mm: expected shape \(240, 320\) as in camera, got \(480, 640\)"),
+        ({"device": "gpu"}, DeviceError, "device='gpu' is not one of auto, cpu, cuda and cuda:N"),
+        ({"device": "cuda:x"}, DeviceError, "is not one of auto, cpu"),
+        (
+            {"camera": SMALL},
+            ShapeError,
+            r"depth_mm: expected shape \(240, 320\) as in .* give camera.sized\(640, 480\)",
+        ),
         ({"mask": np.ones((3, 3), bool)}, ShapeError, "mask: .*change mask="),
         ({"mask": np.ones((480, 640))}, ShapeError, "mask: .*change mask="),
         ({"mask": np.zeros((480, 640), bool)}, ObservationError, "check mask="),
@@ -178,9 +182,9 @@ def test_the_gpu_is_not_replaced_by_something_else(monkeypatch: pytest.MonkeyPat
     ("change", "error", "message"),
     [
         (lambda depth: depth * 0, ObservationError, "nothing is measured"),
-        (lambda depth: depth - 2000, DepthError, "depths must not be negative, check unit="),
-        (lambda depth: depth * 20, ObservationError, "check unit="),
-        (lambda depth: depth / 50, ObservationError, "check unit="),
+        (lambda depth: depth - 2000, DepthError, "depths must not be negative, check depth_mm="),
+        (lambda depth: depth * 20, ObservationError, "check depth_mm="),
+        (lambda depth: depth / 50, ObservationError, "check depth_mm="),
         (lambda depth: np.full_like(depth, 900), ObservationError, "no hand was found"),
         (lambda depth: depth.astype(complex), ShapeError, "depth_mm: expected an .* array of real numbers"),
         (lambda depth: depth[None], ShapeError, "depth_mm: expected shape"),
@@ -219,7 +223,7 @@ def test_an_objective_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         "handopt.objective.descent_objective.silhouette_loss", lambda points, *_: np.full(len(points), np.nan, "f4")
     )
-    with pytest.raises(NumericalError, match="not finite for any pose; check unit=, camera= and the weights"):
+    with pytest.raises(NumericalError, match="not finite for any pose; check depth_mm=, camera= and the weights"):
         example("open").fit()
 
 

@@ -60,7 +60,7 @@ def resolve_device(name: str = "auto") -> Device:
         return Device("cpu")
     kind, _, index = name.partition(":")
     if name != "auto" and (kind != "cuda" or (index and not index.isdigit())):
-        raise DeviceError(f"device= {name!r} is not known; use auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"device={name!r} is not one of auto, cpu, cuda and cuda:N")
     problem = cuda_problem()
     if problem is not None:
         raise DeviceError(f"device={name!r} cannot be used: {problem}. Use device='cpu'")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from handopt.cli.console import Console, generalised
-from handopt.cli.errors import naming_option
+from handopt.cli.errors import EXIT_INTERRUPTED, Interrupted, naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
 from handopt.cli.job import check_camera, check_device, check_ignore, load_config
@@ -107,7 +107,12 @@ def track(source: Path | None, **arguments: Any) -> None:
     try:
         result = tracking.result
     except ObservationError as nothing:
+        if until.stopped:
+            console.error(Interrupted().message, kind="")
+            sys.exit(until.exit_code or EXIT_INTERRUPTED)
         raise (error or nothing) from None  # where the source ended early, that is why
+    if until.stopped:
+        console.say(f"Stopped after {until.count} frames, which are written now.")
     console.notes(note for note in result.notes if note not in tracking.source.assumptions)
     save_track(result, folder, video=False, overwrite=options.overwrite)
     errors = [] if error is None else [error]
@@ -168,8 +173,6 @@ def _follow(
             error = problem
     console.end_status()
     console.say_groups("frame")
-    if until.stopped:
-        console.say(f"Stopped after {until.count} frames, which are written now.")
     return error, 0 if options.live else until.exit_code
 
 
@@ -248,7 +251,9 @@ def _finish(result: "Track", errors: "list[HandoptError]", console: Console) -> 
     """Say which frames are not found or doubtful, and what is missing."""
     from handopt.tracking.confidence import ranges
 
-    for what, rows in (("The hand was not found", ~result.tracked), ("Doubtful", result.doubtful)):
+    missing = ~result.tracked
+    missing[list(result.errors)] = False  # these were named as they came
+    for what, rows in (("The hand was not found", missing), ("Doubtful", result.doubtful)):
         if rows.any():
             console.say(f"{what} in {rows.sum()} of {len(result)} frames: {_listed(ranges(rows))}.")
     for error in errors:

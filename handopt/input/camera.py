@@ -85,6 +85,15 @@ class Camera:
         """
         return replace(self, cx=round(self.width - 1 - self.cx, 11))
 
+    def how_to_match(self, width: int, height: int) -> str:
+        """What to type where an image has another size than the camera, if it can be said."""
+        if min(width, height) < 1:
+            return ""
+        return (
+            f"; give camera.sized({width}, {height}) if the whole image was scaled, or camera.cropped(x0, y0, {width}, "
+            f"{height}) if it was cut out at column x0 and row y0"
+        )
+
     def sized(self, width: int, height: int) -> "Camera":
         """Return the camera for an image of this size: itself, or scaled if the aspect ratio is the same.
 

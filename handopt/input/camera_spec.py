@@ -1,4 +1,4 @@
-"""What the user calls a camera: a preset by name, a JSON file, or the four numbers fx,fy,cx,cy."""
+"""What the user gives as a camera: a Camera, a preset's name, a JSON file, or the four numbers fx,fy,cx,cy."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +10,18 @@ from handopt.input.sidecar import Sidecar, read_sidecar
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A camera as it was named. preset, sidecar: what the name stands for, None if it is not of that kind."""
+    """A camera as it was given. preset, sidecar, given: what it is, None if it is not of that kind."""
 
     text: str
     preset: Preset | None = None
     sidecar: Sidecar | None = None
+    given: Camera | None = None
 
     @classmethod
-    def of(cls, spec: str | Path) -> "CameraSpec":
+    def of(cls, spec: Camera | str | Path) -> "CameraSpec":
         """Look up a preset, or read an existing JSON file. Raises CameraError if the file is malformed."""
+        if isinstance(spec, Camera):
+            return cls(spec.source, given=spec)
         text = str(spec).strip()
         preset = find_preset(text)
         return cls(text, preset, read_sidecar(Path(text)) if preset is None and _exists(text) else None)
@@ -42,7 +45,9 @@ class CameraSpec:
 
     def camera(self, width: int | None = None, height: int | None = None) -> Camera:
         """The camera for images of this size; the four numbers need the size. Raises CameraError."""
-        if self.preset is not None:
+        if self.given is not None:
+            camera = self.given
+        elif self.preset is not None:
             note = f"The camera is the preset {self.preset.name}: {self.preset.source}."
             camera = replace(self.preset.camera, assumptions=(note,))
         elif "," in self.text and not _exists(self.text):
@@ -64,8 +69,8 @@ class CameraSpec:
         return found.camera
 
 
-def load_camera(spec: str | Path, width: int | None = None, height: int | None = None) -> Camera:
-    """Return the camera that a preset's name, a JSON file, or "fx,fy,cx,cy" stands for.
+def load_camera(spec: Camera | str | Path, width: int | None = None, height: int | None = None) -> Camera:
+    """Return the camera that a preset's name, a JSON file, or "fx,fy,cx,cy" stands for; a Camera for itself.
 
     width, height: size of the image in pixels, if it is known; the camera is scaled to it, and the four numbers need
     it. Raises CameraError.

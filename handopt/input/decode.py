@@ -78,7 +78,7 @@ def _kind(path: Path) -> str:
     except OSError as error:
         raise DepthError(f"{path}: cannot be read ({error.strerror or error})") from error
     if status.st_size == 0:
-        raise DepthError(f"{path}: is empty (0 bytes)")
+        raise DepthError(f"{path}: is empty (0 bytes); copy or export it again")
     if status.st_size > MAX_BYTES:
         raise DepthError(f"{path}: has {status.st_size >> 20} MiB, the limit for an image is {MAX_BYTES >> 20} MiB")
     for signature, kind in _SIGNATURES.items():

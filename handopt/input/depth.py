@@ -23,6 +23,8 @@ SUGGESTED_UNITS_MM = (0.001, 0.01, 0.1, 0.125, 0.25, 1.0, 10.0, 100.0, 1000.0)
 _MAX_INVALID_SHARE = 0.99
 _METRES_BELOW = 20.0
 _SUSPICIOUS_MM = 2000.0
+_SAME_UNIT = 0.02
+"""Relative difference up to which two units are one: a RealSense states 0.124987 mm for 1/8 mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ def without_masks(files: Iterable[Path]) -> list[Path]:
 def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "auto") -> DepthImage:
     """Read a depth image: 16-bit PNG, TIFF, .npy, .npz, EXR, or an RGB PNG in the NYU encoding.
 
+    It takes no notice of JSON files beside the image, such as camera.json; handopt.read_image does.
     unit: mm per count, None to assume 1 mm for integers, and metres or millimetres by the values for floats.
     encoding: "auto", "raw" (one channel), or "nyu" (depth = green * 256 + blue, Tompson et al., TOG 2014).
     Raises DepthError.
@@ -145,9 +148,11 @@ def counts_to_mm(
     values = _drop_invalid(counts, path, unit, notes)
     measured = values[values > 0]
     if measured.size == 0:
-        raise DepthError(f"{path}: every pixel is 0 or unmeasured: there is no depth in this image")
+        raise DepthError(
+            f"{path}: every pixel is 0 or unmeasured: there is no depth in this image; check that it is the depth "
+            "image, and record or export it again"
+        )
     median = float(np.median(measured))
-    guessed = unit is None
     if unit is None:
         unit = 1000.0 if counts.dtype.kind == "f" and median < _METRES_BELOW else 1.0
         if counts.dtype.kind == "f":
@@ -162,8 +167,15 @@ def counts_to_mm(
             f"{path}: with {unit:g} mm per count everything is {_distance(near_mm)} to {_distance(far_mm)} away, "
             f"where no hand can be; the unit looks wrong{advice or ': change unit='}"
         )
-    if guessed and near_mm > _SUSPICIOUS_MM and advice:
+    if advice and near_mm > _SUSPICIOUS_MM:
         notes.append(f"Nothing is nearer than {_distance(near_mm)}, so the unit may be wrong{advice}.")
+    elif advice and far_mm < PLAUSIBLE_MM[0]:
+        notes.append(f"Nothing is farther than {_distance(far_mm)}, so the unit may be wrong{advice}.")
+    elif not _is_usual(unit):
+        notes.append(
+            f"{unit:g} mm per count is unusual; the nearest pixels are {_distance(near_mm)} away with it"
+            f"{advice or _usual_units()}."
+        )
     with np.errstate(over="ignore", under="ignore"):
         depth_mm = (values * unit).astype(np.float32)
     if counts.dtype.kind == "f" and (far := depth_mm > ENDLESS_MM).any():
@@ -207,6 +219,15 @@ def _drop_invalid(counts: AnyArray, path: Path, unit: float | None, notes: list[
         notes.append(note_on(constants))
     values[dropped] = 0.0
     return values
+
+
+def _is_usual(unit: float) -> bool:
+    """Say whether a unit is one that cameras use, as near as they state it."""
+    return any(abs(unit / each - 1) < _SAME_UNIT for each in SUGGESTED_UNITS_MM)
+
+
+def _usual_units() -> str:
+    return f"; usual are {', '.join(f'{each:g}' for each in SUGGESTED_UNITS_MM)}"
 
 
 def _advice(median: float, unit: float) -> str:

@@ -5,6 +5,7 @@ the camera's preset, then a guess, which the assumptions mention.
 """
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,17 +36,38 @@ class DepthInput:
     mirrored: bool = False
 
 
+def read_image(
+    path: str | PathLike[str],
+    *,
+    camera: "Camera | str | None" = None,
+    unit: float | None = None,
+    encoding: str = "auto",
+    hand: str | None = None,
+) -> DepthInput:
+    """Read a depth image together with its camera, as `handopt fit` does.
+
+    >>> image = handopt.read_image("frames/000.png")  # with frames/000.json or frames/camera.json beside it
+    >>> result = handopt.fit(image.depth_mm, image.camera, hand=image.hand, mirrored=image.mirrored)
+
+    What is None is looked for in `<stem>.json` and `camera.json` beside the image, and assumed where these say nothing.
+    camera: a Camera, a preset's name, a JSON file, or "fx,fy,cx,cy"; one for another size is scaled to the image's.
+    unit: mm per count. encoding: as in handopt.read_depth. hand: 'right', 'left' or 'auto'.
+    Raises DepthError, and CameraError where nothing says which camera it is.
+    """
+    return Reader(camera, unit, encoding, hand).read(Path(path))
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads depth images; None leaves a fact to the files beside an image.
 
-    camera: a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. encoding: as in handopt.input.depth.read_depth.
+    camera: a Camera, a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. encoding: as in handopt.read_depth.
     hand: "right", "left" or "auto". model_side: the side of the model, which the hand is assumed to have if nothing
     else says. ignore: a mask of pixels to leave out, or a folder of masks named like the images. mirrored: whether
     images are mirrored left to right.
     """
 
-    camera: str | None = None
+    camera: "Camera | str | None" = None
     unit: float | None = None
     encoding: str = "auto"
     hand: str | None = None

@@ -55,7 +55,7 @@ def total_of(terms: dict[str, Array]) -> NDArray[np.float64]:
     """
     total = np.sum([to_numpy(term).astype(np.float64) for term in terms.values()], axis=0)
     if not np.isfinite(total).any():
-        raise NumericalError("the objective is not finite for any pose; check unit=, camera= and the weights")
+        raise NumericalError("the objective is not finite for any pose; check depth_mm=, camera= and the weights")
     return np.where(np.isfinite(total), total, np.inf)
 
 

@@ -51,13 +51,13 @@ def check_distance(frame: LabelledDepth) -> None:
     """Refuse a frame in which nothing is at a distance where a hand can be measured."""
     depths = frame.depth_mm[frame.labels > 0]
     if not len(depths):
-        raise ObservationError("nothing is measured where the hand is looked for; check mask=, box= and unit=")
+        raise ObservationError("nothing is measured where the hand is looked for; check mask=, box= and depth_mm=")
     nearest, farthest = frame.config.palm.distance_mm
     near, far = np.percentile(depths[:: max(1, len(depths) // 20_000)], (2, 98))
     if near > farthest or far < nearest:
         raise ObservationError(
             f"the nearest surface is {length(near)} away and the farthest {length(far)}, but a hand is measured at "
-            f"{length(nearest)} to {length(farthest)}; check unit=, the length of one count in mm"
+            f"{length(nearest)} to {length(farthest)}; check depth_mm=, which must be in mm"
         )
 
 
@@ -127,7 +127,7 @@ def _no_hand(frame: LabelledDepth, candidates: list[Candidate], hinted: bool) ->
     near, far = np.percentile(frame.depth_mm[frame.labels > 0], (2, 98))
     if _is_flat(frame):
         away = length(near) if far - near < frame.config.candidates.flat_mm else f"{length(near)} to {length(far)}"
-        return f"no hand was found: all that is seen is a flat surface, {away} away; {WHERE}, or check unit="
+        return f"no hand was found: all that is seen is a flat surface, {away} away; {WHERE}, or check depth_mm="
     nearest, farthest = frame.config.palm.distance_mm
     best = max(candidates, key=lambda candidate: candidate.score, default=None)
     if hinted:
@@ -137,9 +137,10 @@ def _no_hand(frame: LabelledDepth, candidates: list[Candidate], hinted: bool) ->
     else:
         z = length(float(best.palm.center_mm[2]))
         what = (
-            f"no hand was found: the most likely place, {z} away, shows {best.area_cm2:.3g} cm2 unlike a hand; {WHERE}"
+            f"no hand was found: the most likely place, {z} away, shows {best.area_cm2:.3g} cm2 that do not look like "
+            f"a hand; {WHERE}"
         )
-    return f"{what}, or check unit= (what the image shows lies {length(near)} to {length(far)} away)"
+    return f"{what}, or check depth_mm= (what the image shows lies {length(near)} to {length(far)} away)"
 
 
 def _is_flat(frame: LabelledDepth) -> bool:

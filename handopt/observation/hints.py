@@ -38,7 +38,7 @@ class Hints:
 def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tuple[str, ...]]:
     """Return the depth image as float32 with 0 where nothing was measured, and notes on what was changed.
 
-    Raises ShapeError, CameraError or DepthError.
+    Raises ShapeError, CameraError, DepthError, and ObservationError where nothing is measured.
     """
     given = np.asarray(depth_mm)
     if given.ndim != 2 or given.dtype.kind not in "iuf":
@@ -56,7 +56,14 @@ def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tupl
         depth = np.where(finite, depth, np.float32(0))
         notes = (f"{np.count_nonzero(~finite)} pixels of the depth image are not finite; they count as not measured.",)
     if depth.min() < 0:
-        raise DepthError(f"the depth image goes down to {depth.min():g} mm; depths must not be negative, check unit=")
+        raise DepthError(
+            f"the depth image goes down to {depth.min():g} mm; depths must not be negative, check depth_mm="
+        )
+    if not depth.any():
+        raise ObservationError(
+            "nothing is measured in the depth image: every pixel is 0 or not finite; check that it is the depth image, "
+            "and record or export it again"
+        )
     return depth, notes
 
 

@@ -246,7 +246,7 @@ def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) ->
     mask = frame.labels > 0
     area = float(frame.area_cm2.sum())
     if not config.candidates.min_hinted_cm2 <= area <= config.max_mask_cm2:
-        raise ObservationError(f"the mask covers {area:.3g} cm2, which is no hand; check mask= and unit=")
+        raise ObservationError(f"the mask covers {area:.3g} cm2, which is no hand; check mask= and depth_mm=")
     window = window_around(frame, palm.center_mm, config.segmentation.ball_mm, stride=1)
     block = np.s_[window.rows, window.columns]
     surfaces = np.flatnonzero(frame.area_cm2 >= max(config.masked_surface_cm2, 0.1 * area))

@@ -128,7 +128,7 @@ class Tournament:
         )
         population.costs = _finite(costs)
         if not np.isfinite(population.costs).any():
-            raise NumericalError("the objective is not finite for any pose; check unit=, camera= and the weights")
+            raise NumericalError("the objective is not finite for any pose; check depth_mm=, camera= and the weights")
 
     def _mutated(self, population: Population, round_: TournamentRound) -> Population:
         """The hypotheses, then the copies of the best with one finger redrawn that leave the least unexplained."""

@@ -107,6 +107,10 @@ def fit_each(
     """
     if not frames:
         raise ShapeError("frames: expected at least one image")
+    names = [frame.name for frame in frames]
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise ShapeError(f"frames: several are named {twice[0]!r}; give each image a name of its own")
     fits, rejected = _fitted(frames, hand, rig, settings, progress)
     if hand == "auto" and fits:
         fits, others = _one_side(fits)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from handopt.config import Config, FitSettings
+from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.ignore import checked_mask
@@ -98,11 +99,13 @@ def track(
     FrameSource; or any iterable of depth images (H, W), or of SequenceFrame where frames have times. An iterable is
     read one frame at a time, so that it may be a camera.
     camera: a Camera, or its name or intrinsics as `--camera` takes them; needed for an iterable, and for a path without
-    one beside it. unit: mm per count; by default what lies beside the path or fits its values, and 1 for an iterable.
-    fps: frames a second, where frames have no times.
+    one beside it. A Camera for another size is scaled to a path's images, and refused for those of an iterable.
+    unit: mm per count; by default what lies beside the path or fits its values, and 1 for an iterable of images;
+    SequenceFrames are in mm. fps: frames a second, where frames have no times.
     ignore: pixels to leave out of all frames, nonzero in a mask (H, W) or in its file; for a folder of images also a
     folder of masks named like them. mirrored: whether frames are mirrored left to right, as some SDKs give them, by
-    default as the file beside them says; camera and track are those of the true scene. An opened source has its own.
+    default as the file beside them says; camera and track are those of the true scene.
+    An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
     hand: 'right', 'left', or 'auto' (the first frame in which a hand is found decides); by default that of the rig,
     else what the source says, else right. rig: the hand's own rig, by default handopt's.
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
@@ -113,53 +116,60 @@ def track(
     frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x
     right, y down, z forward.
 
-    Raises SourceError, CameraError, DepthError and DeviceError; an iterator raises SourceError where its source fails
-    later, and `result` ObservationError where no hand was found in any frame.
+    Raises SourceError, CameraError, DepthError and DeviceError, and TypeError for an argument that the source does not
+    take; an iterator raises SourceError where its source fails later, and `result` ObservationError where no hand was
+    found in any frame.
     """
-    opened: FrameSource
-    if isinstance(source, str | os.PathLike):
-        opened = _opened(Path(source), camera, unit, fps, ignore, mirrored)
-    elif not hasattr(source, "assumptions"):
-        opened = _Images(source, camera, unit, fps, ignore, mirrored=bool(mirrored))
-    elif ignore is not None or mirrored is not None:
-        raise TypeError("ignore and mirrored are for a path or depth images; an opened source has its own")
-    else:
-        opened = cast(FrameSource, source)
-    frames = prefetch(opened) if isinstance(source, str | os.PathLike) else iter(opened)
+    given = _Given(camera, unit, fps, ignore, mirrored)
+    opened, frames = given.opened(source)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
     run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
     return Tracking(run, opened, frames)
 
 
-def _opened(
-    path: Path,
-    camera: Camera | str | None,
-    unit: float | None,
-    fps: float | None,
-    ignore: str | os.PathLike[str] | AnyArray | None,
-    mirrored: bool | None,
-) -> FrameSource:
-    """The source of frames at a path."""
-    from handopt.input.sequence import open_source
-    from handopt.input.sequence.stream_info import SourceOptions
+@dataclass(frozen=True)
+class _Given:
+    """What the user says of a source's frames: the arguments of the same names of `track`."""
 
-    if isinstance(ignore, np.ndarray):
-        raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
-    file = None if ignore is None else Path(ignore)
-    return open_source(path, SourceOptions(_as_text(camera), unit, fps=fps, ignore=file, mirrored=mirrored))
+    camera: Camera | str | None
+    unit: float | None
+    fps: float | None
+    ignore: "AnyArray | str | os.PathLike[str] | None"
+    mirrored: bool | None
+
+    def opened(
+        self, source: str | os.PathLike[str] | FrameSource | Frames
+    ) -> tuple[FrameSource, Iterator[SequenceFrame]]:
+        """The source, opened, and its frames. Raises what `track` raises."""
+        if isinstance(source, str | os.PathLike):
+            return self._path(Path(source))
+        if hasattr(source, "assumptions"):
+            for name, value in vars(self).items():
+                if value is not None:
+                    raise TypeError(
+                        f"{name}= is not for an opened source, which has its own; give it where that is opened"
+                    )
+            opened = cast(FrameSource, source)
+        else:
+            opened = _Images(source, self.camera, self.unit, self.fps, self.ignore, mirrored=bool(self.mirrored))
+        return opened, iter(opened)
+
+    def _path(self, path: Path) -> tuple[FrameSource, Iterator[SequenceFrame]]:
+        from handopt.input.sequence import open_source
+        from handopt.input.sequence.stream_info import SourceOptions
+
+        if isinstance(self.ignore, np.ndarray):
+            raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
+        file = None if self.ignore is None else Path(self.ignore)
+        asked = SourceOptions(self.camera, self.unit, fps=self.fps, ignore=file, mirrored=self.mirrored)
+        opened = open_source(path, asked)
+        return opened, prefetch(opened)
 
 
 def hand_of(hand: str | None, rig: Rig | None, source: FrameSource) -> str:
     """Which hand to follow: what was asked for, else that of the rig, else what the source says, else the right one."""
     return hand or (rig.side if rig is not None else source.hand) or "right"
-
-
-def _as_text(camera: Camera | str | None) -> str | None:
-    """A camera as sources of frames take it."""
-    if camera is None or isinstance(camera, str):
-        return camera
-    return ",".join(repr(float(value)) for value in (camera.fx, camera.fy, camera.cx, camera.cy))
 
 
 class _Images:
@@ -184,11 +194,13 @@ class _Images:
             raise TypeError("camera is missing: depth images without a file need one, such as camera='sr305'")
         if not isinstance(images, Iterable):
             raise TypeError(f"source is a {type(images).__name__}; expected a path or an iterable of depth images")
-        self._images = iter(images)
+        self._images, self._unit_given = iter(images), unit is not None
         if isinstance(camera, str):
             first = next(self._images, None)
             if first is None:
-                raise ValueError("source has no frames")
+                raise ValueError(
+                    "source has no frames: it is empty, or it is an iterator that was read before; give a new one"
+                )
             height, width = _image(first).shape
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
@@ -201,13 +213,25 @@ class _Images:
             self._ignored = checked_mask(Path(ignore), self._info.shape)
 
     def __iter__(self) -> Iterator[SequenceFrame]:
-        """The frames. Raises DepthError for an image of another size than the camera's."""
+        """The frames. Raises DepthError for an image of another size than the camera's, and TypeError."""
         for index, each in enumerate(self._images):
-            if isinstance(each, SequenceFrame):
-                yield replace(each, depth_mm=self._info.prepared(each.depth_mm, self._ignored))
-            else:
-                name = f"frame {index}"
+            name = each.name if isinstance(each, SequenceFrame) else f"frame {index}"
+            if not (isinstance(each, SequenceFrame) and each.problem is not None):
+                self._check_size(name, _image(each))
+            if not isinstance(each, SequenceFrame):
                 yield SequenceFrame(index, name, self._info.millimetres(_image(each), name, self._ignored))
+            elif self._unit_given:
+                raise TypeError("unit= is for counts, and the depth of a SequenceFrame is in mm: leave it out")
+            else:
+                yield replace(each, depth_mm=self._info.prepared(each.depth_mm, self._ignored))
+
+    def _check_size(self, name: str, image: AnyArray) -> None:
+        if image.shape != self._info.shape:
+            height, width = image.shape
+            raise DepthError(
+                f"{name}: is {width} x {height} pixels, but the camera is for {self.camera.width} x "
+                f"{self.camera.height}{self.camera.how_to_match(width, height)}"
+            )
 
 
 def _image(frame: "AnyArray | SequenceFrame") -> AnyArray:

@@ -112,7 +112,7 @@ def uneven(steps: list[TrackedFrame], fps: float) -> tuple[str, ...]:
     given = [step.frame.time_s for step in steps if step.frame.time_s is not None]
     if not given or (len(given) == len(steps) and (np.diff(given) > 0).all()):
         return ()
-    return (f"Times of frames are missing or do not go on; the frames were taken for {fps:g} a second.",)
+    return (f"Some frames have no time, or none after that of the frame before; {fps:g} frames a second were assumed.",)
 
 
 def rate(steps: list[TrackedFrame]) -> float | None:
@@ -129,7 +129,7 @@ def _doubts(sureness: Floats, config: TrackConfidenceConfig) -> tuple[str, ...]:
         return ()
     return (
         f"The start is doubtful: the first frames with a hand have a confidence of {np.median(start):.2f}. Look at the "
-        "video; where the wrong thing is followed, leave out the first frames or check hand=, camera= and unit=.",
+        "video; where the wrong thing is followed, leave out the first frames, or check side, camera and unit.",
     )
 
 

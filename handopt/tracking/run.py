@@ -11,6 +11,7 @@ from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import split_ignored
+from handopt.observation.candidates import length
 from handopt.observation.crop import Crop
 from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
@@ -57,6 +58,8 @@ class Run:
         self._state: TrackerState | None = None
         self._side = ""
         self._warm = 0
+        self._found = False
+        self._range_mm: tuple[float, float] | None = None
         usual_speed = np.repeat(
             [smoothing.usual_quaternion_speed, smoothing.usual_speed_mm, smoothing.usual_speed_rad], (4, 3, 45)
         )
@@ -79,6 +82,9 @@ class Run:
             pose = self._remember(own, frame, pose)
         else:
             self._steps.append(TrackedFrame(_without_depth(frame), None, _nothing_shown()))
+        self._found = self._found or pose is not None
+        if not self._found:
+            self._see(depth)
         estimate = self._estimate(frame, pose)
         self._busy += time.perf_counter() - started
         return estimate
@@ -187,6 +193,16 @@ class Run:
         usual = 1.0 / self.fps if self.fps else float(np.median(self._gone))
         return gone / usual
 
+    def _see(self, depth: FloatImage) -> None:
+        """Note at which distances a frame without a hand shows something."""
+        some = depth[::4, ::4]
+        measured = some[some > 0]
+        if not measured.size:
+            return
+        near, far = (float(each) for each in np.percentile(measured, (2, 98)))
+        before = self._range_mm or (near, far)
+        self._range_mm = min(near, before[0]), max(far, before[1])
+
     def _begin(self, side: str) -> None:
         if not side:
             return
@@ -218,18 +234,25 @@ class Run:
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:
         """The track of all frames so far. Raises ObservationError where no hand was found in any."""
         if self._state is None or not any(step.pose is not None for step in self._steps):
-            raise ObservationError(
-                f"no hand was found in any of {len(self._steps)} frames of {source}; check unit=, camera= and hand="
-            )
+            raise ObservationError(f"no hand was found in any of {len(self._steps)} frames of {source}{self._advice()}")
         if fps is None:
             fps = rate(self._steps)
         if fps is None:
-            fps, notes = DEFAULT_FPS, (*notes, "The frames were taken for 30 a second (fps= changes this).")
+            fps, notes = DEFAULT_FPS, (*notes, f"No frame rate is known; {DEFAULT_FPS:g} frames a second were assumed.")
         assert self._state.shape is not None
         hand = TrackedHand(self._own, self._side, self.camera, self._state.shape, self.smooth)
         config = self.tracking.confidence
         track = assemble(self._steps, hand, source, fps, SHOWN_HALF_MM, notes, self._busy, config)
         return track.smooth(self.tracking.smoothing) if self.smooth else track
+
+    def _advice(self) -> str:
+        """What to change where there was no hand in any frame."""
+        if not self._steps:
+            return ": the source is empty, or was read before; open it again"
+        if self._range_mm is None:
+            return ": nothing is measured in them; check that they are depth images, and record or export them again"
+        near, far = (length(each) for each in self._range_mm)
+        return f"; check unit=, camera= and hand= (what the frames show lies {near} to {far} away)"
 
 
 def _jump_mm(before: PoseEstimate, now: PoseEstimate) -> float:

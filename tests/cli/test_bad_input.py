@@ -162,7 +162,7 @@ def test_a_mask_of_another_size(tmp_path: Path) -> None:
         ("--limits none", "'--limits'"),
         ("--shape round", "'--shape'"),
         ("--seed -1", "'--seed'"),
-        ("--device tpu", "--device 'tpu' is not known"),
+        ("--device tpu", "--device tpu is not one of auto, cpu, cuda and cuda:N"),
         ("--camera nikon", "--camera nikon is no preset"),
         ("--camera 1,2,3", "--camera 1,2,3 has 3 numbers"),
         ("--camera 0,0,1,1", "change --camera"),

@@ -16,9 +16,9 @@ from support.permissions import forbid
 from support.sequences import followed, samples
 
 from handopt.cli.main import main
-from handopt.errors import OutputError
+from handopt.errors import OutputError, SourceError
 from handopt.input import sequence
-from handopt.input.sequence.base import SequenceFrame, SourceError
+from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stacks import NumpySource
 from handopt.storage.track_folder import save_track
 
@@ -116,7 +116,7 @@ def test_a_frame_without_permission_is_named(frames: Path, tmp_path: Path, monke
     ("content", "message"),
     [
         (b"", "is empty (0 bytes); copy or record it again"),
-        (b"no stack", "is no sequence of frames that handopt reads; give a folder"),
+        (b"no stack", "is not a sequence of frames that handopt reads; give a folder"),
         (b"\x93NUMPY\x01\x00nonsense", "has a damaged array header"),
     ],
 )

@@ -107,7 +107,7 @@ def test_what_was_tracked_before_it_was_stopped_is_kept(
         (["{folder}", "--live"], "not both"),
         (["{folder}/nothing"], "does not exist"),
         (["{folder}"], "--camera"),
-        (["{folder}/10.png"], "no sequence"),
+        (["{folder}/10.png"], "not a sequence"),
         (["{folder}", "--joint-map", "{folder}/10.png"], "--model"),
     ],
 )
@@ -265,3 +265,18 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(folder: Path,
     assert done.exit_code == 2
     assert "-o" in done.stderr
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_ctrl_c_before_the_first_frame_has_its_exit_code(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: Any) -> Iterator[SequenceFrame]:
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from ()
+
+    monkeypatch.setattr("handopt.cli.track._Stoppable.__iter__", lambda self: self._until.frames(stopped(self)))
+    done = run("track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1")
+    assert done.exit_code == 130, done.output
+    assert "no hand was found" not in done.stderr
+    assert "Interrupted" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -49,7 +49,9 @@ def test_random_png_round_trips(tmp_path: Path, seed: int) -> None:
     depth = read_depth(save(tmp_path / "image.png", counts), unit=unit)
     assert depth.depth_mm.dtype == np.float32
     assert depth.depth_mm.flags.c_contiguous
-    assert not depth.assumptions
+    assert [each.startswith(f"{unit:g} mm per count is unusual") for each in depth.assumptions] == [True] * (
+        unit == 2 / 3
+    )
     assert (depth.unit_mm, depth.path) == (unit, tmp_path / "image.png")
     # one rounding to float32
     np.testing.assert_allclose(depth.depth_mm, counts * unit, rtol=1e-7)
@@ -243,10 +245,11 @@ def test_a_hand_at_an_absurd_distance_is_said(tmp_path: Path, distance_mm: int, 
         read_depth(save(tmp_path / "image.npy", np.full((HEIGHT, WIDTH), distance_mm)))
 
 
-def test_a_suspicious_unit_is_mentioned_only_where_it_was_assumed(tmp_path: Path) -> None:
+def test_a_suspicious_unit_is_mentioned_with_others_whether_it_was_assumed_or_given(tmp_path: Path) -> None:
     path = save(tmp_path / "image.png", scene_mm() * 8)
     assert assumed(read_depth(path), "unit=0.125 ")
-    assert not read_depth(path, unit=1.0).assumptions
+    assert assumed(read_depth(path, unit=1.0), "unit=0.125 ")
+    assert not read_depth(path, unit=0.125).assumptions
     assert not assumed(read_depth(save(path, scene_mm())), "may be wrong")
 
 

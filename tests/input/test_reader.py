@@ -1,11 +1,16 @@
 """What is known about an image, and what goes before what: options, files beside it, presets, guesses."""
 
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.fit_cli import CAMERA, write_camera, write_depth
 
+import handopt
+from handopt import errors
 from handopt.errors import CameraError
 from handopt.input.reader import Reader
 
@@ -70,3 +75,36 @@ def test_a_broken_file_beside_the_image_does_not_matter_where_the_options_say_it
     with pytest.raises(CameraError, match="not valid JSON"):
         Reader("150,150,80,60").read(image)
     assert Reader("150,150,80,60", unit=1.0).read(image).hand == "right"
+
+
+def test_an_image_is_read_with_the_camera_beside_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((120, 160), 500, np.uint16))
+    camera = handopt.Camera(150.0, 150.0, 79.5, 59.5, 160, 120)
+    (tmp_path / "camera.json").write_text(json.dumps({"camera": camera.to_dict(), "unit_mm": 0.5, "hand": "left"}))
+    image = handopt.read_image(tmp_path / "a.npy")
+    assert image.camera == replace(camera, source=image.camera.source)
+    assert (image.hand, float(image.depth_mm[0, 0])) == ("left", 250.0)
+    given = handopt.read_image(str(tmp_path / "a.npy"), camera=camera, unit=1.0, hand="right")
+    assert given.camera == camera
+    assert (given.hand, float(given.depth_mm[0, 0])) == ("right", 500.0)
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        (0.15, r"Nothing is farther than 150 mm, so the unit may be wrong; .*unit=0.25 \(250 mm\)"),
+        (0.3, r"0.3 mm per count is unusual; the nearest pixels are 300 mm away with it; .*unit=1 \(1.0 m\)"),
+        (4.0, r"Nothing is nearer than 4.0 m, so the unit may be wrong; .*unit=1 \(1.0 m\)"),
+        (0.25, ""), (1.0, ""), (0.99995, ""),
+    ],
+)  # fmt: skip
+def test_an_unusual_unit_is_noted_though_it_was_given(unit: float, said: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((20, 20), 1000, np.uint16))
+    notes = " ".join(handopt.read_depth(tmp_path / "a.npy", unit=unit).assumptions)
+    assert re.search(said, notes) if said else notes == ""
+
+
+def test_every_error_and_reader_is_public() -> None:
+    named = {each.__name__ for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
+    assert named <= set(handopt.__all__)
+    assert {"SourceError", "load_camera", "read_image"} <= set(handopt.__all__)

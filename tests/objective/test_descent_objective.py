@@ -231,7 +231,7 @@ def test_a_pose_that_is_no_number_has_an_infinite_total(group: str, value: float
 
 
 def test_no_finite_total_at_all_is_an_error() -> None:
-    with pytest.raises(NumericalError, match="not finite for any pose; check unit=, camera= and the weights"):
+    with pytest.raises(NumericalError, match="not finite for any pose; check depth_mm=, camera= and the weights"):
         total_of({"a": np.array([np.nan, 1.0]), "b": np.array([0.0, np.inf])})
 
 

@@ -46,7 +46,7 @@ EMPTY_OF_HANDS = {
 def test_no_hand_in_view(name: str) -> None:
     with pytest.raises(ObservationError) as caught:
         observe(EMPTY_OF_HANDS[name], CAMERA)
-    assert "unit=" in str(caught.value)
+    assert "depth_mm=" in str(caught.value)
     assert "box=" in str(caught.value)
 
 
@@ -54,7 +54,7 @@ def test_no_hand_in_view(name: str) -> None:
 def test_a_wrong_unit_is_recognised(factor: float) -> None:
     scene = Scene()
     scene.hand()
-    with pytest.raises(ObservationError, match="check unit=") as caught:
+    with pytest.raises(ObservationError, match="check depth_mm=") as caught:
         observe(scene.photograph() * factor, CAMERA)
     assert "120 mm to 3 m" in str(caught.value)
 
@@ -75,7 +75,7 @@ BAD_INPUT: dict[str, tuple[Any, dict[str, Any], type[HandoptError], str]] = {
     "bool": (DEPTH > 0, {}, ShapeError, "depth_mm"),
     "three channels": (np.stack([DEPTH] * 3, -1), {}, ShapeError, "depth_mm"),
     "another size": (DEPTH[:240], {}, CameraError, "camera="),
-    "negative": (DEPTH - 600.0, {}, DepthError, "unit="),
+    "negative": (DEPTH - 600.0, {}, DepthError, "depth_mm="),
     "all zero": (DEPTH * 0, {}, ObservationError, "nothing is measured"),
     "all NaN": (DEPTH * np.nan, {}, ObservationError, "nothing is measured"),
     "absurd": (DEPTH * 1e300, {}, ObservationError, "nothing is measured"),

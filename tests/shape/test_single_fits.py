@@ -43,6 +43,11 @@ def test_every_image_is_fitted() -> None:
     assert all(150 < each.size_mm < 220 for each in single_fits())
 
 
+def test_images_of_one_name_are_refused_before_anything_is_fitted() -> None:
+    with pytest.raises(ShapeError, match="frames: several are named 'wall'; give each image a name of its own"):
+        fit_each([nothing("wall"), nothing("other"), nothing("wall")], **SETTINGS)
+
+
 def test_an_image_without_a_hand_is_left_out_by_name() -> None:
     done: list[int] = []
     found, rejected = fit_each([nothing("wall"), *frames()[:1]], **SETTINGS, progress=done.append)

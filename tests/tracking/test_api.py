@@ -135,3 +135,45 @@ def test_the_unit_of_counts_is_applied() -> None:
 def test_what_cannot_be_tracked_says_what_to_change(source: Any, options: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         handopt.track(source, **options).finish()
+
+
+class Opened:
+    """An opened source of two frames."""
+
+    name, camera, length, fps, hand, unit_mm, assumptions = "opened", CAMERA, 2, FPS, None, 1.0, ()
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        return iter(frames()[:2])
+
+
+@pytest.mark.parametrize(("name", "value"), [("camera", CAMERA), ("unit", 1.0), ("fps", 30.0), ("mirrored", False)])
+def test_an_opened_source_takes_no_facts_of_its_own(name: str, value: Any) -> None:
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(TypeError, match=f"^{name}= is not for an opened source, which has its own"):
+        handopt.track(Opened(), **options)
+
+
+def test_frames_of_another_size_than_the_cameras_say_how_to_mend_it() -> None:
+    small = SequenceFrame(0, "a", np.ones((120, 160), np.float32))
+    with pytest.raises(handopt.DepthError, match="a: is 160 x 120 pixels, but the camera is for 320 x 240; give"):
+        handopt.track([small], camera=CAMERA).finish()
+    with pytest.raises(TypeError, match="unit= is for counts"):
+        handopt.track(frames()[:1], camera=CAMERA, unit=0.5).finish()
+
+
+def test_a_camera_for_another_size_is_scaled_to_the_frames_of_a_path(tmp_path: Path) -> None:
+    np.save(tmp_path / "wave.npy", np.round(np.stack(DEPTHS[:1])).astype(np.uint16))
+    twice = CAMERA.sized(2 * CAMERA.width, 2 * CAMERA.height)
+    source = handopt.track(tmp_path / "wave.npy", camera=twice, unit=1.0).source
+    assert (source.camera.width, source.camera.fx) == (CAMERA.width, CAMERA.fx)
+    assert "scaled to 320 x 240" in source.assumptions[-1]
+
+
+def test_no_hand_says_how_far_away_things_are() -> None:
+    wall = np.full((240, 320), 900.0)
+    with pytest.raises(handopt.ObservationError, match=r"of 1 frames of frames; check .* lies 900 mm to 900 mm away"):
+        handopt.track([wall], camera=CAMERA).finish()
+    with pytest.raises(handopt.ObservationError, match="nothing is measured in them; check that they are depth images"):
+        handopt.track([0 * wall], camera=CAMERA).finish()
+    with pytest.raises(handopt.ObservationError, match="of 0 frames of frames: the source is empty"):
+        handopt.track([], camera=CAMERA).finish()

@@ -133,7 +133,7 @@ def test_times_that_stand_still_are_not_used() -> None:
         run.push(SequenceFrame(index, frame.name, frame.depth_mm, 0.0))
     track = run.track("x", 10.0)
     assert track.time_s == pytest.approx([0.0, 0.1, 0.2])
-    assert "do not go on" in track.notes[0]
+    assert "none after that of the frame before; 10 frames a second were assumed" in track.notes[0]
 
 
 def test_ranges_are_short() -> None:

@@ -125,7 +125,7 @@ def test_the_rate_comes_from_the_frames_times_or_is_assumed() -> None:
     assert timed.track("x", None).fps == pytest.approx(FPS)
     assumed = untimed.track("x", None)
     assert assumed.fps == 30
-    assert "fps=" in assumed.notes[0]
+    assert assumed.notes[0] == "No frame rate is known; 30 frames a second were assumed."
 
 
 def test_frames_without_any_hand_are_an_error() -> None:

@@ -7,15 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.errors import DepthError, HandoptError
+from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.depth import ENDLESS_MM, without_value
 from handopt.input.no_depth import is_no_depth, no_depth_constants
 from handopt.typing import BoolImage, FloatImage
-
-
-class SourceError(HandoptError, OSError):
-    """A source of frames cannot be opened, or ended before its time."""
 
 
 def split_ignored(depth_mm: FloatImage) -> tuple[FloatImage, BoolImage | None]:

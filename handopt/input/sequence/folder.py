@@ -7,12 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from handopt.errors import DepthError
+from handopt.errors import DepthError, SourceError
 from handopt.input.camera import Camera
 from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel, without_masks
 from handopt.input.ignore import IgnoreMasks
-from handopt.input.sequence.base import SequenceFrame, SourceError
+from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.sidecar import find_time
 

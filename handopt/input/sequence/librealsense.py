@@ -3,8 +3,7 @@
 import ctypes
 from typing import Any
 
-from handopt.errors import how_to_install
-from handopt.input.sequence.base import SourceError
+from handopt.errors import SourceError, how_to_install
 
 
 def load_librealsense(what: str) -> Any:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from handopt.input.sequence.base import FrameSource, SourceError
+from handopt.errors import SourceError
+from handopt.input.sequence.base import FrameSource
 from handopt.input.sequence.stream_info import SourceOptions
 
 _KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .npy or .npz stack"
@@ -43,7 +44,7 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
         from handopt.input.sequence.realsense import open_recording
 
         return open_recording(path, options)
-    raise SourceError(f"{path}: is no sequence of frames that handopt reads; give {_KINDS}")
+    raise SourceError(f"{path}: is not a sequence of frames that handopt reads; give {_KINDS}")
 
 
 def live_source(options: SourceOptions | None = None) -> FrameSource:

@@ -7,9 +7,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from handopt.errors import SourceError
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
-from handopt.input.sequence.base import SequenceFrame, SourceError, StreamInfo
+from handopt.input.sequence.base import SequenceFrame, StreamInfo
 from handopt.input.sequence.librealsense import load_librealsense
 from handopt.input.sequence.stream_info import SourceOptions
 

@@ -9,12 +9,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.errors import DepthError
+from handopt.errors import DepthError, SourceError
 from handopt.input.camera import Camera
 from handopt.input.decode import check_shape
 from handopt.input.depth import single_channel
 from handopt.input.npy import read_npy_header
-from handopt.input.sequence.base import SequenceFrame, SourceError
+from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.timestamps import times_within
 from handopt.typing import AnyArray

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handopt.errors import DepthError
+from handopt.input.camera import Camera
 from handopt.input.depth import counts_to_mm
 from handopt.input.ignore import checked_mask
 from handopt.input.no_depth import no_depth_constants
@@ -16,13 +17,14 @@ from handopt.typing import AnyArray, BoolImage
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user says of a source: camera, mm per count, encoding, frames per second. None leaves it open.
+    """What the user says of a source; None leaves it open.
 
-    ignore: a mask of pixels to leave out of all frames, or a folder of masks named like a folder's images. mirrored:
-    whether frames are mirrored left to right.
+    camera: a Camera, a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. fps: frames per second. ignore: a mask
+    of pixels to leave out of all frames, or a folder of masks named like a folder's images. mirrored: whether frames
+    are mirrored left to right.
     """
 
-    camera: str | None = None
+    camera: Camera | str | None = None
     unit: float | None = None
     encoding: str = "auto"
     fps: float | None = None

@@ -211,7 +211,7 @@ def test_a_truncated_stack_gives_what_it_has(made, tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "empty"),
-        (b"text, no frames", "no sequence"),
+        (b"text, no frames", "not a sequence"),
         (b"\x93NUMPY\x01\x00", "damaged"),
         (b"PK\x03\x04", "damaged"),
     ],
