@@ -277,7 +277,9 @@ def test_a_hint_that_misled_does_not_lower_the_confidence_of_the_pose_that_both_
 ) -> None:
     """Around the hand's last place the fit from scratch has a confidence of 0.1, without a hint that of `free`."""
     follower, remembered = Tracker(default_rig("right"), CAMERA), vars(tracker)["fit"]
-    real = remembered(DEPTHS[3], CAMERA, rig=follower._rig, center=None, config=follower._config, device="cpu", seed=0)
+    real = remembered(
+        DEPTHS[3], CAMERA, rig=follower._rig, center=None, config=follower._config, ignore=None, device="cpu", seed=0
+    )
     assert states[3].estimate is not None
 
     def fits(*_: Any, center: Any, **__: Any) -> Any:
