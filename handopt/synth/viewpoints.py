@@ -56,7 +56,9 @@ def place_hand(rng: np.random.Generator, vertices: Floats, camera: Camera) -> Fl
     Distances are uniform in the logarithm, up to where the hand is of the least size; the spot is
     anywhere, the middle of the image a little more often. Raises ConfigError where the image is too small.
     """
-    farthest = max(_CONFIG.nearest_mm + 1.0, min(_CONFIG.farthest_mm, camera.fx * _CONFIG.hand_mm / _CONFIG.least_px))
+    x, y, depth = (float(value) for value in np.ptp(vertices, axis=0))
+    smallest = camera.fx * max(x, y) / _CONFIG.least_px - depth / 2
+    farthest = max(_CONFIG.nearest_mm + 1.0, min(_CONFIG.farthest_mm, smallest))
     distance = float(np.exp(rng.uniform(np.log(_CONFIG.nearest_mm), np.log(farthest))))
     spot = rng.beta(1.4, 1.4, 2)
     size = np.array([camera.width - 1, camera.height - 1], np.float64)

@@ -60,6 +60,8 @@ class WildSettings:
                 raise ConfigError(f"{name} is {value}, expected a whole number from 0")
         if self.rig.side != "right":
             raise ConfigError("rig: expected a right hand; mirror a left one first")
+        if self.other_hand and self.forearm is False:
+            raise ConfigError("other_hand: not without a forearm, where all but the hand is cut away")
         if self.noise is not None:
             noise_model(self.noise)
         if self.surface_rms_mm is not None:

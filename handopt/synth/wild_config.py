@@ -213,8 +213,6 @@ class ViewConfig:
     """Distance of the farthest hands, mm."""
     least_px: float = 45.0
     """Width or height of the smallest hands, whichever is more, px."""
-    hand_mm: float = 150.0
-    """What a hand that is seen from any side measures across, mm, about."""
     margin_px: float = 2.0
     """Least distance of the hand from the image's border, px."""
     placing_rounds: int = 6
@@ -271,6 +269,8 @@ class WildConfig:
     """Scenes that are drawn until enough of the hand is measured."""
     farthest_mm: float = 6000.0
     """Beyond it no wall is seen, mm."""
+    least_other_px: int = 30
+    """Pixels of the second hand and its arm that have to be seen."""
     same_mm: float = 15.0
     """Difference of a measured depth and its own surface's, mm: more at a border of labels is another surface."""
     arm: ArmConfig = field(default_factory=ArmConfig)

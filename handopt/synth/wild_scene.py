@@ -91,19 +91,22 @@ def sample_content(
     forearm: bool | None = None,
     background: bool | None = None,
 ) -> Content:
-    """Draw what an image shows; what is given is not drawn, and changes nothing else."""
+    """Draw what an image shows, but for what is given. Images with a second hand are not cropped."""
     view = sample_view(rng)
     chance = rng.random(8)
     crop = _CROPS[int(rng.choice(len(_CROPS), p=[CONFIG.crop.shares[name] for name in _CROPS]))]
     if forearm is not None:
         crop = ("none" if crop == "wrist" else crop) if forearm else "wrist"
+    other = bool(chance[1] < CONFIG.other_share) if other_hand is None else other_hand
+    if other_hand:
+        crop = "none"
     around = bool(chance[2] < CONFIG.background_share) if background is None else background
     around = around and crop != "wrist"
     table = around and bool(chance[4] < CONFIG.table_share[view])
     return Content(
         view=view,
         held=bool(chance[0] < CONFIG.held_share) if held is None else held,
-        other_hand=(bool(chance[1] < CONFIG.other_share) if other_hand is None else other_hand),
+        other_hand=other and crop == "none",
         forearm=crop != "wrist",
         background=around,
         wall=around and bool(chance[3] < CONFIG.wall_share),
@@ -134,8 +137,11 @@ def sample_scene(rng: np.random.Generator, content: Content, subject: Subject, b
             wrist = limb @ wrist_bend(arm.forearm).T
             hand = HandSample(subject, angles, wrist @ rig.bind[0, :, :3].T, gesture, tries)
             front = _foreground(rng, content, hand, (base, dressed, rig), arm, grasp, elbow, camera)
-            if front is not None and _enough(front, rig, coarse):
-                return _rendered(rng, content, front, rig, arm, grasp, camera, tries)
+            if front is None or not _enough(front, rig, coarse):
+                continue
+            wild = _rendered(rng, content, front, rig, arm, grasp, camera, tries)
+            if content.other_hand == (wild.other is not None):
+                return wild
     raise ConfigError(f"something hides the hand in {tries} draws: change seed=")
 
 
@@ -230,7 +236,8 @@ def _rendered(
     other = front.other
     if other is not None:
         seen = _visible(other.joints, depth, mask, camera, front.hand.scale, label=OTHER_HAND)
-        other = replace(other, visible=seen) if (mask == OTHER_HAND).any() else None
+        enough = np.count_nonzero(mask == OTHER_HAND) >= CONFIG.least_other_px
+        other = replace(other, visible=seen) if enough else None
     return WildScene(scene, mask, front.hand, visible, arm if shown else None, grasp, other, tries)
 
 

@@ -57,7 +57,7 @@ def test_masks_hold_only_what_is_measured(many: list[WildSample]) -> None:
         assert image.mask.dtype == np.uint8
         assert (image.mask[image.sample.counts == 0] == BACKGROUND).all()
         agreeing = (image.mask == image.clean_mask)[image.sample.counts > 0]
-        assert agreeing.mean() > 0.9
+        assert agreeing.mean() > 0.85  # the rest are edges, a large part of the smallest hands
 
 
 def test_measured_hand_pixels_lie_on_the_hand(many: list[WildSample]) -> None:
@@ -125,7 +125,7 @@ def test_sensors_are_drawn_from_all_that_there_are() -> None:
     assert (160, 120) in sizes
     assert len(sizes) > 5
     across = [np.ptp(image.sample.scene.camera.project(image.sample.scene.vertices), axis=0).max() for image in images]
-    assert min(across) < 70
+    assert 44 < min(across) < 70
     assert max(across) > 150
 
 
@@ -144,8 +144,9 @@ def test_what_is_asked_for_is_there() -> None:
 def test_second_hands_keep_away_or_touch() -> None:
     images = [generate_wild(replace(SMALL, other_hand=True), index) for index in range(30)]
     seen = [image.other for image in images if image.other is not None]
-    assert len(seen) > 15
+    assert len(seen) == 30
     assert {each.side for each in seen} == {"left"}
+    assert all((image.clean_mask == OTHER_HAND).sum() >= 30 for image in images)
     assert {each.touching for each in seen} == {True, False}
 
 
@@ -163,6 +164,8 @@ def test_impossible_settings_are_refused() -> None:
         WildSettings(noise="loud")
     with pytest.raises(ConfigError, match="seed is -1"):
         WildSettings(seed=-1)
+    with pytest.raises(ConfigError, match="other_hand: not without a forearm"):
+        WildSettings(other_hand=True, forearm=False)
     with pytest.raises(ConfigError, match="surface's RMS"):
         WildSettings(surface_rms_mm=9.0)
     with pytest.raises(ConfigError, match="right hand"):
