@@ -11,7 +11,6 @@ import pytest
 from handopt import backend
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
-REALS = ("float", "double")
 CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")  # which CuPy 14 adds to a RawModule's own
 SOURCES = backend.cuda_sources()
 
@@ -84,8 +83,10 @@ def compile_kernel(name: str, real: str, architecture: str) -> str:
     return ptx
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("real", REALS)
+# In float, in which fits run, for every architecture; in double for the oldest, which has the fewest instructions.
+@pytest.mark.parametrize(
+    ("real", "architecture"), [*(("float", each) for each in ARCHITECTURES), ("double", ARCHITECTURES[0])]
+)
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_compiles_with_the_launch_signatures(name: str, real: str, architecture: str) -> None:
     ptx = compile_kernel(name, real, architecture)

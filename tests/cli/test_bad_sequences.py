@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 from support.permissions import forbid
+from support.remembered_fits import remember_fits
 from support.sequences import followed, samples
 
 from handopt.cli.main import main
@@ -23,6 +24,11 @@ from handopt.input.sequence.stacks import NumpySource
 from handopt.storage.track_folder import save_track
 
 FACTS = ("--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--fps", "30")
+
+
+@pytest.fixture(autouse=True)
+def _each_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_fits(monkeypatch)
 
 
 def run(*arguments: str | Path) -> Result:

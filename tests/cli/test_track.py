@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.remembered_fits import remember_fits
 from support.sequences import CAMERA, frames, samples
 
 from handopt.cli.main import main
@@ -22,6 +23,11 @@ from handopt.input.sequence.base import SequenceFrame
 from handopt.tracking.run import Run
 
 CAMERA_ARGUMENT = "237.5,237.5,159.5,119.5"
+
+
+@pytest.fixture(autouse=True)
+def _each_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_fits(monkeypatch)
 
 
 def run(*arguments: str | Path) -> Result:

@@ -86,9 +86,9 @@ def skin(transforms: Floats, rest: Floats, indices: Ints, weights: Floats) -> Fl
     out = np.zeros((len(transforms), *rest.shape[-2:]))
     for b in range(len(transforms)):
         own = rest[b] if rest.ndim == 3 else rest
-        for i in range(len(own)):
+        for i, point in enumerate(np.insert(own, 3, 1.0, axis=1)):
             for j, weight in zip(indices[i], weights[i], strict=True):
-                out[b, i] += weight * (transforms[b, j] @ np.append(own[i], 1.0))
+                out[b, i] += weight * (transforms[b, j] @ point)
     return out
 
 
@@ -309,9 +309,10 @@ def rasterise_faces(
     nearest = rasterise(points, faces, camera)
     face, weights = np.full(nearest.shape, -1, np.int32), np.zeros((*nearest.shape, 3))
     for index, box, depth, volumes in _triangles(points, faces, camera):
+        shares = np.moveaxis(volumes, 0, -1)
         first = (face[box] < 0) & np.isfinite(depth) & (depth <= nearest[box] * (1 + SAME_DEPTH))
         face[box][first] = index
-        weights[box][first] = volumes[first] / volumes[first].sum(axis=1, keepdims=True)
+        weights[box][first] = shares[first] / shares[first].sum(axis=1, keepdims=True)
     return face, weights
 
 
@@ -319,7 +320,7 @@ def _triangles(
     points: Floats, faces: Ints, camera: tuple[float, float, float, float, int, int]
 ) -> Iterator[tuple[int, tuple[slice, slice], Floats, Floats]]:
     """Of each triangle its number, the box of pixels (h, w) around it, the depth (h, w) where the rays through them
-    meet it, infinite where they do not, and the volumes (h, w, 3) of each ray with two corners.
+    meet it, infinite where they do not, and the volumes (3, h, w) of each ray with two corners.
     """
     fx, fy, cx, cy, width, height = camera
     corners = points[faces]
@@ -327,18 +328,19 @@ def _triangles(
     numbers, corners = np.flatnonzero(usable), corners[usable]
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     # volume of (ray, corner, corner): its sign tells on which side of an edge the ray passes
-    edges = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
     normals = np.cross(b - a, c - a)
+    products = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b), normals], axis=1)[..., None, None]
     offsets = np.sum(normals * a, axis=1)
     u, v = fx * corners[:, :, 0] / corners[:, :, 2] + cx, fy * corners[:, :, 1] / corners[:, :, 2] + cy
     first = np.ceil(np.maximum(np.stack([u.min(1), v.min(1)], 1), 0.0)).astype(int)
     last = np.floor(np.minimum(np.stack([u.max(1), v.max(1)], 1), (width - 1, height - 1))).astype(int)
+    rays_x, rays_y = (np.arange(width) - cx) / fx, ((np.arange(height) - cy) / fy)[:, None]
     for f in np.flatnonzero((first <= last).all(1)):
-        (left, top), (right, bottom) = first[f], last[f]
-        ray_x = ((np.arange(left, right + 1) - cx) / fx)[None, :]
-        ray_y = ((np.arange(top, bottom + 1) - cy) / fy)[:, None]
-        volumes = [n[0] * ray_x + n[1] * ray_y + n[2] for n in edges[f]]
-        facing = normals[f, 0] * ray_x + normals[f, 1] * ray_y + normals[f, 2]
-        inside = (volumes[0] * facing >= 0) & (volumes[1] * facing >= 0) & (volumes[2] * facing >= 0) & (facing != 0)
-        depth = np.divide(offsets[f], facing, out=np.full(inside.shape, np.inf), where=inside)
-        yield int(numbers[f]), (slice(top, bottom + 1), slice(left, right + 1)), depth, np.stack(volumes, axis=-1)
+        box = slice(first[f, 1], last[f, 1] + 1), slice(first[f, 0], last[f, 0] + 1)
+        x, y, z = products[f].swapaxes(0, 1)
+        values = x * rays_x[box[1]] + y * rays_y[box[0]] + z
+        volumes, facing = values[:3], values[3]
+        inside = (volumes * facing >= 0).all(axis=0) & (facing != 0)
+        depth = np.full(inside.shape, np.inf)
+        np.divide(offsets[f], facing, out=depth, where=inside)
+        yield int(numbers[f]), box, depth, volumes
