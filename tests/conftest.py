@@ -15,6 +15,12 @@ from handopt import backend
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+# The files that take longest, in order: started first, so that none is left to one process at the end.
+SLOW_FIRST = (
+    *("backend/test_schedules.py", "test_documents.py", "cli/test_folders_processes.py", "test_recovery.py"),
+    *("backend/test_nvrtc.py", "shape/test_calibrate.py", "tracking/test_run.py", "batch/test_dask.py"),
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "process: starts processes of its own; left out where a test runs the op tests")
@@ -33,6 +39,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A process for each core where whole folders are tested, else this one alone: it starts sooner."""
     few = config.option.keyword or config.option.collectonly or not all(Path(each).is_dir() for each in config.args)
     return 0 if few else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow files first; the others stay in their order."""
+    rank = {PROJECT / "tests" / name: place for place, name in enumerate(SLOW_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -95,7 +95,7 @@ def test_a_render_takes_milliseconds(tmp_path: Path) -> None:
     write_renders(result, tmp_path)
     spent = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         write_renders(result, tmp_path)
-        spent.append((time.perf_counter() - start) / len(result.renders))
+        spent.append((time.process_time() - start) / len(result.renders))
     assert min(spent) < 0.02, "about 2 ms; the bound leaves room for slow and busy machines"

@@ -31,8 +31,8 @@ class Cluster:
         self.workers.append(self._start("worker", *words))
 
     def _start(self, kind: str, *words: str) -> "subprocess.Popen[bytes]":
-        tests = str(Path(__file__).resolve().parents[1])
-        environment = {**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1", "TMPDIR": str(self._folder)}
+        path = os.pathsep.join(filter(None, (str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(self._folder)}
         command = [sys.executable, "-P", "-m", MODULES[kind], "--scheduler-file", str(self.file), *words]
         with (self._folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment)

@@ -1,5 +1,6 @@
-"""How deep a mesh reaches into itself, by winding numbers: the slow twin of handopt.synth.hand_volume."""
+"""How deep a mesh reaches into itself, by libigl's winding numbers: the slow twin of handopt.synth.hand_volume."""
 
+import igl
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -25,19 +26,9 @@ def self_intersection_mm(rig: Rig, vertices: Floats) -> float:
     for digit, chain in enumerate(CHAINS.values()):
         own = np.isin(owner, [rig.joint_names.index(name) for name in chain])
         far = np.flatnonzero(np.isin(owner, rig.keypoint_joints[4 * digit + 2 : 4 * digit + 5]))
-        triangles = vertices[rig.faces[~own[rig.faces].any(axis=1)]]
-        inside = far[_winding(vertices[far], triangles) > _INSIDE]
+        faces = rig.faces[~own[rig.faces].any(axis=1)].astype(np.int64)
+        inside = far[igl.winding_number(vertices, faces, vertices[far]) > _INSIDE]
         if len(inside):
-            surface = np.einsum("wk,fki->fwi", weights / _SUBDIVISIONS, triangles).reshape(-1, 3)
+            surface = np.einsum("wk,fki->fwi", weights / _SUBDIVISIONS, vertices[faces]).reshape(-1, 3)
             worst = max(worst, float(cKDTree(surface).query(vertices[inside])[0].max()))
     return worst
-
-
-def _winding(points: Floats, triangles: Floats) -> Floats:
-    """Winding numbers (n,) of points about triangles (F, 3, 3), from the solid angles (van Oosterom and Strackee)."""
-    a, b, c = (triangles[:, corner] - points[:, None] for corner in range(3))
-    la, lb, lc = (np.linalg.norm(each, axis=2) for each in (a, b, c))
-    top = np.einsum("pfi,pfi->pf", a, np.cross(b, c))
-    dots = [np.einsum("pfi,pfi->pf", first, second) for first, second in ((a, b), (b, c), (c, a))]
-    bottom = la * lb * lc + dots[0] * lc + dots[1] * la + dots[2] * lb
-    return np.arctan2(top, bottom).sum(axis=1) / (2 * np.pi)
