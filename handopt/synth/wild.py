@@ -17,6 +17,7 @@ from handopt.synth.noise import sense
 from handopt.synth.noise_models import noise_model
 from handopt.synth.poses import LEVELS
 from handopt.synth.sensors import sample_camera, sample_noise
+from handopt.synth.smoothing import grained, smoothed
 from handopt.synth.subject import Subject, check_surface, sample_subject
 from handopt.synth.wild_config import CONFIG
 from handopt.synth.wild_scene import Content, WildScene, sample_content, sample_scene
@@ -24,7 +25,7 @@ from handopt.typing import Bools, Floats
 
 WILD: Final = "wild"
 # What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
-_SIDE, _SUBJECT, _CONTENT, _SCENE, _SENSOR, _CAMERA = range(6)
+_SIDE, _SUBJECT, _CONTENT, _SCENE, _SENSOR, _CAMERA, _FILTER = range(7)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class WildSample:
     camera included. clean_mask: (H, W) values of PIXEL_LABELS for scene.depth; mask: the same for the pixels that are
     measured, 0 elsewhere. visible: (21,) joints that nothing hides. view: "egocentric", "frontal" or "any". arm: None
     where the image shows nothing of it. crop: how a segmentation has cut the image. held: the kind of the object, None
-    for none; grip: "palm" or "pinch"; touching: (5,) digits that touch it. other: the second hand
+    for none; grip: "palm" or "pinch"; touching: (5,) digits that touch it. other: the second hand. filter_passes: of
+    the camera's own filter, 0 for none
     """
 
     sample: Sample
@@ -111,6 +113,7 @@ class WildSample:
     grip: str | None
     touching: Bools
     other: OtherHand | None
+    filter_passes: int
 
 
 def generate_wild(settings: WildSettings, index: int) -> WildSample:
@@ -131,11 +134,14 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
         forearm=settings.forearm,
         background=settings.background,
     )
+    passes, grain_mm = _filter(settings, index, noise)
     draws, sensor = _stream(settings, index, _SCENE), _stream(settings, index, _SENSOR)
     for _ in range(CONFIG.scenes):
         wild = sample_scene(draws, content, subject, settings.rig, drawn)
         scene, clean = wild.scene, wild.mask
         measured = sense(scene.depth, drawn, noise_model(noise), sensor, mirrored=side == "left")
+        if passes:
+            measured = grained(smoothed(measured, passes), grain_mm, sensor)
         counts = np.clip(np.rint(measured / UNIT_MM), 0, 65535).astype(np.uint16)
         mask = measured_mask(scene.depth, clean, counts * np.float32(UNIT_MM))
         left_over = np.count_nonzero(mask == HAND)
@@ -150,7 +156,7 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
         settings.seed, camera, settings.hand, noise, surface_rms_mm=subject.surface_rms_mm, rig=settings.rig
     )
     sample = Sample(WILD, index, side, counts, wild.hand, scene, content.forearm, content.background, wild.tries)
-    return _sample(sample, plain, wild, content, clean, mask)
+    return _sample(sample, plain, wild, content, (clean, mask), passes)
 
 
 def wild_true_rig(settings: WildSettings) -> Rig:
@@ -164,7 +170,9 @@ def wild_true_rig(settings: WildSettings) -> Rig:
     return rig.mirrored() if settings.hand == "left" else rig
 
 
-def _sample(sample: Sample, plain: Settings, wild: WildScene, content: Content, clean: Mask, mask: Mask) -> WildSample:
+def _sample(
+    sample: Sample, plain: Settings, wild: WildScene, content: Content, masks: tuple[Mask, Mask], passes: int
+) -> WildSample:
     other = None
     if wild.other is not None:
         joints = wild.other.joints * (MIRROR if sample.side == "left" else 1.0)
@@ -174,8 +182,8 @@ def _sample(sample: Sample, plain: Settings, wild: WildScene, content: Content, 
     return WildSample(
         sample=sample,
         settings=plain,
-        clean_mask=clean,
-        mask=mask,
+        clean_mask=masks[0],
+        mask=masks[1],
         visible=wild.visible,
         view=content.view,
         arm=wild.arm,
@@ -184,6 +192,7 @@ def _sample(sample: Sample, plain: Settings, wild: WildScene, content: Content, 
         grip=None if grasp is None else grasp.grip,
         touching=np.zeros(5, bool) if grasp is None else grasp.touching,
         other=other,
+        filter_passes=passes,
     )
 
 
@@ -194,6 +203,13 @@ def _sensor(settings: WildSettings, index: int) -> tuple[Camera, str]:
     if settings.camera is not None:
         camera, noise = settings.camera, sample_noise(rng)
     return camera, noise if settings.noise is None else settings.noise
+
+
+def _filter(settings: WildSettings, index: int, noise: str) -> tuple[int, float]:
+    """How often the camera's own filter goes over an image, never where there is no noise, and what it leaves, mm."""
+    rng = _stream(settings, index, _FILTER)
+    filtered, passes = rng.random() < CONFIG.filter.share, int(rng.integers(*CONFIG.filter.passes, endpoint=True))
+    return passes if filtered and noise != "none" else 0, float(rng.uniform(*CONFIG.filter.grain_mm))
 
 
 def _subject(settings: WildSettings, index: int) -> Subject:

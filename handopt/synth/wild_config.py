@@ -222,6 +222,24 @@ class ViewConfig:
 
 
 @dataclass(frozen=True)
+class FilterConfig:
+    """The camera's own filter; see handopt.synth.smoothing."""
+
+    share: float = 0.5
+    """Images that are filtered."""
+    passes: tuple[int, int] = (1, 3)
+    """Fewest and most passes. Two make renders look like CVAR's frames of a Senz3D, one like most others."""
+    grain_mm: tuple[float, float] = (0.2, 1.8)
+    """RMS of the correlated noise that is left, mm at half a metre. 1 to 1.5 mm look like CVAR's."""
+    reach_mm: float = 30.0
+    """Largest difference of depth between pixels of one surface, mm: more than from finger to finger."""
+    least_support: float = 0.36
+    """Weight of the neighbours of its depth, and its own of 0.25, below which a pixel is taken for a flying one."""
+    least_fill: float = 0.3
+    """Weight of the neighbours from which on a missing pixel is filled."""
+
+
+@dataclass(frozen=True)
 class WildConfig:
     """Images of level wild; see handopt.synth.wild and handopt.synth.wild_scene."""
 
@@ -279,6 +297,7 @@ class WildConfig:
     second_hand: SecondHandConfig = field(default_factory=SecondHandConfig)
     room: RoomConfig = field(default_factory=RoomConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
 
 
 CONFIG = WildConfig()

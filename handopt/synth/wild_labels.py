@@ -29,6 +29,7 @@ def wild_labels(wild: WildSample) -> dict[str, Any]:
         }
     return {
         **known,
+        "filter_passes": wild.filter_passes,
         "viewpoint": wild.view,
         "crop": wild.crop,
         "arm": None if wild.arm is None else wild.arm.dress,

@@ -56,8 +56,9 @@ def test_masks_hold_only_what_is_measured(many: list[WildSample]) -> None:
         assert image.mask.shape == image.sample.counts.shape
         assert image.mask.dtype == np.uint8
         assert (image.mask[image.sample.counts == 0] == BACKGROUND).all()
-        agreeing = (image.mask == image.clean_mask)[image.sample.counts > 0]
-        assert agreeing.mean() > 0.85  # the rest are edges, a large part of the smallest hands
+        # Edges move by a pixel or two: onto what was nothing, and rarely from one thing to another.
+        both = (image.sample.counts > 0) & (image.sample.scene.depth > 0)
+        assert (image.mask == image.clean_mask)[both].mean() > 0.97
 
 
 def test_measured_hand_pixels_lie_on_the_hand(many: list[WildSample]) -> None:
