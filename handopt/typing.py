@@ -32,6 +32,8 @@ FloatImage = NDArray[np.float32]
 """(H, W) float32, most often depth in mm, 0 where nothing is measured."""
 BoolImage = NDArray[np.bool_]
 """(H, W) bool, a mask."""
+Mask = NDArray[np.uint8]
+"""(H, W) uint8, values of handopt.input.pixel_labels."""
 LabelImage = NDArray[np.int32]
 """(H, W) int32, the label of each pixel's component from 1 on, 0 where there is none."""
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.errors import ShapeError
-from handopt.input.pixel_labels import HAND, OBJECT, Mask
+from handopt.input.pixel_labels import HAND, OBJECT
+from handopt.typing import Mask
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,6 @@
 
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-Mask = NDArray[np.uint8]
-"""(H, W) values of PIXEL_LABELS."""
-
 BACKGROUND, HAND, FOREARM, OTHER_HAND, OBJECT, BODY = range(6)
 PIXEL_LABELS: Final = {
     "background": BACKGROUND,

@@ -5,9 +5,9 @@ from typing import Literal
 import numpy as np
 
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, Mask
+from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT
 from handopt.synth.wild_config import CONFIG
-from handopt.typing import BoolImage, FloatImage, Floats
+from handopt.typing import BoolImage, FloatImage, Floats, Mask
 
 Crop = Literal["none", "wrist", "cube"]
 _CONFIG = CONFIG.crop

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from handopt.input.pixel_labels import BACKGROUND, Mask
+from handopt.input.pixel_labels import BACKGROUND
 from handopt.synth.wild_config import CONFIG
-from handopt.typing import BoolImage, FloatImage
+from handopt.typing import BoolImage, FloatImage, Mask
 
 
 def measured_mask(surface: FloatImage, mask: Mask, measured: FloatImage) -> Mask:

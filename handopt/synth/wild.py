@@ -7,7 +7,7 @@ import numpy as np
 
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import HAND, Mask
+from handopt.input.pixel_labels import HAND
 from handopt.rig import Rig, default_rig
 from handopt.rig.anatomy import MIRROR
 from handopt.synth.arms import Arm
@@ -21,7 +21,7 @@ from handopt.synth.smoothing import grained, smoothed
 from handopt.synth.subject import Subject, check_surface, sample_subject
 from handopt.synth.wild_config import CONFIG
 from handopt.synth.wild_scene import Content, WildScene, sample_content, sample_scene
-from handopt.typing import Bools, Floats
+from handopt.typing import Bools, Floats, Mask
 
 WILD: Final = "wild"
 # What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.

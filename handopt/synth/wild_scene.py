@@ -8,7 +8,7 @@ import numpy as np
 from handopt.assess.visibility import visible_joints
 from handopt.errors import ConfigError
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND, Mask
+from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND
 from handopt.ops.rasterise import rasterise_faces
 from handopt.rig import Rig
 from handopt.synth.arms import Arm, aimed, arm_mesh, sample_arm, wrist_bend
@@ -33,7 +33,7 @@ from handopt.synth.surroundings import (
 )
 from handopt.synth.viewpoints import View, place_hand, sample_elbow, sample_shoulder, sample_view, turn_to
 from handopt.synth.wild_config import CONFIG
-from handopt.typing import Bools, FloatImage, Floats
+from handopt.typing import Bools, FloatImage, Floats, Mask
 
 _CROPS: Final[tuple[Crop, ...]] = ("none", "wrist", "cube")
 
