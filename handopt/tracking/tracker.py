@@ -150,7 +150,7 @@ class Tracker:
             surprise = surprise and not found.estimate.refitted  # the surprise was that of the pose that was left
         if found is not None and not surprise and not self._doubtful(state, found):
             return replace(state, patience=max(state.patience - 1, 0)), found
-        if found is not None and state.waited < state.patience:
+        if found is not None and not self._lost(found) and state.waited < state.patience:
             return replace(state, waited=state.waited + 1), found
         searched, again = self._search(state, depth_mm, found, rng)
         patience = 0
@@ -204,7 +204,7 @@ class Tracker:
         state = replace(state, retry=min(2 * state.retry, self._settings.max_retry), unchecked=0)
         _, again = self._from_scratch(replace(state, shape=None), depth_mm, None, found, rng)
         here = found.estimate
-        if again is None or again.result.confidence <= here.anchor_confidence:
+        if again is None or self._lost(again.fit) or again.result.confidence <= here.anchor_confidence:
             return state, found
         there = again.fit.estimate
         away = np.linalg.norm(there.joints_mm - here.joints_mm, axis=1)
