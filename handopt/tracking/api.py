@@ -14,6 +14,7 @@ from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.ignore import checked_mask
+from handopt.input.reader import Reader
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
 from handopt.input.sequence.prefetch import prefetch
 from handopt.observation.hints import checked_ignore
@@ -104,7 +105,7 @@ def track(
     SequenceFrames are in mm. fps: frames a second, where frames have no times.
     ignore: pixels to leave out of all frames, nonzero in a mask (H, W) or in its file; for a folder of images also a
     folder of masks named like them. mirrored: whether frames are mirrored left to right, as some SDKs give them, by
-    default as the file beside them says; camera and track are those of the true scene.
+    default as the camera's JSON file or the file beside them says; camera and track are those of the true scene.
     An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
     hand: 'right', 'left', or 'auto' (the first frame in which a hand is found decides); by default that of the rig,
     else what the source says, else right. rig: the hand's own rig, by default handopt's.
@@ -152,7 +153,7 @@ class _Given:
                     )
             opened = cast(FrameSource, source)
         else:
-            opened = _Images(source, self.camera, self.unit, self.fps, self.ignore, mirrored=bool(self.mirrored))
+            opened = _Images(source, self.camera, self.unit, self.fps, self.ignore, self.mirrored)
         return opened, iter(opened)
 
     def _path(self, path: Path) -> tuple[FrameSource, Iterator[SequenceFrame]]:
@@ -178,7 +179,6 @@ class _Images:
     name = "frames"
     length: int | None = None
     hand: str | None = None
-    assumptions: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -187,14 +187,16 @@ class _Images:
         unit: float | None,
         fps: float | None,
         ignore: str | os.PathLike[str] | AnyArray | None,
-        *,
-        mirrored: bool,
+        mirrored: bool | None,
     ) -> None:
         if camera is None:
             raise TypeError("camera is missing: depth images without a file need one, such as camera='sr305'")
         if not isinstance(images, Iterable):
             raise TypeError(f"source is a {type(images).__name__}; expected a path or an iterable of depth images")
         self._images, self._unit_given = iter(images), unit is not None
+        notes: list[str] = []
+        turned = Reader(camera, mirrored=mirrored).mirrored_of(None, notes)
+        self.assumptions = tuple(notes)
         if isinstance(camera, str):
             first = next(self._images, None)
             if first is None:
@@ -205,7 +207,7 @@ class _Images:
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
         self.camera, self.fps, self.unit_mm = camera, fps, 1.0 if unit is None else unit
-        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=mirrored)
+        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned)
         self._ignored: BoolImage | None = None
         if isinstance(ignore, np.ndarray):
             self._ignored = checked_ignore(ignore, self._info.shape)
@@ -222,6 +224,8 @@ class _Images:
                 yield SequenceFrame(index, name, self._info.millimetres(_image(each), name, self._ignored))
             elif self._unit_given:
                 raise TypeError("unit= is for counts, and the depth of a SequenceFrame is in mm: leave it out")
+            elif each.problem is not None:
+                yield replace(each, depth_mm=self._info.empty())
             else:
                 yield replace(each, depth_mm=self._info.prepared(each.depth_mm, self._ignored))
 

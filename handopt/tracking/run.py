@@ -73,6 +73,8 @@ class Run:
         """Track the hand to the next frame."""
         started = time.perf_counter()
         depth = frame.depth_mm
+        if frame.problem is not None:  # whatever the source gives for it, nothing is measured
+            depth = np.zeros((self.camera.height, self.camera.width), np.float32)
         if self._tracker is None:
             self._begin(self._guess(depth) or "")
         pose = None

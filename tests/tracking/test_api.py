@@ -1,5 +1,6 @@
 """`handopt.track`: estimates as frames come, from a path, a source or any iterable, and the track at the end."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,42 @@ def test_an_opened_source_takes_no_facts_of_its_own(name: str, value: Any) -> No
     options: dict[str, Any] = {name: value}
     with pytest.raises(TypeError, match=f"^{name}= is not for an opened source, which has its own"):
         handopt.track(Opened(), **options)
+
+
+def test_a_camera_file_that_says_mirrored_is_obeyed(tmp_path: Path) -> None:
+    (tmp_path / "cam.json").write_text(json.dumps({**CAMERA.to_dict(), "mirrored": True}))
+    mirrored = [np.ascontiguousarray(depth[:, ::-1]) for depth in DEPTHS[:2]]
+    tracking = handopt.track(mirrored, camera=str(tmp_path / "cam.json"), fps=FPS)
+    true = list(handopt.track(DEPTHS[:2], camera=CAMERA, fps=FPS))
+    for one, other in zip(tracking, true, strict=True):
+        np.testing.assert_array_equal(one.joints_mm, other.joints_mm)
+    assert tracking.source.assumptions == (f"The image is mirrored, as {tmp_path / 'cam.json'} says.",)
+    overruled = handopt.track(DEPTHS[:2], camera=str(tmp_path / "cam.json"), mirrored=False, fps=FPS)
+    np.testing.assert_array_equal(next(overruled).joints_mm, true[0].joints_mm)
+
+
+class Torn:
+    """An opened source whose second frame could not be read and has no pixels."""
+
+    name, camera, length, fps, hand, unit_mm, assumptions = "torn", CAMERA, 2, FPS, None, 1.0, ()
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        yield frames()[0]
+        yield SequenceFrame(1, "b", np.zeros((0, 0), np.float32), problem="b: is torn")
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_frame_that_could_not_be_read_needs_no_pixels(ignored: bool) -> None:
+    mask = np.zeros((CAMERA.height, CAMERA.width), np.bool_)
+    mask[:5] = True
+    options: dict[str, Any] = {"ignore": mask} if ignored else {}
+    for tracking in (
+        handopt.track(list(Torn()), camera=CAMERA, fps=FPS, **options),
+        *([] if ignored else [handopt.track(Torn())]),
+    ):
+        first, second = list(tracking)
+        assert first.tracked
+        assert (second.tracked, second.error) == (False, "b: is torn")
 
 
 def test_frames_of_another_size_than_the_cameras_say_how_to_mend_it() -> None:

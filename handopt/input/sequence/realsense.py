@@ -10,6 +10,7 @@ import numpy as np
 from handopt.errors import SourceError
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
+from handopt.input.reader import Reader
 from handopt.input.sequence.base import SequenceFrame, StreamInfo
 from handopt.input.sequence.librealsense import load_librealsense
 from handopt.input.sequence.stream_info import SourceOptions
@@ -51,14 +52,15 @@ class RealSenseSource:
     def __init__(self, name: str, device: Device, options: SourceOptions) -> None:
         """device: started. Raises CameraError."""
         self.name, self._device = name, device
-        notes = []
+        notes: list[str] = []
         camera = device.camera
         if options.camera is not None:
             camera = load_camera(options.camera, camera.width, camera.height)
         else:
             notes.append("The camera's intrinsics are those that the device reports.")
         unit = device.unit_mm if options.unit is None else options.unit
-        self._info = StreamInfo(camera, unit, mirrored=bool(options.mirrored))
+        mirrored = Reader(options.camera, mirrored=options.mirrored).mirrored_of(None, notes)
+        self._info = StreamInfo(camera, unit, mirrored=mirrored)
         self._ignored = options.one_mask(self._info.shape)
         self.camera, self.unit_mm = camera, unit
         self.length: int | None = None

@@ -1,5 +1,6 @@
 """RealSense cameras and recordings, through librealsense's software device: finding a camera is not tested."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +33,18 @@ def test_a_recording_is_read_with_its_camera_and_times(rs: Any, tmp_path: Path) 
     frames = list(source)
     assert [round(float(frame.depth_mm[0, 0])) for frame in frames] == [500, 501, 502, 503, 504]
     assert [frame.time_s for frame in frames] == pytest.approx([n / FPS for n in range(5)], abs=1e-3)
+
+
+def test_a_camera_file_says_that_frames_come_mirrored(rs: Any, tmp_path: Path) -> None:
+    ramp = (500 + np.arange(SMALL[0], dtype=np.uint16)) * np.ones((SMALL[1], 1), np.uint16)
+    file = record(rs, SoftCamera(rs, SMALL), tmp_path, [ramp] * 2)
+    camera = Camera(470.0, 471.0, 31.5, 23.5, *SMALL)
+    (tmp_path / "cam.json").write_text(json.dumps({**camera.to_dict(), "mirrored": True}))
+    source = open_source(file, SourceOptions(str(tmp_path / "cam.json")))
+    np.testing.assert_array_equal(np.round(next(iter(source)).depth_mm), ramp[:, ::-1])
+    assert any("mirrored, as" in sentence for sentence in source.assumptions)
+    as_it_comes = open_source(file, SourceOptions(str(tmp_path / "cam.json"), mirrored=False))
+    np.testing.assert_array_equal(np.round(next(iter(as_it_comes)).depth_mm), ramp)
 
 
 def test_no_frame_of_a_recording_is_lost_on_a_slow_reader(rs: Any, tmp_path: Path) -> None:
