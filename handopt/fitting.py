@@ -19,7 +19,7 @@ from handopt.config import Config, FitSettings
 from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
-from handopt.input.ignore import note_on
+from handopt.input.ignore import IGNORED_NOTE
 from handopt.objective.targets import build_targets
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
@@ -314,7 +314,7 @@ def _turned(image: NDArray[Any]) -> NDArray[Any]:
 
 def _notes_on(given: FitInput) -> list[str]:
     """What was done to the image before the hand was looked for."""
-    notes = [] if given.ignore is None else [note_on(np.asarray(given.ignore) != 0)]
+    notes = [] if given.ignore is None else [IGNORED_NOTE]
     return [*notes, *([MIRRORED_NOTE] if given.mirrored else [])]
 
 

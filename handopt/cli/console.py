@@ -284,26 +284,25 @@ class _Group:
         return group_of(self.names, noun) + said
 
 
-def group(names: Sequence[str], count: int, noun: str) -> str:
-    """One name, or how many there are with the first names: "12 images (a.png, b.png, c.png, …)"."""
-    if count == 1:
-        return names[0]
-    more = ", …" if count > len(names) else ""
-    return f"{count} {noun}s ({', '.join(names)}{more})"
-
-
 def group_of(names: Sequence[str], noun: str) -> str:
-    """The same of all names."""
-    return group(names[:NAMES_SHOWN], len(names), noun)
+    """One name, or how many there are with the first names: "12 images (a.png, b.png, c.png, …)"."""
+    if len(names) == 1:
+        return names[0]
+    more = ", …" if len(names) > NAMES_SHOWN else ""
+    return f"{len(names)} {noun}s ({', '.join(names[:NAMES_SHOWN])}{more})"
 
 
 def generalised(sentence: str, path: Path, folder: Path | None = None) -> str:
-    """A sentence about a file, and the folder of its results, as it would be about others: NAME stands for theirs."""
+    """A sentence about a file, and the folder of its results, as it would be about others: NAME stands for theirs.
+
+    So it does in the names of files that go with it, which have the same stem: its labels, its mask.
+    """
     if folder is not None:
         sentence = sentence.replace(str(folder), str(folder.with_name("NAME")))
-    for name, other in ((path.name, f"NAME{path.suffix}"), (path.with_suffix(".json").name, "NAME.json")):
-        sentence = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", other, sentence)
-    return sentence
+    if not path.stem:
+        return sentence
+    sentence = re.sub(rf"(?<![\w.-]){re.escape(path.name)}(?![\w-])", lambda _: f"NAME{path.suffix}", sentence)
+    return re.sub(rf"(?<![\w.-]){re.escape(path.stem)}(?=\.[A-Za-z])", "NAME", sentence)
 
 
 def duration(seconds: float) -> str:

@@ -65,18 +65,20 @@ def find_images(
 
     paths: files, which need not be depth files; folders, of which the depth files in them, and if recursive in folders
     below, are taken, but not what is hidden, handopt's results, or what lies in output; - for a list from standard
-    input, where each line may be any of these or missing. Raises UsageError.
+    input, where each line may be any of these or missing. Masks are left out where their images are named as well, as
+    a pattern does. Raises UsageError.
     """
+    from handopt.input.depth import without_masks
+
     places: dict[Path, Path] = {}
     images: dict[Path, tuple[Path, Path]] = {}
-    for path in paths:
-        named = read_path_list(null) if str(path) == STANDARD_INPUT else [path]
-        for each in named:
-            for image, base in _expanded(each, recursive, output):
-                parent = places.get(image.parent)
-                if parent is None:
-                    parent = places[image.parent] = image.parent.resolve()
-                images.setdefault(parent / image.name, (image, base))
+    named = [each for path in paths for each in (read_path_list(null) if str(path) == STANDARD_INPUT else [path])]
+    for each in without_masks(named):
+        for image, base in _expanded(each, recursive, output):
+            parent = places.get(image.parent)
+            if parent is None:
+                parent = places[image.parent] = image.parent.resolve()
+            images.setdefault(parent / image.name, (image, base))
     return dict(images.values())
 
 

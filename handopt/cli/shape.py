@@ -131,7 +131,7 @@ def _read(
         frames.append(ShapeInput(name, read.depth_mm, read.camera, read.assumptions, read.ignore, read.mirrored))
         hands.append(read.hand)
         for sentence in read.assumptions:
-            console.note_about(name, sentence)
+            console.note_about(name, sentence, generalised(sentence, path))
     console.say_groups("image")
     if not frames:
         raise ObservationError("none of the images can be used, for the reasons above")

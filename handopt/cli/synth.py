@@ -203,6 +203,7 @@ def _check_for_level(options: "SynthOptions") -> None:
     if options.level == "wild":
         if options.sequence:
             raise click.UsageError("--sequence: level wild has single images only; choose another --level")
+        _refuse_timing("level wild has single images only; choose another --level")
         return
     given = {"--object": options.held, "--other-hand": options.other_hand, "--masks": options.masks or None}
     for name, value in given.items():
@@ -225,16 +226,21 @@ def _timing(options: "SynthOptions") -> "Timing | None":
     from handopt.synth.sequence import Timing
 
     if not options.sequence:
-        context = click.get_current_context()
-        for name in ("fps", "speed", "dropout"):
-            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-                raise click.UsageError(f"--{name} is for a sequence: give --sequence as well")
+        _refuse_timing("give --sequence as well")
         return None
     dropout = options.dropout
     if dropout is not None and not all(number >= 0 and number == int(number) for number in dropout):
         raise click.UsageError("--dropout FIRST,COUNT needs two whole numbers from 0")
     frames = None if dropout is None else (int(dropout[0]), int(dropout[1]))
     return Timing(options.fps, options.speed, frames)
+
+
+def _refuse_timing(remedy: str) -> None:
+    """Refuse the options of a sequence where there is none. Raises UsageError."""
+    context = click.get_current_context()
+    for name in ("fps", "speed", "dropout"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is for a sequence: {remedy}")
 
 
 def _settings(options: "SynthOptions") -> "Settings":

@@ -48,7 +48,7 @@ def is_depth_file(path: str | Path) -> bool:
 def without_masks(files: Iterable[Path]) -> list[Path]:
     """Leave masks out of the depth files of a folder: NAME_mask.png beside NAME.png, as handopt synth writes them."""
     listed = list(files)
-    masks = {file.with_name(f"{file.stem}_mask.png") for file in listed}
+    masks = {file.parent / f"{file.stem}_mask.png" for file in listed}
     return [file for file in listed if file not in masks]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -78,6 +79,5 @@ def checked_mask(path: Path, shape: tuple[int, int] | None = None) -> BoolImage:
     return mask
 
 
-def note_on(ignored: BoolImage) -> str:
-    """The sentence that says how much of an image was left out."""
-    return f"{np.count_nonzero(ignored)} pixels of the image were left out, as ignore= says."
+IGNORED_NOTE: Final = "Pixels of the image were left out, as ignore= says."
+"""Said of each image of which something was left out. How much is in the result: ignored_pixels."""

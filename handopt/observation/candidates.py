@@ -57,7 +57,7 @@ def check_distance(frame: LabelledDepth) -> None:
     if near > farthest or far < nearest:
         raise ObservationError(
             f"the nearest surface is {length(near)} away and the farthest {length(far)}, but a hand is measured at "
-            f"{length(nearest)} to {length(farthest)}; check depth_mm=, which must be in mm"
+            f"{length(nearest)} to {length(farthest)}; check depth_mm="
         )
 
 

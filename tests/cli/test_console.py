@@ -4,12 +4,13 @@ import functools
 import io
 import time
 from contextlib import redirect_stderr
+from pathlib import Path
 
 import click
 import pytest
 from tqdm import tqdm
 
-from handopt.cli.console import Console, duration, group
+from handopt.cli.console import Console, duration, generalised, group_of
 from handopt.cli.main import main
 
 
@@ -110,7 +111,16 @@ def test_a_status_takes_the_place_of_the_last_one() -> None:
 
 
 def test_groups_and_durations_in_words() -> None:
-    assert group(["a"], 1, "image") == "a"
-    assert group(["a", "b"], 2, "image") == "2 images (a, b)"
-    assert group(["a", "b", "c"], 12, "image") == "12 images (a, b, c, …)"
+    assert group_of(["a"], "image") == "a"
+    assert group_of(["a", "b", "c"], "image") == "3 images (a, b, c)"
+    assert group_of(list("abcdefghijkl"), "image") == "12 images (a, b, c, …)"
     assert [duration(seconds) for seconds in (0.2, 59, 61, 7300)] == ["1 s", "59 s", "2 min", "2 h 2 min"]
+
+
+def test_what_goes_with_an_image_is_named_like_it_in_a_sentence_about_many() -> None:
+    image = Path("x/3.png")
+    said = "ignore=masks/3.npy: is 80 x 60 pixels, the depth image 3.png 160 x 120; 13.png, 3.5 mm, b-3.png"
+    assert generalised(said, image) == (
+        "ignore=masks/NAME.npy: is 80 x 60 pixels, the depth image NAME.png 160 x 120; 13.png, 3.5 mm, b-3.png"
+    )
+    assert generalised("x/hand.json says a hand.", Path("x/hand.png")) == "x/NAME.json says a hand."

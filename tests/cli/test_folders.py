@@ -85,6 +85,23 @@ def test_patterns_in_quotes(images: Path, fake_fit: FakeFit, tmp_path: Path) -> 
     assert "nothing matches" in refused.stderr
 
 
+@pytest.mark.parametrize("way", ["pattern", "list", "names"])
+def test_masks_beside_their_images_are_left_out_however_they_are_named(
+    way: str, images: Path, fake_fit: FakeFit, tmp_path: Path
+) -> None:
+    write_depth(images / "a_mask.png")
+    write_depth(images / "lone_mask.png")
+    named = sorted(images.glob("*.png"))
+    if way == "list":
+        done = piped("".join(f"{each}\n" for each in named).encode(), "-", "-o", tmp_path / "out")
+    else:
+        done = fit(*([images / "*.png"] if way == "pattern" else named), "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert fitted(fake_fit) == ["a.png", "b.png", "lone_mask.png"], "a mask without its image is an image"
+    assert fit(images / "a_mask.png", "-o", tmp_path / "alone").exit_code == 0
+    assert fitted(fake_fit) == ["a_mask.png"]
+
+
 def test_lists_from_standard_input(images: Path, fake_fit: FakeFit, tmp_path: Path) -> None:
     strange = write_depth(images / "new\nline.png")
     lines = f"{images / 'b.png'}\r\n\n{images / 'gone.png'}\n{images / 'deep'}\n".encode()

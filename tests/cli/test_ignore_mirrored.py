@@ -1,6 +1,7 @@
 """--ignore and --mirrored: what reaches the fit, what results say, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,18 @@ def test_a_mask_of_another_size_fails_that_image(image: Path, tmp_path: Path) ->
     done = run("track", image.parent, "-o", tmp_path / "track", "--ignore", small)
     assert done.exit_code != 0
     assert "is 80 x 60 pixels" in done.stderr
+
+
+def test_what_was_left_out_and_masks_that_do_not_fit_are_said_once_of_many_images(
+    image: Path, tmp_path: Path, fake: FakeFit
+) -> None:
+    for name in ("b", "c", "d"):
+        shutil.copy(image, image.with_name(f"{name}.png"))
+        write_mask(tmp_path / "masks" / f"{name}.png", shape=(60, 80))
+    write_mask(tmp_path / "masks" / "a.png")
+    done = run("fit", image.parent, "-o", tmp_path / "out", "--ignore", tmp_path / "masks")
+    assert done.exit_code == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, errors
+    assert "3 images" in errors[0]
+    assert f"--ignore {tmp_path / 'masks' / 'NAME.png'}: is 80 x 60 pixels" in errors[0]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def picture(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_it_prints_tables_and_draws_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("handopt.cli.console.LINE_EVERY_S", math.inf)  # no line of progress, however slow it is
     tables = show("right")
     assert tables.exit_code == 0
     assert tables.stderr == ""

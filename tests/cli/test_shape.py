@@ -93,6 +93,16 @@ def test_what_holds_for_all_images_is_said_once(images: Path, tmp_path: Path, fa
     ]
 
 
+def test_images_with_a_json_each_are_one_note(images: Path, tmp_path: Path, fake: FakeShape) -> None:
+    for name in ("a", "b"):
+        write_camera(images, f"{name}.json", unit_mm=1.0, hand="right")
+    printed = shape(images, "-o", tmp_path / "mine.glb", "--no-renders")
+    about = [line for line in printed.stderr.splitlines() if "intrinsics" in line]
+    assert len(about) == 1, about
+    assert f"2 images ({images / 'a.png'}, {images / 'b.png'})" in about[0]
+    assert "NAME.json" in about[0]
+
+
 def test_what_is_left_out_is_named_even_when_quiet(images: Path, tmp_path: Path, fake: FakeShape) -> None:
     fake.rejected_images = (RejectedImage("b.png", "its pose does not fit in"),)
     (images / "c.png").write_bytes((images / "a.png").read_bytes()[:60])

@@ -5,6 +5,7 @@ import pytest
 from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 
 from handopt.errors import ObservationError
+from handopt.input.camera import Camera
 from handopt.observation.candidates import competitors_of, find_hands
 from handopt.observation.hints import Hints
 from handopt.observation.observe import observe
@@ -108,3 +109,9 @@ def test_area_and_border_are_those_of_the_mask() -> None:
     assert cut.touches_border
     assert 0.05 < cut.border_share < 0.6
     assert cut.mirrored().border_share == cut.border_share
+
+
+def test_a_wrong_unit_is_said_in_words_that_fit_the_option_too() -> None:
+    far = np.full((48, 64), 20_000, np.float32)
+    with pytest.raises(ObservationError, match=r"a hand is measured at .* to .*; check depth_mm=$"):
+        observe(far, Camera(60.0, 60.0, 31.5, 23.5, 64, 48))
