@@ -97,7 +97,11 @@ def confidence(rows: Floats) -> Floats:
 
 
 def causal_confidence(recent: Sequence[PoseEstimate | None], config: TrackConfidenceConfig = CONFIDENCE) -> float:
-    """The probability of the last of some frames, of which there need be no more than config.usual_frames + 1."""
+    """The probability of the last of some frames, as a track of all frames has it.
+
+    There need be no more than config.usual_frames + 3: the bend of each of the usual frames and of the last one comes
+    from the two frames before it.
+    """
     return float(confidence(features(recent, causal=True, config=config, first=len(recent) - 1)[-1]))
 
 

@@ -102,7 +102,7 @@ class Run:
         if pose is None:
             return FrameEstimate(*facts, tracked=False)
         placed = pose.placed.mirrored() if self._side == "left" else pose.placed
-        recent = [step.pose for step in self._steps[-1 - self.tracking.confidence.usual_frames :]]
+        recent = [step.pose for step in self._steps[-3 - self.tracking.confidence.usual_frames :]]
         return FrameEstimate(
             *facts, True, pose.refitted, causal_confidence(recent, self.tracking.confidence),
             pose.unexplained_fraction, pose.joint_visible, placed.rotation, placed.translation_mm, placed.angles_rad,

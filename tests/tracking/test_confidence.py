@@ -8,12 +8,15 @@ import pytest
 from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, truth
 
 from handopt.assess.calibration import weights
+from handopt.config import FitSettings
 from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
 from handopt.tracking import confidence
 from handopt.tracking.confidence import features, ranges, spread_mm2
+from handopt.tracking.config import TrackConfidenceConfig, TrackingConfig
 from handopt.tracking.pose_estimate import PoseEstimate
 from handopt.tracking.run import Run
+from handopt.tracking.tracker import Tracker
 
 
 @lru_cache
@@ -62,6 +65,19 @@ def walk(step_mm: float, anchor: float = 0.99) -> list[PoseEstimate | None]:
         replace(first, joints_mm=first.joints_mm + np.array([step_mm * (row % 2), 0.0, 0.0]), refitted=True)
         for row in range(30)
     ]
+
+
+def test_a_live_estimate_is_as_sure_as_the_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three frames far apart and two close together: whether frames are far apart is told by all five bends."""
+    first = replace(first_pose(), runner_up_margin=1.0, anchor_confidence=0.99)
+    bends_mm = [0.0, 0.0, 160.0, -160.0, 160.0, -8.0, 8.0]
+    places_mm = np.cumsum(np.cumsum(bends_mm))
+    poses = iter([replace(first, joints_mm=first.joints_mm + np.array([x, 0.0, 0.0])) for x in places_mm])
+    monkeypatch.setattr(Tracker, "step", lambda _, state, *__: (replace(state, shape=first.shape), next(poses)))
+    few = TrackingConfig(confidence=TrackConfidenceConfig(usual_frames=4, jump_frames=2))
+    run = Run(CAMERA, smooth=False, tracking=few, settings=FitSettings(device="cpu"))
+    live = [run.push(frame).confidence for frame in frames()[: len(bends_mm)]]
+    np.testing.assert_array_equal(run.track("frames", 30.0).confidence, live)
 
 
 @pytest.mark.parametrize("causal", [True, False])
