@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from handopt.config import FitSettings
-from handopt.errors import HandoptError, ObservationError, ShapeError
+from handopt.errors import HandoptError, NumericalError, ObservationError, ShapeError
 from handopt.fitting import FitInput, fit_images
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
@@ -148,7 +148,7 @@ def _fitted(
     for number, (frame, result) in enumerate(zip(frames, fit_images(inputs, settings), strict=True)):
         try:
             fits.append(_checked(frame, result))
-        except ObservationError as error:
+        except (NumericalError, ObservationError) as error:
             rejected.append(RejectedImage(frame.name, str(error)))
         if progress is not None:
             progress(number + 1)

@@ -68,7 +68,7 @@ class SurfaceModel(SharedModel):
         parts = (self.hessian, self.gradient, by_offsets.curvature.data, by_offsets.gradient, by_offsets.cross)
         if not all(np.isfinite(part).all() for part in parts):
             raise NumericalError(
-                "the objective is not finite for the shared hand; check unit=, camera= and the weights"
+                "the objective is not finite for the shared hand; check depth_mm=, camera= and the weights"
             )
         field = by_offsets.curvature + prior.precision / IMAGE_WEIGHT
         shared = shared_parameters(self.hessian.shape[1])

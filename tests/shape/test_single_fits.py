@@ -8,7 +8,7 @@ from support.factories import fit_result
 from support.shape_cases import frames, single_fits
 
 from handopt.config import FitSettings
-from handopt.errors import ObservationError, ShapeError
+from handopt.errors import NumericalError, ObservationError, ShapeError
 from handopt.input.camera import Camera
 from handopt.result import Alternative
 from handopt.rig import default_rig
@@ -54,6 +54,20 @@ def test_an_image_without_a_hand_is_left_out_by_name() -> None:
     assert [each.name for each in found] == ["0"]
     assert [each.image for each in rejected] == ["wall"]
     assert done == [1, 2]
+
+
+def test_an_image_whose_costs_are_not_finite_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = single_fits_module.fit_images
+
+    def one_fails(images: Any, settings: Any) -> Any:
+        first, *rest = images
+        yield NumericalError(f"no cost of {first.image} is finite")
+        yield from fitted(rest, settings)
+
+    monkeypatch.setattr(single_fits_module, "fit_images", one_fails)
+    found, rejected = fit_each([nothing("bad"), *frames()[:1]], **SETTINGS)
+    assert [each.name for each in found] == ["0"]
+    assert rejected == [RejectedImage("bad", "no cost of bad is finite")]
 
 
 def test_too_few_pixels_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_vertices_that_are_not_finite_are_an_error(where: str, refinement: Surfa
         lambda: refinement.deviations(pose, shape, LM_SETTINGS, *lengths),
     ):
         with pytest.raises(
-            NumericalError, match="not finite for the shared hand; check unit=, camera= and the weights"
+            NumericalError, match="not finite for the shared hand; check depth_mm=, camera= and the weights"
         ):
             call()
 
