@@ -77,6 +77,12 @@ def test_what_cannot_be_left_out_is_refused(ignore: NDArray[np.generic], error: 
         fit(shown.depth_mm, shown.camera, ignore=ignore, config=QUICK, device="cpu")
 
 
+def test_an_image_of_which_nothing_measured_is_left_says_so() -> None:
+    shown = example("open")
+    with pytest.raises(ObservationError, match="ignore leaves out every pixel that is measured; change ignore="):
+        fit(shown.depth_mm, shown.camera, ignore=shown.depth_mm > 0, config=QUICK, device="cpu")
+
+
 def test_a_mirror_image_gives_the_true_hand_to_the_bit() -> None:
     shown = example("pinch")
     camera = replace(shown.camera, cx=shown.camera.cx + 7)  # so that the image's middle is no axis of symmetry

@@ -157,9 +157,10 @@ def observe(
     hints = checked_hints((camera.height, camera.width), mask, box, center)
     if ignore is not None:
         ignored = checked_ignore(ignore, depth.shape)
-        found = observe(
-            np.where(ignored, np.float32(0), depth), camera, mask=mask, box=box, center=center, config=config
-        )
+        kept = np.where(ignored, np.float32(0), depth)
+        if not kept.any():
+            raise ObservationError("ignore leaves out every pixel that is measured; change ignore=")
+        found = observe(kept, camera, mask=mask, box=box, center=center, config=config)
         return [replace(each, ignored=ignored, notes=(*notes, *each.notes)) for each in found]
     if not _is_turned(depth):
         return _search(depth, camera, hints, notes, config)
