@@ -51,6 +51,23 @@ def test_a_true_wall_is_kept(value: int, deviation: float) -> None:
     assert no_depth_constants(hand_before(cut, specks=20)) == ()
 
 
+@pytest.mark.parametrize("value", [2001, 2047, 4095])
+def test_a_flat_wall_with_random_dropout_is_kept(value: int) -> None:
+    """Where most of a wall without noise drops out, single pixels of it are left among pixels of 0."""
+    for share in (0.1, 0.5, 0.8, 0.9):
+        counts = hand_before(value)
+        counts[(np.random.default_rng(2).random(SHAPE) < share) & (counts == value)] = 0
+        assert no_depth_constants(counts) == (), share
+
+
+def test_what_lies_just_below_is_compared_as_it_is() -> None:
+    counts = hand_before(4095, specks=20).astype(np.float32)
+    counts[:10] = 4090.5
+    assert no_depth_constants(counts) == ()
+    counts[:10] = 4090.0
+    assert no_depth_constants(counts) == (4095,), "4090 is a constant as well; as an area alone it may be a wall"
+
+
 @pytest.mark.parametrize("value", [2000, 3000, 32000, 4094])
 def test_other_counts_are_depths(value: int) -> None:
     assert no_depth_constants(hand_before(value, specks=20)) == ()
