@@ -46,7 +46,7 @@ class Grasp:
     """A hand that holds an object.
 
     angles_rad: (15, 3). rotation: (3, 3) object -> wrist; centre: (3,) mm, of the object.
-    grip: "palm" or "pinch". touching: which of the five digits touch it. tries: how many grasps were drawn
+    grip: "palm" or "pinch". touching: which of the five digits touch it
     """
 
     angles_rad: Floats
@@ -55,7 +55,6 @@ class Grasp:
     centre: Floats
     grip: str
     touching: Bools
-    tries: int
 
     def mesh(self) -> tuple[Floats, Faces]:
         """The object's vertices (n, 3) in the wrist's frame, mm, and faces (m, 3)."""
@@ -131,7 +130,7 @@ def sample_grasp(
     the hand, since objects do not grow with it. Raises ConfigError where no try gives a grasp.
     """
     hand = _Hand(rig, base)
-    for tries in range(1, _CONFIG.max_tries + 1):
+    for _ in range(_CONFIG.max_tries):
         held = sample_object(rng, kind).scaled(1.0 / scale)
         palm = rng.random() < _CONFIG.palm_share[held.kind]
         drawn = (_in_palm if palm else _in_pinch)(rng, hand, held)
@@ -142,7 +141,7 @@ def sample_grasp(
         touching = distances[:_PALM_GROUP].reshape(5, 3).min(axis=1) < _CONFIG.contact_mm
         enough = touching.sum() >= 3 if palm else touching[0] and touching[1:3].any()
         if enough and distances.min() >= -_CONFIG.deepest_mm and body.measure(angles[None])[0][0] <= _CONFIG.overlap_mm:
-            return Grasp(angles, held, turn, centre, "palm" if palm else "pinch", touching, tries)
+            return Grasp(angles, held, turn, centre, "palm" if palm else "pinch", touching)
     raise ConfigError(f"no grasp was found in {_CONFIG.max_tries} tries: use another rig or limits")
 
 

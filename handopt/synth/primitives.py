@@ -137,7 +137,7 @@ def revolved(profile: Floats) -> tuple[Floats, Faces]:
 def _profile(solid: Solid, *, hollow: bool) -> Floats:
     """Radius and height (n, 2) of a cylinder's outline from below to the top, and of a cup's inside down again."""
     radius, _, half = solid.half
-    corner = np.linspace(-np.pi / 2, 0, 4 if solid.rounding > 0 else 1)
+    corner = np.linspace(-np.pi / 2, 0, 4)
     edge = np.column_stack([np.cos(corner) - 1, np.sin(corner)]) * solid.rounding
     if solid.rounding <= 0:
         edge = np.zeros((1, 2))

@@ -29,13 +29,13 @@ class Wall:
     distance: float
 
 
-def sample_wall(rng: np.random.Generator, hand: Floats) -> Wall:
-    """Draw a wall behind everything of a hand (V, 3): most often near, at times far, at any slope up to 35 degrees."""
+def sample_wall(rng: np.random.Generator, points: Floats) -> Wall:
+    """Draw a wall behind all points (n, 3): most often near, at times far, at any slope up to 35 degrees."""
     slope = rng.uniform(-_CONFIG.max_slope, _CONFIG.max_slope, 2) * rng.uniform(0.0, 1.0)
     normal = np.array([-slope[0], -slope[1], 1.0])
     normal /= np.linalg.norm(normal)
     gap = float(np.exp(rng.uniform(*np.log(_CONFIG.wall_gap_mm))))
-    return Wall(normal, float((hand @ normal).max()) + gap)
+    return Wall(normal, float((points @ normal).max()) + gap)
 
 
 def upwards(rng: np.random.Generator, view: str) -> Floats:
@@ -80,7 +80,7 @@ def sample_table(rng: np.random.Generator, up: Floats, hand: Floats, above: Floa
 
 
 def sample_body(rng: np.random.Generator, up: Floats, hand: Floats, shoulder: Floats | None, label: int) -> list[Part]:
-    """Draw the body whose right shoulder is at a point (3,), or which is behind or beside a hand (V, 3) if None."""
+    """Draw the body whose right shoulder is at a point (3,), or which is behind or beside hands (n, 3) if None."""
     size = float(rng.uniform(*_CONFIG.body_size))
     ball, ball_faces = unit_sphere()
     # Fuller than ellipsoids, as people in clothes are.
@@ -103,7 +103,7 @@ def sample_body(rng: np.random.Generator, up: Floats, hand: Floats, shoulder: Fl
 
 
 def sample_thighs(rng: np.random.Generator, up: Floats, hand: Floats, label: int) -> list[Part]:
-    """Draw the thighs of somebody who sits, as a camera on the head sees them, below a hand (V, 3)."""
+    """Draw the thighs of somebody who sits, as a camera on the head sees them, below hands (n, 3)."""
     flat = np.array([0.0, 0.0, 1.0]) - up[2] * up
     length = float(np.linalg.norm(flat))
     if length < 0.2:

@@ -63,6 +63,8 @@ class WildSettings:
             raise ConfigError("rig: expected a right hand; mirror a left one first")
         if self.other_hand and self.forearm is False:
             raise ConfigError("other_hand: not without a forearm, where all but the hand is cut away")
+        if self.background and self.forearm is False:
+            raise ConfigError("background: not without a forearm, where all but the hand is cut away")
         if self.noise is not None:
             noise_model(self.noise)
         if self.surface_rms_mm is not None:
@@ -138,6 +140,8 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
     draws, sensor = _stream(settings, index, _SCENE), _stream(settings, index, _SENSOR)
     for _ in range(CONFIG.scenes):
         wild = sample_scene(draws, content, subject, settings.rig, drawn)
+        if settings.background and not wild.background:
+            continue
         scene, clean = wild.scene, wild.mask
         measured = sense(scene.depth, drawn, noise_model(noise), sensor, mirrored=side == "left")
         if passes:
@@ -148,14 +152,16 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
         if left_over >= max(CONFIG.least_hand_px, CONFIG.least_measured_share * np.count_nonzero(clean == HAND)):
             break
     else:
-        raise ConfigError(f"image {index} of {WILD}: too little of the hand is measured: change seed= or noise=")
+        raise ConfigError(
+            f"image {index} of {WILD}: too little of the hand is measured, or nothing around it: change seed= or noise="
+        )
     if side == "left":
         counts, mask, clean = (np.ascontiguousarray(each[:, ::-1]) for each in (counts, mask, clean))
         scene = mirrored_scene(scene, camera)
     plain = Settings(
         settings.seed, camera, settings.hand, noise, surface_rms_mm=subject.surface_rms_mm, rig=settings.rig
     )
-    sample = Sample(WILD, index, side, counts, wild.hand, scene, content.forearm, content.background, wild.tries)
+    sample = Sample(WILD, index, side, counts, wild.hand, scene, content.forearm, wild.background, wild.tries)
     return _sample(sample, plain, wild, content, (clean, mask), passes)
 
 

@@ -165,7 +165,7 @@ class RoomConfig:
     """Walls, tables and people; see handopt.synth.surroundings."""
 
     wall_gap_mm: tuple[float, float] = (60.0, 2500.0)
-    """From the farthest point of the hand to a wall, mm, drawn by its logarithm."""
+    """From the farthest point of hands and arms to a wall, mm, drawn by its logarithm."""
     max_slope: float = 0.7
     """Slope of a wall, mm of depth per mm to the side."""
     rest_share: float = 0.2

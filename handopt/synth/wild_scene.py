@@ -57,7 +57,8 @@ class Content:
 @dataclass(frozen=True)
 class WildScene:
     """A right hand with everything around it. mask: (H, W) labels of scene.depth; visible: (21,) joints that nothing
-    hides; tries: views that were drawn until enough of the hand was seen."""
+    hides; background: whether anything is seen around hands, arms and object; tries: views that were drawn until enough
+    of the hand was seen."""
 
     scene: Scene
     mask: Mask
@@ -66,6 +67,7 @@ class WildScene:
     arm: Arm | None
     grasp: Grasp | None
     other: SecondHand | None
+    background: bool
     tries: int
 
 
@@ -82,6 +84,12 @@ class _Foreground:
     elbow: Floats
     other: SecondHand | None
 
+    @property
+    def kept_free(self) -> Floats:
+        """Points (n, 3) of both hands and of the object, which no table, body or thigh may cut."""
+        kept = [part.points for part in self.parts if part.label in (HAND, OBJECT)]
+        return np.concatenate(kept if self.other is None else [*kept, self.other.meshes[0][0]])
+
 
 def sample_content(
     rng: np.random.Generator,
@@ -91,14 +99,17 @@ def sample_content(
     forearm: bool | None = None,
     background: bool | None = None,
 ) -> Content:
-    """Draw what an image shows, but for what is given. Images with a second hand are not cropped."""
+    """Draw what an image shows, but for what is given.
+
+    Images with a second hand are not cropped, and neither are those that have to show something around the hand.
+    """
     view = sample_view(rng)
     chance = rng.random(8)
     crop = _CROPS[int(rng.choice(len(_CROPS), p=[CONFIG.crop.shares[name] for name in _CROPS]))]
     if forearm is not None:
         crop = ("none" if crop == "wrist" else crop) if forearm else "wrist"
     other = bool(chance[1] < CONFIG.other_share) if other_hand is None else other_hand
-    if other_hand:
+    if other_hand or (background and forearm is not False):
         crop = "none"
     around = bool(chance[2] < CONFIG.background_share) if background is None else background
     around = around and crop != "wrist"
@@ -123,7 +134,8 @@ def sample_scene(rng: np.random.Generator, content: Content, subject: Subject, b
     Views are drawn anew until enough of the hand is seen, and poses until there is such a view.
     """
     dressed = subject.dress(base)
-    coarse = _coarse(camera)
+    factor = min(1.0, CONFIG.coarse_px / camera.width)
+    coarse = camera.sized(round(camera.width * factor), max(1, round(camera.height * factor)))
     tries = 0
     for _ in range(CONFIG.poses):
         arm = sample_arm(rng)
@@ -238,21 +250,22 @@ def _rendered(
         seen = _visible(other.joints, depth, mask, camera, front.hand.scale, label=OTHER_HAND)
         enough = np.count_nonzero(mask == OTHER_HAND) >= CONFIG.least_other_px
         other = replace(other, visible=seen) if enough else None
-    return WildScene(scene, mask, front.hand, visible, arm if shown else None, grasp, other, tries)
+    around = bool(((depth > 0) & ((mask == BACKGROUND) | (mask == BODY))).any())
+    return WildScene(scene, mask, front.hand, visible, arm if shown else None, grasp, other, around, tries)
 
 
 def _room(rng: np.random.Generator, content: Content, front: _Foreground) -> tuple[list[Part], Wall | None]:
-    """What is around a hand."""
+    """What is around a hand: a wall where there should be something and nothing else came out."""
     parts: list[Part] = []
     up = upwards(rng, content.view)
     if content.table:
-        above = np.concatenate([part.points[::3] for part in front.parts if part.label in (HAND, OBJECT)])
-        parts += sample_table(rng, up, front.vertices, above, BACKGROUND)
+        parts += sample_table(rng, up, front.vertices, front.kept_free, BACKGROUND)
     if content.body:
-        parts += sample_body(rng, up, front.vertices, front.shoulder, BODY)
+        parts += sample_body(rng, up, front.kept_free, front.shoulder, BODY)
     if content.thighs:
-        parts += sample_thighs(rng, up, front.vertices, BODY)
-    return parts, sample_wall(rng, front.vertices) if content.wall else None
+        parts += sample_thighs(rng, up, front.kept_free, BODY)
+    wall = content.wall or (content.background and not parts)
+    return parts, sample_wall(rng, np.concatenate([part.points for part in front.parts])) if wall else None
 
 
 def render_parts(parts: list[Part], camera: Camera) -> tuple[FloatImage, Mask]:
@@ -282,19 +295,3 @@ def _visible(joints: Floats, depth: FloatImage, mask: Mask, camera: Camera, scal
     columns, rows = np.clip(pixels[:, 0], 0, camera.width - 1), np.clip(pixels[:, 1], 0, camera.height - 1)
     foreign = [each for each in (HAND, OBJECT, OTHER_HAND, BODY) if each != label]
     return np.asarray(visible_joints(joints, depth, camera, scale) & ~np.isin(mask[rows, columns], foreign))
-
-
-def _coarse(camera: Camera) -> Camera:
-    """A camera of the same view with larger pixels, in which one can see whether a hand is hidden."""
-    factor = min(1.0, CONFIG.coarse_px / camera.width)
-    width, height = round(camera.width * factor), round(camera.height * factor)
-    x, y = width / camera.width, height / camera.height
-    return Camera(
-        camera.fx * x,
-        camera.fy * y,
-        (camera.cx + 0.5) * x - 0.5,
-        (camera.cy + 0.5) * y - 0.5,
-        width,
-        height,
-        camera.source,
-    )

@@ -1,6 +1,7 @@
 """Tests of level wild: what the labels say is what was rendered, and an image depends on its number alone."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from handopt.errors import ConfigError
 from handopt.input.camera import Camera
 from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND, PIXEL_LABELS
 from handopt.rig import default_rig
+from handopt.synth import wild_scene
 from handopt.synth.noise_models import NOISE
+from handopt.synth.surroundings import Part, Wall
 from handopt.synth.wild import WildSample, WildSettings, generate_wild
+from handopt.synth.wild_scene import Content
 
 CAMERA = Camera(160.0, 160.0, 79.5, 59.5, 160, 120)
 SMALL = WildSettings(seed=4, camera=CAMERA, hand="right")
@@ -142,6 +146,55 @@ def test_what_is_asked_for_is_there() -> None:
         assert set(np.unique(without.mask)) <= {BACKGROUND, HAND, FOREARM}
 
 
+@pytest.mark.parametrize(("seed", "held", "indices"), [(5, None, (2, 14, 58)), (0, True, (24, 5, 22, 7))])
+def test_nothing_in_a_room_cuts_hands_arms_or_object(
+    seed: int, held: bool | None, indices: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms: list[tuple[Any, list[Part], Wall | None]] = []
+
+    def remembered(rng: np.random.Generator, content: Content, front: Any) -> tuple[list[Part], Wall | None]:
+        rooms.append((front, *room(rng, content, front)))
+        return rooms[-1][1:]
+
+    room = wild_scene._room
+    monkeypatch.setattr(wild_scene, "_room", remembered)
+    for index in indices:
+        generate_wild(WildSettings(seed=seed, held=held, other_hand=True, background=True, hand="right"), index)
+    walls, tables = [], []
+    for front, parts, wall in rooms:
+        everything = np.concatenate([part.points for part in front.parts])
+        if wall is not None:
+            walls.append(wall.distance - (everything @ wall.normal).max())
+        for part in parts[:1]:  # a table, if there is one, whose top comes first
+            if part.label == BACKGROUND:
+                a, b, c = part.points[part.faces[0]]
+                above = np.cross(b - a, c - a)
+                above *= -np.sign(above @ a)  # towards the camera
+                hands = np.concatenate([*(each.points for each in front.parts if each.label in (HAND, OBJECT)),
+                                        front.other.meshes[0][0]])  # fmt: skip
+                tables.append(((hands - a) @ above).min() / np.linalg.norm(above))
+    assert len(walls) >= 2
+    assert min(walls) > 50
+    assert min(tables, default=0.0) >= -1e-6
+    assert seed != 5 or tables, "this seed has a table"
+
+
+def test_a_background_that_is_asked_for_is_there_and_the_label_says_what_is_seen() -> None:
+    for seed, index in [(1, index) for index in range(16)]:
+        image = generate_wild(replace(SMALL, seed=seed, background=True), index)
+        assert image.sample.background
+        depth, mask = image.sample.scene.depth, image.clean_mask
+        assert ((depth > 0) & np.isin(mask, (BACKGROUND, BODY))).any()
+        assert image.crop == "none"
+
+
+def test_the_label_of_a_background_is_what_is_seen(many: list[WildSample]) -> None:
+    for image in many:
+        around = (image.sample.scene.depth > 0) & np.isin(image.clean_mask, (BACKGROUND, BODY))
+        assert image.sample.background == around.any()
+    assert {image.sample.background for image in many} == {True, False}
+
+
 def test_second_hands_keep_away_or_touch() -> None:
     images = [generate_wild(replace(SMALL, other_hand=True), index) for index in range(30)]
     seen = [image.other for image in images if image.other is not None]
@@ -167,6 +220,8 @@ def test_impossible_settings_are_refused() -> None:
         WildSettings(seed=-1)
     with pytest.raises(ConfigError, match="other_hand: not without a forearm"):
         WildSettings(other_hand=True, forearm=False)
+    with pytest.raises(ConfigError, match="background: not without a forearm"):
+        WildSettings(background=True, forearm=False)
     with pytest.raises(ConfigError, match="surface's RMS"):
         WildSettings(surface_rms_mm=9.0)
     with pytest.raises(ConfigError, match="right hand"):
