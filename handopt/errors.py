@@ -116,3 +116,8 @@ def one_line(error: BaseException) -> str:
 def how_to_install(extra: str) -> str:
     """What to type for an optional part; handopt is installed from its source folder (see README)."""
     return f"pip install '.[{extra}]' in handopt's source folder"
+
+
+def why_unreadable(error: Exception) -> str:
+    """What is wrong with a TOML or JSON file, for a message."""
+    return "a number in it has too many digits" if "integer string conversion" in str(error) else str(error)

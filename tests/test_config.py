@@ -277,3 +277,10 @@ def test_absurd_files_are_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ConfigError, match="config="):
             Config.from_toml(path)
+
+
+def test_a_number_of_thousands_of_digits_is_refused_with_the_files_name(tmp_path: Path) -> None:
+    file = tmp_path / "digits.toml"
+    file.write_text("seed = " + 5000 * "9")
+    with pytest.raises(ConfigError, match=r"config=.*digits\.toml cannot be read: a number in it has too many digits"):
+        Config.from_toml(file)

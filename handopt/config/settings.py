@@ -11,7 +11,7 @@ from msgspec import Meta
 from handopt.config.constraints import Checked, Count, Fraction, NonNegative, Positive, PositiveCount, build
 from handopt.config.schedules import COARSE_ROUND, ROUNDS, STAGES, DescentStage, Steps, TournamentRound, VertexStage
 from handopt.config.weights import Weights
-from handopt.errors import ConfigError
+from handopt.errors import ConfigError, why_unreadable
 
 Shape = Literal["none", "scale", "proportions", "vertices"]
 Solver = Literal["auto", "lm", "gradient"]
@@ -113,8 +113,8 @@ class Config(Checked):
         try:
             with path.open("rb") as file:
                 values = tomllib.load(file)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ConfigError(f"config={path} cannot be read: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"config={path} cannot be read: {why_unreadable(error)}") from error
         try:
             return cls.from_dict(values)
         except ConfigError as error:

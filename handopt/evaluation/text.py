@@ -13,6 +13,7 @@ importer). Pixels become mm by x = (u - cx) d / fx, y = (v - cy) d / fy with the
 icvl, msra.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 COORDINATES: Final = ("auto", "uvd", "xyz", "camera")
 SETS_BY_COUNT: Final = {3 * len(each.joints): each for each in (NYU, ICVL, MSRA)} | {3 * NYU.wide: NYU}
 MAT_SUFFIX: Final = ".mat"
+_COUNT = re.compile("[0-9]{1,12}")
 MOST: Final = 0.9
 
 
@@ -147,7 +149,7 @@ def parse(path: Path) -> Table:
         words = content.replace(",", " ").split()
         if not words:
             continue
-        if len(words) == 1 and words[0].isdigit() and not rows and announced is None:
+        if len(words) == 1 and _COUNT.fullmatch(words[0]) and not rows and announced is None:
             announced = int(words[0])
             continue
         name, numbers = _numbers(words, f"{path}, line {line}")

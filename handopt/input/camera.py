@@ -14,6 +14,7 @@ from handopt.assets import asset
 from handopt.errors import CameraError, ShapeError
 
 MAX_SIDE_PX = 1_000_000
+MAX_INTRINSIC_PX = 1e7
 INTRINSICS = ("fx", "fy", "cx", "cy")
 CAMERA_KEYS = (*INTRINSICS, "width", "height")
 
@@ -49,6 +50,11 @@ class Camera:
             if focal < 1.0:
                 hint = " (relative to the image size? multiply it by the size)" if focal > 0.0 else ""
                 raise CameraError(f"{key} is {focal:g}, expected a focal length in pixels{hint}; change camera=")
+        for key in INTRINSICS:
+            if abs(getattr(self, key)) > MAX_INTRINSIC_PX:
+                raise CameraError(
+                    f"{key} is {getattr(self, key):g}, expected at most {MAX_INTRINSIC_PX:g} pixels; change camera="
+                )
 
     def project(self, points: ArrayLike) -> NDArray[np.floating[Any]]:
         """Project camera-frame points (..., 3) in mm to pixels (..., 2); NaN where z <= 0. Raises ShapeError."""

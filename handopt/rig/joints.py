@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handopt.errors import RigError, ShapeError, did_you_mean
+from handopt.errors import RigError, ShapeError, did_you_mean, why_unreadable
 from handopt.typing import Floats
 
 DIGITS: Final = ("thumb", "index", "middle", "ring", "pinky")
@@ -136,8 +136,8 @@ def read_mapping(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RigError(f"the joint mapping {path} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RigError(f"the joint mapping {path} cannot be read: {why_unreadable(error)}") from error
     if not isinstance(data, dict):
         raise RigError(f'the joint mapping {path} must be a table of lines like wrist = "node name"')
     mapping: dict[str, str] = {}

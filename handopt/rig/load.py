@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assets import asset
-from handopt.errors import RigError, closest, did_you_mean
+from handopt.errors import RigError, closest, did_you_mean, why_unreadable
 from handopt.rig.axes import conform_axes, guess_side
 from handopt.rig.extras import limits_of, personal
 from handopt.rig.gltf import SkinnedMesh, read_skinned_mesh
@@ -105,8 +105,8 @@ def load_limits(name: str = "default", path: Path | None = None) -> Limits:
     path = path or asset("hands/limits.toml")
     try:
         sets = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RigError(f"the limits file {path} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RigError(f"the limits file {path} cannot be read: {why_unreadable(error)}") from error
     if name not in sets:
         close = closest(name, list(sets))
         hint = "" if close is None else f"; did you mean {close!r}?"
@@ -237,6 +237,8 @@ def _weld(
         np.minimum.at(labels, pairs[:, 1], lowest)
     corners = labels[faces]
     corners = corners[(corners != np.roll(corners, 1, axis=1)).all(axis=1)]
+    if not len(corners):
+        raise RigError(f"{where}: none of the {len(faces)} faces has an area: two corners of each are one vertex")
     keep, flat = np.unique(corners, return_inverse=True)
     rest, welded = positions_mm[keep], flat.reshape(-1, 3)
     centred = (rest - rest.mean(axis=0))[welded]

@@ -91,7 +91,8 @@ NOISE: Final = {
     ),
     # Time of flight. Deviation: high frequencies of smooth surfaces in 60 frames of CVAR (a Senz3D, 320 x 240):
     # 1.0 mm at 0.4 m, 1.7 at 0.6 m, 2.0 at 0.85 m, 2.3 at 1.2 m; the DS325's data sheet promises less than 14 mm at
-    # 1 m (quoted from memory). The rest is by hand: that sensor drops what is dark or at a grazing angle, and its silhouettes are bent.
+    # 1 m (quoted from memory). The rest is by hand: that sensor drops what is dark or at a grazing angle, and its
+    # silhouettes are bent.
     "senz3d": NoiseModel(
         floor_mm=0.5,
         per_m_mm=1.6,
@@ -140,8 +141,8 @@ NOISE: Final = {
     ),
     # Active stereo, D435. Disparity noise of 0.08 px on a textured target, in z^2 times it by focal length and baseline
     # (Intel, "Tuning depth cameras for best performance", the theoretical limit of the depth's RMS error); baseline
-    # 50 mm (data sheet); steps of 1/32 px (Intel, "Subpixel linearity improvement"); all quoted from memory. Shadow and blind band at the left
-    # follow from two views, of which the left one gives the image. Grain, edges and holes are by hand.
+    # 50 mm (data sheet); steps of 1/32 px (Intel, "Subpixel linearity improvement"); all quoted from memory. Shadow and blind
+    # band at the left follow from two views, of which the left one gives the image. Grain, edges and holes are by hand.
     "d400": NoiseModel(
         disparity_noise_px=0.08,
         baseline_mm=50.0,

@@ -210,3 +210,11 @@ def test_names_are_one_a_line(tmp_path: Path) -> None:
     for name in ("none.txt", "absent.txt"):
         with pytest.raises(LabelError, match="names="):
             read_names(tmp_path / name)
+
+
+@pytest.mark.parametrize("first", ["²", 5000 * "9"])
+def test_a_first_line_that_is_no_count_is_refused(first: str, tmp_path: Path) -> None:
+    file = tmp_path / "joint.txt"
+    file.write_text(first + "\n" + " ".join(63 * ["1"]) + "\n", encoding="utf-8")
+    with pytest.raises(LabelError, match=r"joint\.txt, line 1"):
+        parse(file)

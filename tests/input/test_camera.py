@@ -216,3 +216,10 @@ def test_the_mirrored_camera_sees_mirrored_points(cx: float) -> None:
     u, v = camera.project(points).T
     np.testing.assert_allclose(turned.project(points * [-1, 1, 1]), np.stack([639 - u, v], axis=-1), atol=1e-9)
     assert turned.mirrored() == camera
+
+
+@pytest.mark.parametrize("name", ["fx", "fy", "cx", "cy"])
+def test_intrinsics_beyond_any_image_are_refused(name: str) -> None:
+    numbers = {"fx": 475.0, "fy": 475.0, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480, name: 1e308}
+    with pytest.raises(CameraError, match=rf"{name} is 1e\+308, expected at most 1e\+07 pixels; change camera="):
+        Camera.from_dict(numbers)

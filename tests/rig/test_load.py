@@ -90,6 +90,7 @@ def test_a_mapping_file_names_the_joints(tmp_path: Path, suffix: str) -> None:
         ('wrist = "wrist"\nthumb-tip = "wrist"', "gives the joint 'wrist' two names"),
         ("wrist = 3", "must be the name of a joint in the rig, not 3"),
         ("wrist = ", "cannot be read"),
+        ("wrist = " + 5000 * "9", "cannot be read"),
     ],
 )
 def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:

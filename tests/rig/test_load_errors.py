@@ -56,6 +56,7 @@ def few_vertices(hand: HandFile) -> None:
     ("change", "message"),
     [
         (set_field("skinned", False), "the model has no skin"),
+        (set_field("faces", np.zeros((400, 3), np.uint16)), "none of the 400 faces has an area"),
         (set_field("with_binds", False), "no inverse bind matrices"),
         (set_field("with_weights", False), "no skinning weights"),
         (set_field("mode", 5), "must consist of triangles"),

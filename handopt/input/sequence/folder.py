@@ -72,8 +72,8 @@ class FolderSource:
 
 def natural(name: str) -> tuple[Any, ...]:
     """A key that sorts numbers in names by their value."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+    parts = re.split(r"(\d+)", name)  # every second one is a number; others may hold digits such as a superscript
+    return tuple((int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts))
 
 
 def _listed(folder: Path) -> list[Path]:

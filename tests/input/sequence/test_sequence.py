@@ -290,3 +290,8 @@ def test_reading_ahead_keeps_order_errors_and_stops_early() -> None:
 def test_frames_know_their_place() -> None:
     frame = SequenceFrame(3, "x", np.zeros(SIZE, np.float32))
     assert (frame.time_s, frame.problem) == (None, None)
+
+
+def test_numbers_in_names_sort_by_value_and_superscripts_are_text() -> None:
+    names = ["b", "a10", "a9", "a²1", "a²", "10", "9"]
+    assert sorted(names, key=natural) == ["9", "10", "a9", "a10", "a²", "a²1", "b"]
