@@ -141,8 +141,9 @@ NOISE: Final = {
     ),
     # Active stereo, D435. Disparity noise of 0.08 px on a textured target, in z^2 times it by focal length and baseline
     # (Intel, "Tuning depth cameras for best performance", the theoretical limit of the depth's RMS error); baseline
-    # 50 mm (data sheet); steps of 1/32 px (Intel, "Subpixel linearity improvement"); all quoted from memory. Shadow and blind
-    # band at the left follow from two views, of which the left one gives the image. Grain, edges and holes are by hand.
+    # 50 mm (data sheet); steps of 1/32 px (Intel, "Subpixel linearity improvement"); all quoted from memory. Shadow
+    # and blind band at the left follow from two views, of which the left one gives the image. Grain, edges and holes
+    # are by hand.
     "d400": NoiseModel(
         disparity_noise_px=0.08,
         baseline_mm=50.0,

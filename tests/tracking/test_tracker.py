@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -262,18 +263,14 @@ def test_patience_does_not_wait_with_a_fit_of_no_hand(monkeypatch: pytest.Monkey
     """A doubtful fit is given out while patience waits; one that is lost is searched for at once."""
     follower = Tracker(default_rig("right"), CAMERA, tracking=TrackingConfig(TrackerConfig(lost=0.5)))
     searched: list[int] = []
-
-    def search(state: TrackerState, _depth: Any, found: FrameFit, _rng: Any) -> Any:
-        searched.append(state.frames)
-        return state, found
-
-    monkeypatch.setattr(follower, "_search", search)
+    monkeypatch.setattr(follower, "_search", lambda state, *_: (searched.append(0), (state, stub(0.2)))[1])
     patient = replace(follower.start(), fit=stub(0.1), shape=stub(0.1).estimate.shape, patience=3)
-    for unexplained, lost in ((0.49, False), (0.5, True)):
+    for unexplained, given_out in ((0.49, 0.49), (0.5, 0.2)):
         monkeypatch.setattr(follower, "_continue", lambda *_, left=unexplained: (stub(left), True))
         _, estimate = follower.step(patient, np.ones((4, 4), np.float32))
-        assert (estimate is None) is lost
-        assert len(searched) == lost
+        assert estimate is not None
+        assert estimate.unexplained_fraction == given_out
+        assert len(searched) == (unexplained == 0.5)
 
 
 def test_the_check_of_an_anchor_takes_no_fit_of_no_hand(
@@ -282,20 +279,13 @@ def test_the_check_of_an_anchor_takes_no_fit_of_no_hand(
     """A fit from scratch that is sure of itself, far from the track, and leaves too much unexplained."""
     assert states[3].fit is not None
     doubtful = replace(states[3].fit, estimate=replace(states[3].fit.estimate, anchor_confidence=0.1))
-    state = replace(states[3], fit=doubtful, retry=1)
-    scratch = tracker._Scratch
-
-    def found(left: float) -> Any:
-        sure = replace(vars(tracker)["fit"](DEPTHS[3], CAMERA, **asked), confidence=0.95)
-        return lambda start, *_: (start.shape, scratch(stub(left, refitted=True), sure, state.shape))
-
-    asked: dict[str, Any] = {
-        "rig": follower._rig, "center": None, "config": follower._config, "ignore": None, "device": "cpu", "seed": 0
-    }  # fmt: skip
-    rng = np.random.default_rng(0)
+    sure: Any = SimpleNamespace(confidence=0.95)
+    shape = doubtful.estimate.shape
     for left, taken in ((0.3, True), (0.7, False)):
-        monkeypatch.setattr(follower, "_from_scratch", found(left))
-        _, chosen = follower._check_anchor(state, DEPTHS[3], doubtful, rng)
+        again = tracker._Scratch(stub(left, refitted=True), sure, shape)
+        monkeypatch.setattr(follower, "_from_scratch", lambda *_, found=again: (shape, found))
+        state = replace(states[3], fit=doubtful, retry=1)
+        _, chosen = follower._check_anchor(state, DEPTHS[3], doubtful, np.random.default_rng(0))
         assert (chosen is not doubtful) is taken
 
 
