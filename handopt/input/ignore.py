@@ -1,6 +1,7 @@
 """Masks of pixels to leave out: one for all images, or a folder with a mask for each, of the same stem."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ def read_mask(path: Path) -> BoolImage:
 
 @dataclass(frozen=True)
 class IgnoreMasks:
-    """Which pixels of which image to leave out. path: of a mask, or of a folder of masks."""
+    """Which pixels of which image to leave out. path: of a mask, or of a folder of masks, which is listed once."""
 
     path: Path
 
@@ -31,11 +32,15 @@ class IgnoreMasks:
         """The mask that goes with an image; None where the folder has none. Raises DepthError."""
         if not self.path.is_dir():
             return self.path
-        found = self._by_stem().get(image.stem, [])
+        found = self._by_stem.get(image.stem, [])
         if len(found) > 1:
             names = ", ".join(each.name for each in found)
             raise DepthError(f"ignore={self.path}: {names} all go with {image.name}; leave one mask of that name")
         return found[0] if found else None
+
+    def covers(self, image: Path) -> bool:
+        """Whether some mask goes with an image. Raises DepthError."""
+        return not self.path.is_dir() or image.stem in self._by_stem
 
     def mask_of(self, image: Path, shape: tuple[int, int]) -> BoolImage | None:
         """The pixels (H, W) to leave out of an image; None where the folder has no mask for it. Raises DepthError."""
@@ -45,11 +50,12 @@ class IgnoreMasks:
     def check(self) -> None:
         """Refuse a mask that cannot be read, and a folder without masks. Raises DepthError."""
         if self.path.is_dir():
-            if not self._by_stem():
+            if not self._by_stem:
                 raise DepthError(f"ignore={self.path}: the folder holds no masks; name them like the images")
         else:
             checked_mask(self.path)
 
+    @cached_property
     def _by_stem(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
         try:

@@ -5,6 +5,7 @@ the camera's preset, then a guess, which the assumptions mention.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from handopt.errors import CameraError
 if TYPE_CHECKING:
     from handopt.input.camera import Camera
     from handopt.input.camera_spec import CameraSpec
+    from handopt.input.ignore import IgnoreMasks
     from handopt.input.sidecar import Sidecar
     from handopt.typing import BoolImage, FloatImage
 
@@ -162,20 +164,22 @@ class Reader:
 
     def ignore_file_of(self, image: Path) -> Path | None:
         """The mask of the pixels to leave out of an image, None where there is none. Raises DepthError."""
-        from handopt.input.ignore import IgnoreMasks
-
-        return None if self.ignore is None else IgnoreMasks(self.ignore).file_of(image)
+        return None if self._masks is None else self._masks.file_of(image)
 
     def _ignored(self, image: Path, shape: tuple[int, int], notes: list[str]) -> "BoolImage | None":
         """The pixels to leave out; that a folder has no mask for the image goes into notes. Raises DepthError."""
-        from handopt.input.ignore import IgnoreMasks
-
-        if self.ignore is None:
+        if self._masks is None:
             return None
-        mask = IgnoreMasks(self.ignore).mask_of(image, shape)
+        mask = self._masks.mask_of(image, shape)
         if mask is None:
             notes.append(f"Nothing was left out: {self.ignore} has no mask of the image's name.")
         return mask
+
+    @cached_property
+    def _masks(self) -> "IgnoreMasks | None":
+        from handopt.input.ignore import IgnoreMasks
+
+        return None if self.ignore is None else IgnoreMasks(self.ignore)
 
     def _likely_hand(self, notes: list[str]) -> str:
         """The side of the model, or right."""

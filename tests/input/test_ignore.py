@@ -1,5 +1,6 @@
 """Masks of pixels to leave out: one for all images, or one of the same stem for each."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,36 @@ def test_a_recording_has_nan_where_pixels_are_left_out_and_is_turned_over(tmp_pa
         if number == 1:
             expected[mask() > 0] = np.nan
         np.testing.assert_array_equal(frame.depth_mm, expected[:, ::-1])
+
+
+def test_a_folder_of_masks_is_listed_once(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "masks" / "1.png", mask())
+    listed: list[str] = []
+    iterdir = Path.iterdir
+
+    def counted(path: Path) -> Iterator[Path]:
+        listed.append(path.name)
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", counted)
+    reader = Reader(**ASKED, ignore=tmp_path / "masks")
+    for number in range(3):
+        reader.ignore_file_of(images / f"{number}.png")
+        reader.read(images / f"{number}.png")
+    assert listed == ["masks"]
+    assert len(list(open_source(images, SourceOptions(**ASKED, ignore=tmp_path / "masks")))) == 3
+    assert listed.count("masks") == 2
+
+
+def test_a_recording_says_how_many_images_have_no_mask(tmp_path: Path, images: Path) -> None:
+    save(tmp_path / "masks" / "1.png", mask())
+    source = open_source(images, SourceOptions(**ASKED, ignore=tmp_path / "masks"))
+    said = f"Nothing was left out of 2 of 3 images: {tmp_path / 'masks'} has no masks of their names."
+    assert source.assumptions.count(said) == 1
+    for number in (0, 2):
+        save(tmp_path / "masks" / f"{number}.png", mask())
+    source = open_source(images, SourceOptions(**ASKED, ignore=tmp_path / "masks"))
+    assert not any("left out" in sentence for sentence in source.assumptions)
 
 
 def test_a_recording_needs_a_mask_that_goes_with_it(tmp_path: Path, images: Path) -> None:

@@ -32,10 +32,8 @@ class FolderSource:
         path, counts = self._first()
         self._info = stream_info(counts, path, options, str(path))
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
-        self.assumptions = tuple(self._info.assumptions)
         self._masks = None if options.ignore is None else IgnoreMasks(options.ignore)
-        if self._masks is not None and not any(self._masks.file_of(each) for each in self._files):
-            raise DepthError(f"ignore={options.ignore}: has no mask named like any image of {folder}")
+        self.assumptions = (*self._info.assumptions, *self._note_on_masks())
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames; one that cannot be read says so."""
@@ -47,6 +45,18 @@ class FolderSource:
                 yield SequenceFrame(index, path.name, self._info.empty(), self._time(path), problem=str(error))
             else:
                 yield SequenceFrame(index, path.name, depth, self._time(path))
+
+    def _note_on_masks(self) -> list[str]:
+        """How many images have no mask where others have one. Raises DepthError where none has one."""
+        count = len(self._files)
+        bare = 0 if self._masks is None else sum(not self._masks.covers(each) for each in self._files)
+        if bare == count:
+            raise DepthError(f"ignore={self._options.ignore}: has no mask named like any image of {self.name}")
+        if bare == 0:
+            return []
+        return [
+            f"Nothing was left out of {bare} of {count} images: {self._options.ignore} has no masks of their names."
+        ]
 
     def _time(self, path: Path) -> float | None:
         """When a frame was taken, as the file beside it says; the caller's rate overrules that."""
