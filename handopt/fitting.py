@@ -21,6 +21,7 @@ from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.input.ignore import IGNORED_NOTE
 from handopt.objective.targets import build_targets
+from handopt.observation.hints import checked_hints
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
@@ -56,10 +57,15 @@ class FitInput:
     mirrored: bool = False
 
     def unmirrored(self) -> "FitInput":
-        """The same input with the image turned over if it is a mirror image, and with it the hints in its pixels."""
+        """The same input with the image turned over if it is a mirror image, and with it the hints in its pixels.
+
+        Raises ShapeError and ObservationError for hints that make no sense, in the numbers that were given.
+        """
         if not self.mirrored:
             return self
-        last = self.camera.width - 1
+        shape, last = (self.camera.height, self.camera.width), self.camera.width - 1
+        if np.shape(self.depth_mm) == shape:  # an image of another size is refused later
+            checked_hints(shape, self.mask, self.box, self.center)
         mask, ignore = (None if each is None else _turned(each) for each in (self.mask, self.ignore))
         box, center = self.box, self.center
         if box is not None and len(box) == 4:

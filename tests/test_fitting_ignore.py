@@ -102,6 +102,27 @@ def test_a_mirror_image_gives_the_true_hand_to_the_bit() -> None:
         assert any("mirror image" in sentence for sentence in mirrored.notes)
 
 
+@pytest.mark.parametrize(
+    ("hints", "error", "said"),
+    [
+        ({"box": (100, 10, 50, 400)}, ObservationError, r"the box \(100, 10, 50, 400\) is empty"),
+        (
+            {"box": (700, 10, 800, 400)},
+            ObservationError,
+            r"the box \(700, 10, 800, 400\) lies outside of the 640 x 480",
+        ),
+        ({"box": (1, 2, 3)}, ShapeError, r"box: expected 4 numbers \(x0, y0, x1, y1\), got \(1, 2, 3\)"),
+        ({"center": (float("inf"), 2.0)}, ShapeError, r"got \(inf, 2.0\)"),
+    ],
+)
+def test_what_is_wrong_with_a_mirror_image_is_said_in_its_own_pixels(
+    hints: dict[str, tuple[float, ...]], error: type[Exception], said: str
+) -> None:
+    shown = example("open")
+    with pytest.raises(error, match=said):
+        fit(shown.depth_mm, shown.camera, mirrored=True, config=QUICK, device="cpu", **hints)
+
+
 def test_masks_are_turned_over_with_their_image() -> None:
     depth, bar = with_object()
     camera = example("open").camera
