@@ -9,6 +9,7 @@ from support.shape_cases import frames, single_fits
 
 from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError, ShapeError
+from handopt.fitting import fit_images
 from handopt.input.camera import Camera
 from handopt.result import Alternative
 from handopt.rig import default_rig
@@ -57,12 +58,11 @@ def test_an_image_without_a_hand_is_left_out_by_name() -> None:
 
 
 def test_an_image_whose_costs_are_not_finite_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = single_fits_module.fit_images
 
     def one_fails(images: Any, settings: Any) -> Any:
         first, *rest = images
         yield NumericalError(f"no cost of {first.image} is finite")
-        yield from fitted(rest, settings)
+        yield from fit_images(rest, settings)
 
     monkeypatch.setattr(single_fits_module, "fit_images", one_fails)
     found, rejected = fit_each([nothing("bad"), *frames()[:1]], **SETTINGS)
