@@ -10,23 +10,28 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from handopt import atomic_folder
 from handopt.errors import ConfigError
 from handopt.export.rig_gltf import write_rig
 from handopt.input.pixel_labels import PIXEL_LABELS
+from handopt.rig import Rig
 from handopt.synth.generate import Sample, Settings, generate, true_rig
 from handopt.synth.labels import FORMAT, labels
 from handopt.synth.poses import LEVELS, Level, check_level
 from handopt.synth.sequence import Timing, generate_sequence
-from handopt.synth.wild import WILD, WildSample, WildSettings, generate_wild, wild_true_rig
+from handopt.synth.wild import WILD, WildSettings, generate_wild, wild_true_rig
 from handopt.synth.wild_labels import wild_labels
+from handopt.typing import Mask
 
 INFO_NAME: Final = "synth.json"
 SUBJECT_NAME: Final = "subject.glb"
 _IMAGE_NAME = re.compile(r"\d{3,}(\.png|\.json|_mask\.png)")
 _COMPRESSION = 1  # noise hardly compresses, and more takes most of the time
+_Name = TypeVar("_Name", bound=str)
+_Image = tuple[Sample, dict[str, Any], Mask | None]
+"""An image, its labels, and its mask."""
 
 
 def write_wild(
@@ -43,30 +48,17 @@ def write_wild(
     masks: whether to write NNN_mask.png, 8 bits, with the values of PIXEL_LABELS. progress: called after each image.
     Returns the folder of the level. Raises ConfigError and OutputError.
     """
-    folder = Path(folder)
-    if count < 1:
-        raise ConfigError(f"count is {count}, expected at least 1 image")
-    check_free(folder, overwrite=overwrite)
-    with atomic_folder.written_aside(folder, overwrite) as partial:
-        (partial / WILD).mkdir()
+
+    def images(_level: str) -> Iterator[_Image]:
         for index in range(count):
-            write_wild_sample(partial / WILD, generate_wild(settings, index), masks=masks)
-            if progress is not None:
-                progress()
-        if settings.camera is not None:
-            _write_json(partial / f"{WILD}.camera.json", settings.camera.to_dict())
-        if settings.subject_seed is not None:
-            write_rig(wild_true_rig(settings), partial / SUBJECT_NAME)
-        info = {
-            "format": FORMAT,
-            "versions": {"handopt": version("handopt")},
-            "levels": [WILD],
-            "count": count,
-            "settings": settings.to_dict(),
-            "mask_labels": PIXEL_LABELS,
-        }
-        _write_json(partial / INFO_NAME, info)
-    return {WILD: folder / WILD}
+            wild = generate_wild(settings, index)
+            yield wild.sample, wild_labels(wild), wild.mask if masks else None
+
+    rig = None if settings.subject_seed is None else wild_true_rig(settings)
+    levels: tuple[Literal["wild"], ...] = (WILD,)
+    more = {"mask_labels": PIXEL_LABELS}
+    _write(folder, settings, levels, count, images, rig, more, overwrite=overwrite, progress=progress)
+    return {WILD: Path(folder) / WILD}
 
 
 def write_dataset(
@@ -84,32 +76,57 @@ def write_dataset(
     progress: called after each image. timing: of a sequence, whose frames the images of each level are, or None.
     Returns the folder of each level. Raises ConfigError and OutputError.
     """
+    for level in levels:
+        check_level(level)
+
+    def images(level: Level) -> Iterator[_Image]:
+        for sample, place in _samples(settings, level, count, timing):
+            sequence = {} if place is None else {"sequence": place}
+            yield sample, {**labels(sample, settings), **sequence}, None
+
+    rig = None if settings.subject_seed is None else true_rig(settings)
+    more = {} if timing is None else {"sequence": timing.to_dict()}
+    _write(folder, settings, levels, count, images, rig, more, overwrite=overwrite, progress=progress)
+    return {level: Path(folder) / level for level in levels}
+
+
+def _write(
+    folder: Path,
+    settings: Settings | WildSettings,
+    levels: Sequence[_Name],
+    count: int,
+    images: Callable[[_Name], Iterator[_Image]],
+    rig: Rig | None,
+    more: dict[str, Any],
+    *,
+    overwrite: bool,
+    progress: Callable[[], None] | None,
+) -> None:
+    """Write the images of all levels, their cameras, the one subject's rig, and INFO_NAME, with more values in it."""
     folder = Path(folder)
     if count < 1:
         raise ConfigError(f"count is {count}, expected at least 1 image")
-    for level in levels:
-        check_level(level)
     check_free(folder, overwrite=overwrite)
     with atomic_folder.written_aside(folder, overwrite) as partial:
         for level in levels:
             (partial / level).mkdir()
-            for sample, place in _samples(settings, level, count, timing):
-                write_sample(partial / level, sample, settings, place)
+            for sample, known, mask in images(level):
+                write_sample(partial / level, sample, known, mask)
                 if progress is not None:
                     progress()
-            _write_json(partial / f"{level}.camera.json", settings.camera.to_dict())
-        if settings.subject_seed is not None:
-            write_rig(true_rig(settings), partial / SUBJECT_NAME)
+            if settings.camera is not None:
+                _write_json(partial / f"{level}.camera.json", settings.camera.to_dict())
+        if rig is not None:
+            write_rig(rig, partial / SUBJECT_NAME)
         info = {
             "format": FORMAT,
             "versions": {"handopt": version("handopt")},
             "levels": list(levels),
             "count": count,
             "settings": settings.to_dict(),
-            **({} if timing is None else {"sequence": timing.to_dict()}),
+            **more,
         }
         _write_json(partial / INFO_NAME, info)
-    return {level: folder / level for level in levels}
 
 
 def _samples(
@@ -123,25 +140,15 @@ def _samples(
         yield generate(settings, level, index), None
 
 
-def write_sample(folder: Path, sample: Sample, settings: Settings, place: dict[str, Any] | None) -> None:
-    """Write an image and its labels as NNN.png and NNN.json; place: of a frame in its sequence."""
+def write_sample(folder: Path, sample: Sample, known: dict[str, Any], mask: Mask | None) -> None:
+    """Write an image and its labels as NNN.png and NNN.json, and its mask, if there is one, as NNN_mask.png."""
     from PIL import Image
 
     stem = f"{sample.index:03d}"
     Image.fromarray(sample.counts).save(folder / f"{stem}.png", compress_level=_COMPRESSION)
-    sequence = {} if place is None else {"sequence": place}
-    _write_json(folder / f"{stem}.json", {**labels(sample, settings), **sequence})
-
-
-def write_wild_sample(folder: Path, wild: WildSample, *, masks: bool = False) -> None:
-    """Write an image of level wild and its labels as NNN.png and NNN.json, and NNN_mask.png if wanted."""
-    from PIL import Image
-
-    stem = f"{wild.sample.index:03d}"
-    Image.fromarray(wild.sample.counts).save(folder / f"{stem}.png", compress_level=_COMPRESSION)
-    if masks:
-        Image.fromarray(wild.mask).save(folder / f"{stem}_mask.png")
-    _write_json(folder / f"{stem}.json", wild_labels(wild))
+    if mask is not None:
+        Image.fromarray(mask).save(folder / f"{stem}_mask.png")
+    _write_json(folder / f"{stem}.json", known)
 
 
 def check_free(folder: Path, *, overwrite: bool = False) -> None:

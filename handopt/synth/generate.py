@@ -1,7 +1,8 @@
 """One labelled image: a subject, a pose, a scene and a sensor, each drawn from the seed, the level and the number."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,19 @@ UNIT_MM: Final = 1.0
 HANDS: Final = ("right", "left", "random")
 # What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
 _SIDE, _SUBJECT, _CONTENT, _HAND, _SENSOR = range(5)
+
+
+class HasSubject(Protocol):
+    """What the settings of all levels have: the seeds, the side and the rig of the people in the images."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def subject_seed(self) -> int | None: ...
+    @property
+    def hand(self) -> str: ...
+    @property
+    def rig(self) -> Rig: ...
 
 
 @dataclass(frozen=True)
@@ -91,15 +105,15 @@ def generate(settings: Settings, level: Level, index: int) -> Sample:
     check_level(level)
     side = settings.hand
     if side == "random":
-        side = "left" if _stream(settings, level, index, _SIDE).random() < 0.5 else "right"
+        side = "left" if stream(settings, level, index, _SIDE).random() < 0.5 else "right"
     camera = settings.camera if side == "right" else mirrored_camera(settings.camera)
     subject = subject_of(settings, level, index)
-    content = _stream(settings, level, index, _CONTENT).random(2)
+    content = stream(settings, level, index, _CONTENT).random(2)
     shares = SYNTH.levels[level]
     forearm = bool(content[0] < shares.forearm_share) if settings.forearm is None else settings.forearm
     background = bool(content[1] < shares.background_share) if settings.background is None else settings.background
     hand, scene, tries = _seen(settings, level, index, subject, camera, forearm, background)
-    sensor = _stream(settings, level, index, _SENSOR)
+    sensor = stream(settings, level, index, _SENSOR)
     sensed = sense(scene.depth, camera, noise_model(settings.noise), sensor, mirrored=side == "left")
     counts = np.clip(np.rint(sensed / UNIT_MM), 0, 65535).astype(np.uint16)
     if side == "left":
@@ -111,7 +125,7 @@ def _seen(
     settings: Settings, level: Level, index: int, subject: Subject, camera: Camera, forearm: bool, background: bool
 ) -> tuple[HandSample, Scene, int]:
     """Draw hands until the forearm leaves enough of one in view: hand, scene, and how many were drawn."""
-    rng = _stream(settings, level, index, _HAND)
+    rng = stream(settings, level, index, _HAND)
     draws = SYNTH.scene.max_tries
     rig = subject.dress(settings.rig)
     for tries in range(1, draws + 1):
@@ -125,24 +139,32 @@ def _seen(
 
 def true_rig(settings: Settings) -> Rig:
     """The one subject's hand in real size, as a rig of the settings' side. Raises ConfigError without subject_seed."""
+    return life_size_rig(settings, lambda: subject_of(settings, LEVELS[0], 0))
+
+
+def life_size_rig(settings: HasSubject, subject: Callable[[], Subject]) -> Rig:
+    """A run's one subject as a rig of its side. Raises ConfigError without subject_seed."""
     if settings.subject_seed is None:
         raise ConfigError("subject_seed: needed, since each image shows another hand without")
-    subject = subject_of(settings, LEVELS[0], 0)
-    rig = subject.life_size(settings.rig)
+    rig = subject().life_size(settings.rig)
     return rig.mirrored() if settings.hand == "left" else rig
 
 
-def _stream(settings: Settings, level: Level, index: int, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([settings.seed, LEVELS.index(level), index, purpose])
+def stream(settings: HasSubject, level: str, index: int, purpose: int) -> np.random.Generator:
+    """The random numbers for a purpose in an image of a level, "wild" being the one after the others."""
+    return np.random.default_rng([settings.seed, (*LEVELS, "wild").index(level), index, purpose])
+
+
+def subject_stream(settings: HasSubject, level: str, index: int) -> np.random.Generator:
+    """The random numbers of the person that an image shows."""
+    if settings.subject_seed is None:
+        return stream(settings, level, index, _SUBJECT)
+    return np.random.default_rng([settings.subject_seed, _SUBJECT])
 
 
 def subject_of(settings: Settings, level: Level, index: int) -> Subject:
     """The person that an image shows."""
-    if settings.subject_seed is None:
-        rng = _stream(settings, level, index, _SUBJECT)
-    else:
-        rng = np.random.default_rng([settings.subject_seed, _SUBJECT])
-    return sample_subject(rng, settings.surface_rms_mm)
+    return sample_subject(subject_stream(settings, level, index), settings.surface_rms_mm)
 
 
 def mirrored_camera(camera: Camera) -> Camera:

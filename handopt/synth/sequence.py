@@ -15,12 +15,13 @@ from handopt.synth.generate import (
     Settings,
     mirrored_camera,
     mirrored_scene,
+    stream,
     subject_of,
 )
 from handopt.synth.motion import Motion
 from handopt.synth.noise import sense
 from handopt.synth.noise_models import noise_model
-from handopt.synth.poses import LEVELS, Level, check_level
+from handopt.synth.poses import Level, check_level
 from handopt.synth.scene import compose
 
 FPS: Final = 30.0
@@ -70,15 +71,15 @@ def generate_sequence(
     timing = timing or Timing()
     side = settings.hand
     if side == "random":
-        side = "left" if _stream(settings, level, 0, _AROUND).random() < 0.5 else "right"
+        side = "left" if stream(settings, level, 0, _AROUND).random() < 0.5 else "right"
     camera = settings.camera if side == "right" else mirrored_camera(settings.camera)
     subject = subject_of(settings, level, 0)
-    chances = _stream(settings, level, 1, _AROUND)
+    chances = stream(settings, level, 1, _AROUND)
     shares = SYNTH.levels[level]
     forearm = bool(chances.random() < shares.forearm_share) if settings.forearm is None else settings.forearm
     around_it = bool(chances.random() < shares.background_share) if settings.background is None else settings.background
     motion = Motion(
-        _stream(settings, level, 0, _MOTION), level, subject, settings.rig, camera,
+        stream(settings, level, 0, _MOTION), level, subject, settings.rig, camera,
         seconds=count / timing.fps, speed=timing.speed, forearm=forearm,
     )  # fmt: skip
     around = _background(settings, level, motion) if around_it else None
@@ -88,7 +89,7 @@ def generate_sequence(
         key, transition = motion.at(time_s)
         scene = compose(key.hand, dressed, camera, motion.placed(key), key.forearm, around)
         sensed = sense(
-            scene.depth, camera, noise_model(settings.noise), _stream(settings, level, index, _SENSOR),
+            scene.depth, camera, noise_model(settings.noise), stream(settings, level, index, _SENSOR),
             mirrored=side == "left",
         )  # fmt: skip
         counts = np.clip(np.rint(sensed / UNIT_MM), 0, 65535).astype(np.uint16)
@@ -106,8 +107,4 @@ def generate_sequence(
 def _background(settings: Settings, level: Level, motion: Motion) -> Background:
     """What stands behind all that the hand passes through."""
     points = np.concatenate([motion.vertices(key) for key in motion.keys])
-    return sample_background(_stream(settings, level, 2, _AROUND), points)
-
-
-def _stream(settings: Settings, level: Level, index: int, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([settings.seed, LEVELS.index(level), index, purpose])
+    return sample_background(stream(settings, level, 2, _AROUND), points)

@@ -11,11 +11,20 @@ from handopt.input.pixel_labels import HAND
 from handopt.rig import Rig, default_rig
 from handopt.rig.anatomy import MIRROR
 from handopt.synth.arms import Arm
-from handopt.synth.generate import HANDS, UNIT_MM, Sample, Settings, mirrored_camera, mirrored_scene
+from handopt.synth.generate import (
+    HANDS,
+    UNIT_MM,
+    Sample,
+    Settings,
+    life_size_rig,
+    mirrored_camera,
+    mirrored_scene,
+    stream,
+    subject_stream,
+)
 from handopt.synth.masks import measured_mask
 from handopt.synth.noise import sense
 from handopt.synth.noise_models import noise_model
-from handopt.synth.poses import LEVELS
 from handopt.synth.sensors import sample_camera, sample_noise
 from handopt.synth.smoothing import grained, smoothed
 from handopt.synth.subject import Subject, check_surface, sample_subject
@@ -25,7 +34,7 @@ from handopt.typing import Bools, Floats, Mask
 
 WILD: Final = "wild"
 # What a random stream is for. Streams do not depend on each other, so that an option changes nothing but its own part.
-_SIDE, _SUBJECT, _CONTENT, _SCENE, _SENSOR, _CAMERA, _FILTER = range(7)
+_SIDE, _, _CONTENT, _SCENE, _SENSOR, _CAMERA, _FILTER = range(7)  # 1: the subject's, in generate
 
 
 @dataclass(frozen=True)
@@ -125,19 +134,19 @@ def generate_wild(settings: WildSettings, index: int) -> WildSample:
     """
     side = settings.hand
     if side == "random":
-        side = "left" if _stream(settings, index, _SIDE).random() < 0.5 else "right"
+        side = "left" if stream(settings, WILD, index, _SIDE).random() < 0.5 else "right"
     camera, noise = _sensor(settings, index)
     drawn = camera if side == "right" else mirrored_camera(camera)
     subject = _subject(settings, index)
     content = sample_content(
-        _stream(settings, index, _CONTENT),
+        stream(settings, WILD, index, _CONTENT),
         held=settings.held,
         other_hand=settings.other_hand,
         forearm=settings.forearm,
         background=settings.background,
     )
     passes, grain_mm = _filter(settings, index, noise)
-    draws, sensor = _stream(settings, index, _SCENE), _stream(settings, index, _SENSOR)
+    draws, sensor = stream(settings, WILD, index, _SCENE), stream(settings, WILD, index, _SENSOR)
     for _ in range(CONFIG.scenes):
         wild = sample_scene(draws, content, subject, settings.rig, drawn)
         if settings.background and not wild.background:
@@ -170,10 +179,7 @@ def wild_true_rig(settings: WildSettings) -> Rig:
 
     Raises ConfigError without subject_seed.
     """
-    if settings.subject_seed is None:
-        raise ConfigError("subject_seed: needed, since each image shows another hand without")
-    rig = _subject(settings, 0).life_size(settings.rig)
-    return rig.mirrored() if settings.hand == "left" else rig
+    return life_size_rig(settings, lambda: _subject(settings, 0))
 
 
 def _sample(
@@ -204,7 +210,7 @@ def _sample(
 
 def _sensor(settings: WildSettings, index: int) -> tuple[Camera, str]:
     """The camera and the noise of an image."""
-    rng = _stream(settings, index, _CAMERA)
+    rng = stream(settings, WILD, index, _CAMERA)
     camera, noise = sample_camera(rng)
     if settings.camera is not None:
         camera, noise = settings.camera, sample_noise(rng)
@@ -213,21 +219,14 @@ def _sensor(settings: WildSettings, index: int) -> tuple[Camera, str]:
 
 def _filter(settings: WildSettings, index: int, noise: str) -> tuple[int, float]:
     """How often the camera's own filter goes over an image, never where there is no noise, and what it leaves, mm."""
-    rng = _stream(settings, index, _FILTER)
+    rng = stream(settings, WILD, index, _FILTER)
     filtered, passes = rng.random() < CONFIG.filter.share, int(rng.integers(*CONFIG.filter.passes, endpoint=True))
     return passes if filtered and noise != "none" else 0, float(rng.uniform(*CONFIG.filter.grain_mm))
 
 
 def _subject(settings: WildSettings, index: int) -> Subject:
     """The person that an image shows."""
-    if settings.subject_seed is None:
-        rng = _stream(settings, index, _SUBJECT)
-    else:
-        rng = np.random.default_rng([settings.subject_seed, _SUBJECT])
+    rng = subject_stream(settings, WILD, index)
     subject = sample_subject(rng)
     rms = float(rng.uniform(*CONFIG.surface_rms_mm)) if rng.random() < CONFIG.surface_share else 0.0
     return replace(subject, surface_rms_mm=rms if settings.surface_rms_mm is None else settings.surface_rms_mm)
-
-
-def _stream(settings: WildSettings, index: int, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([settings.seed, len(LEVELS), index, purpose])
