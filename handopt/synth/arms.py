@@ -85,18 +85,20 @@ def _sample_sleeve(rng: np.random.Generator, length: float) -> Sleeve:
     )
     cuff = min(cuff, length - 20.0)
     loose = float(rng.uniform(*_CONFIG.ease_mm))
-    at_cuff = loose * float(rng.uniform(0.2, 1.0) if rng.random() < _CONFIG.tight_cuff_share else rng.uniform(1.0, 1.5))
-    count = int(rng.integers(2, 7))
+    at_cuff = loose * float(
+        rng.uniform(*(_CONFIG.tight_cuff if rng.random() < _CONFIG.tight_cuff_share else _CONFIG.wide_cuff))
+    )
+    count = int(rng.integers(*_CONFIG.fold_count, endpoint=True))
     height = float(np.exp(rng.uniform(*np.log(_CONFIG.fold_mm))))
     folds = np.column_stack(
         [
-            height * rng.uniform(0.3, 1.0, count),
-            rng.integers(0, 5, count),
+            height * rng.uniform(_CONFIG.fold_least, 1.0, count),
+            rng.integers(0, _CONFIG.fold_max_around + 1, count),
             2 * np.pi / rng.uniform(*_CONFIG.fold_length_mm, count) * rng.choice([-1.0, 1.0], count),
             rng.uniform(0.0, 2 * np.pi, count),
         ]
     )
-    band = (float(rng.uniform(8.0, 70.0)), float(rng.uniform(0.0, 3.0)))
+    band = (float(rng.uniform(*_CONFIG.band_length_mm)), float(rng.uniform(*_CONFIG.band_thick_mm)))
     return Sleeve(cuff, (at_cuff, loose), band, folds)
 
 
@@ -162,13 +164,13 @@ def _sleeve_mesh(sleeve: Sleeve, forearm: Forearm, rig: Rig) -> tuple[Floats, Fa
     """A sleeve with folds, whose cuff has an edge, as thick as the sleeve is wide of the arm."""
     along = _steps(sleeve.cuff_mm, forearm.length_mm)
     from_cuff = along - sleeve.cuff_mm
-    share = np.clip(from_cuff / 60.0, 0.0, 1.0)
+    share = np.clip(from_cuff / _CONFIG.ease_grows_mm, 0.0, 1.0)
     ease = sleeve.ease_mm[0] + share * (sleeve.ease_mm[1] - sleeve.ease_mm[0])
     ease = ease + sleeve.band_mm[1] * (from_cuff < sleeve.band_mm[0])
     angle = np.linspace(0.0, 2 * np.pi, _CONFIG.sides, endpoint=False)
     height, number, rate, phase = (column[:, None, None] for column in sleeve.folds.T)
     waves = (height * np.cos(number * angle + rate * along[:, None] + phase)).sum(axis=0)
-    extra = np.maximum(ease[:, None] + np.clip(from_cuff / 25.0, 0.1, 1.0)[:, None] * waves, 0.8)
+    extra = np.maximum(ease[:, None] + np.clip(from_cuff / _CONFIG.fold_fades_mm, 0.1, 1.0)[:, None] * waves, 0.8)
     inner = np.full((1, _CONFIG.sides), -2.0)
     return _tube(forearm, rig, np.concatenate([along[:1], along]), np.concatenate([inner, extra]))
 

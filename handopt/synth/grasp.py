@@ -196,12 +196,12 @@ def _in_pinch(rng: np.random.Generator, hand: _Hand, held: SolidObject) -> tuple
     shift = half - rng.uniform(22.0, 45.0) if held.kind == "pen" else -rng.uniform(0.0, 0.8) * half
     centre = middle + shift * along
     opened = angles.reshape(5, 3, 3).copy()
-    opened[1:3, 0, FLEXION] -= 0.35
-    opened[1:3, 1, FLEXION] -= 0.25
-    opened[0, 0, FLEXION] -= 0.45
+    opened[1:3, 0, FLEXION] -= _CONFIG.pinch_start_rad[0]
+    opened[1:3, 1, FLEXION] -= _CONFIG.pinch_start_rad[1]
+    opened[0, 0, FLEXION] -= _CONFIG.pinch_start_rad[2]
     goal = angles.reshape(5, 3, 3).copy()
-    goal[1:, :2, FLEXION] += 0.45
-    goal[0, :2, FLEXION] += 0.5
+    goal[1:, :2, FLEXION] += _CONFIG.pinch_close_rad[0]
+    goal[0, :2, FLEXION] += _CONFIG.pinch_close_rad[1]
     start, goal = (_within_limits(each.reshape(15, 3), hand.rig) for each in (opened, goal))
     return _closed(hand, start, goal, held, turn, centre, stages=1), turn, centre
 
@@ -303,9 +303,9 @@ def _opened(rng: np.random.Generator, angles: Floats) -> Floats:
     """Open pinching hands (K, 15, 3) by various amounts."""
     by_digit = angles.reshape(len(angles), len(DIGITS), 3, 3).copy()
     amount = rng.uniform(0.0, 1.0, (len(angles), 1))
-    by_digit[:, 1:, 0, FLEXION] -= 0.7 * amount
-    by_digit[:, 1:, 1, FLEXION] -= 0.35 * amount
-    by_digit[:, 0, 0, FLEXION] -= 0.5 * amount[:, 0]
+    by_digit[:, 1:, 0, FLEXION] -= _CONFIG.pinch_open_rad[0] * amount
+    by_digit[:, 1:, 1, FLEXION] -= _CONFIG.pinch_open_rad[1] * amount
+    by_digit[:, 0, 0, FLEXION] -= _CONFIG.pinch_open_rad[2] * amount[:, 0]
     return np.asarray(by_digit.reshape(len(angles), 15, 3))
 
 

@@ -110,13 +110,14 @@ def sample_thighs(rng: np.random.Generator, up: Floats, hand: Floats, label: int
         return []
     forwards = flat / length
     side = np.cross(up, forwards)
-    depth, apart, ahead = rng.uniform([480.0, 70.0, 100.0], [750.0, 160.0, 350.0])
+    ranges = np.array([_CONFIG.thigh_below_mm, _CONFIG.thigh_apart_mm, _CONFIG.thigh_ahead_mm])
+    depth, apart, ahead = rng.uniform(ranges[:, 0], ranges[:, 1])
     lowest = float((hand @ up).min())
     depth = max(depth, _CONFIG.body_gap_mm + _CONFIG.thigh_mm[1] - lowest)
     ball, faces = unit_sphere()
     parts = []
     for sign in (-1.0, 1.0):
-        spread = forwards + sign * rng.uniform(0.0, 0.4) * side
+        spread = forwards + sign * rng.uniform(*_CONFIG.thigh_spread) * side
         spread /= np.linalg.norm(spread)
         axes = np.stack([np.cross(up, spread), up, spread])
         middle = -depth * up + sign * apart * side + ahead * forwards

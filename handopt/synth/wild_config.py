@@ -46,6 +46,24 @@ class ArmConfig:
     """Height of a sleeve's folds, mm, drawn by its logarithm."""
     fold_length_mm: tuple[float, float] = (22.0, 90.0)
     """Wavelength of the folds along the arm, mm."""
+    fold_count: tuple[int, int] = (2, 6)
+    """Fewest and most waves that make up the folds."""
+    fold_least: float = 0.3
+    """Height of the lowest of these waves, as a part of the height drawn."""
+    fold_max_around: int = 4
+    """Most periods of a wave around the arm."""
+    fold_fades_mm: float = 25.0
+    """Distance from the cuff within which folds grow to their height, mm."""
+    ease_grows_mm: float = 60.0
+    """Distance from the cuff within which the space grows from the cuff's to the sleeve's, mm."""
+    band_length_mm: tuple[float, float] = (8.0, 70.0)
+    """Length of a cuff's band, mm."""
+    band_thick_mm: tuple[float, float] = (0.0, 3.0)
+    """How much thicker than the sleeve it is, mm."""
+    tight_cuff: tuple[float, float] = (0.2, 1.0)
+    """Space at a narrow cuff, as a part of the sleeve's."""
+    wide_cuff: tuple[float, float] = (1.0, 1.5)
+    """The same of other cuffs."""
     covered_share: float = 0.6
     """Bare forearms whose upper arm is in a sleeve."""
     bracelet_share: float = 0.2
@@ -90,6 +108,13 @@ class GraspConfig:
     """Pinching hands of which the one that fits the object best is taken."""
     thumb_draws: int = 40
     """Starts of the thumb of which one that is outside the object is taken."""
+    pinch_open_rad: Triple = (0.7, 0.35, 0.5)
+    """By how much pinching hands are opened at most: MCP and PIP of the fingers, CMC of the thumb, rad."""
+    pinch_start_rad: Triple = (0.35, 0.25, 0.45)
+    """How much wider than around the object a pinch starts: MCP and PIP of index and middle finger, CMC of the thumb,
+    rad."""
+    pinch_close_rad: tuple[float, float] = (0.45, 0.5)
+    """How far beyond it fingers and thumb close if nothing is met: their first two joints, rad."""
     steps: int = 8
     """Poses on the way from open to closed, twice: the second time between the last free and the first that touches."""
     max_tries: int = 60
@@ -197,6 +222,14 @@ class RoomConfig:
     """Least distance of a body behind the hand, mm along the axis."""
     thigh_mm: Triple = (82.0, 80.0, 250.0)
     """Half axes of a thigh, mm."""
+    thigh_below_mm: tuple[float, float] = (480.0, 750.0)
+    """Distance of thighs below the camera, mm."""
+    thigh_apart_mm: tuple[float, float] = (70.0, 160.0)
+    """Distance of each from the middle, mm."""
+    thigh_ahead_mm: tuple[float, float] = (100.0, 350.0)
+    """Distance of their middles in front of the camera, mm."""
+    thigh_spread: tuple[float, float] = (0.0, 0.4)
+    """How far they point apart, mm to the side per mm ahead."""
 
 
 @dataclass(frozen=True)
