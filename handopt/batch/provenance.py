@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ from handopt.storage.fit_folder import PROVENANCE_NAME, RESULT_NAME
 
 FORMAT = "handopt.provenance/1"
 _BLOCK = 1 << 20
+_CONTENTS = {
+    "camera": "camera", "config": "configuration", "ignore": "mask", "joint_map": "joint map", "mask": "mask",
+    "model": "rig",
+}  # fmt: skip
+"""Settings that are the SHA-256 of a file's content, and what the file is."""
 
 Stamp = tuple[int, int, int]
 
@@ -147,10 +153,24 @@ def _setting_that_differs(known: Mapping[str, Any], now: Mapping[str, Any]) -> s
         if known.get(name) != now.get(name):
             argument = "handopt's version" if name == "handopt" else f"{name}="
             values = [each.get(name) for each in (known, now)]
+            if name in _CONTENTS and any(map(_is_digest, values)):
+                return f"was made {_content_that_differs(name, *values)}"
             plain = all(value is None or isinstance(value, (str, int, float)) for value in values)
             short = f" ({_short(values[0])}, now {_short(values[1])})" if plain else ""
             return f"was made with another {argument}{short}"
     return None
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+
+
+def _content_that_differs(name: str, known: str | None, now: str | None) -> str:
+    """How a file differs of which only the SHA-256 is known, which tells nobody anything."""
+    what = _CONTENTS[name]
+    if now is None:
+        return f"with a {what} ({name}=), now without"
+    return f"without a {what} ({name}=), now with one" if known is None else f"with another {what} ({name}=)"
 
 
 def _short(value: Any) -> str:
