@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from handopt.cli.settings import TrackOptions
     from handopt.errors import HandoptError
     from handopt.input.sequence import FrameSource, SequenceFrame
+    from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import Tracking
     from handopt.tracking.track import Track
 
@@ -125,7 +126,6 @@ def track(source: Path | None, **arguments: Any) -> None:
 
 def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal, console: Console) -> "Tracking":
     """What tracks the hand frame by frame. Raises UsageError, SourceError, CameraError and DepthError."""
-    from handopt.input.sequence import live_source, open_source
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import hand_of
     from handopt.tracking.api import track as track_source
@@ -135,7 +135,7 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
     check_device(options.device)
     check_ignore(options.ignore)
     asked = SourceOptions(options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored)
-    frames = live_source(asked) if source is None else open_source(source, asked)
+    frames = _opened(source, asked)
     console.notes(frames.assumptions)
     side = hand_of(options.hand, rig, frames)
     with naming_option("--device", "--model"):
@@ -148,6 +148,20 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
             device=options.device,
             seed=options.seed,
         )
+
+
+def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":
+    """The source, or the camera. Raises UsageError where --ignore does not go with it, else as open_source."""
+    from handopt.errors import DepthError
+    from handopt.input.sequence import live_source, open_source
+
+    try:
+        return live_source(asked) if source is None else open_source(source, asked)
+    except DepthError as error:
+        if not str(error).startswith("ignore="):
+            raise
+        with naming_option("--ignore"):
+            raise
 
 
 def _follow(

@@ -63,7 +63,9 @@ def test_another_mask_makes_another_result(image: Path, tmp_path: Path, fake: Fa
     write_mask(masks / "a.png", pixels=9)
     again = run(*command)
     assert again.exit_code == 1
-    assert "was made with another --ignore" in again.stderr
+    assert f"{tmp_path / 'out' / 'a'} was made with another mask (--ignore), and was kept" in again.stderr
+    bare = run("fit", image, "-o", tmp_path / "out", "--no-overlay", "--no-renders")
+    assert "was made with a mask (--ignore), now without, and was kept" in bare.stderr
     assert run(*command, "--update").exit_code == 0
     assert len(fake.calls) == 2
 
@@ -91,8 +93,11 @@ def test_a_mask_of_another_size_fails_that_image(image: Path, tmp_path: Path) ->
     assert done.exit_code == 1
     assert f"--ignore {small}: is 80 x 60 pixels, the depth image 160 x 120" in done.stderr
     done = run("track", image.parent, "-o", tmp_path / "track", "--ignore", small)
-    assert done.exit_code != 0
-    assert "is 80 x 60 pixels" in done.stderr
+    assert done.exit_code == 2, done.output
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert errors == [f"Error: --ignore {small}: is 80 x 60 pixels, the depth image 160 x 120"]
+    assert "no hand was found" not in done.stderr
+    assert not (tmp_path / "track").exists()
 
 
 def test_what_was_left_out_and_masks_that_do_not_fit_are_said_once_of_many_images(

@@ -33,6 +33,8 @@ class FolderSource:
         self._info = stream_info(counts, path, options, str(path))
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
         self._masks = None if options.ignore is None else IgnoreMasks(options.ignore)
+        if options.ignore is not None and not options.ignore.is_dir():
+            options.one_mask(self._info.shape)  # one for all frames: refused before the first, not at each
         self.assumptions = (*self._info.assumptions, *self._note_on_masks())
 
     def __iter__(self) -> Iterator[SequenceFrame]:
