@@ -16,7 +16,7 @@ def sense(
 ) -> FloatImage:
     """Measure a clean depth image (H, W) in mm, 0 where there is nothing, as a sensor would: (H, W) mm, 0 = none.
 
-    mirrored: the image will be turned over, so that the projector is at the camera's left.
+    mirrored: the image will be mirrored, so that the projector is at the camera's left.
     """
     surface = np.asarray(depth_mm, np.float32)
     if model == NOISE["none"]:

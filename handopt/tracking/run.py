@@ -236,7 +236,9 @@ class Run:
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:
         """The track of all frames so far. Raises ObservationError where no hand was found in any."""
         if self._state is None or not any(step.pose is not None for step in self._steps):
-            raise ObservationError(f"no hand was found in any of {len(self._steps)} frames of {source}{self._advice()}")
+            count = len(self._steps)
+            where = "the only frame" if count == 1 else f"any of {count} frames"
+            raise ObservationError(f"no hand was found in {where} of {source}{self._advice()}")
         if fps is None:
             fps = rate(self._steps)
         if fps is None:
@@ -254,7 +256,8 @@ class Run:
         if self._range_mm is None:
             return ": nothing is measured in them; check that they are depth images, and record or export them again"
         near, far = (length(each) for each in self._range_mm)
-        return f"; check unit=, camera= and hand= (what the frames show lies {near} to {far} away)"
+        away = near if near == far else f"{near} to {far}"
+        return f"; check unit=, camera= and hand= (what the frames show lies {away} away)"
 
 
 def _jump_mm(before: PoseEstimate, now: PoseEstimate) -> float:

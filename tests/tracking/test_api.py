@@ -129,7 +129,12 @@ def test_the_unit_of_counts_is_applied() -> None:
         ([], {"camera": "sr305"}, ValueError, "source has no frames"),
         ([np.zeros((10, 10))], {"camera": CAMERA}, handopt.DepthError, "frame 0: is 10 x 10 pixels"),
         ("nothing.npy", {}, handopt.HandoptError, "does not exist"),
-        ([np.zeros((240, 320))], {"camera": CAMERA}, handopt.ObservationError, "no hand was found in any of 1 frames"),
+        (
+            [np.zeros((240, 320))],
+            {"camera": CAMERA},
+            handopt.ObservationError,
+            "no hand was found in the only frame of frames",
+        ),
         ([], {"camera": CAMERA}, handopt.ObservationError, "no hand was found in any of 0 frames"),
     ],
 )
@@ -208,7 +213,7 @@ def test_a_camera_for_another_size_is_scaled_to_the_frames_of_a_path(tmp_path: P
 
 def test_no_hand_says_how_far_away_things_are() -> None:
     wall = np.full((240, 320), 900.0)
-    with pytest.raises(handopt.ObservationError, match=r"of 1 frames of frames; check .* lies 900 mm to 900 mm away"):
+    with pytest.raises(handopt.ObservationError, match=r"only frame of frames; check .* lies 900 mm away"):
         handopt.track([wall], camera=CAMERA).finish()
     with pytest.raises(handopt.ObservationError, match="nothing is measured in them; check that they are depth images"):
         handopt.track([0 * wall], camera=CAMERA).finish()

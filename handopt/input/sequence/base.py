@@ -64,7 +64,7 @@ class StreamInfo:
     """What holds for all frames of a source.
 
     no_depth: counts that mean "no depth" in all frames, as the first one shows; further ones hold for a frame alone.
-    mirrored: whether frames come mirrored left to right and are turned over here.
+    mirrored: whether frames come mirrored left to right and are mirrored back here.
     """
 
     camera: Camera
@@ -102,7 +102,7 @@ class StreamInfo:
         return self.prepared(depth, ignored)
 
     def prepared(self, depth_mm: FloatImage, ignored: BoolImage | None = None) -> FloatImage:
-        """Depth (H, W) in mm with NaN where a pixel is left out, turned over if frames come mirrored."""
+        """Depth (H, W) in mm with NaN where a pixel is left out, mirrored back if frames come mirrored."""
         if ignored is not None:
             depth_mm = np.where(ignored, np.float32(np.nan), depth_mm)
         return np.ascontiguousarray(depth_mm[:, ::-1]) if self.mirrored else depth_mm
