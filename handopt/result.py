@@ -137,7 +137,9 @@ class FitResult:
         return min(others) - self.unexplained_fraction if others else None
 
     def __repr__(self) -> str:
-        told = f"{self.hand} hand, confidence {self.confidence:.2f}"
+        from handopt.assess.confidence import confidence_text
+
+        told = f"{self.hand} hand, confidence {confidence_text(self.confidence)}"
         return f"<FitResult of {self.image or 'an array'}: {told}. {self.status}>"
 
     def to_dict(self) -> dict[str, Any]:

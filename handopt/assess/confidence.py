@@ -58,6 +58,12 @@ def confidence(features: ConfidenceFeatures) -> float:
     return float(logistic(np.array(weights("fit_confidence", *names)), np.array(astuple(features))))
 
 
+def confidence_text(value: float) -> str:
+    """A confidence for people, with two digits: one that would be rounded to 1 is ">0.99", as no fit is certain."""
+    text = f"{value:.2f}"
+    return ">0.99" if text == "1.00" else text
+
+
 def logistic(weights: Floats, features: Floats) -> Floats:
     """The probabilities (...) of features (..., N) with weights (N + 1,), of the constant first."""
     return np.asarray(1 / (1 + np.exp(-(weights[0] + features @ weights[1:]))))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--box",
     type=Numbers(4),
     metavar="X0,Y0,X1,Y1",
-    help="Pixels between which the hand lies; for a single image.",
+    help="Two corners, in pixels, of a box around the hand; for a single image.",
 )
 @option(
     "Input",
@@ -141,9 +141,9 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
     image, renders/. One line for each goes to stdout: folder, status, median residual, overlap of the silhouettes,
-    confidence of the visible joints, seconds, with tabs between them. Of several images OUTPUT/summary.jsonl tells how
-    each ended: done, failed or skipped. A second run goes on where the first ended: what is done already is not done
-    again.
+    confidence of the visible joints, seconds, and with --hand auto the hand, with tabs between them. Of several images
+    OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. A second run goes on where the first ended: what
+    is done already is not done again.
     """
     from contextlib import closing, nullcontext
 
@@ -164,7 +164,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
     several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or given[0].is_dir()
     with (
-        Report(len(paths), Console(), as_json=options.as_json) as report,
+        Report(len(paths), Console(), as_json=options.as_json, choose_hand=options.hand == "auto") as report,
         Summary(output, paths) if several else nullcontext() as summary,
         closing(run(job, tasks, where, progress=report.progress, notify=report.say)) as outcomes,
     ):

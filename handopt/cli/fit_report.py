@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class Report(AbstractContextManager["Report"]):
     """Results, errors and progress of a run over `total` images.
 
-    The bar counts images, or the iterations of a single one. counts: outcomes by status.
+    The bar counts images, or the iterations of a single one. choose_hand: whether the fits chose the hand, which the
+    line of each then names. counts: outcomes by status.
     """
 
-    def __init__(self, total: int, console: Console, *, as_json: bool) -> None:
+    def __init__(self, total: int, console: Console, *, as_json: bool, choose_hand: bool = False) -> None:
         self._total = total
         self._console = console
         self._as_json = as_json
+        self._choose_hand = choose_hand
         self._bar: Bar | None = None
         self._before = 0
         self.counts: Counter[str] = Counter()
@@ -115,6 +117,8 @@ class Report(AbstractContextManager["Report"]):
             self._console.error_about(name, sentence, general, label=label)
 
     def _line(self, outcome: "Outcome") -> str:
+        from handopt.assess.confidence import confidence_text
+
         if self._as_json:
             text = (outcome.task.folder / "result.json").read_text(encoding="utf-8")
             return json.dumps(json.loads(text), allow_nan=False)
@@ -124,10 +128,11 @@ class Report(AbstractContextManager["Report"]):
         figures = (
             f"{math.inf if median is None else median:.1f} mm",
             f"IoU {overlap:.2f}",
-            f"confidence {confidence:.2f}",
+            f"confidence {confidence_text(confidence)}",
             f"{outcome.total_seconds:.1f} s",
         )
-        return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures))
+        chosen = (f"{outcome.hand} hand",) if self._choose_hand else ()
+        return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures, *chosen))
 
     def _show_iteration(self, iteration: int, total: int, loss: float) -> None:
         if self._bar is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from handopt.assess.confidence import confidence_text
 from handopt.draw import colour
 from handopt.draw.png import encode_rgb
 from handopt.draw.skeleton import draw_skeleton
@@ -274,7 +275,7 @@ def _draw_title(draw: "ImageDraw.ImageDraw", result: "FitResult") -> None:
     """File name, hand and figures on one line, the status below."""
     median, iou = result.residual_mm.get("median", float("nan")), result.silhouette_iou
     figures = [
-        f"confidence {result.confidence:.2f} (visible joints)",
+        f"confidence {confidence_text(result.confidence)} (visible joints)",
         f"median residual {median:.1f} mm" if np.isfinite(median) else "median residual unknown",
         f"IoU {iou:.2f}" if np.isfinite(iou) else "IoU unknown",
     ]

@@ -9,7 +9,7 @@ from support.factories import fit_result
 
 from handopt import HandoptError, fit
 from handopt.assess.calibration import calibration
-from handopt.assess.confidence import ConfidenceFeatures, confidence, logistic
+from handopt.assess.confidence import ConfidenceFeatures, confidence, confidence_text, logistic
 
 GOOD = ConfidenceFeatures(
     log_unexplained_fraction=np.log(0.12),
@@ -87,3 +87,10 @@ def test_the_logistic_function_is_the_probability_of_its_odds() -> None:
 
 def test_every_feature_has_a_weight() -> None:
     assert calibration("fit_confidence").weights.keys() == {"constant", *asdict(GOOD)}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0.00"), (0.5, "0.50"), (0.994, "0.99"), (0.996, ">0.99"), (1.0, ">0.99")]
+)
+def test_no_confidence_is_said_to_be_certain(value: float, text: str) -> None:
+    assert confidence_text(value) == text

@@ -162,3 +162,11 @@ def test_an_empty_observation_shows_the_whole_image() -> None:
 
 def test_region_beyond_the_image_is_empty() -> None:
     assert overlay.Region(500, 500, 10).cut(np.ones((20, 20))).sum() == 0
+
+
+def test_the_title_names_no_confidence_of_1() -> None:
+    sure, nearly, less = (fit_result() for _ in range(3))
+    sure.confidence, nearly.confidence, less.confidence = 1.0, 0.997, 0.99
+    titles = [picture(each)[: TOP_PX - 30] for each in (sure, nearly, less)]
+    assert (titles[0] == titles[1]).all(), "both are >0.99"
+    assert (titles[1] != titles[2]).any()
