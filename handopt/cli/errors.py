@@ -27,7 +27,7 @@ _OPTION_OF_ARGUMENT = {
 }
 """Options that have another name than the argument of the library."""
 _ARGUMENT = re.compile(
-    r"""(?<![^\s(])(?P<name>[a-z][a-z_]*)=(?:True\b|(?P<quote>['"])(?P<text>.*?)(?P=quote)|(?P<value>(?=[^\s,;:.)])))?"""
+    r"""(?<![^\s(])(?P<name>[a-z][a-z_]*)=(?:True\b|(?P<no>False\b)|(?P<quote>['"])(?P<text>.*?)(?P=quote)|(?P<value>(?=[^\s,;:.)])))?"""
 )
 
 
@@ -60,8 +60,8 @@ def one_line(error: BaseException) -> str:
 def as_options(text: str) -> str:
     """Name the options of the command line where a sentence of the library names arguments.
 
-    `unit=` becomes `--unit`, `device='cpu'` and `device=cpu` become `--device cpu`, and `overwrite=True` becomes
-    `--overwrite`. Arguments that are no options stay as they are.
+    `unit=` becomes `--unit`, `device='cpu'` and `device=cpu` become `--device cpu`, `overwrite=True` becomes
+    `--overwrite`, and `mirrored=False` `--no-mirrored`. Arguments that are no options stay as they are.
     """
     known = _options_by_argument() if "=" in text else {}
 
@@ -69,6 +69,8 @@ def as_options(text: str) -> str:
         name = known.get(match["name"])
         if name is None:
             return match[0]
+        if match["no"] is not None:
+            return f"--no-{name.removeprefix('--')}"
         if match["text"] is not None:
             return f"{name} {match['text']}"
         return f"{name} " if match["value"] is not None else name

@@ -134,7 +134,9 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
     config, rig = load_config(options.config), load_model(options)
     check_device(options.device)
     check_ignore(options.ignore)
-    asked = SourceOptions(options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored)
+    asked = SourceOptions(
+        options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored, options.hand
+    )
     frames = _opened(source, asked)
     console.notes(frames.assumptions)
     side = hand_of(options.hand, rig, frames)

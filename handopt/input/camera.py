@@ -15,6 +15,7 @@ from handopt.errors import CameraError, ShapeError
 
 MAX_SIDE_PX = 1_000_000
 MAX_INTRINSIC_PX = 1e7
+SAME_INTRINSIC_PX = 0.01  # intrinsics that were rounded when they were typed are the same
 INTRINSICS = ("fx", "fy", "cx", "cy")
 CAMERA_KEYS = (*INTRINSICS, "width", "height")
 
@@ -99,6 +100,18 @@ class Camera:
             f"; give camera.sized({width}, {height}) if the whole image was scaled, or camera.cropped(x0, y0, {width}, "
             f"{height}) if it was cut out at column x0 and row y0"
         )
+
+    def is_close(self, other: "Camera") -> bool:
+        """Whether another camera, scaled to this one's image, has the same intrinsics to a hundredth of a pixel."""
+        try:
+            scaled = other.sized(self.width, self.height)
+        except CameraError:
+            return False
+        return all(abs(getattr(self, key) - getattr(scaled, key)) <= SAME_INTRINSIC_PX for key in INTRINSICS)
+
+    def numbers(self) -> str:
+        """The intrinsics as camera= takes them, "fx,fy,cx,cy"."""
+        return ",".join(f"{getattr(self, key):g}" for key in INTRINSICS)
 
     def sized(self, width: int, height: int) -> "Camera":
         """Return the camera for an image of this size: itself, or scaled if the aspect ratio is the same.

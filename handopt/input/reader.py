@@ -89,6 +89,7 @@ class Reader:
         camera = self.camera_of(image, sidecar, width, height, notes)
         hand = self.hand_of(sidecar, notes) or self._likely_hand(notes)
         mirrored = self.mirrored_of(sidecar, notes)
+        notes += self.contradictions(sidecar, camera)
         ignore = self._ignored(image, (height, width), notes)
         return DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
 
@@ -161,6 +162,34 @@ class Reader:
             notes.append(sidecar.notes["mirrored"])
             return sidecar.mirrored
         return False
+
+    def contradictions(self, sidecar: "Sidecar | None", camera: "Camera") -> list[str]:
+        """A sentence for each fact that the caller gives and the file that would count otherwise says differently.
+
+        camera: of the image, as it is used. hand="auto" contradicts no file.
+        """
+        from handopt.input.sidecar import Sidecar
+
+        named = self._spec()
+        own = None if named is None else named.sidecar
+        files = own.or_else(sidecar) if own and sidecar else own or sidecar or Sidecar(Path())
+        hand = None if self.hand == "auto" else self.hand
+        unit, unit_mm = self.unit, files.unit_mm
+        compared = [
+            ("unit", None if unit is None else f"{unit:g}", None if unit_mm is None else f"{unit_mm:g}"),
+            ("hand", hand, files.hand),
+            ("mirrored", self.mirrored, files.mirrored),
+        ]
+        notes = [
+            f"{name}={given} is used; {files.origins[name]} says {str(said).lower()}."
+            for name, given, said in compared
+            if given is not None and said is not None and given != said
+        ]
+        beside = None if sidecar is None else sidecar.camera
+        if self.camera is not None and beside is not None and not camera.is_close(beside):
+            given = self.camera if isinstance(self.camera, str) else ""
+            notes.append(f"camera={given} is used; {beside.source} says {beside.numbers()}.")
+        return notes
 
     def ignore_file_of(self, image: Path) -> Path | None:
         """The mask of the pixels to leave out of an image, None where there is none. Raises DepthError."""

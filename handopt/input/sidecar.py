@@ -23,7 +23,7 @@ class Sidecar:
     """What JSON files beside an image say about it; None where they say nothing.
 
     unit_mm: mm per count. hand: "right" or "left". mirrored: whether images are mirrored left to right. notes: one
-    sentence for each of "camera", "unit", "hand" and "mirrored" found.
+    sentence for each of "camera", "unit", "hand" and "mirrored" found; origins: the files that say these.
     """
 
     path: Path
@@ -32,6 +32,7 @@ class Sidecar:
     hand: str | None = None
     mirrored: bool | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, Path] = field(default_factory=dict)
 
     def or_else(self, other: "Sidecar") -> "Sidecar":
         """What this one says, and what the other says where this one is silent."""
@@ -42,6 +43,7 @@ class Sidecar:
             hand=self.hand or other.hand,
             mirrored=other.mirrored if self.mirrored is None else self.mirrored,
             notes={**other.notes, **self.notes},
+            origins={**other.origins, **self.origins},
         )
 
 
@@ -79,7 +81,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         notes["hand"] = f"The hand is a {hand} hand, as {path} says."
     if mirrored is not None:
         notes["mirrored"] = f"The image is {'' if mirrored else 'not '}mirrored, as {path} says."
-    return Sidecar(path, camera, unit_mm, hand, mirrored, notes) if notes else None
+    return Sidecar(path, camera, unit_mm, hand, mirrored, notes, dict.fromkeys(notes, path)) if notes else None
 
 
 def find_time(image: Path) -> float | None:

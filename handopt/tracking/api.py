@@ -122,7 +122,7 @@ def track(
     found in any frame.
     """
     given = _Given(camera, unit, fps, ignore, mirrored)
-    opened, frames = given.opened(source)
+    opened, frames = given.opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
     run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
@@ -140,11 +140,11 @@ class _Given:
     mirrored: bool | None
 
     def opened(
-        self, source: str | os.PathLike[str] | FrameSource | Frames
+        self, source: str | os.PathLike[str] | FrameSource | Frames, hand: str | None
     ) -> tuple[FrameSource, Iterator[SequenceFrame]]:
-        """The source, opened, and its frames. Raises what `track` raises."""
+        """The source, opened, and its frames. hand: which the user names. Raises what `track` raises."""
         if isinstance(source, str | os.PathLike):
-            return self._path(Path(source))
+            return self._path(Path(source), hand)
         if hasattr(source, "assumptions"):
             for name, value in vars(self).items():
                 if value is not None:
@@ -156,14 +156,14 @@ class _Given:
             opened = _Images(source, self.camera, self.unit, self.fps, self.ignore, self.mirrored)
         return opened, iter(opened)
 
-    def _path(self, path: Path) -> tuple[FrameSource, Iterator[SequenceFrame]]:
+    def _path(self, path: Path, hand: str | None) -> tuple[FrameSource, Iterator[SequenceFrame]]:
         from handopt.input.sequence import open_source
         from handopt.input.sequence.stream_info import SourceOptions
 
         if isinstance(self.ignore, np.ndarray):
             raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
         file = None if self.ignore is None else Path(self.ignore)
-        asked = SourceOptions(self.camera, self.unit, fps=self.fps, ignore=file, mirrored=self.mirrored)
+        asked = SourceOptions(self.camera, self.unit, fps=self.fps, ignore=file, mirrored=self.mirrored, hand=hand)
         opened = open_source(path, asked)
         return opened, prefetch(opened)
 

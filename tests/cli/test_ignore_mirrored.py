@@ -113,3 +113,19 @@ def test_what_was_left_out_and_masks_that_do_not_fit_are_said_once_of_many_image
     assert len(errors) == 1, errors
     assert "3 images" in errors[0]
     assert f"--ignore {tmp_path / 'masks' / 'NAME.png'}: is 80 x 60 pixels" in errors[0]
+
+
+def test_options_that_contradict_the_file_beside_are_noted(image: Path, tmp_path: Path, fake: FakeFit) -> None:
+    beside = write_camera(image.parent, unit_mm=1.0, hand="right", mirrored=True)
+    done = run(
+        "fit", image, "-o", tmp_path / "out", "--unit", "0.9", "--hand", "left", "--no-mirrored", "--no-overlay",
+        "--no-renders",
+    )  # fmt: skip
+    for said in ("--unit 0.9 is used; {} says 1.", "--hand left is used; {} says right.",
+                 "--no-mirrored is used; {} says true."):  # fmt: skip
+        assert f"Note: {image}: {said.format(beside)}\n" in done.stderr
+    track = run("track", image.parent, "-o", tmp_path / "track", "--unit", "0.9", "--hand", "left")
+    for said in ("--unit 0.9 is used; {} says 1.", "--hand left is used; {} says right."):
+        assert f"Note: {said.format(beside)}\n" in track.stderr
+    shape = run("shape", image, "-o", tmp_path / "mine.glb", "--unit", "0.9")
+    assert f"--unit 0.9 is used; {beside} says 1.\n" in shape.stderr

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import handopt
 from handopt import errors
 from handopt.errors import CameraError
 from handopt.input.reader import Reader
+from handopt.input.sequence import open_source
+from handopt.input.sequence.stream_info import SourceOptions
 
 
 @pytest.fixture
@@ -75,6 +78,40 @@ def test_a_broken_file_beside_the_image_does_not_matter_where_the_options_say_it
     with pytest.raises(CameraError, match="not valid JSON"):
         Reader("150,150,80,60").read(image)
     assert Reader("150,150,80,60", unit=1.0).read(image).hand == "right"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"unit": 0.1}, "unit=0.1 is used; {} says 0.125."),
+        ({"hand": "left"}, "hand=left is used; {} says right."),
+        ({"mirrored": False}, "mirrored=False is used; {} says true."),
+        ({"camera": "151,150,79.5,59.5"}, "camera=151,150,79.5,59.5 is used; {} says 150,150,79.5,59.5."),
+        ({"camera": "151,150,79.5,59.5", "unit": 0.1}, "unit=0.1 is used; {} says 0.125."),
+    ],
+)
+def test_what_contradicts_the_file_beside_is_noted(
+    given: dict[str, Any], said: str, image: Path, tmp_path: Path
+) -> None:
+    beside = write_camera(tmp_path, unit_mm=0.125, hand="right", mirrored=True)
+    assert said.format(beside) in Reader(**given).read(image).assumptions
+    source = open_source(tmp_path, SourceOptions(**given))
+    assert said.format(beside) in source.assumptions
+
+
+def test_what_agrees_with_the_file_beside_and_auto_are_no_contradiction(image: Path, tmp_path: Path) -> None:
+    beside = write_camera(tmp_path, unit_mm=0.125, hand="right", mirrored=True)
+    for camera in ("150,150,79.5,59.5", str(beside), handopt.Camera(300.0, 300.0, 159.5, 119.5, 320, 240)):
+        for hand in ("right", "auto"):
+            said = Reader(camera, 0.125, hand=hand, mirrored=True).read(image).assumptions
+            assert not [each for each in said if " is used; " in each]
+
+
+def test_the_file_given_as_the_camera_is_the_one_that_is_contradicted(image: Path, tmp_path: Path) -> None:
+    write_camera(tmp_path, unit_mm=0.125)
+    named = write_camera(tmp_path, "named.json", unit_mm=0.5)
+    said = Reader(str(named), unit=0.25).read(image).assumptions
+    assert [each for each in said if " is used; " in each] == [f"unit=0.25 is used; {named} says 0.5."]
 
 
 def test_an_image_is_read_with_the_camera_beside_it(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Camera, unit and hand of a sequence: from the caller, from files beside its first frame, and from that frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ class SourceOptions:
 
     camera: a Camera, a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. fps: frames per second. ignore: a mask
     of pixels to leave out of all frames, or a folder of masks named like a folder's images. mirrored: whether frames
-    are mirrored left to right.
+    are mirrored left to right. hand: "right", "left" or "auto", to say where the files beside the frames differ.
     """
 
     camera: Camera | str | None = None
@@ -30,6 +30,7 @@ class SourceOptions:
     fps: float | None = None
     ignore: Path | None = None
     mirrored: bool | None = None
+    hand: str | None = None
 
     def one_mask(self, shape: tuple[int, int]) -> BoolImage | None:
         """The mask (H, W) of the pixels to leave out of all frames of a file. Raises DepthError."""
@@ -55,6 +56,7 @@ def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str)
     camera = reader.camera_of(path, sidecar, width, height, notes)
     hand = reader.hand_of(sidecar, [])
     mirrored = reader.mirrored_of(sidecar, notes)
+    notes += replace(reader, hand=options.hand).contradictions(sidecar, camera)
     no_depth = no_depth_constants(counts, unit_mm)
     return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth, mirrored)
 
