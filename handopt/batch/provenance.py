@@ -14,7 +14,7 @@ from handopt.storage.fit_folder import PROVENANCE_NAME, RESULT_NAME
 FORMAT = "handopt.provenance/1"
 _BLOCK = 1 << 20
 _CONTENTS = {
-    "camera": "camera", "config": "configuration", "ignore": "mask", "joint_map": "joint map", "mask": "mask",
+    "camera": "camera", "ignore": "mask", "joint_map": "joint map", "mask": "mask",
     "model": "rig",
 }  # fmt: skip
 """Settings that are the SHA-256 of a file's content, and what the file is."""
@@ -155,7 +155,9 @@ def _setting_that_differs(known: Mapping[str, Any], now: Mapping[str, Any]) -> s
             values = [each.get(name) for each in (known, now)]
             if name in _CONTENTS and any(map(_is_digest, values)):
                 return f"was made {_content_that_differs(name, *values)}"
-            plain = all(value is None or isinstance(value, (str, int, float)) for value in values)
+            plain = all(value is None or isinstance(value, (str, int, float)) for value in values) and not any(
+                map(_is_digest, values)
+            )
             short = f" ({_short(values[0])}, now {_short(values[1])})" if plain else ""
             return f"was made with another {argument}{short}"
     return None

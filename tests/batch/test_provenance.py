@@ -61,6 +61,7 @@ def test_what_differs_is_named(image: Path, folder: Path) -> None:
     assert reason(image, folder, unit=0.5) == "was made with another unit= (none, now 0.5)"
     assert reason(image, folder, handopt="0.2") == "was made with another handopt's version (0.1, now 0.2)"
     assert reason(image, folder, mask="1b" * 32) == "was made with another mask (mask=)"
+    assert reason(image, folder, config="1b" * 32) == "was made with another config=", "its hash tells nobody anything"
     assert reason(image, folder, mask=None) == "was made with a mask (mask=), now without"
     assert reason(image, folder, ignore="1b" * 32) == "was made without a mask (ignore=), now with one"
     assert reason(image, folder, names=[*NAMES, "mesh.ply"]) == "has no mesh.ply"
