@@ -34,7 +34,7 @@ __all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images",
 
 
 HANDS = ("right", "left", "auto")
-MIRRORED_NOTE = "The image is a mirror image, and was turned over: results and pictures are of the true hand."
+MIRRORED_NOTE = "The image is a mirror image, and was mirrored back: results and pictures are of the true hand."
 BATCH = {"cpu": 8, "cuda": 32}
 """Images that go through the kernels together, by kind of device."""
 

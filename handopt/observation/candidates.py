@@ -140,7 +140,7 @@ def _no_hand(frame: LabelledDepth, candidates: list[Candidate], hinted: bool) ->
             f"no hand was found: the most likely place, {z} away, shows {best.area_cm2:.3g} cm2 that do not look like "
             f"a hand; {WHERE}"
         )
-    return f"{what}, or check depth_mm= (what the image shows lies {length(near)} to {length(far)} away)"
+    return f"{what}, or check depth_mm= (what the image shows lies {_range(near, far)} away)"
 
 
 def _is_flat(frame: LabelledDepth) -> bool:
@@ -155,6 +155,12 @@ def _is_flat(frame: LabelledDepth) -> bool:
     plane = np.linalg.lstsq(pixels, 1.0 / depth, rcond=None)[0]
     off = np.abs(depth - 1.0 / np.maximum(pixels @ plane, 1e-9))
     return bool(np.percentile(off, 99) < config.flat_mm)
+
+
+def _range(near_mm: float, far_mm: float) -> str:
+    """Two lengths as text, or one where they read the same."""
+    near, far = length(near_mm), length(far_mm)
+    return near if near == far else f"{near} to {far}"
 
 
 def length(mm: float) -> str:
