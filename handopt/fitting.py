@@ -57,7 +57,7 @@ class FitInput:
     mirrored: bool = False
 
     def unmirrored(self) -> "FitInput":
-        """The same input with the image turned over if it is a mirror image, and with it the hints in its pixels.
+        """The same input with the image mirrored back if it is a mirror image, and with it the hints in its pixels.
 
         Raises ShapeError and ObservationError for hints that make no sense, in the numbers that were given.
         """
@@ -108,8 +108,7 @@ def fit(
     mirrored: whether the image is mirrored left to right, as some SDKs give it. camera, hand and the result are then
     those of the true scene, and the result's pictures show it; mask, box, ignore and a center in pixels are as in the
     image that is given
-    progress: called with iteration, planned
-    iterations and the best total
+    progress: called with iteration, planned iterations and the best total
     Raises ObservationError where no hand is found, NumericalError where the objective is not finite, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """

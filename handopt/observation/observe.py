@@ -155,17 +155,17 @@ def observe(
     """
     depth, notes = checked_depth(depth_mm, camera)
     hints = checked_hints((camera.height, camera.width), mask, box, center)
-    if ignore is not None:
-        ignored = checked_ignore(ignore, depth.shape)
-        kept = np.where(ignored, np.float32(0), depth)
-        if not kept.any():
+    ignored = None if ignore is None else checked_ignore(ignore, depth.shape)
+    if ignored is not None:
+        depth = np.where(ignored, np.float32(0), depth)
+        if not depth.any():
             raise ObservationError("ignore leaves out every pixel that is measured; change ignore=")
-        found = observe(kept, camera, mask=mask, box=box, center=center, config=config)
-        return [replace(each, ignored=ignored, notes=(*notes, *each.notes)) for each in found]
-    if not _is_turned(depth):
-        return _search(depth, camera, hints, notes, config)
-    found = _search(flipped(depth), camera.mirrored(), hints.mirrored(camera.width), notes, config)
-    return [replace(observation.mirrored(), camera=camera) for observation in found]
+    if _is_turned(depth):
+        mirrored = _search(flipped(depth), camera.mirrored(), hints.mirrored(camera.width), notes, config)
+        found = [replace(observation.mirrored(), camera=camera) for observation in mirrored]
+    else:
+        found = _search(depth, camera, hints, notes, config)
+    return [replace(observation, ignored=ignored) for observation in found]
 
 
 def _is_turned(depth_mm: FloatImage) -> bool:

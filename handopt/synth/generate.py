@@ -41,6 +41,17 @@ class HasSubject(Protocol):
     def rig(self) -> Rig: ...
 
 
+def check_subject(hand: str, rig: Rig, **seeds: int | None) -> None:
+    """Refuse an unknown side, a left rig, and negative seeds. Raises ConfigError."""
+    if hand not in HANDS:
+        raise ConfigError(f"unknown hand {hand!r}: choose {', '.join(HANDS)}")
+    for name, value in seeds.items():
+        if value is not None and value < 0:
+            raise ConfigError(f"{name} is {value}, expected a whole number from 0")
+    if rig.side != "right":
+        raise ConfigError("rig: expected a right hand; mirror a left one first")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is the same for all images of a run. Raises ConfigError.
@@ -62,14 +73,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.hand not in HANDS:
-            raise ConfigError(f"unknown hand {self.hand!r}: choose {', '.join(HANDS)}")
-        for name in ("seed", "subject_seed"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"{name} is {value}, expected a whole number from 0")
-        if self.rig.side != "right":
-            raise ConfigError("rig: expected a right hand; mirror a left one first")
+        check_subject(self.hand, self.rig, seed=self.seed, subject_seed=self.subject_seed)
         noise_model(self.noise)
         check_surface(self.surface_rms_mm)
 

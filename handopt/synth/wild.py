@@ -12,10 +12,10 @@ from handopt.rig import Rig, default_rig
 from handopt.rig.anatomy import MIRROR
 from handopt.synth.arms import Arm
 from handopt.synth.generate import (
-    HANDS,
     UNIT_MM,
     Sample,
     Settings,
+    check_subject,
     life_size_rig,
     mirrored_camera,
     mirrored_scene,
@@ -62,14 +62,7 @@ class WildSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.hand not in HANDS:
-            raise ConfigError(f"unknown hand {self.hand!r}: choose {', '.join(HANDS)}")
-        for name in ("seed", "subject_seed"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"{name} is {value}, expected a whole number from 0")
-        if self.rig.side != "right":
-            raise ConfigError("rig: expected a right hand; mirror a left one first")
+        check_subject(self.hand, self.rig, seed=self.seed, subject_seed=self.subject_seed)
         if self.other_hand and self.forearm is False:
             raise ConfigError("other_hand: not without a forearm, where all but the hand is cut away")
         if self.background and self.forearm is False:
