@@ -25,13 +25,13 @@ from handopt.observation.hints import checked_hints
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
-from handopt.optimise.search import CroppedObservation, ImageSearch, SearchResult, Start
+from handopt.optimise.search import ImageSearch, SearchResult, Start
+from handopt.optimise.views import CroppedObservation, other_readings, views_of
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_proportions
 from handopt.typing import Progress
 
 __all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images", "fit_many"]
-
 
 HANDS = ("right", "left", "auto")
 MIRRORED_NOTE = "The image is a mirror image, and was mirrored back: results and pictures are of the true hand."
@@ -209,11 +209,10 @@ class _Prepared:
                 f"depth_mm: expected shape {(camera.height, camera.width)} as in camera, got {depth.shape}{advice}"
             )
         observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center, ignore=given.ignore)
-        sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
-        crops = [observation.crop(config.crop_px, config.crop_half_mm) for observation in observations]
-        seen = zip(observations, crops, strict=True)
-        self.views: list[CroppedObservation] = [(*each, mirror) for each in seen for mirror in sides]
-        self.config = config.times(len(sides))
+        self._best = observations[0]
+        self._sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
+        self.views = views_of(observations, self._sides, config)
+        self.config = config.times(len(self._sides))
         self.timer.record("observe")
         rng = np.random.default_rng(run.settings.seed)
         with using(run.device):
@@ -221,12 +220,21 @@ class _Prepared:
         self.timer.record("targets")
         self.timer.pause()
 
+    def _other_views(self) -> list[CroppedObservation]:
+        """Views of the image read in other ways, for a second search. The size of a rig that was given is known."""
+        hints: dict[str, Any] = {name: getattr(self.given, name) for name in ("box", "center", "ignore")}
+        any_size = self.rig is default_rig(self.rig.side)
+        others = other_readings(np.asarray(self.given.depth_mm), self._best, hints, any_size)
+        return views_of(others, self._sides, self.run.config)
+
     def search(self, hand: Hand, progress: Progress | None) -> ImageSearch:
         """The search for the best hypothesis. hand: of self.right."""
         return ImageSearch(
             *(hand, self.right, self.views, self.targets, self.config),
             start=self.given.start,
             shape=self.run.settings.shape,
+            seed=self.run.settings.seed,
+            others=self._other_views,
             timer=self.timer,
             progress=progress,
         )
@@ -243,15 +251,19 @@ class _Prepared:
     def _result(self, found: SearchResult) -> FitResult:
         """Measure what the search has found."""
         self.timer.resume()
-        winner, given = found.best, self.given
-        observation, crop, mirror = self.views[winner.view]
+        given = self.given
+        observation, _, mirror = self.views[found.best.view]
+        found, observation = found.rescaled(observation.size), observation.rescaled(observation.size)
+        winner, crop = found.best, observation.crop(self.config.crop_px, self.config.crop_half_mm)
         rig = self.right.mirrored() if mirror else self.right
         shaped = with_proportions(rig, winner.proportions) if len(winner.proportions) else rig
         quality = measure(winner.vertices_mm, observation, rig.faces)
         visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
-        others = [(other.unexplained_fraction, other.joints_mm) for other in found.alternatives]
+        others = [(other.limb_fraction, other.joints_mm) for other in found.alternatives]
         seen = observation.hand_probability, observation.border_share
-        features = ConfidenceFeatures.of(found.unexplained_fraction, winner.joints_mm, visible, others, *seen)
+        features = ConfidenceFeatures.of(
+            found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others, *seen
+        )
         sure = confidence(features)
         self.timer.record("measure")
         return FitResult(
@@ -268,6 +280,7 @@ class _Prepared:
             residual_mm=quality.residual_mm,
             silhouette_iou=quality.silhouette_iou,
             unexplained_fraction=found.unexplained_fraction,
+            limb_fraction=found.limb_fraction,
             confidence=sure,
             joint_visible=visible,
             joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),

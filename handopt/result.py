@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handopt.files import readable
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
 from handopt.typing import Reals
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from handopt.assess.confidence import ConfidenceFeatures
     from handopt.input.camera import Camera
     from handopt.observation.crop import Crop
-    from handopt.observation.observe import Observation
+    from handopt.observation.observation import Observation
     from handopt.rig import Rig
 
 FORMAT = "handopt.result/1"
@@ -46,11 +45,15 @@ class Trace:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another hypothesis that survived the search: its hand, unexplained fraction, and joints (21, 3) mm."""
+    """Another hypothesis that survived the search: its hand, unexplained fraction, and joints (21, 3) mm.
+
+    limb_fraction: what it leaves unexplained of hand and forearm together, which compares hypotheses of all readings
+    """
 
     hand: str
     unexplained_fraction: float
     joints_mm: Reals
+    limb_fraction: float
 
 
 @dataclass(repr=False)
@@ -71,6 +74,8 @@ class FitResult:
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers
     silhouette_iou: intersection over union of the mesh and the observed hand, 0 to 1
     unexplained_fraction: share of the observed hand that the mesh does not explain, see handopt.objective.unexplained
+    limb_fraction: the same of hand and forearm together, by which poses are compared, see
+    handopt.objective.limb_fraction; an implausible size or place adds to it
     confidence: 0 to 1, see handopt.assess.confidence; confidence_features: what it is made of
     joint_visible: (21,) whether a joint has no more than its own flesh in front of it
     joint_uncertainty_mm: (21,) radius around each joint that holds the true one in two of three cases, see
@@ -105,6 +110,7 @@ class FitResult:
     residual_mm: dict[str, float]
     silhouette_iou: float
     unexplained_fraction: float
+    limb_fraction: float
     confidence: float
     joint_visible: npt.NDArray[np.bool_]
     joint_uncertainty_mm: Reals
@@ -133,9 +139,9 @@ class FitResult:
 
     @property
     def hand_margin(self) -> float | None:
-        """Unexplained fraction of the best fit of the other hand minus this one's; None where one hand was tried."""
-        others = [other.unexplained_fraction for other in self.alternatives if other.hand != self.hand]
-        return min(others) - self.unexplained_fraction if others else None
+        """Limb fraction of the best fit of the other hand minus this one's; None where one hand was tried."""
+        others = [other.limb_fraction for other in self.alternatives if other.hand != self.hand]
+        return min(others) - self.limb_fraction if others else None
 
     def __repr__(self) -> str:
         from handopt.assess.confidence import confidence_text
@@ -171,6 +177,7 @@ class FitResult:
             "residual_mm": self.residual_mm,
             "silhouette_iou": self.silhouette_iou,
             "unexplained_fraction": self.unexplained_fraction,
+            "limb_fraction": self.limb_fraction,
             "confidence": self.confidence,
             "joint_visible": self.joint_visible,
             "joint_uncertainty_mm": np.round(self.joint_uncertainty_mm, 2),
@@ -192,7 +199,7 @@ class FitResult:
     def to_json(self) -> str:
         """The result as indented JSON text (RFC 8259), rows of numbers on one line each."""
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", readable(text)) + "\n"
+        return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", text) + "\n"
 
 
 @cache

@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "handopt"
 
 # From low to high, the way that data flows: a room imports only rooms that stand before it.
 ROOMS = (
-    *("errors", "typing", "files", "assets", "atomic_folder", "config", "backend", "ops", "input", "rig", "hand_model"),
+    *("errors", "typing", "assets", "atomic_folder", "config", "backend", "ops", "input", "rig", "hand_model"),
     *("observation", "proposals", "objective", "assess", "result", "optimise", "fitting", "shape", "tracking", "draw"),
     *("export", "storage", "evaluation", "synth", "batch", "handopt", "cli", "__main__"),
 )

@@ -17,8 +17,8 @@ class ConfidenceFeatures:
     """What speaks for and against a fit.
 
     log_unexplained_fraction: logarithm of the unexplained fraction. runner_up_margin: logarithm of how much more the
-    best other hypothesis leaves unexplained, at most 1. visible_fraction: of the joints. hand_probability: of the
-    observation. border_fraction: share of the outline on the image's border.
+    best other hypothesis leaves unexplained of hand and forearm, at most 1. visible_fraction: of the joints.
+    hand_probability: of the observation. border_fraction: share of the outline on the image's border.
     """
 
     log_unexplained_fraction: float
@@ -31,6 +31,7 @@ class ConfidenceFeatures:
     def of(
         cls,
         unexplained_fraction: float,
+        limb_fraction: float,
         joints: Reals,
         visible: Bools,
         others: list[tuple[float, Reals]],
@@ -39,17 +40,16 @@ class ConfidenceFeatures:
     ) -> "ConfidenceFeatures":
         """Gather the features of a fit.
 
-        joints: (21, 3) mm; visible: (21,); others: unexplained fraction and joints of the other hypotheses.
+        joints: (21, 3) mm; visible: (21,); others: limb fraction and joints of the other hypotheses.
         """
-        here, max_margin = max(unexplained_fraction, 1e-3), ASSESS.max_margin
+        here, max_margin = max(limb_fraction, 1e-3), ASSESS.max_margin
         margin = max_margin
         for fraction, other in others:
             away = np.linalg.norm(other - joints, axis=1)[visible if visible.any() else slice(None)]
             if away.max() > ASSESS.distinct_mm:
                 margin = min(margin, float(np.log(max(fraction, 1e-3) / here)))
-        return cls(
-            float(np.log(here)), max(margin, -max_margin), float(visible.mean()), hand_probability, border_fraction
-        )
+        log_fraction = float(np.log(max(unexplained_fraction, 1e-3)))
+        return cls(log_fraction, max(margin, -max_margin), float(visible.mean()), hand_probability, border_fraction)
 
 
 def confidence(features: ConfidenceFeatures) -> float:

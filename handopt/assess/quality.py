@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.assess.config import ASSESS, AssessConfig
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
 from handopt.typing import Faces, Reals

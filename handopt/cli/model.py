@@ -11,7 +11,6 @@ from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, SectionedGroup
 from handopt.cli.options import json_option, output_options, rig_options, verbosity_options
 from handopt.cli.outputs import require_free_file
-from handopt.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +96,7 @@ def _load(rig: str, mapping: Path | None, limits: str) -> "Rig":
     if rig in OWN and mapping is None:
         return default_rig(rig, limits)
     path = Path(rig)
-    if not is_file(path):
+    if not path.is_file():
         raise click.UsageError(
             f"{path} is neither a file nor {' or '.join(OWN)}{did_you_mean(rig, OWN)}: RIG must be a glTF or GLB file"
         )

@@ -14,7 +14,6 @@ from handopt.cli.help import SectionedCommand, option
 from handopt.cli.options import json_option, output_options, verbosity_options
 from handopt.cli.outputs import exists, remove_leftovers
 from handopt.cli.values import Choice, Positive, Words
-from handopt.files import is_file, is_folder, resolved
 
 if TYPE_CHECKING:
     from handopt.cli.settings import VideoOptions
@@ -128,12 +127,12 @@ def _found(named: tuple[Path, ...], console: Console) -> list[Result]:
     results: dict[Path, Result] = {}
     others: list[Path] = []
     for each in named:
-        if is_file(each):
+        if each.is_file():
             inside = [Result(each.parent, Path(_name(each.parent)))] if each.name in SOURCE_NAMES else []
         else:
             inside = list(_results_in(each, Path(_name(each)), Path()))
         for result in inside:
-            results.setdefault(resolved(result.folder), result)
+            results.setdefault(result.folder.resolve(), result)
         if not inside:
             others.append(each)
     names = [click.format_filename(each) for each in others]
@@ -155,7 +154,7 @@ def _results_in(folder: Path, whole: Path, below: Path) -> Iterator[Result]:
     """
     from handopt.draw.film import SOURCE_NAMES
 
-    if any(is_file(folder / name) for name in SOURCE_NAMES):
+    if any((folder / name).is_file() for name in SOURCE_NAMES):
         yield Result(folder, whole)
         return
     try:
@@ -168,13 +167,13 @@ def _results_in(folder: Path, whole: Path, below: Path) -> Iterator[Result]:
 
 def _name(folder: Path) -> str:
     """The name of a folder, also of . and .."""
-    return folder.name if folder.name not in ("", "..") else resolved(folder).name
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
     """The video of each result, by default beside it, as the user named it. Raises UsageError."""
     output, ending = options.output, f".{options.kind or 'mp4'}"
-    suffix = "" if output is None or is_folder(output) else output.suffix.lower()
+    suffix = "" if output is None or output.is_dir() else output.suffix.lower()
     named = suffix in (".mp4", ".gif")
     if suffix in OTHER_VIDEOS:
         raise click.UsageError(f"-o {output}: only .mp4 and .gif can be written")
@@ -230,7 +229,7 @@ def _is_older(video: Path, folder: Path) -> bool:
 
     try:
         made = video.stat().st_mtime
-        return any((folder / name).stat().st_mtime > made for name in SOURCE_NAMES if is_file(folder / name))
+        return any((folder / name).stat().st_mtime > made for name in SOURCE_NAMES if (folder / name).is_file())
     except OSError:
         return False
 

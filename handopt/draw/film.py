@@ -1,15 +1,14 @@
 """What a video shows: depth, poses and figures, frame by frame, from a track or from an optimisation."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from handopt.draw.film_arrays import FilmArrays, read_film_arrays
-from handopt.errors import CameraError, OutputError
-from handopt.files import UnreadableError, is_file, is_folder
+from handopt.errors import OutputError
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig.anatomy import JOINT_RADIUS_MM
@@ -193,9 +192,9 @@ def _small(values: AnyArray) -> AnyArray:
 def load_film(folder: Path) -> Film:
     """What a folder of handopt fit or handopt track can show. Raises OutputError."""
     folder = Path(folder)
-    if not is_folder(folder):
+    if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder: give a folder that handopt fit or handopt track wrote")
-    name = next((name for name in (ARRAYS_NAME, TRACE_NAME) if is_file(folder / name)), None)
+    name = next((name for name in (ARRAYS_NAME, TRACE_NAME) if (folder / name).is_file()), None)
     if name is None:
         raise OutputError(
             f"{folder} holds neither {ARRAYS_NAME} nor {TRACE_NAME}: give a folder that handopt track or handopt fit "
@@ -205,30 +204,36 @@ def load_film(folder: Path) -> Film:
     try:
         if (folder / name).stat().st_size == 0:
             raise OutputError(f"{folder / name} is empty (0 bytes): {again}")
-        return _film(read_film_arrays(folder / name))
-    except (UnreadableError, CameraError) as error:
-        advice = "check its permission, or " if isinstance(error.__cause__, OSError) else ""
-        reason = error.reason if isinstance(error, UnreadableError) else error
-        said = error if isinstance(error.__cause__, OSError) else f"is damaged or none of handopt's ({reason})"
-        raise OutputError(f"{folder / name} {said}: {advice}{again}") from error
+        with (folder / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        return _film(arrays, json.loads(str(arrays["header"])))
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"{folder / name} cannot be read ({error.strerror or error}): {again}") from error
+        reason = error.strerror or "it is cut short"
+        raise OutputError(f"{folder / name} cannot be read ({reason}): check its permission, or {again}") from error
+    except Exception as error:  # NumPy and zlib raise almost anything on damaged files
+        reason = "it lacks " + str(error) if isinstance(error, KeyError) else type(error).__name__
+        raise OutputError(f"{folder / name} is damaged or none of handopt's ({reason}): {again}") from error
 
 
-def _film(arrays: FilmArrays) -> Film:
-    values, total = arrays.values, arrays.values.get("total")
-    count = len(values["scale"])
+def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
+    fx, fy, cx, cy, width, height = arrays["camera"].tolist()
+    total = arrays.get("total")
+    count = len(arrays["scale"])
     if total is None:
-        states = (values[name] for name in ("time_s", "tracked", "bridged", "unexplained_fraction"))
-        captions = _captions(*states)
+        known = arrays["tracked"] | arrays["bridged"]
+        captions = _captions(arrays["time_s"], arrays["tracked"], arrays["bridged"], arrays["unexplained_fraction"])
+        title = Path(header["source"]).name
     else:
+        known = np.ones(count, np.bool_)
         captions = tuple((f"iteration {row + 1} of {count}", f"total {value:.5g}") for row, value in enumerate(total))
+        title = Path(header["image"] or "depth image").name
     return Film(
-        arrays.title, arrays.camera, Skinned.from_arrays(values), values["window_depth_mm"],
-        values["window_center_mm"], float(values["window_half_mm"]), values["rotation"], values["translation_mm"],
-        values["angles_rad"].astype(np.float64), values["scale"], arrays.known, captions, total, arrays.fps,
+        title, Camera(fx, fy, cx, cy, int(width), int(height), "film"), Skinned.from_arrays(arrays),
+        arrays["window_depth_mm"], arrays["window_center_mm"], float(arrays["window_half_mm"]),
+        arrays["rotation"], arrays["translation_mm"], arrays["angles_rad"].astype(np.float64), arrays["scale"],
+        known, captions, total, header.get("fps"),
     )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.observation.crop import Crop, Grid
-    from handopt.observation.observe import Observation
+    from handopt.observation.limb import HandAndArm
+    from handopt.observation.observation import Observation
 
 
 NEAREST_PX = 5
@@ -29,7 +30,7 @@ class FitTargets:
     splats: (I, M, 3) crop coordinates, points about as far apart as the model's vertices; padding has z = 2
     field: (I, S, S) mm, distance of each pixel to where the hand may be; mm_per_px: (I,)
     nearest_depth: (I, S, S) mm, on the hand the smallest depth in 5 x 5 pixels, 0 elsewhere
-    grids: of each image its crop and its observation resampled to it
+    grids: of each image its crop and its observation resampled to it; limbs: of each image, None where it has none
     weight: (I, S, S) of each pixel in the depth term, 1 / (share of the crop that the hand covers) on the hand
     """
 
@@ -44,6 +45,7 @@ class FitTargets:
     weight: Array
     mirrored: tuple[bool, ...]
     grids: tuple[tuple["Crop", "Grid"], ...]
+    limbs: tuple["HandAndArm | None", ...]
 
     @classmethod
     def joined(cls, several: "Sequence[FitTargets]") -> "FitTargets":
@@ -54,7 +56,7 @@ class FitTargets:
         arrays = {
             f.name: [getattr(each, f.name) for each in several]
             for f in fields(cls)
-            if f.name not in ("size", "mirrored", "grids")
+            if f.name not in ("size", "mirrored", "grids", "limbs")
         }
         arrays["splats"] = [
             xp.pad(each, ((0, 0), (0, longest - each.shape[1]), (0, 0)), constant_values=PADDING_Z)
@@ -64,6 +66,7 @@ class FitTargets:
             size=first.size,
             mirrored=tuple(mirrored for each in several for mirrored in each.mirrored),
             grids=tuple(grid for each in several for grid in each.grids),
+            limbs=tuple(limb for each in several for limb in each.limbs),
             **{name: xp.concatenate(parts) for name, parts in arrays.items()},
         )
 
@@ -96,7 +99,8 @@ def build_targets(
         part["splats"] = np.concatenate([part["splats"], padding])
     arrays = {name: to_device(np.stack([part[name] for part in parts]), device, dtype) for name in parts[0]}
     mirrored = tuple(mirror for _, _, mirror in views)
-    return FitTargets(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), **arrays)
+    limbs = tuple(observation.limb for observation, _ in cropped)
+    return FitTargets(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), limbs=limbs, **arrays)
 
 
 def _one_view(

@@ -20,7 +20,9 @@ def find_hands(frame: LabelledDepth, hints: Hints, step: int) -> tuple[list[Cand
     """
     check_distance(frame)
     proposals = proposals_given(frame, hints.place, step) if hints.place is not None else propose_palms(frame)
-    candidates = _grown(frame, proposals)
+    nearest = min((float(palm.center_mm[2]) for palm in proposals), default=0.0)
+    farthest = nearest + frame.config.candidates.farther_mm
+    candidates = _grown(frame, [palm for palm in proposals if palm.center_mm[2] < farthest])
     chosen = _choose(
         [candidate for candidate in candidates if _plausible(candidate, bool(hints))], frame.config.candidates
     )

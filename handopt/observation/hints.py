@@ -1,7 +1,7 @@
 """Checking what the user gives the observation: the depth image, and hints on where the hand is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,12 @@ class Hints:
 
     def __bool__(self) -> bool:
         return self.allowed is not None or self.place is not None
+
+    def rescaled(self, factor: float) -> "Hints":
+        """Return the hints for the image with its depths multiplied by a factor."""
+        if self.place is None or len(self.place) == 2:
+            return self
+        return replace(self, place=self.place * factor)
 
     def mirrored(self, width: int) -> "Hints":
         """Return what they are in the mirror image of an image of that width."""

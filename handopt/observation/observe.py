@@ -1,7 +1,7 @@
 """What a depth image shows of a hand: its pixels, the forearm cut off at the wrist, its points, and its crop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,8 +16,9 @@ from handopt.observation.candidates import (
     length,
     proposals_given,
 )
-from handopt.observation.crop import Crop, Grid, resample
 from handopt.observation.hints import Hints, checked_depth, checked_hints, checked_ignore
+from handopt.observation.limb import HandAndArm
+from handopt.observation.observation import Observation, lifted_points
 from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
 from handopt.observation.segmentation import Candidate
 from handopt.observation.settings import DEFAULT, ObservationConfig
@@ -30,105 +31,8 @@ from handopt.observation.surfaces import (
     window_around,
 )
 from handopt.observation.upsample import in_pixels
-from handopt.rig.anatomy import MIRROR, PALM_DEPTH_MM
+from handopt.rig.anatomy import PALM_DEPTH_MM
 from handopt.typing import BoolImage, FloatImage, Vector
-
-
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """One hand, as a depth image shows it.
-
-    depth_mm: (H, W) float32, 0 = none, without flying pixels in the window around the hand. mask: (H, W) measured
-    pixels of the hand, not of the forearm. arm: (H, W) what was cut off at the wrist, or belongs to the same surface:
-    it says nothing for or against the hand. center_mm: (3,) centre of the palm, 15 mm under the skin. points_mm: (N, 3)
-    float32, the pixels of the mask, row by row. arm_direction: unit vector from the palm to the forearm, None if no
-    forearm is in view. touches_border: the hand leaves the image. score: plausibility, see hand_probability. notes:
-    sentences on what was done. competitors: how many other places of the image look like a hand. score_margin: by how
-    much the score exceeds that of the best other place, negative if that is better, inf if there is none. config: the
-    numbers that it was made with. ignored: (H, W) pixels that the user left out, which say nothing either, None for
-    none. Points and directions are in the camera frame. With a mask that was given, the score
-    is that of a hand beyond doubt, and there are no competitors.
-    """
-
-    camera: Camera
-    depth_mm: FloatImage
-    mask: BoolImage
-    arm: BoolImage
-    center_mm: Vector
-    points_mm: FloatImage
-    arm_direction: Vector | None
-    touches_border: bool
-    score: float
-    notes: tuple[str, ...]
-    competitors: int = 0
-    score_margin: float = float("inf")
-    config: ObservationConfig = field(default=DEFAULT, repr=False)
-    ignored: BoolImage | None = None
-
-    @property
-    def hand_probability(self) -> float:
-        """How much it looks like a hand, 0 to 1: 0.5 if as many hands as other things have that score.
-
-        The scores of hands are 1.5 to 6, of forearms, heads, bodies and walls seldom more than 1. A mask that was given
-        counts as a hand.
-        """
-        scale = self.config.score
-        return float(1.0 / (1.0 + np.exp(-scale.slope * (self.score - scale.even))))
-
-    @property
-    def area_cm2(self) -> float:
-        """Area of the hand's pixels, projected to planes parallel to the image: 90 to 170 for most open hands."""
-        z = self.points_mm[:, 2].astype(np.float64)
-        mm2 = float(np.square(z).sum()) / (self.camera.fx * self.camera.fy)
-        return mm2 / 100.0
-
-    @property
-    def border_share(self) -> float:
-        """Share of the hand's outline that lies on the image's border, 0 to 1; up to 0.1 is a finger's or an arm's."""
-        inner = np.zeros_like(self.mask)
-        inner[1:-1, 1:-1] = self.mask[:-2, 1:-1] & self.mask[2:, 1:-1] & self.mask[1:-1, :-2] & self.mask[1:-1, 2:]
-        outline = self.mask & ~inner
-        cut = outline.copy()
-        cut[1:-1, 1:-1] = False
-        return int(np.count_nonzero(cut)) / max(1, int(np.count_nonzero(outline)))
-
-    def crop(self, size: int = 120, half_mm: float = 125.0) -> Crop:
-        """Return the cube around the hand: centred on the extent of its points, at most 50 mm from the palm's centre.
-
-        size: grid pixels along a side. half_mm: half the cube's edge. Raises ShapeError.
-        """
-        last = len(self.points_mm) - 1
-        low, high = round(0.005 * last), last - round(0.005 * last)
-        ordered = np.partition(self.points_mm, (low, high), axis=0).astype(np.float64)
-        middle = 0.5 * (ordered[low] + ordered[high])
-        most = np.array(self.config.crop_shift_mm)
-        shift = np.clip(middle - self.center_mm, -most, most)
-        x, y, z = self.center_mm + shift
-        return Crop((float(x), float(y), float(z)), half_mm, size, self.camera)
-
-    def mirrored(self) -> "Observation":
-        """Return the observation of the mirror image (x -> -x): what it shows of a left hand is a right hand.
-
-        Its points are in the order of its own pixels, as if the mirror image had been observed.
-        """
-        depth, mask, arm = flipped(self.depth_mm), flipped(self.mask), flipped(self.arm)
-        camera = self.camera.mirrored()
-        direction = None if self.arm_direction is None else self.arm_direction * MIRROR
-        return replace(
-            self,
-            camera=camera,
-            depth_mm=depth,
-            mask=mask,
-            arm=arm,
-            center_mm=self.center_mm * MIRROR,
-            points_mm=_points(camera, depth, mask),
-            arm_direction=direction,
-            ignored=None if self.ignored is None else flipped(self.ignored),
-        )
-
-    def grid(self, crop: Crop) -> Grid:
-        """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
-        return resample(crop, self.depth_mm, self.mask, self.arm, self.config.free_space, ignored=self.ignored)
 
 
 def observe(
@@ -153,19 +57,81 @@ def observe(
 
     Raises ObservationError if there is no hand; DepthError, CameraError or ShapeError if an argument makes no sense.
     """
-    depth, notes = checked_depth(depth_mm, camera)
-    hints = checked_hints((camera.height, camera.width), mask, box, center)
-    ignored = None if ignore is None else checked_ignore(ignore, depth.shape)
-    if ignored is not None:
-        depth = np.where(ignored, np.float32(0), depth)
-        if not depth.any():
-            raise ObservationError("ignore leaves out every pixel that is measured; change ignore=")
-    if _is_turned(depth):
-        mirrored = _search(flipped(depth), camera.mirrored(), hints.mirrored(camera.width), notes, config)
-        found = [replace(observation.mirrored(), camera=camera) for observation in mirrored]
-    else:
-        found = _search(depth, camera, hints, notes, config)
-    return [replace(observation, ignored=ignored) for observation in found]
+    image = _Image.of(depth_mm, camera, mask, box, center, ignore)
+    return image.finished(_search(*image.upright, image.notes, config))
+
+
+def observe_other_sizes(
+    depth_mm: ArrayLike,
+    camera: Camera,
+    usual: Observation,
+    *,
+    box: Sequence[float] | None = None,
+    center: Sequence[float] | None = None,
+    ignore: ArrayLike | None = None,
+) -> list[Observation]:
+    """Find hands of other sizes in a depth image, the best of each size that is about as plausible as the usual one.
+
+    A reading of size s is that of the image with its depths divided by s: its lengths are those of a hand of usual
+    size, and what is fitted to it is multiplied by s. usual: the best observation of the image as it is, and where its
+    config comes from. The other arguments, and what is raised for them, are those of observe.
+    """
+    image = _Image.of(depth_mm, camera, None, box, center, ignore)
+    depth, upright, hints = image.upright
+    config = usual.config
+    found: list[Observation] = []
+    for size in config.readings.other_sizes:
+        try:
+            here = _search(depth / np.float32(size), upright, hints.rescaled(1 / size), image.notes, config)[0]
+        except ObservationError:
+            continue
+        if here.score > usual.score - config.readings.size_score:
+            found.append(replace(here, size=size))
+    return image.finished(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """A checked image. turned: whether its mirror image is looked at instead."""
+
+    depth_mm: FloatImage
+    camera: Camera
+    hints: Hints
+    ignored: BoolImage | None
+    notes: tuple[str, ...]
+    turned: bool
+
+    @classmethod
+    def of(
+        cls,
+        depth_mm: ArrayLike,
+        camera: Camera,
+        mask: ArrayLike | None,
+        box: Sequence[float] | None,
+        center: Sequence[float] | None,
+        ignore: ArrayLike | None,
+    ) -> "_Image":
+        depth, notes = checked_depth(depth_mm, camera)
+        hints = checked_hints((camera.height, camera.width), mask, box, center)
+        ignored = None if ignore is None else checked_ignore(ignore, depth.shape)
+        if ignored is not None:
+            depth = np.where(ignored, np.float32(0), depth)
+            if not depth.any():
+                raise ObservationError("ignore leaves out every pixel that is measured; change ignore=")
+        return cls(depth, camera, hints, ignored, notes, _is_turned(depth))
+
+    @property
+    def upright(self) -> tuple[FloatImage, Camera, Hints]:
+        """The image of the two that is looked at."""
+        if not self.turned:
+            return self.depth_mm, self.camera, self.hints
+        return flipped(self.depth_mm), self.camera.mirrored(), self.hints.mirrored(self.camera.width)
+
+    def finished(self, found: list[Observation]) -> list[Observation]:
+        """Turn observations back, and say what was left out."""
+        if self.turned:
+            found = [replace(each.mirrored(), camera=self.camera) for each in found]
+        return found if self.ignored is None else [replace(each, ignored=self.ignored) for each in found]
 
 
 def _is_turned(depth_mm: FloatImage) -> bool:
@@ -236,7 +202,9 @@ def _from_candidate(
         cut = f"The forearm was cut off {config.segmentation.cut_mm:g} mm past the centre of the palm."
     direction = None if candidate.arm is None else candidate.arm.direction
     center = _palm_center(camera, candidate.palm, hints.place)
-    return _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut), config)
+    found = _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut), config)
+    frame = candidate.window.frame
+    return replace(found, limb=HandAndArm(frame, np.isin(frame.surfaces, candidate.labels), step))
 
 
 def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) -> Observation:
@@ -283,22 +251,13 @@ def _observation(
         mask=mask,
         arm=arm,
         center_mm=center_mm,
-        points_mm=_points(camera, depth_mm, mask),
+        points_mm=lifted_points(camera, depth_mm, mask),
         arm_direction=arm_direction,
         touches_border=border,
         score=score,
         notes=notes,
         config=config,
     )
-
-
-def _points(camera: Camera, depth_mm: FloatImage, mask: BoolImage) -> FloatImage:
-    """Lift the pixels of a mask to points (N, 3) float32, row by row."""
-    rows, columns = np.divmod(np.flatnonzero(mask), camera.width)
-    z = depth_mm[rows, columns]
-    x = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
-    y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)
-    return np.stack([z * x[columns], z * y[rows], z], axis=-1)
 
 
 def _palm_center(camera: Camera, palm: PalmProposal, place: Vector | None) -> Vector:

@@ -18,8 +18,9 @@ class Candidate:
     """One reading of what may be a hand.
 
     hand: (h, w) in the coarse window, what is connected to the palm within reach, without the forearm. forearm_mask:
-    (h, w) what else belongs to its surfaces, on the forearm's side. labels: of these surfaces. features: what the score
-    is made of, see handopt.observation.hand_score.
+    (h, w) what else belongs to its surfaces, on the forearm's side. labels: of these surfaces. grown:
+    (h, w) all that was grown around the palm. features: what the score is made of, see
+    handopt.observation.hand_score.
     """
 
     palm: PalmProposal
@@ -27,6 +28,7 @@ class Candidate:
     hand: BoolImage
     forearm_mask: BoolImage
     labels: LabelImage
+    grown: BoolImage
     arm: Protrusion | None
     features: dict[str, float]
 
@@ -84,7 +86,8 @@ def grow(frame: LabelledDepth, palm: PalmProposal, nearest_mm: float) -> list[Ca
             forearm_mask &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * config.cut_mm
         features = hand_features(palm, near, hand, protrusions, reading, narrow, nearest_mm)
         forearm_mask[box] &= ~hand
-        found.append(Candidate(palm, window, _placed(hand, box, whole.shape), forearm_mask, labels, reading, features))
+        placed = _placed(hand, box, whole.shape)
+        found.append(Candidate(palm, window, placed, forearm_mask, labels, whole, reading, features))
     return found
 
 

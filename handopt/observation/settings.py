@@ -214,6 +214,8 @@ class CandidateConfig:
     """How much less than the best one a candidate may score."""
     min_score: float = -0.5
     """Score of a candidate that is a hand at all."""
+    farther_mm: float = 1200.0
+    """No hand is looked for farther than this behind the nearest palm, mm: it could not score min_score any more."""
     distinct_mm: float = 60.0
     """Candidates with palms nearer to each other than this are one, mm."""
     competitor_mm: float = 150.0
@@ -243,6 +245,48 @@ class FreeSpaceConfig:
 
 
 @dataclass(frozen=True)
+class LimbConfig:
+    """Where a posed hand ends and its forearm begins; see handopt.observation.limb. By hand, 2026-11-28."""
+
+    reach_mm: float = 300.0
+    """What hangs together with a hand within this distance of its wrist is explained or counts against it, mm."""
+    bend: float = 0.17
+    """Cosine between the hand's axis and the forearm above which something may be the forearm: a wrist bends by 80
+    degrees."""
+    wrist_mm: tuple[float, float] = (20.0, 45.0)
+    """Distances from the wrist, mm: within the first a pixel says nothing of the forearm's direction, within the second
+    it may be either, hand or forearm."""
+    axis_mm: float = 200.0
+    """Length of the forearm from which its axis is measured, mm."""
+    min_arm_cm2: float = 4.0
+    """Area that a forearm must have, cm2."""
+    arm_radius_mm: tuple[float, float] = (48.0, 0.12)
+    """Radius of the tube that holds a forearm in its sleeve: at the wrist, mm, and its growth along the axis."""
+    entry_mm: tuple[float, float] = (30.0, 60.0)
+    """How far on the fingers' side of the wrist a limb that leaves the image speaks against a hand, mm, and the length
+    along the border that does so in full, mm."""
+    border_px: int = 2
+    """Width of the image's border, and of the rim around a limb in which nothing measured proves nothing, pixels."""
+    min_hand_cm2: float = 40.0
+    """Area that a hand has at least, cm2: what a pose leaves unexplained is relative to the hand's area."""
+    finger_reach_mm: float = 130.0
+    """How far from the palm's middle the hand's own pixels lie, mm."""
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    """Which further readings of an image a second search takes. By hand, 2026-11-28."""
+
+    other_sizes: tuple[float, ...] = (1.3,)
+    """Sizes of hands that are looked for, relative to an adult's: cameras whose depths or focal lengths are off show
+    larger ones."""
+    size_score: float = 0.3
+    """How much less than the best hand of usual size a hand of another size may score to be read."""
+    ball_mm: float = 120.0
+    """Reach of the reading that cuts nothing off, from the palm's middle, mm: fingers reach 115 mm."""
+
+
+@dataclass(frozen=True)
 class ObservationConfig:
     """All tuned numbers of the observation."""
 
@@ -254,6 +298,8 @@ class ObservationConfig:
     score: ScoreConfig = field(default_factory=ScoreConfig)
     candidates: CandidateConfig = CandidateConfig()
     free_space: FreeSpaceConfig = FreeSpaceConfig()
+    limb: LimbConfig = LimbConfig()
+    readings: ReadingConfig = ReadingConfig()
     max_hole_mm2: float = MAX_HOLE_MM2
     """Largest hole of a silhouette that is filled, mm2."""
     search_focal_px: float = 240.0

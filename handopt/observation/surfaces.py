@@ -260,6 +260,12 @@ def window_around(frame: LabelledDepth, center_mm: Vector, radius_mm: float, str
     return open_window(frame, (v - half_v, v + half_v), (u - half_u, u + half_u), stride)
 
 
+def whole_window(frame: LabelledDepth) -> Window:
+    """Open the window on all of a frame."""
+    height, width = frame.depth_mm.shape
+    return open_window(frame, (0, height), (0, width), 1)
+
+
 def bounding_box(mask: BoolImage, margin_px: int) -> Box:
     """Return the box of a mask's True pixels (there must be some) and of a margin around, within the image."""
     sides = []

@@ -25,12 +25,12 @@ def in_pixels(
     depth = depth_mm.copy()
     config = candidate.window.frame.config.surfaces
     depth[block] = drop_flying(depth_mm[block], float(np.sqrt(camera.fx * camera.fy)), config)
-    mask = _going_with(candidate.hand, candidate.window, depth, camera, step)
-    arm = _going_with(candidate.forearm_mask, candidate.window, depth, camera, step)
+    mask = going_with(candidate.hand, candidate.window, depth, camera, step)
+    arm = going_with(candidate.forearm_mask, candidate.window, depth, camera, step)
     return depth, mask, arm & ~mask
 
 
-def _going_with(samples: BoolImage, window: Window, depth_mm: FloatImage, camera: Camera, step: int) -> BoolImage:
+def going_with(samples: BoolImage, window: Window, depth_mm: FloatImage, camera: Camera, step: int) -> BoolImage:
     """Tell the pixels (H, W) that go with samples (h, w) of a window."""
     going = np.zeros(depth_mm.shape, np.bool_)
     if not samples.any():

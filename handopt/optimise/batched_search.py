@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from handopt.backend import Array, namespace, one_cpu_thread, to_numpy
+from handopt.backend import Array, namespace, one_cpu_thread, to_device, to_numpy
 from handopt.config import Config, LMSettings
 from handopt.errors import HandoptError
 from handopt.hand_model import Hand, Pose
@@ -46,9 +46,16 @@ class Request:
         return self.priority, self.lm_settings, self.record is None, self.pose.proportions.shape[1]
 
 
-Response = tuple[Pose, Reals]
+@dataclass(frozen=True)
+class Extension:
+    """Further images of a search, which follow those that it has. It is sent None."""
+
+    targets: FitTargets
+
+
+Response = tuple[Pose, Reals] | None
 """The fitted poses, and their costs (B,) on the host."""
-Search = Generator[Request, Response, Result]
+Search = Generator[Request | Extension, Any, Result]
 
 
 class StageTimer:
@@ -87,7 +94,8 @@ class BatchedSearch:
         """hand: with all its vertices, of which LMSettings may take fewer; targets: of each search."""
         self._hand, self._config = hand, config
         self._targets = targets[0] if len(targets) == 1 else FitTargets.joined(targets)
-        self._first = np.cumsum([0, *(len(each.grids) for each in targets)])
+        ends = np.cumsum([len(each.grids) for each in targets])
+        self._images = [np.arange(end - len(each.grids), end) for end, each in zip(ends, targets, strict=True)]
         self._problems: dict[int, LeastSquares] = {}
 
     def run(self, searches: Sequence[Search[Result]], timers: Sequence[StageTimer]) -> list[Result | HandoptError]:
@@ -98,7 +106,11 @@ class BatchedSearch:
         def advance(index: int, response: Response | None) -> None:
             timers[index].resume()
             try:
-                requested[index] = next(searches[index]) if response is None else searches[index].send(response)
+                wanted = searches[index].send(response)
+                while isinstance(wanted, Extension):
+                    self._extend(index, wanted.targets)
+                    wanted = searches[index].send(None)
+                requested[index] = wanted
             except StopIteration as end:
                 results[index] = end.value
             except HandoptError as error:
@@ -125,8 +137,9 @@ class BatchedSearch:
         first = next(iter(requests.values()))
         ends = np.cumsum([len(each.pose) for each in requests.values()])
         parts = [slice(end - len(each.pose), end) for end, each in zip(ends, requests.values(), strict=True)]
-        pose = Pose.all_of([replace(each.pose, image=each.pose.image + self._first[i]) for i, each in requests.items()])
-        pose.image = pose.image.astype(np.int32)
+        pose = Pose.all_of([each.pose for each in requests.values()])
+        images = [self._images[index][to_numpy(each.pose.image)] for index, each in requests.items()]
+        pose.image = to_device(np.concatenate(images), self._hand.device, np.int32)
         expected = xp.concatenate([each.expected for each in requests.values()])
 
         def part_of(joined: Pose, index: int, part: slice) -> Pose:
@@ -147,6 +160,13 @@ class BatchedSearch:
                 pose, cost = found.state, found.cost
         costs = to_numpy(cost)
         return [(part_of(pose, index, part), costs[part]) for index, part in zip(requests, parts, strict=True)]
+
+    def _extend(self, index: int, targets: FitTargets) -> None:
+        """Add images to a search."""
+        first = len(self._targets.grids)
+        self._targets = FitTargets.joined([self._targets, targets])
+        self._images[index] = np.append(self._images[index], np.arange(first, len(self._targets.grids)))
+        self._problems.clear()
 
     def _problem(self, vertices: int) -> LeastSquares:
         if vertices not in self._problems:

@@ -1,5 +1,6 @@
 """Which hypotheses are best: by cost, by what they leave unexplained, and by the plausibility of what they fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,10 +8,11 @@ import numpy as np
 
 from handopt.assess.quality import measure
 from handopt.backend import Array, to_device, to_numpy
-from handopt.hand_model import Hand
+from handopt.hand_model import Hand, Pose
+from handopt.objective.limb_fraction import limb_fraction, seen_in_limb
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.optimise.history import SearchHistory
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import Faces, Floats, Indices, Ints
@@ -23,6 +25,8 @@ class RankingWeights:
     overlap: float = 1.0  # cost of a silhouette overlap (IoU) of 0 instead of 1
     implausibility: float = 0.1  # cost per unit that a view's score lies below the best view's
     fraction_per_score: float = 0.03  # unexplained fraction per unit that a view's score lies below the best view's
+    fraction_per_log_scale: float = 0.2  # limb fraction per unit of the logarithm of a hand's scale in its reading
+    other_size: float = 0.03  # limb fraction of a reading of another size than the usual one
 
 
 WEIGHTS: Final = RankingWeights()
@@ -37,6 +41,19 @@ def best_rows(totals: Floats, images: Ints, count: int) -> Indices:
     return np.array(sorted(chosen, key=lambda row: (totals[row], row)), np.int64)
 
 
+def best_of_image(totals: Floats, images: Ints, image: int, count: int) -> Indices:
+    """The `count` rows of an image with the lowest totals, best first."""
+    rows = np.flatnonzero(images == image)
+    return np.asarray(rows[np.argsort(totals[rows], kind="stable")[:count]])
+
+
+def best_rows_evenly(totals: Floats, images: Ints, count: int) -> Indices:
+    """The `count` rows with the lowest totals, as many of each image; totals of different images do not compare."""
+    several = np.unique(images)
+    rows = np.concatenate([best_of_image(totals, images, image, max(1, count // len(several))) for image in several])
+    return np.asarray(rows[np.argsort(totals[rows], kind="stable")])
+
+
 def fractions_by_image(vertices: Array, images: Ints, hand: Hand, targets: FitTargets, step: int = 1) -> Floats:
     """The unexplained fraction (B,) of posed vertices (B, V, 3) mm, each against its own image.
 
@@ -48,6 +65,27 @@ def fractions_by_image(vertices: Array, images: Ints, hand: Hand, targets: FitTa
         posed, (crop, grid) = vertices[to_device(rows, hand.device, np.int64)], targets.grids[image]
         fractions[rows] = unexplained_fraction(posed, hand.faces, crop, grid, step)
     return fractions
+
+
+def limb_fractions(pose: Pose, hand: Hand, targets: FitTargets) -> Floats:
+    """What each pose (B,) leaves unexplained of the limb that its hand belongs to; see handopt.objective.limb_fraction.
+
+    It compares poses of different readings of an image. Infinite where the pose is not finite; the unexplained
+    fraction where the image has no limb.
+    """
+    vertices = hand.vertices(hand.transforms(pose), hand.rest_of(pose))
+    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
+    images = to_numpy(pose.image)
+    fractions = np.empty(len(images))
+    for image in np.unique(images):
+        rows, limb = np.flatnonzero(images == image), targets.limbs[image]
+        on_device = to_device(rows, hand.device, np.int64)
+        if limb is None:
+            fractions[rows] = unexplained_fraction(vertices[on_device], hand.faces, *targets.grids[image])
+        else:
+            seen = seen_in_limb(vertices[on_device], hand.faces, limb)
+            fractions[rows] = [limb_fraction(joints[row], mm, limb) for row, mm in zip(rows, seen, strict=True)]
+    return np.where(np.isfinite(joints.sum(axis=(1, 2))), fractions, np.inf)
 
 
 def most_plausible(
@@ -74,7 +112,7 @@ def most_plausible(
 class Ranking:
     """All survivors of a search, best first.
 
-    rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: the same, and a penalty for an
+    rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: of its limb, and a penalty for an
     implausible observation
     """
 
@@ -84,14 +122,19 @@ class Ranking:
     penalised_fraction: Floats
 
 
-def ranked(history: SearchHistory, hand: Hand, targets: FitTargets, scores: list[float]) -> Ranking:
-    """Order survivors by their unexplained fraction and the plausibility of their observation.
+def ranked(history: SearchHistory, hand: Hand, targets: FitTargets, observations: Sequence[Observation]) -> Ranking:
+    """Order survivors by what they leave unexplained of their limb, and by the plausibility of their observation.
 
-    scores: plausibility of each image's observation. See handopt.objective.unexplained.
+    observations: of each image
     """
     images = to_numpy(history.pose.image)
     vertices = hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))
     fractions = fractions_by_image(vertices, images, hand, targets)
-    penalised = fractions + WEIGHTS.fraction_per_score * (max(scores) - np.array(scores)[images])
+    scores = np.array([each.score for each in observations])[images]
+    sizes = np.array([each.size for each in observations])[images]
+    log_scale = np.log(to_numpy(history.pose.scale).astype(np.float64))
+    penalised = limb_fractions(history.pose, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
+    penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
+    penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
     order = np.argsort(penalised, kind="stable")
     return Ranking(history, order, fractions[order], penalised[order])

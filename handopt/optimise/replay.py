@@ -85,6 +85,16 @@ class BestHypothesis:
             converged=search.converged[view],
         )
 
+    def rescaled(self, factor: float) -> "BestHypothesis":
+        """The same hypothesis of a hand that is larger by a factor."""
+        trace, rest = self.trace, self.trace.rest_mm
+        scaled = dataclasses.replace(
+            trace, translation_mm=trace.translation_mm * factor, scale=trace.scale * factor, rest_mm=rest
+        )
+        return dataclasses.replace(
+            self, trace=scaled, joints_mm=self.joints_mm * factor, vertices_mm=self.vertices_mm * factor
+        )
+
     def facts(self) -> dict[str, Any]:
         """The fields of a FitResult that the hypothesis itself determines."""
         return {

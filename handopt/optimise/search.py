@@ -1,6 +1,7 @@
 """The search of one image: from its targets to the hypothesis that explains it best, and the alternatives."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,25 +14,26 @@ from handopt.errors import ShapeError
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose
 from handopt.objective.descent_objective import DescentObjective
 from handopt.objective.least_squares import LeastSquares
-from handopt.objective.targets import FitTargets
+from handopt.objective.limb_fraction import seen_in_limb
+from handopt.objective.targets import FitTargets, build_targets
 from handopt.objective.unexplained import unexplained_fraction
-from handopt.observation.crop import Crop
-from handopt.observation.observe import Observation
-from handopt.optimise.batched_search import Search, StageTimer
+from handopt.observation.surfaces import flipped
+from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
 from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
 from handopt.optimise.tournament import Tournament
+from handopt.optimise.views import CroppedObservation, cropped
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import Floats, Progress
 
-CroppedObservation = tuple[Observation, Crop, bool]
-"""An observation, its crop, and whether to mirror it, as left hands are."""
-
+OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
 RETRY_FACTOR = 3  # times as many hypotheses in a second search; chosen by hand
+SEARCH_MARGIN = 0.03  # limb fraction by which the first search must be better than the second; chosen by hand
+SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a second search; chosen by hand
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,22 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """The best hypothesis of a search, its unexplained fraction, and the other survivors, best first.
+    """The best hypothesis of a search, what it leaves unexplained, and the other survivors, best first.
 
     spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of
     """
 
     best: BestHypothesis
     unexplained_fraction: float
+    limb_fraction: float
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
+
+    def rescaled(self, factor: float) -> "SearchResult":
+        """The same result with the best hypothesis multiplied by the size of its reading; the others are already."""
+        if factor == 1.0:
+            return self
+        return dataclasses.replace(self, best=self.best.rescaled(factor), spread_mm2=self.spread_mm2 * factor**2)
 
 
 class ImageSearch:
@@ -86,15 +95,20 @@ class ImageSearch:
         *,
         start: Start | None,
         shape: str,
+        seed: int,
         timer: StageTimer,
+        others: Callable[[], list[CroppedObservation]] = list,
         progress: Progress | None = None,
     ) -> None:
-        """hand: of rig; targets: of the views. start and shape are arguments of handopt.fit."""
+        """hand: of rig; targets: of the views. start, shape and seed are arguments of handopt.fit.
+
+        others: gives further views for a second search
+        """
+        self._seed, self._others = seed, others
         self.hand, self.rig, self.views, self.targets, self.config = hand, rig, views, targets, config
         self._start, self._shape, self._timer, self._progress = start, shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
         self._objective = DescentObjective(hand, targets, config, laplacian)
-        self._scores = [observation.score for observation, _, _ in views]
 
     def run(self) -> Search[SearchResult]:
         """Search, choose the best hypothesis, and move the rest vertices where these are free."""
@@ -102,26 +116,28 @@ class ImageSearch:
             found = [self._descended()]
         else:
             found = yield from self._tournaments()
-        found.sort(key=lambda each: each.penalised_fraction[0])
+        # The last search knows best which pixels are the hand's
+        last = found[-1]
+        found.sort(key=lambda each: each.penalised_fraction[0] - SEARCH_MARGIN * (each is last))
         best, hand, targets = found[0], self.hand, self.targets
         row = self._row(best)
         fraction = float(best.unexplained_fraction[best.rows == row][0])
-        others = tuple(
-            other for each in found for other in _alternatives(each, hand, targets, row if each is best else None)
-        )
+        of_limb = float(best.penalised_fraction[best.rows == row][0])
+        others = tuple(other for each in found for other in self._alternatives(each, row if each is best else None))
         winning = best.history.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
         self._timer.record("choose")
         if self._shape != "vertices":
-            return SearchResult(BestHypothesis.of(best.history, row, targets, hand), fraction, others, spread)
+            found_best = BestHypothesis.of(best.history, row, targets, hand)
+            return SearchResult(found_best, fraction, of_limb, others, spread)
         refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
         flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
         fraction = unexplained_fraction(
             (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
         self._timer.record("vertices")
-        return SearchResult(refined, float(fraction), others, spread)
+        return SearchResult(refined, float(fraction), of_limb, others, spread)
 
     def _row(self, ranking: Ranking) -> int:
         """The row of the pose to report."""
@@ -135,39 +151,104 @@ class ImageSearch:
         pose = _starting_poses(self._objective, self.config, self._start)
         self._timer.record("starts")
         history = descend(self._objective, pose, self.config, self._progress)
-        found = ranked(history, self.hand, self.targets, self._scores)
+        found = ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views])
         self._timer.record("descend")
         return found
 
     def _tournaments(self) -> Search[list[Ranking]]:
-        """The survivors of a tournament, and of a larger one where the first leaves too much unexplained."""
+        """The survivors of a tournament, and of a larger one where the first leaves too much unexplained.
+
+        The second one is about the hand as the first one's best pose divides it from the forearm, and about other
+        readings of the image.
+        """
         config, start = self.config, self._start
         if start is not None:
             config = dataclasses.replace(config, rounds=(config.coarse_round, *config.rounds))
-        found: list[Ranking] = []
-        for factor in (1, RETRY_FACTOR) if start is None and config.proposals else (1,):
-            if found and found[0].unexplained_fraction.min() <= config.retry:
-                break
-            larger = config.times(factor)
-            if factor > 1:
-                larger = dataclasses.replace(larger, proposals=factor * config.proposals)
-            with one_cpu_thread():
-                pose, expected = self._starts(larger)
-            self._timer.record("starts")
-            tournament = Tournament(self.hand, self.targets, larger, self._progress, number=len(found))
-            history = yield from tournament.search(pose, expected)
-            found.append(ranked(history, self.hand, self.targets, self._scores))
-            self._timer.record("tournament")
+        found = [(yield from self._tournament(config, 0))]
+        if start is None and config.proposals and found[0].penalised_fraction[0] > config.retry:
+            first = len(self.views)
+            yield self._further(found[0])
+            larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
+            found.append((yield from self._tournament(larger, first)))
         return found
 
-    def _starts(self, config: Config) -> tuple[Pose, Array]:
-        """Where the tournament begins, within the limits, and the angles (B, 15, 3) that the pose prior expects."""
+    def _tournament(self, config: Config, first: int) -> Search[Ranking]:
+        """The survivors of a tournament of the views from the given one on."""
+        with one_cpu_thread():
+            pose, expected = self._starts(config, first)
+        self._timer.record("starts")
+        tournament = Tournament(self.hand, self.targets, config, self._progress, number=int(first > 0))
+        history = yield from tournament.search(pose, expected)
+        found = ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views])
+        self._timer.record("tournament")
+        return found
+
+    def _further(self, ranking: Ranking) -> Extension:
+        """Views of the hand, divided from its forearm by the best pose, and other readings of the image.
+
+        Of each side that may be the right one.
+        """
+        pose, targets = ranking.history.pose, self.targets
+        rows: dict[bool, int] = {}
+        for row, fraction in zip(ranking.rows, ranking.penalised_fraction, strict=True):
+            mirrored = targets.mirrored[int(to_numpy(pose.image)[row])]
+            if fraction <= ranking.penalised_fraction[0] + SIDE_MARGIN:
+                rows.setdefault(mirrored, int(row))
+        views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
+        views += self._others()
+        rng = np.random.default_rng(self._seed)
+        added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
+        self.views.extend(views)
+        self.targets = FitTargets.joined([targets, added])
+        self._timer.record("observe")
+        return Extension(added)
+
+    def _alternatives(self, ranking: Ranking, row: int | None) -> tuple[Alternative, ...]:
+        """All survivors of a search but the given one, best first."""
+        pose, hand = ranking.history.pose, self.hand
+        joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
+        images = to_numpy(pose.image)
+        found = []
+        for other, fraction, limb in zip(
+            ranking.rows, ranking.unexplained_fraction, ranking.penalised_fraction, strict=True
+        ):
+            if other != row:
+                observation, _, mirrored = self.views[images[other]]
+                side, flip = ("left", MIRROR) if mirrored else ("right", np.ones(3))
+                here = joints[other] * flip * observation.size
+                found.append(Alternative(side, float(fraction), here, float(limb)))
+        return tuple(found)
+
+    def _divided_view(self, pose: Pose) -> CroppedObservation:
+        """The view of one pose, whose hand and forearm are those that the pose sees."""
+        observation, crop, mirrored = self.views[int(to_numpy(pose.image)[0])]
+        hand, limb = self.hand, self.targets.limbs[int(to_numpy(pose.image)[0])]
+        if limb is None:
+            return observation, crop, mirrored
+        transforms = hand.transforms(pose)
+        joints = to_numpy(hand.joints(transforms, hand.keypoints_of(pose)))[0].astype(np.float64)
+        covered = seen_in_limb(hand.vertices(transforms, hand.rest_of(pose)), hand.faces, limb)[0] > 0
+        if mirrored:
+            joints, covered = joints * MIRROR, flipped(covered)
+        divided = observation.divided(joints, covered)
+        if len(divided.points_mm) == 0:
+            return observation, crop, mirrored
+        scale = float(to_numpy(pose.scale)[0])
+        if abs(np.log(scale)) > OTHER_SIZE:
+            divided = divided.rescaled(1 / scale)
+        return cropped(divided, mirrored, self.config)
+
+    def _starts(self, config: Config, first: int) -> tuple[Pose, Array]:
+        """Where the tournament begins, within the limits, and the angles (B, 15, 3) that the pose prior expects.
+
+        first: number of the first view that takes part
+        """
         hand = self.hand
         if self._start is not None:
             pose = around(_given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
-            pose = proposed_starts(hand, self.rig, self.views, config.proposals)
+            pose = proposed_starts(hand, self.rig, self.views[first:], config.proposals, first)
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)
@@ -176,20 +257,6 @@ class ImageSearch:
             pose.scale[:] = 1
         pose.angles = pose.angles.clip(hand.lower, hand.upper)
         return pose, expected
-
-
-def _alternatives(ranking: Ranking, hand: Hand, targets: FitTargets, row: int | None) -> tuple[Alternative, ...]:
-    """All survivors of a search but the given one, best first."""
-    pose = ranking.history.pose
-    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
-    images = to_numpy(pose.image)
-    found = []
-    for other, fraction in zip(ranking.rows, ranking.unexplained_fraction, strict=True):
-        if other != row:
-            mirrored = targets.mirrored[images[other]]
-            side, flip = ("left", MIRROR) if mirrored else ("right", np.ones(3))
-            found.append(Alternative(side, float(fraction), joints[other] * flip))
-    return tuple(found)
 
 
 def _starting_poses(objective: DescentObjective, config: Config, start: Start | None) -> Pose:

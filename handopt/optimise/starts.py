@@ -10,7 +10,7 @@ from handopt.backend import Array, namespace, to_device, to_numpy
 from handopt.errors import ObservationError
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.rig import Rig
 from handopt.rig.anatomy import FLEXION
 from handopt.typing import Floats
@@ -67,12 +67,16 @@ def fixed_starts(hand: Hand, targets: FitTargets) -> Pose:
     return pose
 
 
-def proposed_starts(hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any, bool]], count: int) -> Pose:
-    """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of."""
+def proposed_starts(
+    hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any, bool]], count: int, first: int = 0
+) -> Pose:
+    """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of.
+
+    first: number of the first view"""
     from handopt.proposals import propose
 
     found, images = [], np.zeros(0, np.int64)
-    for image, (observation, _, mirrored) in enumerate(views):
+    for image, (observation, _, mirrored) in enumerate(views, first):
         try:
             proposals = propose(observation.mirrored() if mirrored else observation, count).for_rig(rig)
         except ObservationError as error:  # no point near its centre; another candidate may be the hand

@@ -13,7 +13,7 @@ from handopt.objective.targets import FitTargets
 from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.history import Iteration, SearchHistory
-from handopt.optimise.ranking import best_rows, fractions_by_image
+from handopt.optimise.ranking import best_of_image, best_rows, best_rows_evenly, fractions_by_image, limb_fractions
 from handopt.typing import Floats, Indices, Ints, Progress, Reals
 
 
@@ -24,6 +24,10 @@ class TournamentConstants:
     same_mm: float = 4.0  # mean joint distance below which two hypotheses count as the same
     pixel_step: int = 2  # every so many rows and columns of the crop are compared to rank hypotheses
     crossover_starts: int = 12  # starts, those most alike in rotation, whose fingers a mutation may take
+    # Of each reading of an image so many of the best hypotheses are compared by what they leave unexplained of hand and
+    # arm, before the first round and after each of the next; readings that leave so much more than that are dropped.
+    compared: int = 3
+    margins: tuple[float, ...] = (0.4, 0.25, 0.15, 0.1)
     settled: float = 0.01  # relative decrease of the best cost in the last round's later half that counts as converged
 
 
@@ -92,13 +96,17 @@ class Tournament:
                 _, costs = yield Request(
                     (self._number, number, 0), population.pose, round_.lm_settings, population.expected
                 )
-                population = population.select(best_rows(_finite(costs), population.images, round_.top_k_in), self.hand)
+                population.costs = _finite(costs)
+                population = self._of_plausible_readings(population, number)
+                rows = best_rows_evenly(population.costs, population.images, round_.top_k_in)
+                population = population.select(rows, self.hand)
             if round_.mutations:
                 population = self._mutated(population, round_)
             yield from self._fit(number, round_, population)
             population.rank_by_unexplained = round_.rank_by_unexplained
             if round_.rank_by_unexplained:
                 population.costs = self._unexplained(population.pose)
+            population = self._of_plausible_readings(population, number + 1)
             population = population.select(self._distinct(population, round_.top_k_out), self.hand)
             if self._progress is not None:
                 planned = sum(each.lm_settings.iterations + 1 for each in self.config.rounds)
@@ -107,6 +115,26 @@ class Tournament:
         return SearchHistory(
             population.pose, population.ids, population.costs, settled, self._iterations, self._parents
         )
+
+    def _of_plausible_readings(self, population: Population, rounds: int) -> Population:
+        """The hypotheses of the readings that explain the limb about as well as the best one does, and of both hands.
+
+        rounds: how many are done
+        """
+        images = population.images
+        if rounds >= len(CONSTANTS.margins) or len(np.unique(images)) == 1:
+            return population
+        rows = np.concatenate(
+            [best_of_image(population.costs, images, each, CONSTANTS.compared) for each in np.unique(images)]
+        )
+        compared = population.select(rows, self.hand)
+        fractions = limb_fractions(compared.pose, self.hand, self.targets)
+        mirrored = np.array(self.targets.mirrored)[compared.images]
+        best_of_side = [np.where(mirrored == side, fractions, np.inf).argmin() for side in np.unique(mirrored)]
+        near = fractions <= fractions.min() + CONSTANTS.margins[rounds]
+        near[best_of_side] = True
+        kept = np.unique(compared.images[near])
+        return population.select(np.flatnonzero(np.isin(images, kept)), self.hand)
 
     def _settled(self, image: int) -> bool:
         """Whether the last round's later half hardly lowered the best cost of an image."""

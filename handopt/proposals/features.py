@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import ObservationError
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.typing import FloatImage, Floats
 
 SIZE: Final = 64

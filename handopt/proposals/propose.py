@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import ShapeError
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.proposals.bank import (
     ANGLE_STEP_RAD,
     QUATERNION_STEP,

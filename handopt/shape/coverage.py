@@ -9,7 +9,7 @@ import numpy as np
 from handopt.typing import Faces, Floats
 
 if TYPE_CHECKING:
-    from handopt.observation.observe import Observation
+    from handopt.observation.observation import Observation
 
 
 @dataclass(frozen=True)

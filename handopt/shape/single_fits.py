@@ -12,7 +12,7 @@ from handopt.fitting import FitInput, fit_images
 from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.result import FitResult
 from handopt.rig import Rig, with_proportions
 from handopt.rig.anatomy import MIRROR

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-from handopt import files
 from handopt.typing import Parts
 
 
@@ -21,7 +20,7 @@ def result_folders(images: Sequence[Path], root: Path, bases: Mapping[Path, Path
 
     def real(folder: Path) -> Parts:
         if folder not in resolved:
-            resolved[folder] = files.resolved(folder).parts
+            resolved[folder] = folder.resolve().parts
         return resolved[folder]
 
     places: dict[Path, Parts] = {}

@@ -62,6 +62,9 @@ class TrackerConfig:
     """A frame with a smaller unexplained fraction is not fitted from scratch. By hand."""
     doubtful_ratio: float = 1.5
     """Nor is one below this multiple of the usual unexplained fraction. By hand."""
+    refit_gain: float = 0.05
+    """Share of the unexplained fraction by which a fit from scratch must be better to be taken. By hand: less is noise
+    of where hand and forearm part."""
     first_usual: float = 0.1
     """The usual unexplained fraction before the first frame. By hand."""
     usual_rate: float = 0.1

@@ -17,7 +17,7 @@ from handopt.typing import Floats
 
 REFERENCE_SIGMA_MM = 5.0
 _NOTHING = np.zeros(0)
-_NO_EVIDENCE = FitTargets(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), ())
+_NO_EVIDENCE = FitTargets(0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), (), ())
 
 
 def without_sizes(config: Config) -> Config:

@@ -145,4 +145,4 @@ def _targets(
         "weight": np.zeros((0, 0)),
     }
     placed = {name: to_device(array[None], device, np.float32) for name, array in arrays.items()}
-    return FitTargets(size=crop.size, mirrored=(False,), grids=((crop, grid),), **placed)
+    return FitTargets(size=crop.size, mirrored=(False,), grids=((crop, grid),), limbs=(None,), **placed)

@@ -233,7 +233,8 @@ class Tracker:
         grid = result.observation.grid(result.crop)
         meshes = np.stack([model.vertices(each.placed, each.shape) for each in (found.estimate, again.fit.estimate)])
         left = unexplained_fraction(meshes, self._rig.faces, result.crop, grid)
-        return state, self._confirmed(again.fit, depth_mm) if left[1] < left[0] else found
+        gained = left[1] < (1 - self._settings.refit_gain) * left[0]
+        return state, self._confirmed(again.fit, depth_mm) if gained else found
 
     def _confirmed(self, found: FrameFit, depth_mm: FloatImage) -> FrameFit:
         """A fit from scratch that looked where the hand was last, with the confidence of one that looks anywhere.

@@ -26,7 +26,9 @@ from handopt.assess.confidence import ConfidenceFeatures, logistic
 from handopt.assess.uncertainty import WEIGHT_NAMES, radius_mm
 from handopt.synth import Settings, generate
 from handopt.synth.poses import LEVELS
+from handopt.synth.wild import WildSettings, generate_wild
 
+WILD = "wild"
 LIMIT_MM = 20.0
 RIDGE = 0.01
 OBJECT_WEIGHT = 3.0  # most objects get no answer, so that those that do are few
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="put the weights into assets/calibration.toml")
     options = parser.parse_args(arguments)
     jobs: list[tuple[str, int, int]] = [
-        (level, index, options.seed) for level in LEVELS for index in range(options.count)
+        (level, index, options.seed) for level in (*LEVELS, WILD) for index in range(options.count)
     ]
     jobs += [("border", index, options.seed) for index in range(options.objects)]
     jobs += [("object", index, options.seed) for index in range(options.objects)]
@@ -131,7 +133,7 @@ def regress(rows: list[Row]) -> NDArray[np.float64]:
 def report(fits: list[Row], confidence: NDArray[np.float64]) -> None:
     """Print how often fits of each confidence succeed."""
     kinds, success = np.array([row.kind for row in fits]), np.array([row.success for row in fits])
-    for kind in [*LEVELS, "border", "object", "all"]:
+    for kind in [*LEVELS, WILD, "border", "object", "all"]:
         rows = np.ones(len(kinds), bool) if kind == "all" else kinds == kind
         if not rows.any():
             continue
@@ -148,6 +150,10 @@ def _one(job: tuple[str, int, int]) -> Row | None:
     if kind == "object":
         depth, camera = no_hand(np.random.default_rng((seed, index)))
         truth: Any = None
+    elif kind == WILD:
+        wild = generate_wild(WildSettings(seed=seed, hand="right", held=False, other_hand=False), index)
+        depth, camera = wild.sample.counts.astype(np.float32), wild.sample.scene.camera
+        truth = wild.sample.scene.joints, wild.visible
     else:
         level = "hard" if kind == "border" else kind
         sample = generate(Settings(seed=seed + (kind == "border")), level, index)

@@ -38,13 +38,13 @@ def test_only_another_pose_of_visible_joints_is_a_runner_up() -> None:
     hidden[20] += 60.0
     other[4] += 60.0
     margins = [
-        ConfidenceFeatures.of(0.2, joints, visible, [(0.3, another)], 1.0, 0.0).runner_up_margin
+        ConfidenceFeatures.of(0.1, 0.2, joints, visible, [(0.3, another)], 1.0, 0.0).runner_up_margin
         for another in (near, hidden, other)
     ]
     assert margins == [1.0, 1.0, pytest.approx(np.log(1.5))], "1 is the most, and where there is no runner-up"
-    assert ConfidenceFeatures.of(0.2, joints, visible, [], 1.0, 0.0).runner_up_margin == 1.0
+    assert ConfidenceFeatures.of(0.1, 0.2, joints, visible, [], 1.0, 0.0).runner_up_margin == 1.0
     assert ConfidenceFeatures.of(
-        0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0
+        0.1, 0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0
     ).runner_up_margin == pytest.approx(np.log(0.5))
 
 

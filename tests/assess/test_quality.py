@@ -15,7 +15,7 @@ from handopt.assess.quality import (
     status_of,
 )
 from handopt.hand_model import Hand, Pose
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.optimise.history import SearchHistory
 from handopt.optimise.ranking import most_plausible
 from handopt.rig import default_rig

@@ -29,7 +29,7 @@ from handopt.config import Weights
 from handopt.errors import NumericalError
 from handopt.objective.descent_objective import DescentObjective, total_of
 from handopt.objective.terms import GRADIENT_TERMS
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

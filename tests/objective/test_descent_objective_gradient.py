@@ -20,7 +20,7 @@ from support.observation_factory import small_observation
 from handopt.config import Weights
 from handopt.hand_model import Hand, Pose
 from handopt.objective.terms import GRADIENT_TERMS
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.rig import default_rig
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ from support.op_check import Place
 from handopt.backend import device_of
 from handopt.config import Config
 from handopt.objective.targets import FitTargets
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.ops.splat import render_depth
 from handopt.rig.anatomy import MIRROR
 

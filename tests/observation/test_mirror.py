@@ -15,7 +15,8 @@ from handopt.config import Config
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.input.depth import read_depth
-from handopt.observation.observe import Observation, observe
+from handopt.observation.observation import Observation
+from handopt.observation.observe import observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 

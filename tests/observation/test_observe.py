@@ -7,7 +7,8 @@ import pytest
 from support.scenes import ARM, BODY, CAMERA, HAND, OTHER, WALL, Scene, open_hand, turn
 
 from handopt.errors import ObservationError
-from handopt.observation.observe import Observation, observe
+from handopt.observation.observation import Observation
+from handopt.observation.observe import observe
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 FIST = (0.1, 0.9, 0.9, 0.9, 0.9)

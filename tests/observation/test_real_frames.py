@@ -9,7 +9,8 @@ import pytest
 
 from handopt.input.camera import Camera
 from handopt.input.depth import read_depth
-from handopt.observation.observe import Observation, observe
+from handopt.observation.observation import Observation
+from handopt.observation.observe import observe
 
 
 def palm(joints: Any) -> Any:

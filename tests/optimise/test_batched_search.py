@@ -14,7 +14,7 @@ from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import FitTargets
-from handopt.optimise.batched_search import BatchedSearch, Request, Search, StageTimer
+from handopt.optimise.batched_search import BatchedSearch, Extension, Request, Search, StageTimer
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import default_rig
 
@@ -148,3 +148,26 @@ def test_a_clock_counts_its_own_time_and_its_share(monkeypatch: pytest.MonkeyPat
 
 def timers(count: int) -> list[StageTimer]:
     return [StageTimer() for _ in range(count)]
+
+
+def test_a_search_may_add_images(hand: Hand) -> None:
+    """Which follow its own, also where other searches have images behind them."""
+    first, added, other = evidence_of(0.0), evidence_of(1.0), evidence_of(2.0, 3.0)
+
+    def search() -> Search[Any]:
+        yield Extension(added)
+        start = poses(0, 1)
+        _, costs = yield Request((0, 0), start, APPROACH, start.angles)
+        return costs
+
+    def alone() -> Search[Any]:
+        start = poses(1, 0)
+        _, costs = yield Request((0, 0), start, APPROACH, start.angles)
+        return costs
+
+    found = BatchedSearch(hand, [first, other], CONFIG).run([search(), alone()], timers(2))
+    expected = []
+    for targets, start in ((FitTargets.joined([first, added]), poses(0, 1)), (other, poses(1, 0))):
+        expected.append(LeastSquares(hand.coarse(200), targets, CONFIG).cost(start, APPROACH, start.angles))
+    for one, costs in zip(found, expected, strict=True):
+        assert_same_bits(one, costs, "costs")

@@ -68,14 +68,33 @@ def test_the_best_survive_in_order_and_their_way_is_told(hand: Hand, targets: Fi
         assert_same_bits(path[-1][0].pose.angles[path[-1][1]], history.pose.angles[row], "angles")
 
 
-def test_every_image_keeps_a_hypothesis(hand: Hand, targets: FitTargets) -> None:
+def test_every_image_that_explains_as_much_keeps_a_hypothesis(
+    hand: Hand, targets: FitTargets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that explains far less is dropped."""
     pose = starts((0, 0, 0, 0, 1))
     config = replace(
         CONFIG, rounds=(TournamentRound(APPROACH, top_k_out=1, top_k_in=2), TournamentRound(APPROACH, top_k_out=1))
     )
-    history = searched(hand, targets, config, pose, pose.angles)
-    assert sorted(history.pose.image.tolist()) == [0, 1]
-    assert set(history.converged) == {0, 1}
+    for behind, kept in ((0.05, [0, 1]), (0.5, [0])):
+        monkeypatch.setattr(
+            "handopt.optimise.tournament.limb_fractions",
+            lambda pose, *_, behind=behind: np.where(pose.image == 1, 0.1 + behind, 0.1),
+        )
+        history = searched(hand, targets, config, pose, pose.angles)
+        assert sorted(history.pose.image.tolist()) == kept
+        assert set(history.converged) == set(kept)
+
+
+def test_the_other_hand_stays_in(hand: Hand, targets: FitTargets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose margin says how sure the side is, however much it leaves unexplained."""
+    pose = starts((0, 0, 0, 0, 1))
+    monkeypatch.setattr(
+        "handopt.optimise.tournament.limb_fractions", lambda pose, *_: np.where(pose.image == 1, 0.9, 0.1)
+    )
+    both = replace(targets, mirrored=(False, True))
+    history = searched(hand, both, CONFIG, pose, pose.angles)
+    assert set(history.pose.image.tolist()) == {0, 1}
 
 
 def test_hypotheses_that_have_become_the_same_are_merged(hand: Hand, targets: FitTargets) -> None:

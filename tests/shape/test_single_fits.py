@@ -120,7 +120,7 @@ def test_the_other_hand_among_many_is_left_out() -> None:
         joints = np.zeros((21, 3))
         return SingleFit(
             name,
-            fit_result(side, unexplained_fraction=0.2, alternatives=(Alternative(other, 0.2 + margin, joints),)),
+            fit_result(side, limb_fraction=0.2, alternatives=(Alternative(other, 0.2 + margin, joints, 0.2 + margin),)),
             1,
         )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from handopt.config import Config, Weights
 from handopt.hand_model import Pose
 from handopt.objective.descent_objective import CoarseToFineLevel, DescentObjective
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.ops.closest_points import closest_points
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from handopt.assess.confidence import ConfidenceFeatures
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.result import Alternative, FitResult, Trace
 from handopt.rig import Rig, default_rig
 from support import reference
@@ -99,7 +99,7 @@ def _fit_result(side: str, width: int, height: int, iterations: int, size: int) 
         vertices_mm=vertices,
         joint_visible=np.arange(21) % 3 > 0,
         joint_uncertainty_mm=2.0 + np.arange(21),
-        alternatives=(Alternative("left" if side == "right" else "right", 0.32, joints + 15.0),),
+        alternatives=(Alternative("left" if side == "right" else "right", 0.32, joints + 15.0, 0.32),),
         terms={"depth": total * 0.9, "limits": total * 0.1},
         iterations=iterations,
         history=history,
@@ -120,6 +120,7 @@ def _said(side: str) -> dict[str, Any]:
         "shape_kind": "scale",
         "proportions": np.zeros(0),
         "unexplained_fraction": 0.21,
+        "limb_fraction": 0.21,
         "confidence": 0.93,
         "confidence_features": ConfidenceFeatures(np.log(0.21), 0.4, 14 / 21, 0.9, 0.0),
         "spread_mm2": np.full(21, 900.0),

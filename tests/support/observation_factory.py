@@ -11,7 +11,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.input.camera import Camera
 from handopt.objective.descent_objective import DescentObjective
 from handopt.objective.targets import FitTargets, build_targets
-from handopt.observation.observe import Observation
+from handopt.observation.observation import Observation
 from handopt.rig import default_rig
 from support import reference
 from support.factories import PALM_FIRST, bent, posed, raster

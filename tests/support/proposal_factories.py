@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.input.camera import Camera
-from handopt.observation.observe import Observation, observe
+from handopt.observation.observation import Observation
+from handopt.observation.observe import observe
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin

@@ -1,0 +1,55 @@
+"""How well posed hands explain a whole limb: what no hand and no forearm explains counts, wherever the cut was made.
+
+The unexplained fraction (handopt.objective.unexplained) is relative to the pixels that one reading of an image takes
+for the hand. This one is the same for all readings of an image, so that they can be compared.
+"""
+
+import numpy as np
+
+from handopt.backend import Array, namespace_of, to_numpy
+from handopt.objective.unexplained import WRONG_MM
+from handopt.observation.limb import HandAndArm
+from handopt.ops.rasterise import rasterise
+from handopt.typing import FloatImage, Reals
+
+ENTRY_WEIGHT = 0.3
+"""What a limb that leaves the image on the side of the fingers adds to the fraction. By hand."""
+FAR_LEFT = 0.6
+"""What pixels beyond the reach of the fingers add at most: a hand that touches a body has much beside it. By hand."""
+BEHIND_MM = 10.0
+"""How far behind the posed hand a measurement proves that the hand is not there, mm. By hand: a sensor's noise."""
+
+
+def seen_in_limb(vertices_mm: Array, faces: Array, limb: HandAndArm) -> FloatImage:
+    """The z-buffer (K, h, w) mm of posed meshes (K, V, 3) in the limb's image, 0 where there is no hand."""
+    camera, xp = limb.frame.camera, namespace_of(vertices_mm)
+    view = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+    return np.asarray(to_numpy(rasterise(xp.ascontiguousarray(vertices_mm, np.float32), faces, view)))
+
+
+def limb_fraction(joints_mm: Reals, seen_mm: FloatImage, limb: HandAndArm) -> float:
+    """The share of a limb that a posed hand leaves unexplained, relative to the hand's area.
+
+    joints_mm: (21, 3); seen_mm: (h, w), of seen_in_limb
+    Where the hand is seen before the limb, the difference of depth counts up to 20 mm; what is neither hand nor forearm
+    counts in full within the fingers' reach, and up to a limit beyond; so does the hand where something is measured
+    behind it, or nothing.
+    """
+    config, pixels, depth = limb.config, limb.pixels, limb.points_mm[:, 2]
+    seen = seen_mm.ravel()
+    here = seen[pixels]
+    covered = here > 0
+    parts = limb.divided(joints_mm, covered)
+    limb_cm2 = limb.pixel_cm2
+    off_mm = np.minimum(np.abs(depth - here), WRONG_MM)[covered]
+    near = parts.left & (parts.to_palm_mm < config.finger_reach_mm)
+    area = max(config.min_hand_cm2, float(limb_cm2[covered].sum() + limb_cm2[near].sum()))
+    beside = np.flatnonzero((seen > 0) & ~limb.mask.ravel())
+    behind = limb.frame.depth_mm.ravel()[beside] > seen[beside] + BEHIND_MM
+    free = beside[behind | limb.nothing[beside]]
+    wrong_cm2 = float((off_mm / WRONG_MM * limb_cm2[covered]).sum()) + float(limb.area_cm2(seen[free]).sum())
+    far = float(limb_cm2[parts.left & ~near].sum()) / area
+    left = float(limb_cm2[near].sum()) / area + min(FAR_LEFT, far)
+    pixel_mm = float(joints_mm[:, 2].mean()) / limb.frame.camera.fx
+    entry_mm = np.count_nonzero(parts.fingers_side) * pixel_mm / config.border_px
+    return wrong_cm2 / area + left + ENTRY_WEIGHT * min(1.0, entry_mm / config.entry_mm[1])

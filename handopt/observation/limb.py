@@ -1,0 +1,139 @@
+"""The limb that a hand belongs to: the hand and the forearm together, and which of it a posed hand leaves for the arm.
+
+Where the hand ends and the forearm begins is not decided before the pose is known: a posed hand has a wrist, and what
+lies beyond it within a tube is the forearm.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from handopt.observation.settings import LimbConfig
+from handopt.observation.surfaces import LabelledDepth, flipped
+from handopt.rig.joints import KNUCKLES, PALM_KEYPOINTS
+from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals
+
+
+@dataclass(frozen=True, eq=False)
+class HandAndArm:
+    """Surfaces of an image that hang together with a hand.
+
+    frame: the image that was searched, every step-th row and column; mask: (h, w) of the surfaces
+    """
+
+    frame: LabelledDepth
+    mask: BoolImage
+    step: int
+
+    @property
+    def config(self) -> LimbConfig:
+        """The tuned numbers."""
+        return self.frame.config.limb
+
+    @cached_property
+    def pixels(self) -> Indices:
+        """The limb's pixels (N,), as indices into the flattened image."""
+        return np.flatnonzero(self.mask)
+
+    @cached_property
+    def points_mm(self) -> FloatImage:
+        """Their points (N, 3)."""
+        camera, z = self.frame.camera, self.frame.depth_mm.ravel()[self.pixels]
+        rows, columns = np.divmod(self.pixels, camera.width)
+        x = ((columns - camera.cx) / camera.fx).astype(np.float32)
+        y = ((rows - camera.cy) / camera.fy).astype(np.float32)
+        return np.stack([z * x, z * y, z], axis=-1)
+
+    @cached_property
+    def pixel_cm2(self) -> Floats:
+        """The area (N,) that they stand for."""
+        return self.area_cm2(self.points_mm[:, 2])
+
+    @cached_property
+    def at_border(self) -> Bools:
+        """Which of them (N,) lie at the border of the image."""
+        camera = self.frame.camera
+        rows, columns = np.divmod(self.pixels, camera.width)
+        edge = self.config.border_px
+        off = np.minimum(np.minimum(rows, camera.height - 1 - rows), np.minimum(columns, camera.width - 1 - columns))
+        return np.asarray(off < edge)
+
+    @cached_property
+    def nothing(self) -> Bools:
+        """The flattened image (h w,): where nothing is measured, beyond a rim around the limb."""
+        from scipy.ndimage import binary_dilation
+
+        rim = binary_dilation(self.mask, iterations=self.config.border_px)
+        return np.asarray((self.frame.depth_mm <= 0) & ~rim).ravel()
+
+    def area_cm2(self, depth_mm: FloatImage) -> Floats:
+        """The area (N,) that pixels stand for at depths (N,) mm."""
+        camera = self.frame.camera
+        return np.square(depth_mm.astype(np.float64)) / (100.0 * camera.fx * camera.fy)
+
+    def divided(self, joints_mm: Reals, covered: Bools) -> "DividedLimb":
+        """Divide the limb at the wrist of a posed hand. joints_mm: (21, 3); covered: (N,), where the hand is seen."""
+        config = self.config
+        joints = joints_mm.astype(np.float32)
+        wrist, palm = joints[0], joints[list(PALM_KEYPOINTS)].mean(axis=0)
+        to_arm = wrist - joints[list(KNUCKLES)].mean(axis=0)
+        to_arm /= np.linalg.norm(to_arm)
+        offsets = self.points_mm - wrist
+        away = _lengths(offsets)
+        along_hand = offsets @ to_arm
+        bare = ~covered & (away < config.reach_mm)
+        arm = np.zeros(bare.shape, np.bool_)
+        near = bare & (along_hand > config.bend * away) & (away > config.wrist_mm[0]) & (away < config.axis_mm)
+        if self.pixel_cm2[near].sum() > config.min_arm_cm2:
+            axis = (offsets[near] / away[near][:, None]).mean(axis=0)
+            axis /= np.linalg.norm(axis)
+            along = offsets @ axis
+            across = np.sqrt(np.maximum(away**2 - along**2, 0.0))
+            radius = config.arm_radius_mm[0] + config.arm_radius_mm[1] * np.maximum(along, 0.0)
+            arm = bare & (along > -10.0) & (across < radius) & (along_hand > -config.wrist_mm[0])
+        arm |= bare & (along_hand > 0.0) & (away < config.wrist_mm[1])
+        fingers_side = self.at_border & ~arm & (along_hand < -config.entry_mm[0]) & (away < config.reach_mm)
+        return DividedLimb(arm, bare & ~arm, _lengths(self.points_mm - palm), fingers_side)
+
+    def image_of(self, pixels: Bools) -> BoolImage:
+        """The image (h, w) of some of the limb's pixels (N,)."""
+        image = np.zeros(self.mask.size, np.bool_)
+        image[self.pixels[pixels]] = True
+        return image.reshape(self.mask.shape)
+
+    def rescaled(self, factor: float) -> "HandAndArm":
+        """The limb with all its lengths multiplied by a factor."""
+        frame = self.frame
+        depth, area = frame.depth_mm * np.float32(factor), frame.area_cm2 * factor**2
+        return HandAndArm(replace(frame, depth_mm=depth, area_cm2=area), self.mask, self.step)
+
+    def mirrored(self) -> "HandAndArm":
+        """The limb in the mirror image (x -> -x)."""
+        frame = self.frame
+        mirrored = replace(
+            frame,
+            camera=frame.camera.mirrored(),
+            depth_mm=flipped(frame.depth_mm),
+            surfaces=flipped(frame.surfaces),
+            labels=flipped(frame.labels),
+        )
+        return HandAndArm(mirrored, flipped(self.mask), self.step)
+
+
+@dataclass(frozen=True, eq=False)
+class DividedLimb:
+    """What a posed hand makes of a limb's pixels, (N,) each.
+
+    arm: beyond the wrist; left: neither hand nor arm; to_palm_mm: distance from the palm's middle; fingers_side:
+    pixels at the border of the image on the side of the fingers, where no arm can come in
+    """
+
+    arm: Bools
+    left: Bools
+    to_palm_mm: FloatImage
+    fingers_side: Bools
+
+
+def _lengths(vectors: FloatImage) -> FloatImage:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
