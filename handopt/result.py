@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from handopt.observation.crop import Crop
     from handopt.observation.observation import Observation
     from handopt.rig import Rig
+    from handopt.viewer.scene import Scene
 
 FORMAT = "handopt.result/1"
+SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
+"""The cube around the hand that the viewer shows: pixels of its edge, and half of the edge in mm. By eye."""
 
 _ROW_OF_NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+|null)(?:,\s+(?:[-+.\deE]+|null))*)\n\s+\]")
 
@@ -148,6 +151,35 @@ class FitResult:
 
         told = f"{self.hand} hand, confidence {confidence_text(self.confidence)}"
         return f"<FitResult of {self.image or 'an array'}: {told}. {self.status}>"
+
+    def _repr_html_(self) -> str:
+        """The hand in 3D, as notebooks show it: a page of its own that needs no network."""
+        from handopt.viewer.notebook import framed_page
+
+        return framed_page(self._scene().packed(), repr(self))
+
+    def _scene(self) -> "Scene":
+        """What the viewer shows."""
+        from handopt.assess.confidence import confidence_text
+        from handopt.observation.crop import Crop
+        from handopt.rig.skinned import Skinned
+        from handopt.viewer.scene import TRACKED, Scene, alternatives_of, progress_of
+
+        rig = with_proportions(self.rig, self.proportions) if len(self.proportions) else self.rig
+        middle, count = 0.5 * (self.joints_mm.min(axis=0) + self.joints_mm.max(axis=0)), len(self.trace.scale)
+        x, y, z = (float(value) for value in middle)
+        depth = Crop((x, y, z), SHOWN_HALF_MM, SHOWN_PX, self.camera).look_up(self.observation.depth_mm)[2]
+        others = [(each.hand, each.unexplained_fraction, each.joints_mm) for each in self.alternatives]
+        total = np.asarray(self.history["total"], np.float64)
+        return Scene(
+            "fit", PurePath(self.image or "depth image").name,
+            f"{self.hand} hand, confidence {confidence_text(self.confidence)}. {self.status}",
+            self.camera, Skinned.of(rig, np.asarray(self.rest_mm)), self.trace.rotation, self.trace.translation_mm,
+            self.trace.angles_rad, self.trace.scale, np.full(count, TRACKED), progress_of(total),
+            tuple(f"iteration {row + 1} of {count}, objective {value:.5g}" for row, value in enumerate(total)),
+            depth[None], middle[None], SHOWN_HALF_MM, self.joint_visible[None], self.joint_uncertainty_mm[None],
+            alternatives_of(others),
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""

@@ -17,7 +17,19 @@ PACKAGE = PROJECT / "handopt"
 # From low to high, the way that data flows: a room imports only rooms that stand before it.
 ROOMS = (
     *("errors", "typing", "assets", "atomic_folder", "config", "backend", "ops", "input", "rig", "hand_model"),
-    *("observation", "proposals", "objective", "assess", "result", "optimise", "fitting", "shape", "tracking", "draw"),
+    *(
+        "observation",
+        "proposals",
+        "objective",
+        "assess",
+        "viewer",
+        "result",
+        "optimise",
+        "fitting",
+        "shape",
+        "tracking",
+        "draw",
+    ),
     *("export", "storage", "evaluation", "synth", "batch", "handopt", "cli", "__main__"),
 )
 HEAVY = {

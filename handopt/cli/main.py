@@ -19,6 +19,7 @@ from handopt.cli.synth import synth
 from handopt.cli.track import track
 from handopt.cli.values import Choice
 from handopt.cli.video import video
+from handopt.cli.view import view
 from handopt.errors import HandoptError
 
 COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
@@ -104,3 +105,4 @@ main.add_command(shape)
 main.add_command(synth)
 main.add_command(track)
 main.add_command(video)
+main.add_command(view)

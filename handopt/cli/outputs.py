@@ -22,15 +22,20 @@ def require_place(path: Path, check_free: Callable[[], None]) -> None:
     require_writable(path.parent if path.suffix and not path.is_dir() else path)
 
 
-def require_writable(folder: Path) -> None:
-    """Refuse a folder, which exists or not, into which nothing can be written. Raises UsageError."""
+def require_writable(folder: Path, option: str = "-o") -> None:
+    """Refuse a folder, which exists or not, into which nothing can be written. Raises UsageError.
+
+    option: which names it.
+    """
     place = next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())
     try:
         if not place.is_dir():
-            raise click.UsageError(f"-o {folder}: {place} is not a folder; choose another with -o")
+            raise click.UsageError(f"{option} {folder}: {place} is not a folder; choose another with {option}")
         Path(tempfile.mkdtemp(prefix=".handopt-", dir=place)).rmdir()
     except OSError as error:
-        raise click.UsageError(f"-o {folder} cannot be written: {error.strerror}; choose another with -o") from None
+        raise click.UsageError(
+            f"{option} {folder} cannot be written: {error.strerror}; choose another with {option}"
+        ) from None
 
 
 def require_free_file(path: Path, *, overwrite: bool) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from handopt.cli.console import Console, group_of
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.options import json_option, output_options, verbosity_options
 from handopt.cli.outputs import exists, remove_leftovers
+from handopt.cli.results import Result, find_results, name_of
 from handopt.cli.values import Choice, Positive, Words
 
 if TYPE_CHECKING:
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
 
 PANELS = ("depth", "fit", "overlay", "residual")
 OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".apng", ".png")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A folder of results, as the user named it; place: of its video in the folder of -o."""
-
-    folder: Path
-    place: Path
 
 
 @click.command(
@@ -94,7 +85,7 @@ def video(results: tuple[Path, ...], **arguments: Any) -> None:
 
     options = VideoOptions(**arguments)
     console = Console()
-    asked = _places(_found(results, console), options)
+    asked = _places(find_results(results, console), options)
     places, skipped = _missing(asked, options, console)
     total, failed = len(asked), 0
     for folder, path in places.items():
@@ -116,60 +107,6 @@ def video(results: tuple[Path, ...], **arguments: Any) -> None:
         sys.exit(1)
 
 
-def _found(named: tuple[Path, ...], console: Console) -> list[Result]:
-    """The results among what is named and in it, each once; files of a result stand for it.
-
-    Other things are skipped with a note, as a pattern takes what lies beside results too; they are errors where nothing
-    else is named.
-    """
-    from handopt.draw.film import SOURCE_NAMES
-
-    results: dict[Path, Result] = {}
-    others: list[Path] = []
-    for each in named:
-        if each.is_file():
-            inside = [Result(each.parent, Path(_name(each.parent)))] if each.name in SOURCE_NAMES else []
-        else:
-            inside = list(_results_in(each, Path(_name(each)), Path()))
-        for result in inside:
-            results.setdefault(result.folder.resolve(), result)
-        if not inside:
-            others.append(each)
-    names = [click.format_filename(each) for each in others]
-    if not results:
-        verb = "is not a result" if len(names) == 1 else "are not results"
-        raise click.UsageError(
-            f"{group_of(names, 'path')} {verb}: give folders that handopt track or handopt fit wrote"
-        )
-    if others:
-        which = f"{names[0]} is not a result and was"
-        console.note(f"{which if len(names) == 1 else f'{names[0]} and {len(names) - 1} more were'} skipped.")
-    return list(results.values())
-
-
-def _results_in(folder: Path, whole: Path, below: Path) -> Iterator[Result]:
-    """A folder if it is a result, else the results in it and in folders below it.
-
-    whole: name of its video if it is one itself. below: where it lies in the folder that was named.
-    """
-    from handopt.draw.film import SOURCE_NAMES
-
-    if any((folder / name).is_file() for name in SOURCE_NAMES):
-        yield Result(folder, whole)
-        return
-    try:
-        inside = sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
-    except OSError as error:
-        raise click.UsageError(f"the folder {folder} cannot be read: {error.strerror}") from None
-    for each in inside:
-        yield from _results_in(each, below / each.name, below / each.name)
-
-
-def _name(folder: Path) -> str:
-    """The name of a folder, also of . and .."""
-    return folder.name if folder.name not in ("", "..") else folder.resolve().name
-
-
 def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
     """The video of each result, by default beside it, as the user named it. Raises UsageError."""
     output, ending = options.output, f".{options.kind or 'mp4'}"
@@ -188,7 +125,7 @@ def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
         if output is not None and named:
             path = output
         else:
-            path = beside / _name(folder) if output is None else output / result.place
+            path = beside / name_of(folder) if output is None else output / result.place
             path = path.with_name(f"{path.name}{ending}")
         if path in places.values():
             raise click.UsageError(f"two results would be {path}: make them one by one, each with its own -o")

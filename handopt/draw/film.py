@@ -1,10 +1,10 @@
 """What a video shows: depth, poses and figures, frame by frame, from a track or from an optimisation."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from handopt.result import FitResult
     from handopt.tracking.track import Track
 
+Made = TypeVar("Made")
 
 TRACE_NAME = "trace.npz"
 TRACE_PX, TRACE_HALF_MM = 160, 150.0  # edge of the depth image around a fit, px; half of it, mm. By eye
@@ -191,6 +192,14 @@ def _small(values: AnyArray) -> AnyArray:
 
 def load_film(folder: Path) -> Film:
     """What a folder of handopt fit or handopt track can show. Raises OutputError."""
+    return read_arrays(folder, _film)
+
+
+def read_arrays(folder: Path, made: Callable[[dict[str, Any], dict[str, Any]], Made]) -> Made:
+    """What a function makes of the arrays of a folder of handopt fit or handopt track, and of their header.
+
+    Raises OutputError where the folder is of neither, where its file is damaged, or where it lacks what is needed.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder: give a folder that handopt fit or handopt track wrote")
@@ -206,7 +215,7 @@ def load_film(folder: Path) -> Film:
             raise OutputError(f"{folder / name} is empty (0 bytes): {again}")
         with (folder / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-        return _film(arrays, json.loads(str(arrays["header"])))
+        return made(arrays, json.loads(str(arrays["header"])))
     except OutputError:
         raise
     except OSError as error:
