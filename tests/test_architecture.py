@@ -16,21 +16,9 @@ PACKAGE = PROJECT / "handopt"
 
 # From low to high, the way that data flows: a room imports only rooms that stand before it.
 ROOMS = (
-    *("errors", "typing", "assets", "atomic_folder", "config", "backend", "ops", "input", "rig", "hand_model"),
-    *(
-        "observation",
-        "proposals",
-        "objective",
-        "assess",
-        "viewer",
-        "result",
-        "optimise",
-        "fitting",
-        "shape",
-        "tracking",
-        "draw",
-    ),
-    *("export", "storage", "evaluation", "synth", "batch", "handopt", "cli", "__main__"),
+    *("errors", "typing", "assets", "atomic_folder", "convolution", "config", "backend", "ops", "input", "rig"),
+    *("hand_model", "observation", "proposals", "objective", "assess", "viewer", "result", "optimise", "fitting"),
+    *("shape", "tracking", "draw", "export", "storage", "evaluation", "synth", "batch", "handopt", "cli", "__main__"),
 )
 HEAVY = {
     "cupy",

@@ -1,4 +1,4 @@
-"""The proposals' network in NumPy: convolutions as matrix products, and the numbers of its heads."""
+"""The proposals' network in NumPy, and the numbers of its heads."""
 
 import json
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from handopt.convolution import convolve, relu
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.typing import FloatImage
 
@@ -42,15 +42,15 @@ class Network:
 
     def features(self, images: FloatImage) -> FloatImage:
         """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, 2)."""
-        x = _relu(self._convolve(images, "stem", 5, 2))
+        x = relu(self._convolve(images, "stem", 5, 2))
         for stage in range(self.stages):
-            x = _relu(self._convolve(x, f"stage{stage}.shrink", 3, 2))
-            inner = _relu(self._convolve(x, f"stage{stage}.first", 3, 1))
+            x = relu(self._convolve(x, f"stage{stage}.shrink", 3, 2))
+            inner = relu(self._convolve(x, f"stage{stage}.first", 3, 1))
             inner = self._convolve(inner, f"stage{stage}.second", 3, 1)
             inner += x
-            x = _relu(inner)
-        x = _relu(self._dense(x.reshape(len(x), -1), "dense"))
-        return _relu(self._dense(x, "inner"))
+            x = relu(inner)
+        x = relu(self._dense(x.reshape(len(x), -1), "dense"))
+        return relu(self._dense(x, "inner"))
 
     def hypotheses(self, features: FloatImage) -> FloatImage:
         """The heads (B, K, n) of features (B, hidden)."""
@@ -61,28 +61,6 @@ class Network:
 
     def _dense(self, x: FloatImage, name: str) -> FloatImage:
         return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
-
-
-def convolve(x: FloatImage, weight: FloatImage, bias: FloatImage, size: int, stride: int) -> FloatImage:
-    """A convolution with zero padding of (size - 1) / 2.
-
-    x: (B, H, W, C); weight: (size * size * C, N), rows by window row, window column and channel; bias: (N,)
-    Returns (B, H / stride, W / stride, N).
-    """
-    pad = (size - 1) // 2
-    batch, height, width, channels = x.shape
-    padded = np.zeros((batch, height + 2 * pad, width + 2 * pad, channels), np.float32)
-    padded[:, pad : pad + height, pad : pad + width] = x
-    windows = sliding_window_view(padded, (size, size), axis=(1, 2))[:, ::stride, ::stride]
-    rows, columns = windows.shape[1:3]
-    patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(batch * rows * columns, size * size * channels)
-    product = patches @ weight
-    product += bias
-    return product.reshape(batch, rows, columns, -1)
-
-
-def _relu(x: FloatImage) -> FloatImage:
-    return np.maximum(x, np.float32(0), out=x)
 
 
 def network_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Network:

@@ -7,26 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from support.compare import assert_close
-from support.proposal_factories import HEADS, as_arrays, random_network, random_weights, slow_convolution, slow_heads
+from support.proposal_factories import HEADS, as_arrays, random_network, random_weights, slow_heads
 
 from handopt.assets import asset
 from handopt.proposals import default_bank
 from handopt.proposals.bank import ASSET, NETWORK
 from handopt.proposals.features import CHANNELS, SIZE
-from handopt.proposals.network import convolve, network_from_arrays
+from handopt.proposals.network import network_from_arrays
 
 MAX_ASSETS_BYTES = 16 * 2**20
-
-
-@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 2)])
-def test_a_convolution_equals_its_loops(rng: np.random.Generator, size: int, stride: int) -> None:
-    x = rng.normal(size=(2, 8, 12, 3)).astype(np.float32)
-    weight = rng.normal(size=(size * size * 3, 4)).astype(np.float32)
-    bias = rng.normal(size=4).astype(np.float32)
-    found = convolve(x, weight, bias, size, stride)
-    assert found.dtype == np.float32
-    expected = np.stack([slow_convolution(image, weight, bias, size, stride) for image in x])
-    assert_close(found, expected, of_max=2e-6, reason="sums of up to 75 products in float32")
 
 
 def test_a_network_equals_its_loops(rng: np.random.Generator) -> None:

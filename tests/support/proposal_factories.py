@@ -17,6 +17,7 @@ from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.network import VERSION, Network, head_sizes
 from handopt.rig import default_rig
 from handopt.synth.poses import HandSample
+from support.slow_layers import slow_convolution
 
 Floats = NDArray[np.float64]
 
@@ -53,23 +54,6 @@ def random_network(rng: np.random.Generator, heads: int = HEADS, widths: tuple[i
 def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The arrays of a file with these weights."""
     return {"metadata": json.dumps({"version": VERSION, "heads": HEADS, "stages": 2, **changes}), **weights}
-
-
-def slow_convolution(x: Floats, weight: Floats, bias: Floats, size: int, stride: int) -> Floats:
-    """A convolution of one image (H, W, C) in loops, in float64."""
-    height, width, channels = x.shape
-    kernel = weight.reshape(size, size, channels, -1).astype(np.float64)
-    pad = (size - 1) // 2
-    result = np.zeros((height // stride, width // stride, kernel.shape[-1]))
-    for i in range(result.shape[0]):
-        for j in range(result.shape[1]):
-            result[i, j] = bias
-            for k in range(size):
-                for m in range(size):
-                    row, column = i * stride + k - pad, j * stride + m - pad
-                    if 0 <= row < height and 0 <= column < width:
-                        result[i, j] += x[row, column] @ kernel[k, m]
-    return result
 
 
 def slow_heads(network: Network, image: Floats) -> Floats:
