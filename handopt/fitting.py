@@ -2,9 +2,8 @@
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,11 @@ from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, resolve_device, using
 from handopt.config import Config, FitSettings
-from handopt.errors import CameraError, ConfigError, HandoptError, ShapeError
+from handopt.errors import ConfigError, HandoptError, ShapeError
+from handopt.fit_input import FitInput, check_input, notes_on, side_of
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
-from handopt.input.ignore import IGNORED_NOTE
 from handopt.objective.targets import build_targets
-from handopt.observation.hints import checked_hints
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
@@ -33,53 +31,15 @@ from handopt.typing import Progress
 
 __all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images", "fit_many"]
 
-HANDS = ("right", "left", "auto")
-MIRRORED_NOTE = "The image is a mirror image, and was mirrored back: results and pictures are of the true hand."
 BATCH = {"cpu": 8, "cuda": 32}
 """Images that go through the kernels together, by kind of device."""
-
-
-@dataclass(frozen=True, eq=False)
-class FitInput:
-    """A depth image, and what is known of it: the arguments of the same names of handopt.fit."""
-
-    depth_mm: NDArray[Any] = field(repr=False)
-    camera: Camera
-    hand: str = "right"
-    rig: Rig | None = None
-    mask: NDArray[Any] | None = field(default=None, repr=False)
-    box: Sequence[float] | None = None
-    center: Sequence[float] | None = None
-    start: Start | None = None
-    image: str | None = None
-    notes: Sequence[str] = ()
-    ignore: NDArray[Any] | None = field(default=None, repr=False)
-    mirrored: bool = False
-
-    def unmirrored(self) -> "FitInput":
-        """The same input with the image mirrored back if it is a mirror image, and with it the hints in its pixels.
-
-        Raises ShapeError and ObservationError for hints that make no sense, in the numbers that were given.
-        """
-        if not self.mirrored:
-            return self
-        shape, last = (self.camera.height, self.camera.width), self.camera.width - 1
-        if np.shape(self.depth_mm) == shape:  # an image of another size is refused later
-            checked_hints(shape, self.mask, self.box, self.center)
-        mask, ignore = (None if each is None else _turned(each) for each in (self.mask, self.ignore))
-        box, center = self.box, self.center
-        if box is not None and len(box) == 4:
-            box = (last + 1 - box[2], box[1], last + 1 - box[0], box[3])
-        if center is not None and len(center) == 2:
-            center = (last - center[0], center[1])
-        return replace(self, depth_mm=_turned(self.depth_mm), mask=mask, ignore=ignore, box=box, center=center)
 
 
 def fit(
     depth_mm: NDArray[Any],
     camera: Camera,
     *,
-    hand: str = "right",
+    hand: str | None = None,
     rig: Rig | None = None,
     mask: NDArray[Any] | None = None,
     box: Sequence[float] | None = None,
@@ -98,7 +58,8 @@ def fit(
     """Fit a hand to a depth image.
 
     depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size
-    hand: 'right', 'left', or 'auto' for the one that fits better; rig: of that side, the default hand if None
+    hand: 'right', 'left', or 'auto' for the one that fits better, which is the default where no rig is given
+    rig: a rigged hand, the default one if None; without hand= the image is taken to show a hand of its side
     mask: (H, W), nonzero on the hand; box: x0, y0, x1, y1 pixels around it; center: (u, v) pixels or (x, y, z) mm of
     the palm; start: a pose to start from; shape: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm
     as well; gradient descent leaves them out) or 'vertices' (the surface as well)
@@ -173,7 +134,7 @@ def _fit_batch(images: Sequence[FitInput], run: "_Run") -> list[FitResult | Hand
             outcomes[index] = error
             continue
         # Rigs that are the same object, and as many hypotheses
-        groups.setdefault((id(prepared.right), given.hand == "auto"), {})[index] = prepared
+        groups.setdefault((id(prepared.right), prepared.given.hand == "auto"), {})[index] = prepared
     for group in groups.values():
         outcomes |= dict(zip(group, _fit_together(list(group.values()), run), strict=True))
     return [outcomes[index] for index in range(len(images))]
@@ -196,11 +157,11 @@ class _Prepared:
     """An image whose hand was looked for, with what its views say of the hand, on its way to a result."""
 
     def __init__(self, given: FitInput, run: _Run) -> None:
-        _check_input(given)
-        given = given.unmirrored()
+        check_input(given)
+        given = replace(given.unmirrored(), hand=side_of(given))
         self.given, self.run, self.timer = given, run, StageTimer()
         config, camera = run.config, given.camera
-        self.rig = _checked_rig(given.rig, given.hand)
+        self.rig = given.rig or default_rig("left" if given.hand == "left" else "right")
         self.right = self.rig if self.rig.side == "right" else self.rig.mirrored()
         depth = np.asarray(given.depth_mm)
         if depth.shape != (camera.height, camera.width):
@@ -210,27 +171,26 @@ class _Prepared:
             )
         observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center, ignore=given.ignore)
         self._best = observations[0]
-        self._sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
-        self.views = views_of(observations, self._sides, config)
-        self.config = config.times(len(self._sides))
+        sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
+        self.views = views_of(observations, sides, config)
         self.timer.record("observe")
         rng = np.random.default_rng(run.settings.seed)
         with using(run.device):
-            self.targets = build_targets(self.views, self.right.vertex_spacing_mm, self.config, rng, run.device)
+            self.targets = build_targets(self.views, self.right.vertex_spacing_mm, config, rng, run.device)
         self.timer.record("targets")
         self.timer.pause()
 
-    def _other_views(self) -> list[CroppedObservation]:
-        """Views of the image read in other ways, for a second search. The size of a rig that was given is known."""
+    def _other_views(self, sides: Sequence[bool]) -> list[CroppedObservation]:
+        """Views of the image read in other ways, of the given sides. The size of a rig that was given is known."""
         hints: dict[str, Any] = {name: getattr(self.given, name) for name in ("box", "center", "ignore")}
         any_size = self.rig is default_rig(self.rig.side)
         others = other_readings(np.asarray(self.given.depth_mm), self._best, hints, any_size)
-        return views_of(others, self._sides, self.run.config)
+        return views_of(others, sides, self.run.config)
 
     def search(self, hand: Hand, progress: Progress | None) -> ImageSearch:
         """The search for the best hypothesis. hand: of self.right."""
         return ImageSearch(
-            *(hand, self.right, self.views, self.targets, self.config),
+            *(hand, self.right, self.views, self.targets, self.run.config),
             start=self.given.start,
             shape=self.run.settings.shape,
             seed=self.run.settings.seed,
@@ -254,7 +214,7 @@ class _Prepared:
         given = self.given
         observation, _, mirror = self.views[found.best.view]
         found, observation = found.rescaled(observation.size), observation.rescaled(observation.size)
-        winner, crop = found.best, observation.crop(self.config.crop_px, self.config.crop_half_mm)
+        winner, crop = found.best, observation.crop(self.run.config.crop_px, self.run.config.crop_half_mm)
         rig = self.right.mirrored() if mirror else self.right
         shaped = with_proportions(rig, winner.proportions) if len(winner.proportions) else rig
         quality = measure(winner.vertices_mm, observation, rig.faces)
@@ -290,10 +250,11 @@ class _Prepared:
             seed=self.run.settings.seed,
             config=self.run.config.to_dict(),
             versions=_versions(),
-            notes=(*given.notes, *self.rig.notes, *_notes_on(given), *observation.notes),
+            notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes),
             mirrored=given.mirrored,
             confidence_features=features,
             spread_mm2=found.spread_mm2,
+            dropped_hand=found.dropped_hand,
             **winner.facts(),
         )
 
@@ -308,42 +269,6 @@ def _fit_together(
         searches = [image.search(hand, progress).run() for image in images]
         found = batch.run(searches, [image.timer for image in images])
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]
-
-
-def _check_input(given: Any) -> None:
-    """Refuse what is easily mistaken for an image or a camera."""
-    if not isinstance(given, FitInput):
-        raise ShapeError(f"images: expected handopt.FitInput, got {type(given).__name__}")
-    camera: Any = given.camera
-    if not isinstance(camera, Camera):
-        kind = type(camera).__name__
-        raise CameraError(f"camera: expected a handopt.Camera, got {kind}; handopt.load_camera makes one of a preset")
-    if hasattr(given.depth_mm, "depth_mm"):
-        raise ShapeError(f"depth_mm: expected an array, got {type(given.depth_mm).__name__}; give its .depth_mm")
-    if isinstance(given.depth_mm, str | PathLike):
-        raise ShapeError("depth_mm: expected an array, got the name of a file, which handopt.read_depth reads")
-
-
-def _turned(image: NDArray[Any]) -> NDArray[Any]:
-    """The mirror image of an image (H, W); anything else as it is."""
-    array = np.asarray(image)
-    return np.ascontiguousarray(array[:, ::-1]) if array.ndim == 2 else array
-
-
-def _notes_on(given: FitInput) -> list[str]:
-    """What was done to the image before the hand was looked for."""
-    notes = [] if given.ignore is None else [IGNORED_NOTE]
-    return [*notes, *([MIRRORED_NOTE] if given.mirrored else [])]
-
-
-def _checked_rig(rig: Rig | None, hand: str) -> Rig:
-    if hand not in HANDS:
-        raise ConfigError(f"hand: expected one of {', '.join(HANDS)}, got {hand!r}; change hand=")
-    if rig is None:
-        return default_rig("left" if hand == "left" else "right")
-    if hand not in ("auto", rig.side):
-        raise ConfigError(f"hand: the rig {rig.name} is a {rig.side} hand; use hand={rig.side!r} or another rig=")
-    return rig
 
 
 def _versions() -> dict[str, str]:

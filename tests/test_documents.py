@@ -29,7 +29,7 @@ SHELL = ("bash", "console")
 # Programs other than handopt that the documents call.
 OTHERS = {"cd", "dask", "find", "for", "done", "head", "jq", "sort"}
 EXTRA = re.compile(r"\[([a-z0-9,]+)\]")
-SECONDS = re.compile(r"\b\d+(\.\d+)? (s|frames/s)$", re.MULTILINE)
+SECONDS = re.compile(r"\b\d+(\.\d+)? (s|frames/s)(?=\t|$)", re.MULTILINE)
 
 
 def shell_blocks() -> list[Block]:

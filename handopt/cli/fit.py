@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     metavar="U,V|X,Y,Z",
     help="The palm's centre, as a pixel or in mm; for a single image.",
 )
-@hand_options("auto tries both.  [default: what the JSON file or --model says, else right]")
+@hand_options("auto tries both.  [default: what the JSON file or --model says, else auto]")
 @option(
     "Fit",
     "--shape",
@@ -141,7 +141,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
     image, renders/. One line for each goes to stdout: folder, status, median residual, overlap of the silhouettes,
-    confidence of the visible joints, seconds, and with --hand auto the hand, with tabs between them. Of several images
+    confidence of the visible joints, seconds and the hand, with tabs between them. Of several images
     OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. A second run goes on where the first ended: what
     is done already is not done again.
     """
@@ -164,7 +164,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
     several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or given[0].is_dir()
     with (
-        Report(len(paths), Console(), as_json=options.as_json, choose_hand=options.hand == "auto") as report,
+        Report(len(paths), Console(), as_json=options.as_json) as report,
         Summary(output, paths) if several else nullcontext() as summary,
         closing(run(job, tasks, where, progress=report.progress, notify=report.say)) as outcomes,
     ):

@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 class Report(AbstractContextManager["Report"]):
     """Results, errors and progress of a run over `total` images.
 
-    The bar counts images, or the iterations of a single one. choose_hand: whether the fits chose the hand, which the
-    line of each then names. counts: outcomes by status.
+    The bar counts images, or the iterations of a single one. counts: outcomes by status.
     """
 
-    def __init__(self, total: int, console: Console, *, as_json: bool, choose_hand: bool = False) -> None:
+    def __init__(self, total: int, console: Console, *, as_json: bool) -> None:
         self._total = total
         self._console = console
         self._as_json = as_json
-        self._choose_hand = choose_hand
         self._bar: Bar | None = None
         self._before = 0
         self.counts: Counter[str] = Counter()
@@ -130,9 +128,9 @@ class Report(AbstractContextManager["Report"]):
             f"IoU {overlap:.2f}",
             f"confidence {confidence_text(confidence)}",
             f"{outcome.total_seconds:.1f} s",
+            f"{outcome.hand} hand",
         )
-        chosen = (f"{outcome.hand} hand",) if self._choose_hand else ()
-        return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures, *chosen))
+        return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures))
 
     def _show_iteration(self, iteration: int, total: int, loss: float) -> None:
         if self._bar is None:

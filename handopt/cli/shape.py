@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=ImageArgument())
 @depth_options
 @hand_options(
-    "auto takes the one that fits the images better.  [default: what the JSON files or --model say, else right]",
+    "auto takes the one that fits the images better.  [default: what the JSON files or --model say, else auto]",
     "The rig to begin with, glTF or GLB.",
 )
 @compute_options("Fit")

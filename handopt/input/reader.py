@@ -211,13 +211,13 @@ class Reader:
         return None if self.ignore is None else IgnoreMasks(self.ignore)
 
     def _likely_hand(self, notes: list[str]) -> str:
-        """The side of the model, or right."""
+        """The side of the model, or auto, which tries both."""
         if self.model_side is not None:
             side = self.model_side
             notes.append(f"The hand was assumed to be a {side} hand, like that of rig= (hand= changes this).")
             return self.model_side
-        notes.append("The hand was assumed to be a right hand (hand= changes this).")
-        return "right"
+        notes.append("Nothing says which hand it is, so that both were tried (hand= changes this).")
+        return "auto"
 
     def _spec(self) -> "CameraSpec | None":
         from handopt.input.camera_spec import CameraSpec

@@ -35,6 +35,7 @@ class SearchHistory:
     """The survivors, best first and at least one of each image, and every iteration that led to them.
 
     ids, totals: (B,) of the survivors; converged: by image; parents: of each mutant's id, the id that it is a copy of
+    dropped: by side (whether mirrored) the limb fraction of the best hypothesis of a hand that was dropped
     """
 
     pose: Pose
@@ -43,6 +44,7 @@ class SearchHistory:
     converged: dict[int, bool]
     iterations: list[Iteration] = field(repr=False)
     parents: dict[int, int] = field(repr=False)
+    dropped: dict[bool, float] = field(default_factory=dict)
 
     @property
     def rest(self) -> Points | None:

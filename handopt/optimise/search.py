@@ -1,7 +1,7 @@
 """The search of one image: from its targets to the hypothesis that explains it best, and the alternatives."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,8 @@ class Start:
 class SearchResult:
     """The best hypothesis of a search, what it leaves unexplained, and the other survivors, best first.
 
-    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of
+    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. dropped_hand: limb fraction of the other
+    hand's best hypothesis when it was dropped, None where it stayed or was not tried
     """
 
     best: BestHypothesis
@@ -74,6 +75,7 @@ class SearchResult:
     limb_fraction: float
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
+    dropped_hand: float | None = None
 
     def rescaled(self, factor: float) -> "SearchResult":
         """The same result with the best hypothesis multiplied by the size of its reading; the others are already."""
@@ -97,18 +99,19 @@ class ImageSearch:
         shape: str,
         seed: int,
         timer: StageTimer,
-        others: Callable[[], list[CroppedObservation]] = list,
+        others: Callable[[Sequence[bool]], list[CroppedObservation]] = lambda _: [],
         progress: Progress | None = None,
     ) -> None:
         """hand: of rig; targets: of the views. start, shape and seed are arguments of handopt.fit.
 
-        others: gives further views for a second search
+        config: for one side; others: gives further views for a second search, of the given sides (whether mirrored)
         """
         self._seed, self._others = seed, others
-        self.hand, self.rig, self.views, self.targets, self.config = hand, rig, views, targets, config
+        self.hand, self.rig, self.views, self.targets = hand, rig, views, targets
+        self._one_side, self.config = config, config.times(len(_sides(views)))
         self._start, self._shape, self._timer, self._progress = start, shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
-        self._objective = DescentObjective(hand, targets, config, laplacian)
+        self._objective = DescentObjective(hand, targets, self.config, laplacian)
 
     def run(self) -> Search[SearchResult]:
         """Search, choose the best hypothesis, and move the rest vertices where these are free."""
@@ -127,17 +130,20 @@ class ImageSearch:
         winning = best.history.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
+        mirrored = targets.mirrored[int(to_numpy(winning.image)[0])]
+        dropped = min((each.history.dropped.get(not mirrored, np.inf) for each in found), default=np.inf)
+        dropped_hand = float(dropped) if np.isfinite(dropped) else None
         self._timer.record("choose")
         if self._shape != "vertices":
             found_best = BestHypothesis.of(best.history, row, targets, hand)
-            return SearchResult(found_best, fraction, of_limb, others, spread)
+            return SearchResult(found_best, fraction, of_limb, others, spread, dropped_hand)
         refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
         flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
         fraction = unexplained_fraction(
             (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
         self._timer.record("vertices")
-        return SearchResult(refined, float(fraction), of_limb, others, spread)
+        return SearchResult(refined, float(fraction), of_limb, others, spread, dropped_hand)
 
     def _row(self, ranking: Ranking) -> int:
         """The row of the pose to report."""
@@ -168,7 +174,8 @@ class ImageSearch:
         if start is None and config.proposals and found[0].penalised_fraction[0] > config.retry:
             first = len(self.views)
             yield self._further(found[0])
-            larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
+            config = self._one_side.times(RETRY_FACTOR * len(_sides(self.views[first:])))
+            larger = dataclasses.replace(config, proposals=RETRY_FACTOR * config.proposals)
             found.append((yield from self._tournament(larger, first)))
         return found
 
@@ -195,7 +202,7 @@ class ImageSearch:
             if fraction <= ranking.penalised_fraction[0] + SIDE_MARGIN:
                 rows.setdefault(mirrored, int(row))
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
-        views += self._others()
+        views += self._others(sorted(_sides(self.views)))
         rng = np.random.default_rng(self._seed)
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
         self.views.extend(views)
@@ -257,6 +264,11 @@ class ImageSearch:
             pose.scale[:] = 1
         pose.angles = pose.angles.clip(hand.lower, hand.upper)
         return pose, expected
+
+
+def _sides(views: list[CroppedObservation]) -> set[bool]:
+    """Which sides views are of: whether they are mirrored."""
+    return {mirrored for _, _, mirrored in views}
 
 
 def _starting_poses(objective: DescentObjective, config: Config, start: Start | None) -> Pose:

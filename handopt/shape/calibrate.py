@@ -56,7 +56,7 @@ LIMITS: Final = OutlierLimits()
 def fit_shape(
     frames: Sequence[ShapeInput],
     *,
-    hand: str = "right",
+    hand: str | None = None,
     rig: Rig | None = None,
     config: Config | None = None,
     device: str = "auto",
@@ -65,8 +65,8 @@ def fit_shape(
 ) -> ShapeResult:
     """Fit one rest shape to all images, with a pose of each (paper, Eq. 8: the rest points' gradient sums over images).
 
-    frames: images of one person's one hand; hand: 'right', 'left', or 'auto' for the one that fits them better
-    rig: the generic hand to begin with, of that side, the default one if None; config: weights and the single fits'
+    frames: images of one person's one hand; hand: 'right', 'left', or 'auto' for the one that fits them better, which
+    is the default where no rig is given; rig: the generic hand to begin with; config: weights and the single fits'
     settings; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: random seed of the points that are drawn
     progress: called with what is being done, how much of it is done, and how much there is
     Images whose pose or hand does not fit in with the others' are rejected, and named in the result. Raises
@@ -76,6 +76,7 @@ def fit_shape(
     settings, started = FitSettings(config=config or Config(), device=device, seed=seed), time.perf_counter()
     _check_proportions(settings.config)
     notify = progress or (lambda *_: None)
+    hand = hand or ("auto" if rig is None else rig.side)
     fits, rejected = fit_each(
         frames, hand=hand, rig=rig, settings=settings, progress=lambda done: notify("images", done, len(frames))
     )

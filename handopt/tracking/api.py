@@ -108,7 +108,7 @@ def track(
     default as the camera's JSON file or the file beside them says; camera and track are those of the true scene.
     An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
     hand: 'right', 'left', or 'auto' (the first frame in which a hand is found decides); by default that of the rig,
-    else what the source says, else right. rig: the hand's own rig, by default handopt's.
+    else what the source says, else 'auto'. rig: the hand's own rig, by default handopt's.
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
     Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
     proportions that the last frame knows, in every frame.
@@ -169,8 +169,8 @@ class _Given:
 
 
 def hand_of(hand: str | None, rig: Rig | None, source: FrameSource) -> str:
-    """Which hand to follow: what was asked for, else that of the rig, else what the source says, else the right one."""
-    return hand or (rig.side if rig is not None else source.hand) or "right"
+    """Which hand to follow: what was asked for, else that of the rig, else what the source says, else auto."""
+    return hand or (rig.side if rig is not None else source.hand) or "auto"
 
 
 class _Images:

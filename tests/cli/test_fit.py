@@ -53,11 +53,12 @@ def test_an_example_becomes_a_folder_of_results(tmp_path: Path, quick: Path) -> 
     assert printed.exit_code == 0, printed.stderr
     assert {path.name for path in (out / "open").iterdir()} == {*CONTENT, "mesh.ply", "mesh.obj", "optimisation.mp4"}
     result = json.loads((out / "open" / "result.json").read_text())
-    folder, status, median, overlap, confidence, seconds = printed.stdout.rstrip("\n").split("\t")
+    folder, status, median, overlap, confidence, seconds, side = printed.stdout.rstrip("\n").split("\t")
     assert folder == str(out / "open")
     assert status == result["status"]
     assert median == f"{result['residual_mm']['median']:.1f} mm"
     assert overlap == f"IoU {result['silhouette_iou']:.2f}"
+    assert side == "right hand"
     assert result["confidence"] > 0.995, "files keep their digits"
     assert confidence == "confidence >0.99"
     assert float(seconds.removesuffix(" s")) > 0
@@ -128,9 +129,9 @@ def test_assumptions_are_printed_and_stored_but_not_when_quiet(tmp_path: Path, f
     fake_fit.changes["notes"] = ("The forearm was cut off.",)
     printed = fit(image, *camera)
     assert printed.stderr.count(f"{image}: ") == 3
-    assert f"{image}: The hand was assumed to be a right hand (--hand changes this).\n" in printed.stderr
+    assert f"{image}: Nothing says which hand it is, so that both were tried (--hand changes this).\n" in printed.stderr
     assert printed.stderr.endswith(f"{image}: The forearm was cut off.\n")
-    assert "The hand was assumed to be a right hand (hand= changes this)." in fake_fit.calls[0]["notes"]
+    assert "Nothing says which hand it is, so that both were tried (hand= changes this)." in fake_fit.calls[0]["notes"]
     assert fit(image, *camera, "--overwrite", "-q").stderr == ""
 
 

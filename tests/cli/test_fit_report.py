@@ -37,7 +37,7 @@ def done(name: str, **more: Any) -> Outcome:
         status="good",
         residual_mm={"median": 1.0, "mean": 1.5, "p95": 3.0},
         silhouette_iou=0.5,
-        **more,
+        **{"hand": "right", **more},
     )
 
 
@@ -188,16 +188,13 @@ def test_errors_of_many_kinds_are_said_but_not_without_end(capsys: pytest.Captur
 def test_a_confidence_near_1_is_not_said_to_be_certain(capsys: pytest.CaptureFixture[str]) -> None:
     with reporting(1) as report:
         report.outcome(done("a.png", confidence=0.9982))
-    assert capsys.readouterr().out == "out/a\tgood\t1.0 mm\tIoU 0.50\tconfidence >0.99\t0.0 s\n"
+    assert capsys.readouterr().out == "out/a\tgood\t1.0 mm\tIoU 0.50\tconfidence >0.99\t0.0 s\tright hand\n"
 
 
-def test_the_hand_is_named_where_the_fit_chose_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with Report(2, Console(0), as_json=False, choose_hand=True) as report:
+def test_the_line_of_an_image_ends_with_its_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(2) as report:
         report.outcome(done("a.png", confidence=0.9, hand="left"))
         report.outcome(done("b.png", confidence=0.9, hand="right"))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[-1] for line in lines] == ["left hand", "right hand"]
     assert len(lines[0].split("\t")) == 7
-    with reporting(1) as report:
-        report.outcome(done("a.png", confidence=0.9, hand="left"))
-    assert "hand" not in capsys.readouterr().out

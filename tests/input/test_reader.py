@@ -50,7 +50,7 @@ def test_every_source_is_told(image: Path, tmp_path: Path) -> None:
     said = " ".join(Reader("SR300").read(image).assumptions)
     assert "One count was assumed to be 0.125 mm, as usual for SR300 (unit= changes this)." in said
     assert "preset sr300" in said
-    assert "The hand was assumed to be a right hand (hand= changes this)." in said
+    assert "Nothing says which hand it is, so that both were tried (hand= changes this)." in said
     beside = write_camera(tmp_path, unit_mm=1, hand="left")
     frame = Reader().read(image)
     assert frame.hand == "left"
@@ -62,7 +62,7 @@ def test_every_source_is_told(image: Path, tmp_path: Path) -> None:
 
 def test_the_hand_is_the_options_then_the_file_beside_then_the_models(image: Path, tmp_path: Path) -> None:
     write_camera(tmp_path)
-    assert Reader().read(image).hand == "right"
+    assert Reader().read(image).hand == "auto"
     frame = Reader(model_side="left").read(image)
     assert frame.hand == "left"
     assert "The hand was assumed to be a left hand, like that of rig= (hand= changes this)." in frame.assumptions
@@ -77,7 +77,7 @@ def test_a_broken_file_beside_the_image_does_not_matter_where_the_options_say_it
     (tmp_path / "camera.json").write_text("{")
     with pytest.raises(CameraError, match="not valid JSON"):
         Reader("150,150,80,60").read(image)
-    assert Reader("150,150,80,60", unit=1.0).read(image).hand == "right"
+    assert Reader("150,150,80,60", unit=1.0).read(image).hand == "auto"
 
 
 @pytest.mark.parametrize(
