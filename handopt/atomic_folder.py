@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import platform
 import secrets
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handopt.errors import OutputError
+from handopt.files import UnreadableError, read_json
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 STALE_S = 3600.0
@@ -35,8 +35,8 @@ class Kind:
     def holds(self, folder: Path) -> bool:
         """Whether a folder is of this kind."""
         try:
-            document = json.loads((folder / self.marker).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            document = read_json(folder / self.marker)
+        except UnreadableError:
             return False
         return isinstance(document, dict) and str(document.get("format", "")).startswith(self.format)
 

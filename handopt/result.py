@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from handopt.files import readable
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
 from handopt.typing import Reals
 
@@ -237,7 +238,7 @@ class FitResult:
     def to_json(self) -> str:
         """The result as indented JSON text (RFC 8259), rows of numbers on one line each."""
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", text) + "\n"
+        return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", readable(text)) + "\n"
 
 
 @cache

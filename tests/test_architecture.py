@@ -16,8 +16,19 @@ PACKAGE = PROJECT / "handopt"
 
 # From low to high, the way that data flows: a room imports only rooms that stand before it.
 ROOMS = (
-    *("errors", "typing", "assets", "atomic_folder", "convolution", "config", "backend", "ops", "input", "rig"),
-    *("hand_model", "observation", "proposals", "objective", "assess", "viewer", "result", "optimise", "fit_input"),
+    *("errors", "typing", "files", "assets", "atomic_folder", "convolution", "config", "backend", "ops", "input"),
+    *(
+        "rig",
+        "hand_model",
+        "observation",
+        "proposals",
+        "objective",
+        "assess",
+        "viewer",
+        "result",
+        "optimise",
+        "fit_input",
+    ),
     *("fitting", "shape", "tracking", "draw", "export", "storage", "evaluation", "synth", "batch", "handopt", "cli"),
     "__main__",
 )

@@ -1,9 +1,10 @@
 """Settings: their ranges, and reading them from TOML."""
 
 import dataclasses
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from handopt.config import (
     VertexStage,
     Weights,
 )
+from handopt.config.constraints import field_types
 from handopt.errors import ConfigError
 from handopt.optimise.descent_steps import STEPPERS
 
@@ -161,13 +163,20 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ({"stages": [{**STAGE, "scale": 1}]}, "stages[0].scale: expected bool, got 1"),
         ({"solver": "newton"}, "solver: expected one of auto, lm, gradient, got 'newton'"),
         ({"descent": "newton"}, "descent: expected one of adam, momentum, got 'newton'"),
-        ({"weights": {"depth": -1.0}}, "weights.depth: expected a number of at least 0, got -1.0"),
-        ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
-        ({"steps": {"scale": float("inf")}}, "steps.scale: expected a number of at least 0, got inf"),
-        ({"stages": [{**STAGE, "top_k_out": -1}]}, "stages[0].top_k_out: expected a number of at least 0"),
+        ({"weights": {"depth": -1.0}}, "weights.depth: expected a number from 0 to 1000000, got -1.0"),
+        ({"tolerance": float("nan")}, "tolerance: expected a number from 0 to 1000000, got nan"),
+        ({"steps": {"scale": float("inf")}}, "steps.scale: expected a number from 0 to 1000000, got inf"),
+        ({"stages": [{**STAGE, "top_k_out": -1}]}, "stages[0].top_k_out: expected 1 to 1000, got -1"),
         ({"plane": 1.5}, "plane: expected a number from 0 to 1, got 1.5"),
-        ({"crop_px": 8}, "crop_px: expected 16 to 1024, got 8"),
-        ({"crop_px": 4000}, "crop_px: expected 16 to 1024, got 4000"),
+        ({"crop_px": 8}, "crop_px: expected 16 to 512, got 8"),
+        ({"rounds": [{**ROUND, "lm_settings": {**APPROACH, "iterations": 10**12}}]}, "iterations: expected 0 to 500"),
+        (
+            {"rounds": [{**ROUND, "lm_settings": {**APPROACH, "sigma_mm": 1e308}}]},
+            "expected a number from 0.001 to 10000",
+        ),
+        ({"rounds": [{**ROUND, "lm_settings": {**APPROACH, "sigma_mm": 1e-300}}]}, "expected a number from 0.001"),
+        ({"rounds": [ROUND] * 33}, "rounds: expected at most 32, got 33"),
+        ({"crop_px": 4000}, "crop_px: expected 16 to 512, got 4000"),
     ],
 )
 def test_nonsense_is_refused_with_the_path_of_the_setting(values: dict[str, Any], message: str) -> None:
@@ -198,11 +207,11 @@ def test_what_divides_or_counts_must_not_be_zero(values: dict[str, Any], path: s
 
 def test_settings_that_python_makes_are_checked_as_well() -> None:
     for make, message in (
-        (lambda: Weights(depth=-1.0), "depth: expected a number of at least 0, got -1.0"),
+        (lambda: Weights(depth=-1.0), "depth: expected a number from 0 to 1000000, got -1.0"),
         (lambda: DescentStage(**{**STAGE, "iterations": 0}), "iterations: must be greater than 0"),
         (lambda: LMSettings(3, 5.0, plane=2.0), "plane: expected a number from 0 to 1, got 2.0"),
-        (lambda: Config(proposals=10_001), "proposals: expected 0 to 10000, got 10001"),
-        (lambda: Config(crop_px=0), "crop_px: expected 16 to 1024, got 0"),
+        (lambda: Config(proposals=1001), "proposals: expected 0 to 1000, got 1001"),
+        (lambda: Config(crop_px=0), "crop_px: expected 16 to 512, got 0"),
         (lambda: Config(stages=()), "stages: at least one is needed"),
         (lambda: Config(stages=(3,)), "stages: expected DescentStages, got (3,)"),
         (lambda: Config(weights={"depht": 1.0}), "weights: expected Weights, got {'depht': 1.0}"),
@@ -212,6 +221,32 @@ def test_settings_that_python_makes_are_checked_as_well() -> None:
         with pytest.raises(ConfigError) as failure:
             make()
         assert str(failure.value) == message
+
+
+def every_number(kind: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and constraints of every number in settings, nested ones as well."""
+    for name, annotated in field_types(kind).items():
+        bare, *metas = get_args(annotated) if get_origin(annotated) is Annotated else (annotated,)
+        if get_origin(bare) is tuple:
+            bare = get_args(bare)[0]
+        if dataclasses.is_dataclass(bare):
+            yield from every_number(bare, f"{path}{name}.")
+        elif bare in (int, float):
+            yield f"{path}{name}", metas[0] if metas else None
+
+
+def test_every_number_has_a_range() -> None:
+    numbers = dict(every_number(Config))
+    assert len(numbers) > 60
+    open_ended = [path for path, meta in numbers.items() if meta is None or meta.le is None or meta.le > 1e6]
+    assert not open_ended
+    assert all(meta.ge is not None or meta.gt is not None for meta in numbers.values())
+
+
+def test_more_hypotheses_stay_within_their_range() -> None:
+    many = Config(starts=900, rounds=(TournamentRound(LMSettings(3, 12.0), top_k_out=1000, top_k_in=9),))
+    tripled = many.times(3)
+    assert (tripled.starts, tripled.rounds[0].top_k_out, tripled.rounds[0].top_k_in) == (1000, 1000, 27)
 
 
 def test_whole_numbers_and_numbers_of_numpy_become_plain_ones() -> None:

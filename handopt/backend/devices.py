@@ -1,6 +1,7 @@
 """Where arrays live and how they get there: the CPU (NumPy) or a CUDA GPU (CuPy)."""
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def resolve_device(name: str = "auto") -> Device:
     if name == "cpu" or (name == "auto" and cuda_problem() is not None):
         return Device("cpu")
     kind, _, index = name.partition(":")
-    if name != "auto" and (kind != "cuda" or (index and not index.isdigit())):
+    if name != "auto" and (kind != "cuda" or (index and not re.fullmatch("[0-9]{1,4}", index))):
         raise DeviceError(f"device={name!r} is not one of auto, cpu, cuda and cuda:N")
     problem = cuda_problem()
     if problem is not None:

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from handopt.backend import one_cpu_thread
@@ -16,6 +15,7 @@ from handopt.batch.job import Job
 from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.worker_slots import keep_memory, own_device, pin_to_core
 from handopt.errors import WorkerError, how_to_install
+from handopt.files import is_file
 from handopt.optimise.chunks import chunks
 
 CHUNK = 32  # images, at most; a few seconds of work, and a whole batch of a GPU
@@ -170,7 +170,7 @@ def _client(stack: ExitStack, address: str | None, workers: int | None) -> Any:
                     silence_logs=logging.CRITICAL,
                 )
             address = stack.enter_context(local).scheduler_address
-        if Path(address).is_file():
+        if is_file(address):
             return distributed.Client(scheduler_file=address, timeout=CONNECT_S)
         return distributed.Client(address, timeout=CONNECT_S)
     except (OSError, ValueError, RuntimeError, TimeoutError) as error:

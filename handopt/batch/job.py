@@ -16,6 +16,7 @@ from handopt.batch.provenance import Identity, Provenance, digest
 from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import DepthError, HandoptError, OutputError
+from handopt.files import exists, is_folder, readable
 from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
@@ -196,7 +197,7 @@ class Job:
                 overwrite=prepared.overwrite,
             )
         except OutputError:
-            again = outputs.existing != "overwrite" and task.folder.is_dir()
+            again = outputs.existing != "overwrite" and is_folder(task.folder)
             existing = self._existing(task, prepared.source) if again else None
             if existing is None or not existing.before:
                 raise
@@ -211,7 +212,7 @@ class Job:
 
     def _existing(self, task: Task, source: Provenance) -> Outcome | None:
         """The outcome where the folder's result is kept, or None where it is to be replaced."""
-        if not task.image.exists():
+        if not exists(task.image):
             return None  # the reader says it better
         found = source.found(task.folder, self._identity(task.image), self.outputs.file_names())
         if found.result is not None:
@@ -269,11 +270,6 @@ def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
         return work()
     except Exception as error:  # one bad image must not stop the rest
         return Outcome.of_error(task, error, time.perf_counter() - started)
-
-
-def readable(path: Path) -> str:
-    """A path as text, with a replacement character for each byte that is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _details(result: FitResult) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """provenance.json: what a result was made of, so that another run can tell whether it would make the same."""
 
 import hashlib
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from handopt.errors import DepthError
+from handopt.files import UnreadableError, open_regular, read_json
 from handopt.storage.fit_folder import PROVENANCE_NAME, RESULT_NAME
 
 FORMAT = "handopt.provenance/1"
-_BLOCK = 1 << 20
 _CONTENTS = {
     "camera": "camera", "ignore": "mask", "joint_map": "joint map", "mask": "mask",
     "model": "rig",
@@ -116,12 +115,12 @@ class Provenance:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    summed = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            summed.update(block)
-    return summed.hexdigest()
+    """SHA-256 of a regular file's content, in hexadecimal. Raises OSError."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except UnreadableError as error:
+        raise OSError(error.reason) from error
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -134,8 +133,8 @@ def _stamp(path: Path) -> Stamp | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_json(path)
+    except UnreadableError:
         return None
     return document if isinstance(document, dict) else None
 

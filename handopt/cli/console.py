@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handopt.cli.errors import as_options, one_line, show_traceback, verbosity
+from handopt.files import on_one_line
 
 if TYPE_CHECKING:
     from typing import Self
@@ -156,7 +157,7 @@ class Console:
     def _print(self, line: str, *, err: bool) -> None:
         if self._bar is not None:
             self._bar.hide()
-        click.echo(line, err=err)
+        click.echo(on_one_line(line), err=err)
         if self._bar is not None:
             self._bar.show()
 

@@ -10,6 +10,7 @@ import click
 
 from handopt import errors
 from handopt.errors import HandoptError
+from handopt.files import on_one_line
 
 TRACEBACK_VARIABLE = "HANDOPT_TRACEBACK"
 EXIT_INTERRUPTED = 130
@@ -53,8 +54,8 @@ def verbosity() -> int:
 def one_line(error: BaseException) -> str:
     """The message of an error on one line; of one that nobody raised on purpose, also its kind."""
     if isinstance(error, click.ClickException):
-        return " ".join(str(error).split())
-    return as_options(errors.one_line(error))
+        return on_one_line(" ".join(str(error).split()))
+    return on_one_line(as_options(errors.one_line(error)))
 
 
 def as_options(text: str) -> str:

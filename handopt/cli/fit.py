@@ -10,7 +10,7 @@ from handopt.cli.console import Console
 from handopt.cli.errors import as_options
 from handopt.cli.fit_report import Report
 from handopt.cli.help import EXPERT, SectionedCommand, option
-from handopt.cli.inputs import STANDARD_INPUT, ImageArgument, find_images
+from handopt.cli.inputs import STANDARD_INPUT, ImageArgument, Problem, find_images
 from handopt.cli.job import make_job
 from handopt.cli.options import (
     FILE,
@@ -24,6 +24,7 @@ from handopt.cli.options import (
     video_option,
 )
 from handopt.cli.values import Choice, Numbers
+from handopt.files import is_folder
 
 if TYPE_CHECKING:
     from handopt.batch.outcome import Outcome
@@ -157,18 +158,21 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     _check_exclusive(options)
     given = [path for word in images for path in word]
     output = options.output
-    bases = find_images(given, recursive=options.recursive, null=options.null, output=output)
+    problems: list[Problem] = []
+    bases = find_images(given, recursive=options.recursive, null=options.null, output=output, problems=problems)
     paths = list(bases)
     job = make_job(options, len(paths))
     where = RunSettings(options.jobs, options.workers, options.cluster)
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
-    several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or given[0].is_dir()
+    several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or is_folder(given[0])
     with (
         Report(len(paths), Console(), as_json=options.as_json) as report,
         Summary(output, paths) if several else nullcontext() as summary,
         closing(run(job, tasks, where, progress=report.progress, notify=report.say)) as outcomes,
     ):
         report.weights(vars(job.settings.config.weights))
+        for problem in problems:
+            report.problem(problem.path, problem.error)
         left = len(tasks)
         for outcome in map(_with_options, outcomes):
             left -= 1
@@ -179,7 +183,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
                 report.stopped(left)
                 break
         report.summary()
-    ctx.exit(0 if report.counts[DONE] == len(tasks) else 1)
+    ctx.exit(0 if report.counts[DONE] == len(tasks) and not problems else 1)
 
 
 def _check_exclusive(options: "FitOptions") -> None:

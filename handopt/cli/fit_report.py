@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -57,6 +58,11 @@ class Report(AbstractContextManager["Report"]):
     def weights(self, weights: dict[str, float]) -> None:
         """Say with -v how the terms of the objective are weighted."""
         self._console.say("weights: " + ", ".join(f"{name} {weight:g}" for name, weight in weights.items()), level=1)
+
+    def problem(self, folder: Path, error: str) -> None:
+        """Remember why the images of a folder were not found; they count as no images."""
+        name = click.format_filename(folder)
+        self._console.error_about(name, error, generalised(error, folder))
 
     def outcome(self, outcome: "Outcome") -> None:
         """Print a result, or why there is none for an image, on one line."""

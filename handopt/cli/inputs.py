@@ -4,12 +4,14 @@ import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from handopt import files
 from handopt.cli.errors import naming_option
 from handopt.errors import DepthError
 
@@ -58,91 +60,130 @@ def read_path_list(null: bool) -> list[Path]:
     return paths
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A folder whose images could not be found, and why. The other inputs do not suffer from it."""
+
+    path: Path
+    error: str
+
+
 def find_images(
-    paths: Sequence[Path], *, recursive: bool = False, null: bool = False, output: Path | None = None
+    paths: Sequence[Path],
+    *,
+    recursive: bool = False,
+    null: bool = False,
+    output: Path | None = None,
+    problems: list[Problem] | None = None,
 ) -> dict[Path, Path]:
     """Return each image once, in order, with the folder that its results are named relative to.
 
     paths: files, which need not be depth files; folders, of which the depth files in them, and if recursive in folders
     below, are taken, but not what is hidden, handopt's results, or what lies in output; - for a list from standard
     input, where each line may be any of these or missing. Masks are left out where their images are named as well, as
-    a pattern does. Raises UsageError.
+    a pattern does. problems: gets the folders that cannot be read, or hold no images, where there are other inputs.
+    Raises UsageError where nothing is left.
     """
     from handopt.input.depth import without_masks
 
     places: dict[Path, Path] = {}
     images: dict[Path, tuple[Path, Path]] = {}
     named = [each for path in paths for each in (read_path_list(null) if str(path) == STANDARD_INPUT else [path])]
+    found: list[Problem] = []
     for each in without_masks(named):
-        for image, base in _expanded(each, recursive, output):
+        try:
+            expanded = _expanded(each, recursive, output, found)
+        except click.UsageError as error:
+            if len(named) == 1:
+                raise
+            found.append(Problem(each, error.message))
+            continue
+        for image, base in expanded:
             parent = places.get(image.parent)
             if parent is None:
-                parent = places[image.parent] = image.parent.resolve()
+                parent = places[image.parent] = files.resolved(image.parent)
             images.setdefault(parent / image.name, (image, base))
+    if found and (problems is None or not images):
+        raise click.UsageError(found[0].error)
+    if problems is not None:
+        problems += found
     return dict(images.values())
 
 
-def _expanded(path: Path, recursive: bool, output: Path | None) -> Iterable[tuple[Path, Path]]:
-    if not path.is_dir():
+def _expanded(path: Path, recursive: bool, output: Path | None, problems: list[Problem]) -> Iterable[tuple[Path, Path]]:
+    if not files.is_folder(path):
         return [(path, path.parent)]
     _refuse_result(path)
-    found = [(image, path) for image in _depth_files(path, recursive, output)]
-    if not found:
-        if not recursive and next(_depth_files(path, True, output), None) is not None:
+    before = len(problems)
+    found = [(image, path) for image in _depth_files(path, recursive, output, problems)]
+    if not found and len(problems) == before:
+        if not recursive and next(_depth_files(path, True, output, []), None) is not None:
             raise click.UsageError(f"{_no_images(path)}: --recursive looks into the folders in it")
         _refuse_folder_of_results(path)
         raise click.UsageError(_no_images(path))
     return found
 
 
-def _depth_files(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
-    """Depth files in a folder in order, those in folders below after them."""
+def _depth_files(
+    folder: Path, recursive: bool, output: Path | None, problems: list[Problem] | None = None
+) -> Iterator[Path]:
+    """Depth files in a folder in order, those in folders below after them.
+
+    problems: gets a folder that cannot be read; without it, raises UsageError.
+    """
     from handopt.input.depth import is_depth_file, without_masks
 
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
-        raise click.UsageError(f"the folder {folder} cannot be read: {error.strerror}") from None
+        reason = f"the folder {folder} cannot be read: {error.strerror}"
+        if problems is None:
+            raise click.UsageError(reason) from None
+        problems.append(Problem(folder, reason))
+        return
     visible = [each for each in inside if each.name[0] != "."]
-    yield from without_masks(each for each in visible if is_depth_file(each) and each.is_file())
+    yield from without_masks(each for each in visible if is_depth_file(each) and files.is_file(each))
     if recursive:
         for each in visible:
-            if each.is_dir() and not each.is_symlink() and not _is_result(each):
-                if output is not None and each.resolve() == output.resolve():
+            if files.is_folder(each) and not each.is_symlink() and not _is_result(each):
+                if output is not None and files.resolved(each) == files.resolved(output):
                     continue
-                yield from _depth_files(each, recursive, output)
+                yield from _depth_files(each, recursive, output, problems)
 
 
 def check_sequence(source: Path) -> None:
     """Refuse a folder that handopt track cannot follow a hand through, and say what it is. Raises UsageError."""
-    if not source.is_dir():
+    if not files.is_folder(source):
         return
     _refuse_result(source)
     if next(_depth_files(source, False, None), None) is not None:
         return
     _refuse_folder_of_results(source)
-    nested = [each for each in _folders_in(source) if next(_depth_files(each, False, None), None) is not None]
+    nested = [each for each in _folders_in(source) if next(_depth_files(each, False, None, []), None) is not None]
     hint = f": a folder in it does, handopt track {click.format_filename(nested[0])}" if nested else ""
     raise click.UsageError(f"{_no_images(source)}{hint}")
 
 
 def _is_result(folder: Path) -> bool:
-    return (folder / _RESULT_MARKER).is_file() or (folder / _TRACK_MARKER).is_file()
+    return files.is_file(folder / _RESULT_MARKER) or files.is_file(folder / _TRACK_MARKER)
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+    try:
+        return sorted(each for each in folder.iterdir() if files.is_folder(each) and each.name[0] != ".")
+    except OSError:
+        return []
 
 
 def _refuse_result(folder: Path) -> None:
     """Say what a folder is that handopt itself wrote. Raises UsageError."""
     name = click.format_filename(folder)
-    if (folder / _TRACK_MARKER).is_file():
+    if files.is_file(folder / _TRACK_MARKER):
         raise click.UsageError(
             f"{name} is a track already: handopt video {name} shows it, handopt eval {name} TRUTH scores it; "
             f"{_needs_images()}"
         )
-    if (folder / _RESULT_MARKER).is_file():
+    if files.is_file(folder / _RESULT_MARKER):
         raise click.UsageError(f"{name} is a result of handopt fit: handopt video {name} shows it; {_needs_images()}")
 
 
@@ -153,7 +194,7 @@ def _refuse_folder_of_results(folder: Path) -> None:
         names = [str(each.relative_to(folder)) for each in results if _is_result(each)]
         if not names:
             continue
-        fits = all((folder / each / _RESULT_MARKER).is_file() for each in names)
+        fits = all(files.is_file(folder / each / _RESULT_MARKER) for each in names)
         name, shown = click.format_filename(folder), ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         raise click.UsageError(
             f"{name} is a folder of results of {'handopt fit' if fits else 'handopt'} ({shown}): handopt video {name} "

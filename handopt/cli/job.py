@@ -11,6 +11,7 @@ from handopt.cli.errors import naming_option
 from handopt.cli.inputs import read_mask
 from handopt.cli.outputs import require_writable
 from handopt.cli.rigs import load_model
+from handopt.files import is_file
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
@@ -135,9 +136,11 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
 
 def _content(value: str | Path | None) -> str | None:
     """SHA-256 of a file's content, or a name in small letters."""
-    if value is None or not Path(value).is_file():
+    from handopt.batch.provenance import digest
+
+    if value is None or not is_file(value):
         return None if value is None else str(value).strip().lower()
-    return hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    return digest(Path(value))
 
 
 def _check_single(images: int, options: "FitOptions") -> None:

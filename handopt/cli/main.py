@@ -1,8 +1,11 @@
 """The program: its commands, and how errors and Ctrl-C end it."""
 
 import errno
+import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +31,11 @@ COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
 class Program(SectionedGroup):
     """A group whose commands end with one line where something fails, or the user presses Ctrl-C."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program, also where a standard stream is closed."""
+        _open_standard_streams()
+        return super().main(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         previous = signal.signal(signal.SIGTERM, _terminate)
@@ -44,6 +52,10 @@ class Program(SectionedGroup):
             if error.errno == errno.EPIPE:
                 raise
             show_traceback(ctx, error)
+            if error.errno == errno.ENOENT and not _has_working_directory():
+                raise click.ClickException(
+                    "the working directory was deleted: change into a folder that exists"
+                ) from None
             unnamed = error.filename is None and error.strerror is not None
             message = f"cannot write to standard output: {error.strerror}" if unnamed else one_line(error)
             raise click.ClickException(message) from None
@@ -52,6 +64,25 @@ class Program(SectionedGroup):
             raise click.ClickException(one_line(error)) from None
         finally:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null for each standard stream that the caller closed, so that no other file gets its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.fstat(number)
+                continue
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _terminate(number: int, _frame: object) -> None:

@@ -11,6 +11,7 @@ from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, SectionedGroup
 from handopt.cli.options import json_option, output_options, rig_options, verbosity_options
 from handopt.cli.outputs import require_free_file
+from handopt.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ def _load(rig: str, mapping: Path | None, limits: str) -> "Rig":
     if rig in OWN and mapping is None:
         return default_rig(rig, limits)
     path = Path(rig)
-    if not path.is_file():
+    if not is_file(path):
         raise click.UsageError(
             f"{path} is neither a file nor {' or '.join(OWN)}{did_you_mean(rig, OWN)}: RIG must be a glTF or GLB file"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from handopt.cli.console import Console, group_of
+from handopt.files import is_file, is_folder, resolved
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ def find_results(
     results: dict[Path, Result] = {}
     others: list[Path] = []
     for each in named:
-        if each.is_file():
+        if is_file(each):
             beside = [Result(each.parent, Path(name_of(each.parent)))] if each.name in SOURCE_NAMES else []
             inside = [Result(each, Path(each.name))] if other(each) else beside
         else:
             inside = list(_results_in(each, Path(name_of(each)), Path()))
         for result in inside:
-            results.setdefault(result.folder.resolve(), result)
+            results.setdefault(resolved(result.folder), result)
         if not inside:
             others.append(each)
     names = [click.format_filename(each) for each in others]
@@ -58,11 +59,11 @@ def _results_in(folder: Path, whole: Path, below: Path) -> Iterator[Result]:
     """
     from handopt.draw.film import SOURCE_NAMES
 
-    if any((folder / name).is_file() for name in SOURCE_NAMES):
+    if any(is_file(folder / name) for name in SOURCE_NAMES):
         yield Result(folder, whole)
         return
     try:
-        inside = sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+        inside = sorted(each for each in folder.iterdir() if is_folder(each) and each.name[0] != ".")
     except OSError as error:
         raise click.UsageError(f"the folder {folder} cannot be read: {error.strerror}") from None
     for each in inside:
@@ -71,4 +72,4 @@ def _results_in(folder: Path, whole: Path, below: Path) -> Iterator[Result]:
 
 def name_of(folder: Path) -> str:
     """The name of a folder, also of . and .."""
-    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+    return folder.name if folder.name not in ("", "..") else resolved(folder).name

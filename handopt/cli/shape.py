@@ -11,7 +11,7 @@ import click
 from handopt.cli.console import Console, generalised
 from handopt.cli.errors import one_line
 from handopt.cli.help import SectionedCommand
-from handopt.cli.inputs import ImageArgument, find_images
+from handopt.cli.inputs import ImageArgument, Problem, find_images
 from handopt.cli.job import check_camera, check_device, check_ignore, fit_settings, load_config, make_reader
 from handopt.cli.options import (
     compute_options,
@@ -77,10 +77,11 @@ def shape(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **argumen
     options = ShapeOptions(**arguments)
     console = Console()
     output = options.output
-    paths = list(find_images([path for word in images for path in word]))
+    problems: list[Problem] = []
+    paths = list(find_images([path for word in images for path in word], problems=problems))
     require_place(output, lambda: check_free(output, overwrite=options.overwrite))
     rig, settings = _settings(options)
-    frames, hands, unread = _read(paths, make_reader(options, options.hand, rig), console)
+    frames, hands, unread = _read(paths, problems, make_reader(options, options.hand, rig), console)
     hand = _one_hand(frames, hands, options.hand)
     result = _fitted(frames, hand, rig, options.limits, settings, console)
     for each in result.rejected_images:
@@ -112,13 +113,16 @@ def _settings(options: "ShapeOptions") -> "tuple[Rig | None, FitSettings]":
 
 
 def _read(
-    paths: Sequence[Path], reader: Reader, console: Console
+    paths: Sequence[Path], problems: Sequence[Problem], reader: Reader, console: Console
 ) -> "tuple[list[ShapeInput], list[str], list[RejectedImage]]":
     """Read all images that can be read: frames, the hand that each is said to show, and those that cannot."""
     from handopt.errors import CameraError, DepthError, ObservationError
     from handopt.shape import RejectedImage, ShapeInput
 
-    frames, hands, unread = [], [], []
+    frames, hands = [], []
+    unread = [RejectedImage(click.format_filename(each.path), each.error) for each in problems]
+    for each in unread:
+        _left_out(each, console)
     for path in paths:
         name = click.format_filename(path)
         try:

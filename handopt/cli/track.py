@@ -28,6 +28,7 @@ from handopt.cli.outputs import require_place
 from handopt.cli.rigs import load_model, own_rig
 from handopt.cli.stop_signal import StopOnSignal
 from handopt.cli.values import Positive
+from handopt.files import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ def track(source: Path | None, **arguments: Any) -> None:
         raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
     if source is not None:
         check_sequence(source)
-    folder = options.output or Path("handopt-out") / f"{'live' if source is None else source.resolve().stem}-track"
+    folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
     require_place(folder, lambda: check_free(folder, overwrite=options.overwrite))
     until = StopOnSignal()
     tracking = _tracking(source, options, until, console)

@@ -8,6 +8,9 @@ import click
 
 from handopt.errors import did_you_mean
 
+SMALLEST, LARGEST = 1e-6, 1e6
+"""Of what a user gives as a length in pixels or mm, a rate or a unit."""
+
 
 class Choice(click.Choice):  # type: ignore[type-arg]
     """One of some words; a misspelt one is answered with the likeliest."""
@@ -23,7 +26,7 @@ class Choice(click.Choice):  # type: ignore[type-arg]
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Finite numbers with commas between them, as many as one of the counts."""
+    """Numbers within reason with commas between them, as many as one of the counts."""
 
     name = "numbers"
 
@@ -38,14 +41,14 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
             numbers = tuple(float(part) for part in str(value).split(","))
         except ValueError:
             numbers = ()
-        if len(numbers) not in self.counts or not all(math.isfinite(number) for number in numbers):
+        if len(numbers) not in self.counts or not all(abs(number) <= LARGEST for number in numbers):
             counts = " or ".join(str(count) for count in self.counts)
             self.fail(f"{value!r} is not {counts} numbers with commas between them.", param, ctx)
         return numbers
 
 
 class Positive(click.ParamType):  # type: ignore[type-arg]
-    """A finite number above 0."""
+    """A number above 0, within reason."""
 
     name = "number"
 
@@ -55,8 +58,10 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
             number = float(value)
         except ValueError:
             number = math.nan
-        if not (math.isfinite(number) and number > 0):
+        if not 0 < number < math.inf:
             self.fail(f"{value!r} is not a number above 0.", param, ctx)
+        if not SMALLEST <= number <= LARGEST:
+            self.fail(f"{value!r} is not a number from {SMALLEST:g} to {LARGEST:g}.", param, ctx)
         return number
 
 

@@ -13,6 +13,7 @@ from handopt.cli.options import json_option, output_options, verbosity_options
 from handopt.cli.outputs import exists, remove_leftovers
 from handopt.cli.results import Result, find_results, name_of
 from handopt.cli.values import Choice, Positive, Words
+from handopt.files import is_file, is_folder
 
 if TYPE_CHECKING:
     from handopt.cli.settings import VideoOptions
@@ -110,7 +111,7 @@ def video(results: tuple[Path, ...], **arguments: Any) -> None:
 def _places(results: list[Result], options: "VideoOptions") -> dict[Path, Path]:
     """The video of each result, by default beside it, as the user named it. Raises UsageError."""
     output, ending = options.output, f".{options.kind or 'mp4'}"
-    suffix = "" if output is None or output.is_dir() else output.suffix.lower()
+    suffix = "" if output is None or is_folder(output) else output.suffix.lower()
     named = suffix in (".mp4", ".gif")
     if suffix in OTHER_VIDEOS:
         raise click.UsageError(f"-o {output}: only .mp4 and .gif can be written")
@@ -166,7 +167,7 @@ def _is_older(video: Path, folder: Path) -> bool:
 
     try:
         made = video.stat().st_mtime
-        return any((folder / name).stat().st_mtime > made for name in SOURCE_NAMES if (folder / name).is_file())
+        return any((folder / name).stat().st_mtime > made for name in SOURCE_NAMES if is_file(folder / name))
     except OSError:
         return False
 

@@ -16,13 +16,26 @@ from msgspec import Meta
 from handopt.errors import ConfigError
 
 LARGEST: Final = sys.float_info.max
-"""The largest finite number: a maximum of msgspec's that excludes infinity."""
+"""The largest finite number."""
 
-NonNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
-Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
+# Every number has a range, by hand: wider than anybody needs, and so that float32 holds its square and its inverse, and
+# memory and time of a fit stay within bounds.
+NonNegative = Annotated[float, Meta(ge=0, le=1e6)]
+Positive = Annotated[float, Meta(gt=1e-6, le=1e6)]
+Damping = Annotated[float, Meta(ge=0, le=1e12)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0)]
-PositiveCount = Annotated[int, Meta(gt=0)]
+LengthMm = Annotated[float, Meta(gt=1e-3, le=1e4)]
+RadiusPx = Annotated[float, Meta(gt=1e-3, le=32)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Iterations = Annotated[int, Meta(ge=0, le=500)]
+PositiveIterations = Annotated[int, Meta(gt=0, le=500)]
+MOST_HYPOTHESES: Final = 1000
+Hypotheses = Annotated[int, Meta(ge=0, le=MOST_HYPOTHESES)]
+PositiveHypotheses = Annotated[int, Meta(gt=0, le=MOST_HYPOTHESES)]
+PointCount = Annotated[int, Meta(gt=0, le=20_000)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+MOST_PARTS: Final = 32
+"""Rounds or stages of a schedule, at most."""
 
 Settings = TypeVar("Settings", bound="Checked")
 
@@ -94,15 +107,16 @@ def _refusal(kind: Any, value: Any) -> str:
         choices = ", ".join(get_args(bare))
         return f"expected one of {choices}, got {value!r}" if isinstance(value, str) else f"expected str, got {value!r}"
     if get_origin(bare) is tuple:
+        if isinstance(value, tuple | list) and len(value) > MOST_PARTS:
+            return f"expected at most {MOST_PARTS}, got {len(value)}"
         return f"expected {get_args(bare)[0].__name__}s, got {value!r}" if value else "at least one is needed"
     if type(value) is not bare and not (bare is float and type(value) is int):
         return f"expected {bare.__name__}, got {value!r}"
     if bare is float and abs(value) > LARGEST and value != float("inf"):
         return "the number is too large"
-    if metas[0].gt == value == 0:
+    if metas[0].gt is not None and value == 0:
         return "must be greater than 0"
-    low, high = metas[0].ge or 0, metas[0].le
-    number = "a number " if bare is float else ""
-    if high in (None, LARGEST):
-        return f"expected a number of at least {low}, got {value!r}"
-    return f"expected {number}{'from ' if number else ''}{low} to {high}, got {value!r}"
+    low, high = metas[0].gt if metas[0].ge is None else metas[0].ge, metas[0].le
+    low += bare is int and metas[0].ge is None
+    number = "a number from " if bare is float else ""
+    return f"expected {number}{low:.10g} to {high:.10g}, got {value!r}"

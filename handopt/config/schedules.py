@@ -2,7 +2,21 @@
 
 from dataclasses import dataclass, replace
 
-from handopt.config.constraints import Checked, Count, Fraction, NonNegative, Positive, PositiveCount
+from handopt.config.constraints import (
+    Checked,
+    Count,
+    Damping,
+    Fraction,
+    Hypotheses,
+    Iterations,
+    LengthMm,
+    NonNegative,
+    PointCount,
+    Positive,
+    PositiveHypotheses,
+    PositiveIterations,
+    RadiusPx,
+)
 from handopt.errors import ConfigError
 
 
@@ -15,10 +29,10 @@ class LMSchedule(Checked):
     """
 
     # The most iterations; 0 evaluates the start and takes no step.
-    iterations: Count = 0
-    first_damping: Positive = 1e-2
-    lowest_damping: NonNegative = 1e-6
-    highest_damping: Positive = 1e3
+    iterations: Iterations = 0
+    first_damping: Damping = 1e-2
+    lowest_damping: Damping = 1e-6
+    highest_damping: Damping = 1e3
     # Factor of the damping after a step that lowered the cost.
     accepted: Positive = 0.3
     # Factor of the damping after a step that did not.
@@ -32,17 +46,17 @@ class LMSettings(Checked):
     """One run of Levenberg-Marquardt over a batch of hypotheses."""
 
     # The most iterations; 0, which takes no step, is for callers that want costs alone. A round needs at least 1.
-    iterations: Count
+    iterations: Iterations
     # Distance of an observed point to the model where it starts to count as an outlier, mm.
-    sigma_mm: Positive
+    sigma_mm: LengthMm
     # How many observed points, at most as many as are drawn (Config.points).
-    points: PositiveCount = 400
+    points: PointCount = 400
     # About how many of the model's vertices; 0 takes all.
     vertices: Count = 0
     # Share of point-to-plane against point-to-point distance.
     plane: Fraction = 0.6
     # Distance beside or in front of the observed hand where a vertex starts to count as an outlier, mm.
-    free_space_mm: Positive = 30.0
+    free_space_mm: LengthMm = 30.0
     # Factor of the pose prior's weight.
     prior: NonNegative = 1.0
     # Whether the hand's size is free.
@@ -62,15 +76,15 @@ class TournamentRound(Checked):
 
     lm_settings: LMSettings
     # How many hypotheses go on.
-    top_k_out: PositiveCount
+    top_k_out: PositiveHypotheses
     # How many of the best hypotheses enter; 0 takes all.
-    top_k_in: Count = 0
+    top_k_in: Hypotheses = 0
     # The round is skipped where the best hypothesis has a smaller unexplained fraction.
     skip_below: NonNegative = 0.0
     # Whether hypotheses are ranked by their unexplained fraction instead of their cost.
     rank_by_unexplained: bool = False
     # How many poses with one finger drawn again join, those with the smallest unexplained fraction.
-    mutations: Count = 0
+    mutations: Hypotheses = 0
 
     def __post_init__(self) -> None:
         """Check every field, and that the round does something."""
@@ -83,22 +97,22 @@ class TournamentRound(Checked):
 class DescentStage(Checked):
     """One stage of gradient descent."""
 
-    iterations: PositiveCount
+    iterations: PositiveIterations
     # Radius of a splat, px.
-    radius_px: Positive
+    radius_px: RadiusPx
     # Distance of an observed point to the model where it starts to count as an outlier, mm.
-    sigma_mm: Positive
+    sigma_mm: LengthMm
     # Factor of the step sizes (Steps).
     step: NonNegative
     # How many hypotheses go on after this stage.
-    top_k_out: PositiveCount
+    top_k_out: PositiveHypotheses
     # Whether the hand's size is free.
     scale: bool = False
     # Factor of the depth term's weight: the noise of splats makes it less exact than the points at the end.
     depth: NonNegative = 1.0
     # How many poses with a finger drawn again, for each finger of the best `parents` hypotheses, join at the start.
-    mutants: Count = 0
-    parents: PositiveCount = 3  # [tuned]: better than 2
+    mutants: Hypotheses = 0
+    parents: PositiveHypotheses = 3  # [tuned]: better than 2
 
 
 @dataclass(frozen=True)
@@ -119,9 +133,9 @@ class Steps(Checked):
 class VertexStage(Checked):
     """The last stage of gradient descent with shape="vertices": rest vertices move along with the pose. All [hand]."""
 
-    iterations: PositiveCount = 80
-    radius_px: Positive = 3.0  # of a splat
-    sigma_mm: Positive = 6.0  # as in DescentStage
+    iterations: PositiveIterations = 80
+    radius_px: RadiusPx = 3.0  # of a splat
+    sigma_mm: LengthMm = 6.0  # as in DescentStage
     step: NonNegative = 0.25  # factor of the step sizes
 
 

@@ -1,17 +1,30 @@
 """All settings of a fit in one object, which a TOML file can change."""
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from msgspec import Meta
 
-from handopt.config.constraints import Checked, Count, Fraction, NonNegative, Positive, PositiveCount, build
+from handopt.config.constraints import (
+    MOST_HYPOTHESES,
+    MOST_PARTS,
+    Checked,
+    Fraction,
+    Hypotheses,
+    LengthMm,
+    NonNegative,
+    PointCount,
+    PositiveHypotheses,
+    RadiusPx,
+    Seed,
+    build,
+)
 from handopt.config.schedules import COARSE_ROUND, ROUNDS, STAGES, DescentStage, Steps, TournamentRound, VertexStage
 from handopt.config.weights import Weights
-from handopt.errors import ConfigError, why_unreadable
+from handopt.errors import ConfigError
+from handopt.files import UnreadableError, read_toml
 
 Shape = Literal["none", "scale", "proportions", "vertices"]
 Solver = Literal["auto", "lm", "gradient"]
@@ -29,8 +42,8 @@ class Config(Checked):
 
     weights: Weights = field(default_factory=Weights)
     steps: Steps = field(default_factory=Steps)
-    stages: Annotated[tuple[DescentStage, ...], Meta(min_length=1)] = STAGES
-    rounds: Annotated[tuple[TournamentRound, ...], Meta(min_length=1)] = ROUNDS
+    stages: Annotated[tuple[DescentStage, ...], Meta(min_length=1, max_length=MOST_PARTS)] = STAGES
+    rounds: Annotated[tuple[TournamentRound, ...], Meta(min_length=1, max_length=MOST_PARTS)] = ROUNDS
     # The round that comes first where a pose to start from is given.
     coarse_round: TournamentRound = COARSE_ROUND
     vertices: VertexStage = field(default_factory=VertexStage)
@@ -41,23 +54,23 @@ class Config(Checked):
     descent: StepRule = "adam"
     # Starts of the tournament for each candidate hand, from network and bank; 0 takes the fixed starts. [tuned]: with
     # fixed starts 45 instead of 92 % of hard images are right.
-    proposals: Annotated[int, Meta(ge=0, le=10_000)] = 64
+    proposals: Hypotheses = 64
     # Unexplained fraction above which the search is repeated with three times as many hypotheses. [hand]
     retry: NonNegative = 0.14
     # Hypotheses that enter the first stage of gradient descent, the best of all fixed starts. [tuned]: better than 48
-    starts: PositiveCount = 96
+    starts: PositiveHypotheses = 96
     # Radius of a splat in the renders of a tournament, px. [hand]
-    render_px: Positive = 3.5
+    render_px: RadiusPx = 3.5
     # Side of the renderer's image, px. [paper]
-    crop_px: Annotated[int, Meta(ge=16, le=1024)] = 120
+    crop_px: Annotated[int, Meta(ge=16, le=512)] = 120
     # Half the side of the cube around the hand, mm. [hand]: room for a stretched hand of any size
-    crop_half_mm: Positive = 125.0
+    crop_half_mm: LengthMm = 125.0
     # Observed points that are drawn; gradient descent compares at most 1000 of them. [tuned]: better than 1000
-    points: PositiveCount = 2000
+    points: PointCount = 2000
     # Gradient descent's share of point-to-plane against point-to-point distance. [hand]
     plane: Fraction = 0.6
     # Radius of a bone's cylinder in the collision term, mm. [hand]: about that of a finger
-    collision_radius_mm: Positive = 9.0
+    collision_radius_mm: LengthMm = 9.0
     # How far a vertex may lie in front of the observed surface without cost, mm. [hand]
     front_margin_mm: NonNegative = 3.0
     # Difference where the depth term turns from squared to absolute, in closeness. [hand]
@@ -68,17 +81,21 @@ class Config(Checked):
     tolerance: NonNegative = 1e-4
 
     def times(self, factor: int) -> "Config":
-        """The same settings with `factor` times as many hypotheses."""
+        """The same settings with `factor` times as many hypotheses, within their range."""
         if factor == 1:
             return self
 
         def more(item: Part, *names: str) -> Part:
-            return dataclasses.replace(item, **{name: factor * getattr(item, name) for name in names})
+            changes: dict[str, Any] = {name: multiplied(getattr(item, name)) for name in names}
+            return dataclasses.replace(item, **changes)
+
+        def multiplied(count: int) -> int:
+            return min(factor * count, MOST_HYPOTHESES)
 
         of_round = "top_k_out", "top_k_in", "mutations"
         return dataclasses.replace(
             self,
-            starts=factor * self.starts,
+            starts=multiplied(self.starts),
             stages=tuple(more(each, "top_k_out", "parents") for each in self.stages),
             rounds=tuple(more(each, *of_round) for each in self.rounds),
             coarse_round=more(self.coarse_round, *of_round),
@@ -111,10 +128,9 @@ class Config(Checked):
     def from_toml(cls, path: Path) -> "Config":
         """Read settings from a TOML file; what it does not name keeps its default. Raises ConfigError."""
         try:
-            with path.open("rb") as file:
-                values = tomllib.load(file)
-        except (OSError, ValueError, RecursionError) as error:
-            raise ConfigError(f"config={path} cannot be read: {why_unreadable(error)}") from error
+            values = read_toml(path)
+        except UnreadableError as error:
+            raise ConfigError(f"config={path} cannot be read: {error.reason}") from error
         try:
             return cls.from_dict(values)
         except ConfigError as error:
@@ -138,4 +154,4 @@ class FitSettings(Checked):
     shape: Shape = "proportions"
     config: Config = field(default_factory=Config)
     device: str = "auto"
-    seed: Count = 0
+    seed: Seed = 0

@@ -1,14 +1,16 @@
 """What a video shows: depth, poses and figures, frame by frame, from a track or from an optimisation."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from handopt.errors import OutputError
+from handopt.draw.film_arrays import FilmArrays, read_film_arrays
+from handopt.errors import CameraError, OutputError
+from handopt.files import UnreadableError, is_file, is_folder
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig.anatomy import JOINT_RADIUS_MM
@@ -195,15 +197,15 @@ def load_film(folder: Path) -> Film:
     return read_arrays(folder, _film)
 
 
-def read_arrays(folder: Path, made: Callable[[dict[str, Any], dict[str, Any]], Made]) -> Made:
-    """What a function makes of the arrays of a folder of handopt fit or handopt track, and of their header.
+def read_arrays(folder: Path, made: Callable[[FilmArrays], Made]) -> Made:
+    """What a function makes of the arrays of a folder of handopt fit or handopt track, which are checked.
 
     Raises OutputError where the folder is of neither, where its file is damaged, or where it lacks what is needed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise OutputError(f"{folder} is not a folder: give a folder that handopt fit or handopt track wrote")
-    name = next((name for name in (ARRAYS_NAME, TRACE_NAME) if (folder / name).is_file()), None)
+    name = next((name for name in (ARRAYS_NAME, TRACE_NAME) if is_file(folder / name)), None)
     if name is None:
         raise OutputError(
             f"{folder} holds neither {ARRAYS_NAME} nor {TRACE_NAME}: give a folder that handopt track or handopt fit "
@@ -213,36 +215,33 @@ def read_arrays(folder: Path, made: Callable[[dict[str, Any], dict[str, Any]], M
     try:
         if (folder / name).stat().st_size == 0:
             raise OutputError(f"{folder / name} is empty (0 bytes): {again}")
-        with (folder / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        return made(arrays, json.loads(str(arrays["header"])))
+        return made(read_film_arrays(folder / name))
+    except (UnreadableError, CameraError) as error:
+        advice = "check its permission, or " if isinstance(error.__cause__, OSError) else ""
+        reason = error.reason if isinstance(error, UnreadableError) else error
+        said = error if isinstance(error.__cause__, OSError) else f"is damaged or none of handopt's ({reason})"
+        raise OutputError(f"{folder / name} {said}: {advice}{again}") from error
     except OutputError:
         raise
     except OSError as error:
-        reason = error.strerror or "it is cut short"
-        raise OutputError(f"{folder / name} cannot be read ({reason}): check its permission, or {again}") from error
-    except Exception as error:  # NumPy and zlib raise almost anything on damaged files
-        reason = "it lacks " + str(error) if isinstance(error, KeyError) else type(error).__name__
+        raise OutputError(f"{folder / name} cannot be read ({error.strerror or error}): {again}") from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:  # of other files that a function reads as well
+        reason = type(error).__name__
         raise OutputError(f"{folder / name} is damaged or none of handopt's ({reason}): {again}") from error
 
 
-def _film(arrays: Mapping[str, Any], header: Mapping[str, Any]) -> Film:
-    fx, fy, cx, cy, width, height = arrays["camera"].tolist()
-    total = arrays.get("total")
-    count = len(arrays["scale"])
+def _film(arrays: FilmArrays) -> Film:
+    values, total = arrays.values, arrays.values.get("total")
+    count = len(values["scale"])
     if total is None:
-        known = arrays["tracked"] | arrays["bridged"]
-        captions = _captions(arrays["time_s"], arrays["tracked"], arrays["bridged"], arrays["unexplained_fraction"])
-        title = Path(header["source"]).name
+        states = (values[name] for name in ("time_s", "tracked", "bridged", "unexplained_fraction"))
+        captions = _captions(*states)
     else:
-        known = np.ones(count, np.bool_)
         captions = tuple((f"iteration {row + 1} of {count}", f"total {value:.5g}") for row, value in enumerate(total))
-        title = Path(header["image"] or "depth image").name
     return Film(
-        title, Camera(fx, fy, cx, cy, int(width), int(height), "film"), Skinned.from_arrays(arrays),
-        arrays["window_depth_mm"], arrays["window_center_mm"], float(arrays["window_half_mm"]),
-        arrays["rotation"], arrays["translation_mm"], arrays["angles_rad"].astype(np.float64), arrays["scale"],
-        known, captions, total, header.get("fps"),
+        arrays.title, arrays.camera, Skinned.from_arrays(values), values["window_depth_mm"],
+        values["window_center_mm"], float(values["window_half_mm"]), values["rotation"], values["translation_mm"],
+        values["angles_rad"].astype(np.float64), values["scale"], arrays.known, captions, total, arrays.fps,
     )  # fmt: skip
 
 

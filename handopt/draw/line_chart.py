@@ -118,7 +118,7 @@ class LineChart:
                 continue
             x = float(self._columns[index])
             draw.line([(x, self._top), (x, self._bottom)], GRID)
-            name = f"stage {stage}" if stage.isdigit() else colour.printable(stage)
+            name = f"stage {stage}" if stage.isdecimal() else colour.printable(stage)
             if x >= free and x + font.getlength(name) < end:
                 draw.text((x, base), name, colour.FAINT_INK, font, anchor="lm")
                 free = x + font.getlength(name) + self._px(GAP_PX)

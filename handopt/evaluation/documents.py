@@ -1,6 +1,5 @@
 """Reading joints from JSON files, with messages that name the file."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from handopt import files
 from handopt.errors import LabelError
 from handopt.typing import Floats
 
@@ -27,13 +27,11 @@ def silent(_part: str, _done: int, _total: int) -> None:
 def read_json(file: Path, argument: str) -> Any:
     """What a JSON file holds. argument: of the command, to name in messages. Raises LabelError."""
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise LabelError(f"{file} cannot be read: {error.strerror or error}; change {argument}") from error
-    except (ValueError, RecursionError) as error:
-        raise LabelError(
-            f"{file} is not valid JSON ({error}); is it truncated? Correct it, or move it out of {argument}"
-        ) from error
+        return files.read_json(file)
+    except files.UnreadableError as error:
+        if "JSON" in str(error):
+            raise LabelError(f"{file} {error}; is it truncated? Correct it, or move it out of {argument}") from error
+        raise LabelError(f"{file} cannot be read: {error.reason}; change {argument}") from error
 
 
 def points(value: Any, count: int, where: str, *, gaps: bool = False) -> Floats:

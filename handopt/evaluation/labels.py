@@ -13,6 +13,7 @@ from handopt.evaluation.documents import RESULT_FORMAT, ReadProgress, joint_name
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
 from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
 from handopt.evaluation.text import read_names, read_text
+from handopt.files import exists, is_folder, resolved
 from handopt.input.depth import without_masks
 from handopt.input.timestamps import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
@@ -44,7 +45,7 @@ def read_labels(
     """
     wanted = None if joint_set is None else JOINT_SETS[joint_set]
     path = Path(path)
-    if path.is_dir():
+    if is_folder(path):
         frames = _read_folder(path, wanted, coordinates, camera, progress)
     elif path.suffix.lower() == ".json":
         frames = _read_documents([path], path.parent, wanted, f"{path} holds no joints_mm and no joints_xyz_mm")
@@ -116,7 +117,7 @@ def _read_documents(
     return Frames(
         joint_set,
         tuple("/".join(parts_of(file.relative_to(root))) for file, _ in labels),
-        tuple((parts_of(file.resolve().parent / file.name),) for file, _ in labels),
+        tuple((parts_of(resolved(file).parent / file.name),) for file, _ in labels),
         joints,
         millimetres,
         visible,
@@ -161,7 +162,7 @@ def _text_set(wanted: JointSet | None, path: Path) -> JointSet | None:
         raise LabelError(
             f"{path}: labels in the synthetic layout are JSON files in a folder; change joint_set= or TRUTH"
         )
-    if not path.exists():
+    if not exists(path):
         raise LabelError(f"{path} does not exist: TRUTH is a folder of labels or a text file")
     return wanted
 

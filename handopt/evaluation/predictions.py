@@ -21,6 +21,7 @@ from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
 from handopt.evaluation.text import read_text
 from handopt.evaluation.tracks import is_track, read_track
+from handopt.files import is_folder, resolved
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import Floats, Parts
 
@@ -45,7 +46,7 @@ def read_predictions(
     path = Path(path)
     if is_track(path):
         return read_track(path, truth)
-    if path.is_dir():
+    if is_folder(path):
         return _read_results(path, truth, progress)
     if path.name == RESULT_NAME:
         return _read_results(path.parent, truth, progress)
@@ -113,5 +114,5 @@ def _result(file: Path) -> tuple[Floats, float, str | None]:
 
 def _result_keys(file: Path, image: str | None) -> tuple[Parts, ...]:
     """The folder of a result, and the path of its image."""
-    folder = parts_of(file.resolve().parent, suffix=False)
+    folder = parts_of(resolved(file).parent, suffix=False)
     return (folder,) if not image or not parts_of(image) else (folder, parts_of(image))

@@ -12,6 +12,7 @@ import numpy as np
 from handopt import atomic_folder
 from handopt.evaluation.metrics import SHOWN_MM, THRESHOLDS_MM, TRUSTED_MM, Evaluation, frame_means, frame_worst
 from handopt.evaluation.plot import plot_problem, write_curve
+from handopt.files import readable
 
 FILES: Final = ("per_frame.csv", "per_joint.csv", "curve.csv", "curve.png", "summary.json")
 KIND: Final = atomic_folder.Kind("evaluation", "summary.json", "handopt.evaluation/", atomic_folder.other_than(FILES))
@@ -38,7 +39,7 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, overwrite: bool = F
 
 def to_json(evaluation: Evaluation, indent: int | None = 2) -> str:
     """The summary as JSON text, format "handopt.evaluation/1"."""
-    return json.dumps(evaluation.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+    return readable(json.dumps(evaluation.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def per_frame(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -157,7 +158,7 @@ def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def _cell(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return round(float(value), DECIMALS) if math.isfinite(value) else ""
-    return "" if value is None else value
+    return "" if value is None else readable(value) if isinstance(value, str) else value
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

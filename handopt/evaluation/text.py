@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from handopt import files
 from handopt.errors import LabelError
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import ICVL, MSRA, NYU, JointSet
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 COORDINATES: Final = ("auto", "uvd", "xyz", "camera")
 SETS_BY_COUNT: Final = {3 * len(each.joints): each for each in (NYU, ICVL, MSRA)} | {3 * NYU.wide: NYU}
 MAT_SUFFIX: Final = ".mat"
+MAX_LABEL_BYTES: Final = 512 * 2**20
+"""Of a file of labels; NYU's joint_data.mat has 28 MiB."""
 _COUNT = re.compile("[0-9]{1,12}")
 MOST: Final = 0.9
 
@@ -137,10 +140,9 @@ def to_camera(
 def parse(path: Path) -> Table:
     """Read the lines of a text file; blank ones are skipped. Raises LabelError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise LabelError(f"{path} cannot be read as labels: {reason}; give a text file or a folder") from error
+        text = files.read_text(path, MAX_LABEL_BYTES)
+    except files.UnreadableError as error:
+        raise LabelError(f"{path} cannot be read as labels: {error.reason}; give a text file or a folder") from error
     rows: list[list[float]] = []
     names: list[str] = []
     lines: list[int] = []
@@ -173,9 +175,10 @@ def parse(path: Path) -> Table:
 def read_names(path: Path) -> tuple[str, ...]:
     """Read a list of image names, one a line. Raises LabelError."""
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path} cannot be read as a list of names: change names=") from error
+        text = files.read_text(path)
+    except files.UnreadableError as error:
+        raise LabelError(f"{path} cannot be read as a list of names ({error.reason}): change names=") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise LabelError(f"{path} holds no names: names= needs one image name a line")
     return names
@@ -206,7 +209,7 @@ def _known_as(table: Table, joint_set: JointSet) -> tuple[tuple[tuple[Parts, ...
     stems: list[tuple[str, ...]]
     if joint_set is MSRA:
         stems = [(f"{index:06d}_depth", f"{index:06d}") for index in range(len(table.numbers))]
-        folder = parts_of(table.path.resolve().parent, suffix=False)
+        folder = parts_of(files.resolved(table.path).parent, suffix=False)
         return tuple(tuple((*folder, stem) for stem in each) for each in stems), tuple(each[0] for each in stems)
     if joint_set is NYU:
         stems = [(f"depth_1_{index + 1:07d}",) for index in range(len(table.numbers))]
@@ -220,8 +223,12 @@ def _read_mat(path: Path) -> Table:
     from scipy.io import loadmat
 
     try:
-        values = np.asarray(loadmat(path, variable_names=["joint_uvd"])["joint_uvd"], np.float64)
-    except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
+        with files.open_regular(path, MAX_LABEL_BYTES) as file:
+            values = np.asarray(loadmat(file, variable_names=["joint_uvd"])["joint_uvd"])
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"it holds values of type {values.dtype}")
+        values = values.astype(np.float64)
+    except Exception as error:  # SciPy and zlib raise almost anything on damaged files
         raise LabelError(
             f"{path} cannot be read as the NYU set's joint_data.mat with joint_uvd: give a text file"
         ) from error

@@ -1,9 +1,8 @@
 """Tracks of `handopt track` as predictions."""
 
-import json
 import math
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,15 +10,26 @@ from handopt.errors import LabelError
 from handopt.evaluation.documents import points, read_json
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import map_keypoints
+from handopt.files import UnreadableError, is_file, is_folder, parse_json, read_text
+from handopt.input.arrays import ArraySpec, read_arrays
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.tracking.track import FAMILY, INFO_NAME, LINES_NAME
 from handopt.typing import Floats
 
+MAX_LINES_BYTES: Final = 512 * 2**20
+ARRAYS: Final = {
+    "header": ArraySpec("text", ()),
+    "time_s": ArraySpec("number", ("T",)),
+    "joints_mm": ArraySpec("number", ("T", len(KEYPOINT_NAMES), 3), gaps=True),
+    "confidence": ArraySpec("number", ("T",), 0, 1, gaps=True, optional=True),
+}
+"""What is read of a track.npz."""
+
 
 def is_track(path: Path) -> bool:
     """Whether a path is a track's folder, its lines or its arrays."""
-    if path.is_dir():
-        return (path / INFO_NAME).is_file() and (path / LINES_NAME).is_file()
+    if is_folder(path):
+        return is_file(path / INFO_NAME) and is_file(path / LINES_NAME)
     return path.suffix in (".jsonl", ".npz")
 
 
@@ -31,10 +41,10 @@ def read_track(path: Path, truth: Frames) -> Frames:
     """
     if path.suffix == ".npz":
         return _frames(path, truth, *_arrays(path), names=None)
-    lines = path / LINES_NAME if path.is_dir() else path
+    lines = path / LINES_NAME if is_folder(path) else path
     joints, confidence, times, names = _lines(lines)
     info = lines.with_name(INFO_NAME)
-    header = read_json(info, "PRED") if info.is_file() else {}
+    header = read_json(info, "PRED") if is_file(info) else {}
     source = str(header.get("source", "")) if isinstance(header, dict) else ""
     named = all("[" not in name and PurePosixPath(name).suffix for name in names)
     return _frames(
@@ -58,15 +68,15 @@ def _frames(
 def _lines(file: Path) -> tuple[Floats, Floats, Floats, list[str]]:
     joints, confidence, times, names = [], [], [], []
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise LabelError(f"{file} cannot be read ({error}); change PRED") from error
+        text = read_text(file, MAX_LINES_BYTES)
+    except UnreadableError as error:
+        raise LabelError(f"{file} cannot be read ({error.reason}); change PRED") from error
     for number, line in enumerate(text.splitlines(), 1):
         where = f"{file}, line {number}"
         try:
-            frame: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise LabelError(f"{where} is not valid JSON ({error}); is it truncated? track again") from error
+            frame: Any = parse_json(line)
+        except UnreadableError as error:
+            raise LabelError(f"{where} {error}; is it truncated? track again") from error
         if not isinstance(frame, dict) or not {"name", "time_s", "joints_mm"} <= frame.keys():
             raise LabelError(f"{where} is no frame of handopt track; give the folder of a track")
         none = frame["joints_mm"] is None
@@ -85,16 +95,12 @@ def _lines(file: Path) -> tuple[Floats, Floats, Floats, list[str]]:
 
 def _arrays(file: Path) -> tuple[Floats, Floats, Floats]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            header = json.loads(str(arrays["header"]))
-            if not str(header.get("format", "")).startswith(FAMILY):
-                raise KeyError("format")
-            joints, times = arrays["joints_mm"].astype(np.float64), arrays["time_s"].astype(np.float64)
-            confidence = arrays["confidence"] if "confidence" in arrays.files else np.full(len(joints), np.nan)
-    except OSError as error:
-        raise LabelError(f"{file} cannot be read ({error.strerror or error}); change PRED") from error
-    except Exception as error:  # NumPy and zlib raise almost anything on damaged files
-        raise LabelError(f"{file} is no track of handopt ({error}); give track.npz or its folder") from error
-    if joints.shape != (len(times), len(KEYPOINT_NAMES), 3):
-        raise LabelError(f"{file}: joints_mm has shape {joints.shape}; give a track of handopt")
+        arrays, _ = read_arrays(file, ARRAYS)
+        header = parse_json(str(arrays["header"]))
+        if not isinstance(header, dict) or not str(header.get("format", "")).startswith(FAMILY):
+            raise UnreadableError(f"lacks a header of the format {FAMILY}")
+    except UnreadableError as error:
+        raise LabelError(f"{file} is no track of handopt ({error.reason}); give track.npz or its folder") from error
+    joints, times = (np.asarray(arrays[name], np.float64) for name in ("joints_mm", "time_s"))
+    confidence = arrays.get("confidence", np.full(len(joints), np.nan))
     return joints, np.asarray(confidence, np.float64), times

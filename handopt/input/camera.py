@@ -15,6 +15,8 @@ from handopt.errors import CameraError, ShapeError
 
 MAX_SIDE_PX = 1_000_000
 MAX_INTRINSIC_PX = 1e7
+MAX_SLOPE = 10.0
+"""Tangent of the largest angle between the optical axis and the ray of a pixel: 84 degrees. By hand."""
 SAME_INTRINSIC_PX = 0.01  # intrinsics that were rounded when they were typed are the same
 INTRINSICS = ("fx", "fy", "cx", "cy")
 CAMERA_KEYS = (*INTRINSICS, "width", "height")
@@ -55,6 +57,14 @@ class Camera:
             if abs(getattr(self, key)) > MAX_INTRINSIC_PX:
                 raise CameraError(
                     f"{key} is {getattr(self, key):g}, expected at most {MAX_INTRINSIC_PX:g} pixels; change camera="
+                )
+        for axis, size in (("x", self.width), ("y", self.height)):
+            focal, center = getattr(self, f"f{axis}"), getattr(self, f"c{axis}")
+            slope = max(abs(center), abs(size - 1 - center)) / focal
+            if slope > MAX_SLOPE:
+                raise CameraError(
+                    f"f{axis} is {focal:g} and c{axis} {center:g}: an edge of the {self.width} x {self.height} pixels "
+                    f"would lie {math.degrees(math.atan(slope)):.2f} degrees off the optical axis; change camera="
                 )
 
     def project(self, points: ArrayLike) -> NDArray[np.floating[Any]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from handopt.errors import CameraError, did_you_mean
+from handopt.files import exists
 from handopt.input.camera import CAMERA_KEYS, INTRINSICS, Camera, Preset, find_preset, presets
 from handopt.input.sidecar import Sidecar, read_sidecar
 
@@ -79,10 +80,7 @@ def load_camera(spec: Camera | str | Path, width: int | None = None, height: int
 
 
 def _exists(text: str) -> bool:
-    try:
-        return bool(text) and Path(text).exists()
-    except OSError:
-        return False
+    return bool(text) and exists(text)
 
 
 def _from_numbers(text: str, width: int | None, height: int | None) -> Camera:

@@ -1,6 +1,5 @@
 """Decoding the files that hold depth images into plain arrays, with every limit checked before anything is decoded."""
 
-import stat
 import struct
 import warnings
 import zipfile
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from handopt.errors import DepthError
+from handopt.files import UnreadableError, open_regular
 from handopt.input.npy import NpyHeader, read_npy_array, read_npy_header
 from handopt.typing import AnyArray
 
@@ -66,21 +66,15 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
 def _kind(path: Path) -> str:
     """Return the format of a file by its first bytes. Raises DepthError if it is not a depth image."""
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise DepthError(f"{path}: is a folder, expected a depth image")
-        if not stat.S_ISREG(status.st_mode):
-            raise DepthError(f"{path}: is not a regular file, expected a depth image")
-        with path.open("rb") as file:
+        with open_regular(path, MAX_BYTES) as file:
             head = file.read(16)
-    except FileNotFoundError:
-        raise DepthError(f"{path}: does not exist; check the path") from None
+    except UnreadableError as error:
+        hint = "check the path" if "not exist" in str(error) else "expected a depth image"
+        raise DepthError(f"{path}: {error}; {hint}") from error
     except OSError as error:
         raise DepthError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if status.st_size == 0:
+    if not head:
         raise DepthError(f"{path}: is empty (0 bytes); copy or export it again")
-    if status.st_size > MAX_BYTES:
-        raise DepthError(f"{path}: has {status.st_size >> 20} MiB, the limit for an image is {MAX_BYTES >> 20} MiB")
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind

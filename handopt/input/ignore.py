@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from handopt.errors import DepthError
+from handopt.files import is_folder
 from handopt.input.decode import decode_file
 from handopt.input.depth import is_depth_file
 from handopt.typing import AnyArray, BoolImage
@@ -30,7 +31,7 @@ class IgnoreMasks:
 
     def file_of(self, image: Path) -> Path | None:
         """The mask that goes with an image; None where the folder has none. Raises DepthError."""
-        if not self.path.is_dir():
+        if not is_folder(self.path):
             return self.path
         found = self._by_stem.get(image.stem, [])
         if len(found) > 1:
@@ -40,7 +41,7 @@ class IgnoreMasks:
 
     def covers(self, image: Path) -> bool:
         """Whether some mask goes with an image. Raises DepthError."""
-        return not self.path.is_dir() or image.stem in self._by_stem
+        return not is_folder(self.path) or image.stem in self._by_stem
 
     def mask_of(self, image: Path, shape: tuple[int, int]) -> BoolImage | None:
         """The pixels (H, W) to leave out of an image; None where the folder has no mask for it. Raises DepthError."""
@@ -49,7 +50,7 @@ class IgnoreMasks:
 
     def check(self) -> None:
         """Refuse a mask that cannot be read, and a folder without masks. Raises DepthError."""
-        if self.path.is_dir():
+        if is_folder(self.path):
             if not self._by_stem:
                 raise DepthError(f"ignore={self.path}: the folder holds no masks; name them like the images")
         else:

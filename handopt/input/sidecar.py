@@ -3,14 +3,13 @@
 Every room that reads such a file reads it here. `<stem>.json` speaks for one image, `camera.json` for its folder.
 """
 
-import json
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from handopt.errors import CameraError
+from handopt.files import UnreadableError, is_file, read_json
 from handopt.input.camera import CAMERA_KEYS, INTRINSICS, Camera, finite_number, short_repr
 from handopt.input.timestamps import time_of
 
@@ -54,7 +53,7 @@ def find_sidecar(image: str | Path) -> Sidecar | None:
     """
     image = Path(image)
     names = dict.fromkeys((image.with_suffix(".json"), image.with_name("camera.json")))
-    found = [each for path in names if path.is_file() and (each := read_sidecar(path)) is not None]
+    found = [each for path in names if is_file(path) and (each := read_sidecar(path)) is not None]
     if not found:
         return None
     return found[0] if len(found) == 1 else found[0].or_else(found[1])
@@ -90,8 +89,8 @@ def find_time(image: Path) -> float | None:
     None if there is no such file, or if it cannot be read: a frame without a time is still a frame.
     """
     try:
-        return time_of(_load(image.with_suffix(".json")))
-    except (OSError, ValueError, RecursionError):
+        return time_of(read_json(image.with_suffix(".json"), MAX_JSON_BYTES))
+    except UnreadableError:
         return None
 
 
@@ -138,17 +137,6 @@ def _mirrored(data: dict[str, Any]) -> bool | None:
 def _read_json(path: Path) -> Any:
     """The document in a file. Raises CameraError."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_JSON_BYTES:
-            raise CameraError(f"{path}: not a JSON file of at most {MAX_JSON_BYTES >> 20} MiB; change camera=")
-        return _load(path)
-    except OSError as error:
-        raise CameraError(f"{path}: cannot be read ({error.strerror or error}); change camera=") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, CameraError):
-            raise
-        raise CameraError(f"{path}: not valid JSON ({error}); correct it or change camera=") from error
-
-
-def _load(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json(path, MAX_JSON_BYTES)
+    except UnreadableError as error:
+        raise CameraError(f"{path}: {str(error).removeprefix('is ')}; correct it or change camera=") from error

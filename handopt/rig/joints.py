@@ -3,9 +3,7 @@
 The canonical names are those of the WebXR Hand Input module.
 """
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handopt.errors import RigError, ShapeError, did_you_mean, why_unreadable
+from handopt.errors import RigError, ShapeError, did_you_mean
+from handopt.files import UnreadableError, read_json, read_toml
 from handopt.typing import Floats
 
 DIGITS: Final = ("thumb", "index", "middle", "ring", "pinky")
@@ -134,10 +133,9 @@ def canonical_name(node_name: str) -> str | None:
 def read_mapping(path: Path) -> dict[str, str]:
     """Read a TOML or JSON file {canonical name = "joint name in the rig"}. Raises RigError."""
     try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise RigError(f"the joint mapping {path} cannot be read: {why_unreadable(error)}") from error
+        data = read_json(path) if path.suffix.lower() == ".json" else read_toml(path)
+    except UnreadableError as error:
+        raise RigError(f"the joint mapping {path} cannot be read: {error.reason}") from error
     if not isinstance(data, dict):
         raise RigError(f'the joint mapping {path} must be a table of lines like wrist = "node name"')
     mapping: dict[str, str] = {}

@@ -12,6 +12,7 @@ from handopt.draw.comparison import write_comparison
 from handopt.errors import OutputError
 from handopt.export.mesh import write_rest_obj, write_rest_ply
 from handopt.export.rig_gltf import write_rig
+from handopt.files import readable
 from handopt.storage.fit_folder import save, write_columns
 from handopt.storage.naming import result_folders
 
@@ -96,7 +97,7 @@ def _write_all(
     result: "ShapeResult", folder: Path, renders: bool, video: bool, progress: Callable[[str, int, int], None]
 ) -> None:
     (folder / MEASUREMENTS_NAME).write_text(
-        json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        readable(json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)) + "\n", encoding="utf-8"
     )
     write_rest_obj(result.rig, folder / "rest.obj")
     write_rest_ply(result.rig, folder / "rest.ply", result.frontal_views)

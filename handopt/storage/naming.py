@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
+from handopt import files
 from handopt.typing import Parts
 
 
@@ -20,7 +21,7 @@ def result_folders(images: Sequence[Path], root: Path, bases: Mapping[Path, Path
 
     def real(folder: Path) -> Parts:
         if folder not in resolved:
-            resolved[folder] = folder.resolve().parts
+            resolved[folder] = files.resolved(folder).parts
         return resolved[folder]
 
     places: dict[Path, Parts] = {}

@@ -1,6 +1,5 @@
 """Folders of fits and tracks, and .glb files, as scenes for the viewer."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ import numpy as np
 from handopt.assess.confidence import confidence_text
 from handopt.assess.config import ASSESS
 from handopt.draw.film import read_arrays
+from handopt.draw.film_arrays import FilmArrays
 from handopt.errors import OutputError
-from handopt.input.camera import Camera
+from handopt.files import UnreadableError, is_file, is_folder, read_bytes, read_json
 from handopt.rig.skinned import Skinned
 from handopt.storage.fit_folder import RESULT
 from handopt.tracking.track import ARRAYS_NAME
@@ -19,23 +19,24 @@ from handopt.viewer.scene import BRIDGED, DOUBTFUL, NOTHING, TRACKED, Scene, alt
 
 RESULT_FORMAT = "handopt.result/1"
 MAX_GLB_BYTES = 64 * 2**20
+DEFAULT_FPS = 30.0
 _GLB_HEADER = b"glTF\x02\0\0\0"
 
 
 def packed_scene(path: Path) -> dict[str, Any]:
     """What the viewer shows of a folder of handopt fit or handopt track, or of a .glb file. Raises OutputError."""
-    if path.suffix.lower() == ".glb" and not path.is_dir():
+    if path.suffix.lower() == ".glb" and not is_folder(path):
         return read_glb(path)
     return read_scene(path).packed()
 
 
 def read_scene(folder: Path) -> Scene:
     """The scene of a folder of handopt fit or handopt track. Raises OutputError where it is damaged."""
-    if (folder / ARRAYS_NAME).is_file():
+    if is_file(folder / ARRAYS_NAME):
         return read_arrays(folder, _track_scene)
     document = read_result(folder)
     try:
-        return read_arrays(folder, lambda arrays, header: _fit_scene(arrays, document))
+        return read_arrays(folder, lambda arrays: _fit_scene(arrays, document))
     except FloatingPointError as error:
         raise OutputError(f"{folder} holds numbers that make no pose: fit it again") from error
 
@@ -44,13 +45,13 @@ def read_result(folder: Path) -> dict[str, Any]:
     """result.json of a folder. Raises OutputError where it is missing, damaged or of another version."""
     path = folder / RESULT.marker
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        document = read_json(path)
+    except UnreadableError as error:
+        if "JSON" in str(error):
+            raise OutputError(f"{path} is damaged ({error.reason}): fit it again") from error
         raise OutputError(
-            f"{path} cannot be read ({error.strerror}): give a folder that handopt fit or handopt track wrote"
+            f"{path} cannot be read ({error.reason}): give a folder that handopt fit or handopt track wrote"
         ) from error
-    except ValueError as error:
-        raise OutputError(f"{path} is damaged ({error}): fit it again") from error
     written = document.get("format") if isinstance(document, dict) else None
     if written != RESULT_FORMAT:
         raise OutputError(f"{path} has the format {written!r}, and {RESULT_FORMAT!r} is needed: fit it again")
@@ -60,22 +61,17 @@ def read_result(folder: Path) -> dict[str, Any]:
 def read_glb(path: Path) -> dict[str, Any]:
     """A .glb file for the page, as JSON values. Raises OutputError."""
     try:
-        size = path.stat().st_size
-        if size > MAX_GLB_BYTES:
-            raise OutputError(f"{path} has {size >> 20} MiB; at most {MAX_GLB_BYTES >> 20} MiB can be shown")
-        data = path.read_bytes()
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read ({error.strerror}): check the path") from error
+        data = read_bytes(path, MAX_GLB_BYTES)
+    except UnreadableError as error:
+        raise OutputError(f"{path} cannot be read ({error.reason}): check the path, or show a smaller file") from error
     if not data.startswith(_GLB_HEADER) or int.from_bytes(data[8:12], "little") != len(data):
         raise OutputError(f"{path} is damaged, or no binary glTF 2.0 file: export it again")
     return glb_packed(data, path.name, f"{len(data) / 1024:.0f} KiB, shown in its own frame")
 
 
-def _fit_scene(arrays: dict[str, Any], document: dict[str, Any]) -> Scene:
-    count = len(arrays["scale"])
-    total = np.asarray(arrays["total"], np.float64)
+def _fit_scene(film: FilmArrays, document: dict[str, Any]) -> Scene:
+    count = len(film.values["scale"])
+    total = np.asarray(film.values["total"], np.float64)
     entries = [
         (each["hand"], float(each["unexplained_fraction"]), each["joints_mm"]) for each in document["alternatives"]
     ]
@@ -83,7 +79,7 @@ def _fit_scene(arrays: dict[str, Any], document: dict[str, Any]) -> Scene:
     sure = "unknown" if confidence is None else confidence_text(confidence)
     return Scene(
         kind="fit",
-        title=Path(document["image"] or "depth image").name,
+        title=film.title,
         subtitle=f"{document['hand']} hand, confidence {sure}. {document['status']}",
         state=np.full(count, TRACKED),
         strip=progress_of(total),
@@ -91,35 +87,36 @@ def _fit_scene(arrays: dict[str, Any], document: dict[str, Any]) -> Scene:
         joint_visible=np.array(document["joint_visible"], np.bool_)[None],
         joint_uncertainty_mm=np.array(document["joint_uncertainty_mm"], np.float64)[None],
         alternatives=alternatives_of(entries),
-        **_common(arrays),
+        **_common(film),
     )
 
 
-def _track_scene(arrays: dict[str, Any], header: dict[str, Any]) -> Scene:
+def _track_scene(film: FilmArrays) -> Scene:
+    arrays = film.values
     confidence = np.asarray(arrays["confidence"], np.float64)
     state = track_states(arrays["tracked"], arrays["bridged"], confidence)
     found = int(np.count_nonzero(arrays["tracked"]))
     doubtful = int(np.count_nonzero(state == DOUBTFUL))
     return Scene(
         kind="track",
-        title=Path(header["source"]).name,
-        subtitle=f"{header['hand']} hand in {found} of {len(state)} frames, {doubtful} of them doubtful",
+        title=film.title,
+        subtitle=f"{film.hand} hand in {found} of {len(state)} frames, {doubtful} of them doubtful",
         state=state,
         strip=confidence,
         captions=_track_captions(arrays["time_s"], state, confidence),
         joint_visible=arrays["joint_visible"],
         joint_uncertainty_mm=np.asarray(arrays["joint_uncertainty_mm"], np.float64),
         times_s=np.asarray(arrays["time_s"], np.float64),
-        fps=float(header["fps"]),
-        **_common(arrays),
+        fps=film.fps or DEFAULT_FPS,
+        **_common(film),
     )
 
 
-def _common(arrays: dict[str, Any]) -> dict[str, Any]:
+def _common(film: FilmArrays) -> dict[str, Any]:
     """What fits and tracks have alike."""
-    fx, fy, cx, cy, width, height = arrays["camera"].tolist()
+    arrays = film.values
     return {
-        "camera": Camera(fx, fy, cx, cy, int(width), int(height), "scene"),
+        "camera": film.camera,
         "hand": Skinned.from_arrays(arrays),
         "rotation": np.asarray(arrays["rotation"], np.float64),
         "translation_mm": np.asarray(arrays["translation_mm"], np.float64),

@@ -11,6 +11,7 @@ from handopt import atomic_folder
 from handopt.errors import HandoptError, OutputError
 from handopt.export.animation import write_animation
 from handopt.export.bvh import write_bvh
+from handopt.files import readable
 from handopt.rig.skinned import Skinned
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
@@ -37,11 +38,12 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
     check_free(folder, overwrite=overwrite)
     with atomic_folder.written_aside(folder, overwrite) as partial:
         header = json.dumps(track.header(), indent=2, ensure_ascii=False, allow_nan=False)
-        (partial / INFO_NAME).write_text(header + "\n", encoding="utf-8")
+        (partial / INFO_NAME).write_text(readable(header) + "\n", encoding="utf-8")
         joints = track.joints_mm()
         with (partial / LINES_NAME).open("w", encoding="utf-8") as file:
             for frame in range(len(track)):
-                file.write(json.dumps(track.line(frame, joints), ensure_ascii=False, allow_nan=False) + "\n")
+                line = json.dumps(track.line(frame, joints), ensure_ascii=False, allow_nan=False)
+                file.write(readable(line) + "\n")
         write_arrays(track, partial / ARRAYS_NAME)
         write_animation(track, partial / "hand.glb")
         write_bvh(track, partial / "hand.bvh")

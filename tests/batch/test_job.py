@@ -8,10 +8,11 @@ import pytest
 from support.factories import fit_result
 from support.fit_cli import FakeFit, fake_fit, write_camera, write_depth
 
-from handopt.batch.job import Job, OutputSettings, readable
+from handopt.batch.job import Job, OutputSettings
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
 from handopt.batch.provenance import Identity
 from handopt.config import FitSettings
+from handopt.files import readable
 from handopt.input.reader import Reader
 from handopt.optimise.chunks import chunks
 from handopt.rig import default_rig

@@ -227,7 +227,7 @@ def test_configs_with_unknown_keys_or_values(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     for content, message in (
         ("[weights]\ndeepth = 1.0", "weights.deepth is unknown; did you mean depth?"),
-        ("starts = -1", "starts: expected a number of at least 0"),
+        ("starts = -1", "starts: expected 1 to 1000, got -1"),
         ("weights = ", "cannot be read"),
     ):
         config.write_text(content)

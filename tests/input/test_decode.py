@@ -25,6 +25,7 @@ from support.image_bytes import (
     save_png,
     zipped,
 )
+from support.permissions import forbid
 
 from handopt.errors import DepthError
 from handopt.input import decode
@@ -180,11 +181,7 @@ def test_missing_folder_fifo_and_unreadable(tmp_path: Path, monkeypatch: pytest.
     refused(tmp_path / "pipe.png", "not a regular file")
     refused(tmp_path / ("x" * 5000), "cannot be read")
     path = save_png(tmp_path / "locked.png", SCENE)
-
-    def denied(*_args: Any, **_options: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", denied)
+    forbid(monkeypatch, path)
     refused(path, "Permission denied")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from handopt.errors import DepthError, SourceError
+from handopt.files import is_file, is_folder
 from handopt.input.camera import Camera
 from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel, without_masks
@@ -33,7 +34,7 @@ class FolderSource:
         self._info = stream_info(counts, path, options, str(path))
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
         self._masks = None if options.ignore is None else IgnoreMasks(options.ignore)
-        if options.ignore is not None and not options.ignore.is_dir():
+        if options.ignore is not None and not is_folder(options.ignore):
             options.one_mask(self._info.shape)  # one for all frames: refused before the first, not at each
         self.assumptions = (*self._info.assumptions, *self._note_on_masks())
 
@@ -84,13 +85,13 @@ class FolderSource:
 
 def natural(name: str) -> tuple[Any, ...]:
     """A key that sorts numbers in names by their value."""
-    parts = re.split(r"(\d+)", name)  # every second one is a number; others may hold digits such as a superscript
+    parts = re.split(r"(\d{1,300})", name)  # every second one is a number; others may hold digits such as a superscript
     return tuple((int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts))
 
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        files = (path for path in folder.iterdir() if is_depth_file(path) and path.name[0] != "." and path.is_file())
+        files = (path for path in folder.iterdir() if is_depth_file(path) and path.name[0] != "." and is_file(path))
         inside = without_masks(files)
     except OSError as error:
         raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from handopt.errors import SourceError
+from handopt.files import UnreadableError, exists, is_folder, open_regular
 from handopt.input.sequence.base import FrameSource
 from handopt.input.sequence.stream_info import SourceOptions
 
@@ -18,18 +19,15 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
     """
     options = options or SourceOptions()
     try:
-        if path.is_dir():
+        if is_folder(path):
             from handopt.input.sequence.folder import FolderSource
 
             return FolderSource(path, options)
-        if not path.exists():
-            raise SourceError(f"{path}: does not exist; check the path")
-        if not path.is_file():
-            raise SourceError(f"{path}: is not a regular file; give {_KINDS}")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(16)
-    except SourceError:
-        raise
+    except UnreadableError as error:
+        hint = "check the path" if not exists(path) else f"give {_KINDS}"
+        raise SourceError(f"{path}: {error}; {hint}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     from handopt.input.sequence.stacks import NumpySource, TiffSource

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handopt.errors import DepthError
+from handopt.files import is_folder
 from handopt.input.camera import Camera
 from handopt.input.depth import counts_to_mm
 from handopt.input.ignore import checked_mask
@@ -36,7 +37,7 @@ class SourceOptions:
         """The mask (H, W) of the pixels to leave out of all frames of a file. Raises DepthError."""
         if self.ignore is None:
             return None
-        if self.ignore.is_dir():
+        if is_folder(self.ignore):
             raise DepthError(f"ignore={self.ignore}: a folder of masks goes with a folder of images; give one mask")
         return checked_mask(self.ignore, shape)
 
