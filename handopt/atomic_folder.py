@@ -1,6 +1,7 @@
 """A folder that appears complete or not at all: written beside its place, and renamed."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import platform
@@ -80,9 +81,13 @@ def written_aside(folder: Path, overwrite: bool, option: str = "folder=") -> Ite
     partial = _partial_of(folder)
     try:
         _make_parents(folder.parent, made)
-        partial.mkdir()
-        yield partial
-        _put(partial, folder, overwrite)
+        with _held(partial):
+            yield partial
+            for each in sorted(partial.rglob("*"), reverse=True):
+                flush(each)
+            flush(partial)
+            _put(partial, folder, overwrite)
+            flush(folder.parent)
     except BaseException as error:
         remove(partial)
         for parent in reversed(made):
@@ -101,10 +106,12 @@ def written_file(path: Path) -> Iterator[Path]:
     """
     folder = _partial_of(path)
     try:
-        folder.mkdir()
-        partial = folder / f"file{path.suffix}"
-        yield partial
-        partial.replace(path)
+        with _held(folder):
+            partial = folder / f"file{path.suffix}"
+            yield partial
+            flush(partial)
+            partial.replace(path)
+            flush(path.parent)
     finally:
         remove(folder)
 
@@ -112,13 +119,14 @@ def written_file(path: Path) -> Iterator[Path]:
 def remove_stale(folder: Path) -> int:
     """Remove what a process that was killed has left half written in a folder, and return how much that was.
 
-    Nothing of a process that lives is touched; what another machine's process began, only when it is an hour old.
+    Nothing of a process that lives is touched, as it holds a lock. What another machine's process began goes when it
+    is an hour old.
     """
     found = 0
     with suppress(OSError):
         for path in [*folder.glob(".handopt-*-*-*.partial"), *folder.glob(".handopt-*-*-*.old")]:
             with suppress(OSError, ValueError):
-                if _is_stale(path):
+                if _is_stale(path) and not _is_locked(path):
                     remove(path)
                     found += 1
     return found
@@ -127,6 +135,48 @@ def remove_stale(folder: Path) -> int:
 def _partial_of(place: Path) -> Path:
     """A folder beside a place whose name says which process writes into it."""
     return place.parent / f".handopt-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.partial"
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make a folder, and hold a lock on it that ends with this process, however it ends."""
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process that lives holds a folder, on this machine or another, in this container or another."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file or folder as it is now, so that no loss of power undoes it. Raises OSError.
+
+    Places that cannot be flushed, such as folders on some network file systems, are left as they are.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EROFS):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _is_stale(path: Path) -> bool:

@@ -4,6 +4,7 @@ Names too are anybody's: longer than the file system allows, in a loop of links,
 asked here about a path is answered without an OSError.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -107,6 +108,15 @@ def read_bytes(path: str | Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     if len(content) > limit:
         raise UnreadableError(f"has more than the limit of {limit >> 20} MiB")
     return content
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a regular file's content, in hexadecimal. Raises UnreadableError."""
+    with open_regular(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _system_error(error) from error
 
 
 def read_text(path: str | Path, limit: int = MAX_DOCUMENT_BYTES) -> str:

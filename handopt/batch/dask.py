@@ -1,13 +1,14 @@
 """A run on Dask: chunks of images, a bounded number of them in flight, and results written by the workers."""
 
 import logging
+import os
 import secrets
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from typing import Any
 
 from handopt.backend import one_cpu_thread
@@ -30,8 +31,9 @@ _one_at_a_time = threading.Lock()  # in a worker with several threads: kernels h
 class _Setup:
     """A Dask worker plugin that carries the job, so that workers that join later have it as well."""
 
-    def __init__(self, name: str, job: Job) -> None:
-        self.name, self.job = name, job
+    def __init__(self, name: str, job: Job, folder: str) -> None:
+        """folder: in which paths of the job begin."""
+        self.name, self.job, self.folder = name, job, folder
 
     def setup(self, worker: Any) -> None:
         """Claim a core or a GPU for this worker, and let it keep freed memory."""
@@ -61,7 +63,7 @@ def on_cluster(
     with ExitStack() as stack:
         client = stack.enter_context(_client(stack, address, workers))
         name = f"handopt-{secrets.token_hex(4)}"
-        client.register_plugin(_plugin(name, job), name=name)
+        client.register_plugin(_plugin(name, job, os.getcwd()), name=name)  # noqa: PTH109 (it may be gone)
         stack.callback(_forget, client, name)
         _check(client, workers, notify)
         yield from _outcomes(client, name, tasks, job.batch)
@@ -71,7 +73,6 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task], batch: int | None) 
     """Keep a few chunks per worker in flight until all are done."""
     from distributed import KilledWorker, as_completed
 
-    given = [Task(task.image.absolute(), task.folder.absolute()) for task in tasks]
     count = _workers(client)
     asked = time.monotonic()
     size = chunk_size(len(tasks), count, batch)
@@ -88,7 +89,7 @@ def _outcomes(client: Any, name: str, tasks: Sequence[Task], batch: int | None) 
         while queue and len(chunks) < IN_FLIGHT * max(1, count):
             chunk = queue.popleft()
             key = f"{name}-{chunk.start}-{secrets.token_hex(4)}"
-            work = client.submit(_work, name, [given[index] for index in chunk], key=key, pure=False)
+            work = client.submit(_work, name, [tasks[index] for index in chunk], key=key, pure=False)
             chunks[key] = work, chunk
             done.add(work)
 
@@ -131,17 +132,20 @@ def chunk_size(images: int, workers: int, batch: int | None = None) -> int:
 
 
 def _work(name: str, tasks: list[Task]) -> list[Outcome]:
-    """Fit all images of a chunk in a worker, one batch after the other, on one thread."""
+    """Fit all images of a chunk in a worker, one batch after the other, on one thread.
+
+    The worker works in the caller's folder meanwhile, so that results name the same paths as without Dask.
+    """
     from distributed import get_worker
 
     worker = get_worker()
-    job = worker.plugins[name].job
+    plugin = worker.plugins[name]
     outcomes: dict[Task, Outcome] = {}
-    with _one_at_a_time, one_cpu_thread():
-        for batch in chunks(tasks, job.batch_size()):
+    with _one_at_a_time, chdir(plugin.folder), one_cpu_thread():
+        for batch in chunks(tasks, plugin.job.batch_size()):
             if name not in worker.plugins:
                 break  # the run has ended
-            outcomes |= {outcome.task: outcome for outcome in job.run(batch)}
+            outcomes |= {outcome.task: outcome for outcome in plugin.job.run(batch)}
     return [outcomes[task] for task in tasks if task in outcomes]
 
 
@@ -206,13 +210,13 @@ def _check(client: Any, workers: int | None, notify: Callable[[str], None]) -> N
         )
 
 
-def _plugin(name: str, job: Job) -> Any:
+def _plugin(name: str, job: Job, folder: str) -> Any:
     from distributed import WorkerPlugin
 
     class Plugin(_Setup, WorkerPlugin):  # type: ignore[misc]
         """Dask asks for its own base class, which is imported here only."""
 
-    return Plugin(name, job)
+    return Plugin(name, job, folder)
 
 
 def _forget(client: Any, name: str) -> None:

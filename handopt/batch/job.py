@@ -1,22 +1,21 @@
 """A job: what is the same for all images of a run, and how each image becomes a folder of results."""
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from handopt import atomic_folder
-from handopt.batch.outcome import SKIPPED, Outcome, Task
-from handopt.batch.provenance import Identity, Provenance, digest
+from handopt.batch.outcome import FAILED, SKIPPED, Outcome, Task
+from handopt.batch.provenance import ExistingResult, Identity, Provenance
 from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import DepthError, HandoptError, OutputError
-from handopt.files import exists, is_folder, readable
+from handopt.files import UnreadableError, exists, is_folder, readable, sha256_of
 from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
@@ -27,9 +26,11 @@ if TYPE_CHECKING:
     from handopt.rig import Rig
     from handopt.typing import BoolImage
 
-Existing = Literal["keep", "update", "overwrite"]
+Existing = Literal["keep", "update", "overwrite", "verify"]
 
 T = TypeVar("T")
+BATCH_PX = 12_000_000
+"""Pixels of the images that are fitted together, about; bounds memory where images are large."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class OutputSettings:
     """Which files a result has, and what happens to results that exist.
 
     usual: files that are written though nobody asked for them; a result that exists is complete without them.
-    existing: 'keep' those that this job would make again and refuse others, 'update' these others, or 'overwrite' all.
+    existing: 'keep' those that this job would make again and refuse others, 'update' these others, 'overwrite' all, or
+    'verify' all and make none.
     """
 
     renders: bool = True
@@ -68,6 +70,20 @@ class Hints:
     mask: "BoolImage | None" = None
     box: tuple[float, ...] | None = None
     center: tuple[float, ...] | None = None
+
+    def subsampled(self, step: int) -> "Hints":
+        """The same for an image of which every step-th row and column was taken."""
+        from handopt.input.subsample import subsampled, subsampled_pixel
+
+        if step == 1:
+            return self
+        box, center = (
+            None if each is None else tuple(subsampled_pixel(pixel, step) for pixel in each)
+            for each in (self.box, self.center)
+        )
+        in_pixels = self.center is None or len(self.center) == 2
+        mask = None if self.mask is None else subsampled(self.mask, step)
+        return Hints(mask, box, center if in_pixels else self.center)
 
 
 @dataclass(frozen=True)
@@ -103,15 +119,21 @@ class Job:
 
         Yields outcomes in any order. progress: called after each iteration where there is a single image.
         """
-        ready = []
+        ready: list[_Prepared] = []
         for task in tasks:
             prepared = _outcome_of(task, partial(self._prepared, task))
             if isinstance(prepared, Outcome):
                 yield prepared
-            else:
-                ready.append(prepared)
-        if not ready:
-            return
+                continue
+            ready.append(prepared)
+            if sum(each.frame.depth_mm.size for each in ready) >= BATCH_PX:
+                yield from self._together(ready, progress)
+                ready = []
+        if ready:
+            yield from self._together(ready, progress)
+
+    def _together(self, ready: "list[_Prepared]", progress: Progress | None) -> Iterator[Outcome]:
+        """Fit images that were read as one batch, and save them."""
         started = time.perf_counter()
         results = self._fitted(ready, progress)
         share = (time.perf_counter() - started) / len(ready)
@@ -126,6 +148,8 @@ class Job:
         """Read an image, or say that it is done already."""
         started = time.perf_counter()
         source = Provenance(task.image)
+        if self.outputs.existing == "verify":
+            return self._verified(task, source)
         overwrite = self.outputs.existing == "overwrite"
         if not overwrite and os.path.lexists(task.folder):
             existing = self._existing(task, source)
@@ -134,7 +158,7 @@ class Job:
             overwrite = True
         check_free(task.folder, overwrite=overwrite)
         frame = self._read(task.image, source)
-        document = json.dumps(source.document(self._identity(task.image)), indent=2) + "\n"
+        document = source.document(self._identity(task.image))
         return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
 
     def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
@@ -163,15 +187,15 @@ class Job:
         from handopt.fitting import FitInput
         from handopt.rig import default_rig
 
-        frame = prepared.frame
+        frame, hints = prepared.frame, self.hints.subsampled(prepared.frame.step)
         return FitInput(
             frame.depth_mm,
             frame.camera,
             frame.hand,
             self.rig or default_rig("left" if frame.hand == "left" else "right", self.limits),
-            mask=self.hints.mask,
-            box=self.hints.box,
-            center=self.hints.center,
+            mask=hints.mask,
+            box=hints.box,
+            center=hints.center,
             image=readable(prepared.task.image),
             notes=frame.assumptions,
             ignore=frame.ignore,
@@ -216,8 +240,10 @@ class Job:
             return None  # the reader says it better
         found = source.found(task.folder, self._identity(task.image), self.outputs.file_names())
         if found.result is not None:
-            spent = sum(found.result["seconds"].values())
-            return Outcome.of_result(task, found.result, spent, before=True)
+            try:
+                return Outcome.of_result(task, found.result, sum(found.result["seconds"].values()), before=True)
+            except (KeyError, TypeError, ValueError, AttributeError):  # somebody wrote it anew, and its digest
+                found = ExistingResult(None, f"has a damaged {RESULT_NAME}")
         if self.outputs.existing == "update":
             return None
         try:
@@ -232,13 +258,23 @@ class Job:
             return Outcome(task, SKIPPED, error=reason)
         return None
 
+    def _verified(self, task: Task, source: Provenance) -> Outcome:
+        """Whether an image has its whole result. Everything is compared by content, and nothing is made."""
+        names = self.outputs.file_names()
+        found = source.found(task.folder, self._identity(task.image), names, by_content=True)
+        if not exists(task.folder / RESULT_NAME):
+            found = ExistingResult(None, "holds no result")
+        if found.result is None:
+            return Outcome(task, FAILED, error=f"{task.folder} {found.reason}")
+        return Outcome.of_result(task, found.result, sum(found.result["seconds"].values()), before=True)
+
     def _identity(self, image: Path) -> dict[str, object]:
         """What a result depends on besides its image: the identity, with the content of the image's own mask."""
         file = self.reader.ignore_file_of(image)
         try:
-            content = None if file is None else digest(file)
-        except OSError as error:
-            raise DepthError(f"ignore={file}: cannot be read ({error.strerror or error})") from error
+            content = None if file is None else sha256_of(file)
+        except UnreadableError as error:
+            raise DepthError(f"ignore={file}: {error}") from error
         return {**self.identity.to_dict(), "ignore": content}
 
     def _read(self, image: Path, source: Provenance) -> DepthInput:
@@ -253,12 +289,12 @@ class Job:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image that was read. document: the text of its provenance.json; seconds: time to read it."""
+    """An image that was read. document: what its provenance.json says; seconds: time to read it."""
 
     task: Task
     source: Provenance
     frame: DepthInput
-    document: str
+    document: dict[str, Any]
     overwrite: bool
     seconds: float
 

@@ -20,6 +20,8 @@ from handopt.batch.worker_slots import own_device
 from handopt.errors import WorkerError
 
 TRIES = 2
+STARTS = 3
+"""How often in a row a process may die before it is ready until no more are started in its place."""
 PATIENCE_S = 10.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 READY = "ready"
@@ -38,12 +40,13 @@ class _Worker:
 def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcome]:
     """Run the tasks in `count` processes, one batch at a time in each, and yield each outcome as soon as it is known.
 
-    A process that dies is replaced, and its images are tried once more, one at a time. Raises WorkerError where no
-    process can start.
+    A process that dies is replaced, and its images are tried once more, one at a time. One that dies before it is ready
+    is replaced as well, unless that goes on. Raises WorkerError where no process can start.
     """
     context = multiprocessing.get_context("spawn")
     queue = _Queue(tasks, job.batch_size(), count)
     workers: list[_Worker] = []
+    failed_starts = 0
     try:
         for _ in range(count):
             workers.append(_started(context, job))
@@ -55,10 +58,14 @@ def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcom
                 except (EOFError, OSError):
                     workers.remove(worker)
                     yield from _after_death(worker, queue)
-                    workers.append(_started(context, job))
+                    failed_starts = 0 if worker.warm else failed_starts + 1
+                    if failed_starts < STARTS:
+                        workers.append(_started(context, job))
+                    elif not workers:
+                        raise _no_start(worker) from None
                     continue
                 if message == READY:
-                    worker.warm = True
+                    worker.warm, failed_starts = True, 0
                     _next(worker, queue, workers)
                 else:
                     worker.tasks.remove(message.task)
@@ -108,17 +115,24 @@ def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
     """Put the images of a dead worker back into the queue, or give them up."""
     worker.process.join(PATIENCE_S)
     worker.connection.close()
-    code = worker.process.exitcode
-    how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    if not worker.warm:
-        raise WorkerError(f"a worker process could not start ({how}); work in this process with jobs=1")
+    how = _how_it_ended(worker)
     why = "the process that worked on it was killed, perhaps because memory ran out"
-    if code != -signal.SIGKILL:
+    if worker.process.exitcode != -signal.SIGKILL:
         why = "the process that worked on it crashed"
     for task in worker.tasks:
         if not queue.lose(task):
             message = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer jobs="
             yield Outcome(task, FAILED, error=message)
+
+
+def _how_it_ended(worker: _Worker) -> str:
+    code = worker.process.exitcode
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def _no_start(worker: _Worker) -> WorkerError:
+    how = _how_it_ended(worker)
+    return WorkerError(f"a worker process could not start ({how}), {STARTS} times; work in this process with jobs=1")
 
 
 def _started(context: SpawnContext, job: Job) -> _Worker:
@@ -159,7 +173,8 @@ def _stop(workers: list[_Worker]) -> None:
 def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
     """The loop of a worker process: it sends outcomes for tasks until it gets none or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the first one decides
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job = job.on(own_device(job.settings.device))
     with suppress(EOFError, OSError):

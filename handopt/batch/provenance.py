@@ -1,17 +1,19 @@
 """provenance.json: what a result was made of, so that another run can tell whether it would make the same."""
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from handopt.errors import DepthError
-from handopt.files import UnreadableError, open_regular, read_json
+from handopt.files import UnreadableError, read_json, sha256_of
+from handopt.storage.digests import first_damage
 from handopt.storage.fit_folder import PROVENANCE_NAME, RESULT_NAME
 
-FORMAT = "handopt.provenance/1"
+FORMAT = "handopt.provenance/2"
 _CONTENTS = {
     "camera": "camera", "ignore": "mask", "joint_map": "joint map", "mask": "mask",
     "model": "rig",
@@ -80,26 +82,37 @@ class Provenance:
         """What provenance.json says: the files' sizes, times and contents, and the settings. Raises DepthError."""
         try:
             files = {
-                path.name: {"bytes": stamp[1], "mtime_ns": stamp[2], "sha256": digest(path)}
+                path.name: {"bytes": stamp[1], "mtime_ns": stamp[2], "sha256": sha256_of(path)}
                 for path, stamp in self._stamps.items()
             }
-        except OSError as error:
-            raise DepthError(f"{self.image}: cannot be read any more ({error.strerror or error})") from error
+        except UnreadableError as error:
+            raise DepthError(f"{self.image}: cannot be read any more ({error.reason})") from error
         self.check()
         return {"format": FORMAT, "image": str(self.image), "files": files, "settings": dict(settings)}
 
-    def found(self, folder: Path, settings: Mapping[str, Any], names: Collection[str]) -> ExistingResult:
-        """Whether a folder holds the complete result of these files with these settings, with files of these names."""
-        result, known = _read(folder / RESULT_NAME), _read(folder / PROVENANCE_NAME)
-        if result is None or known is None or not str(known.get("format", "")).startswith(FORMAT):
+    def found(
+        self, folder: Path, settings: Mapping[str, Any], names: Collection[str], *, by_content: bool = False
+    ) -> ExistingResult:
+        """Whether a folder holds the complete result of these files with these settings, with files of these names.
+
+        Every file of the result is compared with its digest. by_content: compare the image and the files beside it with
+        their digests also where size and time are as they were.
+        """
+        result, known = _read(folder / RESULT_NAME), _known(folder / PROVENANCE_NAME)
+        if known is None or RESULT_NAME not in known.results:
             return ExistingResult(None, "exists, but was not made by this version of handopt fit")
-        reason = self._difference(known.get("files", {})) or _setting_that_differs(known.get("settings", {}), settings)
+        reason = self._difference(known.files, by_content) or _setting_that_differs(known.settings, settings)
         if reason is None:
             missing = [name for name in names if not _filled(folder / name)]
             reason = f"has no {missing[0]}" if missing else None
+        if reason is None:
+            digests = {name: (each.bytes, each.sha256) for name, each in known.results.items()}
+            reason = first_damage(folder, digests)
+        if reason is None and result is None:
+            reason = f"has a damaged {RESULT_NAME}"
         return ExistingResult(result, "") if reason is None else ExistingResult(None, reason)
 
-    def _difference(self, known: Mapping[str, Any]) -> str | None:
+    def _difference(self, known: "Mapping[str, _SourceFile]", by_content: bool) -> str | None:
         now = {path.name: (path, stamp) for path, stamp in self._stamps.items()}
         names = [name for name in known if name != self.image.name and not name.endswith(".json")]
         if names:
@@ -109,18 +122,10 @@ class Provenance:
                 return f"was made {'with' if name in known else 'without'} {name} beside the image"
             path, (_, size, mtime) = now[name]
             before = known[name]
-            if before["bytes"] != size or (before["mtime_ns"] != mtime and before["sha256"] != digest(path)):
+            same = before.bytes == size and before.mtime_ns == mtime and not by_content
+            if not same and (before.bytes != size or before.sha256 != sha256_of(path)):
                 return f"was made from another version of {name}"
         return None
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a regular file's content, in hexadecimal. Raises OSError."""
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except UnreadableError as error:
-        raise OSError(error.reason) from error
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -137,6 +142,37 @@ def _read(path: Path) -> dict[str, Any] | None:
     except UnreadableError:
         return None
     return document if isinstance(document, dict) else None
+
+
+class _File(msgspec.Struct):
+    """A file of a result."""
+
+    bytes: int
+    sha256: str
+
+
+class _SourceFile(_File):
+    """A file that a result was made of."""
+
+    mtime_ns: int
+
+
+class _Document(msgspec.Struct):
+    """What provenance.json holds."""
+
+    format: str
+    files: dict[str, _SourceFile]
+    settings: dict[str, Any]
+    results: dict[str, _File]
+
+
+def _known(path: Path) -> _Document | None:
+    """What provenance.json says; None where it is missing, damaged, or of another format."""
+    try:
+        document = msgspec.convert(read_json(path), _Document)
+    except (UnreadableError, msgspec.ValidationError):
+        return None
+    return document if document.format == FORMAT else None
 
 
 def _filled(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Which core or GPU a worker process uses: each has a slot on the machine, which the process holds until it ends."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import tempfile
@@ -21,11 +22,14 @@ def claim(kind: str, slots: Sequence[str]) -> str | None:
     """
     if kind in _held:
         return _held[kind][1]
-    folder = Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = _own_folder(Path(tempfile.gettempdir()) / f"handopt-slots-{os.getuid()}")
+    except OSError:
+        return None
+    try:
         for slot in slots:
-            file = os.open(folder / f"{kind}-{slot.replace(os.sep, '_')}", os.O_RDWR | os.O_CREAT, 0o600)
+            name, flags = f"{kind}-{slot.replace(os.sep, '_')}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            file = os.open(name, flags, 0o600, dir_fd=folder)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -35,7 +39,20 @@ def claim(kind: str, slots: Sequence[str]) -> str | None:
             return slot
     except OSError:
         return None
+    finally:
+        os.close(folder)
     return None
+
+
+def _own_folder(path: Path) -> int:
+    """A file descriptor of a folder that nobody but this user can change, made where it is missing. Raises OSError."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    status = os.fstat(folder)
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        os.close(folder)
+        raise PermissionError(errno.EPERM, "another user can change it", str(path))
+    return folder
 
 
 def release(kind: str) -> None:

@@ -85,7 +85,14 @@ if TYPE_CHECKING:
     "Output",
     "--update",
     is_flag=True,
-    help="Replace only results whose image or settings have changed, or that lack a file that is asked for now.",
+    help="Replace only results whose image or settings have changed, that are damaged, or that lack a file that is "
+    "asked for now.",
+)
+@option(
+    EXPERT,
+    "--verify",
+    is_flag=True,
+    help="Make nothing: compare each result with its digests, and with the content of its image.",
 )
 @renders_option("of a single image", default=None)
 @option(
@@ -167,7 +174,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or is_folder(given[0])
     with (
         Report(len(paths), Console(), as_json=options.as_json) as report,
-        Summary(output, paths) if several else nullcontext() as summary,
+        Summary(output, paths) if several and not options.verify else nullcontext() as summary,
         closing(run(job, tasks, where, progress=report.progress, notify=report.say)) as outcomes,
     ):
         report.weights(vars(job.settings.config.weights))
@@ -189,7 +196,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
 def _check_exclusive(options: "FitOptions") -> None:
     """Refuse options that say differently where to work, or what to do with results that exist."""
     places = {"--jobs": options.jobs, "--workers": options.workers, "--cluster": options.cluster}
-    existing = {"--overwrite": options.overwrite, "--update": options.update}
+    existing = {"--overwrite": options.overwrite, "--update": options.update, "--verify": options.verify}
     for group in (places, existing):
         given = [name for name, value in group.items() if value]
         if len(given) > 1:

@@ -11,11 +11,11 @@ from handopt.cli.errors import naming_option
 from handopt.cli.inputs import read_mask
 from handopt.cli.outputs import require_writable
 from handopt.cli.rigs import load_model
-from handopt.files import is_file
+from handopt.files import is_file, sha256_of
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
-    from handopt.batch.job import Job
+    from handopt.batch.job import Existing, Job
     from handopt.batch.provenance import Identity
     from handopt.cli.settings import ComputeOptions, DepthOptions, FitOptions
     from handopt.config import Config, FitSettings
@@ -56,13 +56,20 @@ def make_job(options: "FitOptions", images: int) -> "Job":
                 for name, asked in (("renders", options.renders), ("overlay.png", options.overlay))
                 if asked is None
             ),
-            existing="overwrite" if options.overwrite else "update" if options.update else "keep",
+            existing=_existing(options),
         ),
         identity=_identity(options, settings),
         hints=Hints(mask, options.box, options.center),
         limits=options.limits,
         batch=options.batch,
     )
+
+
+def _existing(options: "FitOptions") -> "Existing":
+    """What happens to results that exist."""
+    if options.verify:
+        return "verify"
+    return "overwrite" if options.overwrite else "update" if options.update else "keep"
 
 
 def make_reader(options: "DepthOptions", hand: str | None, rig: "Rig | None") -> Reader:
@@ -136,11 +143,10 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
 
 def _content(value: str | Path | None) -> str | None:
     """SHA-256 of a file's content, or a name in small letters."""
-    from handopt.batch.provenance import digest
-
     if value is None or not is_file(value):
         return None if value is None else str(value).strip().lower()
-    return digest(Path(value))
+    with naming_option("--camera", "--model", "--mask"):
+        return sha256_of(value)
 
 
 def _check_single(images: int, options: "FitOptions") -> None:

@@ -18,6 +18,7 @@ from handopt.cli.info import info
 from handopt.cli.model import model
 from handopt.cli.options import verbosity_options
 from handopt.cli.shape import shape
+from handopt.cli.stop_signal import ending_signals
 from handopt.cli.synth import synth
 from handopt.cli.track import track
 from handopt.cli.values import Choice
@@ -38,7 +39,7 @@ class Program(SectionedGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        previous = signal.signal(signal.SIGTERM, _terminate)
+        previous = {each: signal.signal(each, _terminate) for each in ending_signals()}
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -63,7 +64,8 @@ class Program(SectionedGroup):
             show_traceback(ctx, error)
             raise click.ClickException(one_line(error)) from None
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for each, before in previous.items():
+                signal.signal(each, before)
 
 
 def _open_standard_streams() -> None:

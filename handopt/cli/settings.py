@@ -59,6 +59,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     solver: str | None
     output: Path
     update: bool
+    verify: bool
     renders: bool | None
     overlay: bool | None
     ply: bool

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handopt.typing import Item
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def ending_signals() -> list[signal.Signals]:
+    """Signals that end a program in order: SIGTERM, and SIGHUP of a terminal that closes, unless nohup ignores it."""
+    return [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
 
 
 class StopOnSignal:
@@ -24,7 +27,7 @@ class StopOnSignal:
 
     def __enter__(self) -> "StopOnSignal":
         """Take over the signals."""
-        self._before = {each: signal.signal(each, self._stop) for each in SIGNALS}
+        self._before = {each: signal.signal(each, self._stop) for each in (signal.SIGINT, *ending_signals())}
         return self
 
     def __exit__(self, *_: object) -> None:

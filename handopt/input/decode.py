@@ -12,6 +12,8 @@ import numpy as np
 from handopt.errors import DepthError
 from handopt.files import UnreadableError, open_regular
 from handopt.input.npy import NpyHeader, read_npy_array, read_npy_header
+from handopt.input.png import check_png
+from handopt.input.tiff import check_tiff
 from handopt.typing import AnyArray
 
 MAX_PIXELS = 40_000_000
@@ -92,6 +94,10 @@ def _read_pillow(path: Path, _notes: list[str]) -> AnyArray:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=("PNG", "TIFF")) as image:
                 check_shape(path, (image.height, image.width))
+                if image.format == "PNG":
+                    check_png(path)
+                else:
+                    check_tiff(path, image)
                 if getattr(image, "n_frames", 1) > 1:
                     raise DepthError(f"{path}: holds several images; save the one to be fitted as a file of its own")
                 if image.mode not in ("I", "F") and not image.mode.startswith("I;16") and _bits(path, image) > 8:

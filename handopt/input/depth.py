@@ -1,6 +1,6 @@
 """Depth images in millimetres: encodings, units, and checks that a file is a depth image."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ SUGGESTED_UNITS_MM = (0.001, 0.01, 0.1, 0.125, 0.25, 1.0, 10.0, 100.0, 1000.0)
 _MAX_INVALID_SHARE = 0.99
 _METRES_BELOW = 20.0
 _SUSPICIOUS_MM = 2000.0
+_BLOCK_PX = 1 << 20
 _SAME_UNIT = 0.02
 """Relative difference up to which two units are one: a RealSense states 0.124987 mm for 1/8 mm."""
 
@@ -145,14 +146,8 @@ def counts_to_mm(
     counts: AnyArray, path: Path, unit: float | None, notes: list[str]
 ) -> tuple[NDArray[np.float32], float]:
     """Return depth (H, W) in mm and the mm per count. Raises DepthError."""
-    values = _drop_invalid(counts, path, unit, notes)
-    measured = values[values > 0]
-    if measured.size == 0:
-        raise DepthError(
-            f"{path}: every pixel is 0 or unmeasured: there is no depth in this image; check that it is the depth "
-            "image, and record or export it again"
-        )
-    median = float(np.median(measured))
+    dropped = _invalid(counts, path, unit, notes)
+    near, median, far = _quantiles(counts[(counts > 0) & ~dropped], path)
     if unit is None:
         unit = 1000.0 if counts.dtype.kind == "f" and median < _METRES_BELOW else 1.0
         if counts.dtype.kind == "f":
@@ -160,7 +155,12 @@ def counts_to_mm(
             notes.append(f"The values were assumed to be {name}: their median is {median:.4g} (unit= changes this).")
         else:
             notes.append("One count was assumed to be 1 mm, since nothing says otherwise (unit= changes this).")
-    near_mm, far_mm = (float(limit) * unit for limit in np.percentile(measured, (1, 99)))
+    _check_unit(near * unit, median, far * unit, unit, path, notes)
+    return _in_mm(counts, dropped, unit, notes), float(unit)
+
+
+def _check_unit(near_mm: float, median: float, far_mm: float, unit: float, path: Path, notes: list[str]) -> None:
+    """Refuse a unit with which no hand can be there, and note one that is doubtful. Raises DepthError."""
     advice = _advice(median, unit)
     if near_mm > FARTHEST_MM or far_mm < NEAREST_MM:
         raise DepthError(
@@ -176,49 +176,85 @@ def counts_to_mm(
             f"{unit:g} mm per count is unusual; the nearest pixels are {_distance(near_mm)} away with it"
             f"{advice or _usual_units()}."
         )
-    with np.errstate(over="ignore", under="ignore"):
-        depth_mm = (values * unit).astype(np.float32)
-    if counts.dtype.kind == "f" and (far := depth_mm > ENDLESS_MM).any():
-        notes.append(f"Pixels more than 1 km away count as unmeasured: {np.count_nonzero(far)}.")
-        depth_mm[far] = 0.0
-    depth_mm[~np.isfinite(depth_mm)] = 0.0
-    return depth_mm, float(unit)
 
 
-def without_value(counts: AnyArray, endless: float) -> dict[str, Bools]:
-    """Pixels (H, W) whose counts are no measurement although they are not 0, by what is wrong with them.
+def _in_mm(counts: AnyArray, dropped: Bools, unit: float, notes: list[str]) -> NDArray[np.float32]:
+    """Depth (H, W) in mm, 0 where counts are dropped, some rows at a time."""
+    depth_mm, far = np.empty(counts.shape, np.float32), 0
+    rows = max(1, _BLOCK_PX // counts.shape[1])
+    for first in range(0, len(counts), rows):
+        block = slice(first, first + rows)
+        values = counts[block].astype(np.float64)
+        values[dropped[block]] = 0.0
+        with np.errstate(over="ignore", under="ignore"):
+            part = (values * unit).astype(np.float32)
+        if counts.dtype.kind == "f":
+            endless = part > ENDLESS_MM
+            far += int(np.count_nonzero(endless))
+            part[endless] = 0.0
+        part[~np.isfinite(part)] = 0.0
+        depth_mm[block] = part
+    if far:
+        notes.append(f"Pixels more than 1 km away count as unmeasured: {far}.")
+    return depth_mm
+
+
+def _quantiles(measured: AnyArray, path: Path) -> tuple[float, float, float]:
+    """The first percentile, the median and the 99th percentile of what is measured (N,), which is sorted in part.
+
+    They are those of numpy.percentile for float64, without a copy of that type. Raises DepthError where N is 0.
+    """
+    if measured.size == 0:
+        raise DepthError(
+            f"{path}: every pixel is 0 or unmeasured: there is no depth in this image; check that it is the depth "
+            "image, and record or export it again"
+        )
+    places = [share * (measured.size - 1) for share in (0.01, 0.5, 0.99)]
+    below = [int(place) for place in places]
+    above = [min(place + 1, measured.size - 1) for place in below]
+    measured.partition(sorted({*below, *above}))
+    found = []
+    for place, low, high in zip(places, below, above, strict=True):
+        one, other, share = float(measured[low]), float(measured[high]), place - low
+        found.append(other - (other - one) * (1 - share) if share >= 0.5 else one + (other - one) * share)
+    return found[0], found[1], found[2]
+
+
+def without_value(counts: AnyArray, endless: float) -> Iterator[tuple[str, Bools]]:
+    """Pixels (H, W) whose counts are no measurement although they are not 0, with what is wrong with them.
 
     endless: the count beyond which a float stands for no measurement
     """
-    if counts.dtype.kind == "f":
-        finite, endless = np.isfinite(counts), np.float64(endless)
-        return {
-            "negative": finite & (counts < 0),
-            "NaN": np.isnan(counts),
-            "infinite": np.isinf(counts),
-            f"above {endless:.0e}": finite & (counts > endless),
-        }
-    return {"negative": counts < 0}
+    if counts.dtype.kind != "f":
+        if counts.dtype.kind == "i":
+            yield "negative", counts < 0
+        return
+    endless = np.float64(endless)
+    yield "negative", (counts < 0) & (counts > -np.inf)
+    yield "NaN", np.isnan(counts)
+    yield "infinite", np.isinf(counts)
+    yield f"above {endless:.0e}", (counts > endless) & (counts < np.inf)
 
 
-def _drop_invalid(counts: AnyArray, path: Path, unit: float | None, notes: list[str]) -> NDArray[np.float64]:
-    """Return the counts with 0 where nothing was measured, and note what was dropped. Raises DepthError."""
+def _invalid(counts: AnyArray, path: Path, unit: float | None, notes: list[str]) -> Bools:
+    """Pixels (H, W) where nothing was measured although they are not 0, and a note on them. Raises DepthError."""
     unit_mm = 1.0 if unit is None else unit
-    values, kinds = counts.astype(np.float64), without_value(counts, max(1.0, 1.0 / unit_mm) * ENDLESS_MM)
     constants = no_depth_constants(counts, unit_mm)
-    dropped = np.logical_or.reduce([is_no_depth(counts, constants), *kinds.values()])
-    listed = [f"{count} {name}" for name, where in kinds.items() if (count := int(np.count_nonzero(where)))]
-    if np.count_nonzero(dropped) > _MAX_INVALID_SHARE * values.size:
+    dropped, listed = is_no_depth(counts, constants), []
+    for name, where in without_value(counts, max(1.0, 1.0 / unit_mm) * ENDLESS_MM):
+        if count := int(np.count_nonzero(where)):
+            listed.append(f"{count} {name}")
+            dropped |= where
+    if np.count_nonzero(dropped) > _MAX_INVALID_SHARE * counts.size:
         every = [*listed, *(f"{np.count_nonzero(counts == value)} of {value}" for value in constants)]
         raise DepthError(
-            f"{path}: of its {values.size} pixels {', '.join(every)}: there is no depth to use; export it again"
+            f"{path}: of its {counts.size} pixels {', '.join(every)}: there is no depth to use; export it again"
         )
     if listed:
         notes.append(f"Pixels without a usable value count as unmeasured: {', '.join(listed)}.")
     if constants:
         notes.append(note_on(constants))
-    values[dropped] = 0.0
-    return values
+    return dropped
 
 
 def _is_usual(unit: float) -> bool:

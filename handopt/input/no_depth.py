@@ -65,7 +65,10 @@ def no_depth_constants(counts: AnyArray, unit_mm: float = 1.0) -> tuple[int, ...
 
 def is_no_depth(counts: AnyArray, constants: Collection[int]) -> BoolImage:
     """Tell the pixels (H, W) that hold one of the constants."""
-    return np.isin(counts, list(constants))
+    where = np.zeros(counts.shape, np.bool_)
+    for each in constants:
+        where |= counts == each
+    return where
 
 
 def note_on(constants: Collection[int]) -> str:

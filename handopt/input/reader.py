@@ -27,7 +27,8 @@ _SENSOR_SUFFIX = ".png"
 class DepthInput:
     """A depth image (H, W) in mm and its camera. hand: 'right', 'left' or 'auto'. assumptions: sentences.
 
-    ignore: (H, W) pixels to leave out, None for none. mirrored: whether the image is mirrored left to right.
+    ignore: (H, W) pixels to leave out, None for none. mirrored: whether the image is mirrored left to right. step: of a
+    very large image every step-th row and column was taken, and the camera is that of the smaller image.
     """
 
     depth_mm: "FloatImage"
@@ -36,6 +37,27 @@ class DepthInput:
     assumptions: tuple[str, ...]
     ignore: "BoolImage | None" = None
     mirrored: bool = False
+    step: int = 1
+
+    def subsampled(self) -> "DepthInput":
+        """The same with so few rows and columns that memory and time of a fit stay within bounds."""
+        from dataclasses import replace
+
+        from handopt.input.subsample import step_of, subsampled, subsampled_camera
+
+        step = step_of(self.depth_mm.shape)
+        if step == 1:
+            return self
+        height, width = self.depth_mm.shape
+        note = f"The image has {width} x {height} pixels, of which one in {step} rows and columns was taken."
+        return replace(
+            self,
+            depth_mm=subsampled(self.depth_mm, step),
+            camera=subsampled_camera(self.camera, step),
+            assumptions=(*self.assumptions, note),
+            ignore=None if self.ignore is None else subsampled(self.ignore, step),
+            step=step,
+        )
 
 
 def read_image(
@@ -53,7 +75,8 @@ def read_image(
 
     What is None is looked for in `<stem>.json` and `camera.json` beside the image, and assumed where these say nothing.
     camera: a Camera, a preset's name, a JSON file, or "fx,fy,cx,cy"; one for another size is scaled to the image's.
-    unit: mm per count. encoding: as in handopt.read_depth. hand: 'right', 'left' or 'auto'.
+    unit: mm per count. encoding: as in handopt.read_depth. hand: 'right', 'left' or 'auto'. Of an image of more than 4
+    million pixels only every n-th row and column is taken, which the assumptions say.
     Raises DepthError, and CameraError where nothing says which camera it is.
     """
     return Reader(camera, unit, encoding, hand).read(Path(path))
@@ -91,7 +114,9 @@ class Reader:
         mirrored = self.mirrored_of(sidecar, notes)
         notes += self.contradictions(sidecar, camera)
         ignore = self._ignored(image, (height, width), notes)
-        return DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
+        read = DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
+        del depth
+        return read.subsampled()
 
     def sidecar_of(self, image: Path) -> "Sidecar | None":
         """What the files beside an image say. Raises CameraError if they are malformed and something is open."""

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
+from handopt.input.subsample import step_of, subsampled, subsampled_camera
 from handopt.observation.candidates import (
     WHERE,
     check_distance,
@@ -26,8 +27,6 @@ from handopt.observation.surfaces import (
     LabelledDepth,
     flipped,
     segment_surfaces,
-    subsampled,
-    subsampled_camera,
     window_around,
 )
 from handopt.observation.upsample import in_pixels
@@ -150,13 +149,14 @@ def _search(
     if hints.mask is not None:
         frame = segment_surfaces(depth, camera, hints.allowed, planes=False, config=config)
         return [_observe_mask(frame, hints, notes)]
-    step = max(1, round(float(np.sqrt(camera.fx * camera.fy)) / config.search_focal_px))
+    least = step_of(depth.shape)  # bounds memory
+    step = max(least, round(float(np.sqrt(camera.fx * camera.fy)) / config.search_focal_px))
     try:
         return _search_subsampled(depth, camera, hints, notes, step, config)
     except ObservationError:
-        if step == 1:
+        if step == least:
             raise
-        return _search_subsampled(depth, camera, hints, notes, 1, config)
+        return _search_subsampled(depth, camera, hints, notes, least, config)
 
 
 def _search_subsampled(

@@ -4,7 +4,7 @@ Lengths are in mm, areas in cm2 of the plane parallel to the image (a slanted su
 frame.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,20 +217,6 @@ def segment_surfaces(
 def flipped(image: NDArray[Value]) -> NDArray[Value]:
     """Return the mirror image (columns W - 1 - u), as a copy."""
     return np.ascontiguousarray(image[:, ::-1])
-
-
-def subsampled(image: NDArray[Value], step: int) -> NDArray[Value]:
-    """Return every step-th row and column of an image, from (step - 1) // 2 on."""
-    first = (step - 1) // 2
-    return np.ascontiguousarray(image[first::step, first::step])
-
-
-def subsampled_camera(camera: Camera, step: int) -> Camera:
-    """Return the camera that sees an image as it is when subsampled."""
-    first = (step - 1) // 2
-    width, height = (len(range(first, size, step)) for size in (camera.width, camera.height))
-    cx, cy = (camera.cx - first) / step, (camera.cy - first) / step
-    return replace(camera, fx=camera.fx / step, fy=camera.fy / step, cx=cx, cy=cy, width=width, height=height)
 
 
 def open_window(frame: LabelledDepth, rows: tuple[float, float], columns: tuple[float, float], stride: int) -> Window:

@@ -16,7 +16,7 @@ def in_pixels(
 ) -> tuple[FloatImage, BoolImage, BoolImage]:
     """Return depth, hand and forearm, (H, W) each, at the resolution of the image.
 
-    candidate: found in the image subsampled by step (handopt.observation.surfaces.subsampled). depth_mm: (H, W) the
+    candidate: found in the image subsampled by step (handopt.input.subsample.subsampled). depth_mm: (H, W) the
     image itself. Flying pixels are dropped in the candidate's window. There a pixel belongs to the hand if its depth
     goes with the samples of the hand around it and not with the nearest sample, if that is not the hand's.
     """

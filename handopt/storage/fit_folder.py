@@ -1,9 +1,10 @@
 """A folder of results that appears complete or not at all."""
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from handopt.draw.iteration_frames import write_renders
 from handopt.draw.overlay import write_overlay
 from handopt.draw.video import write_optimisation
 from handopt.export.mesh import write_glb, write_obj, write_ply
+from handopt.storage.digests import digests_of
 from handopt.typing import AnyArray
 
 if TYPE_CHECKING:
@@ -38,12 +40,13 @@ def save(
     video: bool = False,
     renders: bool = True,
     overlay: bool = True,
-    provenance: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a result into a new folder: result.json, mesh.glb, history.csv, trace.npz, and what is asked for.
 
-    provenance: text of provenance.json, which says what the result was made of.
+    provenance: what provenance.json says of the files that the result was made of; digests of the result's own files
+    are added.
 
     The folder is written aside, beside its place, and renamed when it is complete; whatever interrupts it, nothing is
     left. An existing folder is kept unless overwrite; then it is replaced if it is empty or holds a result of handopt.
@@ -62,13 +65,14 @@ def save(
         write_trace(result, partial / TRACE_NAME)
         if overlay:
             write_overlay(result, partial / "overlay.png")
-        if provenance is not None:
-            (partial / PROVENANCE_NAME).write_text(provenance, encoding="utf-8")
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")
         if video:
             write_optimisation(result, partial / "optimisation.mp4")
+        if provenance is not None:
+            document = json.dumps({**provenance, "results": digests_of(partial)}, indent=2)
+            (partial / PROVENANCE_NAME).write_text(document + "\n", encoding="utf-8")
     return folder
 
 

@@ -81,7 +81,9 @@ def save_shape(
             _write_all(result, partial, renders, video, progress)
             write_rig(result.rig, partial_rig, {"measurements_mm": _lengths(result), "images": len(result.fits)})
         try:
+            atomic_folder.flush(partial_rig)
             partial_rig.replace(path)
+            atomic_folder.flush(path.parent)
         except OSError as error:
             atomic_folder.remove(folder)
             raise OutputError(

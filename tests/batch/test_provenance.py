@@ -8,6 +8,7 @@ import pytest
 
 from handopt.batch.provenance import Provenance
 from handopt.errors import DepthError
+from handopt.storage.digests import digests_of
 
 SETTINGS = {"handopt": "0.1", "shape": "scale", "solver": "auto", "unit": None, "mask": "0a" * 32}
 NAMES = ["result.json", "mesh.glb"]
@@ -27,7 +28,8 @@ def folder(image: Path) -> Path:
     folder.mkdir()
     (folder / "result.json").write_text('{"hand": "left"}')
     (folder / "mesh.glb").write_text("mesh")
-    (folder / "provenance.json").write_text(json.dumps(Provenance(image).document(SETTINGS)))
+    document = {**Provenance(image).document(SETTINGS), "results": digests_of(folder)}
+    (folder / "provenance.json").write_text(json.dumps(document))
     return folder
 
 
@@ -39,7 +41,7 @@ def reason(image: Path, folder: Path, names: list[str] = NAMES, **changes: objec
 
 def test_a_document_names_all_files_with_their_contents(image: Path) -> None:
     document = Provenance(image).document(SETTINGS)
-    assert document["format"] == "handopt.provenance/1"
+    assert document["format"] == "handopt.provenance/2"
     assert document["settings"] == SETTINGS
     assert list(document["files"]) == ["a.png", "camera.json"]
     assert document["files"]["a.png"] == {

@@ -6,11 +6,12 @@ from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
+from handopt.input.subsample import subsampled, subsampled_camera
 from handopt.observation.candidates import competitors_of, find_hands
 from handopt.observation.hints import Hints
 from handopt.observation.observe import observe
 from handopt.observation.segmentation import Candidate
-from handopt.observation.surfaces import segment_surfaces, subsampled, subsampled_camera
+from handopt.observation.surfaces import segment_surfaces
 
 FORWARD = np.array([0.0, 0.0, 1.0])
 

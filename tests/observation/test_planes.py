@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.scenes import ARM, CAMERA, HAND, OTHER, WALL, Scene, turn
 
+from handopt.input.subsample import subsampled, subsampled_camera
 from handopt.observation.planes import large_planes
-from handopt.observation.surfaces import subsampled, subsampled_camera
 
 
 def planes_of(scene: Scene, noise_mm: float = 1.0) -> tuple[Any, Any]:

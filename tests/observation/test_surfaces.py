@@ -8,6 +8,7 @@ import pytest
 from support.scenes import CAMERA, open_hand
 
 from handopt.input.camera import Camera
+from handopt.input.subsample import subsampled, subsampled_camera
 from handopt.observation.surfaces import (
     bounding_box,
     coarse_stride,
@@ -16,8 +17,6 @@ from handopt.observation.surfaces import (
     label_surfaces,
     open_window,
     segment_surfaces,
-    subsampled,
-    subsampled_camera,
     surface_steps,
     window_around,
 )

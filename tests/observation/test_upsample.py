@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from support.scenes import ARM, CAMERA, HAND, WALL, Scene, open_hand
 
+from handopt.input.subsample import subsampled, subsampled_camera
 from handopt.observation.palm_proposals import propose_palms
 from handopt.observation.segmentation import grow
-from handopt.observation.surfaces import drop_flying, segment_surfaces, subsampled, subsampled_camera
+from handopt.observation.surfaces import drop_flying, segment_surfaces
 from handopt.observation.upsample import in_pixels
 
 FOCAL = 475.0

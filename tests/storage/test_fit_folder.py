@@ -59,7 +59,7 @@ def test_check_free_accepts_a_free_place(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: Path) -> None:
-    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, provenance="{}")
+    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, provenance={})
     assert {path.name for path in folder.iterdir()} == {
         *("result.json", "provenance.json", "history.csv", "mesh.glb", "mesh.obj", "mesh.ply"),
         *("optimisation.mp4", "overlay.png", "renders", "trace.npz"),

@@ -95,8 +95,9 @@ class StreamInfo:
                 "a sequence is of one camera: track what has another size on its own"
             )
         constants = {*self.no_depth, *no_depth_constants(counts, self.unit_mm)}
-        kinds = without_value(counts, ENDLESS_MM / self.unit_mm)
-        dropped = np.logical_or.reduce([is_no_depth(counts, constants), *kinds.values()])
+        dropped = is_no_depth(counts, constants)
+        for _, where in without_value(counts, ENDLESS_MM / self.unit_mm):
+            dropped |= where
         depth: FloatImage = np.where(dropped, 0, counts).astype(np.float32)
         depth *= np.float32(self.unit_mm)
         return self.prepared(depth, ignored)

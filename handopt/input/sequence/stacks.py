@@ -16,6 +16,7 @@ from handopt.input.depth import single_channel
 from handopt.input.npy import read_npy_header
 from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
+from handopt.input.tiff import check_tiff
 from handopt.input.timestamps import times_within
 from handopt.typing import AnyArray
 
@@ -181,6 +182,7 @@ class TiffSource(StackSource):
         name = self._named(index)
         try:
             check_shape(Path(name), (image.height, image.width))
+            check_tiff(self._path, image)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return single_channel(np.array(image), Path(name), self._options.encoding, [])
