@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handopt.errors import OutputError
-from handopt.files import UnreadableError, read_json
+from handopt.files import UnreadableError, is_file, read_json
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 STALE_S = 3600.0
@@ -34,11 +34,12 @@ class Kind:
     unknown_file: Callable[[Path], str | None]
 
     def holds(self, folder: Path) -> bool:
-        """Whether a folder is of this kind."""
+        """Whether a folder is of this kind, also where its marker is damaged and there are only other files of ours."""
         try:
             document = read_json(folder / self.marker)
         except UnreadableError:
-            return False
+            ours = is_file(folder / self.marker) and self.unknown_file(folder) is None
+            return ours and len(list(folder.iterdir())) > 1
         return isinstance(document, dict) and str(document.get("format", "")).startswith(self.format)
 
 

@@ -1,6 +1,8 @@
 """One image of a batch: a job that can be sent away, and outcomes instead of errors."""
 
+import json
 import pickle
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
 from handopt.batch.provenance import Identity
 from handopt.config import FitSettings
 from handopt.files import readable
+from handopt.fitting import FitInput
 from handopt.input.reader import Reader
 from handopt.optimise.chunks import chunks
+from handopt.result import FitResult
 from handopt.rig import default_rig
 from handopt.storage import save
+from handopt.storage.digests import digests_of
 
 __all__ = ["fake_fit"]
 
@@ -128,3 +133,59 @@ def test_batches_are_as_large_as_pays_or_as_asked_for() -> None:
     assert job(batch=5).batch_size() == 5
     assert job(settings=FitSettings(device="cpu")).batch_size() == 8
     assert [list(part) for part in chunks([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]
+
+
+@pytest.mark.parametrize("name", ["result.json", "mesh.glb", "history.csv", "trace.npz", "overlay.png"])
+def test_a_damaged_result_is_redone_and_never_trusted(name: str, task: Task, fake_fit: FakeFit) -> None:
+    assert one(job(), task).kind == DONE
+    assert one(job(existing="verify"), task).kind == DONE
+    for damage in (b"", (task.folder / name).read_bytes()[:-9] + b"123456789"):
+        (task.folder / name).write_bytes(damage)
+        skipped, verified = one(job(), task), one(job(existing="verify"), task)
+        assert (skipped.kind, verified.kind) == (SKIPPED, FAILED)
+        assert f"{task.folder} has " in str(skipped.error)
+        assert name in str(verified.error)
+        again = one(job(existing="update"), task)
+        assert (again.kind, again.before) == (DONE, False)
+    assert one(job(), task).before
+
+
+def test_what_provenance_says_may_be_anything(task: Task, fake_fit: FakeFit) -> None:
+    assert one(job(), task).kind == DONE
+    path = task.folder / "provenance.json"
+    whole = json.loads(path.read_text())
+    for change in (
+        {"files": []},
+        {"files": {"a.png": None}},
+        {"settings": 3},
+        {"results": {"result.json": {"bytes": "x", "sha256": 1}}},
+        {"results": {}},
+        {"format": "handopt.provenance/1"},
+    ):
+        path.write_text(json.dumps({**whole, **change}))
+        assert "was not made by this version" in str(one(job(), task).error)
+    path.write_text("[" * 100_000)
+    assert one(job(existing="update"), task).kind == DONE
+    (task.folder / "result.json").write_text('{"format": "handopt.result/1"}')
+    digests = digests_of(task.folder)
+    del digests["provenance.json"]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "results": digests}))
+    assert "has a damaged result.json" in str(one(job(), task).error), "its digest is right, and it is no result"
+    assert one(job(existing="update"), task).kind == DONE
+
+
+def test_a_batch_holds_no_more_pixels_than_memory(
+    task: Task, fake_fit: FakeFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    many = fake_fit.many
+
+    def counted(images: Sequence[FitInput], settings: FitSettings, batch: int) -> Iterator[FitResult]:
+        sizes.append(len(images))
+        return many(images, settings, batch)
+
+    monkeypatch.setattr("handopt.fitting.fit_images", counted)
+    monkeypatch.setattr("handopt.batch.job.BATCH_PX", 3 * 120 * 160)
+    tasks = [Task(write_depth(tmp_path / f"{n}.png"), tmp_path / "out" / str(n)) for n in range(8)]
+    assert [each.kind for each in job().run(tasks)] == [DONE] * 8
+    assert sizes == [3, 3, 2]
