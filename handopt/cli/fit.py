@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handopt.cli.console import Console
-from handopt.cli.errors import as_options
+from handopt.cli.errors import as_options, naming_option
 from handopt.cli.fit_report import Report
 from handopt.cli.help import EXPERT, SectionedCommand, option
 from handopt.cli.inputs import STANDARD_INPUT, ImageArgument, Problem, find_images
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
         ("a folder of images of a preset camera, and a video of each fit",
          "handopt fit frames -o fits --camera sr305 --video"),
         ("only what is new or has changed since the last run", "handopt fit frames -o fits --update"),
+        ("what was corrected in handopt report", "handopt fit --review fits/review.jsonl -o fits"),
         ("a list of images, the results as JSON", "find . -name '*.png' -print0 | handopt fit - -0 --json"),
     ),
 )  # fmt: skip
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=ImageArgument())
+@click.argument("images", metavar="IMAGE...", nargs=-1, type=ImageArgument())
 @depth_options
 @option("Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image.")
 @option(
@@ -58,6 +59,14 @@ if TYPE_CHECKING:
     type=Numbers(2, 3),
     metavar="U,V|X,Y,Z",
     help="The palm's centre, as a pixel or in mm; for a single image.",
+)
+@option(
+    "Input",
+    "--review",
+    type=FILE,
+    metavar="FILE",
+    help="Fit again, in place of IMAGE, what was corrected in handopt report: the other hand, or another place of the "
+    "palm. Give the options of the first run as well.",
 )
 @hand_options("auto tries both.  [default: what the JSON file or --model says, else auto]")
 @option(
@@ -163,6 +172,10 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
 
     options = FitOptions(**arguments)
     _check_exclusive(options)
+    if options.review is not None:
+        ctx.exit(_fit_again(images, options))
+    if not images:
+        raise click.UsageError("Missing argument 'IMAGE...'.")
     given = [path for word in images for path in word]
     output = options.output
     problems: list[Problem] = []
@@ -191,6 +204,38 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
                 break
         report.summary()
     ctx.exit(0 if report.counts[DONE] == len(tasks) and not problems else 1)
+
+
+def _fit_again(images: tuple[tuple[Path, ...], ...], options: "FitOptions") -> int:
+    """Fit what was corrected in a review; returns the exit code. What an earlier run did is not done again."""
+    from handopt.batch.outcome import DONE, Task
+    from handopt.batch.run import RunSettings, run
+    from handopt.viewer.review import OTHER_HAND, PALM, read_review
+
+    given = {"IMAGE": images, "--center": options.center, "--box": options.box, "--mask": options.mask}
+    clashing = [name for name, value in given.items() if value]
+    if clashing or options.review is None:
+        raise click.UsageError(f"--review says what is to be fitted and where: leave out {' and '.join(clashing)}")
+    with naming_option("--review"):
+        decisions = [each for each in read_review(options.review).values() if each.decision in (OTHER_HAND, PALM)]
+    console = Console()
+    for each in (each for each in decisions if each.image is None):
+        console.note(f"{each.folder} cannot be fitted again, as its result does not name its image.")
+    corrected = [each for each in decisions if each.image is not None]
+    if not corrected:
+        console.note(f"{options.review} holds no fit that was corrected.")
+        return 0
+    where = RunSettings(options.jobs, options.workers, options.cluster)
+    with Report(len(corrected), console, as_json=options.as_json) as report:
+        for each in corrected:
+            own = replace(
+                options, hand=each.corrected_hand, center=each.center_px, update=not options.overwrite, renders=False
+            )
+            task = Task(Path(each.image or ""), options.output / each.folder)
+            for outcome in map(_with_options, run(make_job(own, 1), [task], where)):
+                report.outcome(outcome)
+        report.summary()
+    return 0 if report.counts[DONE] == len(corrected) else 1
 
 
 def _check_exclusive(options: "FitOptions") -> None:

@@ -60,6 +60,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     output: Path
     update: bool
     verify: bool
+    review: Path | None
     renders: bool | None
     overlay: bool | None
     ply: bool

@@ -58,7 +58,12 @@ def view(paths: tuple[Path, ...], html: Path | None, overwrite: bool, port: int,
     results = find_results(paths, console, other=_is_glb)
     title = results[0].place.name if len(results) == 1 else f"{len(results)} results"
     if html is not None:
-        _check_html(html, len(results), overwrite=overwrite)
+        check_page_file(html, overwrite=overwrite)
+        if len(results) > MOST_INLINED:
+            raise click.UsageError(
+                f"--html holds {MOST_INLINED} results at most, these are {len(results)}: leave it out, or use handopt "
+                "report"
+            )
         _write(html, results, title, console)
         return
     if len(results) == 1:
@@ -98,8 +103,8 @@ def _item(result: Result, packed: dict[str, Any] | None = None) -> "Item":
     return Item(result.place.name, "" if inside == Path() else str(inside), packed)
 
 
-def _check_html(path: Path, count: int, *, overwrite: bool) -> None:
-    """Refuse a place that cannot be written, and more results than a file holds. Raises UsageError."""
+def check_page_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place that cannot be written. Raises UsageError."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"--html {path}: give a name that ends in .html")
     if path.is_dir() or ((path.exists() or path.is_symlink()) and not overwrite):
@@ -108,15 +113,22 @@ def _check_html(path: Path, count: int, *, overwrite: bool) -> None:
         )
         raise click.UsageError(f"--html {path} {what}")
     require_writable(path.parent, "--html")
-    if count > MOST_INLINED:
-        raise click.UsageError(
-            f"--html holds {MOST_INLINED} results at most, these are {count}: leave it out, or use handopt report"
-        )
+
+
+def write_page(path: Path, text: str, console: Console) -> None:
+    """Write a page into a file, complete or not at all, and print its name."""
+    from handopt.atomic_folder import written_file
+
+    if len(text) > BIG_BYTES:
+        console.note(f"{click.format_filename(path)} has {len(text) >> 20} MiB, which may be too much for a mail.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    console.result(click.format_filename(path))
 
 
 def _write(path: Path, results: list[Result], title: str, console: Console) -> None:
     """Write the page of all results that can be shown; exit with 1 where one cannot."""
-    from handopt.atomic_folder import written_file
     from handopt.errors import OutputError
     from handopt.storage.scenes import packed_scene
     from handopt.viewer.page import view_page
@@ -134,12 +146,6 @@ def _write(path: Path, results: list[Result], title: str, console: Console) -> N
     console.say_groups("result")
     if not items:
         raise click.ClickException("none of the results can be shown")
-    text = view_page(items, title)
-    if len(text) > BIG_BYTES:
-        console.note(f"{click.format_filename(path)} has {len(text) >> 20} MiB, which may be too much for a mail.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    console.result(click.format_filename(path))
+    write_page(path, view_page(items, title), console)
     if failed:
         click.get_current_context().exit(1)

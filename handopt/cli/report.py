@@ -1,0 +1,181 @@
+"""`handopt report`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from handopt.cli.console import Console
+from handopt.cli.help import SectionedCommand, option
+from handopt.cli.local_page import open_server, page_options, show_page
+from handopt.cli.options import verbosity_options
+from handopt.cli.view import check_page_file, write_page
+
+if TYPE_CHECKING:
+    from handopt.storage.fit_rows import FitRow
+    from handopt.viewer.server import PageReply, PageRequest
+
+MOST_INLINED = 10_000
+
+
+@click.command(
+    cls=SectionedCommand,
+    short_help="Look through many fits, and accept or reject them.",
+    examples=(
+        ("go through the fits of a folder; decisions go to fits/review.jsonl", "handopt report fits"),
+        ("fit again what was corrected", "handopt fit --review fits/review.jsonl -o fits"),
+        ("one file with all thumbnails, for somebody else to review", "handopt report fits --html fits.html"),
+    ),
+)
+@click.argument("fits", metavar="FITS", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@option(
+    "Input",
+    "--labels",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="TRUTH",
+    help="Labels as for handopt eval: the page shows the error of each fit's worst joint, and the curve of all.",
+)
+@option(
+    "Input",
+    "--review",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where decisions are kept.  [default: review.jsonl in FITS]",
+)
+@page_options
+@option(
+    "Output",
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the page into one file that needs no network, and show nothing.",
+)
+@option("Output", "--overwrite", is_flag=True, help="Replace a file that exists.")
+@verbosity_options
+def report(
+    fits: Path,
+    labels: Path | None,
+    review: Path | None,
+    html: Path | None,
+    overwrite: bool,
+    port: int,
+    browser: bool,
+) -> None:
+    """Show the fits below FITS, a folder of handopt fit, as a page of thumbnails.
+
+    They can be sorted and filtered by confidence, residual, hand and outcome. Keys accept (y) or reject (n) a fit, say
+    that it is the other hand (o), or where the palm is (p, then a click); Enter shows the overlay, 3 the hand in 3D.
+    Decisions are appended to review.jsonl as they are made, the last one counts; handopt fit --review fits again what
+    was corrected. A page written with --html saves review.jsonl by a button.
+
+    The address, or the file with --html, goes to stdout. The page is served to this machine alone, until Ctrl-C.
+    """
+    from handopt.cli.errors import naming_option
+    from handopt.storage.fit_rows import find_rows
+    from handopt.viewer.report import report_page
+    from handopt.viewer.review import NAME, read_review
+
+    console, path = Console(), review or fits / NAME
+    if html is not None:
+        check_page_file(html, overwrite=overwrite)
+    rows = find_rows(fits)
+    if not rows:
+        raise click.UsageError(f"{fits} holds no result of handopt fit: give the folder of -o")
+    with naming_option("--review"):
+        decisions = read_review(path) if path.exists() else {}
+    errors = None if labels is None else _errors(fits, labels)
+    name = fits.resolve().name
+    values = [row.to_list() for row in rows]
+    if html is not None:
+        if len(rows) > MOST_INLINED:
+            raise click.UsageError(f"--html holds {MOST_INLINED} fits at most, these are {len(rows)}: leave it out")
+        pictures = _thumbnails(fits, rows, console)
+        text = report_page(name, values, decisions, errors_mm=errors, thumbnails=pictures, review_name=path.name)
+        write_page(html, text, console)
+        return
+    page = report_page(name, values, decisions, errors_mm=errors, review_name=path.name)
+    console.say(f"Decisions go to {click.format_filename(path)}.")
+    show_page(open_server(_replies(fits, rows, page, path), port), console, browser=browser)
+
+
+def _errors(fits: Path, labels: Path) -> dict[str, float]:
+    """The error of the worst joint of each fit that has a label, mm, by its folder."""
+    import numpy as np
+
+    from handopt.evaluation import evaluate
+    from handopt.evaluation.metrics import frame_worst
+
+    scored = evaluate(fits, labels)
+    worst = frame_worst(scored.errors_mm)
+    found = {}
+    for prediction, value in zip(scored.predictions, worst, strict=True):
+        if prediction is not None and np.isfinite(value):
+            folder = Path(prediction)
+            folder = folder.parent if folder.suffix == ".json" else folder
+            inside = folder.relative_to(fits) if folder.is_relative_to(fits) else folder
+            found[inside.as_posix()] = round(float(value), 2)
+    return found
+
+
+def _thumbnails(fits: Path, rows: "list[FitRow]", console: Console) -> list[bytes | None]:
+    """A thumbnail of each fit; of what cannot be drawn there is none."""
+    from handopt.errors import OutputError
+    from handopt.storage.fit_rows import thumbnail
+
+    pictures: list[bytes | None] = []
+    with console.bar(len(rows), "thumbnail") as bar:
+        for row in rows:
+            try:
+                pictures.append(thumbnail(fits / row.folder) if row.hand is not None else None)
+            except OutputError:
+                pictures.append(None)
+            bar.advance()
+    return pictures
+
+
+def _replies(fits: Path, rows: "list[FitRow]", page: str, review: Path) -> "Callable[[PageRequest], PageReply]":
+    """What the page's server answers."""
+    from handopt.errors import HandoptError
+    from handopt.viewer.review import Decision, add_decision
+    from handopt.viewer.server import PageReply
+
+    known = {row.folder for row in rows}
+
+    def answer(request: "PageRequest") -> "PageReply":
+        what, _, number = request.path.partition("/")
+        if request.method == "POST" and what == "review":
+            decision = Decision.of(request.json())
+            if decision.folder not in known:
+                return PageReply.error(f"{decision.folder} is not in this report", 422)
+            add_decision(review, decision)
+            return PageReply.of_json({"saved": decision.folder})
+        if request.path in ("", "index.html"):
+            return PageReply.page(page)
+        if not number.isdecimal() or int(number) >= len(rows):
+            return PageReply.error("there is nothing here")
+        row = rows[int(number)]
+        try:
+            return _picture(what, fits / row.folder, row)
+        except (HandoptError, OSError) as error:
+            return PageReply.error(str(error), 422)
+
+    return answer
+
+
+def _picture(what: str, folder: Path, row: "FitRow") -> "PageReply":
+    """A picture of a fit, or the hand in 3D. Raises HandoptError and OSError."""
+    from handopt.storage.fit_rows import depth_picture, thumbnail
+    from handopt.storage.scenes import packed_scene
+    from handopt.viewer.page import Item, view_page
+    from handopt.viewer.server import PageReply
+
+    if what == "thumbnail":
+        return PageReply(thumbnail(folder), "image/jpeg")
+    if what == "overlay":
+        return PageReply((folder / "overlay.png").read_bytes(), "image/png")
+    if what == "depth" and row.image is not None:
+        return PageReply(depth_picture(Path(row.image))[0], "image/jpeg")
+    if what == "view":
+        return PageReply.page(view_page([Item(folder.name, packed=packed_scene(folder))], folder.name))
+    return PageReply.error("there is nothing here")

@@ -1,0 +1,170 @@
+"""The fits of a folder as rows of a report: figures from summary.jsonl and result.json, thumbnails, depth pictures."""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from handopt.draw import colour
+from handopt.draw.film import load_film
+from handopt.draw.overlay import PANEL_PX, panel_origin
+from handopt.errors import DepthError, OutputError
+from handopt.input.depth import read_depth
+from handopt.storage.fit_folder import RESULT_NAME
+from handopt.storage.scenes import RESULT_FORMAT, read_result
+from handopt.typing import Bytes, Reals
+
+SUMMARY_NAME: Final = "summary.jsonl"
+THUMBNAIL_PX: Final = 180
+DEPTH_SPAN_MM: Final = 400.0
+"""How far behind the nearest surface the colours of a depth picture reach."""
+_QUALITY = 78
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """One fit. folder: relative to the folder of the report, with slashes. Figures are None where there is no result.
+
+    outcome: 'done', 'failed' or 'skipped'. residual_mm: the median.
+    """
+
+    folder: str
+    image: str | None
+    outcome: str
+    hand: str | None
+    confidence: float | None
+    residual_mm: float | None
+    iou: float | None
+    status: str
+
+    def to_list(self) -> list[Any]:
+        """The fields in the order that the page expects."""
+        figures = [_rounded(each, 4) for each in (self.confidence, self.residual_mm, self.iou)]
+        return [self.folder, self.image, self.outcome, self.hand, *figures, self.status]
+
+
+def find_rows(root: Path) -> list[FitRow]:
+    """The fits below a folder, by name. Only results that are newer than summary.jsonl, or not in it, are opened."""
+    rows, written = dict(_summary_rows(root)), _written(root / SUMMARY_NAME)
+    for folder, _, files in os.walk(root):
+        name = Path(folder).relative_to(root).as_posix()
+        if RESULT_NAME in files and (name not in rows or _written(Path(folder, RESULT_NAME)) > written):
+            rows[name] = _result_row(root, name)
+    return [rows[name] for name in sorted(rows)]
+
+
+def thumbnail(folder: Path) -> bytes:
+    """A small JPEG of the fit over its depth: of overlay.png, or drawn where there is none. Raises OutputError."""
+    from PIL import Image
+
+    path = folder / "overlay.png"
+    if path.is_file():
+        try:
+            left, top = panel_origin(1)
+            with Image.open(path, formats=("PNG",)) as whole:
+                picture = whole.convert("RGB").crop((left, top, left + PANEL_PX, top + PANEL_PX))
+        except Exception as error:  # Pillow raises almost anything on damaged files
+            raise OutputError(f"{path} is damaged ({error}): fit it again") from error
+    else:
+        picture = Image.fromarray(_drawn(folder))
+    return _jpeg(picture.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS))
+
+
+def depth_picture(image: Path) -> tuple[bytes, int, int]:
+    """A whole depth image as JPEG in colours, as the file has it, and its width and height. Raises DepthError."""
+    from PIL import Image
+
+    depth = read_depth(image).depth_mm
+    measured = depth[depth > 0]
+    if not measured.size:
+        raise DepthError(f"{image}: nothing is measured in it")
+    near = float(np.percentile(measured, 1))
+    height, width = depth.shape
+    return _jpeg(Image.fromarray(_coloured(depth, near, near + DEPTH_SPAN_MM))), width, height
+
+
+def _summary_rows(root: Path) -> Iterator[tuple[str, FitRow]]:
+    """The rows of summary.jsonl, by folder; lines that are damaged are left out, as their results are opened."""
+    try:
+        lines = (root / SUMMARY_NAME).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            folder = entry["folder"]
+            name = _relative(Path(folder), root) if folder else f"{Path(entry['image']).stem} (no result)"
+            if name is None or (folder and not (root / name / RESULT_NAME).is_file()):
+                continue
+            residual = (entry["residual_mm"] or {}).get("median")
+            yield name, FitRow(
+                name, entry["image"], entry["outcome"], entry["hand"], entry["confidence"], residual,
+                entry["silhouette_iou"], entry["status"] or entry["error"] or "",
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _written(path: Path) -> int:
+    """When a file was written, in ns; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _relative(folder: Path, root: Path) -> str | None:
+    """A folder of a summary relative to the root, also where both were moved since; None where it lies elsewhere."""
+    parts = folder.parts
+    for start in range(len(parts)):
+        if (root.joinpath(*parts[start:]) / RESULT_NAME).is_file():
+            return Path(*parts[start:]).as_posix()
+    return None
+
+
+def _result_row(root: Path, name: str) -> FitRow:
+    try:
+        document = read_result(root / name)
+        return FitRow(
+            name, document["image"], "done", document["hand"], document["confidence"],
+            document["residual_mm"]["median"], document["silhouette_iou"], document["status"],
+        )  # fmt: skip
+    except (OutputError, KeyError, TypeError) as error:
+        reason = str(error) if isinstance(error, OutputError) else f"{RESULT_NAME} lacks what {RESULT_FORMAT} has"
+        return FitRow(name, None, "failed", None, None, None, None, reason)
+
+
+def _drawn(folder: Path) -> Bytes:
+    """The depth around a fit, and the fitted hand over it in its own colours."""
+    film = load_film(folder)
+    last = len(film) - 1
+    view = film.view(last, film.depth_mm.shape[1])
+    vertices, _ = film.posed(last)
+    fitted, observed = view.rasterised(vertices, film.hand.faces), view.depth_mm
+    depths = fitted[fitted > 0] if (fitted > 0).any() else observed[observed > 0]
+    near = float(depths.min()) if depths.size else 0.0
+    picture = _coloured(observed, near, near + DEPTH_SPAN_MM)
+    grey = np.rint(picture.mean(axis=2, keepdims=True) * 0.6).astype(np.uint8)
+    hand = _coloured(fitted, near, float(depths.max()) if depths.size else 1.0)
+    return np.where((fitted > 0)[..., None], hand, np.broadcast_to(grey, picture.shape)).astype(np.uint8)
+
+
+def _coloured(depth: Reals, near: float, far: float) -> Bytes:
+    picture = colour.colourise(-np.asarray(depth), -far, -near, colour.DEPTH)
+    picture[np.asarray(depth) <= 0] = colour.EMPTY
+    return picture
+
+
+def _jpeg(picture: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def _rounded(value: Any, digits: int) -> float | None:
+    return round(float(value), digits) if isinstance(value, int | float) else None

@@ -1,0 +1,51 @@
+"""The page of `handopt report`: many fits at a glance, to be accepted and rejected by keyboard."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from handopt.viewer.page import filled, json_block, static
+from handopt.viewer.review import Decision
+
+FIELDS: Final = ("folder", "image", "outcome", "hand", "confidence", "residual_mm", "iou", "status")
+"""What a row holds, in this order."""
+
+
+def report_page(
+    title: str,
+    rows: Sequence[Sequence[Any]],
+    decisions: Mapping[str, Decision],
+    *,
+    errors_mm: Mapping[str, float] | None = None,
+    thumbnails: Sequence[bytes | None] | None = None,
+    review_name: str = "review.jsonl",
+) -> str:
+    """The report as text.
+
+    rows: as FIELDS. decisions: by folder, made before. errors_mm: by folder, error of the worst joint, where labels
+    are. thumbnails: JPEGs of the rows, for a page that stands alone; without them the page asks its server for
+    thumbnails, overlays and 3D, and sends decisions to it.
+    """
+    settings = {
+        "fields": FIELDS,
+        "rows": rows,
+        "decisions": {folder: vars(each) for folder, each in decisions.items()},
+        "errors_mm": None if errors_mm is None else dict(errors_mm),
+        "thumbnails": None if thumbnails is None else [_data_url(each) for each in thumbnails],
+        "served": thumbnails is None,
+        "review": review_name,
+    }
+    return filled(
+        "report.html",
+        title=html.escape(title),
+        connect="'self'" if thumbnails is None else "'none'",
+        sources="'self' data:" if thumbnails is None else "'self' data: file:",
+        style=static("report.css"),
+        data=json_block("settings", settings),
+        script=static("report.js"),
+    )
+
+
+def _data_url(jpeg: bytes | None) -> str | None:
+    return None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
