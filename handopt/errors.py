@@ -6,6 +6,8 @@ handopt.cli.errors.as_options.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 
 class HandoptError(Exception):
@@ -116,6 +118,14 @@ def one_line(error: BaseException) -> str:
 def how_to_install(extra: str) -> str:
     """What to type for an optional part; handopt is installed from its source folder (see README)."""
     return f"pip install '.[{extra}]' in handopt's source folder"
+
+
+def import_extra(module: str, what: str, extra: str) -> Any:
+    """Import a package that is an optional part. what: is made with it. Raises OutputError with what to install."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise OutputError(f"{what} needs {module}, which is not installed: {how_to_install(extra)}") from error
 
 
 def why_unreadable(error: Exception) -> str:

@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from handopt.errors import import_extra
 from handopt.files import readable
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
+from handopt.rig.joints import BONES
 from handopt.typing import Reals
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
     from handopt.assess.confidence import ConfidenceFeatures
     from handopt.input.camera import Camera
     from handopt.observation.crop import Crop
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 FORMAT = "handopt.result/1"
 SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
 """The cube around the hand that the viewer shows: pixels of its edge, and half of the edge in mm. By eye."""
+PLOT_MARGIN_PX, PLOT_MARGIN_MM = 25.0, 40.0
+"""What plot() shows around the joints, by eye."""
 
 _ROW_OF_NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+|null)(?:,\s+(?:[-+.\deE]+|null))*)\n\s+\]")
 
@@ -188,6 +195,47 @@ class FitResult:
             alternatives_of(others),
         )  # fmt: skip
 
+    def to_frame(self) -> "DataFrame":
+        """The 21 joints as a pandas table, a row each, with the columns of joint_columns.
+
+        Raises OutputError where pandas is missing.
+        """
+        pandas = import_extra("pandas", "a table of joints", "tables")
+        columns = joint_columns(
+            self.joints_mm, self.camera, self.joint_visible, self.joint_uncertainty_mm, self.confidence
+        )
+        return cast("DataFrame", pandas.DataFrame({"image": self.image, "hand": self.hand, **columns}))
+
+    def plot(self) -> "Figure":
+        """The hand's joints over the depth image, and the fitted depth beside it, as a Matplotlib figure.
+
+        A notebook shows what the call returns; `.savefig(path)` writes it. Raises OutputError where Matplotlib is
+        missing.
+        """
+        import_extra("matplotlib", "a plot", "plots")
+        from matplotlib.figure import Figure
+
+        figure = Figure((10.0, 4.6), layout="constrained")
+        figure.suptitle(repr(self)[1:-1], fontsize=9)
+        joints = np.asarray(self.camera.project(self.joints_mm))
+        shown = np.isfinite(joints).all(axis=1)
+        low, high = joints[shown].min(axis=0) - PLOT_MARGIN_PX, joints[shown].max(axis=0) + PLOT_MARGIN_PX
+        near, far = self.joints_mm[:, 2].min() - PLOT_MARGIN_MM, self.joints_mm[:, 2].max() + PLOT_MARGIN_MM
+        for axes, title, depth in zip(
+            figure.subplots(1, 2, sharex=True, sharey=True),
+            ("observed depth and joints", "fitted depth"),
+            (self.observation.depth_mm, self.fitted_depth_mm),
+            strict=True,
+        ):
+            picture = axes.imshow(np.where(depth > 0, depth, np.nan), cmap="viridis_r", vmin=near, vmax=far)
+            axes.set(title=title, xlim=(low[0], high[0]), ylim=(high[1], low[1]), xlabel="u, px", ylabel="v, px")
+        figure.colorbar(picture, ax=figure.axes, label="depth, mm")
+        for parent, child in BONES:
+            bone = joints[[parent, child]]
+            style = "-" if self.joint_visible[child] else ":"
+            figure.axes[0].plot(*bone.T, style, color=f"C{(child - 1) // 4}", linewidth=2, marker="o", markersize=3)
+        return figure
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""
         shaped = with_proportions(self.rig, self.proportions) if len(self.proportions) else self.rig
@@ -239,6 +287,29 @@ class FitResult:
         """The result as indented JSON text (RFC 8259), rows of numbers on one line each."""
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", readable(text)) + "\n"
+
+
+def joint_columns(
+    joints_mm: Reals,
+    camera: "Camera",
+    visible: npt.NDArray[np.bool_],
+    uncertainty_mm: Reals,
+    confidence: float,
+) -> dict[str, Any]:
+    """Columns of a tidy table with one row for each of the 21 joints.
+
+    joint: its name; x_mm, y_mm, z_mm: in the camera frame; u_px, v_px: column and row in the image, NaN behind the
+    camera; joint_visible; joint_uncertainty_mm; confidence: of the whole hand, the same in each row.
+    """
+    places, pixels = np.asarray(joints_mm, np.float64), np.asarray(camera.project(joints_mm), np.float64)
+    return {
+        "joint": list(KEYPOINT_NAMES),
+        **{f"{axis}_mm": places[:, column] for column, axis in enumerate("xyz")},
+        **{f"{axis}_px": pixels[:, column] for column, axis in enumerate("uv")},
+        "joint_visible": np.asarray(visible, bool),
+        "joint_uncertainty_mm": np.asarray(uncertainty_mm, np.float64),
+        "confidence": np.full(len(places), float(confidence)),
+    }
 
 
 @cache

@@ -29,7 +29,7 @@ ROOMS = (
         "optimise",
         "fit_input",
     ),
-    *("fitting", "shape", "tracking", "draw", "export", "storage", "evaluation", "synth", "batch", "handopt", "cli"),
+    *("fitting", "shape", "tracking", "draw", "evaluation", "export", "storage", "synth", "batch", "handopt", "cli"),
     "__main__",
 )
 HEAVY = {
@@ -39,7 +39,10 @@ HEAVY = {
     "imageio",
     "msgspec",
     "numpy",
+    "pandas",
     "PIL",
+    "pxr",
+    "pyarrow",
     "pygltflib",
     "scipy",
     "threadpoolctl",

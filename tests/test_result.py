@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from support.factories import fit_result
 
+from handopt.errors import OutputError
 from handopt.result import FORMAT, plain, schema
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, default_rig, with_proportions
 
@@ -141,3 +143,39 @@ def test_plain_turns_everything_into_json_values() -> None:
     }
     with pytest.raises(TypeError, match="object"):
         plain(object())
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_result_as_a_table(side: str) -> None:
+    result = fit_result(side)
+    table = result.to_frame()
+    assert list(table["joint"]) == list(KEYPOINT_NAMES)
+    np.testing.assert_allclose(table[["x_mm", "y_mm", "z_mm"]], result.joints_mm)
+    x, y, z = np.asarray(result.joints_mm, np.float64).T
+    np.testing.assert_allclose(table["u_px"], result.camera.fx * x / z + result.camera.cx, rtol=1e-6)
+    np.testing.assert_allclose(table["v_px"], result.camera.fy * y / z + result.camera.cy, rtol=1e-6)
+    assert list(table["joint_visible"]) == result.joint_visible.tolist()
+    assert set(table["hand"]) == {side}
+    assert set(table["confidence"]) == {result.confidence}
+
+
+def test_a_result_as_a_figure(tmp_path: Path) -> None:
+    result = fit_result("left")
+    figure = result.plot()
+    depth, fitted, scale = figure.axes
+    assert (depth.get_title(), fitted.get_title()) == ("observed depth and joints", "fitted depth")
+    assert scale.get_ylabel() == "depth, mm"
+    assert len(depth.lines) == 20
+    drawn = np.concatenate([line.get_xydata() for line in depth.lines])
+    joints = result.camera.project(result.joints_mm)
+    assert all(np.isclose(drawn, joint).all(axis=1).any() for joint in joints)
+    assert "left hand" in figure.get_suptitle()
+    figure.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_missing_extras_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, extra in (("pandas", "tables"), ("matplotlib", "plots")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(OutputError, match=rf"needs {module}, which is not installed: pip install '\.\[{extra}\]'"):
+            fit_result().to_frame() if module == "pandas" else fit_result().plot()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(exists=True, path_type=Path)
 COORDINATES = Choice(["auto", "uvd", "xyz", "camera"])
-SETS = ("synthetic", "nyu", "icvl", "msra")
+SETS = ("synthetic", "nyu", "icvl", "msra", "freihand", "coco", "dexycb", "interhand")
 NAMES_SHOWN = 10
 
 
@@ -75,9 +75,10 @@ def evaluate(ctx: click.Context, /, pred: Path, truth: Path, **arguments: Any) -
     """Score the joints of PRED against the labels of TRUTH.
 
     PRED is a folder of handopt fit's results, a track (the folder of handopt track, its track.jsonl or its track.npz),
-    or a text file in TRUTH's format. TRUTH is a folder of NAME.json files
-    with 21 keypoints (or levels of them: easy, medium, hard), or labels of the NYU, ICVL or MSRA sets, whose joints
-    are made from the keypoints. Frames are matched by the image's stem, or level/stem.
+    a text file in TRUTH's format, or pred.json of FreiHAND. TRUTH is a folder of NAME.json files with 21 keypoints (or
+    levels of them: easy, medium, hard), labels of the NYU, ICVL or MSRA sets, whose joints are made from the keypoints,
+    labels of FreiHAND, DexYCB or InterHand2.6M or in the format of COCO, or what handopt export wrote. Frames are
+    matched by the image's stem, or level/stem.
 
     Printed are the mean and median joint error, the share of frames whose worst joint is within D mm, both also for
     visible joints, and the error of each joint. A frame without a prediction counts as failed at every D. Where labels
@@ -128,7 +129,7 @@ def _camera(spec: str | None, labels: str | None) -> "Camera | None":
     if spec is None:
         return None
     with naming_option("--camera"):
-        if labels in (None, "synthetic") or "," not in spec:
+        if labels not in ("nyu", "icvl", "msra") or "," not in spec:
             return load_camera(spec)
         size = load_camera(str(labels))
         return load_camera(spec, size.width, size.height)

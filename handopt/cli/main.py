@@ -12,6 +12,7 @@ import click
 
 from handopt.cli.errors import Interrupted, one_line, show_traceback
 from handopt.cli.eval import evaluate
+from handopt.cli.export import export
 from handopt.cli.fit import fit
 from handopt.cli.help import SectionedCommand, SectionedGroup
 from handopt.cli.info import info
@@ -132,6 +133,7 @@ def completion(shell: str) -> None:
 
 
 main.add_command(evaluate)
+main.add_command(export)
 main.add_command(fit)
 main.add_command(info)
 main.add_command(model)

@@ -151,6 +151,19 @@ class EvalOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The options of `handopt export`."""
+
+    format: str | None
+    min_confidence: float
+    root_relative: bool
+    crop: int | None
+    output: Path | None
+    overwrite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelShowOptions:
     """The options of `handopt model show`."""
 

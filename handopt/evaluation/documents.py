@@ -4,16 +4,21 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from handopt import files
-from handopt.errors import LabelError
+from handopt.errors import CameraError, LabelError
 from handopt.typing import Floats
+
+if TYPE_CHECKING:
+    from handopt.input.camera import Camera
 
 RESULT_NAME: Final = "result.json"
 RESULT_FORMAT: Final = "handopt.result/"
+LABELS_BYTES: Final = 2**31
+"""Largest file of a whole data set: InterHand2.6M's joints have a few hundred MiB."""
 LARGEST: Final = 10**12
 
 ReadProgress = Callable[[str, int, int], None]
@@ -24,10 +29,10 @@ def silent(_part: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-def read_json(file: Path, argument: str) -> Any:
-    """What a JSON file holds. argument: of the command, to name in messages. Raises LabelError."""
+def read_json(file: Path, argument: str, limit: int = files.MAX_DOCUMENT_BYTES) -> Any:
+    """What a JSON file holds. argument: of the command, to name in messages. limit: in bytes. Raises LabelError."""
     try:
-        return files.read_json(file)
+        return files.read_json(file, limit)
     except files.UnreadableError as error:
         if "JSON" in str(error):
             raise LabelError(f"{file} {error}; is it truncated? Correct it, or move it out of {argument}") from error
@@ -41,6 +46,16 @@ def points(value: Any, count: int, where: str, *, gaps: bool = False) -> Floats:
     if not sound or not all(_is_number(number) or (gaps and number is None) for number in chain.from_iterable(rows)):
         raise LabelError(f"{where}: expected {count} points of three numbers in mm; correct the file")
     return np.array([[math.nan if number is None else number for number in row] for row in rows], np.float64)
+
+
+def camera_of(value: Any) -> "Camera | None":
+    """The camera that a document describes, None where it does not."""
+    from handopt.input.camera import CAMERA_KEYS, Camera
+
+    try:
+        return Camera(**{key: value[key] for key in CAMERA_KEYS})
+    except (CameraError, KeyError, TypeError):
+        return None
 
 
 def joint_names(value: Any, known: Sequence[str], where: str, *, all_of: bool) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from handopt.errors import LabelError
 from handopt.evaluation.mapping import JointSet
 from handopt.typing import Bools, Floats, Indices, Parts
+
+if TYPE_CHECKING:
+    from handopt.input.camera import Camera
 
 LEVELS: Final = ("easy", "medium", "hard")
 DEPTH_RANGE_MM: Final = (50.0, 5000.0)
@@ -25,7 +28,8 @@ class Frames:
     may be known; the last part is the image's stem. joints: J names. joints_mm: (N, J, 3); NaN in predictions that
     failed. visible: (N, J) booleans, or None where nobody said. confidence: (N,) 0 .. 1, NaN where a prediction has
     none. ordered: whether frames are told apart by their place in the file only. time_s: (N,) where they are those of a
-    sequence. notes: sentences on what was assumed.
+    sequence. notes: sentences on what was assumed. pixels: (N, J, 2) of labels that have no depth, whose joints_mm are
+    NaN. cameras: of N predictions, None where one does not say it.
     """
 
     joint_set: JointSet
@@ -38,6 +42,8 @@ class Frames:
     ordered: bool = False
     time_s: Floats | None = None
     notes: tuple[str, ...] = field(default=())
+    pixels: Floats | None = None
+    cameras: "tuple[Camera | None, ...] | None" = None
 
 
 def parts_of(path: str | Path, *, suffix: bool = True) -> Parts:

@@ -9,11 +9,40 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from handopt.errors import LabelError
-from handopt.evaluation.documents import RESULT_FORMAT, ReadProgress, joint_names, points, read_json, silent
+from handopt.evaluation.coco import is_coco, read_coco
+from handopt.evaluation.documents import (
+    LABELS_BYTES,
+    RESULT_FORMAT,
+    ReadProgress,
+    joint_names,
+    points,
+    read_json,
+    silent,
+)
 from handopt.evaluation.frames import Frames, check_millimetres, listed, parts_of
-from handopt.evaluation.mapping import JOINT_SETS, KEYPOINTS, MSRA, NYU, JointSet
+from handopt.evaluation.keypoint_sets import (
+    DEXYCB_PATTERN,
+    FREIHAND_FILES,
+    NAMES_NAME,
+    is_freihand,
+    read_dexycb,
+    read_freihand,
+    read_interhand,
+)
+from handopt.evaluation.mapping import (
+    COCO,
+    DEXYCB,
+    FREIHAND,
+    INTERHAND,
+    JOINT_SETS,
+    KEYPOINTS,
+    MSRA,
+    NYU,
+    JointSet,
+)
+from handopt.evaluation.tables import is_table, read_table
 from handopt.evaluation.text import read_names, read_text
-from handopt.files import exists, is_folder, resolved
+from handopt.files import exists, is_file, is_folder, resolved
 from handopt.input.depth import without_masks
 from handopt.input.timestamps import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
@@ -23,6 +52,12 @@ if TYPE_CHECKING:
     from handopt.input.camera import Camera
 
 
+KEYPOINT_SETS: Final = (FREIHAND, COCO, DEXYCB, INTERHAND, KEYPOINTS)
+MANIFEST_NAME, MANIFEST_FORMAT = "export.json", "handopt.export/"
+FOLDERS_OF_LABELS: Final = ("freihand", "interhand", "dexycb")
+TEXT_SUFFIXES: Final = (".txt", ".mat")
+CAMERA_NAME: Final = "camera.json"
+PREDICTED_NAME: Final = "pred.json"
 MSRA_PATTERNS: Final = ("joint.txt", "*/joint.txt", "*/*/joint.txt")
 
 
@@ -38,20 +73,87 @@ def read_labels(
     """Read labels.
 
     path: a folder with NAME.json files that hold joints_mm (21 keypoints, and visible) or joint_names and joints_xyz_mm
-    (NYU), in it or in folders in it (easy, medium, hard); one such file; a text file of NYU, ICVL or MSRA; or a folder
-    of MSRA joint.txt files. joint_set: the set's name, None to tell by the files. coordinates, camera: of text files,
-    see read_text. names: a file with the image name of every line of a text file. progress: called with "labels", how
-    many files of a folder are read, and how many there are. Raises LabelError.
+    (NYU), in it or in folders in it (easy, medium, hard); one such file; a text file of NYU, ICVL or MSRA; a folder
+    of MSRA joint.txt files; what read_keypoint_set reads; or what handopt export wrote. joint_set: the set's name, None
+    to tell by the files. coordinates, camera: of text files, see read_text. names: a file with the image name of every
+    line of a text file. progress: called with "labels", how many files of a folder are read, and how many there are.
+    Raises LabelError.
     """
     wanted = None if joint_set is None else JOINT_SETS[joint_set]
     path = Path(path)
-    if is_folder(path):
+    exported = exported_labels(path)
+    if exported is not None:
+        path = exported
+        names, camera = names or _beside(path, NAMES_NAME), camera or _camera_beside(path)
+    other = read_keypoint_set(path, progress) if wanted in (None, KEYPOINTS, *KEYPOINT_SETS) else None
+    if other is not None:
+        frames = other
+    elif is_folder(path):
         frames = _read_folder(path, wanted, coordinates, camera, progress)
     elif path.suffix.lower() == ".json":
         frames = _read_documents([path], path.parent, wanted, f"{path} holds no joints_mm and no joints_xyz_mm")
     else:
         frames = read_text(path, joint_set=_text_set(wanted, path), coordinates=coordinates, camera=camera)
+    if wanted is not None and frames.joint_set is not wanted and frames.joint_set not in KEYPOINT_SETS:
+        raise LabelError(f"{path} holds {frames.joint_set.title}, not joint_set='{wanted.name}': change it or TRUTH")
     return frames if names is None else _named(frames, read_names(names), names)
+
+
+def read_keypoint_set(path: Path, progress: ReadProgress = silent, *, predicted: bool = False) -> Frames | None:
+    """Labels of 21 joints in the files of other sets, or None where a path holds none of these.
+
+    A folder or a file of FreiHAND, DexYCB or InterHand2.6M, a file in the format of COCO, or a table or arrays that
+    handopt export wrote. predicted: most hands must be sound, not all. Raises LabelError.
+    """
+    if is_folder(path):
+        lists = [path / name for name in FREIHAND_FILES if is_file(path / name)]
+        if len(lists) > 1:
+            raise LabelError(f"{path} holds {listed([file.name for file in lists])}: give one of these files")
+        if lists:
+            return read_freihand(lists[0], predicted=predicted)
+        if joints := sorted(path.glob("*_joint_3d.json")):
+            return read_interhand(path, joints[0])
+        return read_dexycb(path, progress) if next(path.rglob(DEXYCB_PATTERN), None) else None
+    if is_table(path):
+        return read_table(path, predicted=predicted)
+    if path.suffix.lower() != ".json" or not is_file(path):
+        return None
+    if path.name.endswith("_joint_3d.json"):
+        return read_interhand(path.parent, path)
+    if path.name in FREIHAND_FILES or path.name == PREDICTED_NAME:
+        return read_freihand(path, predicted=predicted)
+    document = read_json(path, "PRED" if predicted else "TRUTH", LABELS_BYTES)
+    if is_freihand(document):
+        return read_freihand(path, predicted=predicted)
+    return read_coco(path, document) if is_coco(document) else None
+
+
+def exported_labels(path: Path) -> Path | None:
+    """Where the labels of a folder that handopt export wrote are, or of a file in one; else None. Raises LabelError."""
+    folder = path if is_folder(path) else path.parent
+    manifest = folder / MANIFEST_NAME
+    if not is_file(manifest):
+        return None
+    document = read_json(manifest, "TRUTH")
+    if not isinstance(document, dict) or not str(document.get("format", "")).startswith(MANIFEST_FORMAT):
+        return None
+    file = folder / str(document.get("file", ""))
+    if document.get("labels") in FOLDERS_OF_LABELS and is_folder(path):
+        return folder
+    return file if is_folder(path) else path
+
+
+def _beside(path: Path, name: str) -> Path | None:
+    """A file in the folder of labels that need it: text files, whose lines have no names."""
+    file = path.parent / name
+    return file if path.suffix.lower() in TEXT_SUFFIXES and is_file(file) else None
+
+
+def _camera_beside(path: Path) -> "Camera | None":
+    from handopt.input.camera_spec import load_camera
+
+    file = _beside(path, CAMERA_NAME)
+    return None if file is None else load_camera(str(file))
 
 
 def _read_folder(
@@ -74,11 +176,11 @@ def _read_folder(
     files = sorted(file for file in chain(folder.glob("*.json"), folder.glob("*/*.json")) if file.name[0] != ".")
     empty = (
         f"{folder} holds no labels: TRUTH needs NAME.json files with joints_mm or joints_xyz_mm, in it or in folders "
-        "in it, or is a text file of NYU, ICVL or MSRA labels"
+        "in it, or is a text file of NYU, ICVL or MSRA labels, or labels of FreiHAND, COCO, DexYCB or InterHand2.6M"
     )
     if wanted is not None:
         empty = f"{folder} holds no labels of {wanted.title}, as joint_set='{wanted.name}' says: change it or TRUTH"
-    frames = _read_documents(files, folder, wanted, empty)
+    frames = _read_documents(files, folder, wanted, empty, progress)
     labelled = set(frames.names)
     images = without_masks(chain(folder.glob("*.png"), folder.glob("*/*.png")))
     bare = sorted(str(image) for image in images if "/".join(parts_of(image.relative_to(folder))) not in labelled)

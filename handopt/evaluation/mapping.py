@@ -10,7 +10,7 @@ Where the joints lie in the hand is written down by no data set; it was inferred
 is left over, up to a centimetre, is part of every error measured through such a mapping.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -197,8 +197,29 @@ def _msra() -> JointSet:
     )
 
 
-KEYPOINTS: Final = JointSet("synthetic", "21 keypoints", {name: {name: 1.0} for name in KEYPOINT_NAMES}, {})
+def _one_to_one(name: str, title: str, order: Sequence[str] = KEYPOINT_NAMES) -> JointSet:
+    """A set that labels the 21 keypoints, in its own order."""
+    return JointSet(name, title, {keypoint: {keypoint: 1.0} for keypoint in order}, {})
+
+
+KEYPOINTS: Final = _one_to_one("synthetic", "21 keypoints")
+FREIHAND: Final = _one_to_one("freihand", "FreiHAND")
+"""Order as in its utils/fh_utils.py: wrist, thumb to little finger, base to tip. MANO's joints, tips on the skin."""
+COCO: Final = _one_to_one("coco", "COCO hands")
+"""Order as in COCO-WholeBody (Jin et al., ECCV 2020), OneHand10K and the hand sets of MMPose."""
+DEXYCB: Final = _one_to_one("dexycb", "DexYCB")
+"""Order as in dex_ycb_toolkit and the DexYCB configuration of MMPose. MANO's joints, tips on the skin."""
+INTERHAND_ORDER: Final = (
+    *(name for digit in range(5) for name in reversed(KEYPOINT_NAMES[1 + 4 * digit : 5 + 4 * digit])),
+    "wrist",
+)
+"""Keypoint of each of the 21 joints of one hand in InterHand2.6M: from tip to base, thumb to little finger, wrist."""
+INTERHAND_ROWS: Final = tuple(INTERHAND_ORDER.index(name) for name in KEYPOINT_NAMES)
+"""Row of each keypoint among them; those of the left hand come 21 later."""
+INTERHAND: Final = _one_to_one("interhand", "InterHand2.6M", INTERHAND_ORDER)
 NYU: Final = _nyu()
 ICVL: Final = _icvl()
 MSRA: Final = _msra()
-JOINT_SETS: Final[Mapping[str, JointSet]] = {each.name: each for each in (KEYPOINTS, NYU, ICVL, MSRA)}
+JOINT_SETS: Final[Mapping[str, JointSet]] = {
+    each.name: each for each in (KEYPOINTS, NYU, ICVL, MSRA, FREIHAND, COCO, DEXYCB, INTERHAND)
+}

@@ -12,16 +12,18 @@ from handopt.evaluation.documents import (
     RESULT_FORMAT,
     RESULT_NAME,
     ReadProgress,
+    camera_of,
     joint_names,
     points,
     read_json,
     silent,
 )
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
+from handopt.evaluation.labels import exported_labels, read_keypoint_set
 from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
 from handopt.evaluation.text import read_text
 from handopt.evaluation.tracks import is_track, read_track
-from handopt.files import is_folder, resolved
+from handopt.files import is_file, is_folder, resolved
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import Floats, Parts
 
@@ -39,11 +41,16 @@ def read_predictions(
 ) -> Frames:
     """Read predictions as joints of the truth's set.
 
-    path: a folder of `handopt fit`'s results or of folders of them, a track (see read_track), or a text file in the
-    truth's format. coordinates, camera: of a text file, see read_text. progress: called with "results", how many are
-    read, and how many there are. Raises LabelError.
+    path: a folder of `handopt fit`'s results or of folders of them, a track (see read_track), a text file in the
+    truth's format, or joints of 21 keypoints as read_keypoint_set reads them. coordinates, camera: of a text file,
+    see read_text. progress: called with "results", how many are read, and how many there are. Raises LabelError.
     """
     path = Path(path)
+    labels = path if is_file(path) else exported_labels(path)
+    if labels is not None and path.name != RESULT_NAME:
+        other = read_keypoint_set(labels, progress, predicted=True)
+        if other is not None:
+            return _mapped(other, truth)
     if is_track(path):
         return read_track(path, truth)
     if is_folder(path):
@@ -52,8 +59,8 @@ def read_predictions(
         return _read_results(path.parent, truth, progress)
     if truth.joint_set is KEYPOINTS:
         raise LabelError(
-            f"{path}: predictions of 21 keypoints are read from handopt fit's result folders and from tracks: give "
-            "their folder"
+            f"{path}: predictions of 21 keypoints are read from handopt fit's result folders, from tracks, from what "
+            "handopt export wrote, and from pred.json of FreiHAND: give their folder or file"
         )
     frames = read_text(
         path,
@@ -65,6 +72,16 @@ def read_predictions(
     )
     columns = [frames.joints.index(name) for name in truth.joints]
     return replace(frames, joints=truth.joints, joints_mm=frames.joints_mm[:, columns])
+
+
+def _mapped(other: Frames, truth: Frames) -> Frames:
+    """Predictions of 21 joints as joints of the truth's set. Raises LabelError."""
+    if other.pixels is not None:
+        raise LabelError("PRED has pixels without depth, which cannot be scored: give joints in mm or metres")
+    keypoints = other.joints_mm[:, [other.joints.index(name) for name in KEYPOINT_NAMES]]
+    columns = [truth.joint_set.joints.index(name) for name in truth.joints]
+    millimetres = map_keypoints(keypoints, truth.joint_set)[:, columns]
+    return replace(other, joint_set=truth.joint_set, joints=truth.joints, joints_mm=millimetres, visible=None)
 
 
 def _read_results(folder: Path, truth: Frames, progress: ReadProgress) -> Frames:
@@ -91,11 +108,12 @@ def _read_results(folder: Path, truth: Frames, progress: ReadProgress) -> Frames
         truth.joints,
         millimetres,
         confidence=np.array([row[1] for row in rows]),
+        cameras=tuple(row[3] for row in rows),
     )
 
 
-def _result(file: Path) -> tuple[Floats, float, str | None]:
-    """Keypoints (21, 3) mm, NaN where null, confidence or NaN, and the image's path of a result.json."""
+def _result(file: Path) -> "tuple[Floats, float, str | None, Camera | None]":
+    """Keypoints (21, 3) mm, NaN where null, confidence or NaN, the image's path and the camera of a result.json."""
     document = read_json(file, "PRED")
     if not isinstance(document, dict) or not str(document.get("format", "")).startswith(RESULT_FORMAT):
         raise LabelError(f"{file} is no result of handopt fit: move it out of PRED")
@@ -109,6 +127,7 @@ def _result(file: Path) -> tuple[Floats, float, str | None]:
         joints[[names.index(name) for name in KEYPOINT_NAMES]],
         float(confidence),
         image if isinstance(image, str) else None,
+        camera_of(document.get("camera")),
     )
 
 

@@ -112,6 +112,12 @@ def _scores_table(evaluation: Evaluation) -> Iterator[str]:
             rows.append(["  visible", "", "", "", _number(scores["median_visible_frame_error_mm"]), "", "", *shares])
     yield from _aligned(rows)
     yield "mean: of all joints; median: over frames, of each frame's mean; D mm: frames whose worst joint is within D"
+    scores = evaluation.scores()
+    area = f"AUC 20-50 mm {_ratio(scores['auc_20_50'])}"
+    if evaluation.aligned_mm is None:
+        yield f"{area}: mean share of joints within D, for D from 20 to 50 mm"
+    else:
+        yield f"{area}; aligned: PA-MPJPE {_number(scores['pa_mpjpe_mm'])} mm, AUC {_ratio(scores['pa_auc_20_50'])}"
     if split:
         yield "visible, occluded: mean of these joints in mm, and below each row the measures of visible joints alone"
 
@@ -171,6 +177,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _ratio(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"
 
 
 def _percent(share: float | None) -> str:

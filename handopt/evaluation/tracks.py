@@ -1,13 +1,14 @@
 """Tracks of `handopt track` as predictions."""
 
 import math
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 
 from handopt.errors import LabelError
-from handopt.evaluation.documents import points, read_json
+from handopt.evaluation.documents import camera_of, points, read_json
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import map_keypoints
 from handopt.files import UnreadableError, is_file, is_folder, parse_json, read_text
@@ -47,9 +48,11 @@ def read_track(path: Path, truth: Frames) -> Frames:
     header = read_json(info, "PRED") if is_file(info) else {}
     source = str(header.get("source", "")) if isinstance(header, dict) else ""
     named = all("[" not in name and PurePosixPath(name).suffix for name in names)
-    return _frames(
+    camera = camera_of(header.get("camera")) if isinstance(header, dict) else None
+    frames = _frames(
         path, truth, joints, confidence, times, names=[f"{source}/{name}" for name in names] if named else None
     )
+    return replace(frames, cameras=(camera,) * len(joints))
 
 
 def _frames(

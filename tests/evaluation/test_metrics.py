@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from support.evaluations import ERRORS, NONE, VISIBLE, evaluation
 
 from handopt.errors import ShapeError
 from handopt.evaluation.metrics import (
     THRESHOLDS_MM,
+    aligned_errors,
+    area_under_curve,
     frame_means,
     frame_worst,
     joint_errors,
@@ -71,6 +74,7 @@ def test_without_visibility_there_is_no_split() -> None:
         "mean_joint_error_mm",
         "median_frame_error_mm",
         "worst_joint_within",
+        "auc_20_50",
     }
     assert plain.per_joint()[0] == {"joint": "a", "mean_error_mm": pytest.approx(35 / 3), "median_error_mm": 4.0}
     assert set(plain.curves()) == {"worst_joint", "frame_mean", "joints"}
@@ -136,3 +140,38 @@ def test_the_summary_is_json_without_gaps() -> None:
     assert again["all"]["worst_joint_within"]["20"] == 0.5
     empty = evaluation(errors_mm=np.full((4, 3), NONE), visible=np.zeros((4, 3), bool)).to_dict()
     assert json.loads(json.dumps(empty, allow_nan=False))["all"]["mean_joint_error_mm"] is None
+
+
+def test_alignment_takes_away_a_similarity_and_no_mirror(rng: np.random.Generator) -> None:
+    truth = rng.normal(size=(4, 21, 3)) * 40.0
+    turn = Rotation.from_rotvec(rng.normal(size=(4, 3)))
+    moved = np.stack([turn[row].apply(truth[row]) for row in range(4)]) * 1.3 + [5.0, -80.0, 400.0]
+    moved[2, 4, 1] = np.nan
+    aligned = aligned_errors(moved, truth)
+    assert np.isnan(aligned[2]).all()
+    assert np.nanmax(aligned) < 1e-9
+    mirrored = aligned_errors(truth * [-1.0, 1.0, 1.0], truth)
+    assert mirrored.mean(axis=1).min() > 5.0
+    same = aligned_errors(np.zeros((1, 21, 3)), truth[:1])
+    np.testing.assert_allclose(same[0], np.linalg.norm(truth[0] - truth[0].mean(axis=0), axis=1))
+
+
+def test_no_other_similarity_is_nearer(rng: np.random.Generator) -> None:
+    truth = rng.normal(size=(1, 21, 3)) * 40.0
+    predicted = truth + rng.normal(size=truth.shape) * 8.0
+    best = (aligned_errors(predicted, truth) ** 2).sum()
+    for _ in range(50):
+        turn = Rotation.from_rotvec(rng.normal(size=3) * 0.02).as_matrix()
+        other = (predicted - predicted.mean(axis=1)) @ turn * rng.normal(1.0, 0.02) + truth.mean(axis=1)
+        assert ((other - truth) ** 2).sum() >= best
+
+
+def test_area_under_the_curve() -> None:
+    assert area_under_curve(np.array([[0.0, 20.0]])) == 1.0
+    assert area_under_curve(np.array([[35.0, 50.0]])) == pytest.approx(0.25), "half of the way, and none"
+    assert area_under_curve(np.array([[0.0], [NONE]])) == 0.5, "a missing frame fails"
+    assert area_under_curve(np.zeros((0, 21))) is None
+    errors = np.linspace(0.0, 80.0, 5000)[None]
+    limits = np.linspace(20.0, 50.0, 3001)
+    shares = [(errors <= limit).mean() for limit in limits]
+    assert area_under_curve(errors) == pytest.approx(np.trapezoid(shares, limits) / 30.0, abs=1e-3)

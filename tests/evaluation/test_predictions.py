@@ -115,7 +115,7 @@ def test_a_truncated_result_is_named(tmp_path: Path, truth: Path) -> None:
 
 def test_text_cannot_predict_21_keypoints(tmp_path: Path, truth: Path) -> None:
     write_text(tmp_path / "p.txt", hand()[None])
-    with pytest.raises(LabelError, match="give their folder"):
+    with pytest.raises(LabelError, match="give their folder or file"):
         read_predictions(tmp_path / "p.txt", read_labels(truth))
 
 

@@ -1,0 +1,108 @@
+"""`handopt export`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handopt.cli.console import Console
+from handopt.cli.errors import naming_option
+from handopt.cli.help import SectionedCommand, option
+from handopt.cli.options import json_option, output_options, verbosity_options
+from handopt.cli.outputs import remove_leftovers, require_writable
+from handopt.cli.values import Choice
+
+if TYPE_CHECKING:
+    from handopt.cli.settings import ExportOptions
+    from handopt.export.labels.formats import Exported
+
+PATH = click.Path(exists=True, path_type=Path)
+LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl", "msra", "dexycb")
+
+
+@click.command(
+    cls=SectionedCommand,
+    short_help="Write results as labels of other programs.",
+    examples=(
+        ("all joints of a folder of fits as a table", "handopt export fits -o joints.csv"),
+        (
+            "labels for training, of the sure fits only, with crops",
+            "handopt export fits -o coco --format coco --min-confidence 0.9 --crop 128",
+        ),
+        ("a track in the files of FreiHAND", "handopt export walk-track -o walk-labels --format freihand"),
+    ),
+)
+@click.argument("results", metavar="RESULTS...", nargs=-1, required=True, type=PATH)
+@option(
+    "Output",
+    "--format",
+    type=Choice(LABELS),
+    help="What to write: a table (csv, parquet), arrays (npz), or the labels of a data set.  [default: as the name in "
+    "-o ends, else csv]",
+)
+@option(
+    "Content",
+    "--min-confidence",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    metavar="P",
+    help="Leave out hands of a lower confidence.",
+)
+@option("Content", "--root-relative", is_flag=True, help="Joints relative to the wrist, in csv, parquet and npz.")
+@option(
+    "Content",
+    "--crop",
+    type=click.IntRange(16, 512),
+    metavar="PX",
+    help="Also write normalised crops of the depth around each hand, PX x PX, with their transforms.",
+)
+@output_options(
+    "PATH",
+    "Folder of the labels, or a name that ends in .csv, .parquet, .npz or .json (COCO).  [required]",
+    replaces="an export that exists",
+)
+@json_option("what was written")
+@verbosity_options
+def export(results: tuple[Path, ...], **arguments: Any) -> None:
+    """Write the hands of RESULTS, folders of handopt fit or handopt track or folders of them, as labels.
+
+    handopt/export/README.md describes each format and the order of its joints. handopt eval reads all of them as TRUTH.
+
+    One line goes to stdout: what was written.
+    """
+    from handopt.cli.settings import ExportOptions
+    from handopt.files import is_folder
+
+    options = ExportOptions(**arguments)
+    console = Console()
+    output = options.output
+    if output is None:
+        raise click.UsageError("-o PATH is missing: where the labels are to be written")
+    for folder in (output, output.parent):
+        remove_leftovers(folder)
+    require_writable(output.parent if output.suffix and not is_folder(output) else output)
+    done = _labels(results, output, options, console)
+    document = {"path": str(done.path), "hands": done.hands, "left_out": done.left_out}
+    console.result(json.dumps(document) if options.as_json else click.format_filename(done.path))
+    console.notes(done.notes)
+    if done.left_out:
+        console.say(f"{done.left_out} hands of a confidence below {options.min_confidence:g} were left out.")
+
+
+def _labels(results: tuple[Path, ...], output: Path, options: "ExportOptions", console: Console) -> "Exported":
+    """Write labels. Raises UsageError, whose message names what to change."""
+    from handopt.export.labels import export_labels
+
+    with naming_option(""), console.parts("file") as progress:
+        return export_labels(
+            results,
+            output,
+            format=options.format,
+            min_confidence=options.min_confidence,
+            root_relative=options.root_relative,
+            crop=options.crop,
+            overwrite=options.overwrite,
+            progress=progress,
+        )

@@ -1,0 +1,77 @@
+"""`handopt export`: what it writes and prints, its exit codes, and what it says of bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.exports import Fits, write_fits
+
+from handopt.cli.main import main
+
+
+def export(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory: pytest.TempPathFactory) -> Fits:
+    return write_fits(tmp_path_factory.mktemp("exports"))
+
+
+def test_what_was_written_is_printed(fits: Fits, tmp_path: Path) -> None:
+    done = export(fits.folder, "-o", tmp_path / "joints.csv")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{tmp_path / 'joints.csv'}\n", "")
+    assert len((tmp_path / "joints.csv").read_text().splitlines()) == 43
+    done = export(fits.folder, "-o", tmp_path / "coco", "--format", "coco", "--min-confidence", 0.9, "--json")
+    assert json.loads(done.stdout) == {"path": str(tmp_path / "coco"), "hands": 1, "left_out": 1}
+    assert done.stderr == "1 hands of a confidence below 0.9 were left out.\n"
+    assert export(fits.folder, "-o", tmp_path / "quiet", "--format", "freihand", "-q").stderr == ""
+
+
+def test_notes_go_to_stderr(fits: Fits, tmp_path: Path) -> None:
+    done = export(fits.folder, "-o", tmp_path / "labels", "--format", "dexycb")
+    assert done.stderr == "Note: pose_m is zero: export with --format mano for MANO's parameters.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "-o PATH is missing"),
+        (("-o", "labels.csv", "--format", "coco"), "labels.csv is a name for csv, not for --format coco"),
+        (("-o", "labels", "--format", "cocoa"), "(did you mean 'coco'?)"),
+        (("-o", "labels", "--format", "nyu", "--root-relative"), "leave out --root-relative, or use one of csv,"),
+        (("-o", "labels.csv", "--crop", "64"), "crops need a folder, and labels.csv is a file: choose another with -o"),
+        (("-o", "labels", "--crop", "4"), "--crop"),
+        (("-o", "labels", "--min-confidence", "1.5"), "--min-confidence"),
+        (("-o", "labels", "--min-confidence", "0.99"), "lower --min-confidence or give other results"),
+    ],
+)
+def test_what_cannot_be_done_names_the_option(
+    fits: Fits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = export(fits.folder, *arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_exists_is_kept(fits: Fits, tmp_path: Path) -> None:
+    for output in (tmp_path / "labels", tmp_path / "labels.npz"):
+        assert export(fits.folder, "-o", output).exit_code == 0
+        again = export(fits.folder, "-o", output)
+        assert again.exit_code == 2
+        assert "exists and was kept: replace it with --overwrite or choose another with -o" in again.stderr
+        assert export(fits.folder, "-o", output, "--overwrite").exit_code == 0
+
+
+def test_results_that_are_none(tmp_path: Path) -> None:
+    done = export(tmp_path, "-o", tmp_path / "labels")
+    assert done.exit_code == 2
+    assert "no results of handopt fit or handopt track there; give their folders" in done.stderr
+    (tmp_path / "result.json").write_text("{")
+    done = export(tmp_path, "-o", tmp_path / "labels")
+    assert done.exit_code == 2
+    assert "result.json is not valid JSON" in done.stderr
+    assert "Traceback" not in done.stderr
