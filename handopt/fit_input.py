@@ -16,6 +16,8 @@ from handopt.optimise.search import Start
 from handopt.rig import Rig
 
 HANDS = ("right", "left", "auto")
+CLEAR_MARGIN = 0.03
+"""Limb fraction by which the other hand must fit better for a note to say so. By hand."""
 MIRRORED_NOTE = "The image is a mirror image, and was mirrored back: results and pictures are of the true hand."
 
 
@@ -73,6 +75,14 @@ def notes_on(given: FitInput) -> list[str]:
     """What was done to the image before the hand was looked for."""
     notes = [] if given.ignore is None else [IGNORED_NOTE]
     return [*notes, *([MIRRORED_NOTE] if given.mirrored else [])]
+
+
+def notes_on_side(given: FitInput, margin: float | None) -> list[str]:
+    """Whether the image speaks against the hand that the user named. margin: of that hand over the other."""
+    if given.hand == "auto" or margin is None or margin > -CLEAR_MARGIN:
+        return []
+    other = "right" if given.hand == "left" else "left"
+    return [f"The image looks more like a {other} hand than like a {given.hand} one (hand= changes this)."]
 
 
 def side_of(given: FitInput) -> str:

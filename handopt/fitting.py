@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assess.confidence import ConfidenceFeatures, confidence
+from handopt.assess.config import ASSESS
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, resolve_device, using
 from handopt.config import Config, FitSettings
 from handopt.errors import ConfigError, HandoptError, ShapeError
-from handopt.fit_input import FitInput, check_input, notes_on, side_of
+from handopt.fit_input import FitInput, check_input, notes_on, notes_on_side, side_of
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.objective.targets import build_targets
@@ -171,8 +172,11 @@ class _Prepared:
             )
         observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center, ignore=given.ignore)
         self._best = observations[0]
-        sides = [False, True] if given.hand == "auto" else [self.rig.side == "left"]
-        self.views = views_of(observations, sides, config)
+        self._side = None if given.hand == "auto" else self.rig.side == "left"
+        self.views = views_of(observations, [False, True] if self._side is None else [self._side], config)
+        if self._side is not None and given.start is None and config.solver == "auto":
+            # In the likeliest place it is compared with the other hand, for the image may speak against the user
+            self.views += views_of(observations[:1], [not self._side], config)
         self.timer.record("observe")
         rng = np.random.default_rng(run.settings.seed)
         with using(run.device):
@@ -194,6 +198,7 @@ class _Prepared:
             start=self.given.start,
             shape=self.run.settings.shape,
             seed=self.run.settings.seed,
+            side=self._side,
             others=self._other_views,
             timer=self.timer,
             progress=progress,
@@ -224,7 +229,8 @@ class _Prepared:
         features = ConfidenceFeatures.of(
             found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others, *seen
         )
-        sure = confidence(features)
+        contradicted = notes_on_side(given, found.hand_margin)
+        sure = min(confidence(features), ASSESS.contradicted) if contradicted else confidence(features)
         self.timer.record("measure")
         return FitResult(
             image=given.image,
@@ -250,11 +256,11 @@ class _Prepared:
             seed=self.run.settings.seed,
             config=self.run.config.to_dict(),
             versions=_versions(),
-            notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes),
+            notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes, *contradicted),
             mirrored=given.mirrored,
             confidence_features=features,
             spread_mm2=found.spread_mm2,
-            dropped_hand=found.dropped_hand,
+            hand_margin=found.hand_margin,
             **winner.facts(),
         )
 

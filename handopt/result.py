@@ -97,7 +97,8 @@ class FitResult:
     notes: what was assumed about the input, and what the user should look at
     history: every term (T,), and 'total', 'radius_px', 'stage', 'step'; trace: the pose at every iteration
     mirrored: whether the image was given as a mirror image; camera, observation and all else are those of the true one
-    dropped_hand: limb fraction of the other hand where it was tried and dropped early
+    hand_margin: limb fraction of the best fit of the other hand minus this one's, None where it was not tried; a hand
+    that is clearly worse is dropped before it is fitted to the end, and its limb fraction is from then
     renders: (T, S, S) closeness of the fitted hand; target: (S, S) observed closeness at the final radius
     """
 
@@ -142,23 +143,13 @@ class FitResult:
     confidence_features: "ConfidenceFeatures" = field(repr=False)
     spread_mm2: Reals = field(repr=False)
     mirrored: bool = False
-    dropped_hand: float | None = None
+    hand_margin: float | None = None
 
     @property
     def ignored_pixels(self) -> int:
         """How many pixels of the image were left out."""
         ignored = self.observation.ignored
         return 0 if ignored is None else int(np.count_nonzero(ignored))
-
-    @property
-    def hand_margin(self) -> float | None:
-        """Limb fraction of the best fit of the other hand minus this one's; None where one hand was tried.
-
-        A hand that was clearly worse was dropped before it was fitted to the end; its limb fraction is from then.
-        """
-        others = [other.limb_fraction for other in self.alternatives if other.hand != self.hand]
-        others += [] if self.dropped_hand is None else [self.dropped_hand]
-        return min(others) - self.limb_fraction if others else None
 
     def __repr__(self) -> str:
         from handopt.assess.confidence import confidence_text

@@ -15,6 +15,9 @@ class AssessConfig:
     """Confidence from which on a pose is called sure. Chosen: one in ten may be wrong."""
     doubtful: float = 0.5
     """Confidence below which a pose is called doubtful. Chosen: more likely wrong than right."""
+    contradicted: float = 0.49
+    """Largest confidence of a fit where the image looks more like the other hand than the one that the user named.
+    Chosen: doubtful."""
     distinct_mm: float = 20.0
     """Two poses are distinct where a joint that is visible in the better one lies farther apart, mm. The distance that
     confidence is about."""

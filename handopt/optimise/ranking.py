@@ -89,11 +89,20 @@ def limb_fractions(pose: Pose, hand: Hand, targets: FitTargets) -> Floats:
 
 
 def most_plausible(
-    history: SearchHistory, hand: Hand, observations: list[Observation], mirrored: tuple[bool, ...], faces: Faces
+    history: SearchHistory,
+    hand: Hand,
+    observations: list[Observation],
+    mirrored: tuple[bool, ...],
+    faces: Faces,
+    side: bool | None = None,
 ) -> int:
-    """The row to report: of the best of each view, the one with the best total, overlap and plausible view."""
+    """The row to report: of the best of each view, the one with the best total, overlap and plausible view.
+
+    side: of the hand that the user named (whether mirrored), None for both
+    """
     images = to_numpy(history.pose.image)
-    rows = [int(np.flatnonzero(images == image)[0]) for image in np.unique(images)]
+    wanted = [image for image in np.unique(images) if side in (None, mirrored[image])]
+    rows = [int(np.flatnonzero(images == image)[0]) for image in wanted]
     if len(rows) == 1:
         return rows[0]
     vertices = to_numpy(hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))).astype(np.float64)
@@ -110,7 +119,7 @@ def most_plausible(
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All survivors of a search, best first.
+    """All survivors of a search, best first, but those of the hand that the user named before all others.
 
     rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: of its limb, and a penalty for an
     implausible observation
@@ -122,10 +131,16 @@ class Ranking:
     penalised_fraction: Floats
 
 
-def ranked(history: SearchHistory, hand: Hand, targets: FitTargets, observations: Sequence[Observation]) -> Ranking:
+def ranked(
+    history: SearchHistory,
+    hand: Hand,
+    targets: FitTargets,
+    observations: Sequence[Observation],
+    side: bool | None = None,
+) -> Ranking:
     """Order survivors by what they leave unexplained of their limb, and by the plausibility of their observation.
 
-    observations: of each image
+    observations: of each image; side: of the hand that the user named (whether mirrored), whose hypotheses come first
     """
     images = to_numpy(history.pose.image)
     vertices = hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))
@@ -136,5 +151,6 @@ def ranked(history: SearchHistory, hand: Hand, targets: FitTargets, observations
     penalised = limb_fractions(history.pose, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
     penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
     penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
-    order = np.argsort(penalised, kind="stable")
+    other = np.array([side not in (None, mirrored) for mirrored in targets.mirrored])[images]
+    order = np.lexsort((penalised, other))
     return Ranking(history, order, fractions[order], penalised[order])

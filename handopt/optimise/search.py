@@ -20,6 +20,7 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
+from handopt.optimise.history import SearchHistory
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
 from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
@@ -66,8 +67,8 @@ class Start:
 class SearchResult:
     """The best hypothesis of a search, what it leaves unexplained, and the other survivors, best first.
 
-    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. dropped_hand: limb fraction of the other
-    hand's best hypothesis when it was dropped, None where it stayed or was not tried
+    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. hand_margin: limb fraction of the
+    other hand's best hypothesis, of when it was dropped if it was, minus this one's; None where it was not tried
     """
 
     best: BestHypothesis
@@ -75,7 +76,7 @@ class SearchResult:
     limb_fraction: float
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
-    dropped_hand: float | None = None
+    hand_margin: float | None = None
 
     def rescaled(self, factor: float) -> "SearchResult":
         """The same result with the best hypothesis multiplied by the size of its reading; the others are already."""
@@ -99,19 +100,21 @@ class ImageSearch:
         shape: str,
         seed: int,
         timer: StageTimer,
+        side: bool | None = None,
         others: Callable[[Sequence[bool]], list[CroppedObservation]] = lambda _: [],
         progress: Progress | None = None,
     ) -> None:
         """hand: of rig; targets: of the views. start, shape and seed are arguments of handopt.fit.
 
-        config: for one side; others: gives further views for a second search, of the given sides (whether mirrored)
+        config: for one side; side: of the hand that the user named (whether mirrored), None where that is to be found
+        out; others: gives further views for a second search, of the given sides (whether mirrored)
         """
-        self._seed, self._others = seed, others
+        self._seed, self._side, self._others = seed, side, others
         self.hand, self.rig, self.views, self.targets = hand, rig, views, targets
-        self._one_side, self.config = config, config.times(len(_sides(views)))
+        self.config = config
         self._start, self._shape, self._timer, self._progress = start, shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
-        self._objective = DescentObjective(hand, targets, self.config, laplacian)
+        self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
     def run(self) -> Search[SearchResult]:
         """Search, choose the best hypothesis, and move the rest vertices where these are free."""
@@ -130,34 +133,43 @@ class ImageSearch:
         winning = best.history.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
-        mirrored = targets.mirrored[int(to_numpy(winning.image)[0])]
-        dropped = min((each.history.dropped.get(not mirrored, np.inf) for each in found), default=np.inf)
-        dropped_hand = float(dropped) if np.isfinite(dropped) else None
+        margin = self._hand_margin(found, of_limb, targets.mirrored[int(to_numpy(winning.image)[0])])
         self._timer.record("choose")
         if self._shape != "vertices":
             found_best = BestHypothesis.of(best.history, row, targets, hand)
-            return SearchResult(found_best, fraction, of_limb, others, spread, dropped_hand)
+            return SearchResult(found_best, fraction, of_limb, others, spread, margin)
         refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
         flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
         fraction = unexplained_fraction(
             (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
         self._timer.record("vertices")
-        return SearchResult(refined, float(fraction), of_limb, others, spread, dropped_hand)
+        return SearchResult(refined, float(fraction), of_limb, others, spread, margin)
+
+    def _hand_margin(self, found: list[Ranking], of_limb: float, mirrored: bool) -> float | None:
+        """By how much the other hand leaves more of the limb unexplained in all searches; None if it was not tried."""
+        fractions = [each.history.dropped[not mirrored] for each in found if (not mirrored) in each.history.dropped]
+        for each in found:
+            images = to_numpy(each.history.pose.image)[each.rows]
+            other = np.array(self.targets.mirrored)[images] != mirrored
+            fractions += each.penalised_fraction[other].tolist()
+        return min(fractions) - of_limb if fractions else None
 
     def _row(self, ranking: Ranking) -> int:
         """The row of the pose to report."""
         if self.config.solver == "auto":
             return int(ranking.rows[0])
         observations = [observation for observation, _, _ in self.views]
-        return most_plausible(ranking.history, self.hand, observations, self.targets.mirrored, self.rig.faces)
+        return most_plausible(
+            ranking.history, self.hand, observations, self.targets.mirrored, self.rig.faces, self._side
+        )
 
     def _descended(self) -> Ranking:
         """The survivors of gradient descent."""
-        pose = _starting_poses(self._objective, self.config, self._start)
+        pose = _starting_poses(self._objective, self._objective.config, self._start)
         self._timer.record("starts")
-        history = descend(self._objective, pose, self.config, self._progress)
-        found = ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views])
+        history = descend(self._objective, pose, self._objective.config, self._progress)
+        found = self._ranked(history)
         self._timer.record("descend")
         return found
 
@@ -174,8 +186,7 @@ class ImageSearch:
         if start is None and config.proposals and found[0].penalised_fraction[0] > config.retry:
             first = len(self.views)
             yield self._further(found[0])
-            config = self._one_side.times(RETRY_FACTOR * len(_sides(self.views[first:])))
-            larger = dataclasses.replace(config, proposals=RETRY_FACTOR * config.proposals)
+            larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
             found.append((yield from self._tournament(larger, first)))
         return found
 
@@ -184,11 +195,14 @@ class ImageSearch:
         with one_cpu_thread():
             pose, expected = self._starts(config, first)
         self._timer.record("starts")
-        tournament = Tournament(self.hand, self.targets, config, self._progress, number=int(first > 0))
+        tournament = Tournament(self.hand, self.targets, config, self._progress, int(first > 0), self._side)
         history = yield from tournament.search(pose, expected)
-        found = ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views])
+        found = self._ranked(history)
         self._timer.record("tournament")
         return found
+
+    def _ranked(self, history: SearchHistory) -> Ranking:
+        return ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views], self._side)
 
     def _further(self, ranking: Ranking) -> Extension:
         """Views of the hand, divided from its forearm by the best pose, and other readings of the image.
@@ -202,7 +216,7 @@ class ImageSearch:
             if fraction <= ranking.penalised_fraction[0] + SIDE_MARGIN:
                 rows.setdefault(mirrored, int(row))
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
-        views += self._others(sorted(_sides(self.views)))
+        views += self._others(sorted(_sides(self.views)) if self._side is None else [self._side])
         rng = np.random.default_rng(self._seed)
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
         self.views.extend(views)

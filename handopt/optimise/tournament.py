@@ -14,7 +14,7 @@ from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.history import Iteration, SearchHistory
 from handopt.optimise.ranking import best_of_image, best_rows, best_rows_evenly, fractions_by_image, limb_fractions
-from handopt.typing import Floats, Indices, Ints, Progress, Reals
+from handopt.typing import Bools, Floats, Indices, Ints, Progress, Reals
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class TournamentConstants:
     # unexplained; its hypotheses are not replaced. Of 87 real and synthetic images the true hand left at most 1.2 times
     # as much as the wrong one.
     side_ratio: float = 1.4
+    # Where the user says which hand it is, the other one is tried with so many hypotheses for each of the given one and
+    # dropped at this ratio: it only tells whether the image speaks against the user.
+    other_share: float = 0.375
+    other_ratio: float = 1.15
     settled: float = 0.01  # relative decrease of the best cost in the last round's later half that counts as converged
 
 
@@ -73,16 +77,25 @@ class Tournament:
     """Runs config.rounds and records every iteration of every hypothesis."""
 
     def __init__(
-        self, hand: Hand, targets: FitTargets, config: Config, progress: Progress | None = None, number: int = 0
+        self,
+        hand: Hand,
+        targets: FitTargets,
+        config: Config,
+        progress: Progress | None = None,
+        number: int = 0,
+        side: bool | None = None,
     ) -> None:
-        """hand: with all its vertices, of which rounds may take fewer; number: of this search among several."""
-        self.config, self.hand, self.targets = config, hand, targets
+        """hand: with all its vertices, of which rounds may take fewer; config: for one side.
+
+        number: of this search among several; side: of the hand that the user named (whether mirrored), None for both
+        """
+        self.config, self.hand, self.targets, self._side = config, hand, targets, side
         self._progress, self._number = progress, number
         self._iterations: list[Iteration] = []
         self._parents: dict[int, int] = {}
         self._next = 0
         self._has_proportions = False
-        self._share = 1.0
+        self._weights: dict[bool, float] = {}
         self._dropped: dict[bool, float] = {}
 
     def search(self, starts: Pose, expected: Array) -> Search[SearchHistory]:
@@ -92,6 +105,10 @@ class Tournament:
         """
         population = Population(starts, self._new_ids(len(starts)), expected, np.zeros(len(starts)))
         self._starts = starts.copy()  # whose fingers mutations may take
+        self._weights = {
+            bool(side): 1.0 if self._side in (None, side) else CONSTANTS.other_share
+            for side in np.unique(self._mirrored(population.images))
+        }
         self._has_proportions = any(each.lm_settings.proportions for each in self.config.rounds)
         for number, round_ in enumerate(self.config.rounds):
             if round_.skip_below and number and self._fractions(population).min() < round_.skip_below:
@@ -104,8 +121,7 @@ class Tournament:
                 )
                 population.costs = _finite(costs)
                 population = self._of_plausible_readings(population, number)
-                rows = best_rows_evenly(population.costs, population.images, self._share_of(round_.top_k_in))
-                population = population.select(rows, self.hand)
+                population = population.select(self._evenly(population, round_.top_k_in), self.hand)
             if round_.mutations:
                 population = self._mutated(population, round_)
             yield from self._fit(number, round_, population)
@@ -135,21 +151,41 @@ class Tournament:
         )
         compared = population.select(rows, self.hand)
         fractions = limb_fractions(compared.pose, self.hand, self.targets)
-        mirrored = np.array(self.targets.mirrored)[compared.images]
-        best_of = {side: fractions[mirrored == side].min() for side in np.unique(mirrored)}
-        leader = fractions.min()
-        most = CONSTANTS.side_ratio * leader if rounds else np.inf
-        sides = [side for side, best in best_of.items() if best <= most]
-        near = fractions <= leader + CONSTANTS.margins[rounds]
-        near |= fractions == np.array([best_of[side] for side in mirrored])
+        mirrored = self._mirrored(compared.images)
+        best_of = {bool(side): float(fractions[mirrored == side].min()) for side in np.unique(mirrored)}
+        sides = self._plausible_sides(best_of, rounds)
+        near = fractions <= min(best_of[side] for side in sides) + CONSTANTS.margins[rounds]
+        near |= fractions == np.array([best_of[bool(side)] for side in mirrored])
         kept = np.unique(compared.images[near & np.isin(mirrored, sides)])
-        self._dropped |= {bool(side): float(best) for side, best in best_of.items() if side not in sides}
-        self._share *= len(sides) / len(best_of)
         return population.select(np.flatnonzero(np.isin(images, kept)), self.hand)
 
+    def _plausible_sides(self, best_of: dict[bool, float], rounds: int) -> list[bool]:
+        """The sides that stay in. best_of: the limb fraction of the best hypothesis of each."""
+        leader, ratio = min(best_of.values()), CONSTANTS.side_ratio
+        if self._side in best_of:
+            leader, ratio = best_of[self._side], CONSTANTS.other_ratio
+        sides = [side for side, best in best_of.items() if rounds == 0 or side == self._side or best <= ratio * leader]
+        self._dropped |= {side: best for side, best in best_of.items() if side not in sides}
+        self._weights = {side: weight for side, weight in self._weights.items() if side in sides}
+        return sides
+
+    def _mirrored(self, images: Ints) -> Bools:
+        """Whether images (B,) are seen as left hands."""
+        return np.array(self.targets.mirrored)[images]
+
     def _share_of(self, count: int) -> int:
-        """How many of a number of hypotheses are for the sides that are still in."""
-        return max(1, round(count * self._share)) if count else 0
+        """How many hypotheses are kept, of a count for one side."""
+        return max(1, round(count * sum(self._weights.values()))) if count else 0
+
+    def _evenly(self, population: Population, count: int) -> Indices:
+        """The best rows of each side, `count` or its share of it, as many of each image."""
+        mirrored = self._mirrored(population.images)
+        rows = []
+        for side, weight in self._weights.items():
+            here = np.flatnonzero(mirrored == side)
+            best = best_rows_evenly(population.costs[here], population.images[here], max(1, round(count * weight)))
+            rows.append(here[best])
+        return np.concatenate(rows)
 
     def _settled(self, image: int) -> bool:
         """Whether the last round's later half hardly lowered the best cost of an image."""

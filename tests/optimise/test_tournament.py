@@ -221,7 +221,18 @@ def test_the_default_search_finds_a_pinch_from_the_depth_alone() -> None:
     result = fit(one.depth_mm, one.camera, hand=one.hand, device="cpu")
     assert one.error_mm(result) < 5
     assert result.confidence > 0.8
-    assert result.hand_margin is None
+    assert result.hand_margin is not None
+    assert result.hand_margin > 0.1, "the other hand is tried as well, and left early"
+
+
+def test_a_hand_that_the_image_speaks_against_is_fitted_but_doubted() -> None:
+    one = example("left")
+    result = fit(one.depth_mm, one.camera, hand="right", device="cpu")
+    assert result.hand == "right"
+    assert result.hand_margin is not None
+    assert result.hand_margin < 0
+    assert result.confidence < 0.5
+    assert "The image looks more like a left hand than like a right one (hand= changes this)." in result.notes
 
 
 def test_both_hands_are_compared() -> None:

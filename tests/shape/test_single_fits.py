@@ -11,7 +11,6 @@ from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError, ShapeError
 from handopt.fitting import fit_images
 from handopt.input.camera import Camera
-from handopt.result import Alternative
 from handopt.rig import default_rig
 from handopt.shape import single_fits as single_fits_module
 from handopt.shape.single_fits import (
@@ -116,11 +115,9 @@ def test_two_people_are_refused() -> None:
 
 def test_the_other_hand_among_many_is_left_out() -> None:
     def sided(name: str, side: str, margin: float) -> SingleFit:
-        other = "left" if side == "right" else "right"
-        joints = np.zeros((21, 3))
         return SingleFit(
             name,
-            fit_result(side, limb_fraction=0.2, alternatives=(Alternative(other, 0.2 + margin, joints, 0.2 + margin),)),
+            fit_result(side, hand_margin=margin),
             1,
         )
 
