@@ -139,7 +139,7 @@ def resample(
     positions = (np.arange(crop.size * samples) + 0.5) / samples - 0.5
     height, width = depth_mm.shape
     down, right = crop._coordinates(positions)
-    v, u = _nearest(down, height), _nearest(right, width)
+    v, u = nearest_pixels(down, height), nearest_pixels(right, width)
     inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))
     rows, columns = np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)
 
@@ -172,7 +172,7 @@ def resample(
     return Grid(hand_depth, hand, free)
 
 
-def _nearest(positions: Vector, size: int) -> Indices:
+def nearest_pixels(positions: Vector, size: int) -> Indices:
     """Return the pixels nearest to positions along an axis of that size; of two, the one nearer to the middle."""
     middle = 0.5 * (size - 1)
     off = positions - middle

@@ -15,7 +15,7 @@ from handopt.proposals.bank import ASSET, NETWORK
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.network import network_from_arrays
 
-MAX_ASSETS_BYTES = 16 * 2**20
+MAX_ASSETS_BYTES = 20 * 2**20
 
 
 def test_a_network_equals_its_loops(rng: np.random.Generator) -> None:

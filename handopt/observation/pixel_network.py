@@ -1,0 +1,163 @@
+"""The network that tells hand, forearm, other hand, held object and body apart, and votes for palm and wrist.
+
+It sees a window around a guessed palm (handopt.observation.pixel_window). scripts/train/train_pixel_labels.py made it.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.assets import asset
+from handopt.convolution import convolve, dense, doubled, relu
+from handopt.errors import HandoptError
+from handopt.input.pixel_labels import PIXEL_LABELS
+from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, SIZE
+from handopt.typing import FloatImage, Floats
+
+ASSET: Final = "pixel_labels.npz"
+VERSION: Final = 1
+"""Of the arrays' layout."""
+VOTE_STEP_MM: Final = 50.0
+"""What a 1 of a vote means, mm. Fixed by the trained network."""
+VOTE_PX: Final = 4
+"""Window pixels to a vote along a side."""
+STAGES: Final = 3
+"""How often the image is halved after the stem."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelOutput:
+    """What the network says of B windows.
+
+    probability: (B, S, S, 6) float32 of each label of PIXEL_LABELS, by its value. palm_mm, wrist_mm: (B, 3) in the
+    window (handopt.observation.pixel_window.to_camera). spread_mm: (B,) root mean square of the votes for the palm
+    about their mean. presence, right: (B,) probabilities of a hand whose palm is near the middle, and of a right one.
+    log_size: (B,) logarithm of its size relative to the default rig's.
+    """
+
+    probability: FloatImage
+    palm_mm: Floats
+    wrist_mm: Floats
+    spread_mm: Floats
+    presence: Floats
+    right: Floats
+    log_size: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class PixelNetwork:
+    """Weights as float32: (size * size * inputs, outputs) of a convolution, (inputs, outputs) of others.
+
+    A 5 x 5 convolution of stride 2; stages of a 3 x 3 convolution of stride 2 and a residual block; on the way back,
+    each stage is doubled, added to what was there before and merged by a 3 x 3 convolution. Votes are read at a quarter
+    of the resolution, labels at half of it, four to a pixel. metadata: how it was trained.
+    """
+
+    weights: dict[str, FloatImage]
+    metadata: dict[str, Any]
+
+    def __call__(self, images: FloatImage) -> PixelOutput:
+        """Read windows (B, S, S, 2) as handopt.observation.pixel_window.network_input makes them."""
+        logits, votes, summary = self.raw(images)
+        logits -= logits.max(axis=-1, keepdims=True)
+        probability = np.exp(logits, out=logits)
+        probability /= probability.sum(axis=-1, keepdims=True)
+        weight, places = _votes(votes)
+        points = np.einsum("bnk,bnkc->bkc", weight, places)
+        off = np.square(places[:, :, 0] - points[:, None, 0]).sum(axis=-1)
+        spread = np.sqrt((weight[:, :, 0] * off).sum(axis=1))
+        chance = 1 / (1 + np.exp(-summary[:, :2].astype(np.float64)))
+        size = summary[:, 2].astype(np.float64)
+        return PixelOutput(probability, points[:, 0], points[:, 1], spread, chance[:, 0], chance[:, 1], size)
+
+    def both_ways(self, images: FloatImage) -> PixelOutput:
+        """Read windows and their mirror images, and average: the mirror image of a window gives the mirrored reading.
+
+        The two are read apart, so that no rounding depends on which of them comes first.
+        """
+        one, other = self(images), self(np.ascontiguousarray(images[:, :, ::-1]))
+        flip = np.array([-1.0, 1.0, 1.0])
+        return PixelOutput(
+            probability=(one.probability + other.probability[:, :, ::-1]) * np.float32(0.5),
+            palm_mm=0.5 * (one.palm_mm + other.palm_mm * flip),
+            wrist_mm=0.5 * (one.wrist_mm + other.wrist_mm * flip),
+            spread_mm=0.5 * (one.spread_mm + other.spread_mm),
+            presence=0.5 * (one.presence + other.presence),
+            right=0.5 + 0.5 * (one.right - other.right),
+            log_size=0.5 * (one.log_size + other.log_size),
+        )
+
+    def raw(self, images: FloatImage) -> tuple[FloatImage, FloatImage, FloatImage]:
+        """Logits of labels (B, S, S, 6), votes (B, S/4, S/4, 8), and (B, 3) logits of presence and side, log size."""
+        levels = [relu(self._convolve(images, "stem", 5, 2))]
+        for stage in range(STAGES):
+            x = relu(self._convolve(levels[-1], f"shrink{stage}", 3, 2))
+            inner = relu(self._convolve(x, f"residual{stage}.first", 3, 1))
+            inner = self._convolve(inner, f"residual{stage}.second", 3, 1)
+            inner += x
+            levels.append(relu(inner))
+        x = levels.pop()
+        hidden = relu(dense(x.reshape(len(x), -1), self.weights, "dense"))
+        levels[0] = dense(levels[0], self.weights, "beside")
+        votes = x
+        for stage in range(STAGES):
+            x = doubled(dense(x, self.weights, f"across{stage}"))
+            x += levels.pop()
+            x = relu(self._convolve(x, f"merge{stage}", 3, 1))
+            if stage == STAGES - 2:
+                votes = dense(x, self.weights, "votes")
+        pixels = dense(x, self.weights, "pixels")
+        # Each pixel stands for four of the window: label by label, row by row.
+        blocks = pixels.reshape(len(x), SIZE // 2, SIZE // 2, len(PIXEL_LABELS), 2, 2)
+        logits = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(len(x), SIZE, SIZE, len(PIXEL_LABELS))
+        return logits, votes, dense(hidden, self.weights, "summary")
+
+    def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
+        return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)
+
+
+def _votes(votes: FloatImage) -> tuple[Floats, Floats]:
+    """Weights (B, n, 2) of the votes for palm and wrist, which add up to 1, and where they are, (B, n, 2, 3) mm."""
+    size = SIZE // VOTE_PX
+    axis = ((np.arange(size) + 0.5) * VOTE_PX - 0.5 - MIDDLE_PX) * MM_PER_PX
+    cells = np.stack([np.tile(axis, size), np.repeat(axis, size), np.zeros(size * size)], axis=-1)
+    flat = votes.reshape(len(votes), size * size, 2, 4).astype(np.float64)
+    logit = flat[..., 0] - flat[..., 0].max(axis=1, keepdims=True)
+    weight = np.exp(logit)
+    weight /= weight.sum(axis=1, keepdims=True)
+    return weight, cells[:, None] + VOTE_STEP_MM * flat[..., 1:]
+
+
+@cache
+def default_network() -> PixelNetwork:
+    """The network that comes with handopt. Raises HandoptError where its file is missing or broken."""
+    return load_network(asset(ASSET))
+
+
+def load_network(path: Path) -> PixelNetwork:
+    """Read a network that scripts/train/train_pixel_labels.py wrote. Raises HandoptError where it cannot be used."""
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return network_from_arrays({name: file[name] for name in file.files})
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise HandoptError(f"{path} is no usable network of pixel labels ({error}): install handopt again") from error
+
+
+def network_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> PixelNetwork:
+    """The network in arrays. Raises ValueError or KeyError."""
+    metadata = json.loads(str(arrays["metadata"]))
+    if metadata["version"] != VERSION:
+        raise ValueError(f"a network of version {metadata['version']}, expected {VERSION}")
+    weights = {name: each.astype(np.float32) for name, each in arrays.items() if name != "metadata"}
+    network = PixelNetwork(weights, metadata)
+    if not all(np.isfinite(each).all() for each in network.raw(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))):
+        raise ValueError("a network that is not finite")
+    return network
