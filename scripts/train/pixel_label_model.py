@@ -1,0 +1,135 @@
+"""The network of pixel labels in PyTorch: layers, loss, and export to NumPy."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pixel_label_scenes import THING
+from pixel_label_windows import UNKNOWN
+from proposal_model import Convolution, Residual
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, pixel_shuffle
+
+from handopt.input.pixel_labels import BODY, FOREARM, HAND, OBJECT, PIXEL_LABELS
+from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, OFFSET_SCALE_MM, REACH_MM, SIZE
+
+WIDTHS = (16, 32, 64, 96)
+FINE = 16
+HIDDEN = 64
+LABELS = len(PIXEL_LABELS)
+CLASS_WEIGHTS = (0.6, 1.0, 1.0, 1.2, 1.5, 0.7)
+VOTE_STEP_MM = 50.0
+"""What a 1 of a vote means, mm. Fixed by the network's layout."""
+VOTE_PX = 4
+"""Window pixels to a vote along a side."""
+
+
+class Network(nn.Module):
+    """Windows (B, S, S, 2) -> logits of labels (B, 6, S, S), votes (B, 8, S/4, S/4), and three numbers (B, 3).
+
+    A vote has for palm and wrist a logit and an offset (3) from its own place; the three numbers are the logits of
+    presence and of a right hand, and the logarithm of the size.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        a, b, c, d = WIDTHS
+        self.stem = Convolution(CHANNELS, a, 5, 2)
+        self.shrink = nn.ModuleList([Convolution(a, b, 3, 2), Convolution(b, c, 3, 2), Convolution(c, d, 3, 2)])
+        self.residual = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
+        self.across = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, FINE, 1)])
+        self.beside = nn.Conv2d(a, FINE, 1)
+        self.merge = nn.ModuleList([Convolution(c, c, 3, 1), Convolution(b, b, 3, 1), Convolution(FINE, FINE, 3, 1)])
+        self.votes = nn.Conv2d(b, 8, 1)
+        self.pixels = nn.Conv2d(FINE, 4 * LABELS, 1)
+        self.dense = nn.Linear(d * (SIZE // 16) ** 2, HIDDEN)
+        self.summary = nn.Linear(HIDDEN, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        levels = [self.stem(x.permute(0, 3, 1, 2))]
+        for shrink, residual in zip(self.shrink, self.residual, strict=True):
+            levels.append(residual(shrink(levels[-1])))
+        x = levels.pop()
+        hidden = torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
+        beside = [self.beside(levels[0]), levels[1], levels[2]]
+        votes = None
+        for across, merge in zip(self.across, self.merge, strict=True):
+            x = merge(interpolate(across(x), scale_factor=2) + beside.pop())
+            if len(beside) == 1:
+                votes = self.votes(x)
+        return pixel_shuffle(self.pixels(x), 2), votes, self.summary(hidden)
+
+    def export(self) -> dict[str, NDArray[np.float16]]:
+        """The arrays of assets/pixel_labels.npz, normalisations folded into the convolutions."""
+        layers: dict[str, dict[str, Any]] = {"stem": self.stem.folded()}
+        for number in range(3):
+            layers[f"shrink{number}"] = self.shrink[number].folded()
+            layers[f"residual{number}.first"] = self.residual[number].first.folded()
+            layers[f"residual{number}.second"] = self.residual[number].second.folded()
+            layers[f"merge{number}"] = self.merge[number].folded()
+            layers[f"across{number}"] = _pointwise(self.across[number])
+        layers |= {name: _pointwise(getattr(self, name)) for name in ("beside", "votes", "pixels")}
+        for name in ("dense", "summary"):
+            layer = getattr(self, name)
+            layers[name] = {"weight": layer.weight.T, "bias": layer.bias}
+        return {
+            f"{name}.{key}": np.ascontiguousarray(torch.as_tensor(value).detach().numpy().astype(np.float16))
+            for name, both in layers.items()
+            for key, value in both.items()
+        }
+
+
+def _pointwise(layer: nn.Conv2d) -> dict[str, Tensor]:
+    return {"weight": layer.weight[:, :, 0, 0].T, "bias": layer.bias}
+
+
+def encoded(offset: Tensor) -> Tensor:
+    """handopt.observation.pixel_window.network_input, in PyTorch."""
+    seen = ~offset.isnan()
+    clipped = torch.where(seen, offset, 0.0).clamp(-REACH_MM, REACH_MM)
+    return torch.stack([seen.float(), clipped / OFFSET_SCALE_MM], dim=-1)
+
+
+def voted(votes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (B, 2, n) of the votes for palm and wrist, their places (B, 2, n, 3) mm and the means (B, 2, 3)."""
+    size = SIZE // VOTE_PX
+    flat = votes.flatten(2).view(len(votes), 2, 4, -1)
+    axis = ((torch.arange(size) + 0.5) * VOTE_PX - 0.5 - MIDDLE_PX) * MM_PER_PX
+    x, y = axis.repeat(size), axis.repeat_interleave(size)
+    cells = torch.stack([x, y, torch.zeros_like(x)], dim=-1)
+    places = cells + VOTE_STEP_MM * flat[:, :, 1:].transpose(2, 3)
+    weight = torch.softmax(flat[:, :, 0], dim=-1)
+    return weight, places, (weight[..., None] * places).sum(2)
+
+
+def loss(output: tuple[Tensor, Tensor, Tensor], label: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parts of the loss, to be added up."""
+    logits, votes, summary = output
+    log_p = torch.log_softmax(logits, dim=1)
+    weight = torch.tensor(CLASS_WEIGHTS)
+    known = label < LABELS
+    index = torch.where(known, label, 0)
+    per_pixel = -log_p.gather(1, index[:, None])[:, 0] * weight[index]
+    # Of things where there is no hand, only that they are none and no arm's other hand: held things look like them.
+    thing = label == THING
+    nothing = -torch.logsumexp(log_p[:, [0, FOREARM, OBJECT, BODY]], dim=1)
+    counted = known | thing
+    pixels = (torch.where(known, per_pixel, nothing) * counted).sum() / counted.sum().clamp_min(1)
+    there = targets["presence"] == 1
+    points = targets["points"][there]
+    share, places, mean = voted(votes[there])
+    each = (places - points[:, :, None]).norm(dim=-1)
+    vote = ((share * each).sum(-1) + 0.5 * (mean - points).norm(dim=-1)).mean() / VOTE_STEP_MM
+    asked = targets["presence"] >= 0
+    presence = binary_cross_entropy_with_logits(summary[asked, 0], targets["presence"][asked])
+    right = binary_cross_entropy_with_logits(summary[there, 1], targets["side"][there])
+    size = (summary[there, 2] - targets["log_size"][there]).abs().mean()
+    return {"pixels": pixels, "votes": vote, "presence": 0.5 * presence, "side": 0.3 * right, "size": size}
+
+
+def hand_overlap(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection and union (B,) of the hand's pixels."""
+    found, true = logits.argmax(1) == HAND, label == HAND
+    counted = label != UNKNOWN
+    return (found & true).sum((1, 2)), ((found | true) & counted).sum((1, 2))
