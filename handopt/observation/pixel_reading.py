@@ -143,7 +143,7 @@ def _covered(focal: float, middle: float, palm: tuple[float, float, float], pixe
     if not len(inside):
         return slice(0, 0), np.zeros(0)
     covered = slice(int(inside[0]), int(inside[-1]) + 1)
-    return covered, places[covered]
+    return covered, np.asarray(places[covered], np.float64)
 
 
 def _has_moved(reading: PixelReading) -> bool:
