@@ -83,7 +83,7 @@ def test_an_image_that_cannot_be_fitted_has_its_error_and_the_others_their_resul
     search = Tournament.search
 
     def spoilt(self: Tournament, starts: Any, expected: Any) -> Any:
-        if len(self.targets.grids) == 2:  # both sides of the one whose hand is not known
+        if self.side is None:  # the one whose hand is not known
             starts.translation[:] = np.nan
         return search(self, starts, expected)
 

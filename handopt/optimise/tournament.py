@@ -89,7 +89,7 @@ class Tournament:
 
         number: of this search among several; side: of the hand that the user named (whether mirrored), None for both
         """
-        self.config, self.hand, self.targets, self._side = config, hand, targets, side
+        self.config, self.hand, self.targets, self.side = config, hand, targets, side
         self._progress, self._number = progress, number
         self._iterations: list[Iteration] = []
         self._parents: dict[int, int] = {}
@@ -106,7 +106,7 @@ class Tournament:
         population = Population(starts, self._new_ids(len(starts)), expected, np.zeros(len(starts)))
         self._starts = starts.copy()  # whose fingers mutations may take
         self._weights = {
-            bool(side): 1.0 if self._side in (None, side) else CONSTANTS.other_share
+            bool(side): 1.0 if self.side in (None, side) else CONSTANTS.other_share
             for side in np.unique(self._mirrored(population.images))
         }
         self._has_proportions = any(each.lm_settings.proportions for each in self.config.rounds)
@@ -162,9 +162,9 @@ class Tournament:
     def _plausible_sides(self, best_of: dict[bool, float], rounds: int) -> list[bool]:
         """The sides that stay in. best_of: the limb fraction of the best hypothesis of each."""
         leader, ratio = min(best_of.values()), CONSTANTS.side_ratio
-        if self._side in best_of:
-            leader, ratio = best_of[self._side], CONSTANTS.other_ratio
-        sides = [side for side, best in best_of.items() if rounds == 0 or side == self._side or best <= ratio * leader]
+        if self.side in best_of:
+            leader, ratio = best_of[self.side], CONSTANTS.other_ratio
+        sides = [side for side, best in best_of.items() if rounds == 0 or side == self.side or best <= ratio * leader]
         self._dropped |= {side: best for side, best in best_of.items() if side not in sides}
         self._weights = {side: weight for side, weight in self._weights.items() if side in sides}
         return sides
