@@ -129,7 +129,7 @@ def test_little_stands_at_the_top_of_the_package() -> None:
 
 def test_the_tests_have_the_rooms_of_the_package() -> None:
     folders = {path.parent.relative_to(PROJECT / "tests").parts[:1] for path in (PROJECT / "tests").rglob("*.py")}
-    assert {folder[0] for folder in folders if folder} <= {*ROOMS, "scripts", "support"}
+    assert {folder[0] for folder in folders if folder} <= {*ROOMS, "fuzz", "scripts", "support"}
 
 
 @pytest.mark.process

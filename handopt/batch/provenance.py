@@ -170,7 +170,7 @@ def _known(path: Path) -> _Document | None:
     """What provenance.json says; None where it is missing, damaged, or of another format."""
     try:
         document = msgspec.convert(read_json(path), _Document)
-    except (UnreadableError, msgspec.ValidationError):
+    except (UnreadableError, msgspec.ValidationError, UnicodeError):
         return None
     return document if document.format == FORMAT else None
 

@@ -102,3 +102,8 @@ def test_files_that_change_or_vanish_meanwhile(image: Path) -> None:
     with pytest.raises(DepthError, match="cannot be read any more"):
         source.document(SETTINGS)
     Provenance(image).check()
+
+
+def test_text_that_is_not_utf_8_is_no_provenance(image: Path, folder: Path) -> None:
+    (folder / "provenance.json").write_text(json.dumps("\udcff"))
+    assert reason(image, folder) == "exists, but was not made by this version of handopt fit"
