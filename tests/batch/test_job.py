@@ -154,14 +154,15 @@ def test_what_provenance_says_may_be_anything(task: Task, fake_fit: FakeFit) -> 
     assert one(job(), task).kind == DONE
     path = task.folder / "provenance.json"
     whole = json.loads(path.read_text())
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"files": []},
         {"files": {"a.png": None}},
         {"settings": 3},
         {"results": {"result.json": {"bytes": "x", "sha256": 1}}},
         {"results": {}},
         {"format": "handopt.provenance/1"},
-    ):
+    )
+    for change in changes:
         path.write_text(json.dumps({**whole, **change}))
         assert "was not made by this version" in str(one(job(), task).error)
     path.write_text("[" * 100_000)

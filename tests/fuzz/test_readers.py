@@ -6,6 +6,7 @@ The inputs are the same in every run; scripts/check/fuzz tries others for as lon
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +18,7 @@ from support import fuzz_run, fuzz_targets
 from support.fuzz_targets import TARGETS, Target, fault_of, mutated
 from support.mutators import damaged
 
-from handopt.errors import HandoptError
+from handopt.errors import DepthError
 
 INPUTS = 40
 REPEATABLE = settings(
@@ -38,10 +39,11 @@ def test_a_whole_file_is_read_and_a_changed_one_is_read_or_refused(target: Targe
     whole = tmp_path / target.name
     whole.parent.mkdir(exist_ok=True)
     whole.write_bytes(target.whole())
-    try:
+    if target.name.endswith(".exr") and not _reads_exr(whole):
+        with pytest.raises(DepthError, match="imageio finds no reader"):
+            target.read(whole)
+    else:
         target.read(whole)
-    except HandoptError as error:  # reading EXR needs a plugin of imageio's, which need not be there
-        assert "imageio finds no reader" in str(error)
     inputs = (mutated(target, Random(f"{target.name} {number}")) for number in range(INPUTS))
     faults = [fault for data in inputs if (fault := fault_of(target, data)) is not None]
     assert not faults, "\n".join(f"{fault.what} at {fault.where}: {fault.data[:200]!r}" for fault in faults)
@@ -65,6 +67,15 @@ def test_any_document_is_read_or_refused(document: Any, name: str) -> None:
 @given(text=st.text(max_size=200), name=st.sampled_from([name for name in BY_NAME if not name.endswith(".json")]))
 def test_any_text_is_read_or_refused(text: str, name: str) -> None:
     assert fault_of(BY_NAME[name], text.encode("utf-8", "surrogatepass")) is None
+
+
+def _reads_exr(path: Path) -> bool:
+    """Whether imageio has a plugin here that reads EXR."""
+    import imageio.v3 as iio
+
+    with suppress(Exception):  # each plugin has its own errors
+        return bool(iio.imread(path).dtype.kind == "f")
+    return False
 
 
 def fails(path: Path) -> None:
