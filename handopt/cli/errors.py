@@ -19,6 +19,7 @@ QUIET = "handopt.quiet"
 """Where the context keeps how often -v was given, and whether -q was."""
 _OPTION_OF_ARGUMENT = {
     "rig": "--model",
+    "character": "--rig",
     "depth_mm": "--unit",
     "side": "--hand",
     "joint_set": "--format",

@@ -9,7 +9,7 @@ import click
 from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, option
-from handopt.cli.options import json_option, output_options, verbosity_options
+from handopt.cli.options import FILE, json_option, output_options, verbosity_options
 from handopt.cli.outputs import remove_leftovers, require_writable
 from handopt.cli.values import Choice
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(exists=True, path_type=Path)
 LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl", "msra", "dexycb")
+MOTION = ("glb", "bvh", "vrma", "usd", "amass")
 
 
 @click.command(
@@ -30,6 +31,7 @@ LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl
             "labels for training, of the sure fits only, with crops",
             "handopt export fits -o coco --format coco --min-confidence 0.9 --crop 128",
         ),
+        ("a character whose hand moves as in a track", "handopt export walk-track -o moved.glb --rig character.glb"),
         ("a track in the files of FreiHAND", "handopt export walk-track -o walk-labels --format freihand"),
     ),
 )
@@ -37,9 +39,9 @@ LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl
 @option(
     "Output",
     "--format",
-    type=Choice(LABELS),
-    help="What to write: a table (csv, parquet), arrays (npz), or the labels of a data set.  [default: as the name in "
-    "-o ends, else csv]",
+    type=Choice(LABELS + MOTION),
+    help="What to write: a table (csv, parquet), arrays (npz), the labels of a data set, or the motion of a track "
+    "(glb, bvh, vrma, usd, amass).  [default: as the name in -o ends, else csv]",
 )
 @option(
     "Content",
@@ -58,9 +60,25 @@ LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl
     metavar="PX",
     help="Also write normalised crops of the depth around each hand, PX x PX, with their transforms.",
 )
+@option(
+    "Motion",
+    "--rig",
+    "character",
+    type=FILE,
+    metavar="FILE",
+    help="Character (.glb, .vrm) whose hand moves, for glb and bvh.",
+)
+@option(
+    "Motion",
+    "--joint-map",
+    type=FILE,
+    metavar="FILE",
+    help='TOML or JSON file of lines like wrist = "name of a bone", for a --rig whose bones have other names.',
+)
 @output_options(
     "PATH",
-    "Folder of the labels, or a name that ends in .csv, .parquet, .npz or .json (COCO).  [required]",
+    "Folder of the labels; or a name that ends in .csv, .parquet, .npz or .json (COCO), or for motion in .glb, .vrm, "
+    ".bvh, .vrma, .usdc or, with --format amass, .npz.  [required]",
     replaces="an export that exists",
 )
 @json_option("what was written")
@@ -68,7 +86,8 @@ LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl
 def export(results: tuple[Path, ...], **arguments: Any) -> None:
     """Write the hands of RESULTS, folders of handopt fit or handopt track or folders of them, as labels.
 
-    handopt/export/README.md describes each format and the order of its joints. handopt eval reads all of them as TRUTH.
+    Or write the motion of one track, for 3D programs. handopt/export/README.md describes each format and the order of
+    its joints. handopt eval reads all labels as TRUTH.
 
     One line goes to stdout: what was written.
     """
@@ -83,12 +102,42 @@ def export(results: tuple[Path, ...], **arguments: Any) -> None:
     for folder in (output, output.parent):
         remove_leftovers(folder)
     require_writable(output.parent if output.suffix and not is_folder(output) else output)
+    if _motion(results, output, options, console):
+        return
     done = _labels(results, output, options, console)
     document = {"path": str(done.path), "hands": done.hands, "left_out": done.left_out}
     console.result(json.dumps(document) if options.as_json else click.format_filename(done.path))
     console.notes(done.notes)
     if done.left_out:
         console.say(f"{done.left_out} hands of a confidence below {options.min_confidence:g} were left out.")
+
+
+def _motion(results: tuple[Path, ...], output: Path, options: "ExportOptions", console: Console) -> bool:
+    """Write motion if that is asked for, and return whether it was. Raises UsageError."""
+    from handopt.export.motion.formats import export_motion, motion_format
+
+    with naming_option(""):
+        chosen = motion_format(output, options.format)
+        if chosen is None:
+            if options.character is not None or options.joint_map is not None:
+                raise click.UsageError("--rig and --joint-map are for motion: use --format glb or bvh")
+            return False
+        if len(results) > 1:
+            raise click.UsageError("motion is of one track: give one of RESULTS")
+        if options.min_confidence or options.root_relative or options.crop:
+            raise click.UsageError("--min-confidence, --root-relative and --crop are for labels: leave them out")
+        notes = export_motion(
+            results[0],
+            output,
+            format=chosen,
+            character=options.character,
+            joint_map=options.joint_map,
+            overwrite=options.overwrite,
+        )
+    document = {"path": str(output), "format": chosen}
+    console.result(json.dumps(document) if options.as_json else click.format_filename(output))
+    console.notes(notes)
+    return True
 
 
 def _labels(results: tuple[Path, ...], output: Path, options: "ExportOptions", console: Console) -> "Exported":

@@ -158,6 +158,8 @@ class ExportOptions:
     min_confidence: float
     root_relative: bool
     crop: int | None
+    character: Path | None
+    joint_map: Path | None
     output: Path | None
     overwrite: bool
     as_json: bool

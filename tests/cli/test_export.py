@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.characters import character, mixamo, write_poses
 from support.exports import Fits, write_fits
 
 from handopt.cli.main import main
@@ -75,3 +76,36 @@ def test_results_that_are_none(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "result.json is not valid JSON" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_motion_of_a_track(tmp_path: Path) -> None:
+    track = write_poses(tmp_path / "track", "left")
+    done = export(track, "-o", tmp_path / "hand.vrma")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{tmp_path / 'hand.vrma'}\n", "")
+    rig = character(tmp_path / "rig.glb", "left", mixamo)
+    done = export(track, "-o", tmp_path / "moved.glb", "--rig", rig, "--json")
+    assert json.loads(done.stdout) == {"path": str(tmp_path / "moved.glb"), "format": "glb"}
+    assert "The left hand was found: wrist is 'mixamorig:LeftHand'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-o", "moved.glb"), "--rig is missing: the character's .glb"),
+        (("-o", "hand.bvh", "--crop", "64"), "--min-confidence, --root-relative and --crop are for labels"),
+        (("-o", "joints.csv", "--rig", "rig.glb"), "--rig and --joint-map are for motion"),
+        (("-o", "hand.vrma", "--rig", "rig.glb"), "--format vrma has a skeleton of its own: leave out --rig"),
+        (("-o", "hand.txt", "--format", "bvh"), "hand.txt does not end in .bvh: change -o or --format bvh"),
+        (("track", "-o", "hand.bvh"), "motion is of one track"),
+    ],
+)
+def test_what_motion_cannot_do_names_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    track = write_poses(tmp_path / "track", "right")
+    monkeypatch.chdir(tmp_path)
+    character(tmp_path / "rig.glb", "right", mixamo)
+    done = export(track, *arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert {path.name for path in tmp_path.iterdir()} == {"track", "rig.glb"}
