@@ -40,9 +40,13 @@ def cuda_problem() -> str | None:
 
         if not cupy.cuda.is_available():
             return "CuPy is installed but finds no usable NVIDIA GPU or driver"
-        cupy.arange(2, dtype=np.float32).sum()  # compiles: needs the CUDA toolkit as well as the driver
+        square = cupy.arange(4, dtype=np.float32).reshape(2, 2)
+        (square @ square).sum()  # needs cuBLAS, and compiles: needs NVRTC, as well as the driver
     except Exception as error:
-        return f"CuPy is installed but does not work (it needs the CUDA toolkit or its [ctk] extra): {error}"
+        return (
+            "CuPy is installed but does not work: it needs the CUDA toolkit with NVRTC and cuBLAS, or its own copy of "
+            f"them, the extra [ctk] of CuPy 14: {error}"
+        )
     return None
 
 
@@ -94,14 +98,33 @@ def namespace_of(array: Array) -> Any:
 
 @contextmanager
 def using(device: Device) -> Iterator[None]:
-    """Make a GPU the current one, so that new arrays are made on it; nothing to do for the CPU."""
+    """Make a GPU the current one, so that new arrays are made on it; nothing to do for the CPU.
+
+    What CuPy raises meanwhile, also for a kernel that was launched before, becomes a DeviceError that says what to
+    change.
+    """
     if device.kind == "cpu":
         yield
         return
     import cupy
 
-    with cupy.cuda.Device(device.index):
-        yield
+    try:
+        with cupy.cuda.Device(device.index):
+            yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+            raise
+        raise _explained(error, device) from error
+
+
+def _explained(error: Exception, device: Device) -> DeviceError:
+    """An error of CuPy's as a sentence that says what to change."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return DeviceError(f"the memory of {device} ran out: fit fewer images together with a smaller batch=")
+    return DeviceError(
+        f"{device} failed ({type(error).__name__}: {' '.join(str(error).split())}): run the same command again, or "
+        "use device='cpu'; CUDA_LAUNCH_BLOCKING=1 in the environment and -vv show which kernel it was"
+    )
 
 
 def to_device(values: Any, device: Device, dtype: Any = np.float32) -> Array:

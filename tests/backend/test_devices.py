@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,16 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, **members: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
 
 
+class WithoutBlas:
+    """An array of a CuPy that cannot load cuBLAS."""
+
+    def reshape(self, *_shape: int) -> "WithoutBlas":
+        return self
+
+    def __matmul__(self, _other: object) -> None:
+        raise ImportError("libcublas.so.12: cannot open shared object file")
+
+
 def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def reason() -> str:
@@ -60,8 +71,33 @@ def test_reasons_why_cuda_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> Non
     usable = SimpleNamespace(is_available=lambda: True)
     stand_in(monkeypatch, cuda=usable, arange=lambda *_args, **_options: 1 / 0)
     assert "needs the CUDA toolkit" in reason(), "a driver without a compiler"
+    stand_in(monkeypatch, cuda=usable, arange=lambda *_args, **_options: WithoutBlas())
+    assert "needs the CUDA toolkit with NVRTC and cuBLAS" in reason(), "a compiler without cuBLAS"
+    assert "libcublas.so.12" in reason()
     stand_in(monkeypatch, cuda=usable, arange=np.arange)
     assert backend.cuda_problem.__wrapped__() is None
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        ("cupy.cuda.memory", "OutOfMemoryError", "the memory of cuda:0 ran out: .* smaller batch="),
+        (
+            "cupy_backends.cuda.api.runtime",
+            "CUDARuntimeError",
+            r"cuda:0 failed \(CUDARuntimeError: illegal .* device='cpu'",
+        ),
+    ],
+)
+def test_what_a_gpu_fails_with_says_what_to_change(
+    module: str, name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, cuda=SimpleNamespace(Device=lambda _index: nullcontext()))
+    error = type(name, (RuntimeError,), {"__module__": module})
+    with pytest.raises(DeviceError, match=message), backend.using(backend.Device("cuda")):
+        raise error("illegal\naddress")
+    with pytest.raises(ZeroDivisionError), backend.using(backend.Device("cuda")):
+        1 / 0  # noqa: B018
 
 
 def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
