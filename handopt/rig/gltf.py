@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import stat
 import struct
 import warnings
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import RigError
+from handopt.rig.files import read_bytes
+from handopt.rig.shape_space import ShapeSpace
 
 MAX_FILE_BYTES: Final = 512 * 1024**2
 _HEADER_BYTES = 12
@@ -44,6 +45,8 @@ class SkinnedMesh:
     """Of the skin."""
     confidence: NDArray[np.float64] | None
     """(N,) the vertex attribute _CONFIDENCE, where every primitive has it."""
+    shape_space: ShapeSpace | None = None
+    """Of the file, in its unit: of all its vertices and joints."""
 
 
 def read_skinned_mesh(path: Path) -> SkinnedMesh:
@@ -137,7 +140,7 @@ class _Document:
     def __init__(self, path: Path) -> None:
         """Parse the file at path. Raises RigError when it cannot be read or is no glTF 2.0."""
         self.path = path
-        self.gltf = _parse(path, _read_bytes(path))
+        self.gltf = _parse(path, read_bytes(path, MAX_FILE_BYTES))
         self._buffers: dict[int, bytes] = {}
         blocking = [
             name for name in self.gltf.extensionsRequired or [] if not str(name).startswith(_HARMLESS_EXTENSIONS)
@@ -203,19 +206,7 @@ class _Document:
         beside = self.path.parent.resolve()
         if not (path := (beside / unquote(uri)).resolve()).is_relative_to(beside):
             raise RigError(f"{self.path}: its data lies at {uri[:80]}: only files beside the model are read")
-        return _read_bytes(path)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RigError(f"{path}: the model is not a regular file")
-        if (size := status.st_size) > MAX_FILE_BYTES:
-            raise RigError(f"{path}: {size} bytes are too many for a model of a hand")
-        return path.read_bytes()
-    except OSError as error:
-        raise RigError(f"{path}: the model cannot be read: {error.strerror}") from error
+        return read_bytes(path, MAX_FILE_BYTES)
 
 
 def _parse(path: Path, data: bytes) -> Any:

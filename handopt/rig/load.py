@@ -7,31 +7,24 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.assets import asset
-from handopt.errors import RigError, closest, did_you_mean, why_unreadable
+from handopt.errors import RigError, closest, why_unreadable
 from handopt.rig.axes import conform_axes, guess_side
 from handopt.rig.extras import limits_of, personal
 from handopt.rig.gltf import SkinnedMesh, read_skinned_mesh
-from handopt.rig.joints import (
-    CANONICAL,
-    DIGITS,
-    canonical_name,
-    chain_parents,
-    read_mapping,
-    resolve,
-    side_in_names,
-)
-from handopt.rig.model import AXES, MAX_WEIGHTS, MIN_VERTICES, Limits, Rig
+from handopt.rig.joints import DIGITS, chain_parents, read_mapping, resolve, side_in_names
+from handopt.rig.mano_file import SUFFIXES as MANO_SUFFIXES
+from handopt.rig.mano_rig import read_mano_mesh
+from handopt.rig.model import AXES, MAX_WEIGHTS, Limits, Rig
+from handopt.rig.weights import joint_weights, strongest_weights
+from handopt.rig.weld import weld
 from handopt.typing import Floats
 
-WELD_TOLERANCE_MM: Final = 1e-3
-_WELD_WEIGHT_TOLERANCE = 1e-3
-_SUM_TOLERANCE = 0.01
 _SCALE_TOLERANCE = 1e-3
 _SHORTEST_BONE = 0.005
 _FLATTEST_PALM = 0.01
+_NO_AXES = 1e-6  # largest difference of the joints' rotations where all of them are the same
 _UNITS: Final = (("metres", 0.1, 0.3, 1000.0), ("centimetres", 10.0, 30.0, 10.0), ("millimetres", 100.0, 300.0, 1.0))
 """Unit, shortest and longest hand (wrist to tip of the middle finger) in it, and its length in mm."""
 
@@ -42,8 +35,9 @@ def load_rig(
     mapping: Path | None = None,
     limits: str = "default",
 ) -> Rig:
-    """Load a rigged hand from a .glb or .gltf file; the hand that comes with handopt if path is None.
+    """Load a rigged hand from a file; the hand that comes with handopt if path is None.
 
+    path: .glb or .gltf, or a .pkl or .npz of MANO, SMPL-H or SMPL-X, of which nothing is executed.
     side: "right", "left" or None (told from the geometry; right for handopt's own hand). mapping: TOML or JSON file
     {canonical name = "joint name in the file"} for rigs with other names. limits: a set of the limits.toml beside the
     model, or else of handopt's own; with "default" a hand of handopt shape keeps those of its file. Raises RigError
@@ -53,7 +47,7 @@ def load_rig(
         raise RigError(f"the side must be 'right' or 'left', not {side!r}")
     path = asset(f"hands/{side or 'right'}.glb") if path is None else Path(path)
     where = str(path)
-    mesh = read_skinned_mesh(path)
+    mesh, source_notes = _read(path, side)
     found = resolve(mesh.joint_names, read_mapping(mapping) if mapping else {}, where)
     names = tuple(found)
     bind = _binds(mesh.inverse_binds, found, where)
@@ -61,14 +55,17 @@ def load_rig(
     bind[:, :, 3] *= mm
     notes = [] if unit == "metres" else [f"the model's unit was taken to be {unit}, from the size of the hand"]
 
-    weights, weight_notes = _joint_weights(mesh, found, where)
-    rest, faces, keep, mesh_notes = _weld(mesh.positions * mm, mesh.faces, weights, where)
-    indices, strongest, trim_notes = _strongest(weights[keep])
+    weights, weight_notes = joint_weights(mesh, found, where)
+    rest, faces, keep, mesh_notes = weld(mesh.positions * mm, mesh.faces, weights, where)
+    most = MAX_WEIGHTS if mesh.shape_space is None else max(MAX_WEIGHTS, np.count_nonzero(weights, axis=1).max())
+    indices, strongest, trim_notes = strongest_weights(weights[keep], most)
 
     positions = dict(zip(names, bind[:, :, 3], strict=True))
     rotations = dict(zip(names, bind[:, :, :3], strict=True))
     chosen, side_notes = _side(positions, rotations, side, mesh, path)
     axes, axis_notes = conform_axes(positions, rotations, chosen)
+    if axis_notes and np.ptp(bind[:, :, :3], axis=0).max() < _NO_AXES:
+        axis_notes = ["the model's joints have no axes of their own: they were computed from its rest pose"]
     bind[:, :, :3] = [axes[name] for name in names]
     own = personal(mesh.extras)
     beside = path.with_name("limits.toml")
@@ -86,12 +83,20 @@ def load_rig(
         if own is not None and limits == "default"
         else load_limits(limits, beside if beside.exists() else None),
         licence=mesh.copyright or _licence_beside(path),
-        notes=(*notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
+        notes=(*source_notes, *notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
         confidence=None if mesh.confidence is None else mesh.confidence[keep],
+        shape_space=None if mesh.shape_space is None else mesh.shape_space.kept(keep, list(found.values()), mm),
     )
     if not rig.is_closed:
         rig = replace(rig, notes=(*rig.notes, "the mesh is not closed: some edges do not have two faces"))
     return rig
+
+
+def _read(path: Path, side: str | None) -> tuple[SkinnedMesh, tuple[str, ...]]:
+    """The skinned mesh of a file of any kind, and what reading it says. Raises RigError."""
+    if path.suffix.lower() in MANO_SUFFIXES:
+        return read_mano_mesh(path, cast(Literal["right", "left"] | None, side))
+    return read_skinned_mesh(path), ()
 
 
 @lru_cache(maxsize=8)
@@ -162,106 +167,6 @@ def _unit(positions: dict[str, Floats], where: str) -> tuple[str, float]:
         f"{where}: the hand is {length:.4g} units long from the wrist to the tip of the middle finger; "
         "scale the model to metres (0.1 to 0.3)"
     )
-
-
-def _joint_weights(mesh: SkinnedMesh, found: dict[str, int], where: str) -> tuple[Floats, list[str]]:
-    """(N, J) weights of the joints found; a palm joint counts as the wrist. Checks every weight of the file."""
-    weights = mesh.weights
-    if not np.isfinite(weights).all():
-        vertex = int(np.argwhere(~np.isfinite(weights))[0, 0])
-        raise RigError(f"{where}: the skinning weights of vertex {vertex} are NaN or infinite")
-    if weights.min(initial=0) < 0:
-        raise RigError(f"{where}: vertex {int(np.argwhere(weights < 0)[0, 0])} has a negative skinning weight")
-    used = weights > 0
-    strange = used & ((mesh.joints < 0) | (mesh.joints >= len(mesh.joint_names)))
-    if strange.any():
-        vertex, column = np.argwhere(strange)[0]
-        raise RigError(
-            f"{where}: vertex {vertex} follows joint {mesh.joints[vertex, column]} of {len(mesh.joint_names)}"
-        )
-    sums = weights.sum(axis=1)
-    worst = int(np.argmax(np.abs(sums - 1))) if len(sums) else 0
-    if len(sums) and abs(sums[worst] - 1) > _SUM_TOLERANCE:
-        raise RigError(f"{where}: the skinning weights of vertex {worst} sum to {sums[worst]:.4g} instead of 1")
-    column_of = {index: column for column, index in enumerate(found.values())}
-    result = np.zeros((len(weights), len(found)))
-    notes = []
-    for index, node in enumerate(mesh.joint_names):
-        share = np.where(used & (mesh.joints == index), weights, 0).sum(axis=1) / sums
-        column = 0 if index not in column_of and canonical_name(node) == "palm" else column_of.get(index)
-        if column is not None:
-            result[:, column] += share
-        elif share.any():
-            raise RigError(
-                f"{where}: unknown joint {node!r} moves {np.count_nonzero(share)} vertices"
-                f"{did_you_mean(node, CANONICAL)}: name it in a mapping file or remove it"
-            )
-        else:
-            notes.append(f"the joint {node!r} was ignored: it is no joint of a hand and moves nothing")
-    return result, notes
-
-
-def _strongest(weights: Floats) -> tuple[NDArray[np.int64], Floats, list[str]]:
-    """Joints and weights (V, 4) of the strongest weights of each vertex, descending, summing to 1."""
-    order = np.argsort(-weights, axis=1, kind="stable")[:, :MAX_WEIGHTS]
-    strongest = np.take_along_axis(weights, order, axis=1)
-    kept = strongest.sum(axis=1, keepdims=True)
-    lost = 1 - kept.min()
-    notes = []
-    if lost > 1e-6:
-        notes.append(f"only the {MAX_WEIGHTS} strongest weights of a vertex were kept (at most {lost:.1%} was lost)")
-    return np.where(strongest > 0, order, 0), strongest / kept, notes
-
-
-def _weld(
-    positions_mm: Floats, faces: NDArray[np.int64], weights: Floats, where: str
-) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Join vertices at the same place with the same weights; drop empty faces and unused vertices; turn faces outward.
-
-    Returns vertices (V, 3), faces (F, 3), the first original vertex of each, and notes.
-    """
-    if not np.isfinite(positions_mm).all():
-        raise RigError(f"{where}: vertex {int(np.argwhere(~np.isfinite(positions_mm))[0, 0])} has no finite position")
-    if len(positions_mm) < MIN_VERTICES or len(faces) == 0:
-        raise RigError(f"{where}: too few vertices or faces: {len(positions_mm)} and {len(faces)}")
-    labels = np.arange(len(positions_mm))
-    pairs = _close_pairs(positions_mm, WELD_TOLERANCE_MM)
-    alike = np.abs(weights[pairs[:, 0]] - weights[pairs[:, 1]]).max(axis=1, initial=0) <= _WELD_WEIGHT_TOLERANCE
-    notes = []
-    if not alike.all():
-        notes.append(f"{np.count_nonzero(~alike)} pairs of coinciding vertices were not welded: their weights differ")
-    pairs = pairs[alike]
-    while (labels[pairs[:, 0]] != labels[pairs[:, 1]]).any():
-        lowest = labels[pairs].min(axis=1)
-        np.minimum.at(labels, pairs[:, 0], lowest)
-        np.minimum.at(labels, pairs[:, 1], lowest)
-    corners = labels[faces]
-    corners = corners[(corners != np.roll(corners, 1, axis=1)).all(axis=1)]
-    if not len(corners):
-        raise RigError(f"{where}: none of the {len(faces)} faces has an area: two corners of each are one vertex")
-    keep, flat = np.unique(corners, return_inverse=True)
-    rest, welded = positions_mm[keep], flat.reshape(-1, 3)
-    centred = (rest - rest.mean(axis=0))[welded]
-    if np.einsum("ij,ij->", centred[:, 0], np.cross(centred[:, 1], centred[:, 2])) < 0:
-        welded = welded[:, [0, 2, 1]]
-        notes.append("the faces looked inward and were turned over")
-    return rest, welded, keep, notes
-
-
-def _close_pairs(points: Floats, tolerance: float) -> NDArray[np.int64]:
-    """(N, 2) index pairs of points within the tolerance of each other: neighbours along a sweep direction."""
-    sweep = points @ (np.array([0.48, 0.60, 0.64]))
-    order = np.argsort(sweep, kind="stable")
-    sweep = sweep[order]
-    pairs = [np.empty((0, 2), np.int64)]
-    for step in range(1, len(points)):
-        near = np.flatnonzero(sweep[step:] - sweep[:-step] <= tolerance)
-        if not len(near):
-            break
-        candidates = np.column_stack([order[near], order[near + step]])
-        apart = np.linalg.norm(points[candidates[:, 0]] - points[candidates[:, 1]], axis=1)
-        pairs.append(candidates[apart <= tolerance])
-    return np.concatenate(pairs)
 
 
 def _side(

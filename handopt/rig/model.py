@@ -19,6 +19,7 @@ from handopt.rig.joints import (
     chain_parents,
 )
 from handopt.rig.proportions import PROPORTION_NAMES, proportion_basis
+from handopt.rig.shape_space import ShapeSpace
 from handopt.typing import Floats, Ints
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ class Rig:
     faces: Ints
     """(F, 3) triangles, counter-clockwise seen from outside."""
     skin_indices: Ints
-    """(V, 4) joint of each weight."""
+    """(V, K) joint of each weight; K is 4, and more in models that need it."""
     skin_weights: Floats
-    """(V, 4) rows descend and sum to 1."""
+    """(V, K) rows descend and sum to 1."""
     joint_names: tuple[str, ...]
     """J canonical (WebXR) names, the wrist first, parents before children."""
     parents: Ints
@@ -95,14 +96,16 @@ class Rig:
     """What loading assumed or changed, as sentences."""
     confidence: Floats | None = None
     """(V,) how well each vertex was observed, 0 to 1, of a hand made by handopt shape."""
+    shape_space: ShapeSpace | None = None
+    """What the model itself says of how people's hands differ, in place of handopt's proportions."""
 
     def __post_init__(self) -> None:
         """Check shapes, ranges and consistency. Raises RigError."""
         shapes: dict[str, tuple[Any, tuple[int | None, ...]]] = {
             "rest_mm": (np.float64, (None, 3)),
             "faces": (np.int32, (None, 3)),
-            "skin_indices": (np.int32, (len(self.rest_mm), MAX_WEIGHTS)),
-            "skin_weights": (np.float64, (len(self.rest_mm), MAX_WEIGHTS)),
+            "skin_indices": (np.int32, (len(self.rest_mm), None)),
+            "skin_weights": (np.float64, (len(self.rest_mm), np.shape(self.skin_indices)[-1])),
             "parents": (np.int32, (len(self.joint_names),)),
             "bind": (np.float64, (len(self.joint_names), 3, 4)),
         }
@@ -111,6 +114,9 @@ class Rig:
         if self.confidence is not None:
             seen = _frozen(self.confidence, np.float64, (len(self.rest_mm),), f"{self.name}: confidence")
             object.__setattr__(self, "confidence", seen)
+        if (space := self.shape_space) is not None:
+            for values, count in ((space.vertices, len(self.rest_mm)), (space.joints, len(self.joint_names))):
+                _frozen(values, np.float64, (len(space.names), count, 3), f"{self.name}: shape space")
         problem = next(self._problems(), None)
         if problem:
             raise RigError(f"{self.name}: {problem}")
@@ -234,6 +240,16 @@ class Rig:
         """Offsets of vertices (S, V, 3) and of bind positions (S, J, 3), mm; see handopt.rig.proportions."""
         return proportion_basis(self.rest_mm, self.skin_indices, self.skin_weights, self.joint_names, self.bind)
 
+    @property
+    def shape_names(self) -> tuple[str, ...]:
+        """Names of the S coefficients of the hand's shape: its own space's, or handopt's proportions."""
+        return PROPORTION_NAMES if self.shape_space is None else self.shape_space.names
+
+    @cached_property
+    def shape_basis(self) -> tuple[Floats, Floats]:
+        """Offsets of vertices (S, V, 3) and of bind positions (S, J, 3), mm per unit of each coefficient."""
+        return self.proportion_basis if self.shape_space is None else self.shape_space.basis
+
     def mirrored(self) -> "Rig":
         """The same hand on the other side: x -> -x, faces turned over, joint axes conjugated by the mirror.
 
@@ -256,6 +272,7 @@ class Rig:
             rest_mm=self.rest_mm * MIRROR,
             faces=self.faces[:, [0, 2, 1]],
             bind=bind,
+            shape_space=None if self.shape_space is None else self.shape_space.mirrored(),
         )
         mirror.__dict__["_mirror"] = self
         return mirror
@@ -265,6 +282,16 @@ class Rig:
         return _frozen(rows, np.int32, (len(names),), "joints")
 
 
+def with_shape(rig: Rig, coefficients: ArrayLike) -> Rig:
+    """The rig in another shape. coefficients: (S,) as rig.shape_names. Raises ShapeError and RigError."""
+    values = np.asarray(coefficients, np.float64)
+    if values.shape != (len(rig.shape_names),) or not np.isfinite(values).all() or np.abs(values).max() >= 1:
+        raise ShapeError(
+            f"shape: expected {len(rig.shape_names)} numbers between -1 and 1 as {rig.name} has, got {values.tolist()}"
+        )
+    return _moved(rig, values, rig.shape_basis)
+
+
 def with_proportions(rig: Rig, coefficients: ArrayLike) -> Rig:
     """The rig with other proportions. coefficients: (S,) as PROPORTION_NAMES. Raises ShapeError and RigError."""
     values = np.asarray(coefficients, np.float64)
@@ -272,7 +299,11 @@ def with_proportions(rig: Rig, coefficients: ArrayLike) -> Rig:
         raise ShapeError(
             f"proportions: expected {len(PROPORTION_NAMES)} numbers between -1 and 1, got {values.tolist()}"
         )
-    vertices, joints = rig.proportion_basis
+    return _moved(rig, values, rig.proportion_basis)
+
+
+def _moved(rig: Rig, values: Floats, basis: tuple[Floats, Floats]) -> Rig:
+    vertices, joints = basis
     bind = rig.bind.copy()
     bind[:, :, 3] += np.tensordot(values, joints, 1)
     return replace(rig, rest_mm=rig.rest_mm + np.tensordot(values, vertices, 1), bind=bind)

@@ -1,0 +1,73 @@
+"""A model of MANO as a skinned mesh with handopt's joints: the five tips join MANO's sixteen joints as vertices."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from handopt.rig.gltf import SkinnedMesh
+from handopt.rig.joints import JOINT_TABLE
+from handopt.rig.mano_file import MANO_TIPS, ManoModel, Side, read_mano, with_sign_of_left
+from handopt.rig.shape_space import ShapeSpace
+
+MANO_JOINT_NAMES = tuple(
+    joint.webxr
+    for joint in sorted((each for each in JOINT_TABLE if each.mano is not None), key=lambda each: each.mano or 0)
+)
+"""Canonical names of MANO's 16 joints in its order, then of the tips, thumb to little finger."""
+
+
+def read_mano_mesh(path: Path, side: Side | None) -> tuple[SkinnedMesh, tuple[str, ...]]:
+    """Read MANO's hand, or the one of a body, as a skinned mesh in metres, and what reading says. Raises RigError."""
+    model = read_mano(path, side)
+    if model.tips == MANO_TIPS and (side or side_of(model)) == "left":
+        model = with_sign_of_left(model, _right_beside(path))
+    return skinned_mesh(model), model.notes
+
+
+def skinned_mesh(model: ManoModel) -> SkinnedMesh:
+    """A model's arrays as those of a file: positions in metres, joints named, betas as its shape space."""
+    joints = np.concatenate([model.joints, model.tip_positions])
+    inverse_binds = np.tile(np.eye(4), (len(joints), 1, 1))
+    inverse_binds[:, :3, 3] = -joints
+    count = model.shapedirs.shape[2]
+    moved = np.concatenate([model.joint_shapedirs, model.shapedirs[list(model.tips)]])
+    return SkinnedMesh(
+        positions=model.template,
+        faces=model.faces.astype(np.int64),
+        joints=np.tile(np.arange(model.weights.shape[1]), (len(model.template), 1)),
+        weights=model.weights,
+        joint_names=MANO_JOINT_NAMES,
+        inverse_binds=inverse_binds,
+        mesh_name=f"{model.name} {side_of(model)}",
+        copyright="",
+        extras={},
+        confidence=None,
+        shape_space=ShapeSpace(
+            "betas",
+            tuple(f"beta_{number}" for number in range(count)),
+            model.shapedirs.transpose(2, 0, 1),
+            moved.transpose(2, 0, 1),
+            np.ones(count),
+        ),
+    )
+
+
+def side_of(model: ManoModel) -> Side:
+    """The side of a model: a hand's fingers point to -x on the right and to +x on the left, as in MANO's own files."""
+    forward = model.tip_positions.mean(axis=0) - model.joints[0]
+    return "right" if forward[0] < 0 else "left"
+
+
+def _right_beside(path: Path) -> ManoModel | None:
+    """The right model that lies beside a left one under its name, if it can be read."""
+    from handopt.errors import RigError
+
+    swapped = re.sub("left", lambda match: "RIGHT" if match[0].isupper() else "right", path.name, flags=re.IGNORECASE)
+    right = path.with_name(swapped)
+    if swapped == path.name or not right.is_file():
+        return None
+    try:
+        return read_mano(right)
+    except RigError:
+        return None

@@ -1,0 +1,125 @@
+"""The reader of pickles: what it refuses, that nothing runs, and the arrays of all protocols."""
+
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.mano_files import python2_pickle
+
+from handopt.errors import RigError
+from handopt.rig.inert_pickle import array_of, read_pickle
+
+
+class Canary:
+    """Pickles itself as a call that writes a file."""
+
+    def __init__(self, call: Any, *arguments: Any) -> None:
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call, self.arguments
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("call", ["system", "eval", "mkdir", "exec"])
+def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(tmp_path: Path, protocol: int, call: str) -> None:
+    sign = tmp_path / "sign-of-life"
+    calls: dict[str, tuple[Any, ...]] = {
+        "system": (os.system, f"touch {sign}"),
+        "eval": (eval, f"__import__('os').mkdir({str(sign)!r})"),
+        "mkdir": (os.mkdir, str(sign)),
+        "exec": (exec, f"import os; os.mkdir({str(sign)!r})"),
+    }
+    data = pickle.dumps({"v_template": Canary(*calls[call])}, protocol)
+    with pytest.raises(RigError, match=r"the pickle asks for .*refused, and nothing of it was executed"):
+        read_pickle(data, "evil.pkl")
+    assert not sign.exists()
+    pickle.loads(data)  # the canary sings where a pickle is executed
+    assert sign.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cos\nsystem\n(S'touch /nowhere'\ntR.",
+        b"(S'touch /nowhere'\nios\nsystem\n.",
+        b"(cos\nsystem\nS'touch /nowhere'\no.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"\x80\x02cnumpy\nload\n.",
+        b"\x80\x02cnumpy.core.multiarray\nndarray\n.",
+        b"\x80\x02cscipy.sparse\nload_npz\n.",
+        b"\x80\x02cchumpy.ch\n__builtins__\n.",
+    ],
+)
+def test_every_way_of_naming_something_is_refused(data: bytes) -> None:
+    with pytest.raises(RigError, match="which no model of a hand needs"):
+        read_pickle(data, "evil.pkl")
+
+
+@pytest.mark.parametrize("extension", [b"\x82\x01", b"\x83\x01\x00", b"\x84\x01\x00\x00\x00"])
+def test_registered_extensions_and_persistent_ids_are_refused(extension: bytes) -> None:
+    for data in (b"\x80\x02" + extension + b".", b"\x80\x02Pname\n.", b"\x80\x02K\x01Q."):
+        with pytest.raises(RigError, match="truncated, encrypted or damaged"):
+            read_pickle(data, "evil.pkl")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x80",
+        b"Salted__\x01\x02\x03\x04",
+        b"\x80\x02}q\x00(X\x05",
+        b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x00.",
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x00.",
+        b"\x80\x02Nr\xff\xff\xff\x7f\x85",
+        b"\x80\x02}(K\x01K\x02u.",
+        b"not a pickle at all",
+        bytes(range(256)),
+    ],
+)
+def test_a_damaged_pickle_is_refused_at_once(data: bytes) -> None:
+    started = time.perf_counter()
+    with pytest.raises(RigError, match="truncated, encrypted or damaged"):
+        read_pickle(data, "broken.pkl")
+    assert time.perf_counter() - started < 1
+
+
+def test_a_nested_key_does_not_take_for_ever() -> None:
+    # A tuple of itself, 60 times: its hash would take 2 ** 60 steps.
+    data = b"\x80\x02}()" + 60 * b"2\x86" + b"K\x01u."
+    with pytest.raises(RigError, match="keys are no texts"):
+        read_pickle(data, "nested.pkl")
+
+
+@pytest.mark.parametrize("protocol", [*range(pickle.HIGHEST_PROTOCOL), "python 2"])
+@pytest.mark.parametrize("kind", ["<f8", ">f8", "<f4", "<u4", "<i8", "|b1", "|u1"])
+def test_arrays_of_all_protocols_are_read(protocol: Any, kind: str) -> None:
+    values = np.arange(24).reshape(2, 3, 4).astype(kind)
+    for array in (values, np.asfortranarray(values), values[:0]):
+        document = {"v": array}
+        data = python2_pickle(document) if protocol == "python 2" else pickle.dumps(document, protocol)
+        found = array_of(read_pickle(data, "model.pkl")["v"], "model.pkl")
+        assert found is not None
+        assert found.dtype.kind == array.dtype.kind
+        assert np.array_equal(found, array)
+
+
+def test_plain_values_are_not_taken_for_arrays() -> None:
+    found = read_pickle(pickle.dumps({"v": [1, 2], "w": "text", "x": np.float64(3)}), "model.pkl")
+    assert array_of(found["v"], "model.pkl") is None
+    assert array_of(found["w"], "model.pkl") is None
+    assert array_of(found["x"], "model.pkl") == 3
+
+
+def test_an_array_that_is_damaged_is_refused() -> None:
+    data = pickle.dumps({"v": np.arange(4.0)}, 2)
+    with pytest.raises(RigError, match="an array of the pickle is damaged"):
+        array_of(read_pickle(data.replace(b"K\x04", b"K\x05"), "model.pkl")["v"], "model.pkl")
+    with pytest.raises(RigError, match="something other than numbers"):
+        array_of(read_pickle(data.replace(b"f8", b"O8"), "model.pkl")["v"], "model.pkl")
