@@ -27,7 +27,7 @@ from handopt.optimise.chunks import chunks
 from handopt.optimise.search import ImageSearch, SearchResult, Start
 from handopt.optimise.views import CroppedObservation, other_readings, views_of
 from handopt.result import FitResult
-from handopt.rig import Rig, default_rig, with_proportions
+from handopt.rig import Rig, default_rig, with_shape
 from handopt.typing import Progress
 
 __all__ = ["FitInput", "FitSettings", "Start", "fit", "fit_image", "fit_images", "fit_many"]
@@ -153,6 +153,12 @@ class _Run:
     def of(cls, settings: FitSettings) -> "_Run":
         return cls(settings, settings.config.with_shape(settings.shape), resolve_device(settings.device))
 
+    def config_of(self, rig: Rig) -> Config:
+        """The settings for a rig: a shape space of its own has a round of its own."""
+        if rig.shape_space is None:
+            return self.config
+        return self.settings.config.with_space().with_shape(self.settings.shape)
+
 
 class _Prepared:
     """An image whose hand was looked for, with what its views say of the hand, on its way to a result."""
@@ -161,8 +167,9 @@ class _Prepared:
         check_input(given)
         given = replace(given.unmirrored(), hand=side_of(given))
         self.given, self.run, self.timer = given, run, StageTimer()
-        config, camera = run.config, given.camera
         self.rig = given.rig or default_rig("left" if given.hand == "left" else "right")
+        camera = given.camera
+        self.settings = config = run.config_of(self.rig)
         self.right = self.rig if self.rig.side == "right" else self.rig.mirrored()
         depth = np.asarray(given.depth_mm)
         if depth.shape != (camera.height, camera.width):
@@ -194,7 +201,7 @@ class _Prepared:
     def search(self, hand: Hand, progress: Progress | None) -> ImageSearch:
         """The search for the best hypothesis. hand: of self.right."""
         return ImageSearch(
-            *(hand, self.right, self.views, self.targets, self.run.config),
+            *(hand, self.right, self.views, self.targets, self.settings),
             start=self.given.start,
             shape=self.run.settings.shape,
             seed=self.run.settings.seed,
@@ -221,7 +228,7 @@ class _Prepared:
         found, observation = found.rescaled(observation.size), observation.rescaled(observation.size)
         winner, crop = found.best, observation.crop(self.run.config.crop_px, self.run.config.crop_half_mm)
         rig = self.right.mirrored() if mirror else self.right
-        shaped = with_proportions(rig, winner.proportions) if len(winner.proportions) else rig
+        shaped = with_shape(rig, winner.proportions) if len(winner.proportions) else rig
         quality = measure(winner.vertices_mm, observation, rig.faces)
         visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
         others = [(other.limb_fraction, other.joints_mm) for other in found.alternatives]
@@ -254,7 +261,7 @@ class _Prepared:
             seconds=self.timer.seconds,
             device=str(self.run.device),
             seed=self.run.settings.seed,
-            config=self.run.config.to_dict(),
+            config=self.settings.to_dict(),
             versions=_versions(),
             notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes, *contradicted),
             mirrored=given.mirrored,
@@ -271,7 +278,7 @@ def _fit_together(
     """Search in images of the same right hand, with as many hypotheses each, as one batch."""
     with using(run.device):
         hand = Hand.of(images[0].right, run.device)
-        batch = BatchedSearch(hand, [image.targets for image in images], run.config)
+        batch = BatchedSearch(hand, [image.targets for image in images], images[0].settings)
         searches = [image.search(hand, progress).run() for image in images]
         found = batch.run(searches, [image.timer for image in images])
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]

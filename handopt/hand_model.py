@@ -11,6 +11,7 @@ from handopt.ops.kinematics import forward_kinematics, forward_kinematics_backwa
 from handopt.ops.normal_equations import angle_ancestry, angle_columns
 from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
 from handopt.rig import Rig
+from handopt.typing import Floats
 
 MIN_SCALE, MAX_SCALE = 0.6, 1.6  # of a hand, relative to the rig; wider than people are, chosen by hand
 MAX_PROPORTION = 0.5  # of the absolute value of each proportion, a relative length; chosen by hand
@@ -21,7 +22,7 @@ class Pose:
     """B poses of a hand, and the image that each one is fitted to.
 
     angles: (B, 15, 3) rad; rotation: (B, 3, 3) rig -> camera; translation: (B, 3) mm; scale: (B,); image: (B,) int32
-    proportions: (B, S) as in handopt.rig.proportions, or (B, 0) where they are the rig's own
+    proportions: (B, S) as in rig.shape_names, or (B, 0) where they are the rig's own
     """
 
     angles: Array
@@ -93,7 +94,7 @@ class Hand:
     @classmethod
     def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Hand":
         """Copy a right-hand rig to a device."""
-        vertex_basis, joint_basis = rig.proportion_basis
+        vertex_basis, joint_basis = rig.shape_basis
         real = {
             "rest": rig.rest_mm,
             "normals": rig.normals,
@@ -185,6 +186,47 @@ class Hand:
         return skin_backward(grad_joints, transforms, keypoints, self.keypoint_joints, self.ones, rest_gradient=False)[
             0
         ]
+
+    def subdivided(self, times: int) -> "Hand":
+        """The same hand with each face split into four, `times` times: a vertex in the middle of each edge.
+
+        The hand's own vertices come first; a new one has the mean of its edge's ends in everything.
+        """
+        if times == 0:
+            return self
+        faces = to_numpy(self.faces).astype(np.int64)
+        count = len(self.rest)
+        ends = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+        edges, numbers = np.unique(ends, axis=0, return_inverse=True)
+        ab, bc, ca = count + numbers.reshape(3, -1)
+        a, b, c = faces.T
+        split = np.concatenate(
+            [np.stack(corners, 1) for corners in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))]
+        )
+
+        def finer(values: Floats) -> Floats:
+            middles = (values[..., edges[:, 0], :] + values[..., edges[:, 1], :]) / 2
+            return np.concatenate([values, middles], axis=-2)
+
+        normals = finer(to_numpy(self.normals).astype(np.float64))
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        shares = np.zeros((count, len(self.parents)))
+        np.add.at(shares, (np.arange(count)[:, None], to_numpy(self.indices)), to_numpy(self.weights))
+        shares = finer(shares)
+        order = np.argsort(-shares, axis=1, kind="stable")[:, : int((shares > 0).sum(axis=1).max())]
+        real = {
+            "rest": finer(to_numpy(self.rest)),
+            "normals": normals,
+            "weights": np.take_along_axis(shares, order, axis=1),
+            "vertex_basis": finer(to_numpy(self.vertex_basis)),
+        }
+        whole = {"indices": order, "faces": split}
+        finer_hand = replace(
+            self,
+            **{name: to_device(values, self.device, self.rest.dtype) for name, values in real.items()},
+            **{name: to_device(values, self.device, np.int32) for name, values in whole.items()},
+        )
+        return finer_hand.subdivided(times - 1)
 
     def coarse(self, count: int) -> "Hand":
         """The same hand with `count` of its vertices, spread evenly over the rest mesh by farthest-point sampling."""

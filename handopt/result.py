@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from handopt.errors import import_extra
 from handopt.files import readable
-from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, with_proportions
+from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, with_shape
 from handopt.rig.joints import BONES
 from handopt.typing import Reals
 
@@ -79,7 +79,7 @@ class FitResult:
     rotation: (3, 3) from the rig to the camera frame; translation_mm: (3,) of the wrist
     angles_rad: (15, 3), rows as ANGLE_NAMES, columns twist, abduction, flexion
     scale: of the whole hand; shape_kind: 'none', 'scale', 'proportions' or 'vertices'
-    proportions: (S,) relative changes, as handopt.rig.PROPORTION_NAMES, or empty
+    proportions: (S,) relative changes, as rig.shape_names, or empty; rig.shape_values gives the model's own values
     rest_mm: (V, 3) fitted rest mesh in the rig frame, before the scale; vertices_mm: (V, 3) posed mesh
     fitted_depth_mm: (H, W) z-buffered depth of the mesh, 0 where there is none
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers
@@ -170,7 +170,7 @@ class FitResult:
         from handopt.rig.skinned import Skinned
         from handopt.viewer.scene import TRACKED, Scene, alternatives_of, progress_of
 
-        rig = with_proportions(self.rig, self.proportions) if len(self.proportions) else self.rig
+        rig = with_shape(self.rig, self.proportions) if len(self.proportions) else self.rig
         middle, count = 0.5 * (self.joints_mm.min(axis=0) + self.joints_mm.max(axis=0)), len(self.trace.scale)
         x, y, z = (float(value) for value in middle)
         depth = Crop((x, y, z), SHOWN_HALF_MM, SHOWN_PX, self.camera).look_up(self.observation.depth_mm)[2]
@@ -229,7 +229,7 @@ class FitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, format "handopt.result/1"; numbers that are not finite become None."""
-        shaped = with_proportions(self.rig, self.proportions) if len(self.proportions) else self.rig
+        shaped = with_shape(self.rig, self.proportions) if len(self.proportions) else self.rig
         offsets = np.linalg.norm(np.asarray(self.rest_mm, np.float64) - shaped.rest_mm, axis=1)
         document = {
             "format": FORMAT,
@@ -248,7 +248,7 @@ class FitResult:
             "shape": {
                 "kind": self.shape_kind,
                 "scale": self.scale,
-                "proportions": dict(zip(PROPORTION_NAMES, self.proportions, strict=len(self.proportions) > 0)),
+                **self.rig.shape_values(self.proportions),
                 "vertices": len(offsets),
                 "vertex_offset_mm": {"mean": offsets.mean(), "max": offsets.max()},
             },

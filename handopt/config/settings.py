@@ -21,7 +21,16 @@ from handopt.config.constraints import (
     Seed,
     build,
 )
-from handopt.config.schedules import COARSE_ROUND, ROUNDS, STAGES, DescentStage, Steps, TournamentRound, VertexStage
+from handopt.config.schedules import (
+    COARSE_ROUND,
+    ROUNDS,
+    SPACE_ROUND,
+    STAGES,
+    DescentStage,
+    Steps,
+    TournamentRound,
+    VertexStage,
+)
 from handopt.config.weights import Weights
 from handopt.errors import ConfigError
 from handopt.files import UnreadableError, read_toml
@@ -100,6 +109,15 @@ class Config(Checked):
             rounds=tuple(more(each, *of_round) for each in self.rounds),
             coarse_round=more(self.coarse_round, *of_round),
         )
+
+    def with_space(self) -> "Config":
+        """The same settings for a model with a shape space of its own, which has a round of its own at the end.
+
+        The space says how people's hands differ, sizes included: its prior counts a tenth, that of the scale tenfold.
+        """
+        weights = self.weights
+        weights = dataclasses.replace(weights, proportions=weights.proportions / 10, size=weights.size * 10)
+        return dataclasses.replace(self, rounds=(*self.rounds, SPACE_ROUND), weights=weights)
 
     def with_shape(self, shape: str) -> "Config":
         """The same settings with only that freed which a shape allows: 'none' nothing, 'scale' the hand's size."""

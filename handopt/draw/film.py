@@ -158,9 +158,9 @@ def write_trace(result: "FitResult", path: Path) -> None:
 
     In small types but not compressed, which would take as long as all else that a folder of results has.
     """
-    from handopt.rig import with_proportions
+    from handopt.rig import with_shape
 
-    rig = with_proportions(result.rig, result.proportions) if len(result.proportions) else result.rig
+    rig = with_shape(result.rig, result.proportions) if len(result.proportions) else result.rig
     middle = 0.5 * (result.joints_mm.min(axis=0) + result.joints_mm.max(axis=0))
     x, y, z = (float(value) for value in middle)
     depth = Crop((x, y, z), TRACE_HALF_MM, TRACE_PX, result.camera).look_up(result.observation.depth_mm)[2]

@@ -65,13 +65,17 @@ class GltfBuffer:
         }
 
     def add_skin(self, indices: npt.ArrayLike, weights: npt.ArrayLike) -> dict[str, int]:
-        """Append joint indices (V, 4) and skinning weights (V, 4); returns the accessors by vertex attribute."""
+        """Append joint indices and skinning weights (V, K), in sets of four; returns the accessors by attribute."""
         import pygltflib as gltf
 
-        return {
-            "JOINTS_0": self.add(indices, "u1", "VEC4", target=gltf.ARRAY_BUFFER),
-            "WEIGHTS_0": self.add(weights, "<f4", "VEC4", target=gltf.ARRAY_BUFFER),
-        }
+        attributes = {}
+        joints, shares = np.asarray(indices), np.asarray(weights)
+        for number, first in enumerate(range(0, shares.shape[1], 4)):
+            for name, values, dtype in (("JOINTS", joints, "u1"), ("WEIGHTS", shares, "<f4")):
+                four = values[:, first : first + 4]
+                padded = np.pad(four, ((0, 0), (0, 4 - four.shape[1])))
+                attributes[f"{name}_{number}"] = self.add(padded, dtype, "VEC4", target=gltf.ARRAY_BUFFER)
+        return attributes
 
     def add_faces(self, faces: Integers) -> int:
         """Append triangles (F, 3); returns the number of their accessor."""

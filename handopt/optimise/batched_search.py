@@ -96,7 +96,7 @@ class BatchedSearch:
         self._targets = targets[0] if len(targets) == 1 else FitTargets.joined(targets)
         ends = np.cumsum([len(each.grids) for each in targets])
         self._images = [np.arange(end - len(each.grids), end) for end, each in zip(ends, targets, strict=True)]
-        self._problems: dict[int, LeastSquares] = {}
+        self._problems: dict[tuple[int, int], LeastSquares] = {}
 
     def run(self, searches: Sequence[Search[Result]], timers: Sequence[StageTimer]) -> list[Result | HandoptError]:
         """What each search returns, or the error that ended it. timers: of each search."""
@@ -151,7 +151,7 @@ class BatchedSearch:
                 assert each.record is not None
                 each.record(part_of(at, index, part), {name: term[part] for name, term in host.items()})
 
-        problem = self._problem(first.lm_settings.vertices)
+        problem = self._problem(first.lm_settings)
         with one_cpu_thread():
             if first.record is None:
                 cost = problem.cost(pose, first.lm_settings, expected)
@@ -168,8 +168,10 @@ class BatchedSearch:
         self._images[index] = np.append(self._images[index], np.arange(first, len(self._targets.grids)))
         self._problems.clear()
 
-    def _problem(self, vertices: int) -> LeastSquares:
-        if vertices not in self._problems:
-            hand = self._hand.coarse(vertices) if vertices else self._hand
-            self._problems[vertices] = LeastSquares(hand, self._targets, self._config)
-        return self._problems[vertices]
+    def _problem(self, lm_settings: LMSettings) -> LeastSquares:
+        key = lm_settings.vertices, lm_settings.subdivisions
+        if key not in self._problems:
+            hand = self._hand.subdivided(lm_settings.subdivisions) if lm_settings.subdivisions else self._hand
+            hand = hand.coarse(lm_settings.vertices) if lm_settings.vertices else hand
+            self._problems[key] = LeastSquares(hand, self._targets, self._config)
+        return self._problems[key]

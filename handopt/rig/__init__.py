@@ -2,7 +2,7 @@
 
 from handopt.rig.joints import ANGLE_NAMES, KEYPOINT_NAMES
 from handopt.rig.load import default_rig, load_limits, load_rig
-from handopt.rig.model import Limits, Rig, with_proportions
+from handopt.rig.model import Limits, Rig, with_proportions, with_shape
 from handopt.rig.proportions import PROPORTION_NAMES
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "load_limits",
     "load_rig",
     "with_proportions",
+    "with_shape",
 ]

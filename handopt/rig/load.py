@@ -49,7 +49,23 @@ def load_rig(
     where = str(path)
     mesh, source_notes = _read(path, side)
     found = resolve(mesh.joint_names, read_mapping(mapping) if mapping else {}, where)
-    names = tuple(found)
+    rig = _rig_of(mesh, found, side, path)
+    own = personal(mesh.extras)
+    beside = path.with_name("limits.toml")
+    chosen = (
+        limits_of(own, where)
+        if own is not None and limits == "default"
+        else load_limits(limits, beside if beside.exists() else None)
+    )
+    notes = [*source_notes, *rig.notes]
+    if not rig.is_closed:
+        notes.append("the mesh is not closed: some edges do not have two faces")
+    return replace(rig, limits=chosen, licence=mesh.copyright or _licence_beside(path), notes=tuple(notes))
+
+
+def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Path) -> Rig:
+    """The rig of a file's mesh whose joints are known, with handopt's own limits. Raises RigError."""
+    where, names = str(path), tuple(found)
     bind = _binds(mesh.inverse_binds, found, where)
     unit, mm = _unit(dict(zip(names, bind[:, :, 3], strict=True)), where)
     bind[:, :, 3] *= mm
@@ -67,9 +83,7 @@ def load_rig(
     if axis_notes and np.ptp(bind[:, :, :3], axis=0).max() < _NO_AXES:
         axis_notes = ["the model's joints have no axes of their own: they were computed from its rest pose"]
     bind[:, :, :3] = [axes[name] for name in names]
-    own = personal(mesh.extras)
-    beside = path.with_name("limits.toml")
-    rig = Rig(
+    return Rig(
         name=path.stem,
         side=chosen,
         rest_mm=rest,
@@ -79,17 +93,11 @@ def load_rig(
         joint_names=names,
         parents=np.array(chain_parents(names)),
         bind=bind,
-        limits=limits_of(own, where)
-        if own is not None and limits == "default"
-        else load_limits(limits, beside if beside.exists() else None),
-        licence=mesh.copyright or _licence_beside(path),
-        notes=(*source_notes, *notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
+        limits=load_limits(),
+        notes=(*notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
         confidence=None if mesh.confidence is None else mesh.confidence[keep],
         shape_space=None if mesh.shape_space is None else mesh.shape_space.kept(keep, list(found.values()), mm),
     )
-    if not rig.is_closed:
-        rig = replace(rig, notes=(*rig.notes, "the mesh is not closed: some edges do not have two faces"))
-    return rig
 
 
 def _read(path: Path, side: str | None) -> tuple[SkinnedMesh, tuple[str, ...]]:

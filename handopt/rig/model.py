@@ -250,6 +250,17 @@ class Rig:
         """Offsets of vertices (S, V, 3) and of bind positions (S, J, 3), mm per unit of each coefficient."""
         return self.proportion_basis if self.shape_space is None else self.shape_space.basis
 
+    def shape_values(self, coefficients: ArrayLike) -> dict[str, dict[str, float]]:
+        """A hand's shape in the model's own values, for documents: proportions, and also betas or morphs by name.
+
+        coefficients: (S,) as shape_names, or none.
+        """
+        given = np.asarray(coefficients, np.float64)
+        if self.shape_space is None:
+            return {"proportions": dict(zip(PROPORTION_NAMES, given.tolist(), strict=len(given) > 0))}
+        own = self.shape_space.values(given).tolist() if len(given) else []
+        return {"proportions": {}, self.shape_space.kind: dict(zip(self.shape_names, own, strict=len(own) > 0))}
+
     def mirrored(self) -> "Rig":
         """The same hand on the other side: x -> -x, faces turned over, joint axes conjugated by the mirror.
 

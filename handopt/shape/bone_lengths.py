@@ -23,8 +23,10 @@ SPREAD: Final = 0.6
 def shape_basis(rig: "Rig") -> tuple[Floats, Floats]:
     """The proportions' basis (handopt.rig.proportions), then that of single bones: (S, V, 3) and (S, J, 3) mm per unit.
 
-    A bone's length moves the skeleton beyond it and carries the skin along.
+    A bone's length moves the skeleton beyond it and carries the skin along. A model's own shape space stands instead.
     """
+    if rig.shape_space is not None:
+        return rig.shape_basis
     vertices, joints = rig.proportion_basis
     own_vertices = np.zeros((len(BONE_NAMES), *vertices.shape[1:]))
     own_joints = np.zeros((len(BONE_NAMES), *joints.shape[1:]))

@@ -65,7 +65,7 @@ class SharedModel:
         gradient = self.system.gradient
         if (to_numpy(self.system.terms["collision"]) > 0).any():
             gradient = gradient.copy()
-            gradient[:, -len(SHAPE_NAMES) :] += length_gradient(self.problem, self.pose)
+            gradient[:, -self.pose.proportions.shape[1] :] += length_gradient(self.problem, self.pose)
         return np.asarray(to_numpy(gradient).astype(np.float64))
 
     @property
@@ -112,10 +112,10 @@ def adjust(
     lm_settings: also which of scale and proportions are free; record: called at the start and after every iteration
     The solution's model may lack derivatives.
     """
-    free = np.array([lm_settings.scale, *[lm_settings.proportions] * len(SHAPE_NAMES)])
+    free = np.array([lm_settings.scale, *[lm_settings.proportions] * len(shape.proportions)])
 
     def solve(model: SharedModel, damping: Floats) -> Floats:
-        shared = shared_parameters(model.gradient.shape[1])
+        shared = shared_parameters(model.gradient.shape[1], len(shape.proportions))
         return solve_arrowhead(model.hessian, model.gradient, shared, free, float(damping[0]))
 
     def notify(_: int, state: PosedShape, model: SharedModel) -> None:
@@ -127,9 +127,9 @@ def adjust(
     return levenberg_marquardt(BundleProblem(problem, lm_settings), start, schedule, solve, notify, linearised=False)
 
 
-def shared_parameters(count: int) -> Indices:
+def shared_parameters(count: int, proportions: int = len(SHAPE_NAMES)) -> Indices:
     """Columns of the parameters that all images share, of a pose's `count`: scale and proportions."""
-    return np.array([RIGID - 1, *range(count - len(SHAPE_NAMES), count)])
+    return np.array([RIGID - 1, *range(count - proportions, count)])
 
 
 def moved_together(parameters: PoseParameters, state: PosedShape, step: Floats) -> PosedShape:
@@ -147,7 +147,7 @@ def length_gradient(problem: LeastSquares, pose: Pose) -> Array:
     """
     missing = problem.collision_gradient(pose, fixed_length=False) - problem.collision_gradient(pose)
     gradient = namespace_of(missing).zeros_like(pose.proportions)
-    for number in range(len(SHAPE_NAMES)):
+    for number in range(pose.proportions.shape[1]):
         gradient[:, number] = 0.5 * (missing * _joint_motion(problem.hand, pose, number)).sum(axis=(1, 2))
     return gradient
 

@@ -17,7 +17,6 @@ from handopt.objective.targets import build_targets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import Rig, default_rig
-from handopt.shape.bone_lengths import BONE_NAMES
 from handopt.shape.bundle_adjustment import adjust
 from handopt.shape.iterations import ShapeFit, ShapeHistory
 from handopt.shape.mesh_validity import MeshValidity
@@ -184,9 +183,10 @@ class ShapeStages:
         targets = build_targets([single.view for single in fits], spacing, config, rng, template.device)
         host = poses_of(fits)
         pose = Pose(**{name: to_device(value, template.device, value.dtype) for name, value in vars(host).items()})
+        bones = len(template.vertex_basis) - host.proportions.shape[1]
         shape = HandShape(
             scale=float(np.median(host.scale)),
-            proportions=np.concatenate([np.median(host.proportions, axis=0), np.zeros(len(BONE_NAMES))]),
+            proportions=np.concatenate([np.median(host.proportions, axis=0), np.zeros(bones)]),
             offsets_mm=np.zeros_like(template.rig.rest_mm),
         )
         history = ShapeHistory()

@@ -16,9 +16,9 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.result import FitResult, Trace
-from handopt.rig import PROPORTION_NAMES, Rig
+from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
-from handopt.shape.bone_lengths import BONE_NAMES, SHAPE_NAMES, SPREAD
+from handopt.shape.bone_lengths import BONE_NAMES, SPREAD
 from handopt.shape.coverage import CONSTANTS, confidence_of, frontal_views
 from handopt.shape.iterations import ShapeFit
 from handopt.shape.measurements import Measurement, MeasurementSet
@@ -86,7 +86,8 @@ class ShapeResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The measurements and how they came about, as plain values of the format "handopt.shape/1"."""
-        first, common = self.fits[0], len(PROPORTION_NAMES)
+        first, common = self.fits[0], len(self.generic.shape_names)
+        bones = (SPREAD * self.proportions[common:]).tolist()  # none in a model's own shape space
         return {
             "format": FORMAT,
             "hand": self.rig.side,
@@ -95,8 +96,8 @@ class ShapeResult:
             "shape": {
                 "generic": self.generic.name,
                 "scale": self.scale,
-                "proportions": dict(zip(PROPORTION_NAMES, self.proportions[:common].tolist(), strict=True)),
-                "bones": dict(zip(BONE_NAMES, (SPREAD * self.proportions[common:]).tolist(), strict=True)),
+                **self.generic.shape_values(self.proportions[:common]),
+                "bones": dict(zip(BONE_NAMES, bones, strict=len(bones) > 0)),
                 "vertex_offset_mm": {
                     "rms": float(np.sqrt((self.offsets_mm**2).sum(axis=1).mean())),
                     "max": float(np.linalg.norm(self.offsets_mm, axis=1).max()),
@@ -129,7 +130,7 @@ def measured(
     template = refinement.template
     measurement_set = MeasurementSet.on(template.rig)
     lengths = measurement_set.lengths(shape.rig(template, "personal"))
-    by_shared = np.empty((len(lengths), 1 + len(SHAPE_NAMES)))
+    by_shared = np.empty((len(lengths), 1 + len(shape.proportions)))
     for column in range(by_shared.shape[1]):
         ends = []
         for sign in (-1, 1):

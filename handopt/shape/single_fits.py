@@ -14,7 +14,7 @@ from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.observation.observation import Observation
 from handopt.result import FitResult
-from handopt.rig import Rig, with_proportions
+from handopt.rig import Rig, with_shape
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import AnyArray
 
@@ -88,7 +88,7 @@ class SingleFit:
     @property
     def size_mm(self) -> float:
         """Length of the bones from the wrist to the tip of the middle finger, mm."""
-        joints = with_proportions(self.fit.rig, self.fit.proportions).keypoints_mm * self.fit.scale
+        joints = with_shape(self.fit.rig, self.fit.proportions).keypoints_mm * self.fit.scale
         chain = joints[[0, 9, 10, 11, 12]]
         return float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum())
 

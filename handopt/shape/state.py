@@ -41,7 +41,13 @@ class HandShape:
         bind[:, :, 3] += template.regressor.shifts(self.offsets_mm)
         rest = template.rig.rest_mm + np.tensordot(self.proportions, template.vertex_basis, 1) + self.offsets_mm
         bind[:, :, 3] = wrist + self.scale * (bind[:, :, 3] - wrist)
-        return replace(template.rig, name=name, rest_mm=wrist + self.scale * (rest - wrist), bind=bind)
+        return replace(
+            template.rig,
+            name=name,
+            rest_mm=wrist + self.scale * (rest - wrist),
+            bind=bind,
+            shape_space=None,
+        )
 
 
 @dataclass(frozen=True)

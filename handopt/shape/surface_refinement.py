@@ -71,7 +71,7 @@ class SurfaceModel(SharedModel):
                 "the objective is not finite for the shared hand; check depth_mm=, camera= and the weights"
             )
         field = by_offsets.curvature + prior.precision / IMAGE_WEIGHT
-        shared = shared_parameters(self.hessian.shape[1])
+        shared = shared_parameters(self.hessian.shape[1], self.pose.proportions.shape[1])
         return ArrowheadSystem(self.hessian, shared, field, by_offsets.cross, damping)
 
 

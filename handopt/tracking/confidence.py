@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from handopt.assess.calibration import weights
 from handopt.assess.confidence import logistic
 from handopt.hand_model import exponential
-from handopt.rig import Rig, with_proportions
+from handopt.rig import Rig, with_shape
 from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints
 from handopt.tracking.config import TrackConfidenceConfig
@@ -127,7 +127,7 @@ def spread_mm2(
 ) -> Floats:
     """Trace of each joint's covariance (T, 21), mm^2, as the frames' own covariances make it. rig: a right hand."""
     spread = np.full((len(found), 21), np.nan)
-    shaped = with_proportions(rig, proportions)
+    shaped = with_shape(rig, proportions)
     free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
     rows = [row for row, each in enumerate(found) if each is not None]
     for start in range(0, len(rows), _CHUNK):

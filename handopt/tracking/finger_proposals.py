@@ -83,7 +83,7 @@ class FingerProposer:
         model, grid = self._model, self._dense[finger]
         angles = np.zeros((len(grid), 15, 3))
         angles[:, self._parts[finger]] = grid
-        rest = ShapeEstimate(np.zeros(1 + len(model.rig.proportion_basis[0])), np.zeros((0, 0)))
+        rest = ShapeEstimate(np.zeros(1 + len(model.rig.shape_names)), np.zeros((0, 0)))
         pose = model.poses([Placed(np.eye(3), np.zeros(3), each) for each in angles], rest)
         joints = model.hand.joints(model.hand.transforms(pose))
         return np.asarray(to_numpy(joints)[:, TIPS[finger]], np.float64)

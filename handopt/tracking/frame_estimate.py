@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from handopt.rig import Rig, with_proportions
+from handopt.rig import Rig, with_shape
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import spread_mm2, uncertainty_mm
 from handopt.tracking.pose_estimate import PoseEstimate
@@ -48,7 +48,7 @@ class FrameEstimate:
         """The 21 keypoints (21, 3) in the order of handopt.KEYPOINT_NAMES, mm in the camera frame."""
         if self._rig is None:
             return np.full((21, 3), np.nan)
-        shaped = with_proportions(self._rig, self.proportions)
+        shaped = with_shape(self._rig, self.proportions)
         return np.asarray(posed_keypoints(shaped, self._transforms(shaped))[0])
 
     @cached_property
@@ -64,7 +64,7 @@ class FrameEstimate:
         """The skin (V, 3), mm in the camera frame; its faces are those of the rig."""
         if self._rig is None:
             raise ValueError(f"there is no hand in frame {self.frame} ({self.name}): ask for `tracked` first")
-        shaped = with_proportions(self._rig, self.proportions)
+        shaped = with_shape(self._rig, self.proportions)
         return np.asarray(posed_vertices(shaped, self._transforms(shaped))[0])
 
     def _transforms(self, shaped: Rig) -> Floats:

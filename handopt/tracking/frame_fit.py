@@ -49,7 +49,7 @@ class FrameFitter:
         self.model = TrackingModel(rig, config, place, {each.vertices for each in levels})
         self._patches = tracking.finger_proposals
         self._fingers = FingerProposer(self.model, tracking.finger_proposals)
-        self.prior = ShapeEstimate.unknown(config, len(rig.proportion_basis[0]), self._settings.shape_prior)
+        self.prior = ShapeEstimate.unknown(config, len(rig.shape_names), self._settings.shape_prior)
         local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
         self._skin_end_mm = float(local[:, 2].max())
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from handopt.assess.config import ASSESS
 from handopt.input.camera import Camera
-from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, PROPORTION_NAMES, Rig, with_proportions
+from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, Rig, with_shape
 from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import ranges
@@ -92,7 +92,7 @@ class Track:
     @property
     def shaped(self) -> Rig:
         """The rig with the hand's proportions."""
-        return with_proportions(self.rig, self.proportions)
+        return with_shape(self.rig, self.proportions)
 
     def transforms(self) -> Floats:
         """Joint transforms (T, J, 3, 4), rest space -> camera space."""
@@ -193,7 +193,7 @@ class Track:
             "keypoints": list(KEYPOINT_NAMES),
             "shape": {
                 "scale": self.scale,
-                "proportions": dict(zip(PROPORTION_NAMES, self.proportions.tolist(), strict=True)),
+                **self.rig.shape_values(self.proportions),
             },
             "missing_frames": ranges(~self.tracked),
             "doubtful_frames": ranges(self.doubtful),
