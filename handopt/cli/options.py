@@ -89,7 +89,7 @@ def model_option(text: str = "A rigged hand, glTF or GLB.") -> Callable[[Command
 
 
 def rig_options(command: Command) -> Command:
-    """--joint-map and --limits."""
+    """--joint-map, --part and --limits."""
     return _all(
         command,
         option(
@@ -99,6 +99,12 @@ def rig_options(command: Command) -> Command:
             metavar="FILE",
             help='TOML or JSON file of lines like wrist = "name in the rig", for a rig whose joints are not named as '
             "in WebXR or OpenXR.",
+        ),
+        option(
+            EXPERT,
+            "--part",
+            metavar="NAME",
+            help="Which hand of a character is meant: the name of its wrist's joint, or right or left.",
         ),
         option(
             EXPERT,

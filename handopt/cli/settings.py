@@ -22,7 +22,7 @@ class DepthOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HandOptions:
-    """--hand, and the rig: --model, --joint-map, --limits."""
+    """--hand, and the rig: --model, --joint-map, --part, --limits."""
 
     hand: str | None
     model: Path | None

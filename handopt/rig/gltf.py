@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import struct
 import warnings
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ _COMPONENTS: Final = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: 
 _WIDTHS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _HARMLESS_EXTENSIONS = ("KHR_materials", "KHR_texture", "EXT_texture", "KHR_lights")
 _TRIANGLES = 4
+_SMALL_JSON_BYTES = 1024**2
+_MOST_NODES = 20_000  # of a file; a character has some hundred
+_MOST_TARGETS = 400
+_MORPH_DEVIATION = 0.5  # weight of a morph target that counts as one standard deviation; weights go from 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,26 +52,37 @@ class SkinnedMesh:
     """(N,) the vertex attribute _CONFIDENCE, where every primitive has it."""
     shape_space: ShapeSpace | None = None
     """Of the file, in its unit: of all its vertices and joints."""
+    parents: NDArray[np.int64] | None = None
+    """(J,) the nearest of the skin's joints above each joint in the tree of nodes, -1 where there is none."""
 
 
 def read_skinned_mesh(path: Path) -> SkinnedMesh:
     """Read the skinned mesh of a .glb or .gltf file. Raises RigError when it is damaged or has not exactly one skin."""
+    meshes = read_skinned_meshes(path)
+    if len(meshes) > 1:
+        raise RigError(f"{path}: the model has several skinned meshes with skins of their own: keep one hand per file")
+    return meshes[0]
+
+
+def read_skinned_meshes(path: Path) -> list[SkinnedMesh]:
+    """Read the meshes of each skin of a .glb or .gltf file. Raises RigError when it is damaged or has no skin."""
     try:
         with np.errstate(invalid="ignore"):
-            return _read(path)
+            document = _Document(path)
+            nodes = [node for node in document.nodes if node.mesh is not None and node.skin is not None]
+            if not nodes:
+                raise RigError(f"{path}: the model has no skin: it needs a mesh that is bound to the joints of a hand")
+            skins = list(dict.fromkeys(node.skin for node in nodes))
+            return [_read(document, [node for node in nodes if node.skin == skin]) for skin in skins]
     except RigError:
         raise
     except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         raise RigError(f"{path}: the file is damaged: {error}") from error
 
 
-def _read(path: Path) -> SkinnedMesh:
-    document = _Document(path)
-    nodes = [node for node in document.nodes if node.mesh is not None and node.skin is not None]
-    if not nodes:
-        raise RigError(f"{path}: the model has no skin: it needs a mesh that is bound to the joints of a hand")
-    if len({node.skin for node in nodes}) > 1:
-        raise RigError(f"{path}: the model has several skinned meshes with skins of their own: keep one hand per file")
+def _read(document: "_Document", nodes: list[Any]) -> SkinnedMesh:
+    """The meshes of nodes that share a skin."""
+    path = document.path
     skin = document.item("skins", nodes[0].skin)
     joint_nodes = [document.item("nodes", index) for index in skin.joints or []]
     if skin.inverseBindMatrices is None:
@@ -91,7 +107,35 @@ def _read(path: Path) -> SkinnedMesh:
         copyright=str(document.gltf.asset.copyright or ""),
         extras=skin.extras if isinstance(skin.extras, dict) else {},
         confidence=None if any(part[4] is None for part in parts) else np.concatenate([part[4] for part in parts]),
+        shape_space=_morphs(document, meshes, len(joint_nodes)),
+        parents=document.joint_parents(list(skin.joints or [])),
     )
+
+
+def _morphs(document: "_Document", meshes: list[Any], joints: int) -> ShapeSpace | None:
+    """The morph targets of a single mesh, which move no joints; a weight of 0.5 counts as one standard deviation."""
+    primitives = [primitive for mesh in meshes for primitive in mesh.primitives or []]
+    counts = {len(primitive.targets or []) for primitive in primitives}
+    if len(meshes) != 1 or len(counts) != 1 or not 1 <= (count := counts.pop()) <= _MOST_TARGETS:
+        return None
+    places = [
+        [
+            each.get("POSITION") if isinstance(each, dict) else getattr(each, "POSITION", None)
+            for each in primitive.targets
+        ]
+        for primitive in primitives
+    ]
+    if any(not isinstance(place, int) for row in places for place in row):
+        return None
+    moved = [
+        np.stack([document.accessor(int(place or 0), "VEC3").astype(np.float64) for place in row]) for row in places
+    ]
+    extras = meshes[0].extras if isinstance(meshes[0].extras, dict) else {}
+    given = extras.get("targetNames")
+    names = given if isinstance(given, list) and len(given) == count else [f"morph {number}" for number in range(count)]
+    offsets = _MORPH_DEVIATION * np.concatenate(moved, axis=1)
+    texts = tuple(str(name) for name in names)
+    return ShapeSpace("morphs", texts, offsets, np.zeros((count, joints, 3)), np.full(count, _MORPH_DEVIATION))
 
 
 def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, Any, Any]:
@@ -156,6 +200,36 @@ class _Document:
         """The nodes of the file."""
         return list(self.gltf.nodes or [])
 
+    def joint_parents(self, joints: list[int]) -> NDArray[np.int64]:
+        """The nearest joint above each joint, -1 where there is none. Raises RigError where the tree is none."""
+        above = np.full(len(self.nodes), -1)
+        for index, node in enumerate(self.nodes):
+            for child in node.children or []:
+                if not isinstance(child, int) or not 0 <= child < len(above):
+                    raise RigError(f"{self.path}: the file is damaged: it refers to nodes[{child}] of {len(above)}")
+                if above[child] >= 0:
+                    raise RigError(f"{self.path}: the node {self.nodes[child].name!r} has two parents: export it again")
+                above[child] = index
+        row = {joint: number for number, joint in enumerate(joints)}
+        parents = np.full(len(joints), -1)
+        for number, joint in enumerate(joints):
+            at, steps = above[joint], 0
+            while at >= 0 and int(at) not in row:
+                at, steps = above[at], steps + 1
+                if steps > len(above):
+                    raise RigError(
+                        f"{self.path}: the nodes above {self.nodes[joint].name!r} form a loop: export it again"
+                    )
+            parents[number] = row[int(at)] if at >= 0 else -1
+        for number in range(len(joints)):
+            at, steps = number, 0
+            while at >= 0:
+                at, steps = int(parents[at]), steps + 1
+                if steps > len(joints):
+                    name = self.nodes[joints[number]].name
+                    raise RigError(f"{self.path}: the joints above {name!r} form a loop: export it again")
+        return parents
+
     def item(self, kind: str, index: Any) -> Any:
         """Entry `index` of one of the file's lists."""
         items = getattr(self.gltf, kind) or []
@@ -209,6 +283,27 @@ class _Document:
         return read_bytes(path, MAX_FILE_BYTES)
 
 
+def _check_size(path: Path, data: bytes) -> None:
+    """Refuse a scene of so many nodes that reading it takes for ever. Raises RigError."""
+    text = data
+    if data[:4] == b"glTF":
+        text = data[
+            _HEADER_BYTES + 8 : _HEADER_BYTES + 8 + int.from_bytes(data[_HEADER_BYTES : _HEADER_BYTES + 4], "little")
+        ]
+    if len(text) < _SMALL_JSON_BYTES:
+        return
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return  # which the parser says better
+    lists = document.values() if isinstance(document, dict) else ()
+    most = max((len(each) for each in lists if isinstance(each, list)), default=0)
+    if most > _MOST_NODES:
+        raise RigError(
+            f"{path}: the scene has {most} nodes or other parts, more than {_MOST_NODES}: export the character alone"
+        )
+
+
 def _parse(path: Path, data: bytes) -> Any:
     """Parse the file into a pygltflib.GLTF2."""
     import pygltflib
@@ -220,6 +315,7 @@ def _parse(path: Path, data: bytes) -> Any:
             raise RigError(f"{path}: the file is not glTF version 2")
     elif not data.lstrip().startswith(b"{"):
         raise RigError(f"{path}: the file is not a glTF or GLB model")
+    _check_size(path, data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about chunks of extensions, which glTF tells a reader to skip

@@ -148,6 +148,16 @@ def read_mapping(path: Path) -> dict[str, str]:
     return mapping
 
 
+def mapping_text(names: Sequence[str], node_names: Sequence[str]) -> str:
+    """A joint map, as read_mapping reads it: a line of TOML for each canonical name with the rig's own, if it has one."""
+    lines = [
+        f'"{name}" = {json.dumps(node, ensure_ascii=False)}'
+        for name, node in zip(names, node_names, strict=True)
+        if node
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def resolve(node_names: Sequence[str], mapping: Mapping[str, str], where: str) -> dict[str, int]:
     """Find which of the skin's joints is which: {canonical name: index into node_names}, in canonical order.
 

@@ -11,8 +11,9 @@ import numpy as np
 from handopt.assets import asset
 from handopt.errors import RigError, closest, why_unreadable
 from handopt.rig.axes import conform_axes, guess_side
+from handopt.rig.body import CutHand, cut_hand
 from handopt.rig.extras import limits_of, personal
-from handopt.rig.gltf import SkinnedMesh, read_skinned_mesh
+from handopt.rig.gltf import SkinnedMesh, read_skinned_meshes
 from handopt.rig.joints import DIGITS, chain_parents, read_mapping, resolve, side_in_names
 from handopt.rig.mano_file import SUFFIXES as MANO_SUFFIXES
 from handopt.rig.mano_rig import read_mano_mesh
@@ -24,6 +25,7 @@ from handopt.typing import Floats
 _SCALE_TOLERANCE = 1e-3
 _SHORTEST_BONE = 0.005
 _FLATTEST_PALM = 0.01
+_LEAST_SHAPE_MM = 0.1  # that a shape direction moves any vertex of the hand
 _NO_AXES = 1e-6  # largest difference of the joints' rotations where all of them are the same
 _UNITS: Final = (("metres", 0.1, 0.3, 1000.0), ("centimetres", 10.0, 30.0, 10.0), ("millimetres", 100.0, 300.0, 1.0))
 """Unit, shortest and longest hand (wrist to tip of the middle finger) in it, and its length in mm."""
@@ -34,12 +36,14 @@ def load_rig(
     side: str | None = None,
     mapping: Path | None = None,
     limits: str = "default",
+    part: str | None = None,
 ) -> Rig:
     """Load a rigged hand from a file; the hand that comes with handopt if path is None.
 
     path: .glb or .gltf, or a .pkl or .npz of MANO, SMPL-H or SMPL-X, of which nothing is executed.
     side: "right", "left" or None (told from the geometry; right for handopt's own hand). mapping: TOML or JSON file
-    {canonical name = "joint name in the file"} for rigs with other names. limits: a set of the limits.toml beside the
+    {canonical name = "joint name in the file"} for rigs with other names. part: of a character with several hands, the
+    name of the wrist's joint, or right or left. limits: a set of the limits.toml beside the
     model, or else of handopt's own; with "default" a hand of handopt shape keeps those of its file. Raises RigError
     with what is wrong with the file.
     """
@@ -47,9 +51,9 @@ def load_rig(
         raise RigError(f"the side must be 'right' or 'left', not {side!r}")
     path = asset(f"hands/{side or 'right'}.glb") if path is None else Path(path)
     where = str(path)
-    mesh, source_notes = _read(path, side)
-    found = resolve(mesh.joint_names, read_mapping(mapping) if mapping else {}, where)
-    rig = _rig_of(mesh, found, side, path)
+    read = _read(path, read_mapping(mapping) if mapping else {}, side, part)
+    mesh, source_notes = read.mesh, read.notes
+    rig = _rig_of(mesh, read.joints, part if part in ("right", "left") else side, path)
     own = personal(mesh.extras)
     beside = path.with_name("limits.toml")
     chosen = (
@@ -96,15 +100,20 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
         limits=load_limits(),
         notes=(*notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
         confidence=None if mesh.confidence is None else mesh.confidence[keep],
-        shape_space=None if mesh.shape_space is None else mesh.shape_space.kept(keep, list(found.values()), mm),
+        shape_space=None
+        if mesh.shape_space is None
+        else mesh.shape_space.kept(keep, list(found.values()), mm).largest(_LEAST_SHAPE_MM),
+        source_names=tuple(mesh.joint_names[row] for row in found.values()),
     )
 
 
-def _read(path: Path, side: str | None) -> tuple[SkinnedMesh, tuple[str, ...]]:
-    """The skinned mesh of a file of any kind, and what reading it says. Raises RigError."""
+def _read(path: Path, mapping: dict[str, str], side: str | None, part: str | None) -> CutHand:
+    """The hand of a file of any kind. Raises RigError."""
     if path.suffix.lower() in MANO_SUFFIXES:
-        return read_mano_mesh(path, cast(Literal["right", "left"] | None, side))
-    return read_skinned_mesh(path), ()
+        wanted = part if part in ("right", "left") else side
+        mesh, notes = read_mano_mesh(path, cast(Literal["right", "left"] | None, wanted))
+        return CutHand(mesh, resolve(mesh.joint_names, {}, str(path)), notes)
+    return cut_hand(read_skinned_meshes(path), mapping, side, part, str(path))
 
 
 @lru_cache(maxsize=8)

@@ -99,6 +99,9 @@ class Rig:
     shape_space: ShapeSpace | None = None
     """What the model itself says of how people's hands differ, in place of handopt's proportions."""
 
+    source_names: tuple[str, ...] = ()
+    """What the file calls each of the joints, as a joint map has it; empty for a tip that was made."""
+
     def __post_init__(self) -> None:
         """Check shapes, ranges and consistency. Raises RigError."""
         shapes: dict[str, tuple[Any, tuple[int | None, ...]]] = {

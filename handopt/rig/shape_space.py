@@ -40,8 +40,8 @@ class ShapeSpace:
     def __post_init__(self) -> None:
         """Raise RigError unless the arrays belong together, are finite, and are not too many."""
         count = len(self.names)
-        if not 1 <= count <= MAX_VALUES:
-            raise RigError(f"a shape space needs 1 to {MAX_VALUES} directions, not {count}: keep those of the hand")
+        if not count:
+            raise RigError(f"{self.kind}: a shape space needs a direction")
         for field, ndim in (("vertices", 3), ("joints", 3), ("spread", 1)):
             values = np.array(getattr(self, field), np.float64, order="C")
             if values.ndim != ndim or len(values) != count:
@@ -71,6 +71,16 @@ class ShapeSpace:
         """The space of some vertices and joints, lengths multiplied by a factor."""
         moved = factor * self.vertices[:, vertices], factor * self.joints[:, list(joints)]
         return ShapeSpace(self.kind, self.names, *moved, self.spread)
+
+    def largest(self, least_mm: float) -> "ShapeSpace | None":
+        """The directions that move the hand by a length or more, at most MAX_VALUES of them; None if there are none."""
+        sizes = np.linalg.norm(self.vertices, axis=2).max(axis=1)
+        rows = sorted(np.argsort(-sizes, kind="stable")[:MAX_VALUES])
+        rows = [int(row) for row in rows if sizes[row] >= least_mm]
+        if not rows:
+            return None
+        names = tuple(self.names[row] for row in rows)
+        return ShapeSpace(self.kind, names, self.vertices[rows], self.joints[rows], self.spread[rows])
 
     def mirrored(self) -> "ShapeSpace":
         """The space of the mirror image."""

@@ -30,6 +30,10 @@ class HandFile:
     with_binds: bool = True
     with_weights: bool = True
     hierarchy: bool = False
+    parents: list[int] | None = None
+    """Of each joint, -1 at a root: a tree of nodes."""
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
+    """Offsets (N, 3) of morph targets by name."""
     mode: int = 4
     extensions_required: list[str] = field(default_factory=list)
 
@@ -94,8 +98,16 @@ class HandFile:
         primitive = pygltflib.Primitive(
             attributes=pygltflib.Attributes(**attributes), indices=accessor(self.faces, "SCALAR"), mode=self.mode
         )
-        gltf.meshes = [pygltflib.Mesh(primitives=[primitive])]
+        if self.targets:
+            primitive.targets = [
+                {"POSITION": accessor(each.astype(np.float32), "VEC3")} for each in self.targets.values()
+            ]
+        names = {"targetNames": list(self.targets)} if self.targets else {}
+        gltf.meshes = [pygltflib.Mesh(primitives=[primitive], extras=names)]
         gltf.nodes = [pygltflib.Node(name=name) for name in self.names]
+        for child, parent in enumerate(self.parents or []):
+            if parent >= 0:
+                gltf.nodes[parent].children = [*(gltf.nodes[parent].children or []), child]
         if self.hierarchy:
             gltf.nodes[0].children = list(range(1, len(self.names)))
         gltf.nodes.append(pygltflib.Node(name=self.mesh_name, mesh=0, skin=0 if self.skinned else None))
