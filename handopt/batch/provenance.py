@@ -38,6 +38,7 @@ class Identity:
     mask: str | None = None
     model: str | None = None
     joint_map: str | None = None
+    part: str | None = None
     unit: float | None = None
     encoding: str = "auto"
     hand: str | None = None

@@ -129,6 +129,7 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
         mask=_content(options.mask),
         model=_content(options.model),
         joint_map=_content(options.joint_map),
+        part=options.part,
         unit=options.unit,
         encoding=options.encoding,
         hand=options.hand,

@@ -54,7 +54,7 @@ def show(rig: str, **arguments: Any) -> None:
     console = Console()
     output = options.output
     _check_output(output, overwrite=options.overwrite)
-    loaded = _load(rig, options.joint_map, options.limits)
+    loaded = _load(rig, options.joint_map, options.limits, options.part)
     for line in [json.dumps(_document(loaded))] if options.as_json else describe(loaded):
         console.result(line)
     console.notes(loaded.notes)
@@ -88,7 +88,7 @@ def describe(rig: "Rig") -> "Iterator[str]":
     yield from _limits(rig)
 
 
-def _load(rig: str, mapping: Path | None, limits: str) -> "Rig":
+def _load(rig: str, mapping: Path | None, limits: str, part: str | None) -> "Rig":
     """The rig in a file, or handopt's own hand of a side. Raises UsageError."""
     from handopt.errors import did_you_mean
     from handopt.rig import default_rig, load_rig
@@ -105,7 +105,7 @@ def _load(rig: str, mapping: Path | None, limits: str) -> "Rig":
         with naming_option("--joint-map"):
             read_mapping(mapping)
     with naming_option("RIG", "--limits"):
-        return load_rig(path, None, mapping, limits)
+        return load_rig(path, None, mapping, limits, part)
 
 
 def _sizes(rig: "Rig") -> "Iterator[str]":

@@ -20,13 +20,15 @@ def load_model(options: "HandOptions") -> "Rig | None":
     if options.model is None:
         if mapping is not None:
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
+        if options.part is not None:
+            raise click.UsageError("--part names a hand of a --model, which is missing")
         return None
     if mapping is not None:
         with naming_option("--joint-map"):
             read_mapping(mapping)
     side = options.hand if options.hand in ("right", "left") else None
     with naming_option("--model"):
-        return load_rig(options.model, side, mapping, options.limits)
+        return load_rig(options.model, side, mapping, options.limits, options.part)
 
 
 def own_rig(side: str, limits: str) -> "Rig | None":

@@ -27,6 +27,7 @@ class HandOptions:
     hand: str | None
     model: Path | None
     joint_map: Path | None
+    part: str | None
     limits: str
 
 
@@ -116,6 +117,7 @@ class SynthOptions:
     surface_rms: float | None
     model: Path | None
     joint_map: Path | None
+    part: str | None
     limits: str
     output: Path | None
     overwrite: bool
@@ -170,6 +172,7 @@ class ModelShowOptions:
     """The options of `handopt model show`."""
 
     joint_map: Path | None
+    part: str | None
     limits: str
     output: Path | None
     overwrite: bool

@@ -256,7 +256,7 @@ def _settings(options: "SynthOptions") -> "Settings":
         background=options.background,
         surface_rms_mm=options.surface_rms or 0.0,
         subject_seed=_subject_seed(options),
-        rig=_right_rig(options.model, options.joint_map, options.limits),
+        rig=_right_rig(options.model, options.joint_map, options.limits, options.part),
     )
 
 
@@ -275,7 +275,7 @@ def _wild_settings(options: "SynthOptions") -> "WildSettings":
         background=options.background,
         surface_rms_mm=options.surface_rms,
         subject_seed=_subject_seed(options),
-        rig=_right_rig(options.model, options.joint_map, options.limits),
+        rig=_right_rig(options.model, options.joint_map, options.limits, options.part),
     )
 
 
@@ -298,7 +298,7 @@ def _camera(spec: str) -> "Camera":
             return load_camera(spec, *SIZE)
 
 
-def _right_rig(model: Path | None, joint_map: Path | None, limits: str) -> "Rig":
+def _right_rig(model: Path | None, joint_map: Path | None, limits: str, part: str | None) -> "Rig":
     """The right hand of --model, mirrored if it is a left one, or handopt's own."""
     from handopt.rig import default_rig, load_rig
 
@@ -307,5 +307,5 @@ def _right_rig(model: Path | None, joint_map: Path | None, limits: str) -> "Rig"
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
         return default_rig("right", limits)
     with naming_option("--model", "--joint-map", "--limits"):
-        rig = load_rig(model, None, joint_map, limits)
+        rig = load_rig(model, None, joint_map, limits, part)
     return rig if rig.side == "right" else rig.mirrored()

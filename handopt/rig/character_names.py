@@ -38,7 +38,10 @@ _ORDER: Final = ("metacarpal", "proximal", "intermediate", "distal", "tip")
 _SIDE_WORDS: Final[dict[str, Side]] = {"right": "right", "r": "right", "left": "left", "l": "left"}
 _WRIST_WORDS: Final = frozenset({"hand", "wrist"})
 _NOISE: Final = frozenset(
-    ["mixamorig", "def", "org", "j", "bip", "bip01", "b", "f", "finger", "hand", "bone", "jnt", "joint", "phalanx", "base", "cc", "character", "xr", "ext", "valvebiped"]
+    {
+        *("mixamorig", "def", "org", "j", "bip", "bip01", "b", "f", "finger", "hand", "bone", "jnt", "joint"),
+        *("phalanx", "base", "cc", "character", "xr", "ext", "valvebiped"),
+    }
 )
 
 

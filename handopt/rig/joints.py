@@ -3,6 +3,7 @@
 The canonical names are those of the WebXR Hand Input module.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -149,12 +150,9 @@ def read_mapping(path: Path) -> dict[str, str]:
 
 
 def mapping_text(names: Sequence[str], node_names: Sequence[str]) -> str:
-    """A joint map, as read_mapping reads it: a line of TOML for each canonical name with the rig's own, if it has one."""
-    lines = [
-        f'"{name}" = {json.dumps(node, ensure_ascii=False)}'
-        for name, node in zip(names, node_names, strict=True)
-        if node
-    ]
+    """A joint map, as read_mapping reads it: a line of TOML for each canonical name that the rig has a name for."""
+    pairs = zip(names, node_names, strict=True)
+    lines = [f'"{name}" = {json.dumps(node, ensure_ascii=False)}' for name, node in pairs if node]
     return "\n".join(lines) + "\n"
 
 
