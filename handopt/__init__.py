@@ -41,6 +41,7 @@ _EXPORTS = {
     "handopt.evaluation": ("Evaluation", "evaluate"),
     "handopt.evaluation.mapping": ("map_keypoints",),
     "handopt.fitting": ("FitInput", "Start", "fit", "fit_image", "fit_images", "fit_many"),
+    "handopt.fit_hands": ("fit_hands",),
     "handopt.ops.kinematics": ("forward_kinematics", "forward_kinematics_backward"),
     "handopt.ops.joint_limits": ("joint_limits", "joint_limits_backward"),
     "handopt.ops.image_losses": ("depth_loss", "depth_loss_backward", "silhouette_loss", "silhouette_loss_backward"),

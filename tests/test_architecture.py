@@ -29,7 +29,8 @@ ROOMS = (
         "optimise",
         "fit_input",
     ),
-    *("fitting", "shape", "tracking", "draw", "evaluation", "export", "storage", "synth", "batch", "handopt", "cli"),
+    *("fitting", "fit_hands", "shape", "tracking", "draw", "evaluation", "export", "storage", "synth", "batch"),
+    *("handopt", "cli"),
     "__main__",
 )
 HEAVY = {

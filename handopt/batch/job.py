@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from handopt import atomic_folder
+from handopt.batch.hands import existing_outcome
 from handopt.batch.outcome import FAILED, SKIPPED, Outcome, Task
-from handopt.batch.provenance import ExistingResult, Identity, Provenance
+from handopt.batch.provenance import Identity, Provenance
 from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import DepthError, HandoptError, OutputError
 from handopt.files import UnreadableError, exists, is_folder, readable, sha256_of
 from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
-from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save
+from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save, save_hands
+from handopt.storage.hands_folder import HANDS_NAME
 from handopt.typing import Progress
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Job:
 
     rig: None for the default one, with these limits. settings: of the fits. identity: what results depend on besides
     the image. batch: how many images go through the kernels together, None for the usual number of the device.
+    max_hands: how many hands of an image are fitted; with more than 1 each has a folder in that of the image.
     """
 
     reader: Reader
@@ -102,6 +105,7 @@ class Job:
     hints: Hints = Hints()
     limits: str = "default"
     batch: int | None = None
+    max_hands: int = 1
 
     def batch_size(self) -> int:
         """How many images go through the kernels together. Raises DeviceError."""
@@ -161,8 +165,8 @@ class Job:
         document = source.document(self._identity(task.image))
         return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
 
-    def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[FitResult | Exception]":
-        """The result or the error of each image."""
+    def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[list[FitResult] | Exception]":
+        """The results of the hands of each image, or its error."""
         together = self._fitted_together(images, progress)
         if together is not None:
             return together
@@ -170,17 +174,29 @@ class Job:
 
     def _fitted_together(
         self, images: "list[_Prepared]", progress: Progress | None
-    ) -> "list[FitResult | Exception] | None":
+    ) -> "list[list[FitResult] | Exception] | None":
         """The results of the images as one batch, or None where the batch fails as a whole."""
         import handopt.fitting
 
         try:
             inputs = [self._input(each) for each in images]
             if len(images) == 1:
-                return [handopt.fitting.fit_image(inputs[0], self.settings, progress)]
-            return [*handopt.fitting.fit_images(inputs, self.settings, len(inputs))]
+                first = handopt.fitting.fit_image(inputs[0], self.settings, progress)
+                return [self._with_others(inputs[0], first)]
+            results = handopt.fitting.fit_images(inputs, self.settings, len(inputs))
+            return [self._with_others(*each) for each in zip(inputs, results, strict=True)]
         except Exception as error:  # one bad image must not stop the rest
             return [error] if len(images) == 1 else None
+
+    def _with_others(self, given: "FitInput", first: "FitResult | HandoptError") -> "list[FitResult] | Exception":
+        """The results of all hands of an image, of which the first was fitted."""
+        if isinstance(first, HandoptError):
+            return first
+        if self.max_hands == 1:
+            return [first]
+        import handopt.fit_hands
+
+        return handopt.fit_hands.with_others(first, given, self.settings, self.max_hands)
 
     def _input(self, prepared: "_Prepared") -> "FitInput":
         """The input of the fit."""
@@ -188,11 +204,13 @@ class Job:
         from handopt.rig import default_rig
 
         frame, hints = prepared.frame, self.hints.subsampled(prepared.frame.step)
+        # The files beside an image say the side of one hand
+        hand = frame.hand if self.max_hands == 1 else self.identity.hand or "auto"
         return FitInput(
             frame.depth_mm,
             frame.camera,
-            frame.hand,
-            self.rig or default_rig("left" if frame.hand == "left" else "right", self.limits),
+            hand,
+            self.rig or default_rig("left" if hand == "left" else "right", self.limits),
             mask=hints.mask,
             box=hints.box,
             center=hints.center,
@@ -202,48 +220,43 @@ class Job:
             mirrored=frame.mirrored,
         )
 
-    def _saved(self, prepared: "_Prepared", result: "FitResult | Exception") -> Outcome:
-        """Write a result to its folder. Raises the error that there is instead."""
-        if isinstance(result, Exception):
-            raise result
+    def _saved(self, prepared: "_Prepared", results: "list[FitResult] | Exception") -> Outcome:
+        """Write the results of an image to their folder. Raises the error that there is instead."""
+        if isinstance(results, Exception):
+            raise results
         task, frame, outputs, started = prepared.task, prepared.frame, self.outputs, time.perf_counter()
-        result.seconds = {"read": prepared.seconds, **result.seconds}
+        for result in results:
+            result.seconds = {"read": prepared.seconds / len(results), **result.seconds}
+        files: dict[str, Any] = {
+            **{name: getattr(outputs, name) for name in ("ply", "obj", "video", "renders", "overlay")},
+            "provenance": prepared.document,
+        }
         try:
-            save(
-                result,
-                task.folder,
-                ply=outputs.ply,
-                obj=outputs.obj,
-                video=outputs.video,
-                renders=outputs.renders,
-                overlay=outputs.overlay,
-                provenance=prepared.document,
-                overwrite=prepared.overwrite,
-            )
+            if self.max_hands == 1:
+                save(results[0], task.folder, overwrite=prepared.overwrite, **files)
+                tasks = [task]
+            else:
+                names = save_hands(results, task.folder, overwrite=prepared.overwrite, **files)
+                tasks = [Task(task.image, task.folder / name) for name in names]
         except OutputError:
             again = outputs.existing != "overwrite" and is_folder(task.folder)
             existing = self._existing(task, prepared.source) if again else None
             if existing is None or not existing.before:
                 raise
             return existing  # another process has written it meanwhile
-        values = {
-            name: getattr(result, name)
-            for name in (*("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction"),)
-        }
-        seconds = sum(result.seconds.values()) + time.perf_counter() - started
-        notes = tuple(dict.fromkeys((*frame.assumptions, *result.notes)))
-        return Outcome.of_result(task, values, seconds, notes=notes, details=_details(result))
+        writing = (time.perf_counter() - started) / len(results)
+        outcomes = [
+            _outcome(each, result, frame.assumptions, writing) for each, result in zip(tasks, results, strict=True)
+        ]
+        return outcomes[0] if self.max_hands == 1 else Outcome.of_hands(task, outcomes)
 
     def _existing(self, task: Task, source: Provenance) -> Outcome | None:
         """The outcome where the folder's result is kept, or None where it is to be replaced."""
         if not exists(task.image):
             return None  # the reader says it better
-        found = source.found(task.folder, self._identity(task.image), self.outputs.file_names())
-        if found.result is not None:
-            try:
-                return Outcome.of_result(task, found.result, sum(found.result["seconds"].values()), before=True)
-            except (KeyError, TypeError, ValueError, AttributeError):  # somebody wrote it anew, and its digest
-                found = ExistingResult(None, f"has a damaged {RESULT_NAME}")
+        found = self._kept(task, source)
+        if isinstance(found, Outcome):
+            return found
         if self.outputs.existing == "update":
             return None
         try:
@@ -252,7 +265,7 @@ class Job:
             reason = str(error)
             if RESULT.holds(task.folder):
                 reason = (
-                    f"{task.folder} {found.reason}, and was kept: replace such results with update=True, all with "
+                    f"{task.folder} {found}, and was kept: replace such results with update=True, all with "
                     "overwrite=True, or choose another output="
                 )
             return Outcome(task, SKIPPED, error=reason)
@@ -260,13 +273,20 @@ class Job:
 
     def _verified(self, task: Task, source: Provenance) -> Outcome:
         """Whether an image has its whole result. Everything is compared by content, and nothing is made."""
-        names = self.outputs.file_names()
-        found = source.found(task.folder, self._identity(task.image), names, by_content=True)
-        if not exists(task.folder / RESULT_NAME):
-            found = ExistingResult(None, "holds no result")
-        if found.result is None:
-            return Outcome(task, FAILED, error=f"{task.folder} {found.reason}")
-        return Outcome.of_result(task, found.result, sum(found.result["seconds"].values()), before=True)
+        if not any(exists(task.folder / name) for name in (RESULT_NAME, HANDS_NAME)):
+            return Outcome(task, FAILED, error=f"{task.folder} holds no result")
+        found = self._kept(task, source, by_content=True)
+        return found if isinstance(found, Outcome) else Outcome(task, FAILED, error=f"{task.folder} {found}")
+
+    def _kept(self, task: Task, source: Provenance, *, by_content: bool = False) -> Outcome | str:
+        """The outcome of results that stand in a task's folder and may be kept, or why they may not."""
+        names, several = self.outputs.file_names(), self.max_hands > 1
+        try:
+            return existing_outcome(
+                task, source, self._identity(task.image), names, several=several, by_content=by_content
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):  # somebody wrote it anew, and its digest
+            return f"has a damaged {RESULT_NAME}"
 
     def _identity(self, image: Path) -> dict[str, object]:
         """What a result depends on besides its image: the identity, with the content of the image's own mask."""
@@ -306,6 +326,15 @@ def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
         return work()
     except Exception as error:  # one bad image must not stop the rest
         return Outcome.of_error(task, error, time.perf_counter() - started)
+
+
+def _outcome(task: Task, result: FitResult, assumptions: tuple[str, ...], writing_s: float) -> Outcome:
+    """The outcome of a hand that was fitted and written."""
+    names = ("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")
+    values = {name: getattr(result, name) for name in names}
+    seconds = sum(result.seconds.values()) + writing_s
+    notes = tuple(dict.fromkeys((*assumptions, *result.notes)))
+    return Outcome.of_result(task, values, seconds, notes=notes, details=_details(result))
 
 
 def _details(result: FitResult) -> tuple[str, str]:

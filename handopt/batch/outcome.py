@@ -3,7 +3,7 @@
 import json
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 NOTHING_COVERED = (
     "the fitted hand covers no measured pixel; look at overlay.png, and say where the hand is with box= or center="
 )
+
+
+_OF_A_HAND = ("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")
+"""What a line of summary.jsonl says of each of several hands."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Outcome:
     kind: 'done', 'failed' or 'skipped'. error: why it is not done, on one line. before: whether it was done in an
     earlier run. status, hand, confidence, residual_mm, silhouette_iou, unexplained_fraction: as in result.json, None
     where there is no result. total_seconds: time to read, fit and write. notes: what was assumed. details: stages and
-    terms of a fit that was made in this run. traceback: of the error. full: whether the disk is full.
+    terms of a fit that was made in this run. traceback: of the error. full: whether the disk is full. hands: the
+    outcome of each hand where an image may have several, with the hand's own folder in its task; what is said of the
+    image is then that of the first hand.
     """
 
     task: Task
@@ -51,6 +57,22 @@ class Outcome:
     details: tuple[str, ...] = ()
     traceback: str | None = None
     full: bool = False
+    hands: "tuple[Outcome, ...]" = ()
+
+    @classmethod
+    def of_hands(cls, task: Task, hands: "Sequence[Outcome]") -> "Outcome":
+        """The outcome of an image that may have several hands, of which each has an outcome."""
+        failed = next((each for each in hands if each.kind == FAILED), None)
+        return replace(
+            hands[0],
+            task=task,
+            kind=DONE if failed is None else FAILED,
+            error=None if failed is None else failed.error,
+            total_seconds=sum(each.total_seconds for each in hands),
+            notes=tuple(dict.fromkeys(note for each in hands for note in each.notes)),
+            details=tuple(line for each in hands for line in each.details),
+            hands=tuple(hands),
+        )
 
     @classmethod
     def of_result(cls, task: Task, result: dict[str, Any], total_seconds: float, **more: Any) -> "Outcome":
@@ -86,7 +108,8 @@ class Outcome:
 
     def renamed(self, task: Task) -> "Outcome":
         """The same outcome, with the paths as the user wrote them."""
-        return replace(self, task=task)
+        hands = tuple(each.renamed(Task(task.image, task.folder / each.task.folder.name)) for each in self.hands)
+        return replace(self, task=task, hands=hands)
 
     def to_json(self) -> str:
         """One line of summary.jsonl, without its end."""
@@ -103,6 +126,11 @@ class Outcome:
             "silhouette_iou": plain(self.silhouette_iou),
             "unexplained_fraction": self.unexplained_fraction,
         }
+        if self.hands:
+            document["hands"] = [
+                {"folder": str(each.task.folder), **{name: plain(getattr(each, name)) for name in _OF_A_HAND}}
+                for each in self.hands
+            ]
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
         try:
             text.encode("utf-8")

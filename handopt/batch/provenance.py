@@ -28,7 +28,7 @@ class Identity:
     """What a result depends on besides its image and the JSON files beside it.
 
     handopt: the version. config, camera, mask, model, joint_map: SHA-256 of a file's content, or a name. The others are
-    the options of handopt fit.
+    the options of handopt fit; max_hands is None where one hand is looked for.
     """
 
     handopt: str
@@ -48,6 +48,7 @@ class Identity:
     box: tuple[float, ...] | None = None
     center: tuple[float, ...] | None = None
     mirrored: bool | None = None
+    max_hands: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

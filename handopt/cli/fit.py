@@ -71,6 +71,16 @@ if TYPE_CHECKING:
 @hand_options("auto tries both.  [default: what the JSON file or --model says, else auto]")
 @option(
     "Fit",
+    "--max-hands",
+    type=click.IntRange(min=1, max=16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Fit up to N hands of each image, in OUTPUT/IMAGE/right and left, or right-1 and right-2. --hand is then the "
+    "side of all, --mask and --center show the first.",
+)
+@option(
+    "Fit",
     "--shape",
     type=Choice(["none", "scale", "proportions", "vertices"]),
     help="What may change besides the pose: the hand's size, also the proportions of fingers and palm, also its "
@@ -158,7 +168,8 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
     image, renders/. One line for each goes to stdout: folder, status, median residual, overlap of the silhouettes,
-    confidence of the visible joints, seconds and the hand, with tabs between them. Of several images
+    confidence of the visible joints, seconds and the hand, with tabs between them; with --max-hands a line for each
+    hand, which has a folder of its own in that of its image. Of several images
     OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. A second run goes on where the first ended: what
     is done already is not done again.
     """

@@ -70,8 +70,9 @@ class Report(AbstractContextManager["Report"]):
         self._note(name, outcome)
         for line in outcome.details:
             self._console.say(f"{name}: {line}", level=1)
-        if outcome.status is not None:
-            self._console.result(self._line(outcome))
+        for each in outcome.hands or (outcome,):
+            if each.status is not None:
+                self._console.result(self._line(each))
         if outcome.traceback is not None:
             self._console.traceback(outcome.traceback)
         if outcome.error is not None:

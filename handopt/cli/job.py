@@ -62,6 +62,7 @@ def make_job(options: "FitOptions", images: int) -> "Job":
         hints=Hints(mask, options.box, options.center),
         limits=options.limits,
         batch=options.batch,
+        max_hands=options.max_hands,
     )
 
 
@@ -139,6 +140,7 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
         box=options.box,
         center=options.center,
         mirrored=options.mirrored,
+        max_hands=None if options.max_hands == 1 else options.max_hands,
     )
 
 

@@ -68,6 +68,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     obj: bool
     recursive: bool
     null: bool
+    max_hands: int
     jobs: int | None
     batch: int | None
     workers: int | None

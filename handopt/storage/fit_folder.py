@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from handopt.draw.overlay import write_overlay
 from handopt.draw.video import write_optimisation
 from handopt.export.mesh import write_glb, write_obj, write_ply
 from handopt.storage.digests import digests_of
+from handopt.storage.hands_folder import OneOrSeveral, hand_names, unknown_in_hands, write_hands
 from handopt.typing import AnyArray
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ OUR_NAMES = frozenset(
         *("overlay.png", "renders", TRACE_NAME),
     )
 )
-RESULT = atomic_folder.Kind("result", RESULT_NAME, "handopt.result/", atomic_folder.other_than(OUR_NAMES))
+RESULT = OneOrSeveral("result", RESULT_NAME, "handopt.result/", unknown_in_hands(OUR_NAMES))
 
 
 def save(
@@ -74,6 +75,22 @@ def save(
             document = json.dumps({**provenance, "results": digests_of(partial)}, indent=2)
             (partial / PROVENANCE_NAME).write_text(document + "\n", encoding="utf-8")
     return folder
+
+
+def save_hands(results: "Sequence[FitResult]", folder: Path, *, overwrite: bool = False, **files: Any) -> list[str]:
+    """Write the results of an image's hands into a new folder: right and left, or numbered where sides are equal.
+
+    Each is a folder of results, see save; files: its arguments. The folder of them all appears complete or not at all,
+    and hands.json in it lists them. Returns their names, in the order of the results. Raises OutputError.
+    """
+    folder = Path(folder)
+    check_free(folder, overwrite=overwrite)
+    names = hand_names([result.hand for result in results])
+    with atomic_folder.written_aside(folder, overwrite) as partial:
+        for name, result in zip(names, results, strict=True):
+            save(result, partial / name, **files)
+        write_hands(partial, names)
+    return names
 
 
 def check_free(folder: Path, *, overwrite: bool = False) -> None:

@@ -13,13 +13,14 @@ from handopt.export.animation import write_animation
 from handopt.export.bvh import write_bvh
 from handopt.files import readable
 from handopt.rig.skinned import Skinned
+from handopt.storage.hands_folder import OneOrSeveral, unknown_in_hands
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
     from handopt.tracking.track import Track
 
 OUR_NAMES = frozenset((INFO_NAME, ARRAYS_NAME, LINES_NAME, "hand.glb", "hand.bvh", "track.mp4"))
-TRACK = atomic_folder.Kind("track", INFO_NAME, FAMILY, atomic_folder.other_than(OUR_NAMES))
+TRACK = OneOrSeveral("track", INFO_NAME, FAMILY, unknown_in_hands(OUR_NAMES))
 
 
 def check_free(folder: Path, *, overwrite: bool = False) -> None:
