@@ -1,7 +1,7 @@
 """The type aliases of handopt, one definition each. A name says what the values are; a docstring says their shape."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,10 @@ Parts = tuple[str, ...]
 """The folders and the name of a file below the folder that was given."""
 Progress = Callable[[int, int, float], None]
 """Called as progress(step, steps, loss) while a fit runs."""
+ReadProgress = Callable[[str, int, int], None]
+"""Called with what is read, how many are read, and how many there are."""
+Side = Literal["right", "left"]
+"""Which hand it is."""
 Value = TypeVar("Value", bound=np.generic)
 """The type of an array's values, where what comes out has the type of what goes in."""
 Item = TypeVar("Item")

@@ -67,7 +67,7 @@ RANGES_SHOWN = 12
 )
 @option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
 @hand_options(
-    "auto tries both in the first frame with a hand.  [default: what the JSON files or --model say, else auto]",
+    "auto tries both in the first frames with a hand.  [default: what the JSON files or --model say, else auto]",
 )
 @option(
     "Track",

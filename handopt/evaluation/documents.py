@@ -1,7 +1,7 @@
 """Reading joints from JSON files, with messages that name the file."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +20,6 @@ RESULT_FORMAT: Final = "handopt.result/"
 LABELS_BYTES: Final = 2**31
 """Largest file of a whole data set: InterHand2.6M's joints have a few hundred MiB."""
 LARGEST: Final = 10**12
-
-ReadProgress = Callable[[str, int, int], None]
-"""Called with what is read, how many files are read, and how many there are."""
 
 
 def silent(_part: str, _done: int, _total: int) -> None:

@@ -18,12 +18,12 @@ from typing import Any, Final
 import numpy as np
 
 from handopt.errors import LabelError
-from handopt.evaluation.documents import LABELS_BYTES, ReadProgress, points, read_json, silent
+from handopt.evaluation.documents import LABELS_BYTES, points, read_json, silent
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import DEXYCB, FREIHAND, INTERHAND, INTERHAND_ROWS, JointSet
 from handopt.files import is_file
 from handopt.rig.joints import KEYPOINT_NAMES
-from handopt.typing import Floats, Parts
+from handopt.typing import Floats, Parts, ReadProgress
 
 MM_PER_M: Final = 1000.0
 JOINTS: Final = len(KEYPOINT_NAMES)

@@ -13,7 +13,6 @@ from handopt.evaluation.coco import is_coco, read_coco
 from handopt.evaluation.documents import (
     LABELS_BYTES,
     RESULT_FORMAT,
-    ReadProgress,
     joint_names,
     points,
     read_json,
@@ -46,7 +45,7 @@ from handopt.files import exists, is_file, is_folder, resolved
 from handopt.input.depth import without_masks
 from handopt.input.timestamps import time_of
 from handopt.rig.joints import KEYPOINT_NAMES
-from handopt.typing import Bools, Floats
+from handopt.typing import Bools, Floats, ReadProgress
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera

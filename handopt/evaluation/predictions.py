@@ -11,7 +11,6 @@ from handopt.errors import LabelError
 from handopt.evaluation.documents import (
     RESULT_FORMAT,
     RESULT_NAME,
-    ReadProgress,
     camera_of,
     joint_names,
     points,
@@ -25,7 +24,7 @@ from handopt.evaluation.text import read_text
 from handopt.evaluation.tracks import is_track, read_track
 from handopt.files import is_file, is_folder, resolved
 from handopt.rig.joints import KEYPOINT_NAMES
-from handopt.typing import Floats, Parts
+from handopt.typing import Floats, Parts, ReadProgress
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handopt.errors import LabelError
-from handopt.evaluation.documents import ReadProgress, silent
+from handopt.evaluation.documents import silent
 from handopt.evaluation.frames import Frames, match
 from handopt.evaluation.labels import read_labels
 from handopt.evaluation.metrics import Evaluation, aligned_errors, joint_errors
 from handopt.evaluation.motion import motion
 from handopt.evaluation.predictions import read_predictions
-from handopt.typing import Floats
+from handopt.typing import Floats, ReadProgress
 
 if TYPE_CHECKING:
     from handopt.input.camera import Camera

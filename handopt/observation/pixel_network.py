@@ -20,6 +20,7 @@ from handopt.convolution import convolve, dense, doubled, relu
 from handopt.errors import HandoptError
 from handopt.input.pixel_labels import PIXEL_LABELS
 from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, SIZE
+from handopt.rig.anatomy import MIRROR
 from handopt.typing import FloatImage, Floats
 
 ASSET: Final = "pixel_labels.npz"
@@ -84,11 +85,10 @@ class PixelNetwork:
         The two are read apart, so that no rounding depends on which of them comes first.
         """
         one, other = self(images), self(np.ascontiguousarray(images[:, :, ::-1]))
-        flip = np.array([-1.0, 1.0, 1.0])
         return PixelOutput(
             probability=(one.probability + other.probability[:, :, ::-1]) * np.float32(0.5),
-            palm_mm=0.5 * (one.palm_mm + other.palm_mm * flip),
-            wrist_mm=0.5 * (one.wrist_mm + other.wrist_mm * flip),
+            palm_mm=0.5 * (one.palm_mm + other.palm_mm * MIRROR),
+            wrist_mm=0.5 * (one.wrist_mm + other.wrist_mm * MIRROR),
             spread_mm=0.5 * (one.spread_mm + other.spread_mm),
             presence=0.5 * (one.presence + other.presence),
             right=0.5 + 0.5 * (one.right - other.right),

@@ -8,11 +8,10 @@ number means also depends on the others of its chain.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from handopt.rig.joints import CHAINS, DIGITS
-
-Side = Literal["right", "left"]
+from handopt.typing import Side
 
 _DIGIT_WORDS: Final = {
     "thumb": "thumb",

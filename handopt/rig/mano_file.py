@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from handopt.errors import RigError
 from handopt.rig.anatomy import MIRROR
 from handopt.rig.files import read_bytes
 from handopt.rig.inert_pickle import array_of, read_pickle
-from handopt.typing import Floats, Ints
+from handopt.typing import Floats, Ints, Side
 
 JOINTS: Final = 16
 MAX_BETAS: Final = 10
@@ -27,7 +27,6 @@ SUFFIXES: Final = (".pkl", ".npz")
 MANO_TIPS: Final = (745, 317, 444, 556, 673)
 """Vertices at the tips, thumb to little finger, as layers of MANO take them by convention."""
 
-Side = Literal["right", "left"]
 _REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 _PARENTS: Final = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 _MOST_VERTICES = 100_000

@@ -7,8 +7,9 @@ import numpy as np
 
 from handopt.rig.gltf import SkinnedMesh
 from handopt.rig.joints import JOINT_TABLE
-from handopt.rig.mano_file import MANO_TIPS, ManoModel, Side, read_mano, with_sign_of_left
+from handopt.rig.mano_file import MANO_TIPS, ManoModel, read_mano, with_sign_of_left
 from handopt.rig.shape_space import ShapeSpace
+from handopt.typing import Side
 
 MANO_JOINT_NAMES = tuple(
     joint.webxr

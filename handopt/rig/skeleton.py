@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import RigError
-from handopt.rig.character_names import NamedJoint, Side, by_count, by_words, chain_names, understood
+from handopt.rig.character_names import NamedJoint, by_count, by_words, chain_names, understood
 from handopt.rig.joints import CANONICAL, DIGITS
-from handopt.typing import Floats
+from handopt.typing import Floats, Side
 
 _SHORTEST_CHAIN: Final = 3
 _FINGERS: Final = 5

@@ -107,7 +107,7 @@ def track(
     folder of masks named like them. mirrored: whether frames are mirrored left to right, as some SDKs give them, by
     default as the camera's JSON file or the file beside them says; camera and track are those of the true scene.
     An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
-    hand: 'right', 'left', or 'auto' (the first frame in which a hand is found decides); by default that of the rig,
+    hand: 'right', 'left', or 'auto' (the first frames in which a hand is found decide); by default that of the rig,
     else what the source says, else 'auto'. rig: the hand's own rig, by default handopt's.
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
     Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
@@ -206,9 +206,8 @@ class _Images:
             height, width = _image(first).shape
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
-        lens = camera.lens
-        self.camera, self.fps, self.unit_mm = replace(camera, distortion=None), fps, 1.0 if unit is None else unit
-        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned, lens=lens)
+        self.camera, self.fps, self.unit_mm = camera, fps, 1.0 if unit is None else unit
+        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned)
         self._ignored: BoolImage | None = None
         if isinstance(ignore, np.ndarray):
             self._ignored = checked_ignore(ignore, self._info.shape)

@@ -222,6 +222,16 @@ class TrackConfidenceConfig:
 
 
 @dataclass(frozen=True)
+class SideConfig:
+    """Which hand is followed where nothing says so. By hand, 2026-11-28."""
+
+    asked: tuple[int, ...] = (5, 10, 20, 40)
+    """Frames after the first one with a hand that are asked as well, as long as those before are not sure."""
+    sure: float = 0.1
+    """Sum over frames of confidence times margin of the hand from which on no further frame is asked."""
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """All tuned numbers of tracking."""
 
@@ -231,3 +241,4 @@ class TrackingConfig:
     look_back: LookBackConfig = field(default_factory=LookBackConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     confidence: TrackConfidenceConfig = field(default_factory=TrackConfidenceConfig)
+    side: SideConfig = field(default_factory=SideConfig)

@@ -50,13 +50,14 @@ class Run:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        """Prepare the tracker; with hand "auto" the first frame in which a hand is found decides."""
+        """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
         remembered, smoothing = self.tracking.look_back.remembered, self.tracking.smoothing
         self._steps: list[TrackedFrame] = []
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
         self._tracker: Tracker | None = None
         self._state: TrackerState | None = None
         self._side = ""
+        self._first, self._votes = 0, None if self.hand != "auto" else 0.0
         self._warm = 0
         self._found = False
         self._range_mm: tuple[float, float] | None = None
@@ -75,8 +76,7 @@ class Run:
         depth = frame.depth_mm
         if frame.problem is not None:  # whatever the source gives for it, nothing is measured
             depth = np.zeros((self.camera.height, self.camera.width), np.float32)
-        if self._tracker is None:
-            self._begin(self._guess(depth) or "")
+        self._decide_side(depth)
         pose = None
         if self._tracker is not None and self._state is not None:
             own = np.ascontiguousarray(depth[:, ::-1]) if self._side == "left" else depth
@@ -217,8 +217,35 @@ class Run:
         self._tracker = Tracker(right, camera, self.settings, self.tracking)
         self._state = self._tracker.start()
 
-    def _guess(self, depth: FloatImage) -> str | None:
-        """Which hand a frame shows, where it shows one."""
+    def _decide_side(self, depth: FloatImage) -> None:
+        """With hand "auto", ask frames which hand it is, a few more of them where the first ones are not sure of it."""
+        since = len(self._steps) - self._first
+        if self._tracker is None or (self._votes is not None and since in self.tracking.side.asked):
+            votes = self._guess(depth)
+            if votes is None:
+                return
+            if self._tracker is None:
+                self._first, self._votes = len(self._steps), 0.0
+            assert self._votes is not None
+            self._votes += votes
+            side = "right" if self._votes >= 0 else "left"
+            if side != self._side:
+                self._start_over(side)
+            if abs(self._votes) >= self.tracking.side.sure or since >= self.tracking.side.asked[-1]:
+                self._votes = None
+
+    def _start_over(self, side: str) -> None:
+        """Follow the other hand from here on; looking back finds it in the frames before."""
+        self._begin(side)
+        self._recent = deque(
+            ((index, np.ascontiguousarray(own[:, ::-1])) for index, own in self._recent), self._recent.maxlen
+        )
+        self._steps = [replace(step, pose=None, shown=_nothing_shown()) for step in self._steps]
+        self._warm = 0
+        self._filter.reset()
+
+    def _guess(self, depth: FloatImage) -> float | None:
+        """How clearly a frame shows a right hand, below 0 for a left one; None where it shows none."""
         from handopt.fitting import fit
 
         if not (depth > 0).any():
@@ -226,12 +253,14 @@ class Run:
         depth, ignored = split_ignored(depth)
         try:
             given = self.settings
-            return fit(
+            found = fit(
                 depth, self.camera, hand="auto", rig=self.rig, ignore=ignored,
                 config=given.config, device=given.device, seed=given.seed,
-            ).hand  # fmt: skip
+            )  # fmt: skip
         except (ObservationError, NumericalError):
             return None
+        clear = found.confidence * max(found.hand_margin or 0.0, 0.0)
+        return clear if found.hand == "right" else -clear
 
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:
         """The track of all frames so far. Raises ObservationError where no hand was found in any."""

@@ -36,7 +36,10 @@ def test_the_spread_is_the_trace_of_the_joints_covariance(problem: LeastSquares)
     steep = LeastSquares(
         problem.hand,
         problem.targets,
-        replace(CONFIG, weights=replace(CONFIG.weights, points=4e6, prior=1e4, size=1e4, silhouette=3e6, limits=1e6)),
+        replace(
+            CONFIG,
+            weights=replace(CONFIG.weights, points=1e6, prior=2.5e3, size=2.5e3, silhouette=7.5e5, limits=2.5e5),
+        ),
     )
     hessian = np.tril(steep.system(pose, APPROACH).hessian[0])
     hessian += np.tril(hessian, -1).T

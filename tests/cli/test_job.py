@@ -16,12 +16,20 @@ from handopt.cli.settings import FitOptions
 NOTHING = dict.fromkeys(
     (
         *("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config", "renders"),
-        *("batch", "jobs", "workers", "cluster", "ignore", "mirrored"),
+        *("batch", "jobs", "workers", "cluster", "ignore", "mirrored", "review", "part"),
     )
 )
-OFF = dict.fromkeys(("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null"), False)
+OFF = dict.fromkeys(("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null", "verify"), False)
 OTHERS: dict[str, Any] = {
-    **{"encoding": "auto", "limits": "default", "shape": "proportions", "device": "cpu", "seed": 0, "overlay": True}
+    **{
+        "encoding": "auto",
+        "limits": "default",
+        "shape": "proportions",
+        "device": "cpu",
+        "seed": 0,
+        "overlay": True,
+        "max_hands": 1,
+    }
 }
 
 

@@ -99,9 +99,8 @@ class HandFile:
             attributes=pygltflib.Attributes(**attributes), indices=accessor(self.faces, "SCALAR"), mode=self.mode
         )
         if self.targets:
-            primitive.targets = [
-                {"POSITION": accessor(each.astype(np.float32), "VEC3")} for each in self.targets.values()
-            ]
+            moved = (each.astype(np.float32) for each in self.targets.values())
+            primitive.targets = [{"POSITION": accessor(each, "VEC3")} for each in moved]
         names = {"targetNames": list(self.targets)} if self.targets else {}
         gltf.meshes = [pygltflib.Mesh(primitives=[primitive], extras=names)]
         gltf.nodes = [pygltflib.Node(name=name) for name in self.names]

@@ -10,8 +10,9 @@ from typing import Any, Final
 from handopt import atomic_folder
 from handopt.errors import OutputError, did_you_mean
 from handopt.export.labels import coco, crops, depth_sets, dexycb, freihand, interhand, tables
-from handopt.export.labels.records import LabelRecord, ReadProgress, read_records
+from handopt.export.labels.records import LabelRecord, read_records
 from handopt.files import is_folder
+from handopt.typing import ReadProgress
 
 MANIFEST_NAME: Final = "export.json"
 MANIFEST_FORMAT: Final = "handopt.export/1"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -18,13 +18,11 @@ from handopt.files import UnreadableError, is_file, is_folder, read_text
 from handopt.input.camera import CAMERA_KEYS, Camera
 from handopt.rig.joints import ANGLE_NAMES, KEYPOINT_NAMES
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
-from handopt.typing import Bools, Floats
+from handopt.typing import Bools, Floats, ReadProgress
 
 if TYPE_CHECKING:
     from handopt.draw.film import Film
 
-ReadProgress = Callable[[str, int, int], None]
-"""Called with what is read, how many are read, and how many there are."""
 FILMS_KEPT: Final = 2
 """Arrays of so many results are held in memory at a time."""
 
