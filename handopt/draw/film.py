@@ -71,11 +71,13 @@ class Film:
         return np.asarray(self.depth_mm[frame % len(self.depth_mm)], np.float64)
 
     def posed(self, frame: int) -> tuple[Floats, Floats]:
-        """Vertices (V, 3) and keypoints (21, 3)."""
+        """Vertices (V, 3) and keypoints (21, 3). Raises OutputError where no camera could see them."""
         one = slice(frame, frame + 1)
         vertices, joints = self.hand.posed(
             self.rotation[one], self.translation_mm[one], self.angles_rad[one], self.scale[one]
         )
+        if not (np.isfinite(vertices).all() and np.isfinite(joints).all() and joints[..., 2].min() > 0):
+            raise OutputError(f"{self.title}: the pose of frame {frame} lies behind the camera: track or fit it again")
         return vertices[0], joints[0]
 
     def view(self, frame: int, side: int) -> "View":

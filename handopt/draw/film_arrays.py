@@ -91,6 +91,8 @@ def read_film_arrays(path: Path) -> FilmArrays:
     for name in _POSES:
         if not np.isfinite(values[name][known]).all():
             raise UnreadableError(f"{name!r} has values that are no numbers")
+    if (values["translation_mm"][known, 2] < 1).any():
+        raise UnreadableError("'translation_mm' lies behind the camera")
     if sizes["T"] and values["window_center_mm"][:, 2].min() < 1:
         raise UnreadableError("'window_center_mm' lies behind the camera")
     title = _title(header.get("image" if is_trace else "source"))

@@ -9,7 +9,7 @@ from handopt.assess.confidence import confidence_text
 from handopt.assess.config import ASSESS
 from handopt.draw.film import read_arrays
 from handopt.draw.film_arrays import FilmArrays
-from handopt.errors import OutputError
+from handopt.errors import HandoptError, OutputError
 from handopt.files import UnreadableError, is_file, is_folder, read_bytes, read_json
 from handopt.rig.skinned import Skinned
 from handopt.storage.fit_folder import RESULT
@@ -27,7 +27,12 @@ def packed_scene(path: Path) -> dict[str, Any]:
     """What the viewer shows of a folder of handopt fit or handopt track, or of a .glb file. Raises OutputError."""
     if path.suffix.lower() == ".glb" and not is_folder(path):
         return read_glb(path)
-    return read_scene(path).packed()
+    try:
+        return read_scene(path).packed()
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, HandoptError):
+            raise
+        raise OutputError(f"{path} holds a result that is damaged ({type(error).__name__}): fit it again") from error
 
 
 def read_scene(folder: Path) -> Scene:
