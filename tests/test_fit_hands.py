@@ -101,7 +101,7 @@ def test_one_hand_is_that_of_fit_and_no_second_one_is_made_up(scene: tuple[Float
     options = {"config": QUICK, "device": "cpu", "hand": "right"}
     (one,) = fit_hands(alone, CAMERA, 3, **options)
     (as_today,) = fit_hands(alone, CAMERA, 1, **options)
-    usual = fit(alone, CAMERA, **options)  # type: ignore[arg-type]
+    usual = fit(alone, CAMERA, **options)
     for each in (one, as_today):
         assert_close(each.joints_mm, usual.joints_mm, atol=0.0, reason="the same fit")
         assert (each.confidence, each.notes) == (usual.confidence, usual.notes)

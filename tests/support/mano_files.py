@@ -86,7 +86,7 @@ def write_mano(path: Path, arrays: dict[str, Any], *, chumpy: bool = False, prot
 def python2_pickle(document: Any) -> bytes:
     """A pickle as Python 2 writes it: protocol 2, bytes as its strings, modules by their old names."""
     stream = io.BytesIO()
-    pickler = pickle._Pickler(stream, protocol=2, fix_imports=True)  # type: ignore[attr-defined]
+    pickler: Any = pickle._Pickler(stream, protocol=2, fix_imports=True)
     pickler.dispatch = dict(pickler.dispatch)
 
     def save_bytes(self: Any, value: bytes) -> None:
