@@ -40,8 +40,10 @@ MOTION = ("glb", "bvh", "vrma", "usd", "amass")
     "Output",
     "--format",
     type=Choice(LABELS + MOTION),
-    help="What to write: a table (csv, parquet), arrays (npz), the labels of a data set, or the motion of a track "
-    "(glb, bvh, vrma, usd, amass).  [default: as the name in -o ends, else csv]",
+    metavar="FORMAT",
+    help="What to write: a table (csv, parquet), arrays (npz), the labels of a data set (coco, freihand, interhand, "
+    "nyu, icvl, msra, dexycb), or the motion of a track (glb, bvh, vrma, usd, amass).  [default: as the name in -o "
+    "ends, else csv]",
 )
 @option(
     "Content",

@@ -25,7 +25,7 @@ def is_table(path: Path) -> bool:
     if path.suffix.lower() != ".npz":
         return path.suffix.lower() in SUFFIXES
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             return str(json.loads(str(arrays["header"])).get("format", "")).startswith(ARRAYS_FORMAT)
     except Exception:  # NumPy and zlib raise almost anything on damaged files, of which a reader complains
         return False
@@ -44,7 +44,7 @@ def read_table(path: Path, *, predicted: bool = False) -> Frames:
 
 def _arrays(path: Path) -> tuple[tuple[str, ...], Floats, Bools, Floats]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             joints = arrays["joints_mm"].astype(np.float64)
             if "root_mm" in arrays.files:
                 joints = joints + arrays["root_mm"][:, None]
