@@ -32,7 +32,7 @@ def test_what_was_written_is_printed(fits: Fits, tmp_path: Path) -> None:
 
 def test_notes_go_to_stderr(fits: Fits, tmp_path: Path) -> None:
     done = export(fits.folder, "-o", tmp_path / "labels", "--format", "dexycb")
-    assert done.stderr == "Note: pose_m is zero: export with --format mano for MANO's parameters.\n"
+    assert done.stderr == "Note: pose_m is zero: MANO's own parameters are not fitted.\n"
 
 
 @pytest.mark.parametrize(

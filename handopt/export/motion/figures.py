@@ -99,7 +99,7 @@ def write_amass(motion: HandMotion, path: Path) -> list[str]:
         "time_s": motion.time_s,
     }
     np.savez_compressed(path, **arrays)
-    return ["The rest pose is a flat hand in general, not MANO's own: format='mano' fits MANO's parameters exactly."]
+    return ["The rest pose is a flat hand in general, not MANO's own."]
 
 
 def _axis_angles(rotations: Floats) -> Floats:
