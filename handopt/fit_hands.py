@@ -11,10 +11,11 @@ from handopt.assess.uncertainty import radius_mm
 from handopt.config import Config, FitSettings
 from handopt.errors import ConfigError, NumericalError, ObservationError
 from handopt.fit_input import FitInput
-from handopt.fitting import Start, fit_image
+from handopt.fitting import Start, fit_image, settings_of
 from handopt.input.camera import Camera
 from handopt.input.ignore import IGNORED_NOTE
 from handopt.observation.hand_pixels import arm_pixels, hand_pixels
+from handopt.observation.surfaces import flipped
 from handopt.result import FitResult
 from handopt.rig import Rig
 from handopt.rig.joints import PALM_KEYPOINTS
@@ -73,7 +74,7 @@ def fit_hands(
     given. mask, center and start are of the first hand; box holds for all. The other arguments, and what is raised, are
     those of handopt.fit; ConfigError also for max_hands.
     """
-    settings = FitSettings(shape, config or Config(), device, seed)  # type: ignore[arg-type]  # the shape is checked
+    settings = settings_of(shape, config, device, seed)
     check_max_hands(max_hands)
     hand = hand or ("auto" if max_hands > 1 else None)
     given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, notes, ignore, mirrored)
@@ -111,7 +112,7 @@ def _next_hand(found: list[FitResult], given: FitInput, settings: FitSettings) -
     """The best hand in what others leave of an image; None where there is nothing."""
     taken = np.logical_or.reduce([pixels_of(each) for each in found])
     if given.mirrored:
-        taken = np.ascontiguousarray(taken[:, ::-1])
+        taken = flipped(taken)
     ignore = taken if given.ignore is None else taken | (np.asarray(given.ignore) != 0)
     try:
         result = fit_image(replace(given, ignore=ignore), settings)

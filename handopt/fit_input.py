@@ -12,6 +12,7 @@ from handopt.errors import CameraError, ConfigError, ShapeError
 from handopt.input.camera import Camera
 from handopt.input.ignore import IGNORED_NOTE
 from handopt.observation.hints import checked_hints
+from handopt.observation.surfaces import flipped
 from handopt.optimise.search import Start
 from handopt.rig import Rig
 
@@ -99,4 +100,4 @@ def side_of(given: FitInput) -> str:
 def _turned(image: NDArray[Any]) -> NDArray[Any]:
     """The mirror image of an image (H, W); anything else as it is."""
     array = np.asarray(image)
-    return np.ascontiguousarray(array[:, ::-1]) if array.ndim == 2 else array
+    return flipped(array) if array.ndim == 2 else array

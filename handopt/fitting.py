@@ -74,7 +74,7 @@ def fit(
     Raises ObservationError where no hand is found, NumericalError where the objective is not finite, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
-    settings = _settings(shape, config, device, seed)
+    settings = settings_of(shape, config, device, seed)
     given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, notes, ignore, mirrored)
     return fit_image(given, settings, progress)
 
@@ -105,7 +105,7 @@ def fit_many(
     batch: images that go together, 8 on the CPU and 32 on a GPU if None; the others are arguments of handopt.fit
     Raises ConfigError and DeviceError for settings that make no sense.
     """
-    return fit_images(images, _settings(shape, config, device, seed), batch)
+    return fit_images(images, settings_of(shape, config, device, seed), batch)
 
 
 def fit_images(
@@ -119,7 +119,7 @@ def fit_images(
     return (result for some in chunks(images, size) for result in _fit_batch(some, run))
 
 
-def _settings(shape: str, config: Config | None, device: str, seed: int) -> FitSettings:
+def settings_of(shape: str, config: Config | None, device: str, seed: int) -> FitSettings:
     """The settings of a call."""
     return FitSettings(shape, config or Config(), device, seed)  # type: ignore[arg-type]  # the shape is checked
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.input.camera import Camera
-from handopt.observation.surfaces import bounding_box
+from handopt.observation.surfaces import bounding_box, lifted_points
 from handopt.rig.joints import KNUCKLES
 from handopt.typing import BoolImage, FloatImage, Floats, Reals
 
@@ -51,12 +51,8 @@ def arm_pixels(
     """The pixels (H, W) of the arm of a hand with joints (21, 3) mm; hand: its own pixels (H, W)."""
     joints = np.asarray(joints_mm, np.float32)
     wrist = joints[0]
-    pixels = np.flatnonzero((depth_mm > 0) & ~hand)
-    rows, columns = np.divmod(pixels, camera.width)
-    z = depth_mm.ravel()[pixels]
-    x = ((columns - camera.cx) / camera.fx).astype(np.float32) * z
-    y = ((rows - camera.cy) / camera.fy).astype(np.float32) * z
-    offsets = np.stack([x, y, z], axis=-1) - wrist
+    others = (depth_mm > 0) & ~hand
+    offsets = lifted_points(camera, depth_mm, others) - wrist
     away = np.sqrt(np.einsum("ij,ij->i", offsets, offsets))
     to_arm = wrist - joints[list(KNUCKLES)].mean(axis=0)
     to_arm /= np.linalg.norm(to_arm)
@@ -67,9 +63,9 @@ def arm_pixels(
     along = offsets @ axis
     across = np.sqrt(np.maximum(away**2 - along**2, 0.0))
     radius = config.arm_radius_mm[0] + config.arm_radius_mm[1] * np.maximum(along, 0.0)
-    arm = np.zeros(depth_mm.size, np.bool_)
-    arm[pixels[(along > 0.0) & (along < config.arm_mm) & (across < radius)]] = True
-    return arm.reshape(depth_mm.shape)
+    arm = np.zeros(depth_mm.shape, np.bool_)
+    arm[others] = (along > 0.0) & (along < config.arm_mm) & (across < radius)
+    return arm
 
 
 def grown(fitted_mm: FloatImage, camera: Camera, reach_mm: float) -> FloatImage:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from handopt.observation.settings import LimbConfig
-from handopt.observation.surfaces import LabelledDepth, flipped
+from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
 from handopt.rig.joints import KNUCKLES, PALM_KEYPOINTS
 from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals
 
@@ -39,11 +39,7 @@ class HandAndArm:
     @cached_property
     def points_mm(self) -> FloatImage:
         """Their points (N, 3)."""
-        camera, z = self.frame.camera, self.frame.depth_mm.ravel()[self.pixels]
-        rows, columns = np.divmod(self.pixels, camera.width)
-        x = ((columns - camera.cx) / camera.fx).astype(np.float32)
-        y = ((rows - camera.cy) / camera.fy).astype(np.float32)
-        return np.stack([z * x, z * y, z], axis=-1)
+        return lifted_points(self.frame.camera, self.frame.depth_mm, self.mask)
 
     @cached_property
     def pixel_cm2(self) -> Floats:

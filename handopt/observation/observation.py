@@ -8,7 +8,7 @@ from handopt.input.camera import Camera
 from handopt.observation.crop import Crop, Grid, resample
 from handopt.observation.limb import HandAndArm
 from handopt.observation.settings import DEFAULT, ObservationConfig
-from handopt.observation.surfaces import flipped, whole_window
+from handopt.observation.surfaces import flipped, lifted_points, whole_window
 from handopt.observation.upsample import going_with
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import BoolImage, Bools, FloatImage, Reals, Vector
@@ -151,12 +151,3 @@ class Observation:
     def grid(self, crop: Crop) -> Grid:
         """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
         return resample(crop, self.depth_mm, self.mask, self.arm, self.config.free_space, ignored=self.ignored)
-
-
-def lifted_points(camera: Camera, depth_mm: FloatImage, mask: BoolImage) -> FloatImage:
-    """Lift the pixels of a mask to points (N, 3) float32, row by row."""
-    rows, columns = np.divmod(np.flatnonzero(mask), camera.width)
-    z = depth_mm[rows, columns]
-    x = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
-    y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)
-    return np.stack([z * x[columns], z * y[rows], z], axis=-1)

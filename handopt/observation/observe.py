@@ -19,13 +19,14 @@ from handopt.observation.candidates import (
 )
 from handopt.observation.hints import Hints, checked_depth, checked_hints, checked_ignore
 from handopt.observation.limb import HandAndArm
-from handopt.observation.observation import Observation, lifted_points
+from handopt.observation.observation import Observation
 from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
 from handopt.observation.segmentation import Candidate
 from handopt.observation.settings import DEFAULT, ObservationConfig
 from handopt.observation.surfaces import (
     LabelledDepth,
     flipped,
+    lifted_points,
     segment_surfaces,
     window_around,
 )

@@ -219,6 +219,15 @@ def flipped(image: NDArray[Value]) -> NDArray[Value]:
     return np.ascontiguousarray(image[:, ::-1])
 
 
+def lifted_points(camera: Camera, depth_mm: FloatImage, mask: BoolImage) -> FloatImage:
+    """Lift the pixels of a mask to points (N, 3) float32, row by row."""
+    rows, columns = np.divmod(np.flatnonzero(mask), camera.width)
+    z = depth_mm[rows, columns]
+    x = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
+    y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)
+    return np.stack([z * x[columns], z * y[rows], z], axis=-1)
+
+
 def open_window(frame: LabelledDepth, rows: tuple[float, float], columns: tuple[float, float], stride: int) -> Window:
     """Cut rows [r0, r1) and columns [c0, c1) out of a frame, clipped to it, keeping every stride-th pixel."""
     height, width = frame.depth_mm.shape

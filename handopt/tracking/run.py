@@ -13,6 +13,7 @@ from handopt.input.camera import Camera
 from handopt.input.sequence.base import split_ignored
 from handopt.observation.candidates import length
 from handopt.observation.crop import Crop
+from handopt.observation.surfaces import flipped
 from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
 from handopt.tracking.confidence import causal_confidence
@@ -57,7 +58,8 @@ class Run:
         self._tracker: Tracker | None = None
         self._state: TrackerState | None = None
         self._side = ""
-        self._first, self._votes = 0, None if self.hand != "auto" else 0.0
+        self._first = 0
+        self._votes: float | None = None
         self._warm = 0
         self._found = False
         self._range_mm: tuple[float, float] | None = None
@@ -79,7 +81,7 @@ class Run:
         self._decide_side(depth)
         pose = None
         if self._tracker is not None and self._state is not None:
-            own = np.ascontiguousarray(depth[:, ::-1]) if self._side == "left" else depth
+            own = flipped(depth) if self._side == "left" else depth
             self._state, pose = self._tracker.step(self._state, own, self._intervals(frame))
             pose = self._remember(own, frame, pose)
         else:
@@ -206,8 +208,6 @@ class Run:
         self._range_mm = min(near, before[0]), max(far, before[1])
 
     def _begin(self, side: str) -> None:
-        if not side:
-            return
         rig = self.rig or default_rig("left" if side == "left" else "right")
         if rig.side != side:
             rig = rig.mirrored()
@@ -237,9 +237,7 @@ class Run:
     def _start_over(self, side: str) -> None:
         """Follow the other hand from here on; looking back finds it in the frames before."""
         self._begin(side)
-        self._recent = deque(
-            ((index, np.ascontiguousarray(own[:, ::-1])) for index, own in self._recent), self._recent.maxlen
-        )
+        self._recent = deque(((index, flipped(own)) for index, own in self._recent), self._recent.maxlen)
         self._steps = [replace(step, pose=None, shown=_nothing_shown()) for step in self._steps]
         self._warm = 0
         self._filter.reset()
