@@ -74,7 +74,7 @@ def test_a_port_that_is_taken_is_a_usage_error(fit_folder: Path) -> None:
 def test_the_page_is_served_until_ctrl_c_also_without_a_browser(fit_folder: Path) -> None:
     environment = {**os.environ, "BROWSER": "no-such-browser", "DISPLAY": "", "PATH": ""}
     process = subprocess.Popen(
-        [sys.executable, "-m", "handopt", "view", str(fit_folder)],
+        [sys.executable, "-P", "-m", "handopt", "view", str(fit_folder)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     try:
