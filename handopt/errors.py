@@ -126,8 +126,3 @@ def import_extra(module: str, what: str, extra: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise OutputError(f"{what} needs {module}, which is not installed: {how_to_install(extra)}") from error
-
-
-def why_unreadable(error: Exception) -> str:
-    """What is wrong with a TOML or JSON file, for a message."""
-    return "a number in it has too many digits" if "integer string conversion" in str(error) else str(error)

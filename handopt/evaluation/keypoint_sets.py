@@ -21,7 +21,8 @@ from handopt.errors import LabelError
 from handopt.evaluation.documents import LABELS_BYTES, points, read_json, silent
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import DEXYCB, FREIHAND, INTERHAND, INTERHAND_ROWS, JointSet
-from handopt.files import is_file
+from handopt.files import UnreadableError, is_file, read_text
+from handopt.input.arrays import ArraySpec, read_arrays
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import Floats, Parts, ReadProgress
 
@@ -96,12 +97,10 @@ def read_dexycb(folder: Path, progress: ReadProgress = silent) -> Frames:
 def _dexycb_joints(file: Path) -> Floats | None:
     """Joints (21, 3) mm of a file, None where there is no hand. Raises LabelError."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            joints = np.asarray(arrays["joint_3d"], np.float64)
-    except Exception as error:  # NumPy and zlib raise almost anything on damaged files
-        raise LabelError(f"{file} is no label file of DexYCB ({error}): move it out of TRUTH") from error
-    if joints.shape != (1, JOINTS, 3):
-        raise LabelError(f"{file}: joint_3d has shape {joints.shape}, expected (1, {JOINTS}, 3); change TRUTH")
+        joints = read_arrays(file, {"joint_3d": ArraySpec("number", (1, JOINTS, 3), gaps=True)})[0]["joint_3d"]
+    except UnreadableError as error:
+        raise LabelError(f"{file} is no label file of DexYCB: it {error}; change TRUTH, or move it out") from error
+    joints = joints.astype(np.float64)
     return None if (joints == NO_HAND).all() else joints[0] * MM_PER_M
 
 
@@ -156,7 +155,10 @@ def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
     file = folder / NAMES_NAME
     if not is_file(file):
         return None
-    names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        names = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
+    except UnreadableError as error:
+        raise LabelError(f"{file} {error}: correct or remove it") from error
     if len(names) != count:
         raise LabelError(f"{file} names {len(names)} frames of {count}: correct or remove it")
     return names

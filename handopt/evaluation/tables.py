@@ -1,7 +1,7 @@
 """Joints in the tables and arrays that handopt export writes: .csv, .parquet, .npz."""
 
 import csv
-import json
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -9,8 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from handopt.errors import LabelError, OutputError, import_extra
+from handopt.evaluation.documents import LABELS_BYTES
 from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.mapping import KEYPOINTS
+from handopt.files import UnreadableError, parse_json, read_text
+from handopt.input.arrays import ArraySpec, read_arrays
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import AnyArray, Bools, Floats
 
@@ -18,6 +21,14 @@ SUFFIXES: Final = (".csv", ".parquet", ".npz")
 ARRAYS_FORMAT: Final = "handopt.labels/"
 COLUMNS: Final = ("name", "joint", "x_mm", "y_mm", "z_mm")
 JOINTS: Final = len(KEYPOINT_NAMES)
+HEADER: Final = {"header": ArraySpec("text", ())}
+ARRAYS: Final = {
+    "names": ArraySpec("text", ("n",)),
+    "joints_mm": ArraySpec("number", ("n", JOINTS, 3), gaps=True),
+    "root_mm": ArraySpec("number", ("n", 3), gaps=True, optional=True),
+    "joint_visible": ArraySpec("flag", ("n", JOINTS)),
+    "confidence": ArraySpec("number", ("n",), gaps=True),
+}
 
 
 def is_table(path: Path) -> bool:
@@ -25,10 +36,10 @@ def is_table(path: Path) -> bool:
     if path.suffix.lower() != ".npz":
         return path.suffix.lower() in SUFFIXES
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
-            return str(json.loads(str(arrays["header"])).get("format", "")).startswith(ARRAYS_FORMAT)
-    except Exception:  # NumPy and zlib raise almost anything on damaged files, of which a reader complains
+        header = parse_json(str(read_arrays(path, HEADER)[0]["header"]))
+    except UnreadableError:  # of which a reader complains
         return False
+    return isinstance(header, dict) and str(header.get("format", "")).startswith(ARRAYS_FORMAT)
 
 
 def read_table(path: Path, *, predicted: bool = False) -> Frames:
@@ -44,17 +55,14 @@ def read_table(path: Path, *, predicted: bool = False) -> Frames:
 
 def _arrays(path: Path) -> tuple[tuple[str, ...], Floats, Bools, Floats]:
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
-            joints = arrays["joints_mm"].astype(np.float64)
-            if "root_mm" in arrays.files:
-                joints = joints + arrays["root_mm"][:, None]
-            names = tuple(str(name) for name in arrays["names"])
-            visible, confidence = arrays["joint_visible"], arrays["confidence"]
-        if joints.shape != (len(names), JOINTS, 3) or visible.shape != joints.shape[:2]:
-            raise ValueError(f"joints_mm has shape {joints.shape}")
-    except Exception as error:  # NumPy and zlib raise almost anything on damaged files
-        raise LabelError(f"{path} is damaged or was not written by handopt export ({error}): change TRUTH") from error
-    return names, joints, np.asarray(visible, bool), np.asarray(confidence, np.float64)
+        arrays, _ = read_arrays(path, ARRAYS)
+    except UnreadableError as error:
+        raise LabelError(f"{path} {error}: change TRUTH, or export it again") from error
+    joints = arrays["joints_mm"].astype(np.float64)
+    if "root_mm" in arrays:
+        joints = joints + arrays["root_mm"][:, None]
+    names = tuple(str(name) for name in arrays["names"])
+    return names, joints, arrays["joint_visible"], arrays["confidence"].astype(np.float64)
 
 
 def _rows(path: Path) -> tuple[tuple[str, ...], Floats, Bools, Floats]:
@@ -90,9 +98,8 @@ def _numbers(values: Iterable[Any], path: Path) -> Floats:
 
 def _csv(path: Path) -> dict[str, list[Any]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.reader(io.StringIO(read_text(path, LABELS_BYTES), newline="")))
+    except (UnreadableError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as a table ({error}): change TRUTH") from error
     if not rows or any(len(row) != len(rows[0]) for row in rows):
         raise LabelError(f"{path}: its rows have different lengths; is it truncated? Export it again")

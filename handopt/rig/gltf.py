@@ -2,10 +2,9 @@
 
 import base64
 import binascii
-import json
 import struct
-import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -14,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import RigError
+from handopt.rig.bounds import MOST_ALL_JOINTS, MOST_JOINTS, MOST_NUMBERS, MOST_PRIMITIVES, MOST_VERTICES, check_count
 from handopt.rig.files import read_bytes
+from handopt.rig.gltf_document import Part, read_document
 from handopt.rig.shape_space import ShapeSpace
 
-MAX_FILE_BYTES: Final = 512 * 1024**2
+MAX_FILE_BYTES: Final = 128 * 1024**2
+"""Of the file and of each buffer beside it, textures included."""
 _HEADER_BYTES = 12
 _COMPONENTS: Final = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _HARMLESS_EXTENSIONS = ("KHR_materials", "KHR_texture", "EXT_texture", "KHR_lights")
 _TRIANGLES = 4
-_SMALL_JSON_BYTES = 1024**2
-_MOST_NODES = 20_000  # of a file; a character has some hundred
 _MOST_TARGETS = 400
 _MORPH_DEVIATION = 0.5  # weight of a morph target that counts as one standard deviation; weights go from 0 to 1
 
@@ -87,11 +87,16 @@ def _read(document: "_Document", nodes: list[Any]) -> SkinnedMesh:
     joint_nodes = [document.item("nodes", index) for index in skin.joints or []]
     if skin.inverseBindMatrices is None:
         raise RigError(f"{path}: the skin has no inverse bind matrices")
+    check_count("joints", len(joint_nodes), MOST_JOINTS, str(path))
+    document.joints += len(joint_nodes)
+    check_count("joints in all skins", document.joints, MOST_ALL_JOINTS, str(path))
     binds = document.accessor(skin.inverseBindMatrices, "MAT4").astype(np.float64)
     if len(binds) != len(joint_nodes):
         raise RigError(f"{path}: the skin has {len(joint_nodes)} joints but {len(binds)} inverse bind matrices")
     meshes = [document.item("meshes", index) for index in dict.fromkeys(node.mesh for node in nodes)]
-    parts = [_primitive(document, primitive) for mesh in meshes for primitive in mesh.primitives or []]
+    primitives = [primitive for mesh in meshes for primitive in mesh.primitives or []]
+    check_count("primitives", len(primitives), MOST_PRIMITIVES, str(path))
+    parts = [_primitive(document, primitive) for primitive in primitives]
     if not parts:
         raise RigError(f"{path}: the skinned mesh is empty")
     width = max(part[2].shape[1] for part in parts)
@@ -104,7 +109,7 @@ def _read(document: "_Document", nodes: list[Any]) -> SkinnedMesh:
         joint_names=tuple(str(node.name or f"unnamed joint {index}") for index, node in enumerate(joint_nodes)),
         inverse_binds=binds.reshape(-1, 4, 4).transpose(0, 2, 1),
         mesh_name=str(nodes[0].name or meshes[0].name or ""),
-        copyright=str(document.gltf.asset.copyright or ""),
+        copyright=str((document.gltf.asset or Part({})).copyright or ""),
         extras=skin.extras if isinstance(skin.extras, dict) else {},
         confidence=None if any(part[4] is None for part in parts) else np.concatenate([part[4] for part in parts]),
         shape_space=_morphs(document, meshes, len(joint_nodes)),
@@ -147,6 +152,8 @@ def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, An
     if attributes.POSITION is None:
         raise RigError(f"{path}: the mesh has no vertex positions")
     positions = document.accessor(attributes.POSITION, "VEC3").astype(np.float64)
+    document.vertices += len(positions)
+    check_count("vertices", document.vertices, MOST_VERTICES, str(path))
     joints, weights = [], []
     for index in range(8):
         joint_set = getattr(attributes, f"JOINTS_{index}", None)
@@ -184,8 +191,11 @@ class _Document:
     def __init__(self, path: Path) -> None:
         """Parse the file at path. Raises RigError when it cannot be read or is no glTF 2.0."""
         self.path = path
-        self.gltf = _parse(path, read_bytes(path, MAX_FILE_BYTES))
+        self.gltf, self._binary = _parse(path, read_bytes(path, MAX_FILE_BYTES))
         self._buffers: dict[int, bytes] = {}
+        self._numbers = 0
+        self.vertices = self.joints = 0
+        """Of all skins that have been read so far."""
         blocking = [
             name for name in self.gltf.extensionsRequired or [] if not str(name).startswith(_HARMLESS_EXTENSIONS)
         ]
@@ -198,10 +208,37 @@ class _Document:
     @property
     def nodes(self) -> list[Any]:
         """The nodes of the file."""
-        return list(self.gltf.nodes or [])
+        return self.gltf.nodes or []
 
     def joint_parents(self, joints: list[int]) -> NDArray[np.int64]:
         """The nearest joint above each joint, -1 where there is none. Raises RigError where the tree is none."""
+        above = self._above
+        row = {joint: number for number, joint in enumerate(joints)}
+        nearest = dict(row)  # of nodes that are joints, or that have been passed
+        parents = np.full(len(joints), -1)
+        for number, joint in enumerate(joints):
+            passed, at = [], int(above[joint])
+            while at >= 0 and at not in nearest:
+                passed.append(at)
+                at = int(above[at])
+                if len(passed) > len(above):
+                    raise self._loop("nodes", joint)
+            parents[number] = nearest[at] if at >= 0 else -1
+            nearest |= dict.fromkeys(passed, parents[number])
+        rooted = {-1}
+        for number in range(len(joints)):
+            passed, at = [], number
+            while at not in rooted:
+                passed.append(at)
+                at = int(parents[at])
+                if len(passed) > len(joints):
+                    raise self._loop("joints", joints[number])
+            rooted.update(passed)
+        return parents
+
+    @cached_property
+    def _above(self) -> NDArray[np.int64]:
+        """The parent of each node, -1 where there is none. Raises RigError where a node has two."""
         above = np.full(len(self.nodes), -1)
         for index, node in enumerate(self.nodes):
             for child in node.children or []:
@@ -210,25 +247,10 @@ class _Document:
                 if above[child] >= 0:
                     raise RigError(f"{self.path}: the node {self.nodes[child].name!r} has two parents: export it again")
                 above[child] = index
-        row = {joint: number for number, joint in enumerate(joints)}
-        parents = np.full(len(joints), -1)
-        for number, joint in enumerate(joints):
-            at, steps = above[joint], 0
-            while at >= 0 and int(at) not in row:
-                at, steps = above[at], steps + 1
-                if steps > len(above):
-                    raise RigError(
-                        f"{self.path}: the nodes above {self.nodes[joint].name!r} form a loop: export it again"
-                    )
-            parents[number] = row[int(at)] if at >= 0 else -1
-        for number in range(len(joints)):
-            at, steps = number, 0
-            while at >= 0:
-                at, steps = int(parents[at]), steps + 1
-                if steps > len(joints):
-                    name = self.nodes[joints[number]].name
-                    raise RigError(f"{self.path}: the joints above {name!r} form a loop: export it again")
-        return parents
+        return above
+
+    def _loop(self, kind: str, node: int) -> RigError:
+        return RigError(f"{self.path}: the {kind} above {self.nodes[node].name!r} form a loop: export it again")
 
     def item(self, kind: str, index: Any) -> Any:
         """Entry `index` of one of the file's lists."""
@@ -256,6 +278,8 @@ class _Document:
         data = self._buffer(view.buffer)
         if start < 0 or count < 0 or stride < row_bytes or start + (count - 1) * stride + row_bytes > len(data):
             raise RigError(f"{self.path}: the file is truncated or damaged: accessor {index} reaches past its data")
+        self._numbers += count * width
+        check_count("numbers", self._numbers, MOST_NUMBERS, str(self.path))
         if count == 0:
             return np.empty((0, width), dtype)
         rows = np.ndarray((count, width), dtype, data, start, (stride, dtype.itemsize))
@@ -266,7 +290,9 @@ class _Document:
     def _buffer(self, index: int) -> bytes:
         if index not in self._buffers:
             uri = self.item("buffers", index).uri
-            self._buffers[index] = (self.gltf.binary_blob() or b"") if uri is None else self._load_uri(str(uri))
+            self._buffers[index] = self._binary if uri is None else self._load_uri(str(uri))
+            size = sum(len(each) for each in self._buffers.values()) >> 20
+            check_count("MiB of data", size, MAX_FILE_BYTES >> 20, str(self.path))
         return self._buffers[index]
 
     def _load_uri(self, uri: str) -> bytes:
@@ -283,50 +309,33 @@ class _Document:
         return read_bytes(path, MAX_FILE_BYTES)
 
 
-def _check_size(path: Path, data: bytes) -> None:
-    """Refuse a scene of so many nodes that reading it takes for ever. Raises RigError."""
-    text = data
-    if data[:4] == b"glTF":
-        text = data[
-            _HEADER_BYTES + 8 : _HEADER_BYTES + 8 + int.from_bytes(data[_HEADER_BYTES : _HEADER_BYTES + 4], "little")
-        ]
-    if len(text) < _SMALL_JSON_BYTES:
-        return
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return  # which the parser says better
-    lists = document.values() if isinstance(document, dict) else ()
-    most = max((len(each) for each in lists if isinstance(each, list)), default=0)
-    if most > _MOST_NODES:
-        raise RigError(
-            f"{path}: the scene has {most} nodes or other parts, more than {_MOST_NODES}: export the character alone"
-        )
-
-
-def _parse(path: Path, data: bytes) -> Any:
-    """Parse the file into a pygltflib.GLTF2."""
-    import pygltflib
-
+def _parse(path: Path, data: bytes) -> tuple[Part, bytes]:
+    """The document of a file, and its binary chunk. Raises RigError."""
     if data[:4] == b"glTF":
         if len(data) < _HEADER_BYTES + 8 or len(data) < (length := struct.unpack("<I", data[8:12])[0]):
             raise RigError(f"{path}: the file is truncated: it has {len(data)} bytes, fewer than its header announces")
         if struct.unpack("<I", data[4:8])[0] != 2 or length < _HEADER_BYTES + 8:
             raise RigError(f"{path}: the file is not glTF version 2")
+        text, binary = _chunks(path, data[:length])
     elif not data.lstrip().startswith(b"{"):
         raise RigError(f"{path}: the file is not a glTF or GLB model")
-    _check_size(path, data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about chunks of extensions, which glTF tells a reader to skip
-            if data[:4] == b"glTF":
-                gltf = pygltflib.GLTF2.load_from_bytes(data)
-            else:
-                gltf = pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error, RecursionError) as error:
-        raise RigError(f"{path}: the file is not a valid glTF or GLB model: {error}") from error
-    if gltf is None:
-        raise RigError(f"{path}: the file is not a valid glTF or GLB model: it has no JSON chunk")
-    if not str(gltf.asset.version or "").startswith("2"):
+    else:
+        text, binary = data, b""
+    document = read_document(text, str(path))
+    version = str((document.asset.version if isinstance(document.asset, Part) else None) or "2.0")
+    if not version.startswith("2"):
         raise RigError(f"{path}: the file is not glTF version 2")
-    return gltf
+    return document, binary
+
+
+def _chunks(path: Path, data: bytes) -> tuple[bytes, bytes]:
+    """The JSON and the binary chunk of a GLB file; others are skipped, as glTF demands. Raises RigError."""
+    found: dict[bytes, bytes] = {}
+    at = _HEADER_BYTES
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        found.setdefault(data[at + 4 : at + 8], data[at + 8 : at + 8 + length])
+        at += 8 + length
+    if b"JSON" not in found:
+        raise RigError(f"{path}: the file is not a valid glTF or GLB model: it has no JSON chunk")
+    return found[b"JSON"], found.get(b"BIN\0", b"")

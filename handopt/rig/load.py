@@ -1,6 +1,5 @@
 """Load a rig from a glTF file: name its joints, weld its seams, check weights, bind matrices, units and side."""
 
-import tomllib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Final, Literal, cast
 import numpy as np
 
 from handopt.assets import asset
-from handopt.errors import RigError, closest, why_unreadable
+from handopt.errors import RigError, closest
+from handopt.files import UnreadableError, exists, read_bytes, read_toml
 from handopt.rig.axes import conform_axes, guess_side
 from handopt.rig.body import CutHand, cut_hand
+from handopt.rig.bounds import check_mesh
 from handopt.rig.extras import limits_of, personal
 from handopt.rig.gltf import SkinnedMesh, read_skinned_meshes
 from handopt.rig.joints import DIGITS, chain_parents, read_mapping, resolve, side_in_names
@@ -26,6 +27,7 @@ _SCALE_TOLERANCE = 1e-3
 _SHORTEST_BONE = 0.005
 _FLATTEST_PALM = 0.01
 _LEAST_SHAPE_MM = 0.1  # that a shape direction moves any vertex of the hand
+_LONGEST_LICENCE: Final = 1 << 20
 _NO_AXES = 1e-6  # largest difference of the joints' rotations where all of them are the same
 _UNITS: Final = (("metres", 0.1, 0.3, 1000.0), ("centimetres", 10.0, 30.0, 10.0), ("millimetres", 100.0, 300.0, 1.0))
 """Unit, shortest and longest hand (wrist to tip of the middle finger) in it, and its length in mm."""
@@ -59,7 +61,7 @@ def load_rig(
     chosen = (
         limits_of(own, where)
         if own is not None and limits == "default"
-        else load_limits(limits, beside if beside.exists() else None)
+        else load_limits(limits, beside if exists(beside) else None)
     )
     notes = [*source_notes, *rig.notes]
     if not rig.is_closed:
@@ -76,6 +78,7 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
     notes = [] if unit == "metres" else [f"the model's unit was taken to be {unit}, from the size of the hand"]
 
     weights, weight_notes = joint_weights(mesh, found, where)
+    check_mesh(mesh.positions * mm, mesh.faces, dict(zip(names, bind[:, :, 3], strict=True)), where)
     rest, faces, keep, mesh_notes = weld(mesh.positions * mm, mesh.faces, weights, where)
     most = MAX_WEIGHTS if mesh.shape_space is None else max(MAX_WEIGHTS, np.count_nonzero(weights, axis=1).max())
     indices, strongest, trim_notes = strongest_weights(weights[keep], most)
@@ -126,9 +129,9 @@ def load_limits(name: str = "default", path: Path | None = None) -> Limits:
     """The set of joint limits called `name` in a TOML file, or in handopt's own. Raises RigError."""
     path = path or asset("hands/limits.toml")
     try:
-        sets = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RigError(f"the limits file {path} cannot be read: {why_unreadable(error)}") from error
+        sets = read_toml(path)
+    except UnreadableError as error:
+        raise RigError(f"the limits file {path} cannot be read: {error.reason}") from error
     if name not in sets:
         close = closest(name, list(sets))
         hint = "" if close is None else f"; did you mean {close!r}?"
@@ -211,7 +214,11 @@ def _side(
 def _licence_beside(path: Path) -> str:
     """Title and copyright line of a LICENSE file beside the model, or nothing."""
     for beside in sorted(path.parent.glob("LICEN[SC]E*")):
-        lines = [line.strip("# \t") for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
+        try:
+            text = read_bytes(beside, _LONGEST_LICENCE).decode("utf-8", "replace")
+        except UnreadableError:
+            continue
+        lines = [line.strip("# \t") for line in text.splitlines()]
         lines = [line for line in lines if line]
         copyrights = [line for line in lines if line.lower().startswith("copyright")]
         return ", ".join([*lines[:1], *copyrights[:1]])

@@ -4,6 +4,8 @@ The files are Python 2 or 3 pickles or .npz; nothing in them is executed (handop
 layout: Romero, Tzionas, Black, Embodied Hands (SIGGRAPH Asia 2017).
 """
 
+import io
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import RigError
+from handopt.input.npy import read_npy_array, read_npy_header
 from handopt.rig.anatomy import MIRROR
 from handopt.rig.files import read_bytes
 from handopt.rig.inert_pickle import array_of, read_pickle
@@ -141,27 +144,25 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
             if sum(members[name].file_size for name in wanted) > MAX_BYTES:
                 raise RigError(f"{path}: its arrays take more than {MAX_BYTES >> 20} MB, too many for a model")
             for name in wanted:
-                values = _read_npy(archive.read(members[name]), f"{path}: {name}")
+                values = _read_npy(path, archive.read(members[name]), f"{path}: {name}")
                 if values is not None:
                     arrays[name] = values
     except RigError:
         raise
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise almost anything on damaged files
         raise RigError(f"{path}: the .npz is truncated, encrypted or damaged ({error}); copy it again") from error
     return arrays
 
 
-def _read_npy(data: bytes, where: str) -> NDArray[Any] | None:
-    from io import BytesIO
-
-    stream = BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    _, _, dtype = read(stream)
+def _read_npy(path: Path, data: bytes, where: str) -> NDArray[Any] | None:
+    stream = io.BytesIO(data)
+    shape, _, dtype = read_npy_header(path, stream)
     if dtype.hasobject:
         return array_of(read_pickle(data[stream.tell() :], where), where)
+    if math.prod(shape) * dtype.itemsize > len(data):
+        raise RigError(f"{where} announces shape {shape}, but is shorter; copy the file again")
     stream.seek(0)
-    return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+    return read_npy_array(path, stream)
 
 
 def _check_shapes(arrays: Mapping[str, NDArray[Any]], where: str) -> None:

@@ -6,6 +6,7 @@ which the bases of the other four lie best on a line; the fingers follow along t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -32,7 +33,14 @@ class Skeleton:
 
     def children(self, joint: int) -> list[int]:
         """The joints whose parent is a joint."""
-        return [int(child) for child in np.flatnonzero(self.parents == joint)]
+        return self._children.get(joint, [])
+
+    @cached_property
+    def _children(self) -> dict[int, list[int]]:
+        children: dict[int, list[int]] = {}
+        for child, parent in enumerate(self.parents.tolist()):
+            children.setdefault(parent, []).append(child)
+        return children
 
     def below(self, joint: int) -> set[int]:
         """A joint and all that hang from it."""

@@ -1,7 +1,7 @@
 """The fits of a folder as rows of a report: figures from summary.jsonl and result.json, thumbnails, depth pictures."""
 
 import io
-import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ from handopt.draw import colour
 from handopt.draw.film import load_film
 from handopt.draw.overlay import PANEL_PX, panel_origin
 from handopt.errors import DepthError, OutputError
+from handopt.files import UnreadableError, is_file, parse_json, read_text
 from handopt.input.depth import read_depth
 from handopt.storage.fit_folder import RESULT_NAME
 from handopt.storage.scenes import RESULT_FORMAT, read_result
 from handopt.typing import Bytes, Reals
 
 SUMMARY_NAME: Final = "summary.jsonl"
+MAX_SUMMARY_BYTES: Final = 512 * 2**20
+"""A million images."""
 THUMBNAIL_PX: Final = 180
 DEPTH_SPAN_MM: Final = 400.0
 """How far behind the nearest surface the colours of a depth picture reach."""
@@ -63,7 +66,7 @@ def thumbnail(folder: Path) -> bytes:
     from PIL import Image
 
     path = folder / "overlay.png"
-    if path.is_file():
+    if is_file(path):
         try:
             left, top = panel_origin(1)
             with Image.open(path, formats=("PNG",)) as whole:
@@ -91,23 +94,33 @@ def depth_picture(image: Path) -> tuple[bytes, int, int]:
 def _summary_rows(root: Path) -> Iterator[tuple[str, FitRow]]:
     """The rows of summary.jsonl, by folder; lines that are damaged are left out, as their results are opened."""
     try:
-        lines = (root / SUMMARY_NAME).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(root / SUMMARY_NAME, MAX_SUMMARY_BYTES).splitlines()
+    except UnreadableError:
         return
     for line in lines:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             folder = entry["folder"]
             name = _relative(Path(folder), root) if folder else f"{Path(entry['image']).stem} (no result)"
-            if name is None or (folder and not (root / name / RESULT_NAME).is_file()):
+            if name is None or (folder and not is_file(root / name / RESULT_NAME)):
                 continue
             residual = (entry["residual_mm"] or {}).get("median")
-            yield name, FitRow(
-                name, entry["image"], entry["outcome"], entry["hand"], entry["confidence"], residual,
-                entry["silhouette_iou"], entry["status"] or entry["error"] or "",
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError):
+            confidence, residual_mm, iou = map(_number, (entry["confidence"], residual, entry["silhouette_iou"]))
+            image, outcome, hand = entry["image"], str(entry["outcome"]), entry["hand"]
+            status = str(entry["status"] or entry["error"] or "")
+            if all(each is None or isinstance(each, str) for each in (image, hand)):
+                yield name, FitRow(name, image, outcome, hand, confidence, residual_mm, iou, status)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
             continue
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None. Raises ValueError for anything else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
 
 
 def _written(path: Path) -> int:
@@ -122,7 +135,7 @@ def _relative(folder: Path, root: Path) -> str | None:
     """A folder of a summary relative to the root, also where both were moved since; None where it lies elsewhere."""
     parts = folder.parts
     for start in range(len(parts)):
-        if (root.joinpath(*parts[start:]) / RESULT_NAME).is_file():
+        if is_file(root.joinpath(*parts[start:]) / RESULT_NAME):
             return Path(*parts[start:]).as_posix()
     return None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from handopt.errors import ConfigError, OutputError
+from handopt.files import UnreadableError, parse_json, read_text
 
 FORMAT: Final = "handopt.review/1"
 NAME: Final = "review.jsonl"
@@ -73,24 +74,20 @@ class Decision:
 def read_review(path: Path) -> dict[str, Decision]:
     """The decision that counts for each folder; fits whose decision was taken back are left out. Raises ConfigError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path}: has more than {MAX_BYTES >> 20} MiB, which is no review")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text, so no review") from error
+        text = read_text(path, MAX_BYTES)
+    except UnreadableError as error:
+        raise ConfigError(f"{path}: cannot be read as a review: {error.reason}") from error
     found: dict[str, Decision] = {}
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            document = json.loads(line)
+            document = parse_json(line)
             if not isinstance(document, dict) or document.get("format") != FORMAT:
                 raise ConfigError(f"expected a line of the format {FORMAT}")
             decision = Decision.of(document)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             if number == len(lines) and not text.endswith("\n"):
                 continue  # the page's server was killed while it wrote the last line
             raise ConfigError(f"{path}: line {number}: {error}; correct it or remove it") from error

@@ -1,16 +1,12 @@
 """Everything that reads a file, and whole files that it accepts: what the fuzzing changes and reads."""
 
-import io
-import json
 import os
-import resource
 import signal
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -20,9 +16,8 @@ from typing import Any
 
 import click
 import numpy as np
-from PIL import Image
-from scipy.io import savemat
 
+from handopt.assets import asset
 from handopt.batch.outcome import DONE, Outcome, Task
 from handopt.batch.provenance import Provenance
 from handopt.batch.summary import SUMMARY_NAME, Summary
@@ -40,22 +35,42 @@ from handopt.input.reader import Reader
 from handopt.input.sequence import open_source
 from handopt.input.sequence.stream_info import SourceOptions
 from handopt.rig.joints import read_mapping
-from handopt.storage.fit_folder import RESULT, save
+from handopt.rig.load import load_limits, load_rig
+from handopt.storage.fit_folder import RESULT
+from handopt.storage.fit_rows import find_rows
 from handopt.storage.scenes import packed_scene
-from handopt.storage.track_folder import save_track
-from support.factories import fit_result
+from handopt.viewer.review import read_review
+from support.fuzz_files import (
+    archive,
+    beside,
+    config,
+    document,
+    exported,
+    folder_files,
+    image_file,
+    label,
+    mask,
+    mat,
+    numbers,
+    of_folder,
+    of_hand,
+    of_mano,
+    review,
+    stack,
+    summary_line,
+    tiff_stack,
+)
 from support.image_bytes import SCENE, exr_bytes, npy_bytes
-from support.label_files import hand
 from support.mutators import (
     Mutator,
     damaged,
+    deceptive_glb,
     deceptive_json,
     deceptive_npz,
     deceptive_png,
     deceptive_text,
     lying_npz,
 )
-from support.sequences import followed
 
 SLOWEST_S = 10
 MOST_BYTES = 1 << 30
@@ -92,7 +107,7 @@ def fault_of(target: Target, data: bytes) -> Fault | None:
         path = Path(folder) / target.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = _memory(start=True)
         try:
             with _time_limit(), warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
@@ -103,8 +118,16 @@ def fault_of(target: Target, data: bytes) -> Fault | None:
             return Fault(target.name, data, f"takes more than {SLOWEST_S} s", _place(error))
         except Exception as error:  # that is what is looked for
             return Fault(target.name, data, f"{type(error).__name__}: {str(error)[:120]}", _place(error))
-        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        grown = _memory() - before
         return Fault(target.name, data, f"takes {grown >> 20} MiB", "") if grown > MOST_BYTES else None
+
+
+def _memory(*, start: bool = False) -> int:
+    """Bytes of this process at most, since it was called with start=True."""
+    if start:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 def _place(error: BaseException) -> str:
@@ -135,104 +158,21 @@ def mutated(target: Target, rng: Random) -> bytes:
         return damaged(target.whole(), rng)
 
 
-# ------------------------------------------------------------------------------------------------- whole files
+def _labels_of(format_name: str, suffix: str) -> "Target":
+    """The first file of a format of labels, read with the whole files that are written beside it."""
 
+    def name() -> str:
+        return next(each for each in sorted(exported(format_name)) if each.endswith(suffix))
 
-def _image(format_name: str, **options: Any) -> Callable[[], bytes]:
-    @cache
-    def made() -> bytes:
-        stream = io.BytesIO()
-        Image.fromarray(SCENE).save(stream, format=format_name, **options)
-        return stream.getvalue()
+    def read(path: Path) -> object:
+        place = path.parent / "set"
+        for other, data in exported(format_name).items():
+            (place / other).parent.mkdir(parents=True, exist_ok=True)
+            (place / other).write_bytes(path.read_bytes() if other == name() else data)
+        return read_labels(place)
 
-    return made
-
-
-@cache
-def _stack() -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, depth=np.stack([SCENE] * 3), time_s=np.arange(3) / 30, fps=np.array(30))
-    return stream.getvalue()
-
-
-@cache
-def _mask() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray((SCENE > 650).astype(np.uint8)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-@cache
-def _archive() -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, depth=SCENE, other=np.zeros((2, 2)))
-    return stream.getvalue()
-
-
-@cache
-def _tiff_stack() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(SCENE).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(SCENE)] * 2)
-    return stream.getvalue()
-
-
-def _document(**values: Any) -> Callable[[], bytes]:
-    return lambda: json.dumps(values).encode()
-
-
-@cache
-def _config() -> bytes:
-    return (
-        b'solver = "lm"\nstarts = 7\nhuber = 0.1\nproposals = 8\nweights.depth = 2\n[vertices]\niterations = 3\n'
-        b"[[rounds]]\ntop_k_out = 2\nmutations = 1\n"
-        b"[rounds.lm_settings]\niterations = 3\nsigma_mm = 20.0\npoints = 60\n"
-    )
-
-
-@cache
-def _folder_files(kind: str) -> dict[str, bytes]:
-    with TemporaryDirectory() as name:
-        folder = Path(name) / "a"
-        if kind == "track":
-            save_track(followed(), folder, video=False)
-        else:
-            save(fit_result(iterations=2, size=24), folder, renders=False, overlay=False, provenance={"format": "x"})
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def _of_folder(kind: str, name: str) -> Callable[[], bytes]:
-    return lambda: _folder_files(kind)[name]
-
-
-def _beside(kind: str, path: Path) -> Path:
-    """The folder of a changed file, with the whole files of its kind beside it."""
-    for name, data in _folder_files(kind).items():
-        if name != path.name:
-            (path.parent / name).write_bytes(data)
-    return path.parent
-
-
-@cache
-def _label() -> bytes:
-    joints = hand().tolist()
-    return json.dumps({"joints_mm": joints, "joint_visible": [True] * 21, "sequence": {"time_s": 0.5}}).encode()
-
-
-@cache
-def _numbers(joints: int) -> bytes:
-    rng = np.random.default_rng(0)
-    places = np.stack(
-        [rng.uniform(100, 200, joints), rng.uniform(80, 160, joints), rng.uniform(400, 500, joints)], axis=1
-    )
-    line = " ".join(f"{number:.3f}" for number in places.ravel())
-    return "\n".join(f"image_{index}.png {line}" for index in range(3)).encode()
-
-
-@cache
-def _mat() -> bytes:
-    stream = io.BytesIO()
-    savemat(stream, {"joint_uvd": np.full((1, 2, 36, 3), 300.0)}, do_compression=True)
-    return stream.getvalue()
+    mutators = {".json": IN_JSON, ".npz": IN_NPZ}.get(suffix, IN_TEXT)
+    return Target(f"{format_name}{suffix}", lambda: exported(format_name)[name()], read, mutators)
 
 
 # --------------------------------------------------------------------------------------------------- readers
@@ -245,23 +185,23 @@ def _frames(path: Path) -> list[Any]:
 
 def _with_sidecar(path: Path) -> object:
     image = path.with_name("a.png")
-    image.write_bytes(_image("PNG")())
+    image.write_bytes(image_file("PNG")())
     list(open_source(path.parent, SourceOptions(CAMERA, 1.0)))
     return Reader(hand="right").read(image)
 
 
 def _results(path: Path) -> object:
-    label = path.parent.parent / "labels"
-    label.mkdir()
-    (label / "a.json").write_bytes(_label())
+    labels = path.parent.parent / "labels"
+    labels.mkdir()
+    (labels / "a.json").write_bytes(label())
     RESULT.holds(path.parent)
-    return read_predictions(path.parent, read_labels(label))
+    return read_predictions(path.parent, read_labels(labels))
 
 
 def _resumed(path: Path) -> object:
     image = path.parent.parent / "a.png"
-    image.write_bytes(_image("PNG")())
-    _beside("fit", path)
+    image.write_bytes(image_file("PNG")())
+    beside("fit", path)
     found = Provenance(image).found(path.parent, {"handopt": "0"}, ["result.json", "mesh.glb"])
     return found if found.result is None else Outcome.of_result(Task(image, path.parent), found.result, 0.0)
 
@@ -273,7 +213,7 @@ def _summary(path: Path) -> None:
 
 def _shown(kind: str) -> Callable[[Path], object]:
     def read(path: Path) -> object:
-        film = load_film(_beside(kind, path))
+        film = load_film(beside(kind, path))
         if not len(film):
             return None
         painter = Painter(film, size=80)
@@ -283,7 +223,23 @@ def _shown(kind: str) -> Callable[[Path], object]:
 
 
 def _scene(kind: str) -> Callable[[Path], object]:
-    return lambda path: packed_scene(_beside(kind, path))
+    return lambda path: packed_scene(beside(kind, path))
+
+
+def _rig(path: Path) -> object:
+    """A rig, and everything that is derived from it."""
+    rig = load_rig(path)
+    return rig.shape_basis, rig.normals, rig.mirrored(), rig.is_closed, rig.laplacian("cotangent")
+
+
+def _limits(path: Path) -> object:
+    return load_limits("default", path)
+
+
+def _rows(path: Path) -> object:
+    (path.parent / "b").mkdir()
+    (path.parent / "b" / "result.json").write_bytes(folder_files("fit")["result.json"])
+    return [row.to_list() for row in find_rows(path.parent)]
 
 
 BYTES, IN_JSON, IN_NPZ, IN_TEXT = (
@@ -293,35 +249,49 @@ BYTES, IN_JSON, IN_NPZ, IN_TEXT = (
     (deceptive_text, damaged),
 )
 TARGETS = (
-    Target("depth.png", _image("PNG"), read_depth, (deceptive_png, damaged)),
-    Target("depth.tif", _image("TIFF"), read_depth, BYTES),
-    Target("packed.tif", _image("TIFF", compression="tiff_lzw"), read_depth, BYTES),
+    Target("depth.png", image_file("PNG"), read_depth, (deceptive_png, damaged)),
+    Target("depth.tif", image_file("TIFF"), read_depth, BYTES),
+    Target("packed.tif", image_file("TIFF", compression="tiff_lzw"), read_depth, BYTES),
     Target("depth.npy", lambda: npy_bytes(SCENE), read_depth, BYTES),
-    Target("depth.npz", _archive, read_depth, IN_NPZ),
+    Target("depth.npz", archive, read_depth, IN_NPZ),
     Target("depth.exr", lambda: exr_bytes(SCENE.astype(np.float32)), read_depth, BYTES),
-    Target("mask.png", _mask, checked_mask, (deceptive_png, damaged)),
-    Target("stack.npz", _stack, _frames, IN_NPZ),
+    Target("mask.png", mask, checked_mask, (deceptive_png, damaged)),
+    Target("stack.npz", stack, _frames, IN_NPZ),
     Target("stack.npy", lambda: npy_bytes(np.stack([SCENE] * 3)), _frames, BYTES),
-    Target("stack.tif", _tiff_stack, _frames, BYTES),
-    Target("camera.json", _document(**CAMERA.to_dict()), lambda path: load_camera(path, 32, 24), IN_JSON),
+    Target("stack.tif", tiff_stack, _frames, BYTES),
+    Target("camera.json", document(**CAMERA.to_dict()), lambda path: load_camera(path, 32, 24), IN_JSON),
     Target(
         "a.json",
-        _document(camera=CAMERA.to_dict(), unit="mm", hand="left", mirrored=False, sequence={"time_s": 0.5}),
+        document(camera=CAMERA.to_dict(), unit="mm", hand="left", mirrored=False, sequence={"time_s": 0.5}),
         _with_sidecar,
         IN_JSON,
     ),
-    Target("config.toml", _config, Config.from_toml, IN_TEXT),
+    Target("config.toml", config, Config.from_toml, IN_TEXT),
     Target("map.toml", lambda: b'wrist = "Wrist"\nthumb-tip = "T"\n', read_mapping, IN_TEXT),
-    Target("map.json", _document(wrist="Wrist"), read_mapping, IN_JSON),
-    Target("label.json", _label, read_labels, IN_JSON),
-    Target("icvl.txt", lambda: _numbers(16), read_labels, IN_TEXT),
-    Target("nyu.mat", _mat, read_labels, BYTES),
-    Target("fit/result.json", _of_folder("fit", "result.json"), _results, IN_JSON),
-    Target("out/provenance.json", _of_folder("fit", "provenance.json"), _resumed, IN_JSON),
+    Target("map.json", document(wrist="Wrist"), read_mapping, IN_JSON),
+    Target("label.json", label, read_labels, IN_JSON),
+    Target("icvl.txt", lambda: numbers(16), read_labels, IN_TEXT),
+    Target("nyu.mat", mat, read_labels, BYTES),
+    Target("fit/result.json", of_folder("fit", "result.json"), _results, IN_JSON),
+    Target("out/provenance.json", of_folder("fit", "provenance.json"), _resumed, IN_JSON),
     Target(SUMMARY_NAME, lambda: b'{"image": "a.png", "outcome": "done"}\n' * 3, _summary, (deceptive_text, damaged)),
-    Target("walk/trace.npz", _of_folder("fit", "trace.npz"), _shown("fit"), IN_NPZ),
-    Target("walk/track.npz", _of_folder("track", "track.npz"), _shown("track"), IN_NPZ),
-    Target("seen/trace.npz", _of_folder("fit", "trace.npz"), _scene("fit"), IN_NPZ),
-    Target("seen/track.npz", _of_folder("track", "track.npz"), _scene("track"), IN_NPZ),
-    Target("seen/result.json", _of_folder("fit", "result.json"), _scene("fit"), IN_JSON),
+    Target("walk/trace.npz", of_folder("fit", "trace.npz"), _shown("fit"), IN_NPZ),
+    Target("walk/track.npz", of_folder("track", "track.npz"), _shown("track"), IN_NPZ),
+    Target("seen/trace.npz", of_folder("fit", "trace.npz"), _scene("fit"), IN_NPZ),
+    Target("seen/track.npz", of_folder("track", "track.npz"), _scene("track"), IN_NPZ),
+    Target("seen/result.json", of_folder("fit", "result.json"), _scene("fit"), IN_JSON),
+    Target("hand.glb", of_hand("hand.glb"), _rig, (deceptive_glb, deceptive_glb, damaged)),
+    Target("hand.gltf", of_hand("hand.gltf"), _rig, IN_JSON),
+    Target("mano.pkl", of_mano("mano.pkl"), _rig, BYTES),
+    Target("mano.npz", of_mano("mano.npz"), _rig, IN_NPZ),
+    Target("limits.toml", lambda: asset("hands/limits.toml").read_bytes(), _limits, IN_TEXT),
+    Target("review.jsonl", review, read_review, IN_TEXT),
+    Target("rows/summary.jsonl", summary_line, _rows, IN_TEXT),
+    _labels_of("csv", ".csv"),
+    _labels_of("npz", ".npz"),
+    _labels_of("coco", ".json"),
+    _labels_of("freihand", ".json"),
+    _labels_of("interhand", ".json"),
+    _labels_of("dexycb", ".npz"),
+    _labels_of("msra", ".txt"),
 )

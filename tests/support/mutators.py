@@ -163,6 +163,21 @@ def lying_npz(data: bytes, rng: Random) -> bytes:
     return stream.getvalue()
 
 
+def deceptive_glb(data: bytes, rng: Random) -> bytes:
+    """Change the JSON of a .glb file, or numbers of its binary chunk, and announce the right lengths."""
+    (length,) = struct.unpack_from("<I", data, 12)
+    text, binary = data[20 : 20 + length], bytearray(data[28 + length :])
+    if rng.random() < 0.6:
+        text = deceptive_json(text, rng)
+    for _ in range(rng.choice((0, 1, 1, 4, 64))):
+        at = 4 * rng.randrange(len(binary) // 4)
+        number = rng.choice((0.0, -1.0, 1e-30, 1e9, 1e30, math.nan, math.inf, rng.uniform(-1, 1)))
+        binary[at : at + 4] = struct.pack("<f", number)
+    text += b" " * (-len(text) % 4)
+    sizes = struct.pack("<4sIII4s", b"glTF", 2, 28 + len(text) + len(binary), len(text), b"JSON")
+    return sizes + text + struct.pack("<I4s", len(binary), b"BIN\0") + bytes(binary)
+
+
 def deceptive_json(data: bytes, rng: Random) -> bytes:
     """Replace, remove, or repeat nodes of a JSON document."""
     document = json.loads(data)

@@ -64,7 +64,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_review(tmp_path / "none.jsonl")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\0")
-    with pytest.raises(ConfigError, match="no review"):
+    with pytest.raises(ConfigError, match="cannot be read as a review: it is no text"):
         read_review(tmp_path / "bytes")
     with pytest.raises(OutputError, match="cannot be written"):
         add_decision(tmp_path / "nowhere" / "review.jsonl", Decision("a", None, ACCEPT, "right"))
