@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and the kernels are load
 
 import numpy as np
 import pytest
+from support import stand_in
 from support.op_check import Place
 
 from handopt import backend
@@ -22,7 +23,15 @@ SLOW_FIRST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stand-in", action="store_true", help="run the cuda tests without a GPU, on tests/support/stand_in"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--stand-in"):
+        stand_in.use()
     config.addinivalue_line("markers", "process: starts processes of its own; left out where a test runs the op tests")
 
 

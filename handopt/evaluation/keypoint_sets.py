@@ -134,8 +134,9 @@ def read_interhand(folder: Path, joints_file: Path) -> Frames:
                 continue
             rows = start + np.array(INTERHAND_ROWS)
             view, camera = cameras[capture], str(image["camera"])
-            rotation = np.array(view["camrot"][camera], np.float64)
-            place = np.array(world["world_coord"], np.float64)[rows] - np.array(view["campos"][camera], np.float64)
+            rotation = points(view["camrot"][camera], 3, capture)
+            place = points(world["world_coord"], 2 * JOINTS, capture)[rows]
+            place -= points([view["campos"][camera]], 1, capture)
             hands.append(place @ rotation.T)
             keys.append((parts_of(str(image["file_name"])) if names is None else parts_of(names[row], suffix=False),))
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -8,7 +8,9 @@ if something does. What follows -- goes to handopt fit.
 
 import argparse
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("images", type=Path, help="folder of depth images")
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder for both runs")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="how often to kill (default: 5)")
+    parser.add_argument(
+        "--who",
+        choices=("parent", "tree", "worker"),
+        default="parent",
+        help="the run, the run with all its processes, or one of its workers, which the run survives (default: parent)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     words = sys.argv[1:] if arguments is None else arguments
     own, more = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
@@ -37,7 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     total = report["undisturbed"]["images"]
     rng = random.Random(options.seed)
     moments = sorted(rng.uniform(0, 0.95 * total) for _ in range(options.kills))
-    report["kills"] = [killed(command(options, disturbed), disturbed, moment, rng.random()) for moment in moments]
+    if options.who == "worker":
+        report["kills"] = workers_killed(command(options, disturbed), disturbed, moments, rng)
+    else:
+        report["kills"] = [
+            killed(command(options, disturbed), disturbed, moment, rng.random(), tree=options.who == "tree")
+            for moment in moments
+        ]
     report["resumed"] = watched(command(options, disturbed), disturbed)
     report["differences"] = differences(whole, disturbed)
     print(json.dumps(report, indent=2))
@@ -68,15 +82,47 @@ def watched(words: list[str], output: Path) -> dict[str, Any]:
     }
 
 
-def killed(words: list[str], output: Path, images: float, wait_s: float) -> dict[str, Any]:
-    """Kill a run some time after so many images have ended; its workers are left to notice it by themselves."""
+def killed(words: list[str], output: Path, images: float, wait_s: float, *, tree: bool = False) -> dict[str, Any]:
+    """Kill a run some time after so many images have ended.
+
+    tree: its workers as well; else they are left to notice it by themselves.
+    """
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         while process.poll() is None and lines(output) < images:
             time.sleep(POLL_S)
         time.sleep(wait_s)
+        if tree:
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
     left = [str(path.relative_to(output)) for path in output.rglob(".handopt-*")]
     return {"exit": process.returncode, "images": lines(output), "unfinished": left}
+
+
+def workers_killed(words: list[str], output: Path, moments: list[float], rng: random.Random) -> list[dict[str, Any]]:
+    """Kill a worker of one run each time that so many images have ended, and wait for the end of the run."""
+    kills = []
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        for moment in moments:
+            while process.poll() is None and lines(output) < moment:
+                time.sleep(POLL_S)
+            workers = children(process.pid)
+            if process.poll() is None and workers:
+                os.kill(rng.choice(workers), signal.SIGKILL)
+                kills.append({"images": lines(output), "workers": len(workers)})
+    return [*kills, {"exit": process.returncode, "images": lines(output)}]
+
+
+def children(leader: int) -> list[int]:
+    """The workers that a run has started and that still live."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            parent = folder.name.isdigit() and int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == leader and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except (OSError, IndexError, ValueError):  # it has just ended
+            continue
+    return found
 
 
 def lines(output: Path) -> int:

@@ -1,0 +1,147 @@
+"""The stand-in for CuPy refuses what CuPy refuses; on it the cuda tests pass without a GPU, with so many launches."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from support import stand_in
+from support.builds import TESTS, run_python
+
+from handopt import backend
+
+NOT_HERE = pytest.mark.skipif(backend.cuda_problem() is None, reason="cuda tests run here already")
+PLACES = ("ops", "objective", "optimise", "tracking", "test_fitting.py", "test_fitting_many.py", "test_hand.py")
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The stand-in, with the kernels of this machine, for what needs no fit."""
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "cupy"}
+    monkeypatch.syspath_prepend(str(stand_in.FOLDER))
+    monkeypatch.setenv(stand_in.VARIABLE, str(backend.library().path))
+    import cupy
+
+    cupy.COUNTS.clear()
+    yield cupy
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+@pytest.mark.process
+@NOT_HERE
+def test_the_cuda_tests_pass_without_a_gpu() -> None:
+    places = [str(TESTS / place) for place in PLACES]
+    options = ("-p", "no:cacheprovider", "--numprocesses=0", "--stand-in", "-k", "cuda and not hessian")
+    done = run_python("-m", "pytest", *options, *places)
+    output = f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, output[-8000:]
+    passed = re.search(r"(\d+) passed", output)
+    assert passed is not None, output
+    assert int(passed.group(1)) > 250, output
+
+
+# Every number is a cost: each launch takes 8 to 25 microseconds of the host, each synchronisation more. An iteration is
+# exact; a fit and a tracked frame may take some iterations more on another processor.
+MOST = {
+    "iteration": {"launches": 140, "synchronisations": 0, "copies to host": 0, "copies to device": 0},
+    "fit": {"launches": 7600, "synchronisations": 680, "copies to host": 580, "copies to device": 120},
+    "frame": {"launches": 2800, "synchronisations": 43, "copies to host": 24, "copies to device": 131},
+}
+
+
+@pytest.mark.process
+@NOT_HERE
+def test_launches_synchronisations_and_copies_do_not_grow() -> None:
+    done = run_python("-m", "support.launch_counts")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    for what, most in MOST.items():
+        for name, count in most.items():
+            assert counts[what][name] <= count, f"{name} of one {what}"
+            assert counts[what][name] >= 0.7 * count, f"fewer {name} of one {what}: lower the bound"
+
+
+REFUSED: dict[str, tuple[Callable[[Any, Any], object], type[Exception], str]] = {
+    "conversion": (lambda _, a: np.asarray(a), TypeError, "Implicit conversion"),
+    "a NumPy operand": (lambda _, a: a + np.ones(3), TypeError, "Unsupported type"),
+    "a NumPy operand before": (lambda _, a: np.ones(3) * a, TypeError, "NumPy and a CuPy"),
+    "a NumPy function": (lambda _, a: np.concatenate([a, a]), TypeError, "call cupy's own"),
+    "a NumPy argument": (lambda cp, a: cp.maximum(a, np.ones(3)), TypeError, "Unsupported type"),
+    "a list": (lambda cp, a: cp.maximum(a, [1, 2, 3]), TypeError, "Unsupported type"),
+    "a host condition": (lambda cp, a: cp.where(np.ones(3, bool), a, a), TypeError, "Unsupported type"),
+    "a host array among others": (lambda cp, a: cp.concatenate([a, np.ones(3)]), TypeError, "Unsupported type"),
+    "a product": (lambda _, a: a @ np.ones(3), TypeError, "Unsupported type"),
+    "filling with an array": (lambda _, a: a.__setitem__(slice(0, 2), np.ones(2)), ValueError, "cannot be used"),
+    "text": (lambda cp, _: cp.asarray("text"), ValueError, "Unsupported dtype"),
+    "what only CuPy 14 has": (lambda cp, _: cp.permute_dims, AttributeError, r"CuPy 13\.6 or CuPy 14 has no"),
+    "what NumPy alone has": (lambda cp, _: cp.busday_count, AttributeError, r"CuPy 13\.6 or CuPy 14 has no"),
+    "a method of CuPy 14": (lambda _, a: a.mT, AttributeError, r"CuPy 13\.6 or CuPy 14 has no"),
+    "what is not needed yet": (lambda cp, _: cp.cross, NotImplementedError, "add it to"),
+    "another GPU": (lambda cp, _: cp.cuda.Device(1), RuntimeError, "invalid device"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cupy_refuses_is_refused(cupy: Any, what: str) -> None:
+    call, error, message = REFUSED[what]
+    with pytest.raises(error, match=message):
+        call(cupy, cupy.zeros(3))
+
+
+def test_everything_that_it_has_is_in_both_versions_of_cupy(cupy: Any) -> None:
+    from cupy.counting import NAMES
+
+    own = {"COUNTS", "ELEMENTWISE", "GARBAGE", "Any", "SimpleNamespace", "np", "along", "elementwise", "host"}
+    own |= {"launched", "missing", "reduction", "refused", "synchronised", "arrays", "counting", "devices"}
+    assert {name for name in vars(cupy) if not name.startswith("_")} - own <= NAMES
+    methods = {f".{name}" for name in vars(cupy.ndarray) if not name.startswith("_")}
+    assert methods - {".address", ".values", ".dtype"} <= NAMES
+
+
+def project(cupy: Any) -> tuple[Any, list[Any]]:
+    """A kernel, and right arguments of it."""
+    path = backend.cuda_sources()["projection"]
+    module = cupy.RawModule(code=path.read_text(), options=backend.nvrtc_options("float"), backend="nvrtc")
+    arrays = [cupy.zeros((1, 5, 3), np.float32), cupy.zeros((1, 6), np.float32), cupy.zeros((1, 5, 3), np.float32)]
+    return module.get_function("project_forward"), [*arrays, np.int32(1), np.int32(1), np.int32(5)]
+
+
+def test_a_launch_takes_arrays_of_the_right_kind_and_typed_scalars(cupy: Any) -> None:
+    launch, right = project(cupy)
+    launch((1,), (128,), tuple(right))
+    assert cupy.COUNTS["launch project_forward"] == 1
+    for place, wrong in (
+        (0, np.zeros((1, 5, 3), np.float32)),
+        (0, cupy.zeros((1, 5, 3))),
+        (0, cupy.zeros((1, 3, 5), np.float32).swapaxes(1, 2)),
+        (3, 1),
+        (4, np.int64(1)),
+        (5, np.float32(5)),
+    ):
+        with pytest.raises(TypeError, match="of project_forward is"):
+            launch((1,), (128,), tuple(wrong if row == place else each for row, each in enumerate(right)))
+    with pytest.raises(TypeError, match="takes 6 arguments, not 5"):
+        launch((1,), (128,), tuple(right[:5]))
+    with pytest.raises(RuntimeError, match="INVALID_VALUE"):
+        launch((0,), (128,), tuple(right))
+    with pytest.raises(RuntimeError, match="NOT_FOUND"):
+        cupy.RawModule(code="", options=backend.nvrtc_options("float"), backend="nvrtc").get_function("skin_forward")
+
+
+def test_what_waits_and_what_copies_is_counted(cupy: Any) -> None:
+    array = cupy.asarray(np.arange(4.0))
+    assert cupy.COUNTS == {"copies to device": 1}
+    rows = array[array > 1]
+    assert (cupy.COUNTS["launches"], cupy.COUNTS["synchronisations"]) == (2, 1)
+    assert rows.get().tolist() == [2.0, 3.0]
+    assert float(array.sum()) == 6.0
+    assert (cupy.COUNTS["launches"], cupy.COUNTS["synchronisations"], cupy.COUNTS["copies to host"]) == (3, 3, 1)
+    view = array[1:]
+    view[0] = 7.0
+    assert array.get()[1] == 7.0, "a slice is a view"
+    assert np.isnan(cupy.empty(3).get()).all(), "new memory holds nothing of use"
