@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from handopt.input.sequence import FrameSource, SequenceFrame
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import Tracking
+    from handopt.tracking.frame_estimate import FrameEstimate
     from handopt.tracking.track import Track
+    from handopt.tracking.udp import UdpStream
 
 RATE_EVERY_S = 1.0
 RANGES_SHOWN = 12
@@ -77,6 +79,12 @@ RANGES_SHOWN = 12
     "causal filter.  [default: --smooth, but not with --live]",
 )
 @compute_options("Track")
+@option(
+    "Output",
+    "--stream",
+    metavar="ADDRESS",
+    help="Send each frame as a JSON message as soon as it is known, to udp://HOST:PORT.",
+)
 @output_options("DIR", "Folder of the track.  [default: handopt-out/<name>-track]", replaces="a track that exists")
 @video_option("track.mp4", default=True)
 @json_option("each frame")
@@ -89,12 +97,15 @@ def track(source: Path | None, **arguments: Any) -> None:
     skinned), hand.bvh and track.mp4. One line goes to stdout: folder, frames, frames with the hand, frames found from
     scratch, frames a second, with tabs between them.
 
+    With --json each frame is printed instead: when it is known with --no-smooth and --live, else at the end, smoothed.
+
     Where the hand was not found, and where the track is doubtful (a confidence below 0.5), stderr says. What was
     tracked before the source ended, or before Ctrl-C, is kept.
     """
     from handopt.cli.settings import TrackOptions
     from handopt.errors import ObservationError
     from handopt.storage.track_folder import check_free, save_track
+    from handopt.tracking.udp import UdpStream
 
     options, console = TrackOptions(**arguments), Console()
     if (source is None) != options.live:
@@ -104,8 +115,13 @@ def track(source: Path | None, **arguments: Any) -> None:
     folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
     require_place(folder, lambda: check_free(folder, overwrite=options.overwrite))
     until = StopOnSignal()
+    with naming_option("--stream"):
+        stream = None if options.stream is None else UdpStream(options.stream)
     tracking = _tracking(source, options, until, console)
-    error, code = _follow(tracking, until, options, console)
+    with stream or nullcontext():
+        error, code = _follow(tracking, until, options, console, _emitter(options, stream, console))
+    if stream is not None:
+        console.say(f"{stream.sent} messages were sent, {stream.dropped} dropped.", level=0 if stream.dropped else 1)
     try:
         result = tracking.result
     except ObservationError as nothing:
@@ -120,7 +136,8 @@ def track(source: Path | None, **arguments: Any) -> None:
     errors = [] if error is None else [error]
     if options.video:
         errors += _write_video(result, folder, console)
-    _print(result, folder, console, as_json=options.as_json)
+    if not options.as_json or _smooths(options):
+        _print(result, folder, console, as_json=options.as_json)
     _finish(result, errors, console)
     sys.exit(code or bool(errors or result.errors))
 
@@ -146,7 +163,7 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
             cast("FrameSource", _Stoppable(frames, until, options.frames, live=options.live)),
             hand=side,
             rig=rig or own_rig(side, options.limits),
-            smooth=not options.live if options.smooth is None else options.smooth,
+            smooth=_smooths(options),
             config=config,
             device=options.device,
             seed=options.seed,
@@ -167,8 +184,37 @@ def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":
             raise
 
 
+def _smooths(options: "TrackOptions") -> bool:
+    """Whether frames are smoothed at the end, so that their lines are not known before."""
+    return not options.live if options.smooth is None else options.smooth
+
+
+def _emitter(
+    options: "TrackOptions", stream: "UdpStream | None", console: Console
+) -> "Callable[[FrameEstimate], None]":
+    """What to call with each frame as it is known: it prints and sends what is to be printed and sent."""
+    from handopt.tracking.messages import line_of
+
+    prints = options.as_json and not _smooths(options)
+
+    def emit(estimate: "FrameEstimate") -> None:
+        if not prints and stream is None:
+            return
+        line = line_of(estimate)
+        if stream is not None:
+            stream.send(line)
+        if prints:
+            console.result(json.dumps(line, allow_nan=False))
+
+    return emit
+
+
 def _follow(
-    tracking: "Tracking", until: StopOnSignal, options: "TrackOptions", console: Console
+    tracking: "Tracking",
+    until: StopOnSignal,
+    options: "TrackOptions",
+    console: Console,
+    emit: "Callable[[FrameEstimate], None]",
 ) -> "tuple[HandoptError | None, int]":
     """Take the frames. Returns why they ended early, and the exit code of a user who had enough of them."""
     from handopt.errors import HandoptError
@@ -180,6 +226,7 @@ def _follow(
         try:
             with until:
                 for estimate in tracking:
+                    emit(estimate)
                     if estimate.error is not None:
                         _unread(estimate.error, console, live=options.live)
                     if bar is None:
