@@ -61,6 +61,7 @@ _EXPORTS = {
     "handopt.storage.track_folder": ("save_track",),
     "handopt.tracking.api": ("Tracking", "track"),
     "handopt.tracking.frame_estimate": ("FrameEstimate",),
+    "handopt.tracking.stream.open": ("open_stream",),
     "handopt.tracking.track": ("Track",),
     "handopt.ops.skinning": ("skin", "skin_backward", "skin_normals"),
 }

@@ -91,7 +91,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     frames: int | None
     fps: float | None
     smooth: bool | None
-    stream: str | None
+    stream: tuple[str, ...]
     output: Path | None
 
 

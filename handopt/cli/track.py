@@ -15,6 +15,7 @@ from handopt.cli.errors import EXIT_INTERRUPTED, Interrupted, naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
 from handopt.cli.job import check_camera, check_device, check_ignore, load_config
+from handopt.cli.live_output import LiveOutput
 from handopt.cli.options import (
     compute_options,
     depth_options,
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
     from handopt.input.sequence import FrameSource, SequenceFrame
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import Tracking
-    from handopt.tracking.frame_estimate import FrameEstimate
     from handopt.tracking.track import Track
-    from handopt.tracking.udp import UdpStream
 
 RATE_EVERY_S = 1.0
 RANGES_SHOWN = 12
@@ -82,8 +81,10 @@ RANGES_SHOWN = 12
 @option(
     "Output",
     "--stream",
+    multiple=True,
     metavar="ADDRESS",
-    help="Send each frame as a JSON message as soon as it is known, to udp://HOST:PORT.",
+    help="Send each frame as soon as it is known: to udp://HOST:PORT as JSON, to osc://HOST:PORT, or to the clients of "
+    "ws://HOST:PORT, which is served. May be given several times.",
 )
 @output_options("DIR", "Folder of the track.  [default: handopt-out/<name>-track]", replaces="a track that exists")
 @video_option("track.mp4", default=True)
@@ -105,7 +106,6 @@ def track(source: Path | None, **arguments: Any) -> None:
     from handopt.cli.settings import TrackOptions
     from handopt.errors import ObservationError
     from handopt.storage.track_folder import check_free, save_track
-    from handopt.tracking.udp import UdpStream
 
     options, console = TrackOptions(**arguments), Console()
     if (source is None) != options.live:
@@ -115,13 +115,11 @@ def track(source: Path | None, **arguments: Any) -> None:
     folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
     require_place(folder, lambda: check_free(folder, overwrite=options.overwrite))
     until = StopOnSignal()
-    with naming_option("--stream"):
-        stream = None if options.stream is None else UdpStream(options.stream)
-    tracking = _tracking(source, options, until, console)
-    with stream or nullcontext():
-        error, code = _follow(tracking, until, options, console, _emitter(options, stream, console))
-    if stream is not None:
-        console.say(f"{stream.sent} messages were sent, {stream.dropped} dropped.", level=0 if stream.dropped else 1)
+    output = LiveOutput(options.stream, console, prints=options.as_json and not _smooths(options))
+    with output:
+        tracking = _tracking(source, options, until, console, output)
+        error, code = _follow(tracking, until, options, console, output)
+    output.say()
     try:
         result = tracking.result
     except ObservationError as nothing:
@@ -142,7 +140,9 @@ def track(source: Path | None, **arguments: Any) -> None:
     sys.exit(code or bool(errors or result.errors))
 
 
-def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal, console: Console) -> "Tracking":
+def _tracking(
+    source: Path | None, options: "TrackOptions", until: StopOnSignal, console: Console, output: LiveOutput
+) -> "Tracking":
     """What tracks the hand frame by frame. Raises UsageError, SourceError, CameraError and DepthError."""
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import hand_of
@@ -160,7 +160,7 @@ def _tracking(source: Path | None, options: "TrackOptions", until: StopOnSignal,
     side = hand_of(options.hand, rig, frames)
     with naming_option("--device", "--model"):
         return track_source(
-            cast("FrameSource", _Stoppable(frames, until, options.frames, live=options.live)),
+            cast("FrameSource", _Stoppable(frames, until, options, output)),
             hand=side,
             rig=rig or own_rig(side, options.limits),
             smooth=_smooths(options),
@@ -189,32 +189,12 @@ def _smooths(options: "TrackOptions") -> bool:
     return not options.live if options.smooth is None else options.smooth
 
 
-def _emitter(
-    options: "TrackOptions", stream: "UdpStream | None", console: Console
-) -> "Callable[[FrameEstimate], None]":
-    """What to call with each frame as it is known: it prints and sends what is to be printed and sent."""
-    from handopt.tracking.messages import line_of
-
-    prints = options.as_json and not _smooths(options)
-
-    def emit(estimate: "FrameEstimate") -> None:
-        if not prints and stream is None:
-            return
-        line = line_of(estimate)
-        if stream is not None:
-            stream.send(line)
-        if prints:
-            console.result(json.dumps(line, allow_nan=False))
-
-    return emit
-
-
 def _follow(
     tracking: "Tracking",
     until: StopOnSignal,
     options: "TrackOptions",
     console: Console,
-    emit: "Callable[[FrameEstimate], None]",
+    output: LiveOutput,
 ) -> "tuple[HandoptError | None, int]":
     """Take the frames. Returns why they ended early, and the exit code of a user who had enough of them."""
     from handopt.errors import HandoptError
@@ -226,7 +206,7 @@ def _follow(
         try:
             with until:
                 for estimate in tracking:
-                    emit(estimate)
+                    output.emit(estimate)
                     if estimate.error is not None:
                         _unread(estimate.error, console, live=options.live)
                     if bar is None:
@@ -252,8 +232,8 @@ def _unread(error: str, console: Console, *, live: bool) -> None:
 class _Stoppable:
     """A source that ends at a signal, or after some frames; frames of files are read ahead."""
 
-    def __init__(self, source: "FrameSource", until: StopOnSignal, limit: int | None, *, live: bool) -> None:
-        self._source, self._until, self._limit, self._live = source, until, limit, live
+    def __init__(self, source: "FrameSource", until: StopOnSignal, options: "TrackOptions", output: LiveOutput) -> None:
+        self._source, self._until, self._options, self._output = source, until, options, output
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -261,8 +241,10 @@ class _Stoppable:
     def __iter__(self) -> "Iterator[SequenceFrame]":
         from handopt.input.sequence.prefetch import prefetch
 
-        given = self._until.frames(self._source if self._live else prefetch(self._source))
-        return islice(given, self._limit)
+        given = self._until.frames(self._source if self._options.live else prefetch(self._source))
+        for frame in islice(given, self._options.frames):
+            self._output.latency.frame_taken()
+            yield frame
 
 
 def _reporter(console: Console) -> "Callable[[bool], None]":

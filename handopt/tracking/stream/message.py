@@ -1,4 +1,4 @@
-"""Frames of a track as JSON values: what is printed and sent while the track goes on."""
+"""A frame of a track as JSON values: what is printed and sent while the track goes on."""
 
 import math
 from typing import Any
