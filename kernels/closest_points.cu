@@ -36,6 +36,7 @@ DEVICE void visit_vertex(Search* search, real x, real y, real z, int number) {
     }
 }
 
+#if IMAGE_KERNELS
 // One image per thread, which first packs the vertices that face the camera into its scratch memory.
 // scratch_points (threads, 3, V) | scratch_numbers (threads, V)
 // overwrites nearest (B, N) int, -1 where no vertex faces the camera
@@ -62,6 +63,7 @@ KERNEL(closest_points_search)(const real* observed, const int* index, const real
         }
     }
 }
+#endif
 
 // The same with groups of points in parallel. overwrites nearest
 KERNEL(closest_points_search_grid)(const real* observed, const int* index, const real* posed, const real* normals,

@@ -86,14 +86,6 @@ DEVICE void clear_all(Columns* columns) {
     for (int i = 0; i < MAX_PARAMETERS; ++i) columns->x[i] = columns->y[i] = columns->z[i] = 0;
 }
 
-DEVICE void clear_used(Columns* columns) {
-    for (int i = 0; i < columns->count; ++i) {
-        const int number = columns->number[i];
-        columns->x[number] = columns->y[number] = columns->z[number] = 0;
-    }
-    columns->count = 0;
-}
-
 DEVICE void set_rigid(Columns* columns, const real* x, const real* t) {
     const real dx = x[0] - t[0], dy = x[1] - t[1], dz = x[2] - t[2];
     set(columns, 0, 0, -dz, dy);
@@ -202,6 +194,15 @@ DEVICE Chain chain_of(const real* transforms, const real* axes, const real* join
     return Chain{transforms + 12 * b * J, axes + 9 * b * A, positions, jacobian, ancestry, columns, K, D, A, S, P};
 }
 
+#if IMAGE_KERNELS
+DEVICE void clear_used(Columns* columns) {
+    for (int i = 0; i < columns->count; ++i) {
+        const int number = columns->number[i];
+        columns->x[number] = columns->y[number] = columns->z[number] = 0;
+    }
+    columns->count = 0;
+}
+
 // One image per thread, which keeps its sums in scratch (threads, MAX_PARAMETERS, MAX_PARAMETERS).
 // vertex_normal_equations (B, V, 9) | posed (B, V, 3) | translation (B, 3) | rest (V, 3), or one for each image
 // vertex_basis (S, V, 3) rest mm: derivative of the rest vertices by each proportion
@@ -241,6 +242,7 @@ KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed,
             for (int j = 0; j < P; ++j) h[i * P + j] = j <= i ? sums[i * MAX_PARAMETERS + j] : 0;
     }
 }
+#endif
 
 // The same with vertices in parallel; accumulates hessian's lower triangle and gradient
 KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* posed, const real* transforms,

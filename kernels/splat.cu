@@ -9,6 +9,7 @@
 // wins a tie
 #include "splat.h"
 
+#if IMAGE_KERNELS
 // One image per thread: overwrites image and winners
 KERNEL(splat_forward)(const real* points, real* image, int* winners, real radius, int B, int V, int S) {
     FOR_EACH_IMAGE(b, B) {
@@ -16,6 +17,7 @@ KERNEL(splat_forward)(const real* points, real* image, int* winners, real radius
         render_image(points + 3 * (long long)b * V, image + at, winners + at, radius, V, S);
     }
 }
+#endif
 
 // Value and point in one ordered key: larger values first, then lower indices. In double precision the index takes the
 // place of the value's last 20 bits.

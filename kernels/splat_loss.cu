@@ -9,6 +9,7 @@
 #include "robust.h"
 #include "splat.h"
 
+#if IMAGE_KERNELS
 // overwrites loss (B), the mean of w rho(f - t), and grad_points (B, V, 3), its gradient times grad_loss (B)
 KERNEL(splat_loss)(const real* grad_loss, const real* points, const real* target, const real* weight, const int* index,
                    real* scratch_image, int* scratch_winners, real* scratch_sums, real* loss, real* grad_points,
@@ -47,3 +48,4 @@ KERNEL(splat_loss)(const real* grad_loss, const real* points, const real* target
         }
     }
 }
+#endif

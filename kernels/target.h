@@ -12,6 +12,7 @@
 //   ADD(address, value)                adds to memory that items of the same image share
 //   ATOMIC_MAX_KEY, ATOMIC_MIN_REAL    for the schedules that share memory between all threads
 //   THREAD_INDEX                       index of this thread among those that run images
+//   IMAGE_KERNELS                      whether kernels are wanted that run a whole image in one thread; a GPU has others
 //   LANES                              how many items an inner loop processes at once
 //
 // HANDOPT_EMULATE_CUDA compiles the GPU's schedule for the CPU with a grid of one thread, to test its logic without a
@@ -34,6 +35,7 @@ typedef unsigned long long key64;
 #define KERNEL(name) extern "C" __global__ void name
 #define GRID_START ((long long)blockIdx.x * blockDim.x + threadIdx.x)
 #define GRID_STRIDE ((long long)gridDim.x * blockDim.x)
+#define IMAGE_KERNELS 0
 #define LANES 1
 #define THREAD_INDEX GRID_START
 #define ADD(address, value) atomicAdd((address), (value))
@@ -68,6 +70,7 @@ using std::sqrt;
 #define KERNEL(name) extern "C" CLONES void JOIN(name, SUFFIX)
 #define GRID_START 0LL
 #define GRID_STRIDE 1LL
+#define IMAGE_KERNELS 1
 #define LANES 16
 #ifdef _OPENMP
 #include <omp.h>

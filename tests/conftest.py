@@ -24,6 +24,7 @@ SLOW_FIRST = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="look for races in both precisions, not in float alone")
     parser.addoption(
         "--stand-in", action="store_true", help="run the cuda tests without a GPU, on tests/support/stand_in"
     )

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from support.builds import IMAGE_KERNELS
 
 from handopt import backend
 
@@ -92,16 +93,16 @@ def test_compiles_with_the_launch_signatures(name: str, real: str, architecture:
     ptx = compile_kernel(name, real, architecture)
     assert f".target {architecture}" in ptx
     kernels = entries(ptx)
-    assert kernels, f"{name}.cu has no kernel"
+    assert kernels or name == "splat_loss", f"{name}.cu has no kernel"
     for kernel, parameters in kernels.items():
         assert kernel in backend.SIGNATURES, f"{kernel} in {name}.cu is missing from SIGNATURES"
         found = tuple(p.replace("s32", "u32").replace("s64", "u64") for p in parameters)
         assert found == expected_parameters(kernel, real), f"{kernel} in {name}.cu"
 
 
-def test_every_signature_has_a_kernel() -> None:
+def test_every_signature_has_a_kernel_but_for_those_of_the_cpu() -> None:
     kernels = [kernel for name in SOURCES for kernel in entries(compile_kernel(name, "float", ARCHITECTURES[0]))]
-    assert sorted(kernels) == sorted(backend.SIGNATURES)
+    assert sorted(kernels) == sorted(set(backend.SIGNATURES) - IMAGE_KERNELS)
 
 
 def test_parameter_names_are_those_of_the_sources() -> None:

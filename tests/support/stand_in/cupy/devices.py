@@ -61,7 +61,8 @@ class RawModule:
 class _Function:
     def __init__(self, name: str, real: Any) -> None:
         self.name, self.real = name, real
-        self.call = getattr(ctypes.CDLL(os.environ["HANDOPT_STAND_IN"]), name + SUFFIX[real])
+        libraries = os.environ["HANDOPT_STAND_IN"].split(os.pathsep)  # one for each precision, or one for both
+        self.call = getattr(ctypes.CDLL(libraries[-1 if real == np.float64 else 0]), name + SUFFIX[real])
         scalars = {"i": ctypes.c_int, "r": ctypes.c_float if real == np.float32 else ctypes.c_double}
         self.call.argtypes = [scalars.get(kind, ctypes.c_void_p) for _, kind in SIGNATURES[name]]
         self.call.restype = None
