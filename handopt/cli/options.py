@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 from handopt.cli.errors import QUIET, VERBOSITY
 from handopt.cli.help import EXPERT, OTHER, Command, option
-from handopt.cli.values import Choice, Positive
+from handopt.cli.values import Choice, Encoding, Positive
 
 LIMITS = ("default", "swapped", "printed")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -72,10 +72,12 @@ def depth_options(command: Command) -> Command:
         option(
             EXPERT,
             "--encoding",
-            type=Choice(["auto", "raw", "nyu"]),
+            type=Encoding(),
             default="auto",
             show_default=True,
-            help="How pixels hold depth: raw is one channel, nyu is green * 256 + blue.",
+            metavar="ENCODING",
+            help="How pixels hold depth: auto; raw, one channel; nyu, green * 256 + blue; or, for files without a "
+            "header, WIDTHxHEIGHT:TYPE such as 640x480:uint16.",
         ),
     )
 

@@ -25,6 +25,24 @@ class Choice(click.Choice):  # type: ignore[type-arg]
             raise click.BadParameter(f"{sentence}.", ctx, param) from None
 
 
+class Encoding(Choice):
+    """auto, raw or nyu, or the layout of files without a header, such as 640x480:uint16."""
+
+    def __init__(self) -> None:
+        super().__init__(["auto", "raw", "nyu"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Look the word up, or read the layout."""
+        if ":" not in str(value):
+            return super().convert(value, param, ctx)
+        from handopt.input.plain_files import TYPES, raw_layout
+
+        if raw_layout(str(value)) is None:
+            types = ", ".join(TYPES)
+            self.fail(f"{value!r} is not WIDTHxHEIGHT:TYPE, such as 640x480:uint16; types are {types}.", param, ctx)
+        return str(value)
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg]
     """Numbers within reason with commas between them, as many as one of the counts."""
 

@@ -5,13 +5,17 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from handopt.assets import asset
 from handopt.errors import CameraError, ShapeError
+from handopt.typing import Value
+
+if TYPE_CHECKING:
+    from handopt.input.distortion import Distortion, Lens
 
 MAX_SIDE_PX = 1_000_000
 MAX_INTRINSIC_PX = 1e7
@@ -27,7 +31,8 @@ class Camera:
     """A pinhole camera: u = fx X/Z + cx, v = fy Y/Z + cy, integer coordinates at pixel centres.
 
     fx, fy, cx, cy: pixels. width, height: image size in pixels. The principal point may lie outside the image (a crop).
-    source: where the numbers come from. assumptions: sentences on what was assumed about them. Raises CameraError.
+    source: where the numbers come from. assumptions: sentences on what was assumed about them. distortion: of the lens;
+    `undistorted` takes it out of an image, and nothing else knows of it. Raises CameraError.
     """
 
     fx: float
@@ -38,6 +43,7 @@ class Camera:
     height: int
     source: str = "given"
     assumptions: tuple[str, ...] = field(default=(), compare=False)
+    distortion: "Distortion | None" = None
 
     def __post_init__(self) -> None:
         """Check the numbers and turn NumPy scalars into Python's own."""
@@ -66,6 +72,33 @@ class Camera:
                     f"f{axis} is {focal:g} and c{axis} {center:g}: an edge of the {self.width} x {self.height} pixels "
                     f"would lie {math.degrees(math.atan(slope)):.2f} degrees off the optical axis; change camera="
                 )
+
+    @property
+    def lens(self) -> "Lens | None":
+        """The lens before the camera, None where it does not distort."""
+        from handopt.input.distortion import Lens
+
+        if self.distortion is None:
+            return None
+        return Lens(self.distortion, self.fx, self.fy, self.cx, self.cy, self.width, self.height)
+
+    def undistorted(self, image: NDArray[Value]) -> "tuple[NDArray[Value], Camera]":
+        """An image (height, width) as a camera without the lens sees it, and that camera.
+
+        Each pixel takes the nearest measured value, and 0 where the lens shows nothing. Raises CameraError where the
+        image has another size, or the distortion cannot be inverted in it.
+        """
+        lens = self.lens
+        if lens is None:
+            return image, self
+        if image.shape != (self.height, self.width):
+            raise CameraError(
+                f"the image has shape {image.shape}, but the camera ({self.source}) is for {self.width} x "
+                f"{self.height} pixels; change camera="
+            )
+        note = f"The lens distortion that {self.source} states was taken out."
+        straight = replace(self, distortion=None, assumptions=(*self.assumptions, note))
+        return lens.straightened(image), straight
 
     def project(self, points: ArrayLike) -> NDArray[np.floating[Any]]:
         """Project camera-frame points (..., 3) in mm to pixels (..., 2); NaN where z <= 0. Raises ShapeError."""
@@ -100,7 +133,8 @@ class Camera:
 
         The new cx is rounded to 11 decimals, so that mirroring twice restores a number of so many decimals to the bit.
         """
-        return replace(self, cx=round(self.width - 1 - self.cx, 11))
+        lens = None if self.distortion is None else self.distortion.mirrored()
+        return replace(self, cx=round(self.width - 1 - self.cx, 11), distortion=lens)
 
     def how_to_match(self, width: int, height: int) -> str:
         """What to type where an image has another size than the camera, if it can be said."""

@@ -1,4 +1,4 @@
-"""What the user gives as a camera: a Camera, a preset's name, a JSON file, or the four numbers fx,fy,cx,cy."""
+"""What the user gives as a camera: a Camera, a preset's name, a file, or the four numbers fx,fy,cx,cy."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,26 +6,34 @@ from pathlib import Path
 from handopt.errors import CameraError, did_you_mean
 from handopt.files import exists
 from handopt.input.camera import CAMERA_KEYS, INTRINSICS, Camera, Preset, find_preset, presets
+from handopt.input.camera_files import CameraFile, read_camera_file
 from handopt.input.sidecar import Sidecar, read_sidecar
 
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A camera as it was given. preset, sidecar, given: what it is, None if it is not of that kind."""
+    """A camera as it was given. preset, sidecar, file, given: what it is, None if it is not of that kind.
+
+    sidecar: of a JSON file of handopt. file: of another program.
+    """
 
     text: str
     preset: Preset | None = None
     sidecar: Sidecar | None = None
+    file: CameraFile | None = None
     given: Camera | None = None
 
     @classmethod
     def of(cls, spec: Camera | str | Path) -> "CameraSpec":
-        """Look up a preset, or read an existing JSON file. Raises CameraError if the file is malformed."""
+        """Look up a preset, or read an existing file. Raises CameraError if the file is malformed."""
         if isinstance(spec, Camera):
             return cls(spec.source, given=spec)
         text = str(spec).strip()
         preset = find_preset(text)
-        return cls(text, preset, read_sidecar(Path(text)) if preset is None and _exists(text) else None)
+        if preset is not None or not _exists(text):
+            return cls(text, preset)
+        file = read_camera_file(Path(text))
+        return cls(text, sidecar=read_sidecar(Path(text)) if file is None else None, file=file)
 
     @property
     def unit_mm(self) -> float | None:
@@ -53,6 +61,8 @@ class CameraSpec:
             camera = replace(self.preset.camera, assumptions=(note,))
         elif "," in self.text and not _exists(self.text):
             return _from_numbers(self.text, width, height)
+        elif self.file is not None:
+            camera = self.file.camera(width, height)
         elif self.text.lower().endswith(".json") or _exists(self.text):
             camera = self._from_file()
         else:

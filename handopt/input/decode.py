@@ -35,6 +35,7 @@ _SIGNATURES = {
     b"PK\x03\x04": "npz",
     b"PK\x05\x06": "npz",
     b"v/1\x01": "exr",
+    b"P5": "pgm",
 }
 
 
@@ -82,7 +83,7 @@ def _kind(path: Path) -> str:
             return kind
     if head.startswith(b"\xff\xd8\xff"):
         raise DepthError(f"{path}: is a JPEG picture, 8 bits and lossy, which cannot hold depth; give the depth image")
-    raise DepthError(f"{path}: is not an image that handopt reads (PNG, TIFF, .npy, .npz, EXR); {_CONVERT}")
+    raise DepthError(f"{path}: is not an image that handopt reads (PNG, TIFF, PGM, .npy, .npz, EXR); {_CONVERT}")
 
 
 def _read_pillow(path: Path, _notes: list[str]) -> AnyArray:
@@ -224,10 +225,18 @@ def _imread_exr(path: Path) -> AnyArray:
     )
 
 
+def _read_pgm(path: Path, _notes: list[str]) -> AnyArray:
+    """Decode a binary PGM file. Raises DepthError."""
+    from handopt.input.plain_files import read_pgm
+
+    return read_pgm(path, MAX_BYTES, check_shape)
+
+
 _READERS: dict[str, Callable[[Path, list[str]], AnyArray]] = {
     "png": _read_pillow,
     "tiff": _read_pillow,
     "npy": _read_npy,
     "npz": _read_npz,
     "exr": _read_exr,
+    "pgm": _read_pgm,
 }

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from handopt.errors import DepthError
 from handopt.input.decode import decode_file
 from handopt.input.no_depth import is_no_depth, no_depth_constants, note_on
+from handopt.input.plain_files import raw_layout, read_raw
 from handopt.typing import AnyArray, Bools
 
-DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr"})
+DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz", ".exr", ".pgm", ".ply", ".pcd"})
 ENCODINGS = ("auto", "raw", "nyu")
 NEAREST_MM = 50.0
 FARTHEST_MM = 10_000.0
@@ -58,16 +59,18 @@ def read_depth(path: str | Path, *, unit: float | None = None, encoding: str = "
 
     It takes no notice of JSON files beside the image, such as camera.json; handopt.read_image does.
     unit: mm per count, None to assume 1 mm for integers, and metres or millimetres by the values for floats.
-    encoding: "auto", "raw" (one channel), or "nyu" (depth = green * 256 + blue, Tompson et al., TOG 2014).
+    encoding: "auto", "raw" (one channel), "nyu" (depth = green * 256 + blue, Tompson et al., TOG 2014), or
+    WIDTHxHEIGHT:TYPE for a file without a header, such as "640x480:uint16".
     Raises DepthError.
     """
     path = Path(path)
-    if encoding not in ENCODINGS:
-        raise DepthError(f"encoding={encoding!r}: expected one of {', '.join(ENCODINGS)}")
+    layout = raw_layout(encoding)
+    if encoding not in ENCODINGS and layout is None:
+        raise DepthError(f"encoding={encoding!r}: expected one of {', '.join(ENCODINGS)}, or such as 640x480:uint16")
     if unit is not None and not (np.isfinite(unit) and unit > 0):
         raise DepthError(f"unit={unit:g}: expected mm per count above 0")
     notes: list[str] = []
-    counts = single_channel(decode_file(path, notes), path, encoding, notes)
+    counts = read_raw(path, layout) if layout else single_channel(decode_file(path, notes), path, encoding, notes)
     depth_mm, unit_mm = counts_to_mm(counts, path, unit, notes)
     return DepthImage(depth_mm, path, unit_mm, tuple(notes))
 

@@ -103,9 +103,12 @@ class Reader:
     def read(self, image: Path) -> DepthInput:
         """Read an image, its camera and its hand. Raises DepthError, CameraError."""
         from handopt.input.depth import read_depth
+        from handopt.input.point_cloud import is_cloud
 
         notes: list[str] = []
         sidecar = self.sidecar_of(image)
+        if is_cloud(image):
+            return self._cloud(image, sidecar, notes)
         depth = read_depth(image, unit=self.unit_of(image, sidecar, notes), encoding=self.encoding)
         notes += depth.assumptions
         height, width = depth.depth_mm.shape
@@ -114,9 +117,31 @@ class Reader:
         mirrored = self.mirrored_of(sidecar, notes)
         notes += self.contradictions(sidecar, camera)
         ignore = self._ignored(image, (height, width), notes)
-        read = DepthInput(depth.depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
-        del depth
+        depth_mm = depth.depth_mm
+        if camera.lens is not None:
+            depth_mm, ignore, camera = _undistorted(depth_mm, ignore, camera, mirrored)
+            notes.append(camera.assumptions[-1])
+        read = DepthInput(depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
+        del depth, depth_mm
         return read.subsampled()
+
+    def _cloud(self, image: Path, sidecar: "Sidecar | None", notes: list[str]) -> DepthInput:
+        """A point cloud as a depth image, seen by the camera that is named, or by one that fits its points."""
+        from handopt.errors import DepthError
+        from handopt.input.point_cloud import cloud_image
+
+        if self.ignore is not None:
+            raise DepthError(f"{image}: ignore= marks pixels, which points do not have; remove the points instead")
+        named = self._spec()
+        camera = None if named is None else named.camera()
+        if camera is None and sidecar is not None:
+            camera = sidecar.camera
+        stated = self.unit if self.unit is not None else None if sidecar is None else sidecar.unit_mm
+        depth_mm, camera, found = cloud_image(image, stated, camera)
+        notes += found
+        hand = self.hand_of(sidecar, notes) or self._likely_hand(notes)
+        mirrored = self.mirrored_of(sidecar, notes)
+        return DepthInput(depth_mm, camera, hand, tuple(dict.fromkeys(notes)), None, mirrored).subsampled()
 
     def sidecar_of(self, image: Path) -> "Sidecar | None":
         """What the files beside an image say. Raises CameraError if they are malformed and something is open."""
@@ -248,3 +273,13 @@ class Reader:
         from handopt.input.camera_spec import CameraSpec
 
         return None if self.camera is None else CameraSpec.of(self.camera)
+
+
+def _undistorted(
+    depth_mm: "FloatImage", ignore: "BoolImage | None", camera: "Camera", mirrored: bool
+) -> "tuple[FloatImage, BoolImage | None, Camera]":
+    """Depth, pixels to leave out, and camera without lens distortion. The camera is that of the true scene."""
+    step = -1 if mirrored else 1
+    straight, plain = camera.undistorted(depth_mm[:, ::step])
+    left_out = None if ignore is None else camera.undistorted(ignore[:, ::step])[0][:, ::step]
+    return straight[:, ::step], left_out, plain

@@ -206,8 +206,9 @@ class _Images:
             height, width = _image(first).shape
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
-        self.camera, self.fps, self.unit_mm = camera, fps, 1.0 if unit is None else unit
-        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned)
+        lens = camera.lens
+        self.camera, self.fps, self.unit_mm = replace(camera, distortion=None), fps, 1.0 if unit is None else unit
+        self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned, lens=lens)
         self._ignored: BoolImage | None = None
         if isinstance(ignore, np.ndarray):
             self._ignored = checked_ignore(ignore, self._info.shape)

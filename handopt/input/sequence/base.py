@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from handopt.errors import DepthError
 from handopt.input.camera import Camera
 from handopt.input.depth import ENDLESS_MM, without_value
+from handopt.input.distortion import Lens
 from handopt.input.no_depth import is_no_depth, no_depth_constants
 from handopt.typing import BoolImage, FloatImage
 
@@ -64,7 +65,8 @@ class StreamInfo:
     """What holds for all frames of a source.
 
     no_depth: counts that mean "no depth" in all frames, as the first one shows; further ones hold for a frame alone.
-    mirrored: whether frames come mirrored left to right and are mirrored back here.
+    mirrored: whether frames come mirrored left to right and are mirrored back here. lens: whose distortion is taken
+    out here; the camera is without it.
     """
 
     camera: Camera
@@ -73,6 +75,7 @@ class StreamInfo:
     assumptions: list[str] = field(default_factory=list)
     no_depth: tuple[int, ...] = ()
     mirrored: bool = False
+    lens: Lens | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -106,4 +109,5 @@ class StreamInfo:
         """Depth (H, W) in mm with NaN where a pixel is left out, mirrored back if frames come mirrored."""
         if ignored is not None:
             depth_mm = np.where(ignored, np.float32(np.nan), depth_mm)
-        return np.ascontiguousarray(depth_mm[:, ::-1]) if self.mirrored else depth_mm
+        depth_mm = np.ascontiguousarray(depth_mm[:, ::-1]) if self.mirrored else depth_mm
+        return depth_mm if self.lens is None else self.lens.straightened(depth_mm)

@@ -59,7 +59,11 @@ def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str)
     mirrored = reader.mirrored_of(sidecar, notes)
     notes += replace(reader, hand=options.hand).contradictions(sidecar, camera)
     no_depth = no_depth_constants(counts, unit_mm)
-    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth, mirrored)
+    lens = camera.lens
+    if lens is not None:
+        _, camera = camera.undistorted(np.zeros(counts.shape, np.float32))
+        notes.append(camera.assumptions[-1])
+    return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth, mirrored, lens)
 
 
 def has_depth(counts: AnyArray) -> bool:

@@ -1,0 +1,232 @@
+"""Point clouds (.ply, .pcd, .npy N x 3) as depth images: points in front of a camera, one depth per pixel."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+
+from handopt.errors import CameraError, DepthError
+from handopt.files import UnreadableError, open_regular
+from handopt.input.camera import Camera
+from handopt.input.npy import read_npy_array, read_npy_header
+from handopt.input.point_files import MAX_BYTES, Points, read_pcd, read_ply
+from handopt.typing import FloatImage, Floats
+
+CLOUD_SUFFIXES: Final = frozenset({".ply", ".pcd"})
+METRES_BELOW: Final = 20.0
+"""A cloud whose median distance is less is in metres, else in mm."""
+IN_FRONT: Final = 0.9
+"""Share of the points on one side of the camera that says where it looks."""
+MAX_SIDE_PX: Final = 1280
+MARGIN_PX: Final = 8
+LATTICE_PX: Final = 0.05
+"""How far columns and rows may be off whole numbers where a cloud is a depth image, px. Float32 text is off 0.01."""
+POINTS_PER_PX: Final = 0.75
+"""Pixels per distance of neighbouring points, so that few pixels between them stay empty."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points in mm in the camera frame (N, 3), perhaps in rows (height, width), with what was assumed about them."""
+
+    points_mm: Floats
+    shape: tuple[int, int] | None
+    unit_mm: float
+    notes: tuple[str, ...]
+
+
+def is_cloud(path: Path) -> bool:
+    """Whether a file holds a point cloud: by its name, or by the shape of a .npy array."""
+    suffix = path.suffix.lower()
+    if suffix in CLOUD_SUFFIXES:
+        return True
+    if suffix != ".npy":
+        return False
+    try:
+        with open_regular(path) as file:
+            shape, _, dtype = read_npy_header(path, file)
+    except (UnreadableError, DepthError, OSError):
+        return False
+    return dtype.kind == "f" and shape[-1:] == (3,) and len(shape) in (2, 3) and int(np.prod(shape[:-1])) > 3
+
+
+def read_cloud(path: Path, unit: float | None = None) -> Cloud:
+    """Read a point cloud. unit: mm per unit of its numbers, None to tell metres from mm by the distance.
+
+    Points that are not finite, or at the origin, are no measurements. Raises DepthError.
+    """
+    try:
+        with open_regular(path, MAX_BYTES) as file:
+            found = _points(path, file)
+    except UnreadableError as error:
+        raise DepthError(f"{path}: {error}; check the path") from error
+    points, notes = found.xyz.astype(np.float64), list(found.notes)
+    wrong = ~np.isfinite(points).all(axis=1) | ~points.any(axis=1)
+    if wrong.all():
+        raise DepthError(f"{path}: holds no point that is finite and not at the origin; export it again")
+    if (lost := int((~np.isfinite(points)).any(axis=1).sum())) and found.shape is None:
+        notes.append(f"{lost} points are not finite and count as no measurement.")
+    points[wrong] = 0.0
+    if found.viewpoint is not None:
+        turn, place = found.viewpoint
+        points[~wrong] = (points[~wrong] - place) @ turn
+        notes.append("The points were put into the frame of the viewpoint that the file states.")
+    distance = float(np.median(np.linalg.norm(points[~wrong], axis=1)))
+    if unit is None:
+        unit = 1000.0 if distance < METRES_BELOW else 1.0
+        name = "metres" if unit == 1000.0 else "millimetres"
+        notes.append(
+            f"The points were assumed to be in {name}: half of them lie within {distance:.4g} (unit= changes this)."
+        )
+    points *= unit
+    points[~wrong] = _facing(points[~wrong], notes)
+    return Cloud(points, found.shape, unit, tuple(notes))
+
+
+def as_depth(cloud: Cloud, path: Path, camera: Camera | None) -> tuple[FloatImage, Camera]:
+    """The depth image of a cloud, in mm, and its camera. camera: through which it is seen, None for one that fits.
+
+    A cloud in rows and columns, or one whose points lie on the rays of a pinhole camera, gives the very image that it
+    was made of. Raises DepthError and CameraError.
+    """
+    points = cloud.points_mm
+    front = points[:, 2] > 0
+    if camera is not None:
+        return _seen(points[front], camera), camera
+    if cloud.shape is not None:
+        fitted = _organised_camera(points, cloud.shape)
+        if fitted is not None:
+            return points[:, 2].clip(0).astype(np.float32).reshape(cloud.shape), fitted
+    x, y = (points[front, axis] / points[front, 2] for axis in (0, 1))
+    lattice = _lattice(x), _lattice(y)
+    if lattice[0] is not None and lattice[1] is not None:
+        (fx, left), (fy, top) = lattice[0], lattice[1]
+    else:
+        fx = fy = _density(x, y)
+        left, top = float(x.min()) * fx, float(y.min()) * fy
+    cx, cy = MARGIN_PX - round(left, 6), MARGIN_PX - round(top, 6)
+    spread = (float(np.ptp(x)) * fx, float(np.ptp(y)) * fy)
+    width, height = (int(np.ceil(each)) + 2 * MARGIN_PX + 1 for each in spread)
+    if max(width, height) > 8 * MAX_SIDE_PX:
+        raise DepthError(
+            f"{path}: its points spread over {width} x {height} pixels: cut out what surrounds the hand, or give "
+            "camera="
+        )
+    made = Camera(fx, fy, cx, cy, width, height, f"points of {path.name}")
+    return _seen(points[front], made), made
+
+
+def cloud_image(path: Path, unit: float | None, camera: Camera | None) -> tuple[FloatImage, Camera, tuple[str, ...]]:
+    """Read a point cloud as a depth image in mm, its camera, and what was assumed. Raises DepthError, CameraError."""
+    cloud = read_cloud(path, unit)
+    if camera is not None and camera.distortion is not None:
+        camera = replace(camera, distortion=None)  # points have no distortion
+    depth, made = as_depth(cloud, path, camera)
+    if not (depth > 0).any():
+        raise CameraError(f"{path}: none of its points lies in the image of the camera ({made.source}); change camera=")
+    notes = list(cloud.notes)
+    if camera is None:
+        notes.append(
+            f"The points are seen by a camera at their origin that looks along z, of {made.width} x {made.height} "
+            f"pixels with focal lengths {made.fx:.5g} and {made.fy:.5g} (camera= changes this)."
+        )
+    return depth, made, tuple(notes)
+
+
+def _points(path: Path, file: IO[bytes]) -> Points:
+    head = file.read(6)
+    file.seek(0)
+    if head.startswith(b"ply"):
+        return read_ply(path, file)
+    if head.startswith(b"\x93NUMPY"):
+        values = read_npy_array(path, file)
+        shape = values.shape[:2] if values.ndim == 3 else None
+        return Points(values.reshape(-1, 3), shape)
+    return read_pcd(path, file)
+
+
+def _facing(points: Floats, notes: list[str]) -> Floats:
+    """Points (N, 3) in front of the camera, z forward, y down; what had to be turned for that goes into notes."""
+    front = float((points[:, 2] > 0).mean())
+    rays = points / np.linalg.norm(points, axis=1, keepdims=True)
+    middle = np.median(rays, axis=0)
+    middle /= max(float(np.linalg.norm(middle)), 1e-9)
+    if front >= IN_FRONT and middle[2] > 0.5:
+        return points
+    if front <= 1 - IN_FRONT and middle[2] < -0.5:
+        notes.append("The points lie behind the camera, as where y is up and z backward: y and z were turned round.")
+        return points * (1.0, -1.0, -1.0)
+    axis = np.cross(middle, (0.0, 0.0, 1.0))
+    cosine = float(middle[2])
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    turn = np.eye(3) + cross + cross @ cross / max(1 + cosine, 1e-9)
+    rows = "; ".join(" ".join(f"{each:.6f}" for each in row) for row in turn)
+    notes.append(
+        "The points do not lie before a camera that looks along z. The camera was assumed at their origin, turned to "
+        f"their middle; results are in its frame, which is [{rows}] times that of the points."
+    )
+    return np.asarray(points @ turn.T)
+
+
+def _seen(points: Floats, camera: Camera) -> FloatImage:
+    """The depth image (H, W) of points before a camera; the nearest point of a pixel counts."""
+    pixels = np.rint(camera.project(points)).astype(np.int64)
+    inside = (pixels >= 0).all(axis=1) & (pixels < (camera.width, camera.height)).all(axis=1)
+    pixels, z = pixels[inside], points[inside, 2]
+    order = np.argsort(-z, kind="stable")
+    depth = np.zeros((camera.height, camera.width), np.float32)
+    depth[pixels[order, 1], pixels[order, 0]] = z[order]
+    return depth
+
+
+def _organised_camera(points: Floats, shape: tuple[int, int]) -> Camera | None:
+    """The pinhole camera of points in rows and columns, by least squares; None where they are none of such a camera."""
+    height, width = shape
+    known = points[:, 2] > 0
+    if known.sum() < 16:
+        return None
+    rows, columns = np.divmod(np.arange(len(points)), width)
+    numbers = []
+    for axis, place in ((0, columns[known]), (1, rows[known])):
+        slope = points[known, axis] / points[known, 2]
+        design = np.stack([slope, np.ones_like(slope)], axis=1)
+        (focal, middle), *_ = np.linalg.lstsq(design, place.astype(np.float64), rcond=None)
+        if focal < 1 or np.abs(design @ (focal, middle) - place).max() > 0.5:
+            return None
+        numbers.append((float(focal), float(middle)))
+    (fx, cx), (fy, cy) = numbers
+    return Camera(fx, fy, cx, cy, width, height, "rows and columns of the points")
+
+
+def _lattice(values: Floats) -> tuple[float, float] | None:
+    """Focal length, and the place of the smallest value in pixels, where values X/Z are those of whole pixels."""
+    ordered = np.unique(values)
+    steps = np.diff(ordered)
+    steps = steps[steps > 1e-5]
+    if len(steps) < 8:
+        return None
+    small = np.percentile(steps, 20)
+    step = float(np.median(steps[steps < 1.5 * small]))
+    for reach in (8, 32, 128, 512, 4096):  # a longer stretch makes the step more precise, and the next one countable
+        near = ordered[ordered - ordered[0] < reach * step]
+        counted = np.rint((near - near[0]) / step)
+        if counted[-1] > 0:
+            step = float(((near - near[0]) @ counted) / (counted @ counted))
+    places = (ordered - ordered[0]) / step
+    off = np.abs(places - np.rint(places))
+    if np.percentile(off, 95) > LATTICE_PX:
+        return None
+    return 1.0 / step, float(ordered[0]) / step
+
+
+def _density(x: Floats, y: Floats) -> float:
+    """A focal length at which neighbouring points (N,) are about a pixel apart, in an image that is not too large."""
+    from scipy.spatial import cKDTree
+
+    places = np.stack([x, y], axis=1)
+    some = places[:: max(1, len(places) // 5000)]
+    apart = cKDTree(places).query(some, k=2)[0][:, 1]
+    typical = float(np.median(apart[apart > 0])) if (apart > 0).any() else 1e-3
+    widest = max(float(np.ptp(x)), float(np.ptp(y)), 1e-6)
+    return float(np.clip(POINTS_PER_PX / typical, 64 / widest, MAX_SIDE_PX / widest))
