@@ -31,6 +31,7 @@ MOTION = ("glb", "bvh", "vrma", "usd", "amass")
             "labels for training, of the sure fits only, with crops",
             "handopt export fits -o coco --format coco --min-confidence 0.9 --crop 128",
         ),
+        ("what was accepted in handopt report", "handopt export fits -o good.csv --review fits/review.jsonl"),
         ("a character whose hand moves as in a track", "handopt export walk-track -o moved.glb --rig character.glb"),
         ("a track in the files of FreiHAND", "handopt export walk-track -o walk-labels --format freihand"),
     ),
@@ -53,6 +54,13 @@ MOTION = ("glb", "bvh", "vrma", "usd", "amass")
     show_default=True,
     metavar="P",
     help="Leave out hands of a lower confidence.",
+)
+@option(
+    "Content",
+    "--review",
+    type=FILE,
+    metavar="FILE",
+    help="Only the fits below RESULTS, a single folder, that were accepted in handopt report.",
 )
 @option("Content", "--root-relative", is_flag=True, help="Joints relative to the wrist, in csv, parquet and npz.")
 @option(
@@ -106,7 +114,8 @@ def export(results: tuple[Path, ...], **arguments: Any) -> None:
     require_writable(output.parent if output.suffix and not is_folder(output) else output)
     if _motion(results, output, options, console):
         return
-    done = _labels(results, output, options, console)
+    only = None if options.review is None else _accepted(results, options.review, console)
+    done = _labels(results, output, options, console, only)
     document = {"path": str(done.path), "hands": done.hands, "left_out": done.left_out}
     console.result(json.dumps(document) if options.as_json else click.format_filename(done.path))
     console.notes(done.notes)
@@ -126,8 +135,10 @@ def _motion(results: tuple[Path, ...], output: Path, options: "ExportOptions", c
             return False
         if len(results) > 1:
             raise click.UsageError("motion is of one track: give one of RESULTS")
-        if options.min_confidence or options.root_relative or options.crop:
-            raise click.UsageError("--min-confidence, --root-relative and --crop are for labels: leave them out")
+        if options.min_confidence or options.root_relative or options.crop or options.review:
+            raise click.UsageError(
+                "--min-confidence, --review, --root-relative and --crop are for labels: leave them out"
+            )
         notes = export_motion(
             results[0],
             output,
@@ -142,7 +153,34 @@ def _motion(results: tuple[Path, ...], output: Path, options: "ExportOptions", c
     return True
 
 
-def _labels(results: tuple[Path, ...], output: Path, options: "ExportOptions", console: Console) -> "Exported":
+def _accepted(results: tuple[Path, ...], review: Path, console: Console) -> frozenset[str]:
+    """Names of the fits below the folder of all that were accepted, and are there. Raises UsageError where there is none."""
+    from handopt.files import is_file, is_folder
+    from handopt.storage.fit_folder import RESULT_NAME
+    from handopt.viewer.review import ACCEPT, read_review
+
+    if len(results) > 1 or not is_folder(results[0]):
+        raise click.UsageError("--review is of one folder of fits: give that folder alone as RESULTS")
+    with naming_option("--review"):
+        decisions = read_review(review).values()
+    accepted = {each.folder for each in decisions if each.decision == ACCEPT}
+    found = frozenset(name for name in accepted if is_file(results[0] / name / RESULT_NAME))
+    for name in accepted - found:
+        console.note_about(name, "was accepted but not found in RESULTS")
+    console.say_groups("fit")
+    if not found:
+        raise click.UsageError(f"--review {review}: no fit in {results[0]} was accepted")
+    console.say(f"{len(found)} of {len(decisions)} reviewed fits were accepted.")
+    return found
+
+
+def _labels(
+    results: tuple[Path, ...],
+    output: Path,
+    options: "ExportOptions",
+    console: Console,
+    only: frozenset[str] | None = None,
+) -> "Exported":
     """Write labels. Raises UsageError, whose message names what to change."""
     from handopt.export.labels import export_labels
 
@@ -152,6 +190,7 @@ def _labels(results: tuple[Path, ...], output: Path, options: "ExportOptions", c
             output,
             format=options.format,
             min_confidence=options.min_confidence,
+            only=only,
             root_relative=options.root_relative,
             crop=options.crop,
             overwrite=options.overwrite,

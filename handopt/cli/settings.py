@@ -160,6 +160,7 @@ class ExportOptions:
 
     format: str | None
     min_confidence: float
+    review: Path | None
     root_relative: bool
     crop: int | None
     character: Path | None

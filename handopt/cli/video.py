@@ -204,6 +204,6 @@ def _note_rate(film: "Film", path: Path, fps: float | None, console: Console) ->
     rate = fps or film.fps or DEFAULT_FPS
     if path.suffix.lower() == ".gif" and rate > GIF_FPS:
         console.note(
-            f"{click.format_filename(path)} shows {GIF_FPS:g} frames a second instead of {rate:g}, as viewers slow "
-            "quicker GIFs down; --format mp4 keeps the rate."
+            f"{click.format_filename(path)} leaves out some frames and keeps time: viewers slow GIFs of more than "
+            f"{GIF_FPS:g} frames a second down, and these are {rate:g}; --format mp4 has them all."
         )

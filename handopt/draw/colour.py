@@ -26,6 +26,8 @@ ARM: RGB = (255, 138, 46)  # what was taken for the forearm
 UNEXPLAINED: RGB = (222, 178, 60)  # observed, but not fitted
 UNSUPPORTED: RGB = (136, 92, 176)  # fitted, but not observed
 NEUTRAL: RGB = (104, 109, 119)  # fitted over the forearm, which is no error
+DOUBTFUL: RGB = (224, 69, 58)  # frames of a track with a low confidence
+BRIDGED: RGB = (138, 111, 209)  # frames of a track that were filled in
 
 # One colour per chain of the skeleton: thumb, index, middle, ring, pinky.
 FINGERS: tuple[RGB, ...] = ((255, 92, 92), (255, 176, 59), (122, 214, 92), (64, 186, 255), (214, 122, 255))

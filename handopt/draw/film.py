@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from handopt.assess.confidence import confidence_text
+from handopt.assess.config import ASSESS
 from handopt.draw.film_arrays import FilmArrays, read_film_arrays
 from handopt.errors import CameraError, OutputError
 from handopt.files import UnreadableError, is_file, is_folder
@@ -40,7 +42,8 @@ class Film:
     depth_mm: (T or 1, S, S) of cubes of half edge half_mm about centers_mm (T or 1, 3), 1 where all frames share it.
     rotation (T, 3, 3), translation_mm (T, 3), angles_rad (T, 15, 3), scale (T,): poses. known: (T,) whether there is
     one. captions: (T,) of parts that stand side by side. total: (T,) of the objective, of an optimisation only.
-    fps: of the original, if it has one.
+    fps: of the original, if it has one. Of a track visible: (T, 21) whether the camera sees a joint; bridged: (T,)
+    whether a pose was filled in; confidence: (T,).
     """
 
     title: str
@@ -57,6 +60,9 @@ class Film:
     captions: tuple[tuple[str, ...], ...]
     total: Floats | None = None
     fps: float | None = None
+    visible: Bools | None = None
+    bridged: Bools | None = None
+    confidence: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.scale)
@@ -79,6 +85,14 @@ class Film:
         if not (np.isfinite(vertices).all() and np.isfinite(joints).all() and joints[..., 2].min() > 0):
             raise OutputError(f"{self.title}: the pose of frame {frame} lies behind the camera: track or fit it again")
         return vertices[0], joints[0]
+
+    def mark(self, frame: int) -> str:
+        """What is to be said of a frame of a track: "bridged" or "doubtful", else nothing."""
+        if self.bridged is not None and self.bridged[frame]:
+            return "bridged"
+        if self.confidence is None or not self.known[frame] or self.confidence[frame] >= ASSESS.doubtful:
+            return ""
+        return "doubtful"
 
     def view(self, frame: int, side: int) -> "View":
         """The middle of a frame's window, side x side pixels."""
@@ -105,11 +119,12 @@ class Film:
     @classmethod
     def of_track(cls, track: "Track") -> "Film":
         """A track."""
-        captions = _captions(track.time_s, track.tracked, track.bridged, track.unexplained_fraction)
+        captions = _captions(track.time_s, track.tracked, track.bridged, track.unexplained_fraction, track.confidence)
         return cls(
             Path(track.source).name, track.camera, Skinned.of(track.shaped), track.windows.depth_mm,
             track.windows.centers_mm, track.windows.half_mm, track.rotation, track.translation_mm, track.angles_rad,
-            np.full(len(track), track.scale), track.known, captions, None, track.fps,
+            np.full(len(track), track.scale), track.known, captions, None, track.fps, track.joint_visible,
+            track.bridged, track.confidence,
         )  # fmt: skip
 
 
@@ -236,7 +251,7 @@ def _film(arrays: FilmArrays) -> Film:
     values, total = arrays.values, arrays.values.get("total")
     count = len(values["scale"])
     if total is None:
-        states = (values[name] for name in ("time_s", "tracked", "bridged", "unexplained_fraction"))
+        states = (values[name] for name in ("time_s", "tracked", "bridged", "unexplained_fraction", "confidence"))
         captions = _captions(*states)
     else:
         captions = tuple((f"iteration {row + 1} of {count}", f"total {value:.5g}") for row, value in enumerate(total))
@@ -244,12 +259,17 @@ def _film(arrays: FilmArrays) -> Film:
         arrays.title, arrays.camera, Skinned.from_arrays(values), values["window_depth_mm"],
         values["window_center_mm"], float(values["window_half_mm"]), values["rotation"], values["translation_mm"],
         values["angles_rad"].astype(np.float64), values["scale"], arrays.known, captions, total, arrays.fps,
+        values.get("joint_visible"), values.get("bridged"), values.get("confidence"),
     )  # fmt: skip
 
 
-def _captions(time_s: Floats, tracked: Bools, bridged: Bools, shares: Floats) -> tuple[tuple[str, ...], ...]:
+def _captions(
+    time_s: Floats, tracked: Bools, bridged: Bools, shares: Floats, confidence: Floats
+) -> tuple[tuple[str, ...], ...]:
     lines = []
     for row, seconds in enumerate(time_s):
-        state = f"unexplained {shares[row]:.0%}" if tracked[row] else "bridged" if bridged[row] else "no hand"
-        lines.append((f"frame {row}", f"{seconds:.2f} s", state))
+        state: tuple[str, ...] = ("bridged" if bridged[row] else "no hand",)
+        if tracked[row]:
+            state = (f"confidence {confidence_text(float(confidence[row]))}", f"unexplained {shares[row]:.0%}")
+        lines.append((f"frame {row}", f"{seconds:.2f} s", *state))
     return tuple(lines)

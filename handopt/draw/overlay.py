@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from handopt.assess.confidence import confidence_text
 from handopt.draw import colour
 from handopt.draw.png import encode_rgb
+from handopt.draw.region import Region, hand_region
+from handopt.draw.shading import shade_over
 from handopt.draw.skeleton import draw_skeleton
-from handopt.typing import BoolImage, Bytes, Indices, Reals, Value
+from handopt.typing import BoolImage, Bytes, Indices, Reals
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -41,53 +42,14 @@ RESIDUAL_SPAN_MM = 20.0  # residual at the ends of its colours
 DEPTH_PERCENTILES = (1, 99)  # of the depths of the hand, at the ends of the colours
 DEPTH_PAD, MIN_DEPTH_PAD_MM = 0.08, 5.0  # what is added at both ends: a share of the range, and at least so much
 GREY_REACH_MM = 600.0  # how far behind the hand the greys reach
-REGION_MARGIN = 0.1  # around the hand, as a share of its extent
-SMALLEST_REGION_PX = 24  # edge of the smallest region, in pixels of the depth image
 OUTLINE_PX, OUTLINE_RIM_PX, OUTLINE_RIM_ALPHA = 2.0, 1.5, 0.55  # width; the dark rim beyond it, and how dark it is
 SMOOTHED_PX, SMOOTHED_PANEL_PX = 0.8, 1.0  # blur of a mask before it is enlarged, and after it was made smaller
 FAINTEST = 3  # of 255: pixels of the blurred mask between it and 255 - FAINTEST are near its border
 LEAST_SLOPE = 0.25  # of 255 per px: where the mask rises more slowly, the distance to its border is cut short
 ARM_TINT = 0.6  # share of the arm's colour
+MESH_OPACITY = 0.6  # of the fitted hand over the depth
 IGNORED_STRIPES_PX = 4  # from a stripe over what was left out to the next one, pixels of the depth image
 _FLAT = (colour.EMPTY, colour.UNEXPLAINED, colour.UNSUPPORTED, colour.NEUTRAL)
-
-
-@dataclass(frozen=True)
-class Region:
-    """A square of the depth image around the hand, in pixels; it may reach beyond the image."""
-
-    column: int
-    row: int
-    side: int
-
-    def cut(self, image: npt.NDArray[Value]) -> npt.NDArray[Value]:
-        """The square (side, side) of an (H, W) image; zero beyond its edges."""
-        out = np.zeros((self.side, self.side), image.dtype)
-        rows = slice(max(self.row, 0), min(self.row + self.side, image.shape[0]))
-        columns = slice(max(self.column, 0), min(self.column + self.side, image.shape[1]))
-        if rows.start < rows.stop and columns.start < columns.stop:
-            inside = slice(rows.start - self.row, rows.stop - self.row)
-            across = slice(columns.start - self.column, columns.stop - self.column)
-            out[inside, across] = image[rows, columns]
-        return out
-
-    def to_panel(self, pixels: Reals, panel_px: float) -> Reals:
-        """Image positions (N, 2), integers at pixel centres, to positions in the panel."""
-        return (pixels - (self.column, self.row) + 0.5) * (panel_px / self.side)
-
-
-def hand_region(result: "FitResult") -> Region:
-    """The square that holds the observed and the fitted hand, with a margin."""
-    shown = result.observation.mask | (result.fitted_depth_mm > 0)
-    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
-    if len(rows) == 0:
-        height, width = shown.shape
-        rows, columns = np.array([0, height - 1]), np.array([0, width - 1])
-    extent = max(int(np.ptp(rows)), int(np.ptp(columns))) + 1
-    side = max(round(extent * (1 + 2 * REGION_MARGIN)), SMALLEST_REGION_PX)
-    column = int(columns[0] + columns[-1] + 1 - side) // 2
-    row = int(rows[0] + rows[-1] + 1 - side) // 2
-    return Region(column, row, side)
 
 
 @dataclass(frozen=True)
@@ -161,7 +123,11 @@ def _paper() -> "Image.Image":
     canvas = Image.new("RGB", SIZE_PX, colour.PAPER)
     draw = ImageDraw.Draw(canvas)
     for index, caption in enumerate(
-        ("input depth", "fitted depth over the input", "residual: fitted - input depth (red: fit lies behind)")
+        (
+            "input depth",
+            "fitted hand over the input (hollow joints: hidden)",
+            "residual: fitted - input depth (red: fit lies behind)",
+        )
     ):
         x, y = panel_origin(index)
         draw.text((x, y - CAPTION_RISE_PX), caption, colour.INK, colour.font(TEXT_FONT_PX), anchor="ls")
@@ -246,12 +212,21 @@ def _input_panel(shown: _Shown) -> "Image.Image":
 
 
 def _fit_panel(result: "FitResult", shown: _Shown) -> "Image.Image":
-    """The fitted depth in colours over the greyed input, with the skeleton on top."""
+    """The fitted hand, shaded and half transparent, over the input's depth, with the skeleton on top."""
+    from PIL import Image
+
     image = shown.grey.copy()
-    shown.colours(shown.fitted, shown.fitted > 0, image)
-    panel = enlarged(image)
+    shown.colours(shown.observed, shown.hand, image)
+    over = shade_over(
+        np.asarray(enlarged(image)),
+        result.vertices_mm,
+        result.rig.faces,
+        shown.region.panel_camera(result.camera, PANEL_PX),
+        MESH_OPACITY,
+    )
+    panel = Image.fromarray(over)
     points = shown.region.to_panel(np.asarray(result.camera.project(result.joints_mm)), PANEL_PX)
-    draw_skeleton(panel, points, result.rig.bones)
+    draw_skeleton(panel, points, result.rig.bones, visible=result.joint_visible)
     return panel
 
 

@@ -39,8 +39,10 @@ GREY_REACH_MM = 600.0  # how far behind the hand the greys reach
 BEHIND_LEVEL, FAR_LEVEL = 40, 60  # levels of GREY for what is behind the hand: among depths, and among residuals
 STROKES = (0.4, 2.0)  # the thinnest and the thickest skeleton, 1 in panels of DEFAULT_PX
 OVERSAMPLING = 2  # of the shaded hand
+MARK_PX = 3  # width of the frame around panels of a doubtful or bridged frame
+INSET_SHARE, INSET_LEAST_PX = 0.3, 120  # of the panel: the inset of the whole image; panels without one
 TURNED_SHARE = 0.9  # of the panel that the turning hand fills
-PALETTE = {"depth": 88, "residual": 48, "grey": 16, "skin": 40, "contour": 10, "text": 12, "curve": 10, "finger": 6}
+PALETTE = {"depth": 86, "residual": 48, "grey": 16, "skin": 40, "contour": 10, "text": 12, "curve": 10, "finger": 6}
 """Levels of the parts of a gif's palette, 256 colours in all."""
 
 
@@ -94,6 +96,8 @@ class Painter:
         for number, name in enumerate(self._panels):
             if name == "depth":
                 panel = self._enlarged(_depth_colours(observed, near, far))
+                if film.total is None and self._size >= INSET_LEAST_PX:
+                    draw_inset(panel, view)
             elif name == "fit":
                 panel = self._shaded(vertices, view)
             elif name == "overlay":
@@ -102,11 +106,14 @@ class Painter:
                 panel = self._enlarged(picture)
                 if joints is not None:
                     strokes = min(max(self._size / DEFAULT_PX, STROKES[0]), STROKES[1])
-                    draw_skeleton(panel, view.pixels(joints, self._size), film.hand.bones, strokes)
+                    seen = None if film.visible is None else film.visible[index]
+                    draw_skeleton(panel, view.pixels(joints, self._size), film.hand.bones, strokes, seen)
             elif name == "residual":
                 panel = self._enlarged(_residual(observed, fitted, far))
             else:
                 panel = self._shaded(_turned(vertices, view, index, self._shrunk), view)
+            if name in ("fit", "overlay", TURNTABLE) and film.mark(index):
+                _draw_mark(panel, film.mark(index))
             canvas.paste(panel, layout.corner(number))
             if name in ("depth", "overlay") and self._moving:
                 layout.ticks(canvas, number, _depth_ticks(near, far))
@@ -155,6 +162,45 @@ class Painter:
         return Image.fromarray(shaded).reduce(OVERSAMPLING)
 
 
+def draw_inset(panel: "Image.Image", view: View) -> None:
+    """Draw the camera's whole image, small, into the lower right corner: where the window lies, and what it shows.
+
+    What lies outside of the window was not kept, and is empty.
+    """
+    from PIL import Image, ImageDraw
+
+    camera, crop = view.crop.camera, view.crop
+    scale = INSET_SHARE * panel.width / max(camera.width, camera.height)
+    size = max(round(camera.width * scale), 2), max(round(camera.height * scale), 2)
+    ax, bx, ay, by = (float(value) for value in crop.coefficients[:4])
+    edges = [
+        ((at - middle) / slope * focal + centre + 0.5) * scale
+        for at in (-0.5, crop.size - 0.5)
+        for middle, slope, focal, centre in ((bx, ax, camera.fx, camera.cx), (by, ay, camera.fy, camera.cy))
+    ]
+    left, top, right, bottom = (round(value) for value in edges)
+    inset = Image.new("RGB", size, colour.EMPTY)
+    if right > left and bottom > top:
+        near, far = crop.center_mm[2] - DEPTH_REACH_MM, crop.center_mm[2] + DEPTH_REACH_MM
+        seen = Image.fromarray(_depth_colours(view.whole_mm, near, far))
+        inset.paste(seen.resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+    draw = ImageDraw.Draw(inset)
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=colour.INK)
+    draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=colour.FAINT_INK)
+    panel.paste(inset, (panel.width - size[0], panel.height - size[1]))
+
+
+def _draw_mark(panel: "Image.Image", word: str) -> None:
+    """Frame a panel in the colour of what is to be said of the frame, and say it."""
+    from PIL import ImageDraw
+
+    rgb = colour.DOUBTFUL if word == "doubtful" else colour.BRIDGED
+    width = max(round(MARK_PX * panel.width / DEFAULT_PX), 2)
+    draw, font = ImageDraw.Draw(panel), colour.font(max(round(13 * panel.width / DEFAULT_PX), 9))
+    draw.rectangle((0, 0, panel.width - 1, panel.height - 1), outline=rgb, width=width)
+    draw.text((3 * width, 3 * width), word, rgb, font, anchor="la")
+
+
 def palette() -> Bytes:
     """The (256, 3) colours that suit all frames: the scales, skin in light and shade, the skeleton, text."""
 
@@ -168,6 +214,8 @@ def palette() -> Bytes:
         colour.UNSUPPORTED,
         tuple(colour.GREY[FAR_LEVEL]),
         colour.FAINT_INK,
+        colour.DOUBTFUL,
+        colour.BRIDGED,
     )
     parts = [
         colour.ramp(ends(*colour.DEPTH), PALETTE["depth"]),

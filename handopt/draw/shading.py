@@ -62,13 +62,27 @@ def shade(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> Byt
 
     points, normals: (V, 3) of the vertices, camera frame, mm. camera: fx, fy, cx, cy, width, height
     """
+    return _shaded(points, normals, faces, camera)[0]
+
+
+def shade_over(picture: Bytes, points: Reals, faces: Integers, camera: Camera, opacity: float) -> Bytes:
+    """A picture (H, W, 3) with a shaded mesh over it that lets it show through. opacity: 0 to 1, of the mesh."""
+    shaded, surface = _shaded(points, vertex_normals(points, faces), faces, camera)
+    out = picture.copy()
+    mixed = opacity * shaded[surface].astype(np.float64) + (1.0 - opacity) * picture[surface]
+    out[surface] = np.rint(mixed).astype(np.uint8)
+    return out
+
+
+def _shaded(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> tuple[Bytes, BoolImage]:
+    """A mesh's picture (H, W, 3), and where it is (H, W)."""
     depth, facing = surface_normals(points, normals, faces, camera)
     surface = depth > 0
     picture = np.empty((*depth.shape, 3), np.uint8)
     picture[:] = colour.EMPTY
     if surface.any():
         picture[surface] = _reflected(facing[surface], _towards(surface, camera), _crevices(depth)[surface])
-    return picture
+    return picture, surface
 
 
 def tones(count: int) -> Bytes:

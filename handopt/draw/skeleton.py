@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.draw import colour
-from handopt.typing import RGB, Integers, Reals
+from handopt.typing import RGB, Bools, Integers, Reals
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 OVERSAMPLING = 3
 BONE_PX, BONE_RIM_PX = 3.4, 6.4  # width of a bone, and with its dark rim
 JOINT_PX, JOINT_RIM_PX, JOINT_DOT_PX = 4.2, 5.4, 2.0  # radius of a joint, with its dark rim, and of its middle
+HOLLOW_PX = 2.7  # radius of the dark middle of a joint that is hidden
 MARK_PX = 7.0  # how far marks reach around a keypoint
 FARTHEST_PANELS = 4  # what is farther away than so many panels is left out
 
 
-def draw_skeleton(panel: "Image.Image", points: Reals, bones: Integers, size: float = 1.0) -> None:
+def draw_skeleton(
+    panel: "Image.Image", points: Reals, bones: Integers, size: float = 1.0, visible: Bools | None = None
+) -> None:
     """Draw the hand's keypoints and bones over an RGB image, a colour per finger, anti-aliased by oversampling.
 
     points: (21, 2) pixels of the image, in the order of KEYPOINT_NAMES; what is not finite or far outside is left out.
-    bones: (20, 2) indices of parent and child. size: of the strokes, 1 for panels of PANEL_PX.
+    bones: (20, 2) indices of parent and child. size: of the strokes, 1 for panels of PANEL_PX. visible: (21,) whether
+    the camera sees a joint; those that it does not see are hollow.
     """
     from PIL import Image, ImageDraw
 
@@ -46,9 +50,8 @@ def draw_skeleton(panel: "Image.Image", points: Reals, bones: Integers, size: fl
             draw.line([tuple(points[a]), tuple(points[b])], rgb, max(round(width * stroke), 1))
     for index in (index for index in range(len(points)) if seen[index]):
         x, y = points[index]
-        for radius, rgb in (
-            (JOINT_RIM_PX, colour.PAPER), (JOINT_PX, _finger_colour(index)), (JOINT_DOT_PX, colour.OUTLINE),
-        ):  # fmt: skip
+        middle = (JOINT_DOT_PX, colour.OUTLINE) if visible is None or visible[index] else (HOLLOW_PX, colour.PAPER)
+        for radius, rgb in ((JOINT_RIM_PX, colour.PAPER), (JOINT_PX, _finger_colour(index)), middle):
             reach = radius * stroke
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), rgb)
     panel.paste(part.reduce(OVERSAMPLING), (left, top))

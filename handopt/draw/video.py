@@ -1,7 +1,8 @@
 """Videos: a film as mp4 or gif, and the renders of every iteration of a fit as mp4."""
 
+import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,9 @@ SUFFIXES: Final = (".mp4", ".gif")
 DEFAULT_FPS: Final = 30.0
 MAX_FPS: Final = 1000.0
 GIF_FPS: Final = 50.0
-"""Viewers slow down what is quicker."""
+"""Viewers slow down what is quicker: of more frames a second some are left out, so that time is kept."""
+_GIF_TICK_S: Final = 0.01
+"""What the times of a GIF are counted in."""
 QUALITY: Final = 8
 """Of imageio's H.264, 0 to 10; text stays legible."""
 SMALLEST_ROOM: Final = 1_000_000
@@ -55,7 +58,7 @@ def write_video(
             if partial.suffix.lower() == ".mp4":
                 write_mp4(pictures, len(painter), partial, rate, ELSEWHERE)
             else:
-                _write_gif(pictures, partial, min(rate, GIF_FPS))
+                _write_gif(pictures, partial, gif_times(len(painter), rate))
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -121,15 +124,31 @@ def _counted(painter: Painter, progress: Callable[[], None] | None) -> Iterator[
             progress()
 
 
-def _write_gif(pictures: Iterator[Bytes], path: Path, fps: float) -> None:
+def gif_times(count: int, fps: float) -> dict[int, int]:
+    """Which of a film's frames a GIF shows, and for how many hundredths of a second each, in real time.
+
+    The times add up to the film's to a hundredth, whatever the rate is.
+    """
+    step = max(1, math.ceil(fps / GIF_FPS - 1e-9))
+    shown = range(0, count, step)
+    starts = [round(frame / fps / _GIF_TICK_S) for frame in (*shown, count)]
+    return {frame: max(end - start, 1) for frame, start, end in zip(shown, starts, starts[1:], strict=False)}
+
+
+def _write_gif(pictures: Iterator[Bytes], path: Path, times: Mapping[int, int]) -> None:
     """An endless gif in colours that all frames share, so that what stays takes no room and scales show no bands."""
     from PIL import Image
 
     colours = Image.new("P", (1, 1))
     colours.putpalette(palette().tobytes())
-    images = (Image.fromarray(each).quantize(palette=colours, dither=Image.Dither.NONE) for each in pictures)
+    images = (
+        Image.fromarray(each).quantize(palette=colours, dither=Image.Dither.NONE)
+        for index, each in enumerate(pictures)
+        if index in times
+    )
     first = next(images)
-    first.save(path, save_all=True, append_images=images, duration=round(1000 / fps), loop=0, optimize=False)
+    durations = [10 * each for each in times.values()]
+    first.save(path, save_all=True, append_images=images, duration=durations, loop=0, optimize=False)
 
 
 def _is_full(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from support.characters import character, mixamo, write_poses
 from support.exports import Fits, write_fits
 
 from handopt.cli.main import main
+from handopt.viewer.review import Decision
 
 
 def export(*arguments: str | Path) -> Result:
@@ -28,6 +29,52 @@ def test_what_was_written_is_printed(fits: Fits, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"path": str(tmp_path / "coco"), "hands": 1, "left_out": 1}
     assert done.stderr == "1 hands of a confidence below 0.9 were left out.\n"
     assert export(fits.folder, "-o", tmp_path / "quiet", "--format", "freihand", "-q").stderr == ""
+
+
+def reviewed(fits: Fits, path: Path, **decisions: str | None) -> Path:
+    lines = [Decision(folder, None, said, "right").to_json() for folder, said in decisions.items()]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_what_was_accepted_is_exported(fits: Fits, tmp_path: Path) -> None:
+    one, other = "right/000", "left/000"
+    review = reviewed(fits, tmp_path / "review.jsonl", **{one: "accept", other: "reject", "gone": "accept"})
+    done = export(fits.folder, "-o", tmp_path / "joints.csv", "--review", review)
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ("Note: gone: was accepted but not found in RESULTS\n1 of 3 reviewed fits were accepted.\n")
+    lines = (tmp_path / "joints.csv").read_text().splitlines()[1:]
+    assert {line.split(",")[0] for line in lines} == {one}
+    assert len(lines) == 21
+    both = reviewed(fits, tmp_path / "both.jsonl", **{one: "accept", other: "accept"})
+    export(fits.folder, "-o", tmp_path / "both.csv", "--review", both)
+    export(fits.folder, "-o", tmp_path / "all.csv")
+    assert (tmp_path / "both.csv").read_text() == (tmp_path / "all.csv").read_text(), "names are the same"
+
+
+@pytest.mark.parametrize("folder", ["gone", "../fits/right/000", "{fits}/right/000", "."])
+def test_only_fits_of_the_folder_are_accepted(folder: str, fits: Fits, tmp_path: Path) -> None:
+    folder = folder.format(fits=fits.folder)
+    review = reviewed(fits, tmp_path / "review.jsonl", **{folder: "accept"})
+    done = export(fits.folder, "-o", tmp_path / "joints.csv", "--review", review)
+    assert done.exit_code == 2
+    assert "accepted" in done.stderr or "no results of handopt fit" in done.stderr
+    assert not (tmp_path / "joints.csv").exists()
+
+
+def test_a_review_is_of_one_folder_and_for_labels(fits: Fits, tmp_path: Path) -> None:
+    review = reviewed(fits, tmp_path / "review.jsonl", gone="accept")
+    done = export(fits.folder, fits.folder, "-o", tmp_path / "joints.csv", "--review", review)
+    assert done.exit_code == 2
+    assert "give that folder alone as RESULTS" in " ".join(done.stderr.split())
+    done = export(fits.folder, "-o", tmp_path / "moved.glb", "--review", review)
+    assert done.exit_code == 2
+    assert "are for labels" in done.stderr
+    review.write_text("no review\n")
+    done = export(fits.folder, "-o", tmp_path / "joints.csv", "--review", review)
+    assert done.exit_code == 2
+    assert "--review" in done.stderr
+    assert "line 1" in done.stderr
 
 
 def test_notes_go_to_stderr(fits: Fits, tmp_path: Path) -> None:
@@ -92,7 +139,7 @@ def test_motion_of_a_track(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("-o", "moved.glb"), "--rig is missing: the character's .glb"),
-        (("-o", "hand.bvh", "--crop", "64"), "--min-confidence, --root-relative and --crop are for labels"),
+        (("-o", "hand.bvh", "--crop", "64"), "--min-confidence, --review, --root-relative and --crop are for labels"),
         (("-o", "joints.csv", "--rig", "rig.glb"), "--rig and --joint-map are for motion"),
         (("-o", "hand.vrma", "--rig", "rig.glb"), "--format vrma has a skeleton of its own: leave out --rig"),
         (("-o", "hand.txt", "--format", "bvh"), "hand.txt does not end in .bvh: change -o or --format bvh"),

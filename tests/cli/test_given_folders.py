@@ -122,8 +122,8 @@ def test_a_gif_above_50_frames_a_second_is_said(tracked: Path, tmp_path: Path) -
     small = ("--size", "80", "--panels", "fit", "-o", film)
     done = run("video", tracked, *small, "--fps", "60")
     assert done.stderr == (
-        f"Note: {film} shows 50 frames a second instead of 60, as viewers slow quicker GIFs down; --format mp4 keeps "
-        "the rate.\n"
+        f"Note: {film} leaves out some frames and keeps time: viewers slow GIFs of more than 50 frames a second down, "
+        "and these are 60; --format mp4 has them all.\n"
     )
     assert run("video", tracked, *small, "--fps", "50", "--overwrite").stderr == ""
     assert run("video", tracked, *small, "--fps", "60", "--overwrite", "-q").stderr == ""

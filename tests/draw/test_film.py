@@ -226,3 +226,52 @@ def test_videos_that_cannot_be_made_are_refused(name: str, fps: float, tmp_path:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_video(Film.of_track(followed()), tmp_path / "missing" / "film.gif", size=80)
+
+
+@pytest.mark.parametrize(
+    ("fps", "shown", "hundredths"), [(30.0, 24, 80), (60.0, 12, 40), (7.0, 24, 343), (50.0, 24, 48)]
+)
+def test_gifs_run_in_real_time(fps: float, shown: int, hundredths: int, tmp_path: Path) -> None:
+    write_video(Film.of_track(followed()), tmp_path / "film.gif", size=80, panels=["fit"], fps=fps)
+    with Image.open(tmp_path / "film.gif") as image:
+        durations = []
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            durations.append(image.info["duration"])
+    assert sum(durations) == 10 * hundredths  # Pillow joins equal pictures, so that not all are frames of their own
+    assert len(durations) <= shown
+    assert min(durations) >= 20
+
+
+def test_doubtful_and_bridged_frames_are_framed_and_the_confidence_is_told() -> None:
+    film = Film.of_track(followed())
+    assert film.confidence is not None
+    assert film.bridged is not None
+    bridged = int(np.flatnonzero(film.bridged)[0])
+    low = film.confidence.copy()
+    low[4], low[5] = 0.31, 0.9
+    film = replace(film, confidence=low, captions=Film.of_track(replace(followed(), confidence=low)).captions)
+    assert [film.mark(index) for index in (4, 5, bridged)] == ["doubtful", "", "bridged"]
+    assert film.captions[4][2] == "confidence 0.31"
+    assert film.captions[bridged][2] == "bridged"
+    painter, (left, top) = Painter(film, ("overlay",), 100), Layout(100, 1).corner(0)
+    for index, rgb in ((4, colour.DOUBTFUL), (bridged, colour.BRIDGED)):
+        picture = painter.frame(index)
+        np.testing.assert_array_equal(picture[top, left : left + 100], np.broadcast_to(rgb, (100, 3)))
+    assert not (painter.frame(5)[top, left : left + 100] == colour.DOUBTFUL).all(axis=-1).any()
+
+
+def test_an_inset_shows_where_in_the_whole_image_the_hand_is() -> None:
+    film = Film.of_track(followed())
+    size = 200
+    left, top = Layout(size, 1).corner(0)
+    picture = Painter(film, ("depth",), size).frame(3)[top : top + size, left : left + size]
+    inset = picture[size - 45 :, size - 60 :]  # 320 x 240 pixels at 0.3 of the panel's width
+    np.testing.assert_array_equal(inset[0], np.broadcast_to(colour.FAINT_INK, (60, 3)))
+    hand = film.camera.project(film.posed(3)[1]).mean(axis=0) * 60 / 320
+    rows, columns = np.nonzero((inset[1:-1, 1:-1] == colour.INK).all(axis=-1))
+    assert rows.size > 20
+    assert columns.min() < hand[0] < columns.max() + 2
+    assert rows.min() < hand[1] < rows.max() + 2
+    other = Painter(film, ("fit",), size).frame(3)[top + size - 45, left + size - 60 : left + size]
+    assert not (other == colour.FAINT_INK).all(axis=-1).any(), "one inset is enough"

@@ -84,7 +84,7 @@ def test_what_only_one_side_covers_has_its_own_colour() -> None:
 def test_depth_colours_are_the_same_in_input_and_fit_and_grow_lighter_towards_the_camera() -> None:
     result = fit_result(rotation=np.eye(3))
     result.joints_mm[:] = -1.0
-    result.fitted_depth_mm = np.where(result.fitted_depth_mm > 0, result.observation.depth_mm, 0)
+    result.vertices_mm = result.vertices_mm + np.array([0, 0, 1e7])  # the mesh is away: the depth alone
     image = picture(result)
     pixels = inner_pixels(result, 12)
     depths = np.array([result.observation.depth_mm[pixel] for pixel in pixels])
@@ -93,6 +93,27 @@ def test_depth_colours_are_the_same_in_input_and_fit_and_grow_lighter_towards_th
     order = np.argsort(-depths)
     assert (np.diff(seen[order] @ [0.2126, 0.7152, 0.0722]) > -8).all()
     assert np.ptp(seen[:, 1]) > 60
+
+
+def test_the_mesh_is_shaded_and_lets_the_depth_show_through() -> None:
+    result = fit_result(rotation=np.eye(3))
+    result.joints_mm[:] = -1.0
+    image = picture(result)
+    bare = fit_result(rotation=np.eye(3))
+    bare.joints_mm[:] = -1.0
+    bare.vertices_mm = bare.vertices_mm + np.array([0, 0, 1e7])
+    without = picture(bare)
+    for pixel in inner_pixels(result, 12):
+        mixed, depth = (sample(each, result, 1, *pixel).astype(int) for each in (image, without))
+        skin = (mixed - 0.4 * depth) / 0.6  # 60 % of the mesh
+        assert skin.min() > -2
+        assert skin.max() < 257
+        assert skin[0] > skin[2] + 5, "skin is red rather than blue"
+    outside = np.argwhere(~(result.observation.mask | result.observation.arm | (result.fitted_depth_mm > 0)))
+    row, column = outside[
+        np.argmin(np.abs(outside - (hand_region(result).row + 3, hand_region(result).column + 3)).sum(1))
+    ]
+    np.testing.assert_array_equal(sample(image, result, 1, row, column), sample(without, result, 1, row, column))
 
 
 def test_the_arm_is_tinted_and_the_hand_outlined() -> None:
@@ -115,7 +136,9 @@ def test_the_skeleton_stands_where_the_keypoints_are() -> None:
     region, left, top = hand_region(result), LEFT_PX[1], TOP_PX
     for keypoint in (0, 4, 8, 20):
         x, y = region.to_panel(result.camera.project(result.joints_mm)[keypoint], PANEL_PX)
-        np.testing.assert_allclose(image[top + int(y), left + int(x)], colour.OUTLINE, atol=12)
+        middle = colour.OUTLINE if result.joint_visible[keypoint] else colour.PAPER
+        np.testing.assert_allclose(image[top + int(y), left + int(x)], middle, atol=12)
+    assert {bool(each) for each in result.joint_visible[[0, 4, 8, 20]]} == {True, False}
     result.joints_mm[:] = np.array([1e7, 0, 1.0])
     assert shares(picture(result), colour.OUTLINE, 1) == 0
 

@@ -35,3 +35,14 @@ def test_what_is_outside_is_cut_off_and_what_is_far_or_unknown_left_out() -> Non
     assert (alone != 9).any(axis=-1).sum() < 130, "one mark and no bone"
     assert (drawn([(-200, -20), (-260, 20), (-260, 50)]) == 9).all()
     assert (drawn([(np.nan, 20), (np.inf, 20), (1e9, 50)]) == 9).all()
+
+
+def test_hidden_joints_are_hollow() -> None:
+    canvas = Image.new("RGB", (60, 60), colour.EMPTY)
+    points = np.full((21, 2), np.nan)
+    points[0], points[5] = (15.0, 30.0), (45.0, 30.0)
+    draw_skeleton(canvas, points, BONES, 2.0, visible=np.arange(21) == 0)
+    picture = np.asarray(canvas)
+    np.testing.assert_allclose(picture[30, 15], colour.OUTLINE, atol=12)
+    np.testing.assert_allclose(picture[30, 45], colour.PAPER, atol=12)
+    np.testing.assert_allclose(picture[30, 52], colour.FINGERS[1], atol=12)  # 3.5 px from the middle, in both units

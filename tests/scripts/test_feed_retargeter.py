@@ -16,7 +16,8 @@ def message(sequence: int = 0, **changed: Any) -> dict[str, Any]:
     made = {
         "format": "handopt.stream/1",
         "sequence": sequence, "sent_s": 7.0, "time_s": 0.5, "hand": "left",
-        "tracked": True, "confidence": 0.9, "joints_mm": joints, "pose": {"rotation": [[0, -1, 0], [1, 0, 0], [0, 0, 1]]},
+        "tracked": True, "confidence": 0.9, "joints_mm": joints,
+        "pose": {"rotation": [[0, -1, 0], [1, 0, 0], [0, 0, 1]]},
     }  # fmt: skip
     return {**made, **changed}
 

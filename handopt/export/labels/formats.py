@@ -1,7 +1,7 @@
 """Which formats of labels there are, and the one function that writes them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -78,6 +78,7 @@ def export_labels(
     *,
     format: str | None = None,
     min_confidence: float = 0.0,
+    only: Collection[str] | None = None,
     root_relative: bool = False,
     crop: int | None = None,
     overwrite: bool = False,
@@ -87,7 +88,9 @@ def export_labels(
 
     results: folders of `handopt fit` and `handopt track`, or folders of such folders. output: a folder, which appears
     complete or not at all, or for csv, parquet, npz and coco a file. format: one of FORMATS; None tells by the name of
-    the output, else csv. min_confidence: results below it are left out. root_relative: joints are relative to the
+    the output, else csv. min_confidence: results below it are left out. only: names of
+    results below the folder that is given, such as those that a person accepted; all if None.
+    root_relative: joints are relative to the
     wrist, in tables and arrays. crop: also write crops of so many pixels along a side, see crops.write_crops.
     Raises OutputError and LabelError.
     """
@@ -103,7 +106,9 @@ def export_labels(
     if single and crop is not None:
         raise OutputError(f"crops need a folder, and {output} is a file: choose another with output=")
     check_output(output, overwrite=overwrite, single=single)
-    records, left_out = read_records([Path(each) for each in results], min_confidence=min_confidence, progress=progress)
+    records, left_out = read_records(
+        [Path(each) for each in results], min_confidence=min_confidence, only=only, progress=progress
+    )
     options = {"root_relative": root_relative} if chosen.relative else {}
     if single:
         output.parent.mkdir(parents=True, exist_ok=True)

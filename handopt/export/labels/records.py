@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -84,18 +84,22 @@ def read_records(
     results: Sequence[Path],
     *,
     min_confidence: float = 0.0,
+    only: Collection[str] | None = None,
     progress: ReadProgress = lambda _part, _done, _total: None,
 ) -> tuple[list[LabelRecord], int]:
     """The hands of results, and how many were left out.
 
     results: folders of `handopt fit` and `handopt track`, or folders of such folders. min_confidence: results below it
     are left out, also those whose confidence nobody knows unless it is 0. Frames of a track without a hand are left
-    out and not counted. Raises OutputError where there is nothing, and LabelError where a file is damaged.
+    out and not counted.
+    only: names of results below the folder that was given, all if None.
+    Raises OutputError where there is nothing, and LabelError where a file is damaged.
     """
     named: dict[Path, str] = {}
     for result in results:
         for folder, name in _places(Path(result)):
-            named.setdefault(folder, name)
+            if only is None or name in only:
+                named.setdefault(folder, name)
     places = list(named.items())
     if not places:
         names = ", ".join(str(result) for result in results)
