@@ -21,17 +21,23 @@ _LABEL_COLUMNS = 16
     short_help="Show versions, kernels, devices and camera presets.",
     examples=(
         ("see what is installed, and which devices and camera presets there are", "handopt info"),
+        ("find out whether each device computes right", "handopt info --check"),
         ("list the camera presets for a program", "handopt info --json | jq .cameras"),
     ),
 )
+@click.option("--check", is_flag=True, help="Run a small fit on each device, and compare it with double precision.")
 @json_option("everything")
 @verbosity_options
-def info(as_json: bool) -> None:
+def info(check: bool, as_json: bool) -> None:
     """Show versions, kernels, devices, camera presets, and where things are installed."""
     console = Console()
     facts = gather()
+    if check:
+        facts["check"] = _checks()
     for line in [json.dumps(facts)] if as_json else _lines(facts):
         console.result(line)
+    if any(each["problem"] for each in facts.get("check", ())):
+        sys.exit(1)
 
 
 def gather() -> dict[str, Any]:
@@ -105,6 +111,16 @@ def _devices() -> dict[str, Any]:
     return {"cpu": {"problem": backend.library_problem()}, "cuda": cuda, "auto": "cpu" if problem else "cuda:0"}
 
 
+def _checks() -> list[dict[str, Any]]:
+    """What a small fit on each device shows."""
+    from handopt import backend
+    from handopt.device_check import check_devices
+
+    if (problem := backend.library_problem()) is not None:
+        return [{"device": "cpu", "distance_mm": None, "problem": problem}]
+    return [vars(each) for each in check_devices()]
+
+
 def _realsense() -> dict[str, Any]:
     """Whether recordings can be read and --live be used, and the cameras that are plugged in."""
     from handopt.input.sequence import SourceError
@@ -140,6 +156,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield _line("packages", ", ".join(packages))
     yield from _kernel_lines(facts["kernels"])
     yield from _device_lines(facts["devices"])
+    for each in facts.get("check", ()):
+        yield _line(f"check {each['device']}", _check_line(each))
     yield _line("RealSense", _realsense_line(facts["realsense"]))
     for name in ("right", "left"):
         yield _line(f"{name} hand", facts["hands"][name])
@@ -179,6 +197,12 @@ def _realsense_line(realsense: dict[str, Any]) -> str:
     if realsense["problem"] is not None:
         return f"not available: {realsense['problem']}"
     return f"pyrealsense2 {realsense['version']}, {', '.join(realsense['cameras']) or 'no camera is plugged in'}"
+
+
+def _check_line(check: dict[str, Any]) -> str:
+    if check["problem"]:
+        return f"WRONG: {check['problem']}"
+    return f"right: the worst joint is {check['distance_mm']:.2g} mm from where double precision has it"
 
 
 def _line(label: str, text: str | None) -> str:

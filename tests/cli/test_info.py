@@ -1,17 +1,21 @@
 """`handopt info`: what is installed, what can be used and why not."""
 
 import json
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.devices import set_cuda_problem
 
 import handopt.cli.info as info_module
-from handopt import backend
+from handopt import backend, device_check
 from handopt.cli.main import main
+from handopt.errors import DeviceError
 from handopt.input.camera import presets
 from handopt.input.sequence import SourceError
 
@@ -111,3 +115,33 @@ def test_packages_that_are_not_there_are_missing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("handopt.cli.info.PACKAGES", ("numpy", "no-such-package"))
     assert as_json()["packages"]["no-such-package"] is None
     assert "no-such-package missing" in info()
+
+
+def test_check_fits_on_each_device_and_compares() -> None:
+    (check,) = json.loads(info("--check", "--json"))["check"]
+    assert (check["device"], check["problem"]) == ("cpu", None)
+    assert 0 < check["distance_mm"] < 0.05, "single precision is not double, and close to it"
+    assert "check cpu       right: the worst joint is " in info("--check")
+    assert "check" not in as_json()
+
+
+def test_a_device_that_computes_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_check, "TOLERANCE_MM", 0.0)
+    printed = CliRunner().invoke(main, ["info", "--check"])
+    assert printed.exit_code == 1
+    assert re.search(r"check cpu       WRONG: a joint is \S+ mm from where double precision has it", printed.stdout)
+
+
+def test_a_device_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: Any) -> None:
+        raise DeviceError("the moon is not full")
+
+    expected = np.zeros((21, 3))
+    monkeypatch.setattr(device_check, "cuda_devices", lambda: 1)
+    monkeypatch.setattr(device_check, "using", lambda _device: nullcontext())
+    monkeypatch.setattr(
+        device_check, "_fitted", lambda device, *rest: expected if device.kind == "cpu" else fails(device, *rest)
+    )
+    cpu, cuda = device_check.check_devices()
+    assert (cpu.device, cpu.distance_mm, cpu.is_right) == ("cpu", 0.0, True)
+    assert (cuda.device, cuda.problem, cuda.is_right) == ("cuda:0", "the moon is not full", False)
