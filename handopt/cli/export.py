@@ -154,7 +154,7 @@ def _motion(results: tuple[Path, ...], output: Path, options: "ExportOptions", c
 
 
 def _accepted(results: tuple[Path, ...], review: Path, console: Console) -> frozenset[str]:
-    """Names of the fits below the folder of all that were accepted, and are there. Raises UsageError where there is none."""
+    """Names of the fits below the folder of all that were accepted. Raises UsageError where there is none."""
     from handopt.files import is_file, is_folder
     from handopt.storage.fit_folder import RESULT_NAME
     from handopt.viewer.review import ACCEPT, read_review

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from handopt.viewer.server import PageReply, PageRequest
 
 MOST_INLINED = 10_000
+THUMBNAIL_KEPT_S = 60  # so that scrolling back asks for nothing, and a fit that was made anew is soon seen
 
 
 @click.command(
@@ -171,7 +172,7 @@ def _picture(what: str, folder: Path, row: "FitRow") -> "PageReply":
     from handopt.viewer.server import PageReply
 
     if what == "thumbnail":
-        return PageReply(thumbnail(folder), "image/jpeg")
+        return PageReply(thumbnail(folder), "image/jpeg", kept_s=THUMBNAIL_KEPT_S)
     if what == "overlay":
         return PageReply((folder / "overlay.png").read_bytes(), "image/png")
     if what == "depth" and row.image is not None:

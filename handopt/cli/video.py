@@ -57,7 +57,7 @@ OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".apng", ".png"
     "--fps",
     type=Positive(),
     metavar="N",
-    help="Frames a second, up to 50 in a GIF.  [default: that of the track, 30 for an optimisation]",
+    help="Frames a second, up to 50 in a GIF.  [default: that of the track; an optimisation takes some 8 s]",
 )
 @option(
     "Output",

@@ -1,7 +1,7 @@
 """What the optimiser saw at every iteration: renders/0000.png …, and the same with the loss below for a video."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,9 +120,28 @@ def write_renders(result: "FitResult", folder: Path) -> None:
 
 
 def chart_of(result: "FitResult", width: int) -> LineChart:
-    """The total loss against the iteration, CHART_PX high."""
+    """The objective against the iteration, CHART_PX high.
+
+    Where there are several stages, each has its own objective, and goes from 1, its highest value, to 0, its lowest.
+    """
     stages = [str(stage) for stage in result.history["stage"]] if "stage" in result.history else None
-    return LineChart(np.asarray(result.history["total"]), width, CHART_PX, title="total loss", stages=stages)
+    total = np.asarray(result.history["total"], np.float64)
+    if stages is None or len(set(stages)) == 1:
+        return LineChart(total, width, CHART_PX, title="objective", stages=stages)
+    return LineChart(per_stage(total, stages), width, CHART_PX, title="objective, 1 to 0 in each stage", stages=stages)
+
+
+def per_stage(total: Reals, stages: Sequence[str]) -> Reals:
+    """An objective (T,) scaled to 0 to 1 within each run of equal stages (T,); 0 where a run has one value only."""
+    out = np.array(total, np.float64)
+    starts = [row for row in range(len(out)) if row == 0 or stages[row] != stages[row - 1]]
+    for start, end in zip(starts, [*starts[1:], len(out)], strict=True):
+        part = out[start:end]
+        known = part[np.isfinite(part)]
+        if len(known):
+            low, span = known.min(), np.ptp(known)
+            part[:] = (part - low) / (span or 1.0)
+    return out
 
 
 def frames_with_chart(result: "FitResult") -> Iterator[Bytes]:

@@ -47,7 +47,7 @@ SMOOTHED_PX, SMOOTHED_PANEL_PX = 0.8, 1.0  # blur of a mask before it is enlarge
 FAINTEST = 3  # of 255: pixels of the blurred mask between it and 255 - FAINTEST are near its border
 LEAST_SLOPE = 0.25  # of 255 per px: where the mask rises more slowly, the distance to its border is cut short
 ARM_TINT = 0.6  # share of the arm's colour
-MESH_OPACITY = 0.6  # of the fitted hand over the depth
+MESH_OPACITY = 0.5  # of the fitted hand over the depth
 IGNORED_STRIPES_PX = 4  # from a stripe over what was left out to the next one, pixels of the depth image
 _FLAT = (colour.EMPTY, colour.UNEXPLAINED, colour.UNSUPPORTED, colour.NEUTRAL)
 

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".mp4", ".gif")
 DEFAULT_FPS: Final = 30.0
+OPTIMISATION_S, SLOWEST_FPS, HELD_S = 8.0, 5.0, 1.5  # how long an optimisation lasts, its slowest rate, its last frame
 MAX_FPS: Final = 1000.0
 GIF_FPS: Final = 50.0
 """Viewers slow down what is quicker: of more frames a second some are left out, so that time is kept."""
@@ -46,7 +48,8 @@ def write_video(
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}; change output= or format=")
-    rate = fps or film.fps or DEFAULT_FPS
+    rate = fps or film.fps or (DEFAULT_FPS if film.total is None else optimisation_fps(len(film)))
+    held = 0 if film.total is None else round(HELD_S * rate)
     if not 0 < rate <= MAX_FPS:
         raise ConfigError(f"fps= expected a number above 0 and up to {MAX_FPS:g}, got {rate}")
     if len(film) == 0:
@@ -56,9 +59,11 @@ def write_video(
         with written_file(path) as partial:
             pictures = _counted(painter, progress)
             if partial.suffix.lower() == ".mp4":
-                write_mp4(pictures, len(painter), partial, rate, ELSEWHERE)
+                write_mp4(_with_last_held(pictures, held), len(painter) + held, partial, rate, ELSEWHERE)
             else:
-                _write_gif(pictures, partial, gif_times(len(painter), rate))
+                times = gif_times(len(painter), rate)
+                times[max(times)] += round(held / rate / _GIF_TICK_S)
+                _write_gif(pictures, partial, times)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -67,14 +72,24 @@ def write_video(
         raise OutputError(f"cannot write {path}: {error.strerror or error}; {ELSEWHERE}") from error
 
 
-def write_optimisation(result: "FitResult", path: Path, fps: float = DEFAULT_FPS) -> None:
-    """Write the optimisation as H.264 in an mp4 file, one frame per iteration.
+def optimisation_fps(count: int) -> float:
+    """Iterations a second, so that so many of them last about 8 s and can be followed."""
+    return min(max(count / OPTIMISATION_S, SLOWEST_FPS), DEFAULT_FPS)
+
+
+def write_optimisation(result: "FitResult", path: Path, fps: float | None = None) -> None:
+    """Write the optimisation as H.264 in an mp4 file, one frame per iteration; the last one is held.
+
+    fps: iterations a second; by default slow enough to be followed.
 
     Raises OutputError if there is no iteration to show, or ffmpeg fails.
     """
     if len(result.renders) == 0:
         raise OutputError("there is no video without an iteration: leave out video=")
-    write_mp4(frames_with_chart(result), len(result.renders), path, fps)
+    count = len(result.renders)
+    rate = fps or optimisation_fps(count)
+    held = round(HELD_S * rate)
+    write_mp4(_with_last_held(frames_with_chart(result), held), count + held, path, rate)
 
 
 def write_mp4(pictures: Iterable[Bytes], count: int, path: Path, fps: float, advice: str = "leave out video=") -> None:
@@ -115,6 +130,15 @@ def check_video(path: Path, expected: int) -> None:
     found, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
     if found != expected:
         raise OSError(f"ffmpeg kept {found} of {expected} frames")
+
+
+def _with_last_held(pictures: Iterable[Bytes], more: int) -> Iterator[Bytes]:
+    """Pictures, and the last one so many times again."""
+    picture: Bytes | None = None
+    for picture in pictures:
+        yield picture
+    if picture is not None:
+        yield from repeat(picture, more)
 
 
 def _counted(painter: Painter, progress: Callable[[], None] | None) -> Iterator[Bytes]:

@@ -29,11 +29,12 @@ class PageRequest:
 
 @dataclass(frozen=True)
 class PageReply:
-    """What the server answers. kind: the media type."""
+    """What the server answers. kind: the media type. kept_s: how long the browser may keep it, s."""
 
     body: bytes
     kind: str = "application/json"
     status: int = 200
+    kept_s: int = 0
 
     @classmethod
     def page(cls, text: str) -> "PageReply":
@@ -112,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body)))
-        self.send_header("Cache-Control", "no-store")
+        self.send_header("Cache-Control", f"private, max-age={answer.kept_s}" if answer.kept_s else "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         self.wfile.write(answer.body)

@@ -80,7 +80,7 @@ def test_thumbnails_show_the_fit_with_or_without_an_overlay(fit_folder: Path, tm
             assert picture.format == "JPEG"
             pixels = np.asarray(picture.convert("RGB"), np.int32)
         assert pixels.shape == (180, 180, 3)
-        assert (np.ptp(pixels, axis=2) > 60).mean() > 0.1, "the hand is in colours"
+        assert (np.ptp(pixels, axis=2) > 30).mean() > 0.1, "the hand is in colours, half of them through its skin"
 
 
 def test_a_depth_picture_has_the_size_of_the_file() -> None:

@@ -8,7 +8,8 @@ import pytest
 from support.factories import fit_result
 
 from handopt.draw import colour, overlay
-from handopt.draw.overlay import draw_overlay, hand_region
+from handopt.draw.overlay import draw_overlay
+from handopt.draw.region import Region, hand_region
 from handopt.result import FitResult
 from handopt.typing import RGB
 
@@ -105,7 +106,7 @@ def test_the_mesh_is_shaded_and_lets_the_depth_show_through() -> None:
     without = picture(bare)
     for pixel in inner_pixels(result, 12):
         mixed, depth = (sample(each, result, 1, *pixel).astype(int) for each in (image, without))
-        skin = (mixed - 0.4 * depth) / 0.6  # 60 % of the mesh
+        skin = (mixed - 0.5 * depth) / 0.5  # half of the mesh
         assert skin.min() > -2
         assert skin.max() < 257
         assert skin[0] > skin[2] + 5, "skin is red rather than blue"
@@ -184,7 +185,7 @@ def test_an_empty_observation_shows_the_whole_image() -> None:
 
 
 def test_region_beyond_the_image_is_empty() -> None:
-    assert overlay.Region(500, 500, 10).cut(np.ones((20, 20))).sum() == 0
+    assert Region(500, 500, 10).cut(np.ones((20, 20))).sum() == 0
 
 
 def test_the_title_names_no_confidence_of_1() -> None:

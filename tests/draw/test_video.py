@@ -10,7 +10,7 @@ import pytest
 from support.factories import fit_result
 
 from handopt.draw import video
-from handopt.draw.iteration_frames import chart_of, frames_with_chart
+from handopt.draw.iteration_frames import chart_of, frames_with_chart, per_stage
 from handopt.draw.video import write_optimisation
 from handopt.errors import OutputError
 from handopt.result import FitResult
@@ -29,7 +29,8 @@ def test_the_video_has_a_frame_per_iteration_and_they_look_right(result: FitResu
     path = tmp_path / "optimisation.mp4"
     write_optimisation(result, path, fps=10)
     read = iio.imread(path, plugin="FFMPEG")
-    expected = np.stack(list(frames_with_chart(result)))
+    pictures = list(frames_with_chart(result))
+    expected = np.stack([*pictures, *[pictures[-1]] * 15])  # the last one is held for 1.5 s
     assert read.shape == expected.shape
     assert np.abs(read.astype(int) - expected).mean() < 6, "H.264 with colours at half resolution"
     facts = iio.immeta(path, plugin="FFMPEG")
@@ -83,7 +84,7 @@ def test_any_loss_can_be_drawn(total: list[float], result: FitResult) -> None:
 def test_one_iteration_makes_a_video(tmp_path: Path) -> None:
     result = fit_result(iterations=1)
     write_optimisation(result, tmp_path / "one.mp4")
-    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "one.mp4"))[0] == 1
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "one.mp4"))[0] == 1 + 8  # 1.5 s at 5 frames a second
 
 
 def test_no_iteration_is_refused(result: FitResult, tmp_path: Path) -> None:
@@ -113,5 +114,15 @@ def test_a_video_that_lacks_frames_is_noticed(
     result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "frames_with_chart", lambda result: list(frames_with_chart(result))[:-1])
-    with pytest.raises(OutputError, match="4 of 5 frames"):
+    with pytest.raises(OutputError, match="12 of 13 frames"):
         write_optimisation(result, tmp_path / "video.mp4")
+
+
+@pytest.mark.parametrize(("count", "fps"), [(1, 5.0), (40, 5.0), (80, 10.0), (1000, 30.0)])
+def test_an_optimisation_can_be_followed(count: int, fps: float) -> None:
+    assert video.optimisation_fps(count) == fps
+
+
+def test_each_stage_has_its_own_scale() -> None:
+    scaled = per_stage(np.array([9.0, 5.0, 1.0, 300.0, np.nan, 100.0, 7.0]), ["a", "a", "a", "b", "b", "b", "c"])
+    np.testing.assert_allclose(scaled, [1, 0.5, 0, 1, np.nan, 0, 0])

@@ -53,6 +53,8 @@ function columns() {
   return Math.max(Math.floor(($("scroll").clientWidth - 16) / CARD.width), 1);
 }
 
+let kept = new Map(); // cards in view by row
+
 function draw() {
   const across = columns(), box = $("scroll");
   $("space").style.height = `${Math.ceil(shown.length / across) * CARD.height}px`;
@@ -60,7 +62,15 @@ function draw() {
   const rows = Math.ceil(box.clientHeight / CARD.height) + 3;
   $("grid").style.top = `${first * CARD.height}px`;
   const cards = shown.slice(first * across, (first + rows) * across);
-  $("grid").replaceChildren(...cards.map((row, place) => card(row, first * across + place)));
+  // Cards that stay in view are kept, so that scrolling neither builds nor loads them again.
+  const before = kept;
+  kept = new Map(cards.map((row, place) => {
+    const at = first * across + place;
+    const state = `${at} ${at === current} ${decisions.get(row.folder)?.decision ?? ""}`;
+    const old = before.get(row.index);
+    return [row.index, old?.state === state ? old : { state, box: card(row, at) }];
+  }));
+  $("grid").replaceChildren(...[...kept.values()].map((each) => each.box));
 }
 
 function card(row, place) {
