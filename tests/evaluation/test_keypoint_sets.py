@@ -96,6 +96,22 @@ def write_interhand(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("part", ["camera", "joint_3d"])
+def test_interhand_with_points_of_two_numbers_is_refused(tmp_path: Path, part: str) -> None:
+    folder = write_interhand(tmp_path / "truth")
+    (path,) = folder.glob(f"*_{part}.json")
+    document = json.loads(path.read_text())
+    for capture in document.values():
+        if part == "camera":
+            capture["camrot"] = {camera: rows[:2] for camera, rows in capture["camrot"].items()}
+        else:
+            for frame in capture.values():
+                frame["world_coord"] = [place[:2] for place in frame["world_coord"]]
+    path.write_text(json.dumps(document))
+    with pytest.raises(LabelError, match=r"expected \d+ points of three numbers"):
+        read_labels(folder)
+
+
 def test_interhand_goes_to_the_cameras_frame(tmp_path: Path) -> None:
     frames = read_labels(write_interhand(tmp_path / "truth"))
     assert frames.joint_set is INTERHAND

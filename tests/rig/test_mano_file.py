@@ -3,6 +3,7 @@
 import os
 import re
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,15 @@ def test_a_truncated_or_encrypted_file_or_something_else_is_refused(tmp_path: Pa
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RigError, match="truncated, encrypted or damaged"):
         load_rig(tmp_path / "half.npz")
+    np.savez(tmp_path / "header.npz", **{**right, "hands_mean": np.zeros(3)})
+    with zipfile.ZipFile(tmp_path / "header.npz") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for old, new in ((b"'shape': (", b"'shape': {("), (b"'shape': (", b"'shape': (99999999, ")):
+        with zipfile.ZipFile(tmp_path / "header.npz", "w") as archive:
+            for name, member in members.items():
+                archive.writestr(name, member.replace(old, new) if name == "v_template.npy" else member)
+        with pytest.raises(RigError, match=r"damaged|announces shape"):
+            load_rig(tmp_path / "header.npz")
     path.write_bytes(b"\x80\x02]q\x00.")
     with pytest.raises(RigError, match="holds a list, not a model's table"):
         load_rig(path)

@@ -73,6 +73,7 @@ from support.mutators import (
 )
 
 SLOWEST_S = 10
+WAITED = 6  # how many times longer an input may wait for something else
 MOST_BYTES = 1 << 30
 CAMERA = Camera(30.0, 30.0, 15.5, 11.5, 32, 24)
 
@@ -141,13 +142,16 @@ def _time_limit() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise TooSlowError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SLOWEST_S)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGPROF)}
+    signal.setitimer(signal.ITIMER_PROF, SLOWEST_S)  # of the processor, however many share it
+    signal.setitimer(signal.ITIMER_REAL, WAITED * SLOWEST_S)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def mutated(target: Target, rng: Random) -> bytes:
