@@ -13,11 +13,11 @@ from handopt.assess.confidence import ConfidenceFeatures, confidence
 from handopt.assess.config import ASSESS
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
-from handopt.assess.visibility import visible_joints
+from handopt.assess.visibility import visible_joints, with_things
 from handopt.backend import Device, resolve_device, using
 from handopt.config import Config, FitSettings
 from handopt.errors import ConfigError, HandoptError, ShapeError
-from handopt.fit_input import FitInput, check_input, notes_on, notes_on_side, side_of
+from handopt.fit_input import FitInput, check_input, notes_on, notes_on_presence, notes_on_side, side_of
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.objective.targets import build_targets
@@ -230,14 +230,16 @@ class _Prepared:
         rig = self.right.mirrored() if mirror else self.right
         shaped = with_shape(rig, winner.proportions) if len(winner.proportions) else rig
         quality = measure(winner.vertices_mm, observation, rig.faces)
-        visible = visible_joints(winner.joints_mm, quality.fitted_depth_mm, given.camera, float(winner.trace.scale[-1]))
+        surface = with_things(quality.fitted_depth_mm, observation)
+        visible = visible_joints(winner.joints_mm, surface, given.camera, float(winner.trace.scale[-1]))
         others = [(other.limb_fraction, other.joints_mm) for other in found.alternatives]
         seen = observation.hand_probability, observation.border_share
         features = ConfidenceFeatures.of(
             found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others, *seen
         )
-        contradicted = notes_on_side(given, found.hand_margin)
-        sure = min(confidence(features), ASSESS.contradicted) if contradicted else confidence(features)
+        doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(found.presence)]
+        limits = [ASSESS.contradicted] * bool(doubts) + [ASSESS.touching] * (observation.holds == "hand")
+        sure = min([confidence(features), *limits])
         self.timer.record("measure")
         return FitResult(
             image=given.image,
@@ -263,7 +265,7 @@ class _Prepared:
             seed=self.run.settings.seed,
             config=self.settings.to_dict(),
             versions=_versions(),
-            notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes, *contradicted),
+            notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes, *doubts),
             mirrored=given.mirrored,
             confidence_features=features,
             spread_mm2=found.spread_mm2,

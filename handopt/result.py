@@ -17,7 +17,7 @@ from handopt.errors import import_extra
 from handopt.files import readable
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, with_shape
 from handopt.rig.joints import BONES
-from handopt.typing import Reals
+from handopt.typing import BoolImage, Reals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,8 +148,12 @@ class FitResult:
     @property
     def ignored_pixels(self) -> int:
         """How many pixels of the image were left out."""
-        ignored = self.observation.ignored
-        return 0 if ignored is None else int(np.count_nonzero(ignored))
+        return _count(self.observation.ignored)
+
+    @property
+    def other_pixels(self) -> int:
+        """How many pixels that hang together with the hand are of something else: a held object, another hand."""
+        return _count(self.observation.other)
 
     def __repr__(self) -> str:
         from handopt.assess.confidence import confidence_text
@@ -269,6 +273,7 @@ class FitResult:
             "config": self.config,
             "versions": self.versions,
             "ignored_pixels": self.ignored_pixels,
+            "other_pixels": self.other_pixels,
             "mirrored": self.mirrored,
             "notes": self.notes,
         }
@@ -312,6 +317,10 @@ def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of "handopt.result/1", with a description and a unit for every field."""
     document: dict[str, Any] = json.loads(_schema_text())
     return document
+
+
+def _count(pixels: BoolImage | None) -> int:
+    return 0 if pixels is None else int(np.count_nonzero(pixels))
 
 
 def plain(value: Any) -> Any:

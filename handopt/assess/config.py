@@ -16,8 +16,12 @@ class AssessConfig:
     doubtful: float = 0.5
     """Confidence below which a pose is called doubtful. Chosen: more likely wrong than right."""
     contradicted: float = 0.49
-    """Largest confidence of a fit where the image looks more like the other hand than the one that the user named.
-    Chosen: doubtful."""
+    """Largest confidence of a fit where the image looks more like the other hand than the one that the user named, or
+    like no hand. Chosen: doubtful."""
+    least_presence: float = 0.9
+    """Probability of a palm below which a fit is doubtful. By hand: of hands, one in fifty has less."""
+    touching: float = 0.89
+    """Largest confidence of a hand that another hand touches. Chosen: not sure."""
     distinct_mm: float = 20.0
     """Two poses are distinct where a joint that is visible in the better one lies farther apart, mm. The distance that
     confidence is about."""

@@ -21,7 +21,10 @@ class Quality:
 
 
 def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quality:
-    """Measure the fit on the full image: a z-buffered mesh against the hand; arm and ignored pixels do not count."""
+    """Measure the fit on the full image: a z-buffered mesh against the hand.
+
+    The arm, ignored pixels and what is not of the hand do not count.
+    """
     from scipy.ndimage import binary_fill_holes
 
     camera = observation.camera
@@ -45,8 +48,9 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
     hand[box] = binary_fill_holes(hand[box])
     union = (hand | covered) & ~observation.arm
     both = hand & covered
-    if observation.ignored is not None:
-        union, both = union & ~observation.ignored, both & ~observation.ignored
+    for unknown in (observation.ignored, observation.other):
+        if unknown is not None:
+            union, both = union & ~unknown, both & ~unknown
     return Quality(fitted, numbers, float(both.sum() / max(1, union.sum())))
 
 
@@ -66,4 +70,5 @@ def status_of(
         verdict = f"The fit is good: {facts}"
     ending = "" if converged else "; it was still improving when the iterations ran out"
     border = "; the hand touches the image border" if observation.touches_border else ""
-    return verdict + ending + border + "."
+    holds = {"object": "; the hand holds an object", "hand": "; another hand touches it", None: ""}[observation.holds]
+    return verdict + ending + border + holds + "."

@@ -3,8 +3,17 @@
 import numpy as np
 
 from handopt.input.camera import Camera
+from handopt.observation.observation import Observation
 from handopt.rig.anatomy import JOINT_DEPTH_MM
-from handopt.typing import Bools, Reals
+from handopt.typing import Bools, FloatImage, Reals
+
+
+def with_things(fitted_mm: FloatImage, observation: Observation) -> FloatImage:
+    """A z-buffer (H, W) of a fitted hand with what is held in front of it, mm, 0 where there is no hand."""
+    if observation.other is None:
+        return fitted_mm
+    before = observation.other & (observation.depth_mm > 0) & (observation.depth_mm < fitted_mm)
+    return np.where(before, observation.depth_mm, fitted_mm)
 
 
 def visible_joints(joints_mm: Reals, depth_mm: Reals, camera: Camera, scale: float) -> Bools:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from handopt import atomic_folder
 from handopt.batch.hands import existing_outcome
-from handopt.batch.outcome import FAILED, SKIPPED, Outcome, Task
+from handopt.batch.outcome import FAILED, OF_A_HAND, SKIPPED, Outcome, Task
 from handopt.batch.provenance import Identity, Provenance
 from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
@@ -330,8 +330,7 @@ def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
 
 def _outcome(task: Task, result: FitResult, assumptions: tuple[str, ...], writing_s: float) -> Outcome:
     """The outcome of a hand that was fitted and written."""
-    names = ("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")
-    values = {name: getattr(result, name) for name in names}
+    values = {name: getattr(result, name) for name in OF_A_HAND}
     seconds = sum(result.seconds.values()) + writing_s
     notes = tuple(dict.fromkeys((*assumptions, *result.notes)))
     return Outcome.of_result(task, values, seconds, notes=notes, details=_details(result))

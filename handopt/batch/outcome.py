@@ -18,7 +18,7 @@ NOTHING_COVERED = (
 )
 
 
-_OF_A_HAND = ("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")
+OF_A_HAND = ("status", "hand", "hand_margin", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")
 """What a line of summary.jsonl says of each of several hands."""
 
 
@@ -35,11 +35,11 @@ class Outcome:
     """How an image ended.
 
     kind: 'done', 'failed' or 'skipped'. error: why it is not done, on one line. before: whether it was done in an
-    earlier run. status, hand, confidence, residual_mm, silhouette_iou, unexplained_fraction: as in result.json, None
-    where there is no result. total_seconds: time to read, fit and write. notes: what was assumed. details: stages and
-    terms of a fit that was made in this run. traceback: of the error. full: whether the disk is full. hands: the
-    outcome of each hand where an image may have several, with the hand's own folder in its task; what is said of the
-    image is then that of the first hand.
+    earlier run. status, hand, hand_margin, confidence, residual_mm, silhouette_iou, unexplained_fraction: as in
+    result.json, None where there is no result. total_seconds: time to read, fit and write. notes: what was assumed.
+    details: stages and terms of a fit that was made in this run. traceback: of the error. full: whether the disk is
+    full. hands: the outcome of each hand where an image may have several, with the hand's own folder in its task; what
+    is said of the image is then that of the first hand.
     """
 
     task: Task
@@ -48,6 +48,7 @@ class Outcome:
     before: bool = False
     status: str | None = None
     hand: str | None = None
+    hand_margin: float | None = None
     confidence: float | None = None
     residual_mm: Mapping[str, float | None] | None = None
     silhouette_iou: float | None = None
@@ -85,6 +86,7 @@ class Outcome:
             error=None if covers else NOTHING_COVERED,
             status=result["status"],
             hand=result["hand"],
+            hand_margin=result.get("hand_margin"),
             confidence=result["confidence"],
             residual_mm=result["residual_mm"],
             silhouette_iou=result["silhouette_iou"],
@@ -121,6 +123,7 @@ class Outcome:
             "total_seconds": round(self.total_seconds, 3),
             "status": self.status,
             "hand": self.hand,
+            "hand_margin": self.hand_margin,
             "confidence": self.confidence,
             "residual_mm": plain(self.residual_mm),
             "silhouette_iou": plain(self.silhouette_iou),
@@ -128,7 +131,7 @@ class Outcome:
         }
         if self.hands:
             document["hands"] = [
-                {"folder": str(each.task.folder), **{name: plain(getattr(each, name)) for name in _OF_A_HAND}}
+                {"folder": str(each.task.folder), **{name: plain(getattr(each, name)) for name in OF_A_HAND}}
                 for each in self.hands
             ]
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)

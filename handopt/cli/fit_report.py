@@ -135,7 +135,7 @@ class Report(AbstractContextManager["Report"]):
             f"IoU {overlap:.2f}",
             f"confidence {confidence_text(confidence)}",
             f"{outcome.total_seconds:.1f} s",
-            f"{outcome.hand} hand",
+            f"{outcome.hand} hand" + ("" if outcome.hand_margin is None else f" (margin {outcome.hand_margin:.2f})"),
         )
         return "\t".join((click.format_filename(outcome.task.folder), str(outcome.status), *figures))
 

@@ -61,7 +61,7 @@ class _Shown:
     fitted: Reals
     hand: BoolImage
     arm: BoolImage
-    ignored: BoolImage
+    left_out: BoolImage
     grey: Bytes
     near: float
     far: float
@@ -70,11 +70,12 @@ class _Shown:
     def of(cls, result: "FitResult") -> "_Shown":
         region, (near, far) = hand_region(result), _depth_range(result)
         observation = result.observation
-        observed = region.cut(observation.depth_mm)
+        observed, left_out = region.cut(observation.depth_mm), np.zeros(observation.mask.shape, np.bool_)
+        for pixels in (observation.ignored, observation.other):
+            left_out |= False if pixels is None else pixels
         return cls(
             region, observed, region.cut(result.fitted_depth_mm), region.cut(observation.mask),
-            region.cut(observation.arm),
-            np.zeros(observed.shape, np.bool_) if observation.ignored is None else region.cut(observation.ignored),
+            region.cut(observation.arm), region.cut(left_out),
             _grey_depth(observed, near, far), near, far,
         )  # fmt: skip
 
@@ -201,11 +202,11 @@ def _step(values: Bytes, places: Indices, stride: int) -> Reals:
 
 
 def _input_panel(shown: _Shown) -> "Image.Image":
-    """The depth image in colours, the arm tinted, what was left out in stripes, the hand outlined."""
+    """The depth image in colours, the arm tinted, the hand outlined, and in stripes what was left out."""
     from PIL import Image
 
     image = shown.grey.copy()
-    image[shown.ignored & (np.indices(shown.ignored.shape).sum(axis=0) % IGNORED_STRIPES_PX == 0)] = colour.NEUTRAL
+    image[shown.left_out & (np.indices(shown.left_out.shape).sum(axis=0) % IGNORED_STRIPES_PX == 0)] = colour.NEUTRAL
     image[shown.arm] = colour.blend(image[shown.arm][:, None], colour.ARM, ARM_TINT)[:, 0]
     shown.colours(shown.observed, shown.hand, image)
     return Image.fromarray(_outlined(np.array(enlarged(image)), shown.hand))
@@ -240,7 +241,7 @@ def _residual_panel(shown: _Shown) -> "Image.Image":
     flat = np.full(hand.shape, _FLAT.index(colour.EMPTY), np.uint16)
     flat[hand & ~fitted] = _FLAT.index(colour.UNEXPLAINED)
     flat[fitted & ~hand] = _FLAT.index(colour.UNSUPPORTED)
-    flat[fitted & (shown.arm | shown.ignored)] = _FLAT.index(colour.NEUTRAL)
+    flat[fitted & (shown.arm | shown.left_out)] = _FLAT.index(colour.NEUTRAL)
     table = np.concatenate([colour.DIVERGING, np.array(_FLAT, np.uint8)])
     rows = np.where(hand & fitted, residual, flat + np.uint16(len(colour.DIVERGING)))
     return enlarged(table.take(rows, axis=0))

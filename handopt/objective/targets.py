@@ -1,7 +1,7 @@
 """What depth images say of the hand, as arrays that the objective compares poses with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from handopt.observation.limb import HandAndArm
     from handopt.observation.observation import Observation
 
+    View = tuple[Observation, Crop, bool]
 
 NEAREST_PX = 5
 PADDING_Z = 2.0  # in crop coordinates, beyond all that is rendered
@@ -70,13 +71,19 @@ class FitTargets:
             **{name: xp.concatenate(parts) for name, parts in arrays.items()},
         )
 
+    def seen_as(self, views: "Sequence[View]") -> "FitTargets":
+        """The same targets to be scored against other readings of the same crops; their points stay as they are."""
+        upright = _upright(views)
+        grids = tuple((crop, observation.grid(crop)) for observation, crop in upright)
+        return replace(self, grids=grids, limbs=tuple(observation.limb for observation, _ in upright))
+
     def target(self, radius: float) -> Array:
         """Observed closeness (I, S, S), splatted like the model (why: kernels/README.md)."""
         return render_depth(self.splats, radius, self.size)[0]
 
 
 def build_targets(
-    views: list[tuple["Observation", "Crop", bool]],
+    views: "Sequence[View]",
     spacing_mm: float,
     config: Config,
     rng: np.random.Generator,
@@ -87,7 +94,7 @@ def build_targets(
 
     spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
     """
-    cropped = [(o.mirrored(), crop.mirrored()) if mirror else (o, crop) for o, crop, mirror in views]
+    cropped = _upright(views)
     grids = [(crop, observation.grid(crop)) for observation, crop in cropped]
     parts = [
         _one_view(observation, crop, grid, spacing_mm, config, rng)
@@ -101,6 +108,11 @@ def build_targets(
     mirrored = tuple(mirror for _, _, mirror in views)
     limbs = tuple(observation.limb for observation, _ in cropped)
     return FitTargets(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), limbs=limbs, **arrays)
+
+
+def _upright(views: "Sequence[View]") -> list[tuple["Observation", "Crop"]]:
+    """Views as a right hand sees them."""
+    return [(o.mirrored(), crop.mirrored()) if mirror else (o, crop) for o, crop, mirror in views]
 
 
 def _one_view(

@@ -98,6 +98,10 @@ class HandAndArm:
         image[self.pixels[pixels]] = True
         return image.reshape(self.mask.shape)
 
+    def without(self, other: BoolImage) -> "HandAndArm":
+        """The limb without pixels (h, w) of something else, which then may hide the hand."""
+        return HandAndArm(self.frame, self.mask & ~other, self.step)
+
     def rescaled(self, factor: float) -> "HandAndArm":
         """The limb with all its lengths multiplied by a factor."""
         frame = self.frame

@@ -26,8 +26,9 @@ class Observation:
     sentences on what was done. competitors: how many other places of the image look like a hand. score_margin: by how
     much the score exceeds that of the best other place, negative if that is better, inf if there is none. config: the
     numbers that it was made with. ignored: (H, W) pixels that the user left out, which say nothing either, None for
-    none. Points and directions are in the camera frame. With a mask that was given, the score
-    is that of a hand beyond doubt, and there are no competitors.
+    none. other: (H, W) pixels that hang together with the hand and are of something else, which may hide it, None where
+    nothing was found; holds: what that is, 'object' or 'hand'. Points and directions are in the camera frame. With a
+    mask that was given, the score is that of a hand beyond doubt, and there are no competitors.
     """
 
     camera: Camera
@@ -44,6 +45,8 @@ class Observation:
     score_margin: float = float("inf")
     config: ObservationConfig = field(default=DEFAULT, repr=False)
     ignored: BoolImage | None = None
+    other: BoolImage | None = None
+    holds: str | None = None
     limb: HandAndArm | None = field(default=None, repr=False)
     size: float = 1.0
 
@@ -106,6 +109,7 @@ class Observation:
             points_mm=lifted_points(camera, depth, mask),
             arm_direction=direction,
             ignored=None if self.ignored is None else flipped(self.ignored),
+            other=None if self.other is None else flipped(self.other),
             limb=None if self.limb is None else self.limb.mirrored(),
         )
 
@@ -138,6 +142,21 @@ class Observation:
         assert self.limb is not None
         away = np.linalg.norm(self.limb.points_mm - self.center_mm, axis=1)
         return self._with_hand(self.limb, away < self.config.readings.ball_mm)
+
+    def without(self, other: BoolImage, holds: str) -> "Observation":
+        """Return the observation without pixels (h, w) of its limb's image, which are of an 'object' or a 'hand'."""
+        assert self.limb is not None
+        limb = self.limb
+        taken = going_with(limb.mask & other, whole_window(limb.frame), self.depth_mm, self.camera, limb.step)
+        mask, arm = self.mask & ~taken, self.arm & ~taken
+        points = lifted_points(self.camera, self.depth_mm, mask)
+        return replace(self, mask=mask, arm=arm, points_mm=points, limb=limb.without(other), other=taken, holds=holds)
+
+    def labelled(self, hand: BoolImage, palm_mm: Vector) -> "Observation":
+        """Return the observation with other pixels (h, w) of the limb's image as the hand, about another palm."""
+        assert self.limb is not None
+        limb = HandAndArm(self.limb.frame, self.limb.mask | hand, self.limb.step)
+        return replace(self._with_hand(limb, hand.ravel()[limb.pixels]), limb=limb, center_mm=palm_mm)
 
     def _with_hand(self, limb: HandAndArm, hand: Bools) -> "Observation":
         """The observation with the given pixels (N,) of the limb as the hand, and the others as the arm."""

@@ -17,6 +17,8 @@ from handopt.objective.least_squares import LeastSquares
 from handopt.objective.limb_fraction import seen_in_limb
 from handopt.objective.targets import FitTargets, build_targets
 from handopt.objective.unexplained import unexplained_fraction
+from handopt.observation.observation import Observation
+from handopt.observation.other_pixels import OtherPixels, find_other_pixels, palm_presence
 from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
@@ -25,10 +27,11 @@ from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
 from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
 from handopt.optimise.tournament import Tournament
-from handopt.optimise.views import CroppedObservation, cropped
+from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, views_of, without_others
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
+from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.typing import Floats, Progress
 
 OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
@@ -68,7 +71,8 @@ class SearchResult:
     """The best hypothesis of a search, what it leaves unexplained, and the other survivors, best first.
 
     spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. hand_margin: limb fraction of the
-    other hand's best hypothesis, of when it was dropped if it was, minus this one's; None where it was not tried
+    other hand's best hypothesis, of when it was dropped if it was, minus this one's; None where it was not tried.
+    presence: probability of a palm where the best one is, None where the image was clear enough without asking
     """
 
     best: BestHypothesis
@@ -77,6 +81,7 @@ class SearchResult:
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
     hand_margin: float | None = None
+    presence: float | None = None
 
     def rescaled(self, factor: float) -> "SearchResult":
         """The same result with the best hypothesis multiplied by the size of its reading; the others are already."""
@@ -134,17 +139,18 @@ class ImageSearch:
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
         margin = self._hand_margin(found, of_limb, targets.mirrored[int(to_numpy(winning.image)[0])])
+        presence = self._presence(winning) if len(found) > 1 else None
         self._timer.record("choose")
         if self._shape != "vertices":
             found_best = BestHypothesis.of(best.history, row, targets, hand)
-            return SearchResult(found_best, fraction, of_limb, others, spread, margin)
+            return SearchResult(found_best, fraction, of_limb, others, spread, margin, presence)
         refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
         flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
         fraction = unexplained_fraction(
             (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
         self._timer.record("vertices")
-        return SearchResult(refined, float(fraction), of_limb, others, spread, margin)
+        return SearchResult(refined, float(fraction), of_limb, others, spread, margin, presence)
 
     def _hand_margin(self, found: list[Ranking], of_limb: float, mirrored: bool) -> float | None:
         """By how much the other hand leaves more of the limb unexplained in all searches; None if it was not tried."""
@@ -185,7 +191,13 @@ class ImageSearch:
         found = [(yield from self._tournament(config, 0))]
         if start is None and config.proposals and found[0].penalised_fraction[0] > config.retry:
             first = len(self.views)
-            yield self._further(found[0])
+            others = self._other_pixels(found[0])
+            labelled = labelled_readings([each for each, _, _ in self.views], others)
+            if others:
+                self.views[:] = without_others(self.views, others)
+                self.targets = self.targets.seen_as(self.views)
+                found[0] = self._ranked(found[0].history)
+            yield self._further(found[0], labelled, others)
             larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
             found.append((yield from self._tournament(larger, first)))
         return found
@@ -204,10 +216,34 @@ class ImageSearch:
     def _ranked(self, history: SearchHistory) -> Ranking:
         return ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views], self._side)
 
-    def _further(self, ranking: Ranking) -> Extension:
+    def _other_pixels(self, ranking: Ranking) -> list[OtherPixels]:
+        """What is not the hand's around the palm of the best pose, and around those of all readings."""
+        pose = ranking.history.pose.select(to_device([ranking.rows[0]], self.hand.device, np.int64))
+        observation, palm = self._palm_of(pose)
+        if observation.limb is None:
+            return []
+        palms = [palm]
+        for other, _, _ in self.views:
+            if not any(np.array_equal(other.center_mm, each) for each in palms):
+                palms.append(other.center_mm)
+        return find_other_pixels(observation.limb.frame, np.stack(palms))
+
+    def _presence(self, pose: Pose) -> float | None:
+        """The probability of a palm where that of one pose is."""
+        observation, palm = self._palm_of(pose)
+        return None if observation.limb is None else palm_presence(observation.limb.frame, palm)
+
+    def _palm_of(self, pose: Pose) -> tuple[Observation, Floats]:
+        """What one pose is fitted to, and the middle (3,) mm of its palm there."""
+        observation, _, mirrored = self.views[int(to_numpy(pose.image)[0])]
+        joints = to_numpy(self.hand.joints(self.hand.transforms(pose), self.hand.keypoints_of(pose)))[0]
+        palm = joints[list(PALM_KEYPOINTS)].mean(axis=0, dtype=np.float64)
+        return observation, palm * (MIRROR if mirrored else 1)
+
+    def _further(self, ranking: Ranking, labelled: list[Observation], others: list[OtherPixels]) -> Extension:
         """Views of the hand, divided from its forearm by the best pose, and other readings of the image.
 
-        Of each side that may be the right one.
+        Of each side that may be the right one. labelled: further readings; others: what is not the hand's
         """
         pose, targets = ranking.history.pose, self.targets
         rows: dict[bool, int] = {}
@@ -216,7 +252,8 @@ class ImageSearch:
             if fraction <= ranking.penalised_fraction[0] + SIDE_MARGIN:
                 rows.setdefault(mirrored, int(row))
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
-        views += self._others(sorted(_sides(self.views)) if self._side is None else [self._side])
+        sides = sorted(_sides(self.views)) if self._side is None else [self._side]
+        views += without_others(self._others(sides), others) + views_of(labelled, sides, self.config)
         rng = np.random.default_rng(self._seed)
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
         self.views.extend(views)

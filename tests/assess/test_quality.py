@@ -14,6 +14,7 @@ from handopt.assess.quality import (
     measure,
     status_of,
 )
+from handopt.assess.visibility import visible_joints, with_things
 from handopt.hand_model import Hand, Pose
 from handopt.observation.observation import Observation
 from handopt.optimise.history import SearchHistory
@@ -107,12 +108,37 @@ def test_the_status_is_a_sentence() -> None:
     assert late.endswith("overlap by 90%; it was still improving when the iterations ran out.")
     cut = status_of(True, replace(observation, touches_border=True), quality(1.2, 0.9), 0.9)
     assert cut.endswith("; the hand touches the image border.")
+    for holds, ending in (("object", "; the hand holds an object."), ("hand", "; another hand touches it.")):
+        assert status_of(True, replace(observation, holds=holds), quality(1.2, 0.9), 0.9).endswith(ending)
     for poor in (quality(5.0, 0.9), quality(1.0, 0.7), quality(30.0, 0.1)):
         assert status_of(True, observation, poor, 0.9).startswith("The fit is poor: median residual ")
     uneven = Quality(np.zeros((1, 1)), {"median": 1.0, "mean": 6.0, "p95": 30.0}, 0.9)
     assert status_of(True, observation, uneven, 0.9).startswith("The fit is poor: median residual 1.0 mm, mean 6.0 mm")
     none = status_of(True, observation, quality(np.inf, 0.0), 0.1)
     assert none == "The fit failed: the model does not cover the observed hand."
+
+
+def test_what_is_held_before_the_hand_does_not_count_against_the_overlap() -> None:
+    behind = square((20, 60), (30, 70))
+    observation = seen((20, 40), (30, 70))
+    assert judge(behind, observation).silhouette_iou == pytest.approx(0.5)
+    other = np.zeros_like(observation.mask)
+    other[40:60, 30:70] = True
+    assert judge(behind, replace(observation, other=other)).silhouette_iou == 1.0
+
+
+def test_a_joint_behind_what_is_held_is_not_seen() -> None:
+    quality = judge(square((20, 60), (30, 70)), seen((20, 60), (30, 70)))
+    observation = seen((20, 60), (30, 70))
+    joints = np.array(
+        [[(u - CAMERA.cx) / CAMERA.fx, (v - CAMERA.cy) / CAMERA.fy, 1.0] for u, v in ((40, 30), (60, 30))]
+    )
+    other = np.zeros_like(observation.mask)
+    other[:, 50:] = True
+    observation.depth_mm[:, 50:] = Z_MM - 50
+    for things, expected in ((None, [True, True]), (other, [True, False])):
+        surface = with_things(quality.fitted_depth_mm, replace(observation, other=things))
+        assert visible_joints(joints * Z_MM, surface, CAMERA, 1.0).tolist() == expected
 
 
 # -------------------------------------------------------------------------------------- choice of a candidate

@@ -12,6 +12,7 @@ TASK = Task(Path("in/a.png"), Path("out/a"))
 RESULT = {
     "status": "The fit is good.",
     "hand": "left",
+    "hand_margin": 0.21,
     "confidence": 0.75,
     "residual_mm": {"median": 1.25, "mean": 2.5, "p95": 7.5},
     "silhouette_iou": 0.5,
@@ -30,6 +31,7 @@ def test_of_a_result() -> None:
         "total_seconds": 2.0,
         "status": "The fit is good.",
         "hand": "left",
+        "hand_margin": 0.21,
         "confidence": 0.75,
         "residual_mm": {"median": 1.25, "mean": 2.5, "p95": 7.5},
         "silhouette_iou": 0.5,

@@ -43,7 +43,9 @@ def test_a_line_says_how_an_image_ended(tmp_path: Path) -> None:
     (line,) = (tmp_path / SUMMARY_NAME).read_bytes().splitlines()
     assert json.loads(line) == {
         **{"image": "ä\udcff.png", "outcome": "failed", "error": "is damaged", "folder": None, "total_seconds": 1.235},
-        **dict.fromkeys(("status", "hand", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")),
+        **dict.fromkeys(
+            ("status", "hand", "hand_margin", "confidence", "residual_mm", "silhouette_iou", "unexplained_fraction")
+        ),
     }
 
 

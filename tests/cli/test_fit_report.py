@@ -192,9 +192,10 @@ def test_a_confidence_near_1_is_not_said_to_be_certain(capsys: pytest.CaptureFix
 
 
 def test_the_line_of_an_image_ends_with_its_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    with reporting(2) as report:
+    with reporting(3) as report:
         report.outcome(done("a.png", confidence=0.9, hand="left"))
         report.outcome(done("b.png", confidence=0.9, hand="right"))
+        report.outcome(done("c.png", confidence=0.9, hand="right", hand_margin=-0.021))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[-1] for line in lines] == ["left hand", "right hand"]
+    assert [line.split("\t")[-1] for line in lines] == ["left hand", "right hand", "right hand (margin -0.02)"]
     assert len(lines[0].split("\t")) == 7
