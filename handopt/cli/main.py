@@ -27,8 +27,15 @@ from handopt.cli.values import Choice
 from handopt.cli.video import video
 from handopt.cli.view import view
 from handopt.errors import HandoptError
+from handopt.files import on_one_line
 
 COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
+
+
+class UnusablePath(click.ClickException):
+    """A path that no file can have: the command cannot be done as given."""
+
+    exit_code = 2
 
 
 class Program(SectionedGroup):
@@ -59,6 +66,8 @@ class Program(SectionedGroup):
                 raise click.ClickException(
                     "the working directory was deleted: change into a folder that exists"
                 ) from None
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) and error.filename is not None:
+                raise UnusablePath(f"{on_one_line(str(error.filename))} cannot be used ({error.strerror})") from None
             unnamed = error.filename is None and error.strerror is not None
             message = f"cannot write to standard output: {error.strerror}" if unnamed else one_line(error)
             raise click.ClickException(message) from None

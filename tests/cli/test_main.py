@@ -11,6 +11,7 @@ import click
 import pytest
 import update_help
 from click.testing import CliRunner
+from support.fit_cli import EXAMPLES
 
 from handopt.cli.errors import one_line
 from handopt.cli.main import main
@@ -217,3 +218,18 @@ def test_positive_numbers_are_finite_and_above_0() -> None:
     for wrong in ("", "0", "-1", "nan", "inf", "1mm"):
         with pytest.raises(click.BadParameter, match="not a number above 0"):
             Positive().convert(wrong, None, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fit", str(EXAMPLES / "open.png"), "-o", "x" * 300),
+        ("shape", str(EXAMPLES / "open.png"), "-o", "x" * 300 + ".glb"),
+        ("model", "show", "right", "-o", "x" * 300 + ".png"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused_as_an_option(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2, done.output
+    assert "cannot be used (File name too long)" in done.stderr
+    assert "OSError" not in done.stderr
