@@ -50,6 +50,7 @@ _EXPORTS = {
     "handopt.storage.fit_folder": ("save",),
     "handopt.storage.hand_folder": ("save_shape",),
     "handopt.export.labels.formats": ("export_labels",),
+    "handopt.export.mano.parameters": ("export_mano",),
     "handopt.export.motion.formats": ("export_motion",),
     "handopt.export.rig_gltf": ("write_rig",),
     "handopt.ops.projection": ("project", "project_backward"),

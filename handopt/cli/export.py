@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PATH = click.Path(exists=True, path_type=Path)
 LABELS = ("csv", "parquet", "npz", "coco", "freihand", "interhand", "nyu", "icvl", "msra", "dexycb")
 MOTION = ("glb", "bvh", "vrma", "usd", "amass")
+MANO = "mano"
 
 
 @click.command(
@@ -33,6 +34,10 @@ MOTION = ("glb", "bvh", "vrma", "usd", "amass")
         ),
         ("what was accepted in handopt report", "handopt export fits -o good.csv --review fits/review.jsonl"),
         ("a character whose hand moves as in a track", "handopt export walk-track -o moved.glb --rig character.glb"),
+        (
+            "MANO's parameters of a folder of fits",
+            "handopt export fits -o poses.npz --format mano --mano MANO_RIGHT.pkl",
+        ),
         ("a track in the files of FreiHAND", "handopt export walk-track -o walk-labels --format freihand"),
     ),
 )
@@ -40,11 +45,11 @@ MOTION = ("glb", "bvh", "vrma", "usd", "amass")
 @option(
     "Output",
     "--format",
-    type=Choice(LABELS + MOTION),
+    type=Choice((*LABELS, *MOTION, MANO)),
     metavar="FORMAT",
     help="What to write: a table (csv, parquet), arrays (npz), the labels of a data set (coco, freihand, interhand, "
-    "nyu, icvl, msra, dexycb), or the motion of a track (glb, bvh, vrma, usd, amass).  [default: as the name in -o "
-    "ends, else csv]",
+    "nyu, icvl, msra, dexycb), the motion of a track (glb, bvh, vrma, usd, amass), or MANO's parameters (mano).  "
+    "[default: as the name in -o ends, else csv]",
 )
 @option(
     "Content",
@@ -85,10 +90,17 @@ MOTION = ("glb", "bvh", "vrma", "usd", "amass")
     metavar="FILE",
     help='TOML or JSON file of lines like wrist = "name of a bone", for a --rig whose bones have other names.',
 )
+@option(
+    "MANO",
+    "--mano",
+    type=FILE,
+    metavar="FILE",
+    help="Your MANO_RIGHT.pkl or MANO_LEFT.pkl, for --format mano. For hands of both sides the other lies beside it.",
+)
 @output_options(
     "PATH",
     "Folder of the labels; or a name that ends in .csv, .parquet, .npz or .json (COCO), or for motion in .glb, .vrm, "
-    ".bvh, .vrma, .usdc or, with --format amass, .npz.  [required]",
+    ".bvh, .vrma, .usdc or, with --format amass or mano, .npz.  [required]",
     replaces="an export that exists",
 )
 @json_option("what was written")
@@ -115,7 +127,7 @@ def export(results: tuple[Path, ...], **arguments: Any) -> None:
     if _motion(results, output, options, console):
         return
     only = None if options.review is None else _accepted(results, options.review, console)
-    done = _labels(results, output, options, console, only)
+    done = (_mano if options.format == MANO else _labels)(results, output, options, console, only)
     document = {"path": str(done.path), "hands": done.hands, "left_out": done.left_out}
     console.result(json.dumps(document) if options.as_json else click.format_filename(done.path))
     console.notes(done.notes)
@@ -128,6 +140,10 @@ def _motion(results: tuple[Path, ...], output: Path, options: "ExportOptions", c
     from handopt.export.motion.formats import export_motion, motion_format
 
     with naming_option(""):
+        if options.mano is not None and options.format != MANO:
+            raise click.UsageError("--mano is for MANO's parameters: use --format mano, or leave it out")
+        if options.format == MANO:
+            return False
         chosen = motion_format(output, options.format)
         if chosen is None:
             if options.character is not None or options.joint_map is not None:
@@ -172,6 +188,32 @@ def _accepted(results: tuple[Path, ...], review: Path, console: Console) -> froz
         raise click.UsageError(f"--review {review}: no fit in {results[0]} was accepted")
     console.say(f"{len(found)} of {len(decisions)} reviewed fits were accepted.")
     return found
+
+
+def _mano(
+    results: tuple[Path, ...],
+    output: Path,
+    options: "ExportOptions",
+    console: Console,
+    only: frozenset[str] | None,
+) -> "Exported":
+    """Write MANO's parameters. Raises UsageError, whose message names what to change."""
+    from handopt.export.mano import export_mano
+
+    if options.root_relative or options.crop or options.character is not None or options.joint_map is not None:
+        raise click.UsageError(
+            "--root-relative, --crop, --rig and --joint-map are not for --format mano: leave them out"
+        )
+    with naming_option(""), console.parts("hand") as progress:
+        return export_mano(
+            results,
+            output,
+            mano=options.mano,
+            min_confidence=options.min_confidence,
+            only=only,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
 
 
 def _labels(

@@ -165,6 +165,7 @@ class ExportOptions:
     crop: int | None
     character: Path | None
     joint_map: Path | None
+    mano: Path | None
     output: Path | None
     overwrite: bool
     as_json: bool

@@ -31,7 +31,7 @@ MANO_TIPS: Final = (745, 317, 444, 556, 673)
 """Vertices at the tips, thumb to little finger, as layers of MANO take them by convention."""
 
 _REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
-_PARENTS: Final = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
+MANO_PARENTS: Final = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 _MOST_VERTICES = 100_000
 
 
@@ -193,7 +193,7 @@ def _check_shapes(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
 
 def _hand(arrays: Mapping[str, NDArray[Any]], where: str, name: str) -> ManoModel:
     parents = arrays["kintree_table"][0].astype(np.int64)
-    if tuple(int(parent) for parent in parents[1:]) != _PARENTS[1:]:
+    if tuple(int(parent) for parent in parents[1:]) != MANO_PARENTS[1:]:
         raise RigError(f"{where}: the joints of kintree_table are not MANO's five chains of three joints")
     template = arrays["v_template"].astype(np.float64)
     if len(template) <= max(MANO_TIPS):
@@ -232,7 +232,7 @@ def _hand_of_body(arrays: Mapping[str, NDArray[Any]], body: _Body, side: Side, w
     wrist, first = body.wrists[side], body.fingers[side]
     own = [wrist, *range(first, first + JOINTS - 1)]
     parents = arrays["kintree_table"][0].astype(np.int64)
-    relative = [wrist if parent == 0 else first + parent - 1 for parent in _PARENTS[1:]]
+    relative = [wrist if parent == 0 else first + parent - 1 for parent in MANO_PARENTS[1:]]
     if [int(parent) for parent in parents[first : first + JOINTS - 1]] != relative:
         raise RigError(f"{where}: the joints of kintree_table are not those of {body.name}")
     weights = arrays["weights"].astype(np.float64)[:, own]

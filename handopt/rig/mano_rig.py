@@ -20,10 +20,16 @@ MANO_JOINT_NAMES = tuple(
 
 def read_mano_mesh(path: Path, side: Side | None) -> tuple[SkinnedMesh, tuple[str, ...]]:
     """Read MANO's hand, or the one of a body, as a skinned mesh in metres, and what reading says. Raises RigError."""
+    model = read_hand_model(path, side)
+    return skinned_mesh(model), model.notes
+
+
+def read_hand_model(path: Path, side: Side | None = None) -> ManoModel:
+    """Read MANO's hand, or the one of a body, with the sign of a released left model corrected. Raises RigError."""
     model = read_mano(path, side)
     if model.tips == MANO_TIPS and (side or side_of(model)) == "left":
         model = with_sign_of_left(model, _right_beside(path))
-    return skinned_mesh(model), model.notes
+    return model
 
 
 def skinned_mesh(model: ManoModel) -> SkinnedMesh:
@@ -60,13 +66,19 @@ def side_of(model: ManoModel) -> Side:
     return "right" if forward[0] < 0 else "left"
 
 
+def named_for(path: Path, side: Side) -> Path:
+    """The path with the other side's name in it turned into a side's, such as MANO_LEFT.pkl of MANO_RIGHT.pkl."""
+    other = "left" if side == "right" else "right"
+    name = re.sub(other, lambda match: side.upper() if match[0].isupper() else side, path.name, flags=re.IGNORECASE)
+    return path.with_name(name)
+
+
 def _right_beside(path: Path) -> ManoModel | None:
     """The right model that lies beside a left one under its name, if it can be read."""
     from handopt.errors import RigError
 
-    swapped = re.sub("left", lambda match: "RIGHT" if match[0].isupper() else "right", path.name, flags=re.IGNORECASE)
-    right = path.with_name(swapped)
-    if swapped == path.name or not right.is_file():
+    right = named_for(path, "right")
+    if right == path or not right.is_file():
         return None
     try:
         return read_mano(right)

@@ -79,7 +79,7 @@ def test_a_review_is_of_one_folder_and_for_labels(fits: Fits, tmp_path: Path) ->
 
 def test_notes_go_to_stderr(fits: Fits, tmp_path: Path) -> None:
     done = export(fits.folder, "-o", tmp_path / "labels", "--format", "dexycb")
-    assert done.stderr == "Note: pose_m is zero: MANO's own parameters are not fitted.\n"
+    assert done.stderr == "Note: pose_m is zero: MANO's own parameters are written by --format mano.\n"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def write_dexycb(records: Sequence[LabelRecord], folder: Path) -> list[str]:
             mano_side=np.array(record.hand),
             camera=np.array([getattr(record.camera, key) for key in CAMERA_KEYS]),
         )
-    notes = ["pose_m is zero: MANO's own parameters are not fitted."]
+    notes = ["pose_m is zero: MANO's own parameters are written by format='mano'."]
     if bare:
         notes.append(f"{bare} of {len(records)} files have an empty seg: their results have no trace.npz.")
     return notes
