@@ -21,8 +21,8 @@ WINDOW_PX: Final = (8, 1024)
 _RIG: Final = {
     "rig_rest_mm": ArraySpec("number", ("V", 3), -FARTHEST_MM, FARTHEST_MM),
     "rig_faces": ArraySpec("whole", ("F", 3), 0),
-    "rig_skin_indices": ArraySpec("whole", ("V", 4), 0),
-    "rig_skin_weights": ArraySpec("number", ("V", 4), 0, 1.01),
+    "rig_skin_indices": ArraySpec("whole", ("V", "K"), 0),
+    "rig_skin_weights": ArraySpec("number", ("V", "K"), 0, 1.01),
     "rig_parents": ArraySpec("whole", ("J",), -1),
     "rig_articulated": ArraySpec("whole", (15,), 0),
     "rig_bind": ArraySpec("number", ("J", 3, 4), -FARTHEST_MM, FARTHEST_MM),
@@ -116,6 +116,8 @@ def _check_rig(values: Mapping[str, AnyArray], sizes: Mapping[str, int]) -> None
     """Refuse indices without a vertex or joint, a joint that does not come after its parent, and an empty hand."""
     if not (sizes["V"] and sizes["F"]):
         raise UnreadableError("has a hand without a surface")
+    if not 1 <= sizes["K"] <= sizes["J"]:
+        raise UnreadableError(f"'rig_skin_weights' has {sizes['K']} weights a vertex for {sizes['J']} joints")
     for name, size in (
         ("rig_faces", sizes["V"]),
         *((name, sizes["J"]) for name in ("rig_skin_indices", "rig_articulated", "rig_keypoint_joints")),

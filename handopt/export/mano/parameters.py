@@ -69,7 +69,8 @@ def export_mano(
 
     results: folders of `handopt fit` and `handopt track`, or folders of such folders, fitted with any rig. output: an
     .npz file. mano: MANO_RIGHT.pkl or MANO_LEFT.pkl (or .npz); the other side's lies beside it. min_confidence: results
-    below it are left out. only: names of results below the folder that was given, all if None. Raises OutputError, LabelError, and RigError for a damaged model.
+    below it are left out. only: names of results below the folder that was given, all if None. Raises OutputError,
+    LabelError, and RigError for a damaged model.
     """
     output = Path(output)
     if output.suffix.lower() != ".npz":
