@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from handopt.tracking.frame_estimate import FrameEstimate
+    from handopt.viewer.live import LivePage
 
 
 class LiveOutput:
@@ -25,6 +26,7 @@ class LiveOutput:
         from handopt.tracking.stream.open import LatencyMeter, open_stream
 
         self._console, self._prints = console, prints
+        self._page: LivePage | None = None
         self.latency = LatencyMeter()
         with naming_option("--stream"), ExitStack() as opened:
             self._streams = {address: opened.enter_context(open_stream(address)) for address in addresses}
@@ -39,9 +41,17 @@ class LiveOutput:
     ) -> None:
         """Close the streams."""
         self._closing.close()
+        if self._page is not None:
+            self._page.close()
+
+    def show_in(self, page: "LivePage") -> None:
+        """Show each frame in a page as well, which is closed at the end."""
+        self._page = page
 
     def emit(self, estimate: "FrameEstimate") -> None:
         """Send and print a frame."""
+        if self._page is not None:
+            self._page.show(estimate.frame, lambda: _shown(estimate))
         if not self._streams and not self._prints:
             return
         from handopt.tracking.stream.message import line_of
@@ -60,3 +70,31 @@ class LiveOutput:
             self._console.say(f"{address}: {stream.sent} messages were sent{lost}.")
         if self._streams:
             self._console.say(self.latency.text())
+
+
+def _shown(estimate: "FrameEstimate") -> dict[str, Any]:
+    """What the page shows of a frame; lengths in mm."""
+    import numpy as np
+
+    if not estimate.tracked:
+        return {"hand": estimate.hand, "confidence": None}
+    return {
+        "hand": estimate.hand,
+        "confidence": round(float(estimate.confidence), 3) if np.isfinite(estimate.confidence) else None,
+        "joints": estimate.joints_mm.round(2).tolist(),
+        "vertices": estimate.vertices_mm().round(2).ravel().tolist(),
+        "faces": estimate.faces.ravel().tolist(),
+    }
+
+
+def live_page(title: str, port: int, console: Console, *, browser: bool) -> "LivePage":
+    """Serve the page, say its address, and open a browser. Raises UsageError where the port is taken."""
+    from handopt.cli.local_page import open_browser
+    from handopt.viewer.live import LivePage
+
+    with naming_option("--port"):
+        page = LivePage(title, port)
+    console.say(f"The hand is shown at {page.url} until the track ends.")
+    if browser:
+        open_browser(page.url, console)
+    return page

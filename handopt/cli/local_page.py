@@ -44,13 +44,19 @@ def show_page(server: "LocalServer", console: Console, *, browser: bool) -> None
     """Print the address, open a browser, and serve until Ctrl-C, which is how this ends."""
     with server:
         console.result(server.url)
-        if browser and not _opened(server.url):
-            console.note(f"no browser could be opened: open {server.url} in one yourself.")
+        if browser:
+            open_browser(server.url, console)
         console.say("Ctrl-C ends this.")
         try:
             server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
             console.say("")
+
+
+def open_browser(url: str, console: Console) -> None:
+    """Open a page, or say that the user has to."""
+    if not _opened(url):
+        console.note(f"no browser could be opened: open {url} in one yourself.")
 
 
 def _opened(url: str) -> bool:

@@ -92,6 +92,9 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     fps: float | None
     smooth: bool | None
     stream: tuple[str, ...]
+    view: bool
+    port: int
+    browser: bool
     output: Path | None
 
 

@@ -15,7 +15,8 @@ from handopt.cli.errors import EXIT_INTERRUPTED, Interrupted, naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
 from handopt.cli.job import check_camera, check_device, check_ignore, load_config
-from handopt.cli.live_output import LiveOutput
+from handopt.cli.live_output import LiveOutput, live_page
+from handopt.cli.local_page import page_options
 from handopt.cli.options import (
     compute_options,
     depth_options,
@@ -54,6 +55,7 @@ RANGES_SHOWN = 12
         ("a stack of frames in mm, with the camera's intrinsics",
          "handopt track depth.npy --camera 475,475,320,240 --unit 1"),
         ("the camera that is plugged in, until Ctrl-C, printing each frame", "handopt track --live --json"),
+        ("the same, with the hand in a browser", "handopt track --live --view"),
     ),
 )  # fmt: skip
 @click.argument("source", metavar="[SOURCE]", required=False, type=click.Path(exists=True, path_type=Path))
@@ -78,6 +80,8 @@ RANGES_SHOWN = 12
     "causal filter.  [default: --smooth, but not with --live]",
 )
 @compute_options("Track")
+@option("Page", "--view", is_flag=True, help="Show the hand in a browser while it is tracked.")
+@page_options
 @option(
     "Output",
     "--stream",
@@ -110,6 +114,8 @@ def track(source: Path | None, **arguments: Any) -> None:
     options, console = TrackOptions(**arguments), Console()
     if (source is None) != options.live:
         raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
+    if not options.view and (options.port or not options.browser):
+        raise click.UsageError("--port and --no-browser are for --view: give that as well")
     if source is not None:
         check_sequence(source)
     folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
@@ -118,6 +124,8 @@ def track(source: Path | None, **arguments: Any) -> None:
     output = LiveOutput(options.stream, console, prints=options.as_json and not _smooths(options))
     with output:
         tracking = _tracking(source, options, until, console, output)
+        if options.view:
+            output.show_in(live_page(folder.name, options.port, console, browser=options.browser))
         error, code = _follow(tracking, until, options, console, output)
     output.say()
     try:

@@ -9,7 +9,7 @@ from handopt.rig import Rig, with_shape
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import spread_mm2, uncertainty_mm
 from handopt.tracking.pose_estimate import PoseEstimate
-from handopt.typing import Bools, Floats
+from handopt.typing import Bools, Floats, Indices
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,13 @@ class FrameEstimate:
             raise ValueError(f"there is no hand in frame {self.frame} ({self.name}): ask for `tracked` first")
         shaped = with_shape(self._rig, self.proportions)
         return np.asarray(posed_vertices(shaped, self._transforms(shaped))[0])
+
+    @property
+    def faces(self) -> Indices:
+        """Triangles (F, 3) of the skin, vertex indices; empty as long as no hand was found."""
+        if self._rig is None:
+            return np.zeros((0, 3), np.int64)
+        return np.asarray(self._rig.faces, np.int64)
 
     def _transforms(self, shaped: Rig) -> Floats:
         return joint_transforms(

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from PIL import Image
 from support.remembered_fits import remember_fits
 from support.sequences import CAMERA, frames, samples
 
-from handopt.cli.console import Console
 from handopt.cli.main import main
 from handopt.input import sequence
 from handopt.input.sequence import SourceError
@@ -79,55 +77,6 @@ def test_it_prints_frames_as_json_and_refuses_to_replace(
     again = run("track", folder, "-o", tracked[1])
     assert again.exit_code == 2
     assert "--overwrite" in again.stderr
-
-
-def test_frames_are_streamed_and_their_latency_is_told(folder: Path, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.settimeout(5)
-        address = f"udp://127.0.0.1:{listener.getsockname()[1]}"
-        done = run(
-            "track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video",
-            "--frames", "2", "--stream", address,
-        )  # fmt: skip
-        messages = [json.loads(listener.recv(65536)) for _ in range(2)]
-    assert done.exit_code == 0, done.output
-    assert [(each["sequence"], each["name"], each["tracked"]) for each in messages] == [
-        (0, "0.png", True), (1, "1.png", True),
-    ]  # fmt: skip
-    assert f"{address}: 2 messages were sent." in done.stderr
-    found = re.search(
-        r"Latency from frame to message: median ([\d.]+) ms, ([\d.]+) ms of it after the fit", done.stderr
-    )
-    assert found is not None
-    assert 0 < float(found[2]) < 25 < float(found[1])
-
-
-def test_a_line_is_printed_before_the_next_frame_is_tracked(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events, push = list[str](), Run.push
-
-    def told(self: Run, frame: SequenceFrame) -> Any:
-        events.append(f"frame {frame.index}")
-        return push(self, frame)
-
-    monkeypatch.setattr(Run, "push", told)
-    monkeypatch.setattr(Console, "result", lambda _self, line: events.append(f"line {json.loads(line)['frame']}"))
-    done = run(
-        "track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video",
-        "--frames", "2", "--no-smooth", "--json",
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    assert events == ["frame 0", "line 0", "frame 1", "line 1"]
-
-
-@pytest.mark.parametrize("address", ["udp://127.0.0.1", "http://127.0.0.1:1"])
-def test_streams_are_checked_before_anything_is_tracked(address: str, folder: Path, tmp_path: Path) -> None:
-    done = run("track", folder, "-o", tmp_path / "out", "--stream", address)
-    assert done.exit_code == 2
-    assert f"--stream {address}: expected udp://, osc:// or ws://, then HOST:PORT" in done.stderr
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_pipe_is_told_now_and_then(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
