@@ -12,6 +12,7 @@ from handopt.assess.config import ASSESS
 from handopt.errors import CameraError, ConfigError, ShapeError
 from handopt.input.camera import Camera
 from handopt.input.ignore import IGNORED_NOTE
+from handopt.input.reader import undistorted
 from handopt.observation.hints import checked_hints
 from handopt.observation.surfaces import flipped
 from handopt.optimise.search import Start
@@ -39,6 +40,21 @@ class FitInput:
     notes: Sequence[str] = ()
     ignore: NDArray[Any] | None = field(default=None, repr=False)
     mirrored: bool = False
+
+    def undistorted(self) -> "FitInput":
+        """The same input without the distortion of its lens, which a note says; hints are of the straightened image.
+
+        Raises CameraError where the lens cannot be inverted in the image.
+        """
+        shape = self.camera.height, self.camera.width
+        images = [np.asarray(each) for each in (self.depth_mm, self.ignore) if each is not None]
+        if self.camera.distortion is None or any(each.shape != shape for each in images):
+            return self  # an image of another size is refused later
+        depth_mm, *left_out = images
+        ignored = left_out[0] if left_out else None
+        depth_mm, ignored, camera = undistorted(depth_mm, ignored, self.camera, self.mirrored)
+        notes = (*self.notes, camera.assumptions[-1])
+        return replace(self, depth_mm=depth_mm, ignore=ignored, camera=camera, notes=notes)
 
     def unmirrored(self) -> "FitInput":
         """The same input with the image mirrored back if it is a mirror image, and with it the hints in its pixels.

@@ -58,7 +58,8 @@ def fit(
 ) -> FitResult:
     """Fit a hand to a depth image.
 
-    depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size
+    depth_mm: (H, W) mm, 0 where there is no measurement; camera: its intrinsics, of the same size; the distortion of
+    its lens is taken out, and mask, box and center are of the straightened image
     hand: 'right', 'left', or 'auto' for the one that fits better, which is the default where no rig is given
     rig: a rigged hand, the default one if None; without hand= the image is taken to show a hand of its side
     mask: (H, W), nonzero on the hand; box: x0, y0, x1, y1 pixels around it; center: (u, v) pixels or (x, y, z) mm of
@@ -165,7 +166,7 @@ class _Prepared:
 
     def __init__(self, given: FitInput, run: _Run) -> None:
         check_input(given)
-        given = replace(given.unmirrored(), hand=side_of(given))
+        given = replace(given.undistorted().unmirrored(), hand=side_of(given))
         self.given, self.run, self.timer = given, run, StageTimer()
         self.rig = given.rig or default_rig("left" if given.hand == "left" else "right")
         camera = given.camera

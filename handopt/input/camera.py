@@ -96,9 +96,14 @@ class Camera:
                 f"the image has shape {image.shape}, but the camera ({self.source}) is for {self.width} x "
                 f"{self.height} pixels; change camera="
             )
+        return lens.straightened(image), self.without_lens()
+
+    def without_lens(self) -> "Camera":
+        """The camera of straightened images; a note says that distortion was taken out. Itself without distortion."""
+        if self.distortion is None:
+            return self
         note = f"The lens distortion that {self.source} states was taken out."
-        straight = replace(self, distortion=None, assumptions=(*self.assumptions, note))
-        return lens.straightened(image), straight
+        return replace(self, distortion=None, assumptions=(*self.assumptions, note))
 
     def project(self, points: ArrayLike) -> NDArray[np.floating[Any]]:
         """Project camera-frame points (..., 3) in mm to pixels (..., 2); NaN where z <= 0. Raises ShapeError."""

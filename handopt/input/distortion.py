@@ -98,6 +98,10 @@ class Lens:
         out[outside] = 0
         return out
 
+    def check(self) -> None:
+        """Raise CameraError where the lens cannot be inverted in the image."""
+        _lookup(self)
+
     def positions(self) -> tuple[Floats, Floats]:
         """Columns and rows (H, W) of the given image at which the pixels of the straightened one lie."""
         x = (np.arange(self.width) - self.cx) / self.fx

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from handopt.input.camera_spec import CameraSpec
     from handopt.input.ignore import IgnoreMasks
     from handopt.input.sidecar import Sidecar
-    from handopt.typing import BoolImage, FloatImage
+    from handopt.typing import AnyArray, BoolImage, FloatImage
 
 # A preset's unit is that of the sensor's own files, 16-bit PNG; floating point files come in mm or metres.
 _SENSOR_SUFFIX = ".png"
@@ -119,7 +119,7 @@ class Reader:
         ignore = self._ignored(image, (height, width), notes)
         depth_mm = depth.depth_mm
         if camera.lens is not None:
-            depth_mm, ignore, camera = _undistorted(depth_mm, ignore, camera, mirrored)
+            depth_mm, ignore, camera = undistorted(depth_mm, ignore, camera, mirrored)
             notes.append(camera.assumptions[-1])
         read = DepthInput(depth_mm, camera, hand, tuple(dict.fromkeys(notes)), ignore, mirrored)
         del depth, depth_mm
@@ -275,10 +275,13 @@ class Reader:
         return None if self.camera is None else CameraSpec.of(self.camera)
 
 
-def _undistorted(
-    depth_mm: "FloatImage", ignore: "BoolImage | None", camera: "Camera", mirrored: bool
-) -> "tuple[FloatImage, BoolImage | None, Camera]":
-    """Depth, pixels to leave out, and camera without lens distortion. The camera is that of the true scene."""
+def undistorted(
+    depth_mm: "AnyArray", ignore: "AnyArray | None", camera: "Camera", mirrored: bool
+) -> "tuple[AnyArray, AnyArray | None, Camera]":
+    """Depth (H, W), pixels to leave out (H, W) and camera without lens distortion. The camera is of the true scene.
+
+    mirrored: whether the arrays are mirrored left to right. Raises CameraError where the lens cannot be inverted.
+    """
     step = -1 if mirrored else 1
     straight, plain = camera.undistorted(depth_mm[:, ::step])
     left_out = None if ignore is None else camera.undistorted(ignore[:, ::step])[0][:, ::step]

@@ -196,7 +196,6 @@ class _Images:
         self._images, self._unit_given = iter(images), unit is not None
         notes: list[str] = []
         turned = Reader(camera, mirrored=mirrored).mirrored_of(None, notes)
-        self.assumptions = tuple(notes)
         if isinstance(camera, str):
             first = next(self._images, None)
             if first is None:
@@ -207,7 +206,8 @@ class _Images:
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
         lens = camera.lens
-        self.camera, self.fps, self.unit_mm = replace(camera, distortion=None), fps, 1.0 if unit is None else unit
+        self.camera, self.fps, self.unit_mm = camera.without_lens(), fps, 1.0 if unit is None else unit
+        self.assumptions = tuple(notes) if lens is None else (*notes, self.camera.assumptions[-1])
         self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned, lens=lens)
         self._ignored: BoolImage | None = None
         if isinstance(ignore, np.ndarray):

@@ -1,9 +1,14 @@
 """Lenses: the same places as OpenCV 5.0.0 computes, and what cannot be inverted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from handopt.errors import CameraError
+import handopt
+from handopt.assets import asset
+from handopt.errors import CameraError, ShapeError
+from handopt.fit_input import FitInput
 from handopt.input.camera import Camera
 from handopt.input.distortion import Distortion, Lens
 
@@ -75,3 +80,43 @@ def test_coefficients_are_checked() -> None:
         Distortion.of("rational", (0.1, *[0.0] * 10, 0.3))
     with pytest.raises(CameraError, match="no finite number"):
         Distortion.of("brown", (np.nan,))
+
+
+def _bent() -> tuple[np.ndarray, Camera]:
+    """A hand of the examples, 4 x smaller, and its camera with a lens that was not there."""
+    image = handopt.read_image(asset("examples") / "pinch.png")
+    return image.depth_mm[::2, ::2], replace(image.camera.sized(320, 240), distortion=lens("brown").distortion)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_fit_takes_the_lens_out_as_the_command_does(mirrored: bool) -> None:
+    depth, camera = _bent()
+    ignore = np.zeros(depth.shape, bool)
+    ignore[5, 300] = True
+    straight, plain = camera.undistorted(depth)
+    step = -1 if mirrored else 1
+    given = FitInput(depth[:, ::step], camera, ignore=ignore[:, ::step], mirrored=mirrored).undistorted()
+    assert np.array_equal(given.depth_mm[:, ::step], straight)
+    assert given.ignore is not None
+    assert given.ignore[:, ::step].sum() == camera.undistorted(ignore)[0].sum()
+    assert (given.camera, given.notes) == (plain, (plain.assumptions[-1],))
+    assert given.undistorted() is given, "once"
+
+
+def test_a_fit_in_python_knows_of_the_lens() -> None:
+    depth, camera = _bent()
+    straight, plain = camera.undistorted(depth)
+    bent, told = (handopt.fit(*each, hand="right", shape="none") for each in ((depth, camera), (straight, plain)))
+    assert np.array_equal(bent.joints_mm, told.joints_mm)
+    assert any("lens distortion" in note for note in bent.notes)
+    assert bent.camera.distortion is None
+    with pytest.raises(ShapeError, match="expected shape"):
+        handopt.fit(depth[1:], camera)
+
+
+def test_a_track_in_python_knows_of_the_lens() -> None:
+    depth, camera = _bent()
+    tracking = handopt.track([depth], camera=camera, hand="right")
+    assert tracking.source.camera.distortion is None
+    assert "lens distortion" in tracking.source.assumptions[-1]
+    assert np.array_equal(next(iter(tracking.source)).depth_mm, camera.undistorted(depth)[0])

@@ -60,7 +60,11 @@ class RealSenseSource:
             notes.append("The camera's intrinsics are those that the device reports.")
         unit = device.unit_mm if options.unit is None else options.unit
         mirrored = Reader(options.camera, mirrored=options.mirrored).mirrored_of(None, notes)
-        self._info = StreamInfo(camera, unit, mirrored=mirrored)
+        lens, camera = camera.lens, camera.without_lens()
+        if lens is not None:
+            lens.check()
+            notes.append(camera.assumptions[-1])
+        self._info = StreamInfo(camera, unit, mirrored=mirrored, lens=lens)
         self._ignored = options.one_mask(self._info.shape)
         self.camera, self.unit_mm = camera, unit
         self.length: int | None = None

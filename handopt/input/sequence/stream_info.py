@@ -61,7 +61,8 @@ def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str)
     no_depth = no_depth_constants(counts, unit_mm)
     lens = camera.lens
     if lens is not None:
-        _, camera = camera.undistorted(np.zeros(counts.shape, np.float32))
+        lens.check()
+        camera = camera.without_lens()
         notes.append(camera.assumptions[-1])
     return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth, mirrored, lens)
 
