@@ -14,19 +14,23 @@ from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel, without_masks
 from handopt.input.ignore import IgnoreMasks
 from handopt.input.sequence.base import SequenceFrame
+from handopt.input.sequence.rgbd_folder import find_rgbd_folder
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.sidecar import find_time
 
 
 class FolderSource:
-    """The depth images of a folder in natural order: 2.png before 10.png."""
+    """The depth images of a folder in natural order: 2.png before 10.png; of a TUM folder as depth.txt lists them."""
 
     camera: Camera
 
     def __init__(self, folder: Path, options: SourceOptions) -> None:
         """Find the first image with depth. Raises SourceError, CameraError, DepthError."""
         self.name = str(folder)
-        self._files = _listed(folder)
+        rgbd = find_rgbd_folder(folder, options, _listed)
+        self._files = _listed(folder) if rgbd is None else list(rgbd.files)
+        self._times = {} if rgbd is None else rgbd.times_s
+        options = options if rgbd is None else rgbd.options
         self._options = options
         self.length: int | None = len(self._files)
         self.fps = options.fps
@@ -36,7 +40,8 @@ class FolderSource:
         self._masks = None if options.ignore is None else IgnoreMasks(options.ignore)
         if options.ignore is not None and not is_folder(options.ignore):
             options.one_mask(self._info.shape)  # one for all frames: refused before the first, not at each
-        self.assumptions = (*self._info.assumptions, *self._note_on_masks())
+        notes = () if rgbd is None else rgbd.notes
+        self.assumptions = (*notes, *self._info.assumptions, *self._note_on_masks())
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames; one that cannot be read says so."""
@@ -63,7 +68,9 @@ class FolderSource:
 
     def _time(self, path: Path) -> float | None:
         """When a frame was taken, as the file beside it says; the caller's rate overrules that."""
-        return None if self._options.fps is not None else find_time(path)
+        if self._options.fps is not None:
+            return None
+        return self._times[path] if path in self._times else find_time(path)
 
     def _counts(self, path: Path) -> NDArray[Any]:
         notes: list[str] = []
