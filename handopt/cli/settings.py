@@ -95,6 +95,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     view: bool
     port: int
     browser: bool
+    topic: str | None
     output: Path | None
 
 

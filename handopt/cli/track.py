@@ -68,6 +68,7 @@ RANGES_SHOWN = 12
     metavar="N",
     help="Frames a second, in place of times in SOURCE.  [default: what SOURCE says, else 30]",
 )
+@option("Input", "--topic", metavar="NAME", help="Topic of the depth images, where a ROS bag has several.")
 @option("Input", "--frames", type=click.IntRange(min=1), metavar="N", help="Only the first N frames.")
 @hand_options(
     "auto tries both in the first frames with a hand.  [default: what the JSON files or --model say, else auto]",
@@ -95,8 +96,8 @@ RANGES_SHOWN = 12
 @json_option("each frame")
 @verbosity_options
 def track(source: Path | None, **arguments: Any) -> None:
-    """Follow a hand through SOURCE: a folder of depth images in natural order, a .bag recording, a multi-page TIFF, or
-    a .npy or .npz stack (frames, height, width).
+    """Follow a hand through SOURCE: a folder of depth images in natural order, a .bag recording, a ROS bag, a TUM or
+    Open3D folder, a multi-page TIFF, or a .npy or .npz stack (frames, height, width).
 
     The folder of the track gets track.json, track.jsonl (a line for each frame), track.npz, hand.glb (animated,
     skinned), hand.bvh and track.mp4. One line goes to stdout: folder, frames, frames with the hand, frames found from
@@ -161,7 +162,8 @@ def _tracking(
     check_device(options.device)
     check_ignore(options.ignore)
     asked = SourceOptions(
-        options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored, options.hand
+        *(options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored, options.hand),
+        topic=options.topic,
     )
     frames = _opened(source, asked)
     console.notes(frames.assumptions)

@@ -77,6 +77,28 @@ def read_camera_file(path: Path) -> CameraFile | None:
         raise CameraError(f"{path}: cannot be understood as a camera ({error}); change camera=") from error
 
 
+def ros_camera(message: Any, topic: str, *, rectified: bool) -> Camera:
+    """The camera of a message sensor_msgs/CameraInfo of ROS 1 or 2. rectified: of images without distortion.
+
+    https://docs.ros.org/en/api/sensor_msgs/html/msg/CameraInfo.html: K and D are of the raw image, P of the rectified.
+    Raises CameraError.
+    """
+    matrix, lens, projection = (
+        np.asarray(getattr(message, key, getattr(message, key.upper(), ())), np.float64) for key in ("k", "d", "p")
+    )
+    if rectified and projection.size == 12:
+        matrix, lens = projection.reshape(3, 4)[:, :3], np.zeros(0)
+    try:
+        file = _matrix(
+            Path(topic), matrix, "ROS camera_info", (message.width, message.height),
+            _lens(message.distortion_model, [] if rectified else list(lens)),
+        )  # fmt: skip
+        return file.camera()
+    except CameraError as error:
+        text = str(error)
+        raise CameraError(text if text.startswith(topic) else f"{topic}: {text}") from error
+
+
 def _read(path: Path, data: bytes) -> CameraFile | None:
     if data.startswith(b"\x93NUMPY"):
         with path.open("rb") as file:

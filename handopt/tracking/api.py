@@ -81,6 +81,7 @@ def track(
     fps: float | None = None,
     ignore: str | os.PathLike[str] | AnyArray | None = None,
     mirrored: bool | None = None,
+    topic: str | None = None,
     hand: str | None = None,
     rig: Rig | None = None,
     smooth: bool = True,
@@ -96,7 +97,7 @@ def track(
     ...     print(estimate.frame, estimate.confidence, estimate.joints_mm)
     >>> handopt.save_track(tracking.result, "wave")
 
-    source: a folder of depth images, a RealSense recording, a multi-page TIFF or a stack (.npy, .npz); or an opened
+    source: a folder of depth images, a recording, a ROS bag, a multi-page TIFF or a stack (.npy, .npz); or an opened
     FrameSource; or any iterable of depth images (H, W), or of SequenceFrame where frames have times. An iterable is
     read one frame at a time, so that it may be a camera.
     camera: a Camera, or its name or intrinsics as `--camera` takes them; needed for an iterable, and for a path without
@@ -106,6 +107,7 @@ def track(
     ignore: pixels to leave out of all frames, nonzero in a mask (H, W) or in its file; for a folder of images also a
     folder of masks named like them. mirrored: whether frames are mirrored left to right, as some SDKs give them, by
     default as the camera's JSON file or the file beside them says; camera and track are those of the true scene.
+    topic: of the depth images, where a ROS bag has several.
     An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
     hand: 'right', 'left', or 'auto' (the first frames in which a hand is found decide); by default that of the rig,
     else what the source says, else 'auto'. rig: the hand's own rig, by default handopt's.
@@ -121,7 +123,7 @@ def track(
     take; an iterator raises SourceError where its source fails later, and `result` ObservationError where no hand was
     found in any frame.
     """
-    given = _Given(camera, unit, fps, ignore, mirrored)
+    given = _Given(camera, unit, fps, ignore, mirrored, topic)
     opened, frames = given.opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
@@ -138,6 +140,7 @@ class _Given:
     fps: float | None
     ignore: "AnyArray | str | os.PathLike[str] | None"
     mirrored: bool | None
+    topic: str | None
 
     def opened(
         self, source: str | os.PathLike[str] | FrameSource | Frames, hand: str | None
@@ -153,6 +156,8 @@ class _Given:
                     )
             opened = cast(FrameSource, source)
         else:
+            if self.topic is not None:
+                raise TypeError("topic= is for a ROS bag, not for images from Python: leave it out")
             opened = _Images(source, self.camera, self.unit, self.fps, self.ignore, self.mirrored)
         return opened, iter(opened)
 
@@ -163,7 +168,9 @@ class _Given:
         if isinstance(self.ignore, np.ndarray):
             raise TypeError("ignore is an array; give the path of a mask for a source that is a path")
         file = None if self.ignore is None else Path(self.ignore)
-        asked = SourceOptions(self.camera, self.unit, fps=self.fps, ignore=file, mirrored=self.mirrored, hand=hand)
+        asked = SourceOptions(
+            self.camera, self.unit, fps=self.fps, ignore=file, mirrored=self.mirrored, hand=hand, topic=self.topic
+        )
         opened = open_source(path, asked)
         return opened, prefetch(opened)
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from handopt.errors import SourceError
-from handopt.files import UnreadableError, exists, is_folder, open_regular
+from handopt.files import UnreadableError, exists, is_file, is_folder, open_regular
 from handopt.input.sequence.base import FrameSource
 from handopt.input.sequence.stream_info import SourceOptions
 
 _KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .npy or .npz stack"
+_MCAP = b"\x89MCAP0\r\n"
+_ROS2_FOLDER = "metadata.yaml"
 _NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librealsense from 2.58 on
 
@@ -19,6 +21,8 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
     """
     options = options or SourceOptions()
     try:
+        if is_folder(path) and is_file(path / _ROS2_FOLDER):
+            return _ros(path, options)
         if is_folder(path):
             from handopt.input.sequence.folder import FolderSource
 
@@ -38,11 +42,25 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
         return NumpySource(path, options)
     if head.startswith(_TIFF):
         return TiffSource(path, options)
+    if head.startswith(_MCAP) or (head.startswith(_RECORDINGS) and _is_ros(path, head)):
+        return _ros(path, options)
     if head.startswith(_RECORDINGS):
         from handopt.input.sequence.realsense import open_recording
 
         return open_recording(path, options)
     raise SourceError(f"{path}: is not a sequence of frames that handopt reads; give {_KINDS}")
+
+
+def _is_ros(path: Path, head: bytes) -> bool:
+    from handopt.input.sequence.rosbag import is_ros
+
+    return is_ros(path, head)
+
+
+def _ros(path: Path, options: SourceOptions) -> FrameSource:
+    from handopt.input.sequence.rosbag import RosbagSource
+
+    return RosbagSource(path, options)
 
 
 def live_source(options: SourceOptions | None = None) -> FrameSource:

@@ -22,7 +22,8 @@ class SourceOptions:
 
     camera: a Camera, a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. fps: frames per second. ignore: a mask
     of pixels to leave out of all frames, or a folder of masks named like a folder's images. mirrored: whether frames
-    are mirrored left to right. hand: "right", "left" or "auto", to say where the files beside the frames differ.
+    are mirrored left to right. hand: "right", "left" or "auto", to say where the files beside the frames differ. topic:
+    of the depth images in a ROS bag.
     """
 
     camera: Camera | str | None = None
@@ -32,6 +33,7 @@ class SourceOptions:
     ignore: Path | None = None
     mirrored: bool | None = None
     hand: str | None = None
+    topic: str | None = None
 
     def one_mask(self, shape: tuple[int, int]) -> BoolImage | None:
         """The mask (H, W) of the pixels to leave out of all frames of a file. Raises DepthError."""

@@ -1,0 +1,204 @@
+"""ROS 1 and ROS 2 bags, written by rosbags: encodings, times, topics and cameras, and bags that are damaged."""
+
+import builtins
+import contextlib
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import Writer as Writer2
+from rosbags.typesys import Stores, get_typestore
+
+from handopt.errors import CameraError, HandoptError, SourceError
+from handopt.input.sequence import open_source
+from handopt.input.sequence.stream_info import SourceOptions
+
+SIZE = (12, 16)
+TOPIC, INFO = "/camera/depth/image_raw", "/camera/depth/camera_info"
+K = (20.5, 0.0, 7.25, 0.0, 21.5, 5.75, 0.0, 0.0, 1.0)
+
+
+class Bag:
+    """Writes messages with either of the two writers."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        self.version, self.path = version, path
+        self.store = get_typestore(Stores.ROS1_NOETIC if version == 1 else Stores.ROS2_HUMBLE)
+        self.writer: Any = Writer1(path) if version == 1 else Writer2(path, version=8)
+        self.connections: dict[str, Any] = {}
+
+    def __enter__(self) -> "Bag":
+        self.writer.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def type(self, name: str) -> Any:
+        return self.store.types[name]
+
+    def header(self, sec: float) -> Any:
+        stamp = self.type("builtin_interfaces/msg/Time")(sec=int(sec), nanosec=round(sec % 1 * 1e9))
+        extra = {"seq": 0} if self.version == 1 else {}
+        return self.type("std_msgs/msg/Header")(stamp=stamp, frame_id="depth", **extra)
+
+    def write(self, topic: str, message: Any, sec: float) -> None:
+        kind = message.__msgtype__
+        if topic not in self.connections:
+            self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store)
+        serialize = self.store.serialize_ros1 if self.version == 1 else self.store.serialize_cdr
+        self.writer.write(self.connections[topic], round(sec * 1e9), serialize(message, kind))
+
+    def image(self, counts: np.ndarray, sec: float, encoding: str = "16UC1", topic: str = TOPIC, pad: int = 0) -> None:
+        padded = np.pad(counts, ((0, 0), (0, pad)))
+        data = np.frombuffer(padded.tobytes(), np.uint8)
+        message = self.type("sensor_msgs/msg/Image")(
+            self.header(sec), *counts.shape, encoding, int(counts.dtype.byteorder == ">"),
+            padded.shape[1] * counts.itemsize, data,
+        )  # fmt: skip
+        self.write(topic, message, sec + 100)
+
+    def compressed(self, counts: np.ndarray, sec: float, form: str, quantum: tuple[float, float] = (0.0, 0.0)) -> None:
+        out = io.BytesIO()
+        Image.fromarray(counts).save(out, "png")
+        data = np.frombuffer(struct.pack("<i2f", 0, *quantum) + out.getvalue(), np.uint8)
+        self.write(TOPIC, self.type("sensor_msgs/msg/CompressedImage")(self.header(sec), form, data), sec)
+
+    def info(self, topic: str = INFO, model: str = "plumb_bob", lens: tuple[float, ...] = (0.0,) * 5) -> None:
+        roi = self.type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
+        case = str.upper if self.version == 1 else str.lower
+        matrices = {"d": lens, "k": K, "r": np.eye(3).ravel(), "p": np.eye(3, 4).ravel()}
+        message = self.type("sensor_msgs/msg/CameraInfo")(
+            header=self.header(1), height=SIZE[0], width=SIZE[1], distortion_model=model, binning_x=0, binning_y=0,
+            roi=roi, **{case(key): np.array(value, np.float64) for key, value in matrices.items()},
+        )  # fmt: skip
+        self.write(topic, message, 1)
+
+
+def bag(folder: Path, version: int) -> Bag:
+    return Bag(folder / ("take.bag" if version == 1 else "take"), version)
+
+
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
+
+
+@VERSIONS
+def test_depth_times_and_camera_of_a_bag(version: int, tmp_path: Path) -> None:
+    with bag(tmp_path, version) as made:
+        made.info("/other/camera_info")
+        made.info()
+        for place, pad in ((0, 0), (1, 3)):
+            made.image(np.full(SIZE, 500 + place, np.uint16), 10.25 + place, pad=pad)
+        made.image(np.zeros((*SIZE,), np.uint8), 11, "mono8", "/camera/infra/image_raw")
+    source = open_source(made.path)
+    for _ in range(2):  # it can be read again
+        frames = list(source)
+        assert [frame.time_s for frame in frames] == pytest.approx([10.25, 11.25])
+        assert [np.unique(frame.depth_mm).tolist() for frame in frames] == [[500.0], [501.0]]
+    camera = source.camera
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (20.5, 21.5, 7.25, 5.75)
+    assert (camera.width, camera.height, source.length, source.unit_mm) == (16, 12, 2, 1.0)
+    assert any(INFO in note for note in source.assumptions)
+
+
+@VERSIONS
+def test_floats_are_metres_and_the_lens_is_taken_out(version: int, tmp_path: Path) -> None:
+    with bag(tmp_path, version) as made:
+        made.info(lens=(-0.1, 0.01, 0.0, 0.0, 0.0))
+        made.image(np.full(SIZE, 0.75, ">f4"), 10, "32FC1")
+    source = open_source(made.path)
+    assert source.unit_mm == 1000.0
+    assert next(iter(source)).depth_mm[6, 7] == 750.0
+    assert any("lens distortion" in note for note in source.assumptions)
+    assert source.camera.distortion is None
+
+
+@VERSIONS
+def test_compressed_depth_is_unpacked(version: int, tmp_path: Path) -> None:
+    for form, counts, quantum, mm in (
+        ("16UC1; compressedDepth png", 640, (0.0, 0.0), 640.0),
+        ("32FC1; compressedDepth png", 1000, (500.0, 200.0), 625.0),
+    ):
+        folder = tmp_path / form[:5]
+        folder.mkdir()
+        with bag(folder, version) as made:
+            made.info()
+            made.compressed(np.full(SIZE, counts, np.uint16), 10, form, quantum)
+        assert next(iter(open_source(made.path))).depth_mm[0, 0] == pytest.approx(mm, abs=1e-3)
+
+
+def test_of_several_topics_one_must_be_named(tmp_path: Path) -> None:
+    with bag(tmp_path, 1) as made:
+        made.info()
+        for place, topic in enumerate((TOPIC, "/aligned/image")):
+            made.image(np.full(SIZE, 500 + place, np.uint16), 10, topic=topic)
+    with pytest.raises(SourceError, match=f"depth in the topics {TOPIC}, /aligned/image: choose one with topic="):
+        open_source(made.path)
+    with pytest.raises(SourceError, match="has no images in topic='/nothing'"):
+        open_source(made.path, SourceOptions(topic="/nothing"))
+    assert next(iter(open_source(made.path, SourceOptions(topic="/aligned/image")))).depth_mm[0, 0] == 501.0
+
+
+def test_a_bag_without_a_camera_or_depth_says_so(tmp_path: Path) -> None:
+    with bag(tmp_path, 1) as made:
+        made.image(np.full(SIZE, 500, np.uint16), 10)
+    with pytest.raises(CameraError, match=r"no CameraInfo in it is for 16 x 12 pixels; give camera="):
+        open_source(made.path)
+    assert open_source(made.path, SourceOptions(camera="20,20,8,6")).camera.fx == 20.0
+    with Bag(tmp_path / "colour.bag", 1) as made:
+        made.image(np.zeros(SIZE, np.uint8), 10, "mono8")
+    with pytest.raises(SourceError, match="no depth images"):
+        open_source(made.path)
+
+
+def test_an_image_that_is_too_short_is_a_frame_with_a_problem(tmp_path: Path) -> None:
+    with bag(tmp_path, 1) as made:
+        made.info()
+        made.image(np.full(SIZE, 500, np.uint16), 10)
+        header = made.header(11)
+        short = made.type("sensor_msgs/msg/Image")(header, *SIZE, "16UC1", 0, 32, np.zeros(10, np.uint8))
+        made.write(TOPIC, short, 111)
+        huge = made.type("sensor_msgs/msg/Image")(header, 2**31, 2**31, "16UC1", 0, 2**32 - 1, np.zeros(1, np.uint8))
+        made.write(TOPIC, huge, 112)
+    problems = [frame.problem or "" for frame in open_source(made.path)]
+    assert problems[0] == ""
+    assert "too few for 16 x 12 pixels" in problems[1]
+    assert "the limit is 40 million" in problems[2]
+
+
+@VERSIONS
+def test_a_damaged_bag_is_refused_or_ends_early(version: int, tmp_path: Path) -> None:
+    with bag(tmp_path, version) as made:
+        made.info()
+        for place in range(20):
+            made.image(np.random.default_rng(place).integers(400, 600, SIZE, np.uint16), 10 + place)
+    file = made.path if version == 1 else next(made.path.glob("*.db3"))
+    data = file.read_bytes()
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        broken = bytearray(data)
+        for place in rng.integers(20, len(data), 40):
+            broken[place] = rng.integers(256)
+        file.write_bytes(bytes(broken[: len(data) if seed % 2 else rng.integers(20, len(data))]))
+        with contextlib.suppress(HandoptError):  # anything else fails the test
+            list(open_source(made.path))
+
+
+def test_without_rosbags_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bag(tmp_path, 1) as made:
+        made.image(np.full(SIZE, 500, np.uint16), 10)
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any, **named: Any) -> Any:
+        if name.startswith("rosbags"):
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(SourceError, match=r"needs rosbags, which is not installed: pip install '\.\[rosbags\]'"):
+        open_source(made.path)
