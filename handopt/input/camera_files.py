@@ -192,7 +192,9 @@ def _value(text: str, key: str) -> list[float]:
         return []
     rest = text[start.end() :]
     patterns: tuple[str, ...] = (
-        r"\[([^\]]*)\]", r"\n(?:[ \t]+\w+:[^\[\n]*\n)*?[ \t]+data:\s*\[([^\]]*)\]", r"((?:\n[ \t]*-[ \t]*\S+)+)",
+        r"\[([^\]]*)\]",
+        r"\n(?:[ \t]+(?:rows|cols|dt|sizes|type_id):[^\n]*\n)*?[ \t]+data:\s*\[([^\]]*)\]",
+        r"((?:\n[ \t]*-[ \t]*\S+)+)",
     )  # fmt: skip
     for pattern in patterns:
         if match := re.match(pattern, rest):

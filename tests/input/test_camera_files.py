@@ -1,6 +1,7 @@
 """Camera files of other programs, as these write them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ distortion_coefficients: !!opencv-matrix
    data: [ -0.28000000000000003, 0.070000000000000007, 0.001,
        -0.00069999999999999999, 0.01 ]
 """
+# A vector as OpenCV 5 writes it, an array of one dimension
+OPENCV5_YAML = re.sub(
+    r"(distortion_coefficients: )!!opencv-matrix\n(\s+)rows: \d+\n\s+cols: \d+\n",
+    r"\1!!opencv-nd-matrix\n\2sizes: [ 5 ]\n",
+    OPENCV_YAML,
+)
 OPENCV_JSON = {
     "image_width": 640, "image_height": 480,
     "camera_matrix": {"type_id": "opencv-matrix", "rows": 3, "cols": 3, "dt": "d", "data": FLAT},
@@ -88,6 +95,7 @@ FILES = {
     "k.txt": "475.5 0 321.25\n0 470.25 238.75\n0 0 1\n",
     "k.json": json.dumps(ROWS),
     "opencv.yml": OPENCV_YAML,
+    "opencv5.yml": OPENCV5_YAML,
     "opencv.json": json.dumps(OPENCV_JSON),
     "ros.yaml": ROS_CALIBRATION,
     "ros2.yaml": ROS2_ECHO,
