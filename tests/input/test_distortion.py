@@ -31,7 +31,7 @@ OPENCV = {
 
 
 def lens(model: str) -> Lens:
-    distortion = Distortion.of(model, OPENCV[model][0])  # type: ignore[arg-type]
+    distortion = Distortion.of(model, OPENCV[model][0])
     assert distortion is not None
     return Lens(distortion, 475.5, 470.25, 321.25, 238.75, 640, 480)
 
