@@ -59,13 +59,14 @@ def target_rig(document: Any, side: str, mapping: dict[str, str], where: str) ->
     for place, node in enumerate(order):
         local = node_matrix(document.nodes[node], where)
         rest[place] = local if parents[place] < 0 else rest[parents[place]] @ local
-    bones = {joint: names.index(name) for joint, name in hand_bones(names, side).items()}
+    jointed = {node for skin in document.skins or [] for node in skin.joints}
+    moving = [name for node, name in zip(order, names, strict=True) if node in jointed or not jointed]
+    bones = {joint: names.index(name) for joint, name in hand_bones(moving, side).items()}
     bones |= {joint: places[node] for joint, node in vrm_bones(document, side).items() if node in places}
     for joint, name in mapping.items():
         if name not in names:
             raise RigError(f"{where}: joint_map= calls {joint} {name!r}, which is no bone there")
         bones[joint] = names.index(name)
-    jointed = {node for skin in document.skins or [] for node in skin.joints}
     wrist = bones.get("wrist")
     above = -1 if wrist is None else parents[wrist]
     return TargetRig(tuple(names), tuple(parents), rest, bones, moves=above < 0 or order[above] not in jointed)

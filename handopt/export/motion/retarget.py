@@ -47,6 +47,16 @@ class TargetRig:
         missing = [KEYPOINT_JOINTS[row] for row in TURNING if KEYPOINT_JOINTS[row] not in self.bones]
         if missing:
             raise RigError(f"the target rig lacks {', '.join(missing[:4])}: name its bones in a joint_map= file")
+        for row in TURNING[1:]:
+            node, before = (self.bones[KEYPOINT_JOINTS[each]] for each in (row, 0 if row % 4 == 1 else row - 1))
+            above = self.parents[node]
+            while above >= 0 and above != before:
+                above = self.parents[above]
+            if above < 0:
+                raise RigError(
+                    f"the bone {self.names[node]!r} does not hang on {self.names[before]!r}, so that turning bones "
+                    "would tear the hand: parent its bones in the modelling tool"
+                )
         for node in {node for bone in self.bones.values() for node in (bone, self.parents[bone]) if node >= 0}:
             columns = self.rest[node, :3, :3] / np.linalg.norm(self.rest[node, :3, :3], axis=0)
             if np.abs(columns.T @ columns - np.eye(3)).max() > 1e-3 or np.linalg.det(columns) < 0:

@@ -254,6 +254,17 @@ def test_a_circle_of_nodes_and_a_mirrored_bone_are_refused(track: Path, side: st
         export_motion(track, tmp_path / "moved.glb", character=tmp_path / "mirror.glb")
 
 
+def test_bones_that_do_not_hang_on_one_another_are_refused(track: Path, side: str, tmp_path: Path) -> None:
+    document = gltf.GLTF2.load(str(character(tmp_path / "rig.glb", side, mixamo)))
+    places = {node.name: place for place, node in enumerate(document.nodes)}
+    finger, before = (places[mixamo(each, side)] for each in ("index_pip", "index_mcp"))
+    document.nodes[before].children.remove(finger)
+    document.nodes[0].children.append(finger)
+    (tmp_path / "flat.glb").write_bytes(b"".join(document.save_to_bytes()))
+    with pytest.raises(RigError, match=r"does not hang on .*: parent its bones in the modelling tool"):
+        export_motion(track, tmp_path / "moved.glb", character=tmp_path / "flat.glb")
+
+
 def test_no_track_and_no_overwriting(track: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is no track: motion is exported from one folder of handopt track"):
         export_motion(tmp_path, tmp_path / "hand.vrma")
