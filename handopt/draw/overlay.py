@@ -104,7 +104,7 @@ def draw_overlay(result: "FitResult") -> "Image.Image":
     from PIL import ImageDraw
 
     shown = _Shown.of(result)
-    canvas = _paper().copy()
+    canvas = _paper(striped=bool(shown.left_out.any())).copy()
     for index, panel in enumerate((_input_panel(shown), _fit_panel(result, shown), _residual_panel(shown))):
         canvas.paste(panel, panel_origin(index))
     draw = ImageDraw.Draw(canvas)
@@ -116,9 +116,9 @@ def draw_overlay(result: "FitResult") -> "Image.Image":
     return canvas
 
 
-@lru_cache(maxsize=1)
-def _paper() -> "Image.Image":
-    """What all overlays share: captions, colour bars, legends."""
+@lru_cache(maxsize=2)
+def _paper(*, striped: bool) -> "Image.Image":
+    """What all overlays share: captions, colour bars, legends. striped: whether some pixels are."""
     from PIL import Image, ImageDraw
 
     canvas = Image.new("RGB", SIZE_PX, colour.PAPER)
@@ -138,7 +138,7 @@ def _paper() -> "Image.Image":
         (panel_origin(2)[0], BARS_PX),
         [f"{RESIDUAL_SPAN_MM * part:+.0f}" if part else "0" for part in (-1, -0.5, 0, 0.5, 1)],
     )
-    _draw_legends(draw, BARS_PX + BAR_PX + LEGEND_PX)
+    _draw_legends(draw, BARS_PX + BAR_PX + LEGEND_PX, striped=striped)
     return canvas
 
 
@@ -289,10 +289,11 @@ def _draw_ticks(draw: "ImageDraw.ImageDraw", origin: tuple[int, int], ticks: lis
         draw.text((at, y + BAR_PX + TICK_LINE_PX), tick, colour.FAINT_INK, colour.font(SMALL_FONT_PX), anchor=anchor)
 
 
-def _draw_legends(draw: "ImageDraw.ImageDraw", y: int) -> None:
-    """Explain the outline, the tint and the flat colours below their panels."""
+def _draw_legends(draw: "ImageDraw.ImageDraw", y: int, *, striped: bool) -> None:
+    """Explain the outline, the tint and the flat colours below their panels. striped: whether some pixels are."""
+    stripes = ((colour.NEUTRAL, "striped: not the hand's"),) if striped else ()
     entries = (
-        (0, ((colour.OUTLINE, "taken for the hand"), (colour.ARM, "arm, cut off"))),
+        (0, ((colour.OUTLINE, "taken for the hand"), (colour.ARM, "arm, cut off"), *stripes)),
         (
             2,
             (

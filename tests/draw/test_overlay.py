@@ -1,5 +1,6 @@
 """The overlay, judged by the colours of its pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -49,6 +50,21 @@ def shares(image: np.ndarray, rgb: RGB, panel: int) -> float:
     """Share of the pixels of a panel that have exactly a colour."""
     left, top = LEFT_PX[panel], TOP_PX
     return float((image[top : top + PANEL_PX, left : left + PANEL_PX] == rgb).all(axis=-1).mean())
+
+
+def test_what_is_not_the_hands_is_striped_and_explained() -> None:
+    result = fit_result()
+    plain = picture(result)
+    other = np.zeros_like(result.observation.mask)
+    row, column = inner_pixels(result)[0]
+    other[row - 2 : row + 3, column - 2 : column + 3] = True
+    observation = replace(result.observation, other=other, mask=result.observation.mask & ~other)
+    striped = picture(replace(result, observation=observation))
+    assert shares(plain, colour.NEUTRAL, 0) == 0
+    assert shares(striped, colour.NEUTRAL, 0) > 0
+    below = slice(TOP_PX + PANEL_PX, None)
+    assert (plain[below, : LEFT_PX[1]] != striped[below, : LEFT_PX[1]]).any()
+    assert (plain[below, LEFT_PX[2] :] == striped[below, LEFT_PX[2] :]).all()
 
 
 @pytest.mark.parametrize("planted_mm", [-12.0, -3.0, 0.0, 5.0, 17.0])
