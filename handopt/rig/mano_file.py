@@ -167,6 +167,9 @@ def _read_npy(path: Path, data: bytes, where: str) -> NDArray[Any] | None:
 
 def _check_shapes(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
     """Refuse arrays that do not belong together or hold NaN. Raises RigError."""
+    for name in ("v_template", "weights"):
+        if arrays[name].ndim != 2:
+            raise RigError(f"{where}: {name} has shape {arrays[name].shape}, expected two axes")
     vertices, joints = len(arrays["v_template"]), arrays["weights"].shape[-1]
     expected: dict[str, tuple[int | None, ...]] = {
         "v_template": (vertices, 3),

@@ -237,6 +237,10 @@ def test_a_truncated_or_encrypted_file_or_something_else_is_refused(tmp_path: Pa
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RigError, match="truncated, encrypted or damaged"):
         load_rig(tmp_path / "half.npz")
+    for name, values in (("weights", np.zeros(())), ("v_template", np.zeros(()))):
+        np.savez(tmp_path / "flat.npz", **{**right, name: values})
+        with pytest.raises(RigError, match=rf"{name} has shape \(\), expected two axes"):
+            load_rig(tmp_path / "flat.npz")
     np.savez(tmp_path / "header.npz", **{**right, "hands_mean": np.zeros(3)})
     with zipfile.ZipFile(tmp_path / "header.npz") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
