@@ -24,10 +24,10 @@ def write(path: Path, data: Any) -> Path:
 
 
 MALFORMED = [
-    ("", "not valid JSON"),
+    ("", "not valid JSON|holds no camera"),  # as a file beside an image, and as a camera's file
     ("{", "not valid JSON"),
     ("[" * 100_000, "not valid JSON"),
-    ("\udcff", "not valid JSON"),
+    ("\udcff", "not valid JSON|is no text"),
     ({"camera": "nyu"}, "camera is 'nyu'"),
     ({"camera": {"fx": 500.0}}, "no fy, cx, cy, width, height"),
     ({"fx": 500.0, "unit_mm": 1.0}, "no fy"),

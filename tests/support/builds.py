@@ -35,11 +35,11 @@ def build_kernels(folder: Path, *options: str) -> Path:
 
 
 def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python, with the test helpers on its path and further environment variables."""
+    """Run Python with the installed package, the test helpers on its path, and further environment variables."""
     path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
     variables = {**os.environ, "PYTHONPATH": path, **environment}
     return subprocess.run(
-        [sys.executable, *arguments], env=variables, cwd=TESTS.parent, capture_output=True, text=True, check=False
+        [sys.executable, "-P", *arguments], env=variables, cwd=TESTS.parent, capture_output=True, text=True, check=False
     )
 
 

@@ -150,7 +150,7 @@ def test_a_slow_and_a_vanished_websocket_client_hold_nobody_up(served: tuple[Web
     assert longest < 5.0, "it returns at once, also on a busy machine"
     started = time.perf_counter()
     stream.close()
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 8, "it waits for the thread for 5 s at most"
     slow.socket.close()
 
 
