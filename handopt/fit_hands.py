@@ -18,8 +18,8 @@ from handopt.observation.hand_pixels import arm_pixels, hand_pixels
 from handopt.observation.surfaces import flipped
 from handopt.result import FitResult
 from handopt.rig import Rig
-from handopt.rig.joints import PALM_KEYPOINTS
-from handopt.typing import BoolImage, Floats, Progress, Reals
+from handopt.rig.joints import palm_of
+from handopt.typing import BoolImage, Progress, Reals
 
 OTHERS_NOTE = "Pixels of the other hands were left out, which count neither for nor against this one."
 TOUCHING_NOTE = "This hand touches another one, which may have changed its pose: it is not counted as sure."
@@ -122,7 +122,7 @@ def _next_hand(found: list[FitResult], given: FitInput, settings: FitSettings) -
     return replace(result, notes=(*notes, OTHERS_NOTE))
 
 
-def is_own_hand(result: FitResult, palms: Sequence[Floats], config: HandsConfig = HANDS) -> bool:
+def is_own_hand(result: FitResult, palms: Sequence[Reals], config: HandsConfig = HANDS) -> bool:
     """Whether a fit is a hand beside those with these palms' middles (3,) mm, and is one at all."""
     palm = palm_of(result.joints_mm)
     return (
@@ -135,11 +135,6 @@ def is_own_hand(result: FitResult, palms: Sequence[Floats], config: HandsConfig 
 
 def _looks_like_a_hand(result: FitResult, config: HandsConfig = HANDS) -> bool:
     return result.observation.hand_probability >= config.least_probability
-
-
-def palm_of(joints_mm: Reals) -> Floats:
-    """The middle (3,) of the palm of a hand with joints (21, 3), mm."""
-    return np.asarray(np.asarray(joints_mm, np.float64)[list(PALM_KEYPOINTS)].mean(axis=0))
 
 
 def pixels_of(result: FitResult) -> BoolImage:

@@ -105,6 +105,18 @@ class Camera:
         note = f"The lens distortion that {self.source} states was taken out."
         return replace(self, distortion=None, assumptions=(*self.assumptions, note))
 
+    def parted_from_lens(self) -> "tuple[Camera, Lens | None, tuple[str, ...]]":
+        """The camera of straightened images, the lens that straightens them, None without distortion, and the note.
+
+        Raises CameraError where the distortion cannot be inverted in the image.
+        """
+        lens = self.lens
+        if lens is None:
+            return self, None, ()
+        lens.check()
+        plain = self.without_lens()
+        return plain, lens, plain.assumptions[-1:]
+
     def project(self, points: ArrayLike) -> NDArray[np.floating[Any]]:
         """Project camera-frame points (..., 3) in mm to pixels (..., 2); NaN where z <= 0. Raises ShapeError."""
         xyz = np.asarray(points)

@@ -11,7 +11,7 @@ import numpy as np
 
 from handopt.observation.settings import LimbConfig
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
-from handopt.rig.joints import KNUCKLES, PALM_KEYPOINTS
+from handopt.rig.joints import KNUCKLES, palm_of
 from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals
 
 
@@ -72,7 +72,7 @@ class HandAndArm:
         """Divide the limb at the wrist of a posed hand. joints_mm: (21, 3); covered: (N,), where the hand is seen."""
         config = self.config
         joints = joints_mm.astype(np.float32)
-        wrist, palm = joints[0], joints[list(PALM_KEYPOINTS)].mean(axis=0)
+        wrist, palm = joints[0], palm_of(joints)
         to_arm = wrist - joints[list(KNUCKLES)].mean(axis=0)
         to_arm /= np.linalg.norm(to_arm)
         offsets = self.points_mm - wrist

@@ -31,7 +31,7 @@ from handopt.optimise.views import CroppedObservation, cropped, labelled_reading
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
-from handopt.rig.joints import PALM_KEYPOINTS
+from handopt.rig.joints import palm_of
 from handopt.typing import Floats, Progress
 
 OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
@@ -219,7 +219,7 @@ class ImageSearch:
     def _other_pixels(self, ranking: Ranking) -> list[OtherPixels]:
         """What is not the hand's around the palm of the best pose, and around those of all readings."""
         pose = ranking.history.pose.select(to_device([ranking.rows[0]], self.hand.device, np.int64))
-        observation, palm = self._palm_of(pose)
+        observation, palm = self._seen_palm(pose)
         if observation.limb is None:
             return []
         palms = [palm]
@@ -230,15 +230,14 @@ class ImageSearch:
 
     def _presence(self, pose: Pose) -> float | None:
         """The probability of a palm where that of one pose is."""
-        observation, palm = self._palm_of(pose)
+        observation, palm = self._seen_palm(pose)
         return None if observation.limb is None else palm_presence(observation.limb.frame, palm)
 
-    def _palm_of(self, pose: Pose) -> tuple[Observation, Floats]:
+    def _seen_palm(self, pose: Pose) -> tuple[Observation, Floats]:
         """What one pose is fitted to, and the middle (3,) mm of its palm there."""
         observation, _, mirrored = self.views[int(to_numpy(pose.image)[0])]
         joints = to_numpy(self.hand.joints(self.hand.transforms(pose), self.hand.keypoints_of(pose)))[0]
-        palm = joints[list(PALM_KEYPOINTS)].mean(axis=0, dtype=np.float64)
-        return observation, palm * (MIRROR if mirrored else 1)
+        return observation, palm_of(joints.astype(np.float64)) * (MIRROR if mirrored else 1)
 
     def _further(self, ranking: Ranking, labelled: list[Observation], others: list[OtherPixels]) -> Extension:
         """Views of the hand, divided from its forearm by the best pose, and other readings of the image.

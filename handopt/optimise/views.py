@@ -28,7 +28,11 @@ def views_of(observations: Sequence[Observation], sides: Sequence[bool], config:
 
 def without_others(views: Sequence[CroppedObservation], found: Sequence[OtherPixels]) -> list[CroppedObservation]:
     """The same views without what is not the hand's, as it looks from the nearest palm that was found."""
-    return [(_without_others(observation, found), crop, mirrored) for observation, crop, mirrored in views]
+    left: dict[int, Observation] = {}  # an observation may be seen as either hand
+    for observation, _, _ in views:
+        if id(observation) not in left:
+            left[id(observation)] = _without_others(observation, found)
+    return [(left[id(observation)], crop, mirrored) for observation, crop, mirrored in views]
 
 
 def _without_others(observation: Observation, found: Sequence[OtherPixels]) -> Observation:

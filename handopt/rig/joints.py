@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from handopt.errors import RigError, ShapeError, did_you_mean
 from handopt.files import UnreadableError, read_json, read_toml
-from handopt.typing import Floats
+from handopt.typing import Floats, Value
 
 DIGITS: Final = ("thumb", "index", "middle", "ring", "pinky")
 DIGIT_PREFIX: Final = {digit: digit if digit == "thumb" else f"{digit}-finger" for digit in DIGITS}
@@ -56,6 +56,11 @@ _OPENXR_SEGMENT: Final = {
     "tip": "TIP",
 }
 _MANO_DIGITS: Final = ("index", "middle", "pinky", "ring", "thumb")
+
+
+def palm_of(joints_mm: NDArray[Value]) -> NDArray[Value]:
+    """The middle (3,) of the palm of 21 keypoints (21, 3)."""
+    return np.asarray(joints_mm[list(PALM_KEYPOINTS)].mean(axis=0))
 
 
 @dataclass(frozen=True)

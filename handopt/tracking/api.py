@@ -212,9 +212,8 @@ class _Images:
             height, width = _image(first).shape
             self._images = chain([first], self._images)
             camera = load_camera(camera, width, height)
-        lens = camera.lens
-        self.camera, self.fps, self.unit_mm = camera.without_lens(), fps, 1.0 if unit is None else unit
-        self.assumptions = tuple(notes) if lens is None else (*notes, self.camera.assumptions[-1])
+        self.camera, lens, said = camera.parted_from_lens()
+        self.fps, self.unit_mm, self.assumptions = fps, 1.0 if unit is None else unit, (*notes, *said)
         self._info = StreamInfo(self.camera, self.unit_mm, mirrored=turned, lens=lens)
         self._ignored: BoolImage | None = None
         if isinstance(ignore, np.ndarray):

@@ -7,11 +7,13 @@ import numpy as np
 
 from handopt.assess.config import ASSESS
 from handopt.input.camera import Camera
-from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, Rig, with_shape
+from handopt.rig import KEYPOINT_NAMES, Rig, with_shape
 from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import ranges
 from handopt.tracking.config import SmoothingConfig
+from handopt.tracking.frame_line import frame_line
+from handopt.tracking.pose_estimate import Placed
 from handopt.tracking.smoothing import SMOOTHING, smooth_rotations, two_sided
 from handopt.typing import AnyArray, Bools, Floats, Indices
 
@@ -151,30 +153,23 @@ class Track:
 
     def line(self, frame: int, joints: Floats) -> dict[str, Any]:
         """One frame as JSON values; joints: of all frames, as joints_mm gives them."""
-        known = bool(self.known[frame])
-        return {
-            "frame": frame,
-            "name": self.names[frame],
-            "time_s": round(float(self.time_s[frame]), 6),
-            "tracked": bool(self.tracked[frame]),
-            "bridged": bool(self.bridged[frame]),
-            "refitted": bool(self.refitted[frame]),
-            "unexplained_fraction": _rounded(self.unexplained_fraction[frame], 4),
-            "confidence": _rounded(self.confidence[frame], 3),
-            "error": self.errors.get(frame),
-            "joints_mm": joints[frame].round(3).tolist() if known else None,
-            "joint_uncertainty_mm": self.joint_uncertainty_mm[frame].round(2).tolist() if self.tracked[frame] else None,
-            "joint_visible": self.joint_visible[frame].tolist() if known else None,
-            "pose": self._pose(frame) if known else None,
-        }
-
-    def _pose(self, frame: int) -> dict[str, Any]:
-        angles = self.angles_rad[frame].round(5).tolist()
-        return {
-            "rotation": self.rotation[frame].round(6).tolist(),
-            "translation_mm": self.translation_mm[frame].round(3).tolist(),
-            "angles_rad": dict(zip(ANGLE_NAMES, angles, strict=True)),
-        }
+        known, tracked = bool(self.known[frame]), bool(self.tracked[frame])
+        placed = Placed(self.rotation[frame], self.translation_mm[frame], self.angles_rad[frame])
+        return frame_line(
+            frame=frame,
+            name=self.names[frame],
+            time_s=self.time_s[frame],
+            tracked=tracked,
+            bridged=self.bridged[frame],
+            refitted=self.refitted[frame],
+            unexplained_fraction=self.unexplained_fraction[frame],
+            confidence=self.confidence[frame],
+            error=self.errors.get(frame),
+            joints_mm=joints[frame] if known else None,
+            joint_uncertainty_mm=self.joint_uncertainty_mm[frame] if tracked else None,
+            joint_visible=self.joint_visible[frame] if known else None,
+            placed=placed if known else None,
+        )
 
     def header(self) -> dict[str, Any]:
         """What holds for all frames, as JSON values."""
@@ -202,10 +197,6 @@ class Track:
             "total_seconds": round(self.seconds, 3),
             "versions": self.versions,
         }
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    return None if np.isnan(value) else round(float(value), digits)
 
 
 def _weights(information: Floats, tracked: Bools, config: SmoothingConfig) -> Floats:

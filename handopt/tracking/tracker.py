@@ -15,7 +15,7 @@ from handopt.input.sequence.base import split_ignored
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.result import FitResult
 from handopt.rig import Rig
-from handopt.rig.joints import PALM_KEYPOINTS
+from handopt.rig.joints import palm_of
 from handopt.tracking.config import TrackingConfig
 from handopt.tracking.frame_fit import FrameFit, FrameFitter
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal
@@ -220,11 +220,7 @@ class Tracker:
         self, state: TrackerState, depth_mm: FloatImage, found: FrameFit | None, rng: np.random.Generator
     ) -> tuple[TrackerState, FrameFit | None]:
         """Fit a frame from scratch; the better of that and what was found before."""
-        hint = (
-            None
-            if found is None or state.fit is None
-            else state.fit.estimate.joints_mm[list(PALM_KEYPOINTS)].mean(axis=0)
-        )
+        hint = None if found is None or state.fit is None else palm_of(state.fit.estimate.joints_mm)
         shape, again = self._from_scratch(state, depth_mm, hint, found or state.fit, rng)
         state = replace(state, shape=shape)
         if again is None or found is None:

@@ -59,6 +59,10 @@ class Layer:
         """(P, 3) m of parameters (48 + S + 3,)."""
         return _posed(self, parameters)[0]
 
+    def turns(self, parameters: Floats) -> Floats:
+        """(16, 3, 3) rotations of the joints from the rest pose to the camera."""
+        return _posed(self, parameters)[2]
+
     def points_and_jacobian(self, parameters: Floats) -> tuple[Floats, Floats]:
         """(P, 3) m, and its derivatives (P, 3, 48 + S + 3) by the parameters."""
         points, rotations, turns, places, placed = _posed(self, parameters)

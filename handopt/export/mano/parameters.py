@@ -13,7 +13,9 @@ from handopt.export.labels.formats import Exported, check_output
 from handopt.export.labels.records import LabelRecord, read_records
 from handopt.export.mano.layer import POSE, Layer
 from handopt.export.mano.registration import (
+    EXACT_PRIOR_M,
     M_PER_MM,
+    PRIOR_M,
     Registration,
     posed_start,
     register,
@@ -29,8 +31,6 @@ from handopt.typing import Floats, ReadProgress, Side
 MANO_FORMAT: Final = "handopt.mano/1"
 _FRAMES_FOR_BETAS: Final = 8
 """Frames of a track from which its betas are found; they are the same in all frames."""
-_PRIOR_M: Final = 3e-3
-_EXACT_PRIOR_M: Final = 1e-6
 _CONVENTIONS: Final = (
     "Lengths in m in the camera's frame (x right, y down, z forward), axis-angles in rad, joints in MANO's order. "
     "hand_pose_flat_hand_mean_true is for layers with flat_hand_mean=True (zero is the flat hand), "
@@ -166,7 +166,7 @@ def fit_mano(
     """
     targets = registration.targets(vertices_mm * M_PER_MM)
     start = posed_start(layer, registration, transforms, hand, targets)
-    prior = _EXACT_PRIOR_M if registration.is_mano else _PRIOR_M
+    prior = EXACT_PRIOR_M if registration.is_mano else PRIOR_M
     parameters = solve(layer, registration.rows, targets, np.ones(len(targets)), start, prior=prior, betas=betas)
     points = layer.points(parameters)
     joints = np.concatenate([points[layer.vertices :], points[list(model.tips)]])

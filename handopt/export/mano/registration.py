@@ -29,9 +29,9 @@ _LEAST_COSINE: Final = 0.5
 _JOINT_WEIGHT: Final = 2.0
 """Of a joint beside a vertex, so that surfaces do not slide along the fingers."""
 _TIP_WEIGHT: Final = 0.3  # tips of other rigs lie inside the finger
-_PRIOR_M: Final = 3e-3
+PRIOR_M: Final = 3e-3
 """Weight of a standard deviation of a beta, in m of one vertex; keeps betas that the surface hardly tells near zero."""
-_EXACT_PRIOR_M: Final = 1e-6
+EXACT_PRIOR_M: Final = 1e-6
 _POSE_PRIOR_M: Final = 5e-3  # of a radian, while only joints are known
 
 
@@ -64,15 +64,16 @@ def register(model: ManoModel, layer: Layer, hand: Skinned) -> Registration:
     weights = np.append(np.ones(JOINTS), np.full(len(model.tips), _TIP_WEIGHT))
     parameters = np.zeros(POSE + layer.betas + 3)
     _place(layer, parameters, rows[[0, 1, 4, 7, 10, 13]], joints[[0, 1, 4, 7, 10, 13]])
-    parameters = solve(layer, rows, joints, weights, parameters, prior=_PRIOR_M, pose_prior=_POSE_PRIOR_M)
+    parameters = solve(layer, rows, joints, weights, parameters, prior=PRIOR_M, pose_prior=_POSE_PRIOR_M)
     if _same_mesh(model, hand):
         every = np.arange(layer.vertices)
-        parameters = solve(layer, every, rest, np.ones(len(every)), parameters, prior=_EXACT_PRIOR_M)
+        parameters = solve(layer, every, rest, np.ones(len(every)), parameters, prior=EXACT_PRIOR_M)
         return Registration(
             every,
             np.repeat(every[:, None], 3, 1),
             np.eye(3)[np.zeros(len(every), int)],
-            *_turns(layer, parameters),
+            layer.turns(parameters),
+            parameters[POSE:-3],
             True,
         )
     surface = _Surface(rest, hand)
@@ -89,7 +90,7 @@ def register(model: ManoModel, layer: Layer, hand: Skinned) -> Registration:
             np.concatenate([points, joints[:JOINTS]]),
             np.append(trust, np.full(JOINTS, _JOINT_WEIGHT)),
             parameters,
-            prior=_PRIOR_M,
+            prior=PRIOR_M,
             steps=3,
         )
     vertices = layer.points(parameters)[: layer.vertices]
@@ -97,7 +98,12 @@ def register(model: ManoModel, layer: Layer, hand: Skinned) -> Registration:
     kept = (cosines > _LEAST_COSINE) & (np.linalg.norm(vertices - points, axis=1) < _FARTHEST_M)
     corners = surface.faces[faces[kept]]
     return Registration(
-        np.flatnonzero(kept), corners, _barycentric(points[kept], rest[corners]), *_turns(layer, parameters), False
+        np.flatnonzero(kept),
+        corners,
+        _barycentric(points[kept], rest[corners]),
+        layer.turns(parameters),
+        parameters[POSE:-3],
+        False,
     )
 
 
@@ -207,16 +213,6 @@ def _place(layer: Layer, parameters: Floats, rows: Integers, targets: Floats) ->
     rotation, _ = Rotation.align_vectors(targets - targets.mean(axis=0), points - points.mean(axis=0))
     parameters[:3] = rotation.as_rotvec()
     parameters[-3:] += targets.mean(axis=0) - layer.points(parameters)[rows].mean(axis=0)
-
-
-def _turns(layer: Layer, parameters: Floats) -> tuple[Floats, Floats]:
-    """Global rotations (16, 3, 3) and betas (S,) of parameters."""
-    from scipy.spatial.transform import Rotation
-
-    turns = Rotation.from_rotvec(parameters[:POSE].reshape(JOINTS, 3)).as_matrix()
-    for joint, parent in enumerate(MANO_PARENTS[1:], 1):
-        turns[joint] = turns[parent] @ turns[joint]
-    return turns, parameters[POSE:-3].copy()
 
 
 def _same_mesh(model: ManoModel, hand: Skinned) -> bool:

@@ -60,10 +60,8 @@ class RealSenseSource:
             notes.append("The camera's intrinsics are those that the device reports.")
         unit = device.unit_mm if options.unit is None else options.unit
         mirrored = Reader(options.camera, mirrored=options.mirrored).mirrored_of(None, notes)
-        lens, camera = camera.lens, camera.without_lens()
-        if lens is not None:
-            lens.check()
-            notes.append(camera.assumptions[-1])
+        camera, lens, said = camera.parted_from_lens()
+        notes += said
         self._info = StreamInfo(camera, unit, mirrored=mirrored, lens=lens)
         self._ignored = options.one_mask(self._info.shape)
         self.camera, self.unit_mm = camera, unit

@@ -82,10 +82,8 @@ class RosbagSource:
             notes = [f"Depth is that of the topic {self.topic}."]
             camera = self._camera(reader, options, width, height, notes)
         mirrored = Reader(options.camera, mirrored=options.mirrored).mirrored_of(None, notes)
-        lens, self.camera = camera.lens, camera.without_lens()
-        if lens is not None:
-            lens.check()
-            notes.append(self.camera.assumptions[-1])
+        self.camera, lens, said = camera.parted_from_lens()
+        notes += said
         self.unit_mm = unit_mm if options.unit is None else options.unit
         self._info = StreamInfo(self.camera, self.unit_mm, mirrored=mirrored, lens=lens)
         self._ignored = options.one_mask(self._info.shape)

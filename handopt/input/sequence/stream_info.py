@@ -61,11 +61,8 @@ def stream_info(counts: AnyArray, path: Path, options: SourceOptions, name: str)
     mirrored = reader.mirrored_of(sidecar, notes)
     notes += replace(reader, hand=options.hand).contradictions(sidecar, camera)
     no_depth = no_depth_constants(counts, unit_mm)
-    lens = camera.lens
-    if lens is not None:
-        lens.check()
-        camera = camera.without_lens()
-        notes.append(camera.assumptions[-1])
+    camera, lens, said = camera.parted_from_lens()
+    notes += said
     return StreamInfo(camera, unit_mm, hand, list(dict.fromkeys(notes)), no_depth, mirrored, lens)
 
 
