@@ -1,7 +1,7 @@
 """A folder with a track: arrays, lines of JSON, an animation, and a video."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from handopt.export.animation import write_animation
 from handopt.export.bvh import write_bvh
 from handopt.files import readable
 from handopt.rig.skinned import Skinned
-from handopt.storage.hands_folder import OneOrSeveral, unknown_in_hands
+from handopt.storage.hands_folder import OneOrSeveral, hand_names, unknown_in_hands, write_hands
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
 
 if TYPE_CHECKING:
@@ -51,6 +51,27 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
     if video:
         write_video(track, folder)
     return folder
+
+
+def save_tracks(
+    tracks: "Sequence[Track]", folder: Path, *, video: bool = True, overwrite: bool = False
+) -> dict[str, "Track"]:
+    """Write the tracks of several hands into a new folder: right and left, or numbered where sides are equal.
+
+    Each is a folder of a track, see save_track. The folder of them all appears complete or not at all, and hands.json
+    in it lists them; their videos come after that. Returns the tracks by their names. Raises OutputError.
+    """
+    folder = Path(folder)
+    check_free(folder, overwrite=overwrite)
+    named = dict(zip(hand_names([track.hand for track in tracks]), tracks, strict=True))
+    with atomic_folder.written_aside(folder, overwrite) as partial:
+        for name, track in named.items():
+            save_track(track, partial / name, video=False)
+        write_hands(partial, list(named))
+    if video:
+        for name, track in named.items():
+            write_video(track, folder / name)
+    return named
 
 
 def write_video(track: "Track", folder: Path, progress: Callable[[], None] | None = None) -> None:

@@ -123,7 +123,7 @@ def track(
     take; an iterator raises SourceError where its source fails later, and `result` ObservationError where no hand was
     found in any frame.
     """
-    given = _Given(camera, unit, fps, ignore, mirrored, topic)
+    given = Given(camera, unit, fps, ignore, mirrored, topic)
     opened, frames = given.opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
@@ -132,7 +132,7 @@ def track(
 
 
 @dataclass(frozen=True)
-class _Given:
+class Given:
     """What the user says of a source's frames: the arguments of the same names of `track`."""
 
     camera: Camera | str | None

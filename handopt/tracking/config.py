@@ -232,6 +232,22 @@ class SideConfig:
 
 
 @dataclass(frozen=True)
+class SeveralHandsConfig:
+    """How several hands are told apart. By hand, 2026-11-29; what is a hand of its own says handopt.fit_hands."""
+
+    search_every: int = 10
+    """Most frames between two searches for hands that are not followed; after a hand was lost it is 1, 2, 4, 8, ..."""
+    together_frames: int = 5
+    """Frames in a row in which two palms are in one place, until one of the two is taken back."""
+    apart_mm: float = 40.0
+    """Distance of two palms' middles below which they are in one place, mm: a palm that lies on another is this far."""
+    claim_deviation_mm: float = 6.0
+    """Where the worst joint is off by more than this from where it was expected, a hand's pixels are marked again."""
+    touch_ends_mm: float = 200.0
+    """Distance from the place where a hand was lost in a touch, from which on the other one is free of it, mm."""
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """All tuned numbers of tracking."""
 
@@ -242,3 +258,4 @@ class TrackingConfig:
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     confidence: TrackConfidenceConfig = field(default_factory=TrackConfidenceConfig)
     side: SideConfig = field(default_factory=SideConfig)
+    hands: SeveralHandsConfig = field(default_factory=SeveralHandsConfig)

@@ -23,6 +23,7 @@ class FrameEstimate:
     unexplained_fraction: share of the observed hand that the pose does not explain. joint_visible: (21,).
     rotation: (3, 3) rig -> camera. translation_mm: (3,) of the wrist. angles_rad: (15, 3) twist, abduction, flexion.
     scale: of the hand; proportions: (13,), see handopt.rig.PROPORTION_NAMES. Both as known by this frame.
+    number: of the hand, in the order in which hands were found, from 1; None where one hand is followed.
     """
 
     frame: int
@@ -42,6 +43,7 @@ class FrameEstimate:
     proportions: Floats = field(default_factory=lambda: np.full(13, np.nan))
     _rig: Rig | None = field(default=None, repr=False)
     _pose: PoseEstimate | None = field(default=None, repr=False)
+    number: int | None = None
 
     @cached_property
     def joints_mm(self) -> Floats:

@@ -93,6 +93,35 @@ class Run:
         self._busy += time.perf_counter() - started
         return estimate
 
+    def skip(self, frame: "SequenceFrame", depth_mm: FloatImage | None = None) -> FrameEstimate:
+        """Pass over the next frame without a search; with its depth (H, W), mm, a later look back may find the hand."""
+        self._intervals(frame)
+        shown = self._steps[-1].shown if self._steps else _nothing_shown()
+        if depth_mm is not None:
+            own = flipped(depth_mm) if self._side == "left" else depth_mm
+            if self._tracker is not None:
+                shown = _shown(own, self._tracker.camera, None, self._steps)
+            if self.smooth:
+                self._recent.append((len(self._steps), own))
+            if not self._found:
+                self._see(depth_mm)
+        self._steps.append(TrackedFrame(_without_depth(frame), None, shown))
+        return self._estimate(frame, None)
+
+    def recover(self) -> None:
+        """Find the hand of the last frame in those that were skipped before it; only with smooth."""
+        pose = self._steps[-1].pose
+        if self.smooth and pose is not None:
+            self._look_back(pose)
+
+    def lose(self, count: int = 1) -> None:
+        """Take the poses of the last frames back: the hand was not in them, and is searched for from scratch."""
+        self._steps[-count:] = [replace(step, pose=None) for step in self._steps[-count:]]
+        self._warm = 0
+        self._filter.reset()
+        if self._state is not None:
+            self._state = replace(self._state, fit=None, before=None)
+
     @property
     def poses(self) -> list[PoseEstimate | None]:
         """What was found in each frame, of a right hand or of a left one's mirror image."""
@@ -236,8 +265,9 @@ class Run:
 
     def _start_over(self, side: str) -> None:
         """Follow the other hand from here on; looking back finds it in the frames before."""
+        if (side == "left") != (self._side == "left"):
+            self._recent = deque(((index, flipped(own)) for index, own in self._recent), self._recent.maxlen)
         self._begin(side)
-        self._recent = deque(((index, flipped(own)) for index, own in self._recent), self._recent.maxlen)
         self._steps = [replace(step, pose=None, shown=_nothing_shown()) for step in self._steps]
         self._warm = 0
         self._filter.reset()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from handopt.errors import ConfigError
-from handopt.tracking.stream.message import line_of
+from handopt.tracking.stream.message import hand_of, line_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -98,10 +98,10 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def json_message(estimate: "FrameEstimate", number: int, sent_s: float) -> str:
-    """The message of a frame: its line, with format, number, the sender's clock and the side."""
+    """The message of a frame: its line, with format, number, the sender's clock, and which hand it is."""
     line = line_of(estimate)
     for name in ("name", "error"):
         if line[name] is not None:
             line[name] = line[name][:_TEXT_CHARACTERS]
-    message = {"format": FORMAT, "sequence": number, "sent_s": sent_s, "hand": estimate.hand, **line}
+    message = {"format": FORMAT, "sequence": number, "sent_s": sent_s, **hand_of(estimate), **line}
     return json.dumps(message, separators=(",", ":"), allow_nan=False)

@@ -27,3 +27,8 @@ def line_of(estimate: FrameEstimate) -> dict[str, Any]:
         joint_visible=np.asarray(estimate.joint_visible) if known else None,
         placed=Placed(estimate.rotation, estimate.translation_mm, estimate.angles_rad) if known else None,
     )
+
+
+def hand_of(estimate: FrameEstimate) -> dict[str, Any]:
+    """Which hand a frame is of: its side, and its number where several hands are followed."""
+    return {"hand": estimate.hand} | ({} if estimate.number is None else {"number": estimate.number})
