@@ -54,13 +54,14 @@ class LiveOutput:
             self._page.show(estimate.frame, lambda: _shown(estimate))
         if not self._streams and not self._prints:
             return
-        from handopt.tracking.stream.message import line_of
+        from handopt.tracking.stream.message import hand_of, line_of
 
         self.latency.frame_known()
         for stream in self._streams.values():
             stream.send(estimate)
         if self._prints:
-            self._console.result(json.dumps(line_of(estimate), allow_nan=False))
+            which = {} if estimate.number is None else hand_of(estimate)
+            self._console.result(json.dumps({**which, **line_of(estimate)}, allow_nan=False))
         self.latency.message_sent()
 
     def say(self) -> None:

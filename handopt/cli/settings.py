@@ -90,6 +90,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     live: bool
     frames: int | None
     fps: float | None
+    max_hands: int
     smooth: bool | None
     stream: tuple[str, ...]
     view: bool

@@ -1,6 +1,5 @@
 """`handopt track`."""
 
-import json
 import sys
 import time
 from contextlib import nullcontext
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from handopt.cli.console import Console, generalised
-from handopt.cli.errors import EXIT_INTERRUPTED, Interrupted, naming_option
+from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
 from handopt.cli.job import check_camera, check_device, check_ignore, load_config
@@ -29,6 +28,7 @@ from handopt.cli.options import (
 from handopt.cli.outputs import require_place
 from handopt.cli.rigs import load_model, own_rig
 from handopt.cli.stop_signal import StopOnSignal
+from handopt.cli.track_output import add_video, print_track, results_of, say_doubts, say_errors, write_tracks
 from handopt.cli.values import Positive
 from handopt.files import resolved
 
@@ -40,10 +40,9 @@ if TYPE_CHECKING:
     from handopt.input.sequence import FrameSource, SequenceFrame
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import Tracking
-    from handopt.tracking.track import Track
+    from handopt.tracking.hands_api import HandsTracking
 
 RATE_EVERY_S = 1.0
-RANGES_SHOWN = 12
 
 
 @click.command(
@@ -75,6 +74,15 @@ RANGES_SHOWN = 12
 )
 @option(
     "Track",
+    "--max-hands",
+    type=click.IntRange(min=1, max=16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Follow up to N hands, in OUTPUT/right and left, or right-1 and right-2. --hand is then the side of all.",
+)
+@option(
+    "Track",
     "--smooth/--no-smooth",
     default=None,
     help="A final pass in both directions, which takes out jitter without lag, or each frame as it comes, with a "
@@ -101,7 +109,8 @@ def track(source: Path | None, **arguments: Any) -> None:
 
     The folder of the track gets track.json, track.jsonl (a line for each frame), track.npz, hand.glb (animated,
     skinned), hand.bvh and track.mp4. One line goes to stdout: folder, frames, frames with the hand, frames found from
-    scratch, frames a second, with tabs between them.
+    scratch, frames a second, with tabs between them; with --max-hands a line for each hand, which has a folder of its
+    own in that of the track.
 
     With --json each frame is printed instead: when it is known with --no-smooth and --live, else at the end, smoothed.
 
@@ -109,16 +118,10 @@ def track(source: Path | None, **arguments: Any) -> None:
     tracked before the source ended, or before Ctrl-C, is kept.
     """
     from handopt.cli.settings import TrackOptions
-    from handopt.errors import ObservationError
-    from handopt.storage.track_folder import check_free, save_track
+    from handopt.storage.track_folder import check_free
 
     options, console = TrackOptions(**arguments), Console()
-    if (source is None) != options.live:
-        raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
-    if not options.view and (options.port or not options.browser):
-        raise click.UsageError("--port and --no-browser are for --view: give that as well")
-    if source is not None:
-        check_sequence(source)
+    _check_options(source, options)
     folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
     require_place(folder, lambda: check_free(folder, overwrite=options.overwrite))
     until = StopOnSignal()
@@ -129,33 +132,44 @@ def track(source: Path | None, **arguments: Any) -> None:
             output.show_in(live_page(folder.name, options.port, console, browser=options.browser))
         error, code = _follow(tracking, until, options, console, output)
     output.say()
-    try:
-        result = tracking.result
-    except ObservationError as nothing:
-        if until.stopped:
-            console.error(Interrupted().message, kind="")
-            sys.exit(until.exit_code or EXIT_INTERRUPTED)
-        raise (error or nothing) from None  # where the source ended early, that is why
+    results = results_of(tracking, until, error, console)
     if until.stopped:
         console.say(f"Stopped after {until.count} frames, which are written now.")
-    console.notes(note for note in result.notes if note not in tracking.source.assumptions)
-    save_track(result, folder, video=False, overwrite=options.overwrite)
     errors = [] if error is None else [error]
-    if options.video:
-        errors += _write_video(result, folder, console)
-    if not options.as_json or _smooths(options):
-        _print(result, folder, console, as_json=options.as_json)
-    _finish(result, errors, console)
-    sys.exit(code or bool(errors or result.errors))
+    for name, result in write_tracks(results, folder, options).items():
+        place = folder / name
+        if name:
+            console.say(f"{click.format_filename(place)}:")
+        console.notes(note for note in result.notes if note not in tracking.source.assumptions)
+        if options.video:
+            errors += add_video(result, place, console)
+        if not options.as_json or _smooths(options):
+            print_track(result, place, console, {"hand": name} if name else {}, as_json=options.as_json)
+        say_doubts(result, console)
+    say_errors(errors, results[0], console)
+    sys.exit(code or bool(errors or results[0].errors))
+
+
+def _check_options(source: Path | None, options: "TrackOptions") -> None:
+    """Refuse options that do not go together, and what is no sequence. Raises UsageError."""
+    if (source is None) != options.live:
+        raise click.UsageError("give a SOURCE, or --live for a camera" + (", not both" if source else ""))
+    if not options.view and (options.port or not options.browser):
+        raise click.UsageError("--port and --no-browser are for --view: give that as well")
+    if options.view and options.max_hands > 1:
+        raise click.UsageError("--view shows one hand: leave out --max-hands, or show the tracks with handopt view")
+    if source is not None:
+        check_sequence(source)
 
 
 def _tracking(
     source: Path | None, options: "TrackOptions", until: StopOnSignal, console: Console, output: LiveOutput
-) -> "Tracking":
-    """What tracks the hand frame by frame. Raises UsageError, SourceError, CameraError and DepthError."""
+) -> "Tracking | HandsTracking":
+    """What tracks the hands frame by frame. Raises UsageError, SourceError, CameraError and DepthError."""
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import hand_of
     from handopt.tracking.api import track as track_source
+    from handopt.tracking.hands_api import track_hands
 
     check_camera(options.camera)
     config, rig = load_config(options.config), load_model(options)
@@ -167,17 +181,20 @@ def _tracking(
     )
     frames = _opened(source, asked)
     console.notes(frames.assumptions)
-    side = hand_of(options.hand, rig, frames)
+    side = hand_of(options.hand, rig, frames) if options.max_hands == 1 else options.hand or "auto"
+    given = cast("FrameSource", _Stoppable(frames, until, options, output))
+    settings: dict[str, Any] = {
+        "hand": side,
+        "rig": rig or own_rig(side, options.limits),
+        "smooth": _smooths(options),
+        "config": config,
+        "device": options.device,
+        "seed": options.seed,
+    }
     with naming_option("--device", "--model"):
-        return track_source(
-            cast("FrameSource", _Stoppable(frames, until, options, output)),
-            hand=side,
-            rig=rig or own_rig(side, options.limits),
-            smooth=_smooths(options),
-            config=config,
-            device=options.device,
-            seed=options.seed,
-        )
+        if options.max_hands > 1:
+            return track_hands(given, options.max_hands, **settings)
+        return track_source(given, **settings)
 
 
 def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":
@@ -200,7 +217,7 @@ def _smooths(options: "TrackOptions") -> bool:
 
 
 def _follow(
-    tracking: "Tracking",
+    tracking: "Tracking | HandsTracking",
     until: StopOnSignal,
     options: "TrackOptions",
     console: Console,
@@ -215,12 +232,14 @@ def _follow(
     with nullcontext() if options.live else console.bar(total, "frame") as bar:
         try:
             with until:
-                for estimate in tracking:
-                    output.emit(estimate)
-                    if estimate.error is not None:
-                        _unread(estimate.error, console, live=options.live)
+                for frame in tracking:
+                    estimates = frame if isinstance(frame, tuple) else (frame,)
+                    for estimate in estimates:
+                        output.emit(estimate)
+                    if estimates[0].error is not None:
+                        _unread(estimates[0].error, console, live=options.live)
                     if bar is None:
-                        report(estimate.tracked)
+                        report(any(estimate.tracked for estimate in estimates))
                     else:
                         bar.advance()
         except HandoptError as problem:
@@ -272,47 +291,3 @@ def _reporter(console: Console) -> "Callable[[bool], None]":
             frames.clear()
 
     return report
-
-
-def _write_video(result: "Track", folder: Path, console: Console) -> "list[HandoptError]":
-    """Write track.mp4; the error if that fails, as the track is there without it."""
-    from handopt.errors import OutputError
-    from handopt.storage.track_folder import write_video
-
-    try:
-        with console.bar(len(result), "frame", "track.mp4") as bar:
-            write_video(result, folder, bar.advance)
-    except OutputError as problem:
-        return [problem]
-    return []
-
-
-def _print(result: "Track", folder: Path, console: Console, *, as_json: bool) -> None:
-    if as_json:
-        joints = result.joints_mm()
-        for frame in range(len(result)):
-            console.result(json.dumps(result.line(frame, joints), allow_nan=False))
-        return
-    rate = len(result) / max(result.seconds, 1e-9)
-    counts = (len(result), int(result.tracked.sum()), int(result.refitted.sum()))
-    console.result("\t".join((click.format_filename(folder), *map(str, counts), f"{rate:.1f} frames/s")))
-
-
-def _listed(parts: list[str]) -> str:
-    more = f" and {len(parts) - RANGES_SHOWN} more stretches" if len(parts) > RANGES_SHOWN else ""
-    return ", ".join(parts[:RANGES_SHOWN]) + more
-
-
-def _finish(result: "Track", errors: "list[HandoptError]", console: Console) -> None:
-    """Say which frames are not found or doubtful, and what is missing."""
-    from handopt.tracking.confidence import ranges
-
-    missing = ~result.tracked
-    missing[list(result.errors)] = False  # these were named as they came
-    for what, rows in (("The hand was not found", missing), ("Doubtful", result.doubtful)):
-        if rows.any():
-            console.say(f"{what} in {rows.sum()} of {len(result)} frames: {_listed(ranges(rows))}.")
-    for error in errors:
-        console.error(error)
-    if result.errors:
-        console.error(f"{len(result.errors)} of {len(result)} frames could not be read.", kind="")

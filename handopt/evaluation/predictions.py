@@ -21,7 +21,7 @@ from handopt.evaluation.frames import Frames, check_millimetres, parts_of
 from handopt.evaluation.labels import exported_labels, read_keypoint_set
 from handopt.evaluation.mapping import KEYPOINTS, map_keypoints
 from handopt.evaluation.text import read_text
-from handopt.evaluation.tracks import is_track, read_track
+from handopt.evaluation.tracks import hands_of, is_track, read_track
 from handopt.files import is_file, is_folder, resolved
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import Floats, Parts, ReadProgress
@@ -53,6 +53,11 @@ def read_predictions(
     if is_track(path):
         return read_track(path, truth)
     if is_folder(path):
+        if hands := hands_of(path):
+            raise LabelError(
+                f"{path} holds the tracks of {len(hands)} hands, which are scored one by one: give one of them as "
+                f"PRED, such as {hands[0]}"
+            )
         return _read_results(path, truth, progress)
     if path.name == RESULT_NAME:
         return _read_results(path.parent, truth, progress)

@@ -34,6 +34,15 @@ def is_track(path: Path) -> bool:
     return path.suffix in (".jsonl", ".npz")
 
 
+def hands_of(folder: Path) -> list[Path]:
+    """The tracks of several hands that lie in a folder of nothing else; none elsewhere."""
+    try:
+        inside = sorted(path for path in folder.iterdir() if is_folder(path))
+    except OSError:
+        return []
+    return inside if all(path.name.startswith(("right", "left")) and is_track(path) for path in inside) else []
+
+
 def read_track(path: Path, truth: Frames) -> Frames:
     """A track mapped to the truth's joints: a folder of `handopt track`, its track.jsonl, or its track.npz.
 
