@@ -11,6 +11,8 @@ from handopt.files import UnreadableError, is_file, is_folder, read_json
 
 HANDS_NAME: Final = "hands.json"
 FORMAT: Final = "handopt.hands/1"
+VIDEO_ENDINGS: Final = (".mp4", ".gif")
+"""`handopt video` puts the video of a hand beside the hand's folder, under its name and one of these."""
 MAX_HANDS: Final = 16
 """Most hands that a folder says it has; what says more is none of ours."""
 
@@ -41,7 +43,7 @@ def read_hands(folder: Path) -> list[str] | None:
     if not isinstance(names, list) or not 1 <= len(names) <= MAX_HANDS:
         return None
     try:
-        there = sorted(path.name for path in folder.iterdir() if path.name != HANDS_NAME)
+        there = sorted(path.name for path in folder.iterdir() if path.name != HANDS_NAME and not _is_video(path))
     except OSError:
         return None
     return names if all(map(_is_name, names)) and sorted(names) == there else None
@@ -53,6 +55,11 @@ def _is_name(name: object) -> bool:
         return False
     side, _, number = name.partition("-")
     return side in ("right", "left") and (name == side or (number.isdecimal() and number.isascii()))
+
+
+def _is_video(path: Path) -> bool:
+    """Whether something is the video that handopt makes of a hand."""
+    return path.suffix in VIDEO_ENDINGS and _is_name(path.stem) and is_file(path) and not path.is_symlink()
 
 
 class OneOrSeveral(atomic_folder.Kind):
@@ -73,7 +80,7 @@ def unknown_in_hands(names: frozenset[str]) -> Callable[[Path], str | None]:
         if not is_file(folder / HANDS_NAME):
             return in_one(folder)
         for path in sorted(folder.iterdir()):
-            if path.name == HANDS_NAME:
+            if path.name == HANDS_NAME or _is_video(path):
                 continue
             if not (_is_name(path.name) and is_folder(path) and not path.is_symlink()):
                 return path.name

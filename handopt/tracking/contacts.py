@@ -5,7 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-from handopt.fit_hands import HANDS, come_near, palm_of
+from handopt.fit_hands import HANDS, come_near
+from handopt.rig.joints import palm_of
 from handopt.tracking.config import SeveralHandsConfig
 from handopt.typing import Reals
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError
-from handopt.fit_hands import HANDS, is_own_hand, palm_of, pixels_of, with_others
+from handopt.fit_hands import HANDS, is_own_hand, pixels_of, with_others
 from handopt.fit_input import FitInput
 from handopt.fitting import fit_image
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import split_ignored
 from handopt.result import FitResult
 from handopt.rig import Rig
+from handopt.rig.joints import palm_of
 from handopt.tracking.claims import Claim, claim_of, expected_from, without_others
 from handopt.tracking.confidence import ranges
 from handopt.tracking.config import SeveralHandsConfig, TrackingConfig

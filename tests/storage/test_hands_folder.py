@@ -59,6 +59,19 @@ def test_files_of_others_are_kept(name: str, tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
+def test_videos_of_hands_are_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "image"
+    save_hands([fit_result(), fit_result("left")], folder, **FILES)
+    for name in ("right.mp4", "left.gif"):
+        (folder / name).write_bytes(b"a video")
+    assert read_hands(folder) == ["right", "left"]
+    save_hands([fit_result()], folder, overwrite=True, **FILES)
+    assert sorted(path.name for path in folder.iterdir()) == ["hands.json", "right"]
+    (folder / "right.mp4").symlink_to(folder / "right" / "result.json")
+    with pytest.raises(OutputError, match=r"holds right\.mp4, which is not handopt's"):
+        save_hands([fit_result()], folder, overwrite=True)
+
+
 def test_a_link_to_a_folder_is_no_hand(tmp_path: Path) -> None:
     folder = tmp_path / "image"
     save_hands([fit_result()], folder, **FILES)
