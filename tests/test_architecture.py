@@ -40,6 +40,7 @@ ROOMS = (
         "export",
         "storage",
         "synth",
+        "learning",
         "batch",
     ),
     *("handopt", "cli"),

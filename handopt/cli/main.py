@@ -23,6 +23,7 @@ from handopt.cli.shape import shape
 from handopt.cli.stop_signal import ending_signals
 from handopt.cli.synth import synth
 from handopt.cli.track import track
+from handopt.cli.train import train
 from handopt.cli.values import Choice
 from handopt.cli.video import video
 from handopt.cli.view import view
@@ -150,5 +151,6 @@ main.add_command(report)
 main.add_command(shape)
 main.add_command(synth)
 main.add_command(track)
+main.add_command(train)
 main.add_command(video)
 main.add_command(view)

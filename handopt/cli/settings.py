@@ -76,6 +76,23 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of `handopt train`. minutes: --time."""
+
+    output: Path | None
+    overwrite: bool
+    resume: bool
+    steps: int | None
+    minutes: float | None
+    workers: int
+    threads: int
+    device: str
+    config: Path | None
+    seed: int
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShapeOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     """The options of `handopt shape`."""
 

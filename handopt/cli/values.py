@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -10,6 +10,8 @@ from handopt.errors import did_you_mean
 
 SMALLEST, LARGEST = 1e-6, 1e6
 """Of what a user gives as a length in pixels or mm, a rate or a unit."""
+
+LONGEST_MINUTES = 720 * 60
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]
@@ -81,6 +83,26 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
         if not SMALLEST <= number <= LARGEST:
             self.fail(f"{value!r} is not a number from {SMALLEST:g} to {LARGEST:g}.", param, ctx)
         return number
+
+
+class Minutes(click.ParamType):  # type: ignore[type-arg]
+    """A time such as 90s, 40m or 2h, in minutes."""
+
+    name = "time"
+    units: ClassVar = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse a time."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            minutes = float(text[:-1]) * self.units[text[-1:].lower()]
+        except (ValueError, KeyError):
+            minutes = math.nan
+        if not 1 / 60 <= minutes <= LONGEST_MINUTES:
+            self.fail(f"{value!r} is not a time such as 90s, 40m or 2h, from 1s to 720h.", param, ctx)
+        return minutes
 
 
 class Words(click.ParamType):  # type: ignore[type-arg]

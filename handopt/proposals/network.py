@@ -14,6 +14,8 @@ from handopt.typing import FloatImage
 
 VERSION: Final = 1
 """Of the arrays' layout."""
+STEM: Final = 5
+"""Edge of the first convolution, pixels."""
 ANGLE_STD_RAD: Final = 0.5
 """What a 1 in a head means for an angle from the middle of its limits, rad. Fixed by the trained network."""
 WRIST_STD_MM: Final = 50.0
@@ -32,7 +34,7 @@ class Network:
     """Weights as float32: (size * size * inputs, outputs) of a convolution, (inputs, outputs) of a dense layer.
 
     A 5 x 5 convolution of stride 2; stages of a 3 x 3 convolution of stride 2 and a residual block of two of stride 1;
-    two dense layers; K heads. ReLU after all but the last. metadata: how it was trained.
+    two dense layers; K heads. ReLU after all but the last. Some also tell of the joints. metadata: how it was trained.
     """
 
     weights: dict[str, FloatImage]
@@ -42,7 +44,7 @@ class Network:
 
     def features(self, images: FloatImage) -> FloatImage:
         """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, 2)."""
-        x = relu(self._convolve(images, "stem", 5, 2))
+        x = relu(self._convolve(images, "stem", STEM, 2))
         for stage in range(self.stages):
             x = relu(self._convolve(x, f"stage{stage}.shrink", 3, 2))
             inner = relu(self._convolve(x, f"stage{stage}.first", 3, 1))
@@ -56,6 +58,17 @@ class Network:
         """The heads (B, K, n) of features (B, hidden)."""
         return self._dense(features, "head").reshape(len(features), self.heads, -1)
 
+    def joints(self, features: FloatImage) -> tuple[FloatImage, FloatImage] | None:
+        """Uncertainty (B, 21), mm, and probability of being visible (B, 21) of the joints of the likeliest hypothesis.
+
+        None where the network does not tell. features: (B, hidden)
+        """
+        if "joints.weight" not in self.weights:
+            return None
+        log_mm, seen = np.split(self._dense(features, "joints"), 2, axis=1)
+        one = np.float32(1)
+        return np.exp(np.clip(log_mm, -3.0, 6.0)), np.asarray(one / (one + np.exp(-seen)), np.float32)
+
     def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
         return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)
 
@@ -64,7 +77,7 @@ class Network:
 
 
 def network_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Network:
-    """The network in the arrays that scripts/train/train_proposals.py wrote. Raises ValueError or KeyError."""
+    """The network in the arrays of a model, as handopt train writes them. Raises ValueError or KeyError."""
     metadata = json.loads(str(arrays["metadata"]))
     if metadata["version"] != VERSION:
         raise ValueError(f"a network of version {metadata['version']}, expected {VERSION}")

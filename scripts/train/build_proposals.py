@@ -3,21 +3,21 @@
 
 Draws random hands, renders each as handopt.proposals.features sees an observation, describes the images by the
 principal axes of the network's features, and stores descriptions, poses and the network in few bytes. The same seed and
-network give the same file. The network comes from scripts/train/train_proposals.py; with the same seed and number of
-poses the images are the first of those that it was trained and scored with (--cache reads them instead of rendering
-them again). 160,000 poses take 9 minutes (with --cache) to 13 and 3 GB of memory on 2 busy cores.
+model give the same file. The model comes from handopt train. 160,000 poses take 13 minutes and 3 GB of memory on 2 busy
+cores.
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from proposal_images import EMPTY, UNIT_MM, Arrays, render_images, sample_poses
 from scipy.spatial.transform import Rotation
 
+from handopt.learning.images import EMPTY, UNIT_MM, Arrays, render_images, sample_poses
 from handopt.proposals.bank import (
     ANGLE_STEP_RAD,
     ASSET,
@@ -28,7 +28,8 @@ from handopt.proposals.bank import (
     WRIST_STEP_MM,
 )
 from handopt.proposals.features import network_input
-from handopt.proposals.network import Network, network_from_arrays
+from handopt.proposals.model_file import load_model
+from handopt.proposals.network import Network
 from handopt.rig import default_rig
 from handopt.typing import Reals
 
@@ -40,7 +41,7 @@ BATCH = 256
 def main(arguments: list[str] | None = None) -> None:
     """Render, describe, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", type=Path, help="what scripts/train/train_proposals.py wrote")
+    parser.add_argument("model", type=Path, help="what handopt train wrote")
     parser.add_argument("-o", "--output", type=Path, default=PROJECT / "assets" / ASSET)
     parser.add_argument("--images", type=int, default=160_000, help="poses in the bank")
     parser.add_argument(
@@ -49,18 +50,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--axes", type=int, default=40, help="numbers that describe an image")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--cache", type=Path, help="rendered images that scripts/train/train_proposals.py --cache kept")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with np.load(options.network) as file:
-        weights = {name: file[name] for name in file.files}
-    if options.cache:
-        with np.load(options.cache) as file:
-            images = {name: file[name][: options.images] for name in file.files}
-    else:
-        poses = sample_poses(options.poses, options.seed, options.processes)
-        images = render_images(poses, options.images, options.seed, options.processes)
-    bank = compress(images, network_from_arrays(weights), options.axes)
+    network = load_model(options.model).network
+    poses = sample_poses(options.poses, options.seed, options.processes)
+    images = render_images(poses, options.images, options.seed, options.processes)
+    bank = compress(images, network, options.axes)
+    weights = {name: each.astype(np.float16) for name, each in network.weights.items()}
+    weights["metadata"] = np.array(json.dumps(network.metadata))
     bank |= {NETWORK + name: each for name, each in weights.items()}
     np.savez_compressed(options.output, format=np.int64(FORMAT), seed=np.int64(options.seed), **bank)
     size = options.output.stat().st_size / 1e6

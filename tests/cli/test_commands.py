@@ -17,18 +17,18 @@ from handopt.cli.main import main
 __all__ = ["fake_fit", "tracked"]
 
 WITH_OPTION = {
-    "--output": "fit shape track synth eval export video show",
-    "--overwrite": "fit shape track synth eval export view report video show",
+    "--output": "fit shape track synth eval export video show train",
+    "--overwrite": "fit shape track synth eval export view report video show train",
     "--update": "fit",
-    "--json": "fit shape track synth eval export video show info",
+    "--json": "fit shape track synth eval export video show info train",
     "--ignore": "fit shape track",
     "--mirrored": "fit shape track",
-    "--seed": "fit shape track synth",
-    "--config": "fit shape track",
+    "--seed": "fit shape track synth train",
+    "--config": "fit shape track train",
     "--video": "fit shape track",
     "--renders": "fit shape",
-    "--verbose": "fit shape track synth eval export view report video show info completion",
-    "--quiet": "fit shape track synth eval export view report video show info completion",
+    "--verbose": "fit shape track synth eval export view report video show info completion train",
+    "--quiet": "fit shape track synth eval export view report video show info completion train",
 }
 KEPT = "exists and was kept: replace it with --overwrite or choose another with -o"
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from build_proposals import compress
 from numpy.typing import NDArray
-from proposal_images import EMPTY, UNIT_MM, render_images, sample_poses
 from support.compare import assert_close, assert_same_bits
 from support.examples import example
 from support.proposal_factories import as_arrays, random_network, random_weights
 
 from handopt.errors import HandoptError, ShapeError
+from handopt.learning.images import EMPTY, UNIT_MM, render_images, sample_poses
 from handopt.observation.observe import observe
 from handopt.proposals import PoseBank, default_bank, propose
 from handopt.proposals.bank import FORMAT, NETWORK, load_bank

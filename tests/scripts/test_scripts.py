@@ -199,13 +199,13 @@ def test_bench_reports_a_missing_device(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--device" in capsys.readouterr().err
 
 
-# --------------------------------------------------------------------------------------------- train_proposals
+# ------------------------------------------------------------------------------------------ train_pixel_labels
 
 
 def test_training_without_pytorch_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SystemExit, match=r"needs PyTorch.*: pip install '\.\[train\]'"):
-        runpy.run_path(str(bench_fits.PROJECT / "scripts" / "train" / "train_proposals.py"))
+        runpy.run_path(str(bench_fits.PROJECT / "scripts" / "train" / "train_pixel_labels.py"))
 
 
 # --------------------------------------------------------------------------------------------------- evaluate

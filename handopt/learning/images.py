@@ -1,4 +1,4 @@
-"""Images for the bank of proposals: random hands rendered as handopt.proposals.features sees them, with their poses.
+"""Images to learn from: random hands rendered as handopt.proposals.features sees them, with their poses.
 
 Every chunk of images has one subject (proportions, surface) with one forearm, in many poses and views; the forearm is
 cut off about where segmentation does it.
@@ -18,10 +18,11 @@ from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
 from handopt.proposals.features import HALF_MM, MIDDLE_PX, MM_PER_PX, SIZE, robust_centre, rotation_to_axis
 from handopt.rig import Rig, default_rig, with_proportions
+from handopt.rig.anatomy import JOINT_DEPTH_MM
 from handopt.rig.joints import KNUCKLES
 from handopt.synth.poses import LEVELS, sample_hand, sample_view
 from handopt.synth.subject import sample_subject, surface_field
-from handopt.typing import Floats
+from handopt.typing import Bools, Floats
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -43,10 +44,12 @@ ARM_SEGMENTS, ARM_MM = 20, 170.0
 MIN_AREA_PX = 150
 SURPLUS = 1.08  # for images that show less than that
 
+Seed = int | tuple[int, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class Dressed:
-    """A subject's mesh with a forearm. arm: (3,) its direction in the rig; palm: (3,) rig, mm."""
+    """A subject's mesh with a forearm. arm: (3,) its direction; keypoints: (21, 3), palm: (3,), mm; all in the rig."""
 
     bind: Floats
     rest: Floats
@@ -54,21 +57,23 @@ class Dressed:
     weights: Floats
     faces: NDArray[np.int32]
     arm: Floats
+    keypoints: Floats
     palm: Floats
 
 
-def sample_poses(count: int, seed: int, processes: int) -> Floats:
-    """Draw angles (count, 15, 3) of all levels in which no finger reaches into another."""
+def sample_poses(count: int, seed: Seed, processes: int) -> Floats:
+    """Draw angles (count, 15, 3) of all levels in which no finger reaches into another. seed: one or several numbers"""
     each = 250
     jobs = [(seed, number, min(each, count - number * each)) for number in range(-(-count // each))]
     return np.concatenate(_run(_poses, jobs, processes))
 
 
-def render_images(poses: Floats, count: int, seed: int, processes: int) -> Arrays:
+def render_images(poses: Floats, count: int, seed: Seed, processes: int) -> Arrays:
     """Render count images of random poses, subjects and views.
 
     Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
-    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13).
+    wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13); visible (N, 21),
+    which joints the image shows.
     """
     jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
     chunks = _run(partial(_images, poses), jobs, processes)
@@ -95,6 +100,7 @@ def dress(rng: np.random.Generator, rig: Rig, proportions: Floats) -> Dressed:
         weights=np.concatenate([shaped.skin_weights, weights]),
         faces=np.concatenate([shaped.faces, (faces + count).astype(np.int32)]),
         arm=axes @ arm,
+        keypoints=keypoints,
         palm=0.3 * keypoints[0] + 0.7 * keypoints[list(KNUCKLES)].mean(axis=0),
     )
 
@@ -107,16 +113,20 @@ def _run(work: Any, jobs: list[Any], processes: int) -> list[Any]:
         return pool.map(work, jobs, chunksize=4)
 
 
-def _poses(job: tuple[int, int, int]) -> Floats:
+def _generator(seed: Seed, purpose: int, number: int) -> np.random.Generator:
+    return np.random.default_rng((*((seed,) if isinstance(seed, int) else seed), purpose, number))
+
+
+def _poses(job: tuple[Seed, int, int]) -> Floats:
     seed, number, count = job
-    rng = np.random.default_rng((seed, 1, number))
+    rng = _generator(seed, 1, number)
     rig = default_rig("right")
     levels = rng.choice(LEVELS, count, p=LEVEL_SHARES)
     return np.stack([sample_hand(rng, level, rig=rig).angles_rad for level in levels])
 
 
-def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
-    rng = np.random.default_rng((job[0], 2, job[1]))
+def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
+    rng = _generator(job[0], 2, job[1])
     rig = default_rig("right")
     subject = sample_subject(rng)
     dressed = dress(rng, rig, subject.proportions)
@@ -133,6 +143,8 @@ def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
     wrist = np.stack([np.zeros(CHUNK), np.zeros(CHUNK), distance], axis=1) - palm
     vertices = skin(transforms, dressed.rest, dressed.indices, dressed.weights) + wrist[:, None]
     offset, turn, reach = _views(rng, vertices, dressed, palm + wrist, rotation)
+    joints = skin(transforms, dressed.keypoints, np.array(rig.keypoint_joints)[:, None], np.ones((21, 1)))
+    visible = _visible(np.einsum("bij,bkj->bki", turn, joints + wrist[:, None]), offset, reach, scale)
     wrist = np.einsum("bij,bj->bi", turn, wrist)
     wrist[:, 2] -= reach
     images = {
@@ -142,6 +154,7 @@ def _images(poses: Floats, job: tuple[int, int]) -> Arrays:
         "wrist": wrist.astype(np.float32),
         "scale": scale.astype(np.float32),
         "proportions": np.tile(subject.proportions.astype(np.float32), (CHUNK, 1)),
+        "visible": visible,
     }
     enough = (offset != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
     return {name: values[enough] for name, values in images.items()}
@@ -167,6 +180,16 @@ def _views(
     along = np.einsum("bijc,bc->bij", _points(offset, reach), arm_view)
     seen = (np.abs(offset) < HALF_MM) & (along < end[:, None, None])
     return np.where(seen, np.rint(offset / UNIT_MM), EMPTY).astype(np.int16), turn, reach
+
+
+def _visible(joints: Floats, offset: NDArray[np.int16], reach: Floats, scale: Floats) -> Bools:
+    """Which joints (B, 21, 3) of views are seen, as handopt.assess.visibility has it: (B, 21)."""
+    pixels = np.rint(joints[..., :2] / joints[..., 2:] * (reach[:, None, None] / MM_PER_PX) + MIDDLE_PX).astype(int)
+    inside = ((pixels >= 0) & (pixels < SIZE)).all(axis=-1)
+    column, row = np.moveaxis(pixels.clip(0, SIZE - 1), -1, 0)
+    counts = offset[np.arange(len(offset))[:, None], row, column]
+    below = joints[..., 2] - (counts * UNIT_MM + reach[:, None])
+    return np.asarray(inside & (counts != EMPTY) & (below < JOINT_DEPTH_MM * scale[:, None]))
 
 
 def _centres(vertices: Floats, faces: NDArray[np.int32], palm: Floats, arm: Floats, cut: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What sensors and segmentation do to a view of a hand, for batches of training images, in PyTorch."""
+"""What sensors and segmentation do to views of hands, for batches to learn from, in PyTorch."""
 
 import torch
 from torch import Tensor

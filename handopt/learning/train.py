@@ -1,0 +1,94 @@
+"""Train a model: what `handopt train` does, for Python."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from handopt.errors import DeviceError, OutputError
+from handopt.files import is_file
+from handopt.learning.checkpoint import NAME, PREVIOUS
+from handopt.learning.image_pool import ImagePool
+from handopt.learning.settings import TrainSettings
+from handopt.learning.training import Progress, Training, folder_of
+
+
+def train(
+    output: Path,
+    settings: TrainSettings | None = None,
+    *,
+    seed: int = 0,
+    minutes: float | None = None,
+    workers: int = 1,
+    threads: int = 1,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Progress], bool] = lambda _: True,
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[str, float]:
+    """Train a model on images that are rendered on the fly, and write it to a file.
+
+    minutes: of training, at most; else settings.steps decides alone, and the same seed and number of threads give the
+    same model. workers: processes that render. threads: of PyTorch. device: 'auto', 'cpu' or 'cuda'. resume: go on from
+    the last checkpoint in the folder beside the model; minutes then count from its beginning. overwrite: replace a
+    model, and what a run that was stopped has left. progress: called after each step; False stops the training, which
+    can be resumed. note: called with what the user should know.
+
+    Returns the scores of the model (handopt.learning.scores), empty where none was written yet. Raises OutputError,
+    ConfigError, DeviceError, NumericalError where the loss is no number, and HandoptError where nothing can be resumed.
+    """
+    chosen, place = settings or TrainSettings(), _device(device)
+    check_free(output, resume=resume, overwrite=overwrite)
+    torch.set_num_threads(threads)
+    training = Training(output, chosen, seed=seed, minutes=minutes, device=place)
+    if resume:
+        damaged = training.resume()
+        if damaged is not None:
+            note(damaged)
+    else:
+        _remove_checkpoints(training.folder)
+    finished = False
+
+    def watched(state: Progress) -> bool:
+        nonlocal finished
+        finished = state.share >= 1
+        return progress(state)
+
+    with ImagePool(chosen, seed, workers) as pool:
+        scores = training.run(pool, watched)
+    if finished:
+        _remove_checkpoints(training.folder)
+    return scores
+
+
+def _device(name: str) -> str:
+    """The device of PyTorch. Raises DeviceError."""
+    there = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if there else "cpu"
+    if name.startswith("cuda") and not there:
+        raise DeviceError("device='cuda': PyTorch finds no CUDA device here; use 'cpu', or install its CUDA build")
+    return name
+
+
+def check_free(output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a place for a model that is taken. Worth calling before the work. Raises OutputError."""
+    if output.suffix != ".npz" or not output.stem:
+        raise OutputError(f"{output} is not a name for a model: choose one that ends in .npz")
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder: choose another name")
+    if resume or overwrite:
+        return
+    if output.exists() or output.is_symlink():
+        raise OutputError(f"{output} exists and was kept: replace it with overwrite=True or choose another name")
+    if is_file(folder_of(output) / NAME):
+        raise OutputError(
+            f"{folder_of(output)} holds a training that was stopped: go on with resume=True or begin anew with "
+            "overwrite=True"
+        )
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    for name in (NAME, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,162 @@
+"""A model in a file: the network that proposes poses, what it was trained on, and for which hand.
+
+One .npz file of arrays, read without executing anything; every array is checked where the file is read.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handopt.atomic_folder import written_file
+from handopt.errors import HandoptError, OutputError
+from handopt.files import UnreadableError, sha256_of
+from handopt.input.arrays import ArraySpec, read_arrays
+from handopt.proposals.features import CHANNELS, SIZE
+from handopt.proposals.network import STEM, VERSION, Network, head_sizes
+from handopt.rig import default_rig
+from handopt.rig.joints import KEYPOINT_JOINTS
+
+MODEL_FORMAT: Final = "handopt.model/1"
+LARGEST_BYTES: Final = 256 << 20
+"""Of all arrays of a model."""
+MOST_STAGES: Final = 5
+MOST_HEADS: Final = 64
+LARGEST_WEIGHT: Final = 1e4
+WIDEST_CONVOLUTION: Final = 512
+WIDEST: Final = 4096
+"""Channels of a convolution and numbers that any layer gives, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoseModel:
+    """A network that proposes poses. metadata: see save_model; digest: SHA-256 of its file, in hexadecimal."""
+
+    network: Network
+    metadata: dict[str, Any]
+    digest: str
+
+    def describe(self) -> dict[str, Any]:
+        """What results say about the model that they come from."""
+        return {"format": MODEL_FORMAT, "digest": self.digest, "training": self.metadata.get("training")}
+
+
+def save_model(
+    path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write a model, complete or not at all.
+
+    arrays: weights and biases by name, as handopt.proposals.network.Network has them. metadata: heads, stages, and
+    further plain values such as training (how it was made) and scores. Raises OutputError.
+    """
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise OutputError(f"{path} exists and was kept: replace it with overwrite=True or choose another name")
+    facts = {"version": VERSION, "handopt": version("handopt"), "rig": rig_digest(), **metadata}
+    try:
+        with written_file(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                allow_pickle=False,
+                format=np.array(MODEL_FORMAT),
+                metadata=np.array(json.dumps(facts, allow_nan=False)),
+                **{name: each.astype(np.float16) for name, each in arrays.items()},
+            )
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
+
+
+def load_model(path: Path) -> PoseModel:
+    """Read a model. Raises HandoptError, which says what is wrong with the file and what to do."""
+    try:
+        metadata = _metadata(path)
+        specs = _layout(int(metadata["stages"]), int(metadata["heads"]))
+        arrays, _ = read_arrays(path, specs, LARGEST_BYTES)
+        digest = sha256_of(path)
+    except UnreadableError as error:
+        raise HandoptError(f"{path} is no usable model: {error.reason}; copy or train it again") from error
+    weights = {name: each.astype(np.float32) for name, each in arrays.items()}
+    network = Network(weights, int(metadata["stages"]), int(metadata["heads"]), metadata)
+    problem = _misfit(network)
+    if problem is not None:
+        raise HandoptError(f"{path} is no usable model: {problem}; copy or train it again")
+    return PoseModel(network, metadata, digest)
+
+
+@cache
+def rig_digest() -> str:
+    """What tells the default hand, whose poses a model gives, from another one."""
+    rig = default_rig("right")
+    numbers = (rig.keypoints_mm, rig.limits.lower, rig.limits.upper)
+    return sha256(b"".join(np.round(each, 3).astype("<f8").tobytes() for each in numbers)).hexdigest()[:16]
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """Format, version and rig, checked. Raises UnreadableError and, where the file is of another kind, HandoptError."""
+    text = {"format": ArraySpec("text", ()), "metadata": ArraySpec("text", ())}
+    try:
+        arrays, _ = read_arrays(path, text, LARGEST_BYTES)
+    except UnreadableError as error:
+        if str(error).startswith("lacks"):
+            raise HandoptError(f"{path} is no model of handopt: give a file that handopt train wrote") from error
+        raise
+    if str(arrays["format"]) != MODEL_FORMAT:
+        raise HandoptError(
+            f"{path} is {str(arrays['format'])[:60]!r}, this handopt reads {MODEL_FORMAT}: train it again, or install "
+            "the version that wrote it"
+        )
+    try:
+        metadata: dict[str, Any] = json.loads(str(arrays["metadata"]))
+    except ValueError as error:
+        raise UnreadableError("has damaged metadata") from error
+    known = isinstance(metadata, dict) and all(
+        isinstance(metadata.get(name), int) and 1 <= metadata[name] <= most
+        for name, most in (("stages", MOST_STAGES), ("heads", MOST_HEADS))
+    )
+    if not known:
+        raise UnreadableError("has damaged metadata")
+    if metadata.get("version") != VERSION:
+        raise HandoptError(
+            f"{path} has a network of version {metadata.get('version')!r}, this handopt runs {VERSION}: train it again"
+        )
+    if metadata.get("rig") != rig_digest():
+        raise HandoptError(f"{path} was trained for another hand than handopt's own: train it again with this handopt")
+    return metadata
+
+
+def _layout(stages: int, heads: int) -> dict[str, ArraySpec]:
+    """What each array must be; a name stands for the width of a layer."""
+    numbers = sum(head_sizes(int(default_rig("right").limits.free.sum())))
+    sizes: dict[str, tuple[int | str | None, int | str | None]] = {"stem": (STEM * STEM * CHANNELS, "width0")}
+    for stage in range(stages):
+        width = f"width{stage + 1}"
+        sizes[f"stage{stage}.shrink"] = (None, width)
+        sizes[f"stage{stage}.first"] = sizes[f"stage{stage}.second"] = (None, width)
+    sizes |= {"dense": (None, "hidden"), "inner": ("hidden", "features"), "head": ("features", heads * numbers)}
+    specs = {}
+    for name, (inputs, outputs) in sizes.items():
+        specs[f"{name}.weight"] = ArraySpec("number", (inputs, outputs), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        specs[f"{name}.bias"] = ArraySpec("number", (outputs,), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+    for name, shape in (("weight", ("features", 2 * len(KEYPOINT_JOINTS))), ("bias", (2 * len(KEYPOINT_JOINTS),))):
+        specs[f"joints.{name}"] = ArraySpec("number", shape, -LARGEST_WEIGHT, LARGEST_WEIGHT, optional=True)
+    return specs
+
+
+def _misfit(network: Network) -> str | None:
+    """Why layers do not fit together, or give what is not finite."""
+    for name, each in network.weights.items():
+        if name.endswith("bias") and len(each) > (WIDEST_CONVOLUTION if name.startswith("st") else WIDEST):
+            return f"its layer {name.removesuffix('.bias')} is too wide"
+    try:
+        with np.errstate(all="ignore"):
+            features = network.features(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))
+            found = [network.hypotheses(features), *(network.joints(features) or ())]
+    except ValueError:
+        return "its layers do not fit together"
+    return None if all(np.isfinite(each).all() for each in found) else "it gives numbers that are not finite"

@@ -1,0 +1,107 @@
+"""Images to learn from: they agree with their labels, before and after augmentation; the kinematics are the rig's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from support.compare import assert_close
+
+from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.skinning import skin
+from handopt.proposals.features import network_input
+from handopt.rig import default_rig, with_proportions
+
+torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
+
+from handopt.learning import augment, images  # noqa: E402
+from handopt.learning.encode import encoded, tensors  # noqa: E402
+from handopt.learning.losses import LABELS  # noqa: E402
+from handopt.learning.skeleton import Skeleton  # noqa: E402
+
+
+def tensor(values: np.ndarray) -> Any:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def rendered() -> images.Arrays:
+    return images.render_images(images.sample_poses(20, 4, 1), 100, 4, 1)
+
+
+def test_keypoints_are_those_of_the_rig(rng: np.random.Generator) -> None:
+    rig = default_rig("right")
+    proportions = rng.uniform(-0.08, 0.08, 13)
+    shaped = with_proportions(rig, proportions)
+    angles = rng.uniform(rig.limits.lower, rig.limits.upper, (3, 15, 3))
+    rotation, wrist = Rotation.random(3, random_state=1).as_matrix(), rng.normal(0, 50, (3, 3))
+    scale = np.array([0.9, 1.0, 1.1])
+    transforms = forward_kinematics(angles, rotation, wrist, scale, rig.parents, rig.articulated, shaped.bind)
+    joints = skin(transforms, np.array(shaped.keypoints_mm), np.array(rig.keypoint_joints)[:, None], np.ones((21, 1)))
+    pose = (tensor(values) for values in (rotation, angles, wrist, scale, np.tile(proportions, (3, 1))))
+    found = Skeleton(rig).keypoints(*pose)
+    assert_close(found.numpy(), joints, atol=1e-3, reason="float32, and bind matrices that carry 1e-7 of scale")
+
+
+def test_images_show_the_hands_of_their_labels(rendered: images.Arrays) -> None:
+    offset, labels = tensors(rendered)
+    pose = (labels[name] for name in LABELS)
+    rotation, angles, wrist, scale, proportions = pose
+    joints = Skeleton(default_rig("right")).keypoints(rotation, angles, wrist, scale, proportions)
+    seen = ~offset.isnan()
+    assert rendered["offset"].shape == (100, 64, 64)
+    assert (seen.sum((1, 2)) >= 150).all()
+    assert offset[seen].abs().max() < 120
+    middle = torch.stack([joints[..., axis].mean(1) for axis in range(3)], dim=1)
+    assert middle.norm(dim=1).median() < 45, "the view is centred on the hand"
+    # The joints lie on the hand's pixels or beside them, 0 to 40 mm below the skin, were they not hidden or cut off.
+    column, row = ((joints[..., axis] / 3.75 + 31.5).round().long().clamp(0, 63) for axis in range(2))
+    skin_mm = offset[torch.arange(100)[:, None], row, column]
+    below = joints[..., 2] - skin_mm
+    assert (below[~below.isnan()] > -15).float().mean() > 0.95
+    assert (~below.isnan()).float().mean() > 0.7
+    # A joint that is visible has no more than its own flesh before it.
+    visible = torch.from_numpy(rendered["visible"])
+    known = ~below.isnan()
+    assert known[visible].float().mean() > 0.95, "but for perspective"
+    assert (below[visible & known] < 25).float().mean() > 0.97
+    assert (below[~visible & known] > 8).float().mean() > 0.95
+    assert 0.3 < visible.float().mean() < 0.95
+
+
+def test_images_do_not_depend_on_the_number_of_processes() -> None:
+    poses = images.sample_poses(5, 1, 1)
+    one, two = (images.render_images(poses, 70, 1, processes) for processes in (1, 2))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_quarter_turns_and_shifts_move_labels_along(rendered: images.Arrays) -> None:
+    offset, labels = tensors(rendered)
+    moved, changed = augment._moved(offset, labels, torch.Generator().manual_seed(0))
+    skeleton = Skeleton(default_rig("right"))
+    names = ("rotation", "angles", "wrist", "scale", "proportions")
+    before, after = (skeleton.keypoints(*(each[name] for name in names)) for each in (labels, changed))
+    quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    for turns, rows in enumerate(np.array_split(np.arange(100), 4)):
+        turned = before[rows].numpy() @ np.linalg.matrix_power(quarter, turns).T
+        shift = after[rows].numpy() - turned
+        assert np.abs(shift - shift.mean(axis=1, keepdims=True)).max() < 1e-3
+        # The image of each hand has moved as far as its joints.
+        for row, by in zip(rows, shift.mean(axis=1), strict=True):
+            for axis, pixels in ((0, (1, 0)), (1, (0, 1))):
+                centres = []
+                for image, k in ((offset[row].numpy(), turns), (moved[row].numpy(), 0)):
+                    spots = np.argwhere(~np.isnan(image))[:, ::-1] - 31.5
+                    centres.append(spots @ np.linalg.matrix_power(quarter[:2, :2], k).T @ pixels)
+                if len(centres[0]) == len(centres[1]):
+                    assert abs(centres[1].mean() - centres[0].mean() - by[axis] / 3.75) < 1.5
+
+
+def test_augmentation_keeps_most_of_a_hand(rendered: images.Arrays) -> None:
+    offset, labels = tensors(rendered)
+    spoiled, changed = augment.augment(offset, labels, torch.Generator().manual_seed(0))
+    assert changed.keys() == labels.keys()
+    area = (~spoiled.isnan()).sum((1, 2)) / (~offset.isnan()).sum((1, 2))
+    assert area.min() > 0.1
+    assert 0.7 < area.median() < 1.1
+    assert np.array_equal(encoded(spoiled).numpy(), network_input(spoiled.numpy()))

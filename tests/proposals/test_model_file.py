@@ -1,0 +1,136 @@
+"""Model files: written whole, read without trust, and refused with what to do."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handopt.errors import HandoptError, OutputError
+from handopt.proposals.model_file import MODEL_FORMAT, load_model, rig_digest, save_model
+
+HEADS = 2
+NUMBERS = 6 + 22 + 3 + 1 + 1
+
+
+def random_arrays(rng: np.random.Generator, *, joints: bool = True) -> dict[str, Any]:
+    """Weights of a narrow network of two stages."""
+    arrays: dict[str, Any] = {}
+
+    def layer(name: str, inputs: int, outputs: int) -> None:
+        arrays[f"{name}.weight"] = rng.normal(0, 0.1, (inputs, outputs)).astype(np.float32)
+        arrays[f"{name}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
+
+    layer("stem", 50, 3)
+    for stage, (before, width) in enumerate(((3, 4), (4, 5))):
+        layer(f"stage{stage}.shrink", 9 * before, width)
+        layer(f"stage{stage}.first", 9 * width, width)
+        layer(f"stage{stage}.second", 9 * width, width)
+    layer("dense", 8 * 8 * 5, 6)
+    layer("inner", 6, 7)
+    layer("head", 7, HEADS * NUMBERS)
+    if joints:
+        layer("joints", 7, 42)
+    return arrays
+
+
+@pytest.fixture
+def arrays(rng: np.random.Generator) -> dict[str, Any]:
+    return random_arrays(rng)
+
+
+FACTS = {"heads": HEADS, "stages": 2, "training": {"seed": 4}, "scores": {"best_mm": 9.5}}
+
+
+def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "base.npz"
+    save_model(path, arrays, FACTS)
+    model = load_model(path)
+    assert model.metadata["training"] == {"seed": 4}
+    assert model.describe()["format"] == MODEL_FORMAT
+    assert len(model.digest) == 64
+    for name, values in arrays.items():
+        assert np.array_equal(model.network.weights[name], values.astype(np.float16).astype(np.float32))
+    features = model.network.features(np.zeros((3, 64, 64, 2), np.float32))
+    assert model.network.hypotheses(features).shape == (3, HEADS, NUMBERS)
+    told = model.network.joints(features)
+    assert told is not None
+    uncertainty, visible = told
+    assert uncertainty.shape == visible.shape == (3, 21)
+    assert (uncertainty > 0).all()
+    assert ((visible > 0) & (visible < 1)).all()
+    assert [each.name for each in tmp_path.iterdir()] == ["base.npz"]
+    with pytest.raises(OutputError, match="exists and was kept"):
+        save_model(path, arrays, FACTS)
+    save_model(path, arrays, FACTS, overwrite=True)
+
+
+def test_a_network_need_not_tell_of_joints(rng: np.random.Generator, tmp_path: Path) -> None:
+    save_model(tmp_path / "base.npz", random_arrays(rng, joints=False), FACTS)
+    network = load_model(tmp_path / "base.npz").network
+    assert network.joints(network.features(np.zeros((1, 64, 64, 2), np.float32))) is None
+
+
+def written(path: Path, arrays: dict[str, Any], **changes: Any) -> Path:
+    """A model with some arrays changed, or left out where they are None."""
+    facts = {"version": 1, "rig": rig_digest(), **FACTS}
+    document = {"format": np.array(MODEL_FORMAT), "metadata": np.array(json.dumps(facts)), **arrays, **changes}
+    np.savez(path, allow_pickle=True, **{name: each for name, each in document.items() if each is not None})
+    return path
+
+
+def metadata(**changes: Any) -> Any:
+    return np.array(json.dumps({"version": 1, "rig": rig_digest(), **FACTS, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": np.array("handopt.model/9")}, r"is 'handopt.model/9', this handopt reads handopt.model/1"),
+        ({"format": None}, "is no model of handopt: give a file that handopt train wrote"),
+        ({"metadata": metadata(version=7)}, "a network of version 7, this handopt runs 1: train it again"),
+        ({"metadata": metadata(rig="0123")}, "another hand than handopt's own"),
+        ({"metadata": metadata(heads=10**9)}, "damaged metadata"),
+        ({"metadata": metadata(stages="2")}, "damaged metadata"),
+        ({"metadata": np.array("{")}, "damaged metadata"),
+        ({"metadata": np.array([1, 2])}, "metadata must hold text"),
+        ({"head.weight": None}, "lacks 'head.weight'"),
+        ({"inner.weight": np.zeros((6, 8), np.float16)}, "expected \\(hidden=6, features=7\\)|has shape"),
+        ({"dense.weight": np.zeros((9, 6), np.float16)}, "its layers do not fit together"),
+        ({"stem.bias": np.full(3, np.nan, np.float16)}, "stem.bias has values that are no numbers"),
+        ({"stem.bias": np.full(3, 1e30)}, "stem.bias has values from"),
+        ({"stem.bias": np.array([object()] * 3)}, "no usable model"),
+        ({"stem.bias": np.zeros(3, np.complex64)}, "must hold numbers"),
+        ({"metadata": metadata(stages=3)}, "lacks 'stage2.shrink.weight'"),
+    ],
+)
+def test_what_is_no_model_is_refused(
+    changes: dict[str, Any], message: str, arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(HandoptError, match=message):
+        load_model(written(tmp_path / "base.npz", arrays, **changes))
+
+
+def test_wide_layers_are_refused_before_they_are_run(arrays: dict[str, Any], tmp_path: Path) -> None:
+    wide = {"stem.weight": np.zeros((50, 20_000), np.float16), "stem.bias": np.zeros(20_000, np.float16)}
+    with pytest.raises(HandoptError, match="layer stem is too wide"):
+        load_model(written(tmp_path / "base.npz", arrays, **wide))
+
+
+def test_other_files_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "base.npz"
+    save_model(path, arrays, FACTS)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:40] + b"x" * 200 + whole[240:], b"", b"PK", b"a text"):
+        path.write_bytes(content)
+        with pytest.raises(HandoptError, match=r"no usable model: .*; copy or train it again"):
+            load_model(path)
+    for place in (tmp_path, tmp_path / "nothing.npz", Path("/dev/zero")):
+        with pytest.raises(HandoptError, match=r"no usable model: it (is|does not)"):
+            load_model(place)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("format.npy", b"\x93NUMPY\x01\x00")
+    with pytest.raises(HandoptError, match=r"no usable model|no model of handopt"):
+        load_model(path)
