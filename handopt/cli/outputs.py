@@ -27,7 +27,7 @@ def require_writable(folder: Path, option: str = "-o") -> None:
 
     option: which names it.
     """
-    place = next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())
+    place = existing_place(folder)
     try:
         if not place.is_dir():
             raise click.UsageError(f"{option} {folder}: {place} is not a folder; choose another with {option}")
@@ -36,6 +36,11 @@ def require_writable(folder: Path, option: str = "-o") -> None:
         raise click.UsageError(
             f"{option} {folder} cannot be written: {error.strerror}; choose another with {option}"
         ) from None
+
+
+def existing_place(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())
 
 
 def require_free_file(path: Path, *, overwrite: bool) -> None:

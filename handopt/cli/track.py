@@ -25,7 +25,7 @@ from handopt.cli.options import (
     verbosity_options,
     video_option,
 )
-from handopt.cli.outputs import require_place
+from handopt.cli.outputs import existing_place, require_place
 from handopt.cli.rigs import load_model, own_rig
 from handopt.cli.stop_signal import StopOnSignal
 from handopt.cli.track_output import add_video, print_track, results_of, say_doubts, say_errors, write_tracks
@@ -127,7 +127,7 @@ def track(source: Path | None, **arguments: Any) -> None:
     until = StopOnSignal()
     output = LiveOutput(options.stream, console, prints=options.as_json and not _smooths(options))
     with output:
-        tracking = _tracking(source, options, until, console, output)
+        tracking = _tracking(source, options, until, console, output, folder)
         if options.view:
             output.show_in(live_page(folder.name, options.port, console, browser=options.browser))
         error, code = _follow(tracking, until, options, console, output)
@@ -163,9 +163,16 @@ def _check_options(source: Path | None, options: "TrackOptions") -> None:
 
 
 def _tracking(
-    source: Path | None, options: "TrackOptions", until: StopOnSignal, console: Console, output: LiveOutput
+    source: Path | None,
+    options: "TrackOptions",
+    until: StopOnSignal,
+    console: Console,
+    output: LiveOutput,
+    folder: Path,
 ) -> "Tracking | HandsTracking":
-    """What tracks the hands frame by frame. Raises UsageError, SourceError, CameraError and DepthError."""
+    """What tracks the hands frame by frame. folder: of the results. Raises UsageError, SourceError, CameraError and
+    DepthError.
+    """
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import hand_of
     from handopt.tracking.api import track as track_source
@@ -190,6 +197,7 @@ def _tracking(
         "config": config,
         "device": options.device,
         "seed": options.seed,
+        "scratch": existing_place(folder),
     }
     with naming_option("--device", "--model"):
         if options.max_hands > 1:

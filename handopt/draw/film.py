@@ -17,6 +17,7 @@ from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
 from handopt.rig.anatomy import JOINT_RADIUS_MM
 from handopt.rig.skinned import Skinned
+from handopt.tracking.depth_crops import StoredCrops
 from handopt.tracking.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
 from handopt.typing import AnyArray, Bools, Floats
 
@@ -49,7 +50,7 @@ class Film:
     title: str
     camera: Camera
     hand: Skinned
-    depth_mm: AnyArray
+    depth_mm: AnyArray | StoredCrops
     centers_mm: Floats
     half_mm: float
     rotation: Floats

@@ -1,9 +1,10 @@
 """A folder with a track: arrays, lines of JSON, an animation, and a video."""
 
 import json
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from handopt.files import readable
 from handopt.rig.skinned import Skinned
 from handopt.storage.hands_folder import OneOrSeveral, hand_names, unknown_in_hands, write_hands
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
+from handopt.typing import AnyArray
 
 if TYPE_CHECKING:
+    from handopt.tracking.depth_crops import StoredCrops
     from handopt.tracking.track import Track
 
 OUR_NAMES = frozenset((INFO_NAME, ARRAYS_NAME, LINES_NAME, "hand.glb", "hand.bvh", "track.mp4"))
@@ -91,26 +94,40 @@ def write_arrays(track: "Track", path: Path) -> None:
     """Write every array of a track as .npz; what holds for all frames stands as JSON text in "header"."""
     vertices = Skinned.of(track.shaped)
     camera = track.camera
-    np.savez_compressed(
-        path,
-        header=np.array(json.dumps(track.header(), allow_nan=False)),
-        camera=np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]),
-        time_s=track.time_s,
-        tracked=track.tracked,
-        bridged=track.bridged,
-        refitted=track.refitted,
-        unexplained_fraction=track.unexplained_fraction,
-        confidence=track.confidence,
-        joint_uncertainty_mm=track.joint_uncertainty_mm.astype(np.float32),
-        joints_mm=track.joints_mm().astype(np.float32),
-        joint_visible=track.joint_visible,
-        rotation=track.rotation,
-        translation_mm=track.translation_mm,
-        angles_rad=track.angles_rad.astype(np.float32),
-        scale=np.full(len(track), track.scale),
-        proportions=track.proportions,
-        window_depth_mm=track.windows.depth_mm,
-        window_center_mm=track.windows.centers_mm,
-        window_half_mm=np.array(track.windows.half_mm),
-        **vertices.arrays(),  # type: ignore[arg-type]
-    )
+    arrays = {
+        "header": np.array(json.dumps(track.header(), allow_nan=False)),
+        "camera": np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]),
+        "time_s": track.time_s,
+        "tracked": track.tracked,
+        "bridged": track.bridged,
+        "refitted": track.refitted,
+        "unexplained_fraction": track.unexplained_fraction,
+        "confidence": track.confidence,
+        "joint_uncertainty_mm": track.joint_uncertainty_mm.astype(np.float32),
+        "joints_mm": track.joints_mm().astype(np.float32),
+        "joint_visible": track.joint_visible,
+        "rotation": track.rotation,
+        "translation_mm": track.translation_mm,
+        "angles_rad": track.angles_rad.astype(np.float32),
+        "scale": np.full(len(track), track.scale),
+        "proportions": track.proportions,
+        "window_depth_mm": track.windows.depth_mm,
+        "window_center_mm": track.windows.centers_mm,
+        "window_half_mm": np.array(track.windows.half_mm),
+        **vertices.arrays(),
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, values in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write_npy(member, values)
+
+
+def _write_npy(file: IO[bytes], values: "AnyArray | StoredCrops") -> None:
+    """Write one array as .npy; of a long track's depth no more than a frame is in memory."""
+    if isinstance(values, np.ndarray):
+        np.lib.format.write_array(file, values, allow_pickle=False)
+        return
+    facts = {"descr": values.dtype.str, "fortran_order": False, "shape": values.shape}
+    np.lib.format.write_array_header_1_0(file, facts)
+    for frame in range(len(values)):
+        file.write(np.ascontiguousarray(values[frame]).tobytes())

@@ -89,6 +89,7 @@ def track(
     device: str = "auto",
     seed: int = 0,
     tracking: TrackingConfig | None = None,
+    scratch: str | os.PathLike[str] | None = None,
 ) -> Tracking:
     """Follow one hand through a sequence of depth images.
 
@@ -114,6 +115,8 @@ def track(
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
     Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
     proportions that the last frame knows, in every frame.
+    scratch: folder for a temporary file with what pictures show of a long sequence (51 KB a frame), by default the
+    system's; memory grows by about 5 KB a frame.
 
     Returns an iterator that gives a FrameEstimate for each frame as it comes, and whose `result` is the Track of the
     frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x
@@ -121,13 +124,14 @@ def track(
 
     Raises SourceError, CameraError, DepthError and DeviceError, and TypeError for an argument that the source does not
     take; an iterator raises SourceError where its source fails later, and `result` ObservationError where no hand was
-    found in any frame.
+    found in any frame. Both raise OutputError where the temporary file cannot be written.
     """
     given = Given(camera, unit, fps, ignore, mirrored, topic)
     opened, frames = given.opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
-    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
+    place = None if scratch is None else Path(scratch)
+    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), place)
     return Tracking(run, opened, frames)
 
 

@@ -13,6 +13,7 @@ from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
 from handopt.tracking.confidence import confidence, features, spread_mm2, uncertainty_mm
 from handopt.tracking.config import TrackConfidenceConfig
+from handopt.tracking.depth_crops import SHOWN_HALF_MM, DepthCrops
 from handopt.tracking.frame_residuals import ShapeEstimate
 from handopt.tracking.pose_estimate import Placed, PoseEstimate
 from handopt.tracking.track import Track, Windows
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """A frame without its depth, and the pose in it. shown: depth (S, S) and centre (3,) of the cube to be shown."""
+    """A frame without its depth, and the pose in it. center_mm: (3,) of the cube to be shown."""
 
     frame: "SequenceFrame"
     pose: PoseEstimate | None
-    shown: tuple[AnyArray, Floats]
+    center_mm: Floats
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ def assemble(
     hand: TrackedHand,
     source: str,
     fps: float,
-    half_mm: float,
+    crops: DepthCrops,
     notes: tuple[str, ...],
     seconds: float,
     config: TrackConfidenceConfig,
 ) -> Track:
-    """The track of all frames, not smoothed. half_mm: half of the edge of the cubes that are shown."""
+    """The track of all frames, not smoothed. crops: what is shown of each."""
     left = hand.side == "left"
     flip = MIRROR if left else np.ones(3)
     found = [step.pose for step in steps]
@@ -87,8 +88,7 @@ def assemble(
         rotation=rotation, translation_mm=translation, angles_rad=angles,
         joint_visible=visible, scale=hand.shape.scale, proportions=hand.shape.proportions, information=information,
         windows=Windows(
-            np.stack([step.shown[0] for step in steps])[:, :, :: -1 if left else 1],
-            np.stack([step.shown[1] for step in steps]) * flip, half_mm,
+            crops.frames(mirrored=left), np.stack([step.center_mm for step in steps]) * flip, SHOWN_HALF_MM,
         ),
         notes=(*notes, *uneven(steps, fps), *_doubts(sureness[tracked], config)), seconds=seconds,
         versions={"python": platform.python_version(), "handopt": version("handopt")},

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handopt.config import Config, FitSettings
@@ -82,6 +83,7 @@ def track_hands(
     device: str = "auto",
     seed: int = 0,
     tracking: TrackingConfig | None = None,
+    scratch: str | os.PathLike[str] | None = None,
 ) -> HandsTracking:
     """Follow up to max_hands hands through a sequence of depth images, each in what the others leave of a frame.
 
@@ -105,5 +107,6 @@ def track_hands(
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side = (hand or "auto") if max_hands > 1 else hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
-    run = HandsRun(opened.camera, max_hands, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig())
+    place, config_of_tracks = None if scratch is None else Path(scratch), tracking or TrackingConfig()
+    run = HandsRun(opened.camera, max_hands, side, rig, smooth, settings, opened.fps, config_of_tracks, place)
     return HandsTracking(run, opened, frames)

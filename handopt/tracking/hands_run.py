@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +84,7 @@ class HandsRun:
     settings: FitSettings = field(default_factory=FitSettings)
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    scratch: Path | None = None
 
     def __post_init__(self) -> None:
         """Wait for the first hand."""
@@ -117,7 +119,7 @@ class HandsRun:
 
     def _new_hand(self) -> _Followed:
         """A hand that was not in any frame so far."""
-        run = Run(self.camera, self.hand, self.rig, self.smooth, self.settings, self.fps, self.tracking)
+        run = Run(self.camera, self.hand, self.rig, self.smooth, self.settings, self.fps, self.tracking, self.scratch)
         known = len(self._recent) if self.smooth else 0
         for frame in self._past[: len(self._past) - known]:
             run.skip(frame)

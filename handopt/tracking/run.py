@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,25 +13,25 @@ from handopt.errors import NumericalError, ObservationError
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import split_ignored
 from handopt.observation.candidates import length
-from handopt.observation.crop import Crop
 from handopt.observation.surfaces import flipped
 from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
 from handopt.tracking.confidence import causal_confidence
 from handopt.tracking.config import TrackingConfig
+from handopt.tracking.depth_crops import DepthCrops, crop_about
 from handopt.tracking.frame_estimate import FrameEstimate
 from handopt.tracking.pose_estimate import Placed, PoseEstimate
 from handopt.tracking.smoothing import OneEuro
 from handopt.tracking.track import Track
 from handopt.tracking.tracker import Tracker, TrackerState
-from handopt.typing import AnyArray, FloatImage, Floats
+from handopt.typing import FloatImage, Floats
 
 if TYPE_CHECKING:
     from handopt.input.sequence.base import SequenceFrame
 
 DEFAULT_FPS = 30.0
-SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
-"""The cube around the hand that a track keeps for pictures: pixels of its edge, and half of the edge in mm."""
+NOWHERE_MM = (0.0, 0.0, 500.0)
+"""Middle of what is shown of frames before the first one with a hand."""
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Run:
     camera: of the source. rig: of the hand's side, handopt's own if None. smooth: the two-sided pass at the end, and
     fits of earlier frames again; without it nothing waits for later frames, and jitter is filtered causally.
     fps: frames a second, for frames without a time, and as the usual interval; None goes by the frames.
+    scratch: folder of the temporary file that keeps the depth around the hand; the system's if None.
     """
 
     camera: Camera
@@ -49,11 +51,13 @@ class Run:
     settings: FitSettings = field(default_factory=FitSettings)
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    scratch: Path | None = None
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
         remembered, smoothing = self.tracking.look_back.remembered, self.tracking.smoothing
         self._steps: list[TrackedFrame] = []
+        self._crops = DepthCrops(remembered, self.scratch)
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
         self._tracker: Tracker | None = None
         self._state: TrackerState | None = None
@@ -85,7 +89,7 @@ class Run:
             self._state, pose = self._tracker.step(self._state, own, self._intervals(frame))
             pose = self._remember(own, frame, pose)
         else:
-            self._steps.append(TrackedFrame(_without_depth(frame), None, _nothing_shown()))
+            self._keep(frame, None, None)
         self._found = self._found or pose is not None
         if not self._found:
             self._see(depth)
@@ -96,16 +100,13 @@ class Run:
     def skip(self, frame: "SequenceFrame", depth_mm: FloatImage | None = None) -> FrameEstimate:
         """Pass over the next frame without a search; with its depth (H, W), mm, a later look back may find the hand."""
         self._intervals(frame)
-        shown = self._steps[-1].shown if self._steps else _nothing_shown()
-        if depth_mm is not None:
-            own = flipped(depth_mm) if self._side == "left" else depth_mm
-            if self._tracker is not None:
-                shown = _shown(own, self._tracker.camera, None, self._steps)
+        own = None if depth_mm is None else flipped(depth_mm) if self._side == "left" else depth_mm
+        if depth_mm is not None and own is not None:
             if self.smooth:
                 self._recent.append((len(self._steps), own))
             if not self._found:
                 self._see(depth_mm)
-        self._steps.append(TrackedFrame(_without_depth(frame), None, shown))
+        self._keep(frame, None, own)
         return self._estimate(frame, None)
 
     def recover(self) -> None:
@@ -142,14 +143,12 @@ class Run:
 
     def _remember(self, depth: FloatImage, frame: "SequenceFrame", pose: PoseEstimate | None) -> PoseEstimate | None:
         """Keep a frame, filter it where nothing waits, and look back where that is due; its pose as it is kept."""
-        assert self._tracker is not None
-        before = self._steps[-1].pose if self._steps else None
-        shown = _shown(depth, self._tracker.camera, pose, self._steps)
+        before, found = self._steps[-1].pose if self._steps else None, pose
         if not self.smooth and pose is not None:
             pose = self._filtered(pose, frame)
         elif pose is None:
             self._filter.reset()
-        self._steps.append(TrackedFrame(_without_depth(frame), pose, shown))
+        self._keep(frame, pose, depth, found)
         if not self.smooth:
             return pose
         self._recent.append((len(self._steps) - 1, depth))
@@ -162,6 +161,22 @@ class Run:
         if due or (before is not None and (pose.refitted or _jump_mm(before, pose) > settings.jump_mm)):
             self._look_back(pose)
         return pose
+
+    def _keep(
+        self,
+        frame: "SequenceFrame",
+        pose: PoseEstimate | None,
+        depth: FloatImage | None,
+        around: PoseEstimate | None = None,
+    ) -> None:
+        """Keep a frame, and of its depth (H, W) the cube about a pose; without one about where the hand was last."""
+        last = self._steps[-1] if self._steps else None
+        center = _middle(around) if around is not None else np.array(NOWHERE_MM) if last is None else last.center_mm
+        if depth is None or self._tracker is None or (last is None and around is None):
+            self._crops.append(self._crops.last())
+        else:
+            self._crops.append(crop_about(center, depth, self._tracker.camera))
+        self._steps.append(TrackedFrame(_without_depth(frame), pose, center))
 
     def _look_back(self, pose: PoseEstimate) -> None:
         """Fit earlier frames again, backwards from the last one, for as long as that explains them better."""
@@ -189,8 +204,9 @@ class Run:
                     continue
             worse = 0
             there = replace(there, refitted=here is not None and here.refitted)
-            shown = _shown(depth, self._tracker.camera, there, self._steps)
-            self._steps[index] = replace(step, pose=there, shown=shown)
+            middle = _middle(there)
+            self._crops.change(index, crop_about(middle, depth, self._tracker.camera))
+            self._steps[index] = replace(step, pose=there, center_mm=middle)
 
     def _filtered(self, pose: PoseEstimate, frame: "SequenceFrame") -> PoseEstimate:
         """The pose after the causal filter, which starts again where the hand was found from scratch."""
@@ -268,7 +284,8 @@ class Run:
         if (side == "left") != (self._side == "left"):
             self._recent = deque(((index, flipped(own)) for index, own in self._recent), self._recent.maxlen)
         self._begin(side)
-        self._steps = [replace(step, pose=None, shown=_nothing_shown()) for step in self._steps]
+        self._steps = [replace(step, pose=None, center_mm=np.array(NOWHERE_MM)) for step in self._steps]
+        self._crops.restart(len(self._steps))
         self._warm = 0
         self._filter.reset()
 
@@ -303,7 +320,7 @@ class Run:
         assert self._state.shape is not None
         hand = TrackedHand(self._own, self._side, self.camera, self._state.shape, self.smooth)
         config = self.tracking.confidence
-        track = assemble(self._steps, hand, source, fps, SHOWN_HALF_MM, notes, self._busy, config)
+        track = assemble(self._steps, hand, source, fps, self._crops, notes, self._busy, config)
         return track.smooth(self.tracking.smoothing) if self.smooth else track
 
     def _advice(self) -> str:
@@ -327,21 +344,6 @@ def _without_depth(frame: "SequenceFrame") -> "SequenceFrame":
     return replace(frame, depth_mm=np.zeros((0, 0), np.float32))
 
 
-def _shown(
-    depth: FloatImage, camera: Camera, pose: PoseEstimate | None, steps: list[TrackedFrame]
-) -> tuple[AnyArray, Floats]:
-    """What to show of a frame: the cube about the hand, or about where it was."""
-    if pose is not None:
-        center = 0.5 * (pose.joints_mm.min(axis=0) + pose.joints_mm.max(axis=0))
-    elif steps:
-        center = steps[-1].shown[1]
-    else:
-        return _nothing_shown()
-    x, y, z = (float(value) for value in center)
-    crop = Crop((x, y, z), SHOWN_HALF_MM, SHOWN_PX, camera)
-    shown, _ = split_ignored(crop.look_up(depth)[2])
-    return np.clip(shown, 0, 65535).astype(np.uint16), center
-
-
-def _nothing_shown() -> tuple[AnyArray, Floats]:
-    return np.zeros((SHOWN_PX, SHOWN_PX), np.uint16), np.array([0.0, 0.0, 500.0])
+def _middle(pose: PoseEstimate) -> Floats:
+    """The middle (3,) of the box around a hand's joints, mm."""
+    return np.asarray(0.5 * (pose.joints_mm.min(axis=0) + pose.joints_mm.max(axis=0)))

@@ -12,6 +12,7 @@ from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.tracking.confidence import ranges
 from handopt.tracking.config import SmoothingConfig
+from handopt.tracking.depth_crops import StoredCrops
 from handopt.tracking.frame_line import frame_line
 from handopt.tracking.pose_estimate import Placed
 from handopt.tracking.smoothing import SMOOTHING, smooth_rotations, two_sided
@@ -29,9 +30,12 @@ NOT_SMOOTHED = "The hand moves too far between frames to be smoothed; each pose 
 
 @dataclass(frozen=True)
 class Windows:
-    """What the camera saw around the hand, for pictures: depth in mm, (T, S, S) uint16, in cubes about (T, 3)."""
+    """What the camera saw around the hand, for pictures: depth in mm, (T, S, S) uint16, in cubes about (T, 3).
 
-    depth_mm: AnyArray
+    Of long tracks it is in a temporary file, from which frames and slices are read as they are asked for.
+    """
+
+    depth_mm: AnyArray | StoredCrops
     centers_mm: Floats
     half_mm: float
 

@@ -94,14 +94,16 @@ def test_pictures_show_the_pose_that_the_look_back_found(monkeypatch: pytest.Mon
     assert step.pose is not None
     off = np.array([50.0, 0.0, 0.0])
     wrong = replace(step.pose, joints_mm=step.pose.joints_mm + off, anchor_confidence=0.1)
-    run._steps[0] = replace(step, pose=wrong, shown=(np.zeros_like(step.shown[0]), step.shown[1] + off))
+    run._steps[0] = replace(step, pose=wrong, center_mm=step.center_mm + off)
+    shown = run._crops.last()
+    run._crops.change(0, np.zeros_like(shown))
     run.push(frames()[1])
     assert run.poses[1] is not None
     run._look_back(run.poses[1])
     again = run._steps[0]
     assert again.pose is not wrong
-    assert np.linalg.norm(again.shown[1] - step.shown[1]) < 10
-    assert np.mean(again.shown[0] > 0) == pytest.approx(np.mean(step.shown[0] > 0), rel=0.1)
+    assert np.linalg.norm(again.center_mm - step.center_mm) < 10
+    assert np.mean(run._crops.frames()[0] > 0) == pytest.approx(np.mean(shown > 0), rel=0.1)
 
 
 def test_a_source_that_fails_keeps_what_came_before() -> None:

@@ -1,0 +1,145 @@
+"""The depth around the hand in each frame, for pictures: what is no longer changed goes to a file that has no name."""
+
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from handopt.errors import OutputError
+from handopt.input.camera import Camera
+from handopt.input.sequence.base import split_ignored
+from handopt.observation.crop import Crop
+from handopt.typing import AnyArray, FloatImage, Floats
+
+SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
+"""The cube around the hand that a track keeps for pictures: pixels of its edge, and half of the edge in mm."""
+IN_MEMORY_BYTES: Final = 32 << 20
+"""What is kept in memory before a file is begun: about 650 frames. By hand."""
+CROP_BYTES: Final = 2 * SHOWN_PX * SHOWN_PX
+
+
+class DepthCrops:
+    """Depth (S, S) uint16, mm, of frame after frame. The last `held` ones can be changed.
+
+    scratch: folder of the temporary file; the system's if None.
+    """
+
+    def __init__(self, held: int, scratch: Path | None = None) -> None:
+        """Begin without a frame."""
+        self._held, self._scratch = max(held, 1), scratch
+        self.restart(0)
+
+    def restart(self, count: int) -> None:
+        """Begin again, with so many frames that show nothing."""
+        self._file = _CropFile(self._scratch)
+        self._recent: deque[AnyArray] = deque(blank() for _ in range(min(count, self._held)))
+        self._filed = count - len(self._recent)
+
+    def __len__(self) -> int:
+        return self._filed + len(self._recent)
+
+    def append(self, crop: AnyArray) -> None:
+        """Add the next frame. Raises OutputError where the temporary file cannot be written."""
+        if len(self._recent) == self._held:
+            self._write(self._recent.popleft())
+        self._recent.append(crop)
+
+    def last(self) -> AnyArray:
+        """What was kept of the last frame; nothing to be shown before the first."""
+        return self._recent[-1] if self._recent else blank()
+
+    def change(self, frame: int, crop: AnyArray) -> None:
+        """Replace one of the last `held` frames."""
+        self._recent[frame - self._filed] = crop
+
+    def frames(self, *, mirrored: bool = False) -> "AnyArray | StoredCrops":
+        """All frames (T, S, S): an array as long as they are in memory."""
+        stored = StoredCrops(self._file, self._filed, tuple(self._recent), mirrored)
+        return stored if len(self) * CROP_BYTES > IN_MEMORY_BYTES else stored[:]
+
+    def _write(self, crop: AnyArray) -> None:
+        """Put a frame behind the others in the file; one that shows nothing takes no room there."""
+        self._filed += 1
+        if not crop.any():
+            return
+        try:
+            self._file.write(self._filed - 1, crop)
+        except OSError as error:
+            where = self._scratch or tempfile.gettempdir()
+            raise OutputError(
+                f"the depth around the hand, which videos show, cannot be kept in {where} "
+                f"({error.strerror or error}): free some space there"
+            ) from error
+
+
+class StoredCrops:
+    """Depth (T, S, S) uint16, mm, most of it in a file: reads like an array, one frame or a slice at a time."""
+
+    def __init__(self, file: "_CropFile", filed: int, recent: tuple[AnyArray, ...], mirrored: bool) -> None:
+        """Made by DepthCrops. filed: frames in the file; recent: those behind them."""
+        self._file, self._filed, self._recent, self._mirrored = file, filed, recent, mirrored
+        self.shape = (filed + len(recent), SHOWN_PX, SHOWN_PX)
+        self.dtype = np.dtype(np.uint16)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> AnyArray:
+        """A frame (S, S), or a slice of frames (N, S, S) as an array in memory."""
+        if not isinstance(index, slice):
+            return self._frame(range(len(self))[index])
+        rows = range(len(self))[index]
+        out = np.zeros((len(rows), *self.shape[1:]), self.dtype)
+        for place, row in enumerate(rows):
+            out[place] = self._frame(row)
+        return out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
+        """All frames in memory."""
+        return np.asarray(self[:], dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as an array: the file belongs to this process."""
+        return np.asarray, (self[:],)
+
+    def _frame(self, row: int) -> AnyArray:
+        crop = self._recent[row - self._filed] if row >= self._filed else self._file.read(row)
+        return crop[:, ::-1] if self._mirrored else crop
+
+
+class _CropFile:
+    """A temporary file of crops, closed with the last one that reads it. It is in memory as long as it is small.
+
+    Where the system can do so it has no name from the start, so that a kill leaves nothing.
+    """
+
+    def __init__(self, scratch: Path | None) -> None:
+        folder = None if scratch is None else str(scratch)
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=folder)  # noqa: SIM115
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def write(self, row: int, crop: AnyArray) -> None:
+        self._file.seek(row * CROP_BYTES)
+        self._file.write(np.ascontiguousarray(crop).tobytes())
+
+    def read(self, row: int) -> AnyArray:
+        """A crop; what was never written shows nothing."""
+        self._file.seek(row * CROP_BYTES)
+        data = self._file.read(CROP_BYTES).ljust(CROP_BYTES, b"\0")
+        return np.frombuffer(data, np.uint16).reshape(SHOWN_PX, SHOWN_PX)
+
+
+def crop_about(center_mm: Floats, depth_mm: FloatImage, camera: Camera) -> AnyArray:
+    """The cube about a point (3,), mm, of a frame (H, W), as it is kept."""
+    x, y, z = (float(value) for value in center_mm)
+    shown, _ = split_ignored(Crop((x, y, z), SHOWN_HALF_MM, SHOWN_PX, camera).look_up(depth_mm)[2])
+    return np.clip(shown, 0, 65535).astype(np.uint16)
+
+
+def blank() -> AnyArray:
+    """What is kept of a frame where nothing is to be shown."""
+    return np.zeros((SHOWN_PX, SHOWN_PX), np.uint16)
