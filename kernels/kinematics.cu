@@ -65,11 +65,11 @@ DEVICE void bind_parts(const real* bind, int joint, real* rotation, real* positi
     for (int r = 0; r < 3; ++r) position[r] = bind[12 * joint + 4 * r + 3];
 }
 
-// chain (J, 12): rows of [G_R (9), G_t (3)]; row_of (J): the joint's row of angles or -1
+// chain (J, 12): rows of [G_R (9), G_t (3)], in memory of the caller; row_of (J): the joint's row of angles or -1
 DEVICE void pose_chain(const real* angles, const int* parents, const int* articulated, const real* bind, int side,
-                       int J, int A, int* row_of, real* chain) {
+                       int J, int A, signed char* row_of, real* chain) {
     for (int j = 0; j < J; ++j) row_of[j] = -1;
-    for (int a = 0; a < A; ++a) row_of[articulated[a]] = a;
+    for (int a = 0; a < A; ++a) row_of[articulated[a]] = (signed char)a;
     for (int j = 0; j < J; ++j) {
         real* g = chain + 12 * j;
         if (parents[j] < 0) {
@@ -94,19 +94,18 @@ DEVICE void pose_chain(const real* angles, const int* parents, const int* articu
     }
 }
 
-// overwrites transforms; bind of image b at b * bind_stride, 0 where all images share it
+// overwrites transforms, which hold the chain first; bind of image b at b * bind_stride, 0 where all images share it
 KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real* translation, const real* scale,
                            const int* parents, const int* articulated, const real* bind, real* transforms, int side,
                            int bind_stride, int B, int J, int A) {
     FOR_EACH_IMAGE(b, B) {
-        real chain[12 * MAX_JOINTS];
-        int row_of[MAX_JOINTS];
+        signed char row_of[MAX_JOINTS];
         const real* own_bind = bind + (long long)b * bind_stride;
+        real* chain = transforms + 12 * (long long)b * J;
         pose_chain(angles + 3 * A * b, parents, articulated, own_bind, side, J, A, row_of, chain);
         for (int j = 0; j < J; ++j) {
-            const real* g = chain + 12 * j;
-            real* m = transforms + 12 * (b * J + j);
-            real linear[9], centred[3], moved[3];
+            real *m = chain + 12 * j, g[12], linear[9], centred[3], moved[3];
+            for (int k = 0; k < 12; ++k) g[k] = m[k];
             matmul3(rotation + 9 * b, g, linear);
             for (int r = 0; r < 3; ++r) centred[r] = g[9 + r] - own_bind[4 * r + 3];
             matvec3(rotation + 9 * b, centred, moved);
@@ -119,15 +118,15 @@ KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real*
 }
 
 // grad_rotation (B, 3) is the gradient of the tangent w of exp([w]x) R at w = 0. overwrites every gradient; bind as in
-// kinematics_forward
+// kinematics_forward. scratch (B, 2, J, 12): the chain and its gradient
 KERNEL(kinematics_backward)(const real* grad_transforms, const real* angles, const real* rotation, const real* scale,
-                            const int* parents, const int* articulated, const real* bind, real* grad_angles,
-                            real* grad_rotation, real* grad_translation, real* grad_scale, int side, int bind_stride,
-                            int B, int J, int A) {
+                            const int* parents, const int* articulated, const real* bind, real* scratch,
+                            real* grad_angles, real* grad_rotation, real* grad_translation, real* grad_scale, int side,
+                            int bind_stride, int B, int J, int A) {
     FOR_EACH_IMAGE(b, B) {
         const real* own_bind = bind + (long long)b * bind_stride;
-        real chain[12 * MAX_JOINTS], grad_chain[12 * MAX_JOINTS];
-        int row_of[MAX_JOINTS];
+        real *chain = scratch + 24 * (long long)b * J, *grad_chain = chain + 12 * J;
+        signed char row_of[MAX_JOINTS];
         pose_chain(angles + 3 * A * b, parents, articulated, own_bind, side, J, A, row_of, chain);
         const real* r_global = rotation + 9 * b;
         real grad_linear[9] = {0}, grad_t[3] = {0};  // of R, without the scale, and of t

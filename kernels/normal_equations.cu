@@ -20,54 +20,132 @@
 
 // An angle's axis in the camera frame: the joint's own axis before the rotations that are applied before it.
 //   L = R_y(side abd) R_x(-flex) R_z(side twist):  abduction side y, flexion -R_y x, twist side R_y R_x z
+// m (J, 3, 4): the transforms of an image; bind (J, 3, 4)
+// overwrites axes (3 angles, 3) and position (3) of the articulated joint j
+DEVICE void joint_axes(const real* angle, const real* m, real scale, int j, int parent, const real* bind, int side,
+                       real* axes, real* position) {
+    const real cy = cos(side * angle[1]), sy = sin(side * angle[1]), cx = cos(-angle[2]), sx = sin(-angle[2]);
+    const real local[3][3] = {{side * sy * cx, -side * sx, side * cy * cx}, {0, (real)side, 0}, {-cy, 0, sy}};
+    real above[9], rest[9], frame[9];
+    linear_part(m + 12 * parent, above);
+    linear_part(bind + 12 * j, rest);
+    matmul3(above, rest, frame);
+    for (int r = 0; r < 3; ++r) {
+        position[r] = m[12 * j + 4 * r + 3];
+        for (int c = 0; c < 3; ++c) position[r] += m[12 * j + 4 * r + c] * bind[12 * j + 4 * c + 3];
+    }
+    for (int d = 0; d < 3; ++d) {
+        matvec3(frame, local[d], axes + 3 * d);
+        for (int c = 0; c < 3; ++c) axes[3 * d + c] /= scale;
+    }
+}
+
+// Along the chain U_j = U_parent + (M_parent - M_j) C_j. At the root M p = scale R (p - wrist) + t, where a proportion
+// moves the wrist.
+// m (J, 3, 4) | joint_basis (J, 3) of the proportion s | overwrites column s of jacobian (J, 3, S)
+DEVICE void offset_jacobian(const real* m, const int* parents, const real* joint_basis, int J, int S, int s,
+                            real* jacobian) {
+    for (int j = 0; j < J; ++j) {
+        const int parent = parents[j], moved = parent < 0 ? 0 : j;
+        const real *own = m + 12 * moved, *offset = joint_basis + 3 * moved;
+        for (int r = 0; r < 3; ++r) {
+            real sum = parent < 0 ? 0 : jacobian[S * (3 * parent + r) + s];
+            for (int c = 0; c < 3; ++c)
+                sum += ((parent < 0 ? 0 : m[12 * parent + 4 * r + c]) - own[4 * r + c]) * offset[c];
+            jacobian[S * (3 * j + r) + s] = sum;
+        }
+    }
+}
+
+// One articulated joint or one proportion per thread.
 // transforms (B, J, 3, 4) | bind (J, 3, 4) or one for each image
 // joint_basis (S, J, 3): derivative of the bind positions by each proportion
 // overwrites axes (B, A, 3 angles, 3), joint_positions (B, A, 3), bind_jacobian (B, J, 3, S) = U
 KERNEL(pose_axes)(const real* angles, const real* transforms, const real* scale, const int* parents,
                   const int* articulated, const real* bind, const real* joint_basis, real* axes, real* joint_positions,
                   real* bind_jacobian, int side, int bind_stride, int B, int J, int A, int S) {
-    FOR_EACH_IMAGE(b, B) {
-        const real* own_bind = bind + (long long)b * bind_stride;
+    FOR_EACH_IN_IMAGE(b, B, item, A + S) {
         const real* m = transforms + 12 * (long long)b * J;
-        for (int a = 0; a < A; ++a) {
-            const int j = articulated[a];
-            const real* angle = angles + 3 * ((long long)b * A + a);
-            const real cy = cos(side * angle[1]), sy = sin(side * angle[1]), cx = cos(-angle[2]), sx = sin(-angle[2]);
-            const real local[3][3] = {{side * sy * cx, -side * sx, side * cy * cx}, {0, (real)side, 0}, {-cy, 0, sy}};
-            real above[9], rest[9], frame[9];
-            linear_part(m + 12 * parents[j], above);
-            linear_part(own_bind + 12 * j, rest);
-            matmul3(above, rest, frame);
-            real* position = joint_positions + 3 * ((long long)b * A + a);
-            for (int r = 0; r < 3; ++r) {
-                position[r] = m[12 * j + 4 * r + 3];
-                for (int c = 0; c < 3; ++c) position[r] += m[12 * j + 4 * r + c] * own_bind[12 * j + 4 * c + 3];
-            }
-            for (int d = 0; d < 3; ++d) {
-                real* axis = axes + 3 * (3 * ((long long)b * A + a) + d);
-                matvec3(frame, local[d], axis);
-                for (int c = 0; c < 3; ++c) axis[c] /= scale[b];
-            }
-        }
-        for (int j = 0; j < J; ++j) {
-            // Along the chain U_j = U_parent + (M_parent - M_j) C_j. At the root M p = scale R (p - wrist) + t, where a
-            // proportion moves the wrist.
-            const int parent = parents[j], moved = parent < 0 ? 0 : j;
-            const real* own = m + 12 * (parent < 0 ? 0 : j);
-            real* jacobian = bind_jacobian + 3 * S * ((long long)b * J + j);
-            for (int s = 0; s < S; ++s) {
-                const real* offset = joint_basis + 3 * ((long long)s * J + moved);
-                for (int r = 0; r < 3; ++r) {
-                    real sum = parent < 0 ? 0 : bind_jacobian[3 * S * ((long long)b * J + parent) + S * r + s];
-                    for (int c = 0; c < 3; ++c)
-                        sum += ((parent < 0 ? 0 : m[12 * parent + 4 * r + c]) - own[4 * r + c]) * offset[c];
-                    jacobian[S * r + s] = sum;
-                }
-            }
+        const long long row = (long long)b * A + item;
+        if (item < A) {
+            const int j = articulated[item];
+            joint_axes(angles + 3 * row, m, scale[b], j, parents[j], bind + (long long)b * bind_stride, side,
+                       axes + 9 * row, joint_positions + 3 * row);
+        } else {
+            const int s = item - A;
+            offset_jacobian(m, parents, joint_basis + 3 * (long long)s * J, J, S, s,
+                            bind_jacobian + 3 * S * (long long)b * J);
         }
     }
 }
 
+// The pose of one image, and the sizes of the problem
+struct Chain {
+    const real *transforms, *axes, *joint_positions, *bind_jacobian;  // of the image
+    const int* ancestry;   // (J, D): the rows of the angles that move a joint, -1 last
+    const int* column_of;  // (A, 3): the column of each angle, -1 if it is held
+    int K, D, A, S, P;
+};
+
+// Where a vertex is from the joints whose angles move it, each weighted by what of the vertex it moves: `count` rows of
+// angles, and lever[row] = sum_k w_k (M_k p - c) over the joints k below the row's, c its position.
+struct Levers {
+    int count;
+    signed char rows[MAX_ROWS];
+    real lever[MAX_ROWS][3];
+};
+
+// p (3): the rest point; joints, weights (K)
+DEVICE void set_levers(Levers* levers, const Chain* chain, const real* p, const int* joints, const real* weights) {
+    bool met[MAX_ROWS] = {false};
+    real share[MAX_ROWS];
+    levers->count = 0;
+    for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
+        const real* m = chain->transforms + 12 * joints[k];
+        real y[3];
+        for (int r = 0; r < 3; ++r) y[r] = m[4 * r] * p[0] + m[4 * r + 1] * p[1] + m[4 * r + 2] * p[2] + m[4 * r + 3];
+        for (int d = 0; d < chain->D; ++d) {
+            const int row = chain->ancestry[chain->D * joints[k] + d];
+            if (row < 0) break;
+            real* lever = levers->lever[row];
+            if (!met[row]) {
+                met[row] = true;
+                levers->rows[levers->count++] = (signed char)row;
+                share[row] = lever[0] = lever[1] = lever[2] = 0;
+            }
+            share[row] += weights[k];
+            for (int r = 0; r < 3; ++r) lever[r] += weights[k] * y[r];
+        }
+    }
+    for (int at = 0; at < levers->count; ++at) {
+        const int row = levers->rows[at];
+        for (int r = 0; r < 3; ++r) levers->lever[row][r] -= share[row] * chain->joint_positions[3 * row + r];
+    }
+}
+
+// The linear part of the blended transform of a vertex, (3, 3).
+DEVICE void blend_linear(const Chain* chain, const int* joints, const real* weights, real* blended) {
+    for (int k = 0; k < 9; ++k) blended[k] = 0;
+    for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
+        const real* m = chain->transforms + 12 * joints[k];
+        for (int r = 0; r < 3; ++r)
+            for (int c = 0; c < 3; ++c) blended[3 * r + c] += weights[k] * m[4 * r + c];
+    }
+}
+
+DEVICE bool is_used(const real* vertex_normal_equations) {
+    bool used = false;
+    for (int entry = 0; entry < VERTEX_NORMAL_EQUATIONS; ++entry) used = used || vertex_normal_equations[entry] != 0;
+    return used;
+}
+
+DEVICE Chain chain_of(const real* transforms, const real* axes, const real* joint_positions, const real* bind_jacobian,
+                      const int* ancestry, const int* columns, long long b, int J, int K, int D, int A, int S, int P) {
+    const real *positions = joint_positions + 3 * b * A, *jacobian = bind_jacobian + 3 * b * J * S;
+    return Chain{transforms + 12 * b * J, axes + 9 * b * A, positions, jacobian, ancestry, columns, K, D, A, S, P};
+}
+
+#if IMAGE_KERNELS
 // The columns of X_v by their numbers, and which of them may differ from zero; the others are zero.
 struct Columns {
     int count, number[MAX_PARAMETERS];
@@ -97,45 +175,16 @@ DEVICE void set_rigid(Columns* columns, const real* x, const real* t) {
     set(columns, 6, dx, dy, dz);
 }
 
-// The pose of one image, and the sizes of the problem
-struct Chain {
-    const real *transforms, *axes, *joint_positions, *bind_jacobian;  // of the image
-    const int* ancestry;   // (J, D): the rows of the angles that move a joint, -1 last
-    const int* column_of;  // (A, 3): the column of each angle, -1 if it is held
-    int K, D, A, S, P;
-};
-
-// p (3): the rest point; joints, weights (K)
-DEVICE void set_angles(Columns* columns, const Chain* chain, const real* p, const int* joints, const real* weights) {
-    int rows[MAX_ROWS], count = 0;
-    bool met[MAX_ROWS] = {false};
-    real share[MAX_ROWS], sum[MAX_ROWS][3];
-    for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
-        const real* m = chain->transforms + 12 * joints[k];
-        real y[3];
-        for (int r = 0; r < 3; ++r) y[r] = m[4 * r] * p[0] + m[4 * r + 1] * p[1] + m[4 * r + 2] * p[2] + m[4 * r + 3];
-        for (int d = 0; d < chain->D; ++d) {
-            const int row = chain->ancestry[chain->D * joints[k] + d];
-            if (row < 0) break;
-            if (!met[row]) {
-                met[row] = true;
-                rows[count++] = row;
-                share[row] = sum[row][0] = sum[row][1] = sum[row][2] = 0;
-            }
-            share[row] += weights[k];
-            for (int r = 0; r < 3; ++r) sum[row][r] += weights[k] * y[r];
-        }
-    }
-    for (int at = 0; at < count; ++at) {
-        const int row = rows[at];
-        const real* position = chain->joint_positions + 3 * row;
-        const real dx = sum[row][0] - share[row] * position[0], dy = sum[row][1] - share[row] * position[1];
-        const real dz = sum[row][2] - share[row] * position[2];
+DEVICE void set_angles(Columns* columns, const Chain* chain, const Levers* levers) {
+    for (int at = 0; at < levers->count; ++at) {
+        const int row = levers->rows[at];
+        const real* lever = levers->lever[row];
         for (int d = 0; d < 3; ++d) {
             const int column = chain->column_of[3 * row + d];
             if (column < 0) continue;
             const real* a = chain->axes + 3 * (3 * row + d);
-            set(columns, column, a[1] * dz - a[2] * dy, a[2] * dx - a[0] * dz, a[0] * dy - a[1] * dx);
+            set(columns, column, a[1] * lever[2] - a[2] * lever[1], a[2] * lever[0] - a[0] * lever[2],
+                a[0] * lever[1] - a[1] * lever[0]);
         }
     }
 }
@@ -146,12 +195,11 @@ DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joi
     const int S = chain->S, first = chain->P - S;
     if (S == 0) return;
     real *x = columns->x + first, *y = columns->y + first, *z = columns->z + first;
-    real blended[9] = {0};
+    real blended[9];
+    blend_linear(chain, joints, weights, blended);
     for (int k = 0; k < chain->K && weights[k] != 0; ++k) {
-        const real *m = chain->transforms + 12 * joints[k], *jacobian = chain->bind_jacobian + 3 * S * joints[k];
+        const real* jacobian = chain->bind_jacobian + 3 * S * joints[k];
         const real w = weights[k];
-        for (int r = 0; r < 3; ++r)
-            for (int c = 0; c < 3; ++c) blended[3 * r + c] += w * m[4 * r + c];
         for (int s = 0; s < S; ++s) {
             x[s] += w * jacobian[s];
             y[s] += w * jacobian[S + s];
@@ -171,12 +219,6 @@ DEVICE void set_proportions(Columns* columns, const Chain* chain, const int* joi
     }
 }
 
-DEVICE bool is_used(const real* vertex_normal_equations) {
-    bool used = false;
-    for (int entry = 0; entry < VERTEX_NORMAL_EQUATIONS; ++entry) used = used || vertex_normal_equations[entry] != 0;
-    return used;
-}
-
 // All columns of vertex v; they must be zero before.
 DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed, const real* translation,
                         const real* rest, const int* indices, const real* weights, const real* vertex_basis, int v,
@@ -184,17 +226,12 @@ DEVICE void set_columns(Columns* columns, const Chain* chain, const real* posed,
     const int* joints = indices + (long long)v * chain->K;
     const real* w = weights + (long long)v * chain->K;
     set_rigid(columns, posed + 3 * v, translation);
-    set_angles(columns, chain, rest + 3 * v, joints, w);
+    Levers levers;
+    set_levers(&levers, chain, rest + 3 * v, joints, w);
+    set_angles(columns, chain, &levers);
     set_proportions(columns, chain, joints, w, vertex_basis + 3 * v, 3 * (long long)V);
 }
 
-DEVICE Chain chain_of(const real* transforms, const real* axes, const real* joint_positions, const real* bind_jacobian,
-                      const int* ancestry, const int* columns, long long b, int J, int K, int D, int A, int S, int P) {
-    const real *positions = joint_positions + 3 * b * A, *jacobian = bind_jacobian + 3 * b * J * S;
-    return Chain{transforms + 12 * b * J, axes + 9 * b * A, positions, jacobian, ancestry, columns, K, D, A, S, P};
-}
-
-#if IMAGE_KERNELS
 DEVICE void clear_used(Columns* columns) {
     for (int i = 0; i < columns->count; ++i) {
         const int number = columns->number[i];
@@ -244,6 +281,50 @@ KERNEL(normal_equations)(const real* vertex_normal_equations, const real* posed,
 }
 #endif
 
+// What the columns of one vertex follow from. A thread of a GPU has them calculated where they are needed, because all of
+// them at once would fill more than a kilobyte of its own memory.
+struct VertexColumns {
+    Levers levers;
+    real centred[3];   // x_v - t
+    real blended[9];   // linear part of the blended transform
+    const int* joints;
+    const real *weights, *basis;
+    long long basis_stride;
+};
+
+// The column of an entry, and its number: entries 0..6 are rigid, then three for each row of angles, then proportions.
+// -1 where the entry is none or the column zero.
+DEVICE int column_of_entry(const VertexColumns* vertex, const Chain* chain, int entry, real* column) {
+    const real* x = vertex->centred;
+    if (entry < RIGID) {
+        for (int r = 0; r < 3; ++r) column[r] = entry == 6 ? x[r] : entry - 3 == r ? (real)1 : (real)0;
+        if (entry < 3) {
+            const int next = (entry + 1) % 3, last = (entry + 2) % 3;
+            column[next] = -x[last];
+            column[last] = x[next];
+        }
+        return entry;
+    }
+    const int angle = entry - RIGID, angles = 3 * vertex->levers.count;
+    if (angle < angles) {
+        const int row = vertex->levers.rows[angle / 3], number = chain->column_of[3 * row + angle % 3];
+        if (number < 0) return -1;
+        const real *a = chain->axes + 3 * (3 * row + angle % 3), *lever = vertex->levers.lever[row];
+        for (int r = 0; r < 3; ++r) {
+            const int next = (r + 1) % 3, last = (r + 2) % 3;
+            column[r] = a[next] * lever[last] - a[last] * lever[next];
+        }
+        return number;
+    }
+    const int S = chain->S, s = angle - angles;
+    matvec3(vertex->blended, vertex->basis + s * vertex->basis_stride, column);
+    for (int k = 0; k < chain->K && vertex->weights[k] != 0; ++k) {
+        const real* jacobian = chain->bind_jacobian + 3 * S * vertex->joints[k];
+        for (int r = 0; r < 3; ++r) column[r] += vertex->weights[k] * jacobian[S * r + s];
+    }
+    return column[0] != 0 || column[1] != 0 || column[2] != 0 ? chain->P - S + s : -1;
+}
+
 // The same with vertices in parallel; accumulates hessian's lower triangle and gradient
 KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* posed, const real* transforms,
                               const real* translation, const real* rest, const int* indices, const real* weights,
@@ -255,19 +336,26 @@ KERNEL(normal_equations_grid)(const real* vertex_normal_equations, const real* p
         if (!is_used(q)) continue;
         const Chain chain =
             chain_of(transforms, axes, joint_positions, bind_jacobian, ancestry, columns, b, J, K, D, A, S, P);
-        Columns X;
-        clear_all(&X);
-        set_columns(&X, &chain, posed + 3 * (long long)b * V, translation + 3 * b, rest + (long long)b * rest_stride,
-                    indices, weights, vertex_basis, v, V);
+        VertexColumns vertex;
+        vertex.joints = indices + (long long)v * K;
+        vertex.weights = weights + (long long)v * K;
+        vertex.basis = vertex_basis + 3 * v;
+        vertex.basis_stride = 3 * (long long)V;
+        set_levers(&vertex.levers, &chain, rest + (long long)b * rest_stride + 3 * v, vertex.joints, vertex.weights);
+        for (int r = 0; r < 3; ++r)
+            vertex.centred[r] = posed[3 * ((long long)b * V + v) + r] - translation[3 * b + r];
+        blend_linear(&chain, vertex.joints, vertex.weights, vertex.blended);
         real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
-        for (int i = 0; i < X.count; ++i) {
-            const int number = X.number[i];
-            const real column[3] = {X.x[number], X.y[number], X.z[number]};
-            real a[3];
+        const int entries = RIGID + 3 * vertex.levers.count + S;
+        for (int i = 0; i < entries; ++i) {
+            real column[3], a[3];
+            const int number = column_of_entry(&vertex, &chain, i, column);
+            if (number < 0) continue;
             apply_hessian(q, column, a);
-            for (int k = 0; k < X.count; ++k) {
-                const int j = X.number[k];
-                if (j <= number) ADD(h + number * P + j, a[0] * X.x[j] + a[1] * X.y[j] + a[2] * X.z[j]);
+            for (int k = 0; k < entries; ++k) {
+                real other[3];
+                const int j = column_of_entry(&vertex, &chain, k, other);
+                if (j >= 0 && j <= number) ADD(h + number * P + j, dot3(a, other));
             }
             ADD(g + number, dot3(q + 6, column));
         }

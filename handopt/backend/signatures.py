@@ -7,8 +7,8 @@ _TABLE = """
 kinematics_forward              angles r* rotation r* translation r* scale r* parents i* articulated i* bind r*
                                 transforms r* side i bind_stride i B i J i A i
 kinematics_backward             grad_transforms r* angles r* rotation r* scale r* parents i* articulated i* bind r*
-                                grad_angles r* grad_rotation r* grad_translation r* grad_scale r* side i bind_stride i
-                                B i J i A i
+                                scratch r* grad_angles r* grad_rotation r* grad_translation r* grad_scale r* side i
+                                bind_stride i B i J i A i
 skin_forward                    transforms r* rest r* indices i* weights r* posed r* rest_stride i B i J i V i K i
 skin_backward                   grad_posed r* transforms r* rest r* indices i* weights r* grad_transforms r*
                                 grad_rest_images r* with_rest i rest_stride i B i J i V i K i

@@ -62,8 +62,8 @@ def forward_kinematics_backward(
     b, j, a = call.size["B"], call.size["J"], call.size["A"]
     gradients = call.zeros(b, a, 3), call.empty(b, 3), call.empty(b, 3), call.empty(b)
     launch(
-        "kinematics_backward", b, grad_transforms, angles, rotation, scale, parents, articulated, bind, *gradients,
-        side, 12 * j * own, b, j, a,
+        "kinematics_backward", b, grad_transforms, angles, rotation, scale, parents, articulated, bind,
+        call.empty(b, 2, j, 12), *gradients, side, 12 * j * own, b, j, a,
     )  # fmt: skip
     return gradients
 

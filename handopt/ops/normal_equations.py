@@ -64,7 +64,7 @@ def pose_axes(
     b, j, a, s = (call.size[name] for name in "BJAS")
     found = PoseAxes(call.empty(b, a, 3, 3), call.empty(b, a, 3), call.empty(b, j, 3, s))
     launch(
-        "pose_axes", b, angles, transforms, scale, parents, articulated, bind, joint_basis, found.axes,
+        "pose_axes", b * (a + s), angles, transforms, scale, parents, articulated, bind, joint_basis, found.axes,
         found.joint_positions, found.bind_jacobian, side, 12 * j * own, b, j, a, s,
     )  # fmt: skip
     return found

@@ -14,6 +14,7 @@ from handopt import backend
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
 CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")  # which CuPy 14 adds to a RawModule's own
 SOURCES = backend.cuda_sources()
+MAX_LOCAL_BYTES = 1024
 
 
 def nvrtc_path() -> Path | None:
@@ -93,11 +94,20 @@ def test_compiles_with_the_launch_signatures(name: str, real: str, architecture:
     ptx = compile_kernel(name, real, architecture)
     assert f".target {architecture}" in ptx
     kernels = entries(ptx)
-    assert kernels or name == "splat_loss", f"{name}.cu has no kernel"
+    assert kernels, f"{name}.cu has no kernel"
     for kernel, parameters in kernels.items():
         assert kernel in backend.SIGNATURES, f"{kernel} in {name}.cu is missing from SIGNATURES"
         found = tuple(p.replace("s32", "u32").replace("s64", "u64") for p in parameters)
         assert found == expected_parameters(kernel, real), f"{kernel} in {name}.cu"
+
+
+# Memory of a thread's own that is not in registers: it lies in the GPU's memory, for each of thousands of threads.
+@pytest.mark.parametrize("real", ["float", "double"])
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_threads_have_little_memory_of_their_own(name: str, real: str) -> None:
+    ptx = compile_kernel(name, real, ARCHITECTURES[0])
+    depots = [int(size) for size in re.findall(r"\.local .*?__local_depot\d+\[(\d+)\]", ptx)]
+    assert max(depots, default=0) <= MAX_LOCAL_BYTES, f"{name}.cu, {real}: {depots} bytes"
 
 
 def test_every_signature_has_a_kernel_but_for_those_of_the_cpu() -> None:
