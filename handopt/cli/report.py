@@ -27,6 +27,7 @@ THUMBNAIL_KEPT_S = 60  # so that scrolling back asks for nothing, and a fit that
         ("go through the fits of a folder; decisions go to fits/review.jsonl", "handopt report fits"),
         ("fit again what was corrected", "handopt fit --review fits/review.jsonl -o fits"),
         ("one file with all thumbnails, for somebody else to review", "handopt report fits --html fits.html"),
+        ("one picture of the most doubtful fits", "handopt report fits --sheet doubtful.png"),
     ),
 )
 @click.argument("fits", metavar="FITS", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -52,6 +53,31 @@ THUMBNAIL_KEPT_S = 60  # so that scrolling back asks for nothing, and a fit that
     metavar="FILE",
     help="Write the page into one file that needs no network, and show nothing.",
 )
+@option(
+    "Output",
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write one PNG picture of the overlays, the least confident first, and show nothing.",
+)
+@option(
+    "Output",
+    "--columns",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Pictures side by side in --sheet.",
+)
+@option(
+    "Output",
+    "--most",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Pictures in --sheet.",
+)
 @option("Output", "--overwrite", is_flag=True, help="Replace a file that exists.")
 @verbosity_options
 def report(
@@ -59,6 +85,9 @@ def report(
     labels: Path | None,
     review: Path | None,
     html: Path | None,
+    sheet: Path | None,
+    columns: int,
+    most: int,
     overwrite: bool,
     port: int,
     browser: bool,
@@ -70,7 +99,8 @@ def report(
     Decisions are appended to review.jsonl as they are made, the last one counts; handopt fit --review fits again what
     was corrected. A page written with --html saves review.jsonl by a button.
 
-    The address, or the file with --html, goes to stdout. The page is served to this machine alone, until Ctrl-C.
+    The address, or the file with --html or --sheet, goes to stdout. The page is served to this machine alone, until
+    Ctrl-C.
     """
     from handopt.cli.errors import naming_option
     from handopt.storage.fit_rows import find_rows
@@ -78,11 +108,17 @@ def report(
     from handopt.viewer.review import NAME, read_review
 
     console, path = Console(), review or fits / NAME
+    if html is not None and sheet is not None:
+        raise click.UsageError("--html and --sheet exclude each other")
     if html is not None:
         check_page_file(html, overwrite=overwrite)
+    if sheet is not None:
+        check_page_file(sheet, overwrite=overwrite, suffixes=(".png",), name="--sheet")
     rows = find_rows(fits)
     if not rows:
         raise click.UsageError(f"{fits} holds no result of handopt fit: give the folder of -o")
+    if sheet is not None:
+        click.get_current_context().exit(_write_sheet(sheet, fits, rows, (columns, most), console))
     with naming_option("--review"):
         decisions = read_review(path) if path.exists() else {}
     errors = None if labels is None else _errors(fits, labels)
@@ -98,6 +134,34 @@ def report(
     page = report_page(name, values, decisions, errors_mm=errors, review_name=path.name)
     console.say(f"Decisions go to {click.format_filename(path)}.")
     show_page(open_server(_replies(fits, rows, page, path), port), console, browser=browser)
+
+
+def _write_sheet(
+    path: Path, fits: Path, rows: "list[FitRow]", columns_and_most: tuple[int, int], console: Console
+) -> int:
+    """Write the picture of the overlays, the least confident first; returns the exit code."""
+    from handopt.atomic_folder import written_file
+    from handopt.draw.contact_sheet import Tile, contact_sheet
+    from handopt.draw.png import encode_rgb
+
+    columns, most = columns_and_most
+    tiles = []
+    for row in rows:
+        overlay = fits / row.folder / "overlay.png"
+        if row.confidence is not None and overlay.is_file():
+            tiles.append(Tile(row.folder, row.confidence, overlay))
+        else:
+            console.error_about(row.folder, row.status if row.outcome != "done" else "it has no overlay.png")
+    console.say_groups("fit")
+    if not tiles:
+        raise click.ClickException("there is no overlay.png to show: fit without --no-overlay")
+    tiles.sort(key=lambda each: each.confidence)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_file(path) as partial:
+        partial.write_bytes(encode_rgb(contact_sheet(tiles[:most], columns)))
+    console.say(f"{min(most, len(tiles))} of {len(rows)} fits are shown.")
+    console.result(click.format_filename(path))
+    return 0 if len(tiles) == len(rows) else 1
 
 
 def _errors(fits: Path, labels: Path) -> dict[str, float]:

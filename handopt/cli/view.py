@@ -103,16 +103,18 @@ def _item(result: Result, packed: dict[str, Any] | None = None) -> "Item":
     return Item(result.place.name, "" if inside == Path() else str(inside), packed)
 
 
-def check_page_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place that cannot be written. Raises UsageError."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--html {path}: give a name that ends in .html")
+def check_page_file(
+    path: Path, *, overwrite: bool, suffixes: tuple[str, ...] = (".html", ".htm"), name: str = "--html"
+) -> None:
+    """Refuse a place that cannot be written. suffixes: of its names; name: the option. Raises UsageError."""
+    if path.suffix.lower() not in suffixes:
+        raise click.UsageError(f"{name} {path}: give a name that ends in {suffixes[0]}")
     if path.is_dir() or ((path.exists() or path.is_symlink()) and not overwrite):
         what = (
             "is a folder: choose another name" if path.is_dir() else "exists and was kept: replace it with --overwrite"
         )
-        raise click.UsageError(f"--html {path} {what}")
-    require_writable(path.parent, "--html")
+        raise click.UsageError(f"{name} {path} {what}")
+    require_writable(path.parent, name)
 
 
 def write_page(path: Path, text: str, console: Console) -> None:

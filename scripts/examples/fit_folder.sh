@@ -10,7 +10,6 @@ if [ "$#" -lt 2 ]; then
 fi
 images=$1 out=${2%/}
 shift 2
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 code=0
 find "$images" -type f \( -name '*.png' -o -name '*.tif' -o -name '*.npy' \) -not -path "$out/*" -print0 | sort -z |
@@ -20,5 +19,5 @@ if [ "$code" -gt 1 ]; then
 fi
 
 # With --json and jq instead: handopt fit … --json | jq -r 'select(.confidence < 0.5) | .image' > doubtful.txt
-python3 "$here/contact_sheet.py" "$out/summary.jsonl" -o "$out.png" || code=1
+handopt report "$out" --sheet "$out.png" --overwrite --quiet > /dev/null || code=1
 exit "$code"

@@ -51,6 +51,52 @@ def test_every_result_is_a_row(fits: Path) -> None:
     assert len(rows["a"].to_list()) == len(FIELDS)
 
 
+def painted(root: Path, confidences: dict[str, float | None]) -> Path:
+    """Fits of which the summary tells, with overlays of one grey each; without a confidence there is no result."""
+    lines = []
+    for number, (name, confidence) in enumerate(confidences.items()):
+        if confidence is not None:
+            (root / name).mkdir(parents=True)
+            Image.fromarray(np.full((48, 96, 3), 20 * number, np.uint8)).save(root / name / "overlay.png")
+            (root / name / "result.json").write_text("{}")
+            os.utime(root / name / "result.json", (1, 1))
+        facts = {"hand": "right", "confidence": confidence, "residual_mm": {"median": 1.0}, "silhouette_iou": 0.9}
+        lines.append({
+            "image": f"{name}.png", "outcome": "done", "error": None, "folder": f"fits/{name}", "status": "ok", **facts,
+        })  # fmt: skip
+        if confidence is None:
+            nothing = dict.fromkeys(("folder", "status", *facts))
+            lines[-1] |= {"outcome": "failed", "error": "is damaged", **nothing}
+    (root / "summary.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return root
+
+
+def test_a_sheet_shows_the_doubtful_ones_first(tmp_path: Path) -> None:
+    fits, sheet = painted(tmp_path / "fits", {"a": 0.9, "bad": None, "c": 0.3, "d": 0.6}), tmp_path / "sheet.png"
+    done = run("report", fits, "--sheet", sheet, "--columns", "2")
+    assert done.exit_code == 1
+    assert done.stdout == f"{sheet}\n"
+    assert "Error: bad (no result): is damaged" in done.stderr
+    assert "3 of 4 fits are shown." in done.stderr
+    picture = np.asarray(Image.open(sheet))
+    assert picture.shape == (2 * 262 + 6, 2 * 480 + 6, 3), "a name of 22 pixels above 240, and gaps of 6"
+    assert [picture[row, column, 0] for row, column in ((100, 100), (100, 600), (400, 100))] == [40, 60, 0]
+    assert "exists and was kept" in run("report", fits, "--sheet", sheet).stderr
+    assert run("report", fits, "--sheet", sheet, "--overwrite", "--most", "1").exit_code == 1
+    assert np.asarray(Image.open(sheet)).shape == (262, 480, 3)
+
+
+def test_what_makes_no_sheet_is_said(tmp_path: Path) -> None:
+    fits = painted(tmp_path / "fits", {"a": 0.9})
+    (fits / "a" / "overlay.png").write_bytes(b"no picture")
+    assert "overlay.png is damaged" in run("report", fits, "--sheet", tmp_path / "s.png").stderr
+    (fits / "a" / "overlay.png").unlink()
+    assert "fit without --no-overlay" in run("report", fits, "--sheet", tmp_path / "s.png").stderr
+    assert "ends in .png" in run("report", fits, "--sheet", tmp_path / "s.jpg").stderr
+    both = run("report", fits, "--sheet", tmp_path / "s.png", "--html", tmp_path / "s.html")
+    assert "--html and --sheet exclude each other" in both.stderr
+
+
 def test_the_summary_is_believed_until_a_result_is_newer(fits: Path) -> None:
     line = {
         "image": "x/a.png", "outcome": "done", "error": None, "folder": "elsewhere/fits/a", "hand": "left",
