@@ -64,20 +64,22 @@ class LiveOutput:
             self._console.result(json.dumps({**which, **line_of(estimate)}, allow_nan=False))
         self.latency.message_sent()
 
-    def say(self) -> None:
-        """Say how many messages went out, and how soon."""
+    def say(self, delay: int | None = None) -> None:
+        """Say how many messages went out, and how soon. delay: of how many frames before the newest they are."""
         for address, stream in self._streams.items():
             lost = f", {stream.dropped} were dropped" if stream.dropped else ""
             self._console.say(f"{address}: {stream.sent} messages were sent{lost}.")
         if self._streams:
             self._console.say(self.latency.text())
+        if self._streams and delay is not None:
+            self._console.say(f"Each message is that of {delay} frames before.")
 
 
 def _shown(estimate: "FrameEstimate") -> dict[str, Any]:
     """What the page shows of a frame; lengths in mm."""
     import numpy as np
 
-    if not estimate.tracked:
+    if not (estimate.tracked or estimate.bridged):
         return {"hand": estimate.hand, "confidence": None}
     return {
         "hand": estimate.hand,

@@ -109,6 +109,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     fps: float | None
     max_hands: int
     smooth: bool | None
+    delay: int | None
     stream: tuple[str, ...]
     view: bool
     port: int

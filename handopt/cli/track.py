@@ -88,6 +88,13 @@ RATE_EVERY_S = 1.0
     help="A final pass in both directions, which takes out jitter without lag, or each frame as it comes, with a "
     "causal filter.  [default: --smooth, but not with --live]",
 )
+@option(
+    "Track",
+    "--delay",
+    type=click.IntRange(1, 600),
+    metavar="K",
+    help="With --json, --stream and --view: give each frame smoothed, as soon as K frames after it are known.",
+)
 @compute_options("Track")
 @option("Page", "--view", is_flag=True, help="Show the hand in a browser while it is tracked.")
 @page_options
@@ -112,7 +119,8 @@ def track(source: Path | None, **arguments: Any) -> None:
     scratch, frames a second, with tabs between them; with --max-hands a line for each hand, which has a folder of its
     own in that of the track.
 
-    With --json each frame is printed instead: when it is known with --no-smooth and --live, else at the end, smoothed.
+    With --json each frame is printed instead: when it is known with --no-smooth and --live, K frames later and smoothed
+    with --delay K, else at the end, smoothed.
 
     Where the hand was not found, and where the track is doubtful (a confidence below 0.5), stderr says. What was
     tracked before the source ended, or before Ctrl-C, is kept.
@@ -125,13 +133,13 @@ def track(source: Path | None, **arguments: Any) -> None:
     folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
     require_place(folder, lambda: check_free(folder, overwrite=options.overwrite))
     until = StopOnSignal()
-    output = LiveOutput(options.stream, console, prints=options.as_json and not _smooths(options))
+    output = LiveOutput(options.stream, console, prints=_prints_at_once(options))
     with output:
         tracking = _tracking(source, options, until, console, output, folder)
         if options.view:
             output.show_in(live_page(folder.name, options.port, console, browser=options.browser))
         error, code = _follow(tracking, until, options, console, output)
-    output.say()
+    output.say(options.delay)
     results = results_of(tracking, until, error, console)
     if until.stopped:
         console.say(f"Stopped after {until.count} frames, which are written now.")
@@ -143,7 +151,7 @@ def track(source: Path | None, **arguments: Any) -> None:
         console.notes(note for note in result.notes if note not in tracking.source.assumptions)
         if options.video:
             errors += add_video(result, place, console)
-        if not options.as_json or _smooths(options):
+        if not _prints_at_once(options):
             print_track(result, place, console, {"hand": name} if name else {}, as_json=options.as_json)
         say_doubts(result, console)
     say_errors(errors, results[0], console)
@@ -158,6 +166,10 @@ def _check_options(source: Path | None, options: "TrackOptions") -> None:
         raise click.UsageError("--port and --no-browser are for --view: give that as well")
     if options.view and options.max_hands > 1:
         raise click.UsageError("--view shows one hand: leave out --max-hands, or show the tracks with handopt view")
+    if options.delay is not None and options.smooth is False:
+        raise click.UsageError("--delay smooths with later frames: leave out --no-smooth")
+    if options.delay is not None and options.max_hands > 1:
+        raise click.UsageError("--delay is for one hand: leave out --max-hands")
     if source is not None:
         check_sequence(source)
 
@@ -202,7 +214,7 @@ def _tracking(
     with naming_option("--device", "--model"):
         if options.max_hands > 1:
             return track_hands(given, options.max_hands, **settings)
-        return track_source(given, **settings)
+        return track_source(given, delay=options.delay, **settings)
 
 
 def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":
@@ -220,8 +232,13 @@ def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":
 
 
 def _smooths(options: "TrackOptions") -> bool:
-    """Whether frames are smoothed at the end, so that their lines are not known before."""
-    return not options.live if options.smooth is None else options.smooth
+    """Whether frames are smoothed with later ones."""
+    return not options.live or options.delay is not None if options.smooth is None else options.smooth
+
+
+def _prints_at_once(options: "TrackOptions") -> bool:
+    """Whether lines are printed while frames are tracked; without a delay a smoothed track is known at its end."""
+    return options.as_json and (options.delay is not None or not _smooths(options))
 
 
 def _follow(

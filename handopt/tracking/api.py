@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from handopt.config import Config, FitSettings
-from handopt.errors import DepthError
+from handopt.errors import ConfigError, DepthError, HandoptError
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.ignore import checked_mask
@@ -33,13 +33,17 @@ Frames = Iterable["AnyArray | SequenceFrame"]
 class Tracking(Iterator[FrameEstimate]):
     """A sequence on its way: an iterator over the estimates of its frames, with the track of the frames so far.
 
-    Each step reads one frame and tracks the hand to it; nothing waits for later frames.
+    Each step reads one frame and tracks the hand to it; nothing waits for later frames, but for those of a delay.
     """
 
-    def __init__(self, run: Run, source: FrameSource, frames: Iterator[SequenceFrame]) -> None:
+    def __init__(
+        self, run: Run, source: FrameSource, frames: Iterator[SequenceFrame], delay: int | None = None
+    ) -> None:
         """Made by `track`."""
         self.source = source
         self._run, self._frames = run, frames
+        self._delay, self._given = delay, 0
+        self._failure: HandoptError | None = None
         self._count = 0
         self._result: tuple[int, Track] | None = None
 
@@ -49,9 +53,36 @@ class Tracking(Iterator[FrameEstimate]):
 
     def __next__(self) -> FrameEstimate:
         """The hand in the next frame. Raises SourceError where the source fails; what came before is kept."""
+        if self._delay is not None:
+            return self._delayed(self._delay)
         estimate = self._run.push(next(self._frames))
         self._count += 1
         return estimate
+
+    def _delayed(self, delay: int) -> FrameEstimate:
+        """The next frame, as soon as `delay` frames after it are known, or there are no more."""
+        while self._count <= self._given + delay:
+            frame = self._next_frame()
+            if frame is None:
+                break
+            self._run.push(frame)
+            self._count += 1
+        if self._given == self._count:
+            if self._failure is not None:
+                raise self._failure
+            raise StopIteration
+        self._given += 1
+        return self._run.delayed(self._given - 1)
+
+    def _next_frame(self) -> SequenceFrame | None:
+        """The next frame; None at the end, and where the source fails, which is raised after the frames before it."""
+        if self._failure is not None:
+            return None
+        try:
+            return next(self._frames, None)
+        except HandoptError as error:
+            self._failure = error
+            return None
 
     @property
     def frame_count(self) -> int:
@@ -85,6 +116,7 @@ def track(
     hand: str | None = None,
     rig: Rig | None = None,
     smooth: bool = True,
+    delay: int | None = None,
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -115,6 +147,8 @@ def track(
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
     Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
     proportions that the last frame knows, in every frame.
+    delay: give each estimate so many frames late, smoothed with the frames before it and those after it that are known
+    by then; at the end of the source the last ones come at once. Only with smooth.
     scratch: folder for a temporary file with what pictures show of a long sequence (51 KB a frame), by default the
     system's; memory grows by about 5 KB a frame.
 
@@ -122,17 +156,21 @@ def track(
     frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x
     right, y down, z forward.
 
-    Raises SourceError, CameraError, DepthError and DeviceError, and TypeError for an argument that the source does not
-    take; an iterator raises SourceError where its source fails later, and `result` ObservationError where no hand was
-    found in any frame. Both raise OutputError where the temporary file cannot be written.
+    Raises SourceError, CameraError, DepthError, DeviceError and ConfigError, and TypeError for an argument that the
+    source does not take; an iterator raises SourceError where its source fails later, and `result` ObservationError
+    where no hand was found in any frame. Both raise OutputError where the temporary file cannot be written.
     """
+    if delay is not None and (delay < 1 or not smooth):
+        raise ConfigError(
+            f"delay={delay}: expected a number of frames from 1 on" if smooth else "delay= is for smooth=True"
+        )
     given = Given(camera, unit, fps, ignore, mirrored, topic)
     opened, frames = given.opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
     place = None if scratch is None else Path(scratch)
     run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), place)
-    return Tracking(run, opened, frames)
+    return Tracking(run, opened, frames, delay)
 
 
 @dataclass(frozen=True)

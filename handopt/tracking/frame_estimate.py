@@ -24,6 +24,8 @@ class FrameEstimate:
     rotation: (3, 3) rig -> camera. translation_mm: (3,) of the wrist. angles_rad: (15, 3) twist, abduction, flexion.
     scale: of the hand; proportions: (13,), see handopt.rig.PROPORTION_NAMES. Both as known by this frame.
     number: of the hand, in the order in which hands were found, from 1; None where one hand is followed.
+    bridged: whether the hand was not found and its pose is filled in between frames that have one, which only an
+    estimate with a delay knows: it has a pose, but no confidence.
     """
 
     frame: int
@@ -44,6 +46,7 @@ class FrameEstimate:
     _rig: Rig | None = field(default=None, repr=False)
     _pose: PoseEstimate | None = field(default=None, repr=False)
     number: int | None = None
+    bridged: bool = False
 
     @cached_property
     def joints_mm(self) -> Floats:

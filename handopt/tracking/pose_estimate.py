@@ -63,6 +63,12 @@ def max_joint_jump(before: PoseEstimate, now: PoseEstimate) -> float:
     return float(away[now.joint_visible | before.joint_visible].max(initial=0.0))
 
 
+def hidden_joint_jump(before: PoseEstimate, now: PoseEstimate) -> float:
+    """How much more than the median joint the worst one moved, seen or not, mm."""
+    away = np.linalg.norm(now.joints_mm - before.joints_mm, axis=1)
+    return float((away - np.median(away)).max())
+
+
 def rotation_vector(rotation: Floats) -> Floats:
     """The rotation vector (3,) of a rotation (3, 3)."""
     from scipy.spatial.transform import Rotation

@@ -18,10 +18,11 @@ from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
 from handopt.tracking.confidence import causal_confidence
 from handopt.tracking.config import TrackingConfig
+from handopt.tracking.delayed import DEFAULT_FPS, delayed_estimate
 from handopt.tracking.depth_crops import DepthCrops, crop_about
 from handopt.tracking.frame_estimate import FrameEstimate
-from handopt.tracking.pose_estimate import Placed, PoseEstimate
-from handopt.tracking.smoothing import OneEuro
+from handopt.tracking.pose_estimate import PoseEstimate, hidden_joint_jump
+from handopt.tracking.smoothing import filtered, pose_filter
 from handopt.tracking.track import Track
 from handopt.tracking.tracker import Tracker, TrackerState
 from handopt.typing import FloatImage, Floats
@@ -29,7 +30,6 @@ from handopt.typing import FloatImage, Floats
 if TYPE_CHECKING:
     from handopt.input.sequence.base import SequenceFrame
 
-DEFAULT_FPS = 30.0
 NOWHERE_MM = (0.0, 0.0, 500.0)
 """Middle of what is shown of frames before the first one with a hand."""
 
@@ -67,10 +67,7 @@ class Run:
         self._warm = 0
         self._found = False
         self._range_mm: tuple[float, float] | None = None
-        usual_speed = np.repeat(
-            [smoothing.usual_quaternion_speed, smoothing.usual_speed_mm, smoothing.usual_speed_rad], (4, 3, 45)
-        )
-        self._filter = OneEuro(usual_speed, smoothing)
+        self._filter = pose_filter(smoothing)
         self._busy = 0.0
         self._gone: deque[float] = deque(maxlen=remembered)
         if self.hand != "auto":
@@ -158,7 +155,7 @@ class Run:
         self._warm += 1
         settings = self.tracking.look_back
         due = self._warm >= settings.warm_up and (self._warm - settings.warm_up) % settings.every == 0
-        if due or (before is not None and (pose.refitted or _jump_mm(before, pose) > settings.jump_mm)):
+        if due or (before is not None and (pose.refitted or hidden_joint_jump(before, pose) > settings.jump_mm)):
             self._look_back(pose)
         return pose
 
@@ -210,19 +207,10 @@ class Run:
 
     def _filtered(self, pose: PoseEstimate, frame: "SequenceFrame") -> PoseEstimate:
         """The pose after the causal filter, which starts again where the hand was found from scratch."""
-        from scipy.spatial.transform import Rotation
-
         if pose.refitted:
             self._filter.reset()
-        placed = pose.placed
-        quaternion = Rotation.from_matrix(placed.rotation).as_quat()
-        last = self._filter.value
-        if last is not None and quaternion @ last[:4] < 0:
-            quaternion = -quaternion
-        vector = np.concatenate([quaternion, placed.translation_mm, placed.angles_rad.ravel()])
-        vector = self._filter(vector, self._since(frame) or 1.0 / (self.fps or DEFAULT_FPS))
-        rotation = Rotation.from_quat(vector[:4]).as_matrix()
-        return replace(pose, placed=Placed(rotation, vector[4:7], vector[7:].reshape(15, 3)))
+        seconds = self._since(frame) or 1.0 / (self.fps or DEFAULT_FPS)
+        return replace(pose, placed=filtered(self._filter, pose.placed, seconds))
 
     def _since(self, frame: "SequenceFrame", before: "SequenceFrame | None" = None) -> float | None:
         """Seconds since another frame, else the last one; None where nothing says."""
@@ -307,9 +295,23 @@ class Run:
         clear = found.confidence * max(found.hand_margin or 0.0, 0.0)
         return clear if found.hand == "right" else -clear
 
+    def delayed(self, frame: int) -> FrameEstimate:
+        """The hand in an earlier frame, smoothed with those around it that are known by now."""
+        hand = self._hand()
+        if hand is None:
+            step = self._steps[frame].frame
+            return FrameEstimate(frame, step.name, step.time_s, step.problem, None, tracked=False)
+        return delayed_estimate(self._steps, hand, frame, self.fps, self.tracking)
+
+    def _hand(self) -> TrackedHand | None:
+        """Whose hand is followed, as it is known by now; None before that is decided."""
+        if self._state is None or self._state.shape is None:
+            return None
+        return TrackedHand(self._own, self._side, self.camera, self._state.shape, self.smooth)
+
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:
         """The track of all frames so far. Raises ObservationError where no hand was found in any."""
-        if self._state is None or not any(step.pose is not None for step in self._steps):
+        if not any(step.pose is not None for step in self._steps):
             count = len(self._steps)
             where = "the only frame" if count == 1 else f"any of {count} frames"
             raise ObservationError(f"no hand was found in {where} of {source}{self._advice()}")
@@ -317,8 +319,8 @@ class Run:
             fps = rate(self._steps)
         if fps is None:
             fps, notes = DEFAULT_FPS, (*notes, f"No frame rate is known; {DEFAULT_FPS:g} frames a second were assumed.")
-        assert self._state.shape is not None
-        hand = TrackedHand(self._own, self._side, self.camera, self._state.shape, self.smooth)
+        hand = self._hand()
+        assert hand is not None
         config = self.tracking.confidence
         track = assemble(self._steps, hand, source, fps, self._crops, notes, self._busy, config)
         return track.smooth(self.tracking.smoothing) if self.smooth else track
@@ -332,12 +334,6 @@ class Run:
         near, far = (length(each) for each in self._range_mm)
         away = near if near == far else f"{near} to {far}"
         return f"; check unit=, camera= and hand= (what the frames show lies {away} away)"
-
-
-def _jump_mm(before: PoseEstimate, now: PoseEstimate) -> float:
-    """How much more than the median joint the worst one moved, seen or not."""
-    away = np.linalg.norm(now.joints_mm - before.joints_mm, axis=1)
-    return float((away - np.median(away)).max())
 
 
 def _without_depth(frame: "SequenceFrame") -> "SequenceFrame":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.tracking.config import SmoothingConfig
+from handopt.tracking.pose_estimate import Placed
 from handopt.typing import Floats
 
 ORDER = 3
@@ -107,6 +108,26 @@ class OneEuro:
     def reset(self) -> None:
         """Start again with the next value."""
         self.value = self._speed = None
+
+
+def pose_filter(config: SmoothingConfig = SMOOTHING) -> OneEuro:
+    """A filter for poses, see `filtered`."""
+    speeds = [config.usual_quaternion_speed, config.usual_speed_mm, config.usual_speed_rad]
+    return OneEuro(np.repeat(speeds, (4, 3, 45)), config)
+
+
+def filtered(pose_filter: OneEuro, placed: Placed, seconds: float) -> Placed:
+    """The pose after a filter of poses, `seconds` after the last one."""
+    from scipy.spatial.transform import Rotation
+
+    quaternion = Rotation.from_matrix(placed.rotation).as_quat()
+    last = pose_filter.value
+    if last is not None and quaternion @ last[:4] < 0:
+        quaternion = -quaternion
+    vector = np.concatenate([quaternion, placed.translation_mm, placed.angles_rad.ravel()])
+    vector = pose_filter(vector, seconds)
+    rotation = Rotation.from_quat(vector[:4]).as_matrix()
+    return Placed(rotation, vector[4:7], vector[7:].reshape(15, 3))
 
 
 def _share(cutoff_hz: "Floats | float", seconds: float) -> Floats:

@@ -105,8 +105,15 @@ def test_a_port_is_for_a_page_and_one_that_is_taken_is_named(folder: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--no-smooth"], ["frame 0", "line 0", "frame 1", "line 1"]),
+        (["--delay", "1"], ["frame 0", "frame 1", "line 0", "line 1"]),
+    ],
+)
 def test_a_line_is_printed_before_the_next_frame_is_tracked(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], expected: list[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events, push = list[str](), Run.push
 
@@ -118,10 +125,17 @@ def test_a_line_is_printed_before_the_next_frame_is_tracked(
     monkeypatch.setattr(Console, "result", lambda _self, line: events.append(f"line {json.loads(line)['frame']}"))
     done = run(
         "track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video",
-        "--frames", "2", "--no-smooth", "--json",
+        "--frames", "2", "--json", *options,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert events == ["frame 0", "line 0", "frame 1", "line 1"]
+    assert events == expected
+
+
+def test_a_delay_is_refused_where_nothing_is_smoothed_or_hands_are_several(folder: Path, tmp_path: Path) -> None:
+    for option, reason in ((["--no-smooth"], "leave out --no-smooth"), (["--max-hands", "2"], "is for one hand")):
+        done = run("track", folder, "-o", tmp_path / "out", "--delay", "3", *option)
+        assert done.exit_code == 2
+        assert reason in done.stderr
 
 
 @pytest.mark.parametrize("address", ["udp://127.0.0.1", "http://127.0.0.1:1"])

@@ -11,19 +11,19 @@ from handopt.tracking.pose_estimate import Placed
 
 def line_of(estimate: FrameEstimate) -> dict[str, Any]:
     """One frame as a line of track.jsonl has it, as far as it is known by this frame."""
-    known = estimate.tracked
+    known = estimate.tracked or estimate.bridged
     return frame_line(
         frame=estimate.frame,
         name=estimate.name,
         time_s=estimate.time_s,
-        tracked=known,
-        bridged=False,
+        tracked=estimate.tracked,
+        bridged=estimate.bridged,
         refitted=estimate.refitted,
         unexplained_fraction=estimate.unexplained_fraction,
         confidence=estimate.confidence,
         error=estimate.error,
         joints_mm=estimate.joints_mm if known else None,
-        joint_uncertainty_mm=estimate.joint_uncertainty_mm if known else None,
+        joint_uncertainty_mm=estimate.joint_uncertainty_mm if estimate.tracked else None,
         joint_visible=np.asarray(estimate.joint_visible) if known else None,
         placed=Placed(estimate.rotation, estimate.translation_mm, estimate.angles_rad) if known else None,
     )
