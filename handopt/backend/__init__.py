@@ -7,6 +7,7 @@ from handopt.backend.devices import (
     cuda_devices,
     cuda_problem,
     device_of,
+    from_dlpack,
     namespace,
     namespace_of,
     resolve_device,
@@ -14,6 +15,7 @@ from handopt.backend.devices import (
     to_device,
     to_numpy,
     using,
+    using_stream,
 )
 from handopt.backend.launch import launch, schedule
 from handopt.backend.launch_cpu import (
@@ -43,6 +45,7 @@ __all__ = [
     "cuda_problem",
     "cuda_sources",
     "device_of",
+    "from_dlpack",
     "kernel_folder",
     "known_indices",
     "launch",
@@ -60,4 +63,5 @@ __all__ = [
     "to_device",
     "to_numpy",
     "using",
+    "using_stream",
 ]

@@ -117,6 +117,22 @@ def using(device: Device) -> Iterator[None]:
         raise _explained(error, device) from error
 
 
+@contextmanager
+def using_stream(device: Device, pointer: int) -> Iterator[None]:
+    """Make a GPU and a stream of somebody else's the current ones. pointer: of the stream, as CUDA names it."""
+    import cupy
+
+    with using(device), cupy.cuda.ExternalStream(pointer, device.index):
+        yield
+
+
+def from_dlpack(tensor: Any) -> Array:
+    """The memory of another library's array on a GPU as an array of CuPy's, without a copy."""
+    import cupy
+
+    return cupy.from_dlpack(tensor)
+
+
 def _explained(error: Exception, device: Device) -> DeviceError:
     """An error of CuPy's as a sentence that says what to change."""
     if type(error).__name__ == "OutOfMemoryError":

@@ -27,11 +27,37 @@ def skin_backward(
     Returns grad_transforms (B, J, 3, 4) and grad_rest (V, 3), which sums over the batch, or None in its place if
     rest_gradient is False. Raises ShapeError.
     """
-    own = getattr(rest, "ndim", 2) == 3
-    if own and rest_gradient:
+    if getattr(rest, "ndim", 2) == 3 and rest_gradient:
         raise ShapeError(
             "rest: expected shape (V, 3), shared by all images, for its gradient; or pass rest_gradient=False"
         )
+    call, grad_transforms, grad_rest_images = _backward(grad_posed, transforms, rest, indices, weights, rest_gradient)
+    if grad_rest_images is None:
+        return grad_transforms, None
+    b, v = call.size["B"], call.size["V"]
+    grad_rest = call.empty(v, 3)
+    launch("sum_over_batch", v * 3, grad_rest_images, grad_rest, b, v * 3)
+    return grad_transforms, grad_rest
+
+
+def skin_backward_by_image(
+    grad_posed: Array, transforms: Array, rest: Array, indices: Array, weights: Array
+) -> tuple[Array, Array]:
+    """Gradients of skin where each image has rest points of its own, rest (B, V, 3); the other arguments as there.
+
+    Returns grad_transforms (B, J, 3, 4) and grad_rest (B, V, 3). Raises ShapeError.
+    """
+    if getattr(rest, "ndim", 3) != 3:
+        raise ShapeError(f"rest: expected shape (B, V, 3), of each image its own, got {tuple(rest.shape)}")
+    _, grad_transforms, grad_rest_images = _backward(grad_posed, transforms, rest, indices, weights, True)
+    return grad_transforms, grad_rest_images
+
+
+def _backward(
+    grad_posed: Array, transforms: Array, rest: Array, indices: Array, weights: Array, rest_gradient: bool
+) -> tuple[Arguments, Array, Array | None]:
+    """The checked arguments, grad_transforms, and if asked for the gradient of each image's rest points (B, V, 3)."""
+    own = getattr(rest, "ndim", 2) == 3
     call = _check(transforms, rest, indices, weights, own=own)
     call.real("grad_posed", grad_posed, ("B", "V", 3))
     b, j, v, k = (call.size[name] for name in "BJVK")
@@ -41,11 +67,7 @@ def skin_backward(
         "skin_backward", b * v, grad_posed, transforms, rest, indices, weights, grad_transforms, grad_rest_images,
         int(rest_gradient), 3 * v * own, b, j, v, k,
     )  # fmt: skip
-    if not rest_gradient:
-        return grad_transforms, None
-    grad_rest = call.empty(v, 3)
-    launch("sum_over_batch", v * 3, grad_rest_images, grad_rest, b, v * 3)
-    return grad_transforms, grad_rest
+    return call, grad_transforms, grad_rest_images if rest_gradient else None
 
 
 def skin_normals(transforms: Array, rest_normals: Array, indices: Array, weights: Array) -> Array:
