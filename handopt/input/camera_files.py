@@ -73,7 +73,7 @@ def read_camera_file(path: Path) -> CameraFile | None:
     except CameraError as error:
         text = str(error)
         raise CameraError(text if text.startswith(str(path)) else f"{path}: {text}") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise CameraError(f"{path}: cannot be understood as a camera ({error}); change camera=") from error
 
 

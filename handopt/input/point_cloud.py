@@ -14,6 +14,12 @@ from handopt.input.point_files import MAX_BYTES, Points, read_pcd, read_ply
 from handopt.typing import FloatImage, Floats
 
 CLOUD_SUFFIXES: Final = frozenset({".ply", ".pcd"})
+FARTHEST: Final = 1e6
+"""Coordinates beyond this, in any unit, are no measurements."""
+NEAREST_MM: Final = 1.0
+"""Points that are nearer to the camera's plane than this have no place in an image, mm."""
+FEWEST: Final = 16
+"""Points from which a camera is derived, at least."""
 METRES_BELOW: Final = 20.0
 """A cloud whose median distance is less is in metres, else in mm."""
 IN_FRONT: Final = 0.9
@@ -61,7 +67,9 @@ def read_cloud(path: Path, unit: float | None = None) -> Cloud:
             found = _points(path, file)
     except UnreadableError as error:
         raise DepthError(f"{path}: {error}; check the path") from error
-    points, notes = found.xyz.astype(np.float64), list(found.notes)
+    with np.errstate(invalid="ignore"):
+        points, notes = found.xyz.astype(np.float64), list(found.notes)
+    points[np.abs(points) > FARTHEST] = np.nan  # also where an infinite number stands
     wrong = ~np.isfinite(points).all(axis=1) | ~points.any(axis=1)
     if wrong.all():
         raise DepthError(f"{path}: holds no point that is finite and not at the origin; export it again")
@@ -91,13 +99,17 @@ def as_depth(cloud: Cloud, path: Path, camera: Camera | None) -> tuple[FloatImag
     was made of. Raises DepthError and CameraError.
     """
     points = cloud.points_mm
-    front = points[:, 2] > 0
+    front = points[:, 2] > NEAREST_MM
     if camera is not None:
         return _seen(points[front], camera), camera
     if cloud.shape is not None:
         fitted = _organised_camera(points, cloud.shape)
         if fitted is not None:
             return points[:, 2].clip(0).astype(np.float32).reshape(cloud.shape), fitted
+    if front.sum() < FEWEST:
+        raise DepthError(
+            f"{path}: fewer than {FEWEST} of its points lie before a camera at their origin; export it again"
+        )
     x, y = (points[front, axis] / points[front, 2] for axis in (0, 1))
     lattice = _lattice(x), _lattice(y)
     if lattice[0] is not None and lattice[1] is not None:
@@ -171,9 +183,10 @@ def _facing(points: Floats, notes: list[str]) -> Floats:
 
 def _seen(points: Floats, camera: Camera) -> FloatImage:
     """The depth image (H, W) of points before a camera; the nearest point of a pixel counts."""
-    pixels = np.rint(camera.project(points)).astype(np.int64)
-    inside = (pixels >= 0).all(axis=1) & (pixels < (camera.width, camera.height)).all(axis=1)
-    pixels, z = pixels[inside], points[inside, 2]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        places = np.rint(camera.project(points))
+    inside = ((places >= 0) & (places < (camera.width, camera.height))).all(axis=1)
+    pixels, z = places[inside].astype(np.int64), points[inside, 2]
     order = np.argsort(-z, kind="stable")
     depth = np.zeros((camera.height, camera.width), np.float32)
     depth[pixels[order, 1], pixels[order, 0]] = z[order]

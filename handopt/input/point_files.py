@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
@@ -13,12 +14,16 @@ from handopt.typing import AnyArray, Floats
 
 MAX_BYTES: Final = 1 << 30
 MAX_POINTS: Final = 20_000_000
+MAX_KEPT: Final = 2_000_000
+"""Points that are read at most, evenly spread over the file: six times as many as the pixels of a depth camera."""
+LINES_AT_ONCE: Final = 250_000
 MAX_HEADER_LINES: Final = 500
 _PLY_TYPES: Final[Mapping[str, str]] = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
     "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
+_PCD_TYPES: Final = frozenset(("f4", "f8", *(f"{sign}{size}" for sign in "iu" for size in (1, 2, 4, 8))))
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,9 @@ def read_ply(path: Path, file: IO[bytes]) -> Points:
         raise DepthError(f"{path}: its PLY format {form!r} is not known; export it again")
     kinds = [orders[form] + _PLY_TYPES[words[0]] for words in properties]
     xyz = _text(path, file, count, names) if form == "ascii" else _binary(path, file, count, names, kinds)
+    notes = _left_out(path, len(xyz), count)
     faces = next((number for name, number, _ in elements if name == "face"), 0)
-    notes = (f"{path.name} is a mesh of {faces} faces: its vertices were taken as points.",) if faces else ()
+    notes += (f"{path.name} is a mesh of {faces} faces: its vertices were taken as points.",) if faces else ()
     return Points(xyz, None, notes)
 
 
@@ -66,12 +72,14 @@ def read_pcd(path: Path, file: IO[bytes]) -> Points:
     if not {"FIELDS", "SIZE", "TYPE", "DATA"} <= header.keys():
         raise DepthError(f"{path}: is no point cloud that handopt reads (PLY, PCD, .npy of N x 3)")
     repeats = [_count(path, each) for each in header.get("COUNT", ["1"] * len(header["FIELDS"]))]
-    width, height = (_count(path, header.get(name, ["1"])[0]) for name in ("WIDTH", "HEIGHT"))
-    count = _count(path, header["POINTS"][0]) if "POINTS" in header else width * height
+    if not len(header["FIELDS"]) == len(header["SIZE"]) == len(header["TYPE"]) == len(repeats):
+        raise DepthError(f"{path}: FIELDS, SIZE, TYPE and COUNT differ in length; export it again")
+    width, height = (_count(path, "".join(header.get(name, ["1"])[:1])) for name in ("WIDTH", "HEIGHT"))
+    count = _count(path, "".join(header["POINTS"][:1])) if "POINTS" in header else _count(path, str(width * height))
     names: list[str] = []
     kinds: list[str] = []
     for name, size, kind, repeat in zip(header["FIELDS"], header["SIZE"], header["TYPE"], repeats, strict=True):
-        if kind.lower() not in "fiu" or size not in ("1", "2", "4", "8") or repeat > 4096:
+        if kind.lower() + size not in _PCD_TYPES or repeat > 4096:
             raise DepthError(f"{path}: its field {name} is of a type that is not known; export it again")
         names += [name if index == 0 else f"{name}_{index}" for index in range(repeat)]
         kinds += [f"<{kind.lower()}{size}"] * repeat
@@ -84,8 +92,8 @@ def read_pcd(path: Path, file: IO[bytes]) -> Points:
         xyz = _compressed(path, file, count, names, kinds)
     else:
         raise DepthError(f"{path}: its PCD data are {form!r}, expected ascii, binary or binary_compressed")
-    organised = (height, width) if height > 1 and height * width == count else None
-    return Points(xyz, organised, (), _viewpoint(path, header.get("VIEWPOINT", [])))
+    organised = (height, width) if height > 1 and height * width == count == len(xyz) else None
+    return Points(xyz, organised, _left_out(path, len(xyz), count), _viewpoint(path, header.get("VIEWPOINT", [])))
 
 
 def _header(path: Path, file: IO[bytes], last: str) -> list[list[str]]:
@@ -123,12 +131,17 @@ def _text(path: Path, file: IO[bytes], count: int, names: list[str]) -> AnyArray
     columns = _columns(path, names)
     if count == 0:
         raise DepthError(f"{path}: holds no points")
+    step = _step(count)
+    lines = islice(file, 0, count, step)
+    parts = []
     try:
-        values = np.loadtxt(file, np.float64, comments=None, usecols=columns, max_rows=count, ndmin=2)
+        while some := list(islice(lines, LINES_AT_ONCE)):
+            parts.append(np.loadtxt(some, np.float64, comments=None, usecols=columns, ndmin=2))
     except ValueError as error:
         raise DepthError(f"{path}: its points are damaged ({error}); export it again") from error
-    if len(values) < count:
-        raise DepthError(f"{path}: is cut short, it has {len(values)} of {count} points: copy it again")
+    values = np.concatenate(parts) if parts else np.zeros((0, 3))
+    if len(values) < -(-count // step):
+        raise DepthError(f"{path}: is cut short, it has {step * len(values)} of {count} points: copy it again")
     return np.asarray(values)
 
 
@@ -139,7 +152,16 @@ def _binary(path: Path, file: IO[bytes], count: int, names: list[str], kinds: li
     if count == 0 or len(data) < count * kind.itemsize:
         raise DepthError(f"{path}: is cut short or empty, {count} points were stated: copy it again")
     rows = np.frombuffer(data, kind)
-    return np.stack([rows[f"f{column}"] for column in columns], axis=1)
+    return np.stack([rows[f"f{column}"][:: _step(count)] for column in columns], axis=1)
+
+
+def _step(count: int) -> int:
+    """Every how many points one is read."""
+    return max(1, -(-count // MAX_KEPT))
+
+
+def _left_out(path: Path, kept: int, count: int) -> tuple[str, ...]:
+    return (f"Of the {count} points of {path.name}, one in {_step(count)} was read.",) if kept < count else ()
 
 
 def _compressed(path: Path, file: IO[bytes], count: int, names: list[str], kinds: list[str]) -> AnyArray:
@@ -151,7 +173,8 @@ def _compressed(path: Path, file: IO[bytes], count: int, names: list[str], kinds
         raise DepthError(f"{path}: its compressed data are not of {count} points: copy it again")
     data = _unpacked(path, file.read(int(sizes[0])), total)
     starts = np.cumsum([0, *(count * np.dtype(kind).itemsize for kind in kinds)])
-    return np.stack([np.frombuffer(data, kinds[each], count, int(starts[each])) for each in columns], axis=1)
+    fields = (np.frombuffer(data, kinds[each], count, int(starts[each])) for each in columns)
+    return np.stack([field[:: _step(count)] for field in fields], axis=1)
 
 
 def _unpacked(path: Path, data: bytes, size: int) -> bytes:

@@ -78,6 +78,9 @@ def load_model(path: Path) -> PoseModel:
         metadata = _metadata(path)
         specs = _layout(int(metadata["stages"]), int(metadata["heads"]))
         arrays, _ = read_arrays(path, specs, LARGEST_BYTES)
+        lacking = [name for name in ("joints.weight", "joints.bias") if name not in arrays]
+        if len(lacking) == 1:
+            raise UnreadableError(f"lacks {lacking[0]!r}")
         digest = sha256_of(path)
     except UnreadableError as error:
         raise HandoptError(f"{path} is no usable model: {error.reason}; copy or train it again") from error

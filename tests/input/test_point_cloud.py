@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 import handopt
 from handopt.errors import CameraError, DepthError
+from handopt.input import point_files
 from handopt.input.camera import Camera
 from handopt.input.point_cloud import as_depth, is_cloud, read_cloud
 from handopt.input.point_files import _unpacked
@@ -159,6 +160,22 @@ def test_a_mesh_and_points_that_are_no_numbers_are_noted(tmp_path: Path) -> None
     assert any("1 points are not finite" in note for note in cloud.notes)
 
 
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian"])
+def test_of_very_many_points_some_are_read(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(point_files, "MAX_KEPT", 100)
+    monkeypatch.setattr(point_files, "LINES_AT_ONCE", 7)
+    xyz = np.arange(750, dtype=np.float64).reshape(250, 3) / 1000 + 0.3
+    path = write_ply(tmp_path / "many.ply", xyz, form)
+    with path.open("rb") as file:
+        found = point_files.read_ply(path, file)
+    assert np.allclose(found.xyz, xyz[::3], atol=1e-5)
+    assert found.notes == ("Of the 250 points of many.ply, one in 3 was read.",)
+    lines = path.read_bytes()
+    path.write_bytes(lines[: int(0.8 * len(lines))])
+    with pytest.raises(DepthError, match="is cut short"), path.open("rb") as file:
+        point_files.read_ply(path, file)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -182,6 +199,10 @@ def test_a_mesh_and_points_that_are_no_numbers_are_noted(tmp_path: Path) -> None
         (b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 2\nDATA zipped\n", "expected ascii, binary or"),
         (b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 2\nDATA binary\nabc", "is cut short or empty"),
         (b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F Q\nPOINTS 2\nDATA binary\n", "field z is of a type"),
+        (b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4\nTYPE F F F\nPOINTS 2\nDATA ascii\n", "COUNT differ in length"),
+        (b"VERSION 0.7\nFIELDS x y z\nSIZE 1 4 4\nTYPE F F F\nPOINTS 2\nDATA binary\n", "field x is of a type"),
+        (b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS\nDATA ascii\n", "as a number of points"),
+        (b"ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ + b"end_header\n1e200 2 3\n", "no point that is finite"),
         (b"nothing of the kind", "is no point cloud"),
     ],
 )
@@ -197,6 +218,13 @@ def test_compressed_data_may_copy_what_they_write() -> None:
     for data, size in ((bytes([(4 << 5), 0]), 6), (bytes([0, 65]), 9)):
         with pytest.raises(DepthError, match="compressed data"):
             _unpacked(Path("a"), data, size)
+
+
+def test_points_behind_the_camera_alone_are_refused(tmp_path: Path) -> None:
+    xyz = np.random.default_rng(0).normal(0, 1e-9, (50, 3)) * (1, 1, 0) + (0.1, 0, 0)
+    np.save(tmp_path / "flat.npy", np.concatenate([xyz, -xyz]))
+    with pytest.raises(DepthError, match="fewer than 16 of its points lie before a camera"):
+        as_depth(read_cloud(tmp_path / "flat.npy"), tmp_path / "flat.npy", None)
 
 
 def test_what_no_camera_sees_is_said(tmp_path: Path) -> None:

@@ -7,33 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.proposal_factories import MODEL_FACTS, MODEL_HEADS, MODEL_NUMBERS, random_arrays
 
 from handopt.errors import HandoptError, OutputError
 from handopt.proposals.model_file import MODEL_FORMAT, load_model, rig_digest, save_model
-
-HEADS = 2
-NUMBERS = 6 + 22 + 3 + 1 + 1
-
-
-def random_arrays(rng: np.random.Generator, *, joints: bool = True) -> dict[str, Any]:
-    """Weights of a narrow network of two stages."""
-    arrays: dict[str, Any] = {}
-
-    def layer(name: str, inputs: int, outputs: int) -> None:
-        arrays[f"{name}.weight"] = rng.normal(0, 0.1, (inputs, outputs)).astype(np.float32)
-        arrays[f"{name}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
-
-    layer("stem", 50, 3)
-    for stage, (before, width) in enumerate(((3, 4), (4, 5))):
-        layer(f"stage{stage}.shrink", 9 * before, width)
-        layer(f"stage{stage}.first", 9 * width, width)
-        layer(f"stage{stage}.second", 9 * width, width)
-    layer("dense", 8 * 8 * 5, 6)
-    layer("inner", 6, 7)
-    layer("head", 7, HEADS * NUMBERS)
-    if joints:
-        layer("joints", 7, 42)
-    return arrays
 
 
 @pytest.fixture
@@ -41,12 +18,9 @@ def arrays(rng: np.random.Generator) -> dict[str, Any]:
     return random_arrays(rng)
 
 
-FACTS = {"heads": HEADS, "stages": 2, "training": {"seed": 4}, "scores": {"best_mm": 9.5}}
-
-
 def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "base.npz"
-    save_model(path, arrays, FACTS)
+    save_model(path, arrays, MODEL_FACTS)
     model = load_model(path)
     assert model.metadata["training"] == {"seed": 4}
     assert model.describe()["format"] == MODEL_FORMAT
@@ -54,7 +28,7 @@ def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: 
     for name, values in arrays.items():
         assert np.array_equal(model.network.weights[name], values.astype(np.float16).astype(np.float32))
     features = model.network.features(np.zeros((3, 64, 64, 2), np.float32))
-    assert model.network.hypotheses(features).shape == (3, HEADS, NUMBERS)
+    assert model.network.hypotheses(features).shape == (3, MODEL_HEADS, MODEL_NUMBERS)
     told = model.network.joints(features)
     assert told is not None
     uncertainty, visible = told
@@ -63,26 +37,26 @@ def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: 
     assert ((visible > 0) & (visible < 1)).all()
     assert [each.name for each in tmp_path.iterdir()] == ["base.npz"]
     with pytest.raises(OutputError, match="exists and was kept"):
-        save_model(path, arrays, FACTS)
-    save_model(path, arrays, FACTS, overwrite=True)
+        save_model(path, arrays, MODEL_FACTS)
+    save_model(path, arrays, MODEL_FACTS, overwrite=True)
 
 
 def test_a_network_need_not_tell_of_joints(rng: np.random.Generator, tmp_path: Path) -> None:
-    save_model(tmp_path / "base.npz", random_arrays(rng, joints=False), FACTS)
+    save_model(tmp_path / "base.npz", random_arrays(rng, joints=False), MODEL_FACTS)
     network = load_model(tmp_path / "base.npz").network
     assert network.joints(network.features(np.zeros((1, 64, 64, 2), np.float32))) is None
 
 
 def written(path: Path, arrays: dict[str, Any], **changes: Any) -> Path:
     """A model with some arrays changed, or left out where they are None."""
-    facts = {"version": 1, "rig": rig_digest(), **FACTS}
+    facts = {"version": 1, "rig": rig_digest(), **MODEL_FACTS}
     document = {"format": np.array(MODEL_FORMAT), "metadata": np.array(json.dumps(facts)), **arrays, **changes}
     np.savez(path, allow_pickle=True, **{name: each for name, each in document.items() if each is not None})
     return path
 
 
 def metadata(**changes: Any) -> Any:
-    return np.array(json.dumps({"version": 1, "rig": rig_digest(), **FACTS, **changes}))
+    return np.array(json.dumps({"version": 1, "rig": rig_digest(), **MODEL_FACTS, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +71,7 @@ def metadata(**changes: Any) -> Any:
         ({"metadata": np.array("{")}, "damaged metadata"),
         ({"metadata": np.array([1, 2])}, "metadata must hold text"),
         ({"head.weight": None}, "lacks 'head.weight'"),
+        ({"joints.bias": None}, "lacks 'joints.bias'"),
         ({"inner.weight": np.zeros((6, 8), np.float16)}, "expected \\(hidden=6, features=7\\)|has shape"),
         ({"dense.weight": np.zeros((9, 6), np.float16)}, "its layers do not fit together"),
         ({"stem.bias": np.full(3, np.nan, np.float16)}, "stem.bias has values that are no numbers"),
@@ -121,7 +96,7 @@ def test_wide_layers_are_refused_before_they_are_run(arrays: dict[str, Any], tmp
 
 def test_other_files_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "base.npz"
-    save_model(path, arrays, FACTS)
+    save_model(path, arrays, MODEL_FACTS)
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], whole[:40] + b"x" * 200 + whole[240:], b"", b"PK", b"a text"):
         path.write_bytes(content)

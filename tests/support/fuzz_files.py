@@ -15,6 +15,7 @@ from scipy.io import savemat
 
 from handopt.batch.outcome import Outcome, Task
 from handopt.export.labels import export_labels
+from handopt.proposals.model_file import save_model
 from handopt.storage.fit_folder import save
 from handopt.storage.track_folder import save_track
 from handopt.viewer.review import Decision
@@ -22,6 +23,7 @@ from support.factories import fit_result
 from support.image_bytes import SCENE
 from support.label_files import hand
 from support.mano_files import mano_arrays, write_mano
+from support.proposal_factories import MODEL_FACTS, random_arrays
 from support.rig_files import HandFile
 from support.sequences import followed
 
@@ -34,6 +36,40 @@ def image_file(format_name: str, **options: Any) -> Callable[[], bytes]:
         return stream.getvalue()
 
     return made
+
+
+def cloud(form: str) -> Callable[[], bytes]:
+    """Points before a camera: PLY, as text or binary, or PCD."""
+
+    @cache
+    def made() -> bytes:
+        rows, columns = np.divmod(np.arange(768), 32)
+        z = SCENE.ravel() / 1000 + 0.2
+        xyz = np.stack([(columns - 15.5) / 30 * z, (rows - 11.5) / 30 * z, z], axis=1).astype("<f4")
+        if form.startswith("pcd"):
+            lines = ["VERSION 0.7", "FIELDS x y z", "SIZE 4 4 4", "TYPE F F F", "WIDTH 32", "HEIGHT 24", "POINTS 768"]
+            lines += ["VIEWPOINT 0 0 0 1 0 0 0", f"DATA {form.removeprefix('pcd ')}"]
+        else:
+            lines = ["ply", f"format {form} 1.0", "element vertex 768", *(f"property float {axis}" for axis in "xyz")]
+            lines += ["element face 0", "property list uchar int vertex_indices", "end_header"]
+        text = "\n".join(" ".join(f"{each:.5f}" for each in row) for row in xyz)
+        return ("\n".join(lines) + "\n").encode() + (text.encode() if "ascii" in form else xyz.tobytes())
+
+    return made
+
+
+def pgm() -> bytes:
+    """A depth image as 16-bit PGM."""
+    return b"P5 32 24 65535\n" + SCENE.astype(">u2").tobytes()
+
+
+@cache
+def pose_model() -> bytes:
+    """A model that proposes poses."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        save_model(path, random_arrays(np.random.default_rng(0)), MODEL_FACTS)
+        return path.read_bytes()
 
 
 @cache

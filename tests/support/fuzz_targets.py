@@ -1,5 +1,6 @@
 """Everything that reads a file, and whole files that it accepts: what the fuzzing changes and reads."""
 
+import json
 import os
 import signal
 import traceback
@@ -31,18 +32,22 @@ from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.depth import read_depth
 from handopt.input.ignore import checked_mask
+from handopt.input.point_cloud import cloud_image
 from handopt.input.reader import Reader
 from handopt.input.sequence import open_source
 from handopt.input.sequence.stream_info import SourceOptions
+from handopt.proposals.model_file import load_model
 from handopt.rig.joints import read_mapping
 from handopt.rig.load import load_limits, load_rig
 from handopt.storage.fit_folder import RESULT
 from handopt.storage.fit_rows import find_rows
 from handopt.storage.scenes import packed_scene
 from handopt.viewer.review import read_review
+from support.camera_texts import COLMAP, OPENCV_JSON, OPENCV_YAML, ROS_CALIBRATION
 from support.fuzz_files import (
     archive,
     beside,
+    cloud,
     config,
     document,
     exported,
@@ -55,6 +60,8 @@ from support.fuzz_files import (
     of_folder,
     of_hand,
     of_mano,
+    pgm,
+    pose_model,
     review,
     stack,
     summary_line,
@@ -162,6 +169,14 @@ def mutated(target: Target, rng: Random) -> bytes:
         return damaged(target.whole(), rng)
 
 
+def _camera(path: Path) -> object:
+    return load_camera(path, 640, 480)
+
+
+def _cloud(path: Path) -> object:
+    return cloud_image(path, None, None), cloud_image(path, 1000.0, CAMERA)
+
+
 def _labels_of(format_name: str, suffix: str) -> "Target":
     """The first file of a format of labels, read with the whole files that are written beside it."""
 
@@ -259,6 +274,18 @@ TARGETS = (
     Target("depth.npy", lambda: npy_bytes(SCENE), read_depth, BYTES),
     Target("depth.npz", archive, read_depth, IN_NPZ),
     Target("depth.exr", lambda: exr_bytes(SCENE.astype(np.float32)), read_depth, BYTES),
+    Target("depth.pgm", pgm, read_depth, IN_TEXT),
+    Target("text.ply", cloud("ascii"), _cloud, IN_TEXT),
+    Target("cloud.ply", cloud("binary_big_endian"), _cloud, IN_TEXT),
+    Target("text.pcd", cloud("pcd ascii"), _cloud, IN_TEXT),
+    Target("cloud.pcd", cloud("pcd binary"), _cloud, IN_TEXT),
+    Target("cloud.npy", lambda: npy_bytes(np.random.default_rng(0).normal((0, 0, 1), 0.1, (99, 3))), _cloud, BYTES),
+    Target("base.npz", pose_model, load_model, IN_NPZ),
+    Target("opencv.yaml", lambda: OPENCV_YAML.encode(), _camera, IN_TEXT),
+    Target("opencv.json", lambda: json.dumps(OPENCV_JSON).encode(), _camera, IN_JSON),
+    Target("ros.yaml", lambda: ROS_CALIBRATION.encode(), _camera, IN_TEXT),
+    Target("cameras.txt", lambda: COLMAP.format("-0.2 0.07 0.001 -7e-4").encode(), _camera, IN_TEXT),
+    Target("matrix.txt", lambda: b"475.5 0 321.25\n0 470.25 238.75\n0 0 1\n", _camera, IN_TEXT),
     Target("mask.png", mask, checked_mask, (deceptive_png, damaged)),
     Target("stack.npz", stack, _frames, IN_NPZ),
     Target("stack.npy", lambda: npy_bytes(np.stack([SCENE] * 3)), _frames, BYTES),

@@ -96,3 +96,29 @@ def observed(vertices: Floats, camera: Camera = CAMERA) -> Observation:
     numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
     depth = rasterise(vertices[None].astype(np.float32), np.array(default_rig("right").faces), numbers)[0]
     return observe(depth, camera, mask=depth > 0)[0]
+
+
+MODEL_HEADS = 2
+MODEL_NUMBERS = 6 + 22 + 3 + 1 + 1
+MODEL_FACTS = {"heads": MODEL_HEADS, "stages": 2, "training": {"seed": 4}, "scores": {"best_mm": 9.5}}
+
+
+def random_arrays(rng: np.random.Generator, *, joints: bool = True) -> dict[str, Any]:
+    """Weights of a narrow network of two stages."""
+    arrays: dict[str, Any] = {}
+
+    def layer(name: str, inputs: int, outputs: int) -> None:
+        arrays[f"{name}.weight"] = rng.normal(0, 0.1, (inputs, outputs)).astype(np.float32)
+        arrays[f"{name}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
+
+    layer("stem", 50, 3)
+    for stage, (before, width) in enumerate(((3, 4), (4, 5))):
+        layer(f"stage{stage}.shrink", 9 * before, width)
+        layer(f"stage{stage}.first", 9 * width, width)
+        layer(f"stage{stage}.second", 9 * width, width)
+    layer("dense", 8 * 8 * 5, 6)
+    layer("inner", 6, 7)
+    layer("head", 7, MODEL_HEADS * MODEL_NUMBERS)
+    if joints:
+        layer("joints", 7, 42)
+    return arrays
