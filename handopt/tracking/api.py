@@ -147,10 +147,8 @@ def track(
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
     Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
     proportions that the last frame knows, in every frame.
-    delay: give each estimate so many frames late, smoothed with the frames before it and those after it that are known
-    by then; at the end of the source the last ones come at once. Only with smooth.
-    scratch: folder for a temporary file with what pictures show of a long sequence (51 KB a frame), by default the
-    system's; memory grows by about 5 KB a frame.
+    delay: with smooth, give each estimate so many frames late, smoothed with those before it and those known after it.
+    scratch: folder for a temporary file with what pictures show of a long sequence, by default the system's.
 
     Returns an iterator that gives a FrameEstimate for each frame as it comes, and whose `result` is the Track of the
     frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x
@@ -160,17 +158,20 @@ def track(
     source does not take; an iterator raises SourceError where its source fails later, and `result` ObservationError
     where no hand was found in any frame. Both raise OutputError where the temporary file cannot be written.
     """
-    if delay is not None and (delay < 1 or not smooth):
-        raise ConfigError(
-            f"delay={delay}: expected a number of frames from 1 on" if smooth else "delay= is for smooth=True"
-        )
-    given = Given(camera, unit, fps, ignore, mirrored, topic)
-    opened, frames = given.opened(source, hand)
+    _check_delay(delay, smooth=smooth)
+    opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
-    place = None if scratch is None else Path(scratch)
-    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), place)
+    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch)
     return Tracking(run, opened, frames, delay)
+
+
+def _check_delay(delay: int | None, *, smooth: bool) -> None:
+    """Refuse a delay that is none, or without smoothing. Raises ConfigError."""
+    if delay is not None and delay < 1:
+        raise ConfigError(f"delay={delay}: expected a number of frames from 1 on")
+    if delay is not None and not smooth:
+        raise ConfigError("delay= is for smooth=True")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import deque
-from pathlib import Path
+from os import PathLike
 from typing import IO, Any, Final
 
 import numpy as np
@@ -26,7 +26,7 @@ class DepthCrops:
     scratch: folder of the temporary file; the system's if None.
     """
 
-    def __init__(self, held: int, scratch: Path | None = None) -> None:
+    def __init__(self, held: int, scratch: str | PathLike[str] | None = None) -> None:
         """Begin without a frame."""
         self._held, self._scratch = max(held, 1), scratch
         self.restart(0)
@@ -115,7 +115,7 @@ class _CropFile:
     Where the system can do so it has no name from the start, so that a kill leaves nothing.
     """
 
-    def __init__(self, scratch: Path | None) -> None:
+    def __init__(self, scratch: str | PathLike[str] | None) -> None:
         folder = None if scratch is None else str(scratch)
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=folder)  # noqa: SIM115
 

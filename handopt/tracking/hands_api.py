@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handopt.config import Config, FitSettings
@@ -107,6 +106,6 @@ def track_hands(
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side = (hand or "auto") if max_hands > 1 else hand_of(hand, rig, opened)
     settings = FitSettings(config=config or Config(), device=device, seed=seed)
-    place, config_of_tracks = None if scratch is None else Path(scratch), tracking or TrackingConfig()
-    run = HandsRun(opened.camera, max_hands, side, rig, smooth, settings, opened.fps, config_of_tracks, place)
+    given = tracking or TrackingConfig()
+    run = HandsRun(opened.camera, max_hands, side, rig, smooth, settings, opened.fps, given, scratch)
     return HandsTracking(run, opened, frames)

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,7 +84,7 @@ class HandsRun:
     settings: FitSettings = field(default_factory=FitSettings)
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    scratch: Path | None = None
+    scratch: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         """Wait for the first hand."""

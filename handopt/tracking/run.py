@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +51,7 @@ class Run:
     settings: FitSettings = field(default_factory=FitSettings)
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    scratch: Path | None = None
+    scratch: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
