@@ -12,6 +12,7 @@ from handopt.cli.fit_report import Report
 from handopt.cli.help import EXPERT, SectionedCommand, option
 from handopt.cli.inputs import STANDARD_INPUT, ImageArgument, Problem, find_images
 from handopt.cli.job import make_job
+from handopt.cli.local_page import page_options
 from handopt.cli.options import (
     FILE,
     compute_options,
@@ -28,6 +29,7 @@ from handopt.files import is_folder
 
 if TYPE_CHECKING:
     from handopt.batch.outcome import Outcome
+    from handopt.cli.fit_page import FitPage
     from handopt.cli.settings import FitOptions
 
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         ("a folder of images of a preset camera, and a video of each fit",
          "handopt fit frames -o fits --camera sr305 --video"),
         ("only what is new or has changed since the last run", "handopt fit frames -o fits --update"),
+        ("a folder, with each result in 3D in a browser as it comes", "handopt fit frames --view"),
         ("what was corrected in handopt report", "handopt fit --review fits/review.jsonl -o fits"),
         ("a list of images, the results as JSON", "find . -name '*.png' -print0 | handopt fit - -0 --json"),
     ),
@@ -94,6 +97,10 @@ if TYPE_CHECKING:
     help="auto: a tournament of Levenberg-Marquardt, judged by a z-buffer; lm: the same, judged by its own cost; "
     "gradient: descent on the rendered depth, as in the paper.  [default: what --config says, else auto]",
 )
+@option(
+    "Page", "--view", is_flag=True, help="Show each result in 3D in a browser as soon as it is there, until Ctrl-C."
+)
+@page_options
 @output_options(
     "DIR",
     "Where each image gets a folder of results.",
@@ -181,7 +188,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     from handopt.cli.settings import FitOptions
     from handopt.storage.naming import result_folders
 
-    options = FitOptions(**arguments)
+    options, console = FitOptions(**arguments), Console()
     _check_exclusive(options)
     if options.review is not None:
         ctx.exit(_fit_again(images, options))
@@ -197,7 +204,8 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]
     several = len(paths) > 1 or str(given[0]) == STANDARD_INPUT or is_folder(given[0])
     with (
-        Report(len(paths), Console(), as_json=options.as_json) as report,
+        _page(options, console) if options.view else nullcontext() as page,  # its end waits for Ctrl-C: after all else
+        Report(len(paths), console, as_json=options.as_json) as report,
         Summary(output, paths) if several and not options.verify else nullcontext() as summary,
         closing(run(job, tasks, where, progress=report.progress, notify=report.say)) as outcomes,
     ):
@@ -210,11 +218,20 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
             if summary is not None:
                 summary.add(outcome)
             report.outcome(outcome)
+            if page is not None:
+                page.add(outcome)
             if outcome.full and left:
                 report.stopped(left)
                 break
         report.summary()
     ctx.exit(0 if report.counts[DONE] == len(tasks) and not problems else 1)
+
+
+def _page(options: "FitOptions", console: Console) -> "FitPage":
+    """The page of --view. Raises UsageError where its port is taken."""
+    from handopt.cli.fit_page import FitPage
+
+    return FitPage(options.output, options.port, console, browser=options.browser)
 
 
 def _fit_again(images: tuple[tuple[Path, ...], ...], options: "FitOptions") -> int:
@@ -257,6 +274,10 @@ def _check_exclusive(options: "FitOptions") -> None:
         given = [name for name, value in group.items() if value]
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(given)} exclude each other")
+    if not options.view and (options.port or not options.browser):
+        raise click.UsageError("--port and --no-browser are for --view: give that as well")
+    if options.view and (options.verify or options.review):
+        raise click.UsageError("--view shows new results: leave it out with --verify and --review")
 
 
 def _with_options(outcome: "Outcome") -> "Outcome":

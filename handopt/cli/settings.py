@@ -73,6 +73,9 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     batch: int | None
     workers: int | None
     cluster: str | None
+    view: bool
+    port: int
+    browser: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ def view(paths: tuple[Path, ...], html: Path | None, overwrite: bool, port: int,
             return page
         name = request.path.removeprefix("scene/")
         if name.isdecimal() and int(name) < len(results):
-            return _scene_answer(results[int(name)].folder)
+            return scene_reply(results[int(name)].folder)
         return PageReply.error("there is nothing here")
 
     show_page(open_server(answer, port), console, browser=browser)
@@ -85,7 +85,8 @@ def _is_glb(path: Path) -> bool:
     return path.suffix.lower() == ".glb"
 
 
-def _scene_answer(folder: Path) -> "PageReply":
+def scene_reply(folder: Path) -> "PageReply":
+    """The scene of a result for a page, or why it cannot be shown."""
     from handopt.errors import OutputError
     from handopt.storage.scenes import packed_scene
     from handopt.viewer.server import PageReply

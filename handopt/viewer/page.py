@@ -34,15 +34,23 @@ class Item:
     packed: dict[str, Any] | None = None
 
 
-def view_page(items: Sequence[Item], title: str) -> str:
-    """The viewer's page. Items without a packed scene are fetched from "scene/N" of the server that serves the page."""
+def view_page(items: Sequence[Item], title: str, *, grows: bool = False) -> str:
+    """The viewer's page. Items without a packed scene are fetched from "scene/N" of the server that serves the page.
+
+    grows: whether the page asks its server for further ones, as "items?after=N".
+    """
     listed = [{"title": each.title, "note": each.note} for each in items]
-    settings = {"items": listed, "residual_mm": RESIDUAL_MM, "colours": {**_COLOURS, "diverging": _table()}}
+    settings = {
+        "items": listed,
+        "grows": grows,
+        "residual_mm": RESIDUAL_MM,
+        "colours": {**_COLOURS, "diverging": _table()},
+    }
     inlined = [json_block(f"item-{index}", each.packed) for index, each in enumerate(items) if each.packed is not None]
     return filled(
         "view.html",
         title=html.escape(title),
-        connect="'self'" if len(inlined) < len(items) else "",
+        connect="'self'" if grows or len(inlined) < len(items) else "",
         style=static("view.css"),
         three=three(),
         data="\n".join([json_block("settings", settings), *inlined]),

@@ -19,7 +19,9 @@ NOTHING = dict.fromkeys(
         *("batch", "jobs", "workers", "cluster", "ignore", "mirrored", "review", "part"),
     )
 )
-OFF = dict.fromkeys(("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null", "verify"), False)
+OFF = dict.fromkeys(
+    ("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null", "verify", "view"), False
+)
 OTHERS: dict[str, Any] = {
     **{
         "encoding": "auto",
@@ -29,6 +31,8 @@ OTHERS: dict[str, Any] = {
         "seed": 0,
         "overlay": True,
         "max_hands": 1,
+        "port": 0,
+        "browser": True,
     }
 }
 

@@ -7,6 +7,7 @@ const SETTINGS = JSON.parse($("settings").textContent);
 const COLOURS = SETTINGS.colours;
 const ZERO_SCALE = new THREE.Matrix4().makeScale(0, 0, 0);
 const JOINT_MM = 1.8; // radius of a joint as it is drawn
+const GROW_MS = 1000; // between two questions for new results
 const AWAY_MM = 520; // of the eye from the hand
 
 // ------------------------------------------------------------------------------------------------ data
@@ -583,11 +584,30 @@ function listItems() {
   if (SETTINGS.items.length < 2) return;
   document.body.classList.add("with-items");
   $("items").hidden = false;
-  $("items").append(...SETTINGS.items.map(({ title, note }, index) => {
+  const first = $("items").childElementCount;
+  $("items").append(...SETTINGS.items.slice(first).map(({ title, note }, at) => {
+    const index = first + at;
     const link = element("a", { href: `#${index}`, title }, title, element("small", { textContent: note }));
     link.onclick = (event) => { event.preventDefault(); show(index); };
     return link;
   }));
+}
+
+async function grow() {
+  // Results come while the page is open: the newest one is shown unless another one was chosen.
+  try {
+    const more = await (await fetch(`items?after=${SETTINGS.items.length}`)).json();
+    const follows = !scene || current === SETTINGS.items.length - 1;
+    if (more.length) {
+      SETTINGS.items.push(...more);
+      listItems();
+      resize();
+      if (follows) await show(SETTINGS.items.length - 1);
+    }
+  } catch {
+    return; // the command has ended
+  }
+  setTimeout(grow, GROW_MS);
 }
 
 function resize() {
@@ -621,4 +641,8 @@ function loop(now) {
 
 resize();
 listItems();
-show(Number(location.hash.slice(1)) || 0).then(() => requestAnimationFrame(loop));
+if (SETTINGS.grows && !SETTINGS.items.length) say("Waiting for the first result.");
+show(Number(location.hash.slice(1)) || 0).then(() => {
+  requestAnimationFrame(loop);
+  if (SETTINGS.grows) setTimeout(grow, GROW_MS);
+});
