@@ -244,3 +244,22 @@ def test_a_hand_as_a_cloud_is_fitted_as_its_image_is(tmp_path: Path) -> None:
         cloud = read_image(path, hand="right")
         found = handopt.fit(cloud.depth_mm, cloud.camera, hand="right").joints_mm
         assert np.linalg.norm(found - expected, axis=1).max() < 1.0, path.name
+
+
+@pytest.mark.parametrize(("name", "columns_left_out"), [("open", 0), ("pinch", 16)])
+def test_the_points_of_an_image_give_an_image_of_the_usual_size(
+    name: str, columns_left_out: int, tmp_path: Path
+) -> None:
+    """Only columns without points may be missing, as many on both sides, and in sixteens: fits take every n-th pixel."""
+    image = read_image(EXAMPLES / f"{name}.png")
+    depth, camera = image.depth_mm, image.camera
+    rows, columns = np.nonzero(depth)
+    z = depth[rows, columns].astype(np.float64)
+    points = np.stack([(columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z], axis=1)
+    np.save(tmp_path / "points.npy", points.astype(np.float32))
+    again = read_image(tmp_path / "points.npy", unit=1.0)
+    width = depth.shape[1]
+    assert np.array_equal(again.depth_mm, depth[:, columns_left_out : width - columns_left_out])
+    assert again.camera.cx == pytest.approx(camera.cx - columns_left_out, abs=1e-4)
+    assert again.camera.cy == pytest.approx(camera.cy, abs=1e-4)
+    assert (again.camera.fx, again.camera.fy) == pytest.approx((camera.fx, camera.fy), abs=1e-3)
