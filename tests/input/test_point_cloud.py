@@ -250,7 +250,7 @@ def test_a_hand_as_a_cloud_is_fitted_as_its_image_is(tmp_path: Path) -> None:
 def test_the_points_of_an_image_give_an_image_of_the_usual_size(
     name: str, columns_left_out: int, tmp_path: Path
 ) -> None:
-    """Only columns without points may be missing, as many on both sides, and in sixteens: fits take every n-th pixel."""
+    """Only columns without points may be missing, and as many sixteens on both sides: fits take every n-th pixel."""
     image = read_image(EXAMPLES / f"{name}.png")
     depth, camera = image.depth_mm, image.camera
     rows, columns = np.nonzero(depth)

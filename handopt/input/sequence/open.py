@@ -11,6 +11,7 @@ _KINDS = "a folder of depth images, a .bag recording, a multi-page TIFF, or a .n
 _MCAP = b"\x89MCAP0\r\n"
 _ROS2_FOLDER = "metadata.yaml"
 _NUMPY, _TIFF = (b"\x93NUMPY", b"PK\x03\x04"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MATROSKA = b"\x1a\x45\xdf\xa3"
 _RECORDINGS = (b"#ROSBAG", b"SQLite format 3\0")  # .bag, and the .db3 of librealsense from 2.58 on
 
 
@@ -34,6 +35,15 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
         raise SourceError(f"{path}: {error}; {hint}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if head.startswith(_MATROSKA):
+        from handopt.input.sequence.matroska import MatroskaSource
+
+        return MatroskaSource(path, options)
+    if head.startswith(b"PK\x03\x04"):
+        from handopt.input.sequence.record3d import Record3dSource, is_record3d
+
+        if is_record3d(path):
+            return Record3dSource(path, options)
     from handopt.input.sequence.stacks import NumpySource, TiffSource
 
     if not head:

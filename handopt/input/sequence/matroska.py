@@ -1,0 +1,122 @@
+"""Depth in Matroska files (.mkv), as recorders of Azure Kinect and Orbbec write them, through PyAV (the extra `mkv`).
+
+The depth track is the one of 16-bit grey pixels, https://learn.microsoft.com/azure/kinect-dk/record-file-format.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from handopt.errors import CameraError, DepthError, SourceError, how_to_install
+from handopt.input.decode import check_shape
+from handopt.input.sequence.base import SequenceFrame
+from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
+from handopt.typing import AnyArray
+
+GREY: Final = ("gray16le", "gray16be")
+DEPTH_WORDS: Final = ("DEPTH", "depth")
+PRESETS: Final = {(640, 576): "azure-kinect", (320, 288): "azure-kinect-binned", (1024, 1024): "femto-bolt-wide"}
+"""Presets by width and height of the depth, px. The calibration that a recording holds is not read."""
+
+
+class MatroskaSource:
+    """The depth frames of a .mkv recording. A frame that cannot be decoded ends the sequence with an error."""
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        """Find the depth track, and a first frame with depth. Raises SourceError, CameraError and DepthError."""
+        self.name, self._path = str(path), path
+        first, notes = None, list[str]()
+        with self._opened() as (container, stream):
+            self.length: int | None = int(stream.frames) or None
+            for index, (counts, _) in enumerate(self._counts(container, stream)):
+                if has_depth(counts):
+                    first, name = counts, f"{path.name}[{index}]"
+                    break
+        if first is None:
+            raise DepthError(f"{path}: nothing is measured in any of its frames")
+        options = self._with_camera(options, first.shape, notes)
+        self._info = stream_info(first, path, options, name)
+        self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
+        self._ignored = options.one_mask(self._info.shape)
+        self.fps, self._has_times = options.fps, options.fps is None
+        self.assumptions = tuple(dict.fromkeys((*notes, *self._info.assumptions)))
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        """The frames. Raises SourceError where the file is damaged."""
+        with self._opened() as (container, stream):
+            for index, (counts, time_s) in enumerate(self._counts(container, stream)):
+                name = f"{self._path.name}[{index}]"
+                time_s = time_s if self._has_times else None
+                try:
+                    depth = self._info.millimetres(counts, name, self._ignored)
+                except DepthError as error:
+                    yield SequenceFrame(index, name, self._info.empty(), time_s, problem=str(error))
+                else:
+                    yield SequenceFrame(index, name, depth, time_s)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        """The container and its depth track. Raises SourceError."""
+        try:
+            import av
+        except ImportError as error:
+            raise SourceError(
+                f"{self._path}: a .mkv recording needs PyAV, which is not installed: {how_to_install('mkv')}"
+            ) from error
+        try:
+            container = av.open(str(self._path), format="matroska")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(f"{self._path}: is damaged, or no Matroska file ({error}); copy it again") from error
+        with container:
+            yield container, self._track(container)
+
+    def _track(self, container: Any) -> Any:
+        """The track of 16-bit grey pixels that calls itself depth, or the only one. Raises SourceError."""
+        grey = [each for each in container.streams.video if str(each.codec_context.pix_fmt) in GREY]
+        named = [each for each in grey if any(word in str(dict(each.metadata)) for word in DEPTH_WORDS)]
+        found = named or grey
+        if len(found) == 1 or (found and named):
+            return found[0]
+        kinds = ", ".join(str(each.codec_context.pix_fmt) for each in container.streams.video) or "none"
+        raise SourceError(
+            f"{self._path}: has {len(grey)} video tracks of 16-bit grey, expected one, or one named depth (tracks: "
+            f"{kinds}); export its depth as images"
+        )
+
+    def _counts(self, container: Any, stream: Any) -> Iterator[tuple[AnyArray, float | None]]:
+        """Counts (H, W) and the time of each frame, s. Raises SourceError and DepthError."""
+        import av
+
+        try:
+            for frame in container.decode(stream):
+                check_shape(self._path, (frame.height, frame.width))
+                counts = frame.reformat(format="gray16le").to_ndarray()
+                yield np.ascontiguousarray(counts), None if frame.time is None else float(frame.time)
+        except av.FFmpegError as error:
+            raise SourceError(
+                f"{self._path}: is damaged or cut short ({error}): what was read before is kept; copy it again"
+            ) from error
+
+    def _with_camera(self, options: SourceOptions, shape: tuple[int, ...], notes: list[str]) -> SourceOptions:
+        """With the preset of this size of image, where neither the user nor a file beside it names a camera."""
+        from dataclasses import replace
+
+        from handopt.input.sidecar import find_sidecar
+
+        beside = find_sidecar(self._path)
+        if options.camera is not None or (beside is not None and beside.camera is not None):
+            return options
+        preset = PRESETS.get((shape[1], shape[0]))
+        if preset is None:
+            raise CameraError(
+                f"{self._path}: nothing says which camera took its {shape[1]} x {shape[0]} pixels; give camera= (a "
+                "preset, a file, or fx,fy,cx,cy)"
+            )
+        notes.append(
+            f"The camera was assumed to be {preset}, by the size of the images: the calibration in the recording is "
+            "not read (camera= changes this)."
+        )
+        return replace(options, camera=preset, unit=options.unit or 1.0)

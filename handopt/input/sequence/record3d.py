@@ -1,0 +1,155 @@
+"""Record3D's recordings (.r3d): a zip file with depth in metres, compressed by LZFSE (the extra `record3d`).
+
+https://github.com/marek-simonik/record3d/issues/93 lists the files: `metadata` (JSON) and `rgbd/N.depth`, float32.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from handopt.errors import CameraError, DepthError, SourceError, how_to_install
+from handopt.files import parse_json
+from handopt.input.camera import Camera
+from handopt.input.decode import check_shape
+from handopt.input.sequence.base import SequenceFrame
+from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
+from handopt.typing import AnyArray
+
+METADATA: Final = "metadata"
+SIZES: Final = ((192, 256), (480, 640), (720, 960))
+"""Width and height of depth, px, in files without dw and dh: LiDAR, and the TrueDepth camera."""
+MAX_METADATA, MAX_MEMBER = 64 << 20, 4 << 20
+"""Bytes of the metadata, and of one compressed frame."""
+
+
+class Record3dSource:
+    """The frames of a .r3d file. A frame that cannot be decoded says so."""
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        """Read the metadata and a first frame. Raises SourceError, CameraError and DepthError."""
+        self.name, self._path = str(path), path
+        self._lzfse = _liblzfse(path)
+        facts = self._metadata()
+        with self._opened() as archive:
+            names = [each for each in archive.namelist() if each.startswith("rgbd/") and each.endswith(".depth")]
+            self._names = sorted(
+                (each for each in names if Path(each).stem.isdecimal()), key=lambda x: int(Path(x).stem)
+            )
+            self.length: int | None = len(self._names)
+            if not self._names:
+                raise SourceError(f"{path}: holds no depth (rgbd/0.depth); export it again")
+            floats = np.nan_to_num(self._first(archive))
+        self._shape = _shape(path, facts, len(floats))
+        if options.camera is None:
+            options = replace(options, camera=_camera(path, facts, self._shape))
+        options = replace(options, unit=options.unit or 1000.0)
+        self._info = stream_info(floats.reshape(self._shape), path, options, f"{path.name}[0]")
+        self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
+        self._ignored = options.one_mask(self._info.shape)
+        rate = facts.get("fps")
+        self.fps = options.fps or (float(rate) if isinstance(rate, int | float) and rate > 0 else None)
+        self.assumptions = tuple(self._info.assumptions)
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        """The frames in order. Raises SourceError where the file is damaged."""
+        with self._opened() as archive:
+            for index, member in enumerate(self._names):
+                name = f"{self._path.name}[{index}]"
+                try:
+                    floats = self._floats(archive, member)
+                    if len(floats) != self._shape[0] * self._shape[1]:
+                        raise DepthError(
+                            f"{name}: has {len(floats)} values, the first frame {self._shape}; export it again"
+                        )
+                    depth = self._info.millimetres(floats.reshape(self._shape), name, self._ignored)
+                except DepthError as error:
+                    yield SequenceFrame(index, name, self._info.empty(), None, problem=str(error))
+                else:
+                    yield SequenceFrame(index, name, depth, None)
+
+    def _first(self, archive: zipfile.ZipFile) -> AnyArray:
+        """The values (N,) of the first frame with depth, m. Raises DepthError where there is none."""
+        problem = f"{self._path}: nothing is measured in any of its frames"
+        for member in self._names:
+            try:
+                floats = self._floats(archive, member)
+            except DepthError as error:
+                problem = str(error)
+                continue
+            if has_depth(floats):
+                return floats
+        raise DepthError(problem)
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self._path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{self._path}: is damaged ({error}); export it again") from error
+
+    def _metadata(self) -> dict[str, Any]:
+        with self._opened() as archive:
+            try:
+                if archive.getinfo(METADATA).file_size > MAX_METADATA:
+                    raise ValueError("it is too large")
+                facts = parse_json(archive.read(METADATA).decode("utf-8"))
+            except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+                raise SourceError(
+                    f"{self._path}: its metadata are missing or damaged ({error}); export it again"
+                ) from error
+        if not isinstance(facts, dict):
+            raise SourceError(f"{self._path}: its metadata are no JSON object; export it again")
+        return facts
+
+    def _floats(self, archive: zipfile.ZipFile, member: str) -> AnyArray:
+        """The values (N,) of a frame, m. Raises DepthError."""
+        try:
+            if archive.getinfo(member).file_size > MAX_MEMBER:
+                raise ValueError("it is too large")
+            return np.frombuffer(self._lzfse.decompress(archive.read(member)), "<f4")
+        except Exception as error:  # zipfile, zlib and liblzfse have errors of their own
+            raise DepthError(f"{self._path}: {member} is damaged ({error}); export it again") from error
+
+
+def is_record3d(path: Path) -> bool:
+    """Whether a zip file is a recording of Record3D."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return METADATA in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _liblzfse(path: Path) -> Any:
+    try:
+        import liblzfse
+    except ImportError as error:
+        raise SourceError(
+            f"{path}: a .r3d recording needs pyliblzfse, which is not installed: {how_to_install('record3d')}"
+        ) from error
+    return liblzfse
+
+
+def _shape(path: Path, facts: dict[str, Any], count: int) -> tuple[int, int]:
+    """Rows and columns of the depth: as the metadata say, else one of the usual sizes. Raises DepthError."""
+    width, height = facts.get("dw"), facts.get("dh")
+    if not (isinstance(width, int) and isinstance(height, int) and width * height == count):
+        width, height = next((each for each in SIZES if each[0] * each[1] == count), (0, 0))
+    if not width:
+        raise DepthError(f"{path}: its depth has {count} values, of which size nothing is said; export it again")
+    check_shape(path, (height, width))
+    return height, width
+
+
+def _camera(path: Path, facts: dict[str, Any], shape: tuple[int, int]) -> Camera:
+    """The camera of the depth: that of the colour pictures, K by columns, at the depth's size. Raises CameraError."""
+    numbers, width, height = facts.get("K"), facts.get("w"), facts.get("h")
+    known = isinstance(numbers, list) and len(numbers) == 9 and all(isinstance(each, int | float) for each in numbers)
+    if not known or not isinstance(width, int) or not isinstance(height, int) or not isinstance(numbers, list):
+        raise CameraError(f"{path}: its metadata have no K, w and h; give camera= (a preset, a file, or fx,fy,cx,cy)")
+    fx, fy, cx, cy = (float(numbers[each]) for each in (0, 4, 6, 7))
+    whole = Camera(fx, fy, cx, cy, width, height, f"metadata of {path.name}")
+    return whole.sized(shape[1], shape[0])
