@@ -24,6 +24,7 @@ from handopt.cli.options import (
     verbosity_options,
     video_option,
 )
+from handopt.cli.recordings import with_frames
 from handopt.cli.values import Choice, Numbers
 from handopt.files import is_folder
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     metavar="U,V|X,Y,Z",
     help="The palm's centre, as a pixel or in mm; for a single image.",
 )
+@option("Input", "--topic", metavar="NAME", help="Topic of the depth images, where a ROS bag has several.")
 @option(
     "Input",
     "--review",
@@ -171,7 +173,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Fit the hand to each depth image in IMAGE...: files, folders of them, patterns in quotes, or - for a list of them
-    on standard input.
+    on standard input. Or to each frame of a recording: a ROS bag, .bag, .mkv, .r3d, or a TUM or Open3D folder, whose
+    frames are written to OUTPUT/NAME-frames first.
 
     Each image gets a folder with result.json, mesh.glb, overlay.png, history.csv, trace.npz and, if it is a single
     image, renders/. One line for each goes to stdout: folder, status, median residual, overlap of the silhouettes,
@@ -194,7 +197,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
         ctx.exit(_fit_again(images, options))
     if not images:
         raise click.UsageError("Missing argument 'IMAGE...'.")
-    given = [path for word in images for path in word]
+    given, options = with_frames([path for word in images for path in word], options, console)
     output = options.output
     problems: list[Problem] = []
     bases = find_images(given, recursive=options.recursive, null=options.null, output=output, problems=problems)

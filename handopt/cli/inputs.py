@@ -153,7 +153,9 @@ def _depth_files(
 
 def check_sequence(source: Path) -> None:
     """Refuse a folder that handopt track cannot follow a hand through, and say what it is. Raises UsageError."""
-    if not files.is_folder(source):
+    from handopt.input.sequence.open import is_recording
+
+    if not files.is_folder(source) or is_recording(source):
         return
     _refuse_result(source)
     if next(_depth_files(source, False, None), None) is not None:

@@ -56,6 +56,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     mask: Path | None
     box: tuple[float, ...] | None
     center: tuple[float, ...] | None
+    topic: str | None
     shape: str | None
     solver: str | None
     output: Path

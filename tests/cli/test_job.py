@@ -16,7 +16,7 @@ from handopt.cli.settings import FitOptions
 NOTHING = dict.fromkeys(
     (
         *("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config", "renders"),
-        *("batch", "jobs", "workers", "cluster", "ignore", "mirrored", "review", "part"),
+        *("batch", "jobs", "workers", "cluster", "ignore", "mirrored", "review", "part", "topic"),
     )
 )
 OFF = dict.fromkeys(

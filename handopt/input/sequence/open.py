@@ -61,6 +61,21 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
     raise SourceError(f"{path}: is not a sequence of frames that handopt reads; give {_KINDS}")
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a path is a recording or an RGB-D folder, of which a single depth image is no part."""
+    from handopt.input.sequence.record3d import is_record3d
+    from handopt.input.sequence.rgbd_folder import is_rgbd_folder
+
+    if is_folder(path):
+        return is_file(path / _ROS2_FOLDER) or is_rgbd_folder(path)
+    try:
+        with open_regular(path) as file:
+            head = file.read(16)
+    except (UnreadableError, OSError):
+        return False
+    return head.startswith((_MATROSKA, _MCAP, *_RECORDINGS)) or (head.startswith(b"PK") and is_record3d(path))
+
+
 def _is_ros(path: Path, head: bytes) -> bool:
     from handopt.input.sequence.rosbag import is_ros
 

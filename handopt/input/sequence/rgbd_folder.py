@@ -42,6 +42,12 @@ class RgbdFolder:
     times_s: Mapping[Path, float] = field(default_factory=dict)
 
 
+def is_rgbd_folder(folder: Path) -> bool:
+    """Whether a folder is laid out as those of TUM or Open3D are."""
+    beside = any(is_folder(folder / name) for name in COLOUR_NAMES)
+    return is_file(folder / LIST_NAME) or (is_folder(folder / "depth") and beside)
+
+
 def find_rgbd_folder(folder: Path, options: SourceOptions, listed: Lister) -> RgbdFolder | None:
     """The frames of a TUM or Open3D folder, None where a folder is neither. listed: depth images of a folder, in order.
 
