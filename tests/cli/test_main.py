@@ -147,7 +147,7 @@ def test_completion_of_an_unknown_shell_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     ("words", "cursor", "offered"),
     [
-        ("handopt fit --vi", "2", ["plain,--video"]),
+        ("handopt fit --vid", "2", ["plain,--video"]),
         ("handopt fit --hand ", "3", ["plain,right", "plain,left", "plain,auto"]),
         ("handopt fit --camera sr3", "3", ["plain,sr300", "plain,sr305", "file,sr3"]),
         ("handopt mo", "1", ["plain,model"]),

@@ -33,7 +33,7 @@ class Record3dSource:
         """Read the metadata and a first frame. Raises SourceError, CameraError and DepthError."""
         self.name, self._path = str(path), path
         self._lzfse = _liblzfse(path)
-        facts = self._metadata()
+        metadata = self._metadata()
         with self._opened() as archive:
             names = [each for each in archive.namelist() if each.startswith("rgbd/") and each.endswith(".depth")]
             self._names = sorted(
@@ -43,14 +43,14 @@ class Record3dSource:
             if not self._names:
                 raise SourceError(f"{path}: holds no depth (rgbd/0.depth); export it again")
             floats = np.nan_to_num(self._first(archive))
-        self._shape = _shape(path, facts, len(floats))
+        self._shape = _shape(path, metadata, len(floats))
         if options.camera is None:
-            options = replace(options, camera=_camera(path, facts, self._shape))
+            options = replace(options, camera=_camera(path, metadata, self._shape))
         options = replace(options, unit=options.unit or 1000.0)
         self._info = stream_info(floats.reshape(self._shape), path, options, f"{path.name}[0]")
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
         self._ignored = options.one_mask(self._info.shape)
-        rate = facts.get("fps")
+        rate = metadata.get("fps")
         self.fps = options.fps or (float(rate) if isinstance(rate, int | float) and rate > 0 else None)
         self.assumptions = tuple(self._info.assumptions)
 
@@ -95,14 +95,14 @@ class Record3dSource:
             try:
                 if archive.getinfo(METADATA).file_size > MAX_METADATA:
                     raise ValueError("it is too large")
-                facts = parse_json(archive.read(METADATA).decode("utf-8"))
+                metadata = parse_json(archive.read(METADATA).decode("utf-8"))
             except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
                 raise SourceError(
                     f"{self._path}: its metadata are missing or damaged ({error}); export it again"
                 ) from error
-        if not isinstance(facts, dict):
+        if not isinstance(metadata, dict):
             raise SourceError(f"{self._path}: its metadata are no JSON object; export it again")
-        return facts
+        return metadata
 
     def _floats(self, archive: zipfile.ZipFile, member: str) -> AnyArray:
         """The values (N,) of a frame, m. Raises DepthError."""
@@ -133,9 +133,9 @@ def _liblzfse(path: Path) -> Any:
     return liblzfse
 
 
-def _shape(path: Path, facts: dict[str, Any], count: int) -> tuple[int, int]:
+def _shape(path: Path, metadata: dict[str, Any], count: int) -> tuple[int, int]:
     """Rows and columns of the depth: as the metadata say, else one of the usual sizes. Raises DepthError."""
-    width, height = facts.get("dw"), facts.get("dh")
+    width, height = metadata.get("dw"), metadata.get("dh")
     if not (isinstance(width, int) and isinstance(height, int) and width * height == count):
         width, height = next((each for each in SIZES if each[0] * each[1] == count), (0, 0))
     if not width:
@@ -144,9 +144,9 @@ def _shape(path: Path, facts: dict[str, Any], count: int) -> tuple[int, int]:
     return height, width
 
 
-def _camera(path: Path, facts: dict[str, Any], shape: tuple[int, int]) -> Camera:
+def _camera(path: Path, metadata: dict[str, Any], shape: tuple[int, int]) -> Camera:
     """The camera of the depth: that of the colour pictures, K by columns, at the depth's size. Raises CameraError."""
-    numbers, width, height = facts.get("K"), facts.get("w"), facts.get("h")
+    numbers, width, height = metadata.get("K"), metadata.get("w"), metadata.get("h")
     known = isinstance(numbers, list) and len(numbers) == 9 and all(isinstance(each, int | float) for each in numbers)
     if not known or not isinstance(width, int) or not isinstance(height, int) or not isinstance(numbers, list):
         raise CameraError(f"{path}: its metadata have no K, w and h; give camera= (a preset, a file, or fx,fy,cx,cy)")
