@@ -107,7 +107,7 @@ def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(depth_crops.tempfile, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile", Full)
     crops = DepthCrops(1, tmp_path)
     crops.append(random_crops(1)[0])
     with pytest.raises(OutputError, match=r"cannot be kept in .* \(No space left on device\): free some space there"):
