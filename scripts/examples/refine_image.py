@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 import handopt
+from handopt.config import DescentStage, Weights
 
 try:
     import torch
@@ -22,28 +23,35 @@ try:
 except ImportError as error:
     sys.exit(f"{Path(__file__).name} needs PyTorch: {error}")
 
-ITERATIONS = 60  # of each stage of the config, from coarse to fine
+ITERATIONS = 50  # of each stage, from coarse to fine
+FINE = handopt.Config(
+    plane=0.9,
+    weights=Weights(silhouette=1.0, prior=0.001),
+    stages=(DescentStage(iterations=ITERATIONS, radius_px=3.5, sigma_mm=5.0, step=0.15, top_k_out=1, depth=0.05),),
+)
+"""The last stage: what the least squares of handopt.fit end with, where closest points on planes decide. By hand."""
 
 
 def refine(depth_mm: Any, camera: handopt.Camera, start: handopt.Start, side: str) -> Any:
     """Joints (21, 3) mm and loss of a pose that is refined from a start."""
     layer = HandLayer(side, "euler")
-    loss = SelfSupervisedLoss(layer)
     target = DepthTarget.of([depth_mm], camera)
     pose = layer.pose_of(np.asarray(start.rotation)[None], np.asarray(start.angles_rad)[None]).requires_grad_()
     place = torch.tensor(start.translation_mm, dtype=torch.float32)[None].requires_grad_()
-    shape = torch.zeros(1, len(layer.shape_names), requires_grad=True)
     size = torch.zeros(1, requires_grad=True)  # the logarithm of the scale
-    rates = ((pose, 0.03), (place, 1.5), (size, 0.01), (shape, 0.01))
-    for stage, settings in enumerate(loss.config.stages):
-        loss.set_stage(stage)
-        optimiser = torch.optim.Adam([{"params": [each], "lr": rate * settings.step} for each, rate in rates])
-        for _ in range(ITERATIONS):
-            optimiser.zero_grad()
-            hand = layer(pose, place, size.exp(), shape)
-            total = loss(hand, target).sum()
-            total.backward()
-            optimiser.step()
+    shape = torch.zeros(1, len(layer.shape_names), requires_grad=True)
+    rates = ((pose, 0.06), (place, 3.0), (size, 0.02), (shape, 0.02))
+    for config in (handopt.Config(), FINE):
+        loss = SelfSupervisedLoss(layer, config)
+        for stage, settings in enumerate(config.stages):
+            loss.set_stage(stage)
+            optimiser = torch.optim.Adam([{"params": [each], "lr": rate * settings.step} for each, rate in rates])
+            for _ in range(ITERATIONS):
+                optimiser.zero_grad()
+                hand = layer(pose, place, size.exp(), shape)
+                total = loss(hand, target).sum()
+                total.backward()
+                optimiser.step()
     return hand.joints[0].detach().numpy(), float(total.detach())
 
 
