@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from handopt.backend import Array, from_dlpack, resolve_device, using_stream
+from handopt.errors import ShapeError
 
 Tensor = Any
 
@@ -16,7 +17,11 @@ def as_array(tensor: Tensor) -> Array:
     plain = tensor.detach() if tensor.requires_grad else tensor
     if not plain.is_contiguous():
         plain = plain.contiguous()
-    return from_dlpack(plain) if plain.is_cuda else plain.numpy()
+    if plain.is_cpu:
+        return plain.numpy()
+    if not plain.is_cuda:
+        raise ShapeError(f"expected tensors on one device, the CPU or a CUDA GPU, got one on {plain.device}")
+    return from_dlpack(plain)
 
 
 def as_tensor(array: Array) -> Tensor:

@@ -6,11 +6,12 @@ import torch
 
 from handopt.backend import Array, namespace_of
 from handopt.errors import ShapeError
-from handopt.hand_model import exponential
 from handopt.ops import kinematics
 from handopt.torch.arrays import Tensor
 from handopt.torch.registration import operator
 from handopt.torch.rotations import SMALL, axis_angle_to_matrix
+
+TINY = 1e-24  # rad^2, so that nothing is divided by 0
 
 
 def forward_kinematics(
@@ -64,10 +65,20 @@ def _gradients(
 
 
 def rotations_of(vectors: Array) -> Array:
-    """Rotations (B, 3, 3) of axis-angles (B, 3), as arrays."""
+    """Rotations (B, 3, 3) of axis-angles (B, 3), as arrays (Rodrigues). Raises ShapeError."""
     if vectors.shape[1:] != (3,):
         raise ShapeError(f"rotation: expected shape (B, 3, 3) or (B, 3), got {tuple(vectors.shape)}")
-    return namespace_of(vectors).ascontiguousarray(exponential(vectors))
+    xp = namespace_of(vectors)
+    square = (vectors * vectors).sum(axis=1)
+    angle = xp.sqrt(xp.maximum(square, TINY))
+    half = xp.sin(angle / 2) / angle
+    second = 2 * half * half
+    found = (second[:, None] * vectors)[:, :, None] * vectors[:, None]
+    found[:, (0, 1, 2), (0, 1, 2)] += (1 - second * square)[:, None]
+    turn = (xp.sin(angle) / angle)[:, None] * vectors
+    found[:, (2, 0, 1), (1, 2, 0)] += turn
+    found[:, (1, 2, 0), (2, 0, 1)] -= turn
+    return found
 
 
 def of_axis_angle(tangent: Array, vectors: Array) -> Array:

@@ -12,6 +12,7 @@ from handopt.torch import arrays
 
 _LIBRARY = torch.library.Library("handopt", "DEF")
 NAMES: list[str] = []
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 NO_SECOND = "second derivatives are not offered"
 
 
@@ -31,7 +32,8 @@ def operator(
     schema: arguments and results as PyTorch writes them; run: takes arrays of NumPy or CuPy, numbers and None
     shapes: makes the results' empty tensors from those of the arguments, for tracing (register_fake)
     gradients: which arguments have one; keep: saves what backward needs (setup_context); backward: gives a gradient for
-    each argument; vouched: index tensors are a rig's, whose values were looked at before
+    each argument; vouched: the first argument is a list, and index tensors are a rig's, whose values were looked at
+    before
     A tensor that requires a gradient in another argument raises ShapeError.
     """
     full_name = f"handopt::{name}"
@@ -69,4 +71,16 @@ def operator(
         torch.library.register_autograd(full_name, refuse, lib=_LIBRARY)
     else:
         torch.library.register_autograd(full_name, backward or refuse, setup_context=setup, lib=_LIBRARY)
-    return getattr(torch.ops.handopt, name).default
+    registered = getattr(torch.ops.handopt, name).default
+    return _direct(registered, compute) if vouched else registered
+
+
+def _direct(registered: Any, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator past PyTorch's dispatcher, which costs as much as an op, where nothing is traced."""
+
+    def call(*values: Any) -> Any:
+        first = values[0][0]
+        traced = torch.compiler.is_compiling() or type(first) not in _PLAIN or first.is_meta
+        return registered(*values) if traced else compute(*values)
+
+    return call

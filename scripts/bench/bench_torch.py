@@ -170,15 +170,15 @@ class PlainPyTorch:
         return depth.sum((1, 2)) / len(self.keypoints)
 
 
-def take_turns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
+def take_turns(calls: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
     """Milliseconds of each call, `rounds` of each, one after the other."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + WARM_UP):
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = clock()
             call()
             if number >= WARM_UP:
-                times[name].append(1e3 * (time.perf_counter() - begin))
+                times[name].append(1e3 * (clock() - begin))
     return {name: np.percentile(each, [50, 25, 75, 0]) for name, each in times.items()}
 
 
@@ -194,8 +194,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=16, help="poses that are compared with the image")
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--cpu-time", action="store_true", help="count the thread's own time: for a busy machine")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    clock = time.thread_time if arguments.cpu_time else time.perf_counter
     torch.set_num_threads(1)
     set_cpu_threads(1)
     count, rng, config = arguments.batch, np.random.default_rng(arguments.seed), Config()
@@ -243,12 +245,15 @@ def main() -> None:
         torch.testing.assert_close(one, other.grad, rtol=1e-2, atol=1e-2 * float(one.abs().max()))
     calls = {"array ops": lambda: objective.terms_and_gradient(pose, level), "autograd": through_autograd}
     print(f"the whole loss, B = {count}")
-    times = take_turns({**calls, "plain PyTorch": in_plain_pytorch}, arguments.rounds)
-    report(times, ("autograd", "array ops"), ("plain PyTorch", "autograd"))
-    compare_with_plain(layer, layer(*moving).transforms.detach(), target, config, arguments.rounds)
+    report(take_turns(calls, arguments.rounds, clock), ("autograd", "array ops"))
+    calls = {"autograd": through_autograd, "plain PyTorch": in_plain_pytorch}
+    report(take_turns(calls, max(10, arguments.rounds // 5), clock), ("plain PyTorch", "autograd"))
+    compare_with_plain(layer, layer(*moving).transforms.detach(), target, config, arguments.rounds, clock)
 
 
-def compare_with_plain(layer: Any, transforms: Any, target: Any, config: Config, rounds: int) -> None:
+def compare_with_plain(
+    layer: Any, transforms: Any, target: Any, config: Config, rounds: int, clock: Callable[[], float]
+) -> None:
     """The second comparison, at the transforms (B, J, 3, 4) of the first."""
     radius, coefficients = 5.0, target.coefficients[target.image_index.long()]
     closeness = target.image(radius)
@@ -279,7 +284,7 @@ def compare_with_plain(layer: Any, transforms: Any, target: Any, config: Config,
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
     print(f"skin, project, splat at {radius} px, difference and collision, B = {len(transforms)}")
     calls = {"handopt.torch": timed(with_operators), "plain PyTorch": timed(plain)}
-    report(take_turns(calls, max(10, rounds // 3)), ("plain PyTorch", "handopt.torch"))
+    report(take_turns(calls, max(10, rounds // 3), clock), ("plain PyTorch", "handopt.torch"))
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def test_wrong_arguments_are_refused_by_name() -> None:
         (lambda: layer(pose, place, shape=torch.zeros(4)), "shape: expected shape (13,) or (3, 13), got (4,)"),
         (lambda: layer(pose, place, rest=layer.rest[:9]), "rest: expected shape (1159, 3) or (B, 1159, 3), got (9, 3)"),
         (lambda: layer.pose_of(np.eye(3), np.zeros((1, 15, 3))), "pose: expected rotation (B, 3, 3) and angles_rad"),
-        (lambda: layer(pose, place.to("meta")), "expected tensors on one device, got cpu, meta"),
+        (lambda: layer(pose, place.to("meta")), "one device, the CPU or a CUDA GPU, got one on meta"),
     ):
         with pytest.raises(ShapeError, match=re.escape(message)):
             call()
