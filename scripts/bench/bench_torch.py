@@ -216,7 +216,8 @@ def main() -> None:
     angles, move = result.angles_rad + 0.15 * rng.normal(size=(count, 15, 3)), 5 * rng.normal(size=(count, 3))
     rotation = np.repeat(result.rotation[None], count, axis=0)
     arrays = [np.ascontiguousarray(each, np.float32) for each in (angles, rotation, result.translation_mm + move)]
-    pose = Pose(*arrays, np.ones(count, np.float32), np.zeros(count, np.int32), np.zeros((count, 0), np.float32))
+    rest = (np.ones(count, np.float32), np.zeros(count, np.int32), np.zeros((count, 0), np.float32))
+    pose = Pose(arrays[0], arrays[1], arrays[2], rest[0], rest[1], rest[2])
     moving = [layer.pose_of(rotation, angles), torch.tensor(arrays[2]), torch.ones(count)]
     for each in moving:
         each.requires_grad_()
