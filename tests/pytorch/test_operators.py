@@ -1,5 +1,6 @@
 """Every operator: the array op's values, its gradient by finite differences in double, its registration, its errors."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -282,9 +283,9 @@ def test_second_derivatives_are_not_offered() -> None:
         gradient.sum().backward()
 
 
-def test_a_cuda_tensor_needs_cupy() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("not tested: PyTorch finds a GPU")
+def test_a_tensor_on_a_gpu_needs_cupy() -> None:
+    if torch.cuda.is_available() or importlib.util.find_spec("cupy") is not None:
+        pytest.skip("not tested: PyTorch finds a GPU, or CuPy is installed")
     with (
         pytest.raises(DeviceError, match=r"device='cuda:0' cannot be used"),
         arrays.current_stream(torch.device("cuda:0")),
