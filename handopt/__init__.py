@@ -22,6 +22,7 @@ _EXPORTS = {
     "handopt.input.depth": ("DepthImage", "read_depth"),
     "handopt.input.reader": ("DepthInput", "read_image"),
     "handopt.ops.splat_loss": ("splat_loss",),
+    "handopt.ops.hand_image_loss": ("CollisionTerm", "hand_image_loss"),
     "handopt.errors": (
         "CameraError",
         "ConfigError",

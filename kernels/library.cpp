@@ -16,6 +16,22 @@ extern "C" const char* handopt_schedule() {
 #endif
 }
 
+// What follows a kernel's name and real type: the highest level of x86-64 that the library has and the processor can.
+// Levels differ in the last bits of their results, as they may fuse a product and a sum.
+extern "C" const char* handopt_level() {
+#ifdef HANDOPT_LEVELS
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("lzcnt") &&
+                    __builtin_cpu_supports("movbe") && __builtin_cpu_supports("f16c");
+    if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return "_v4";
+    if (v3) return "_v3";
+#endif
+    return "";
+}
+
 // Keeps freed arrays of up to 32 MiB for the next ones of their size. Returning them to the system after every op and
 // faulting their pages in again costs more than the kernels.
 extern "C" void handopt_keep_freed_memory() {

@@ -3,7 +3,8 @@
 // A kernel is written once, in terms of these macros:
 //   REAL                               float or double, chosen by the build; `real` below
 //   DEVICE                             qualifier of a helper function
-//   KERNEL(name)                       an entry point: name on a GPU, name_f32 / name_f64 on the CPU
+//   KERNEL(name)                       an entry point: name on a GPU, name_f32 / name_f64 on the CPU,
+//                                      followed by the level of x86-64 that it is compiled for (_v3, _v4)
 //   FOR_EACH(i, n)                     independent items, any order
 //   FOR_EACH_IMAGE(b, B)               images, one per thread
 //   FOR_EACH_IN_IMAGE(b, B, i, n)      items i of image b; on the CPU those of one image run in order on one thread,
@@ -62,12 +63,7 @@ using std::sqrt;
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define DEVICE static inline __attribute__((always_inline))
-#if defined(HANDOPT_CLONES)
-#define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define CLONES
-#endif
-#define KERNEL(name) extern "C" CLONES void JOIN(name, SUFFIX)
+#define KERNEL(name) extern "C" void JOIN(name, SUFFIX)
 #define GRID_START 0LL
 #define GRID_STRIDE 1LL
 #define IMAGE_KERNELS 1

@@ -33,6 +33,8 @@ class Library:
     handle: ctypes.CDLL
     path: Path
     schedule: str
+    level: str
+    """What the names of the kernels that suit this processor end in."""
 
 
 def library_problem() -> str | None:
@@ -98,7 +100,7 @@ def library() -> Library:
     except OSError as error:
         raise KernelError(f"{path} cannot be loaded ({error}); run 'pip install --force-reinstall .'") from error
     try:
-        for name in ("handopt_source_hash", "handopt_schedule"):
+        for name in ("handopt_source_hash", "handopt_schedule", "handopt_level"):
             getattr(handle, name).restype = ctypes.c_char_p
     except AttributeError as error:
         raise KernelError(f"{path} is not handopt's library of kernels; check {LIBRARY_VARIABLE}") from error
@@ -108,7 +110,7 @@ def library() -> Library:
             "run 'pip install .' (or 'pip install -e .') again"
         )
     handle.handopt_keep_freed_memory()
-    return Library(handle, path, handle.handopt_schedule().decode())
+    return Library(handle, path, handle.handopt_schedule().decode(), handle.handopt_level().decode())
 
 
 def _library_candidates() -> list[Path]:
@@ -118,7 +120,7 @@ def _library_candidates() -> list[Path]:
 
 @cache
 def _cpu_function(kernel: str, real: np.dtype[Any]) -> Any:
-    function = getattr(library().handle, kernel + _SUFFIX[real])
+    function = getattr(library().handle, kernel + _SUFFIX[real] + library().level)
     scalar = ctypes.c_float if real == np.float32 else ctypes.c_double
     types = {"r": scalar, "i": ctypes.c_int}
     function.argtypes = [types.get(kind, ctypes.c_void_p) for _, kind in SIGNATURES[kernel]]

@@ -32,6 +32,11 @@ depth_loss_backward             grad_loss r* image r* target r* weight r* index 
 splat_loss                      grad_loss r* points r* target r* weight r* index i* scratch_image r*
                                 scratch_winners i* scratch_sums r* loss r* grad_points r* radius r delta r B i V i S i
                                 weighted i
+hand_image_loss                 grad_loss r* transforms r* rest r* indices i* weights r* coefficients r* target r*
+                                pixel_weight r* index i* joint_rest r* joint_indices i* bones i* loss r*
+                                grad_transforms r* grad_rest_images r* radius r delta r collision_radius r
+                                collision_weight r fixed_length i perspective i weighted i with_rest i B i J i V i K i
+                                S i M i N i
 silhouette_forward              points r* field r* index i* mm_per_px r* loss r* B i V i S i
 silhouette_backward             grad_loss r* points r* field r* index i* mm_per_px r* grad_points r* B i V i S i
 closest_points_search           observed r* index i* posed r* normals r* scratch_points r* scratch_numbers i*

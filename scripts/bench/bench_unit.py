@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from handopt import (
+    CollisionTerm,
     backend,
     closest_points,
     closest_points_backward,
@@ -30,6 +31,7 @@ from handopt import (
     fit,
     forward_kinematics,
     forward_kinematics_backward,
+    hand_image_loss,
     joint_limits,
     joint_limits_backward,
     project,
@@ -43,7 +45,6 @@ from handopt import (
     skin,
     skin_backward,
     skin_normals,
-    splat_loss,
 )
 from handopt.errors import HandoptError
 from handopt.input.sidecar import find_sidecar
@@ -71,7 +72,7 @@ class UnitOfWork:
 
     def __init__(self, problem: Arrays, device: backend.Device, dtype: type = np.float32) -> None:
         """Copy a problem (see the module's docstring) to a device; constants are prepared once."""
-        images, joints = len(problem["M"]), len(problem["cidx"])
+        images = len(problem["M"])
         arrays = {
             "transforms": problem["M"],
             "rest": problem["P"],
@@ -79,9 +80,7 @@ class UnitOfWork:
             "coefficients": np.broadcast_to(problem["proj"], (images, 6)),
             "target": problem["T"],
             "joint_rest": problem["crest"],
-            "joint_weights": np.ones((joints, 1)),
-            "depth_cotangent": np.ones(images),
-            "collision_cotangent": np.full(images, float(problem["lam"])),
+            "ones": np.ones(images),
         }
         indices = {
             "indices": problem["J"],
@@ -92,27 +91,18 @@ class UnitOfWork:
         self.arrays = {name: backend.to_device(array, device, dtype) for name, array in arrays.items()}
         self.arrays |= {name: backend.to_device(array, device, np.int32) for name, array in indices.items()}
         self.radius = float(problem["r"])
-        self.collision_radius, self.collision_weight = float(problem["rc"]), float(problem["lam"])
+        a = self.arrays
+        self.joints = CollisionTerm(
+            a["joint_rest"], a["joint_indices"], a["bones"], float(problem["rc"]), float(problem["lam"]), False
+        )
 
     def run(self) -> tuple[Any, Any, Any]:
         """Return loss (B,) and its gradients to the transforms (B, m, 3, 4) and to the rest points (n, 3)."""
         a = self.arrays
-        whole = a["transforms"], a["rest"], a["indices"], a["weights"]
-        skeleton = a["transforms"], a["joint_rest"], a["joint_indices"], a["joint_weights"]
-
-        posed = skin(*whole)
-        points = project(posed, a["coefficients"], perspective=False)
-        loss, grad_points = splat_loss(a["depth_cotangent"], points, a["target"], a["image_index"], self.radius)
-        joints = skin(*skeleton)
-        loss += self.collision_weight * collision(joints, a["bones"], self.collision_radius)
-
-        grad_posed = project_backward(grad_points, posed, a["coefficients"], perspective=False)
-        grad_transforms, grad_rest = skin_backward(grad_posed, *whole)
-        grad_joints = collision_backward(
-            a["collision_cotangent"], joints, a["bones"], self.collision_radius, fixed_length=False
-        )
-        grad_transforms += skin_backward(grad_joints, *skeleton, rest_gradient=False)[0]
-        return loss, grad_transforms, grad_rest
+        return hand_image_loss(
+            a["ones"], a["transforms"], a["rest"], a["indices"], a["weights"], a["coefficients"], a["target"],
+            a["image_index"], self.radius, joints=self.joints, perspective=False,
+        )  # fmt: skip
 
 
 def timed(run: Callable[[], Any], device: backend.Device, seconds: float) -> NDArray[np.float64]:

@@ -12,7 +12,9 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parents[1]
-IMAGE_KERNELS = frozenset({"splat_forward", "splat_loss", "closest_points_search", "normal_equations"})
+IMAGE_KERNELS = frozenset(
+    {"splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations"}
+)
 """Kernels that run a whole image in one thread, which a GPU does not have."""
 
 
