@@ -57,6 +57,7 @@ _EXPORTS = {
     "handopt.ops.projection": ("project", "project_backward"),
     "handopt.ops.rasterise": ("rasterise",),
     "handopt.ops.splat": ("render_depth", "render_depth_backward"),
+    "handopt.proposals.model_file": ("PoseModel", "load_model", "save_model"),
     "handopt.result": ("FitResult",),
     "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig"),
     "handopt.shape": ("ShapeInput", "ShapeResult", "fit_shape"),

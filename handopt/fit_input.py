@@ -15,7 +15,7 @@ from handopt.input.ignore import IGNORED_NOTE
 from handopt.input.reader import undistorted
 from handopt.observation.hints import checked_hints
 from handopt.observation.surfaces import flipped
-from handopt.optimise.search import Start
+from handopt.optimise.starts import Start
 from handopt.rig import Rig
 
 HANDS = ("right", "left", "auto")

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -24,8 +25,11 @@ from handopt.objective.targets import build_targets
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
-from handopt.optimise.search import ImageSearch, SearchResult, Start
+from handopt.optimise.search import ImageSearch, SearchResult
+from handopt.optimise.starts import Start
 from handopt.optimise.views import CroppedObservation, other_readings, views_of
+from handopt.proposals.model_file import PoseModel
+from handopt.proposals.propose import predicted_joints
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_shape
 from handopt.typing import Progress
@@ -54,6 +58,7 @@ def fit(
     notes: Sequence[str] = (),
     ignore: NDArray[Any] | None = None,
     mirrored: bool = False,
+    proposals: PoseModel | None = None,
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit a hand to a depth image.
@@ -71,11 +76,12 @@ def fit(
     mirrored: whether the image is mirrored left to right, as some SDKs give it. camera, hand and the result are then
     those of the true scene, and the result's pictures show it; mask, box, ignore and a center in pixels are as in the
     image that is given
+    proposals: a model (handopt.load_model) whose poses take the place of those of handopt's own network
     progress: called with iteration, planned iterations and the best total
     Raises ObservationError where no hand is found, NumericalError where the objective is not finite, and DepthError,
     ShapeError, CameraError, ConfigError, DeviceError and RigError for arguments that make no sense.
     """
-    settings = settings_of(shape, config, device, seed)
+    settings = settings_of(shape, config, device, seed, proposals)
     given = FitInput(depth_mm, camera, hand, rig, mask, box, center, start, image, notes, ignore, mirrored)
     return fit_image(given, settings, progress)
 
@@ -97,6 +103,7 @@ def fit_many(
     device: str = "auto",
     seed: int = 0,
     batch: int | None = None,
+    proposals: PoseModel | None = None,
 ) -> Iterator[FitResult | HandoptError]:
     """Fit a hand to each of many depth images, a batch of which goes through the kernels together.
 
@@ -106,7 +113,7 @@ def fit_many(
     batch: images that go together, 8 on the CPU and 32 on a GPU if None; the others are arguments of handopt.fit
     Raises ConfigError and DeviceError for settings that make no sense.
     """
-    return fit_images(images, settings_of(shape, config, device, seed), batch)
+    return fit_images(images, settings_of(shape, config, device, seed, proposals), batch)
 
 
 def fit_images(
@@ -120,9 +127,13 @@ def fit_images(
     return (result for some in chunks(images, size) for result in _fit_batch(some, run))
 
 
-def settings_of(shape: str, config: Config | None, device: str, seed: int) -> FitSettings:
-    """The settings of a call."""
-    return FitSettings(shape, config or Config(), device, seed)  # type: ignore[arg-type]  # the shape is checked
+def settings_of(
+    shape: str, config: Config | None, device: str, seed: int, proposals: PoseModel | None = None
+) -> FitSettings:
+    """The settings of a call. Raises ConfigError."""
+    if proposals is not None and not isinstance(proposals, PoseModel):
+        raise ConfigError(f"proposals: expected what handopt.load_model gives, got {type(proposals).__name__}")
+    return FitSettings(shape, config or Config(), device, seed, proposals)  # type: ignore[arg-type]  # it is checked
 
 
 def _fit_batch(images: Sequence[FitInput], run: "_Run") -> list[FitResult | HandoptError]:
@@ -182,7 +193,8 @@ class _Prepared:
         self._best = observations[0]
         self._side = None if given.hand == "auto" else self.rig.side == "left"
         self.views = views_of(observations, [False, True] if self._side is None else [self._side], config)
-        if self._side is not None and given.start is None and config.solver == "auto":
+        compared = config.solver == "auto" and run.settings.refine is None
+        if self._side is not None and given.start is None and compared:
             # In the likeliest place it is compared with the other hand, for the image may speak against the user
             self.views += views_of(observations[:1], [not self._side], config)
         self.timer.record("observe")
@@ -204,8 +216,7 @@ class _Prepared:
         return ImageSearch(
             *(hand, self.right, self.views, self.targets, self.settings),
             start=self.given.start,
-            shape=self.run.settings.shape,
-            seed=self.run.settings.seed,
+            settings=self.run.settings,
             side=self._side,
             others=self._other_views,
             timer=self.timer,
@@ -241,6 +252,11 @@ class _Prepared:
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(found.presence)]
         limits = [ASSESS.contradicted] * bool(doubts) + [ASSESS.touching] * (observation.holds == "hand")
         sure = min([confidence(features), *limits])
+        uncertainty = radius_mm(found.spread_mm2, visible, sure)
+        settings = self.run.settings
+        if settings.refine is not None:
+            seen_right = observation.mirrored() if mirror else observation
+            uncertainty, visible = predicted_joints(seen_right, settings.proposals) or (uncertainty, visible)
         self.timer.record("measure")
         return FitResult(
             image=given.image,
@@ -250,7 +266,7 @@ class _Prepared:
             rig=rig,
             observation=observation,
             crop=crop,
-            shape_kind=self.run.settings.shape,
+            shape_kind=settings.shape,
             rest_mm=shaped.rest_mm if winner.trace.rest_mm is None else winner.trace.rest_mm[-1],
             fitted_depth_mm=quality.fitted_depth_mm,
             residual_mm=quality.residual_mm,
@@ -259,18 +275,19 @@ class _Prepared:
             limb_fraction=found.limb_fraction,
             confidence=sure,
             joint_visible=visible,
-            joint_uncertainty_mm=radius_mm(found.spread_mm2, visible, sure),
+            joint_uncertainty_mm=uncertainty,
             alternatives=found.alternatives,
             seconds=self.timer.seconds,
             device=str(self.run.device),
-            seed=self.run.settings.seed,
+            seed=settings.seed,
             config=self.settings.to_dict(),
-            versions=_versions(),
+            versions=dict(_versions()),
             notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes, *doubts),
             mirrored=given.mirrored,
             confidence_features=features,
             spread_mm2=found.spread_mm2,
             hand_margin=found.hand_margin,
+            proposals=None if settings.proposals is None else settings.proposals.describe(),
             **winner.facts(),
         )
 
@@ -287,5 +304,6 @@ def _fit_together(
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in ("handopt", "numpy", "scipy")}}

@@ -99,6 +99,7 @@ class FitResult:
     mirrored: whether the image was given as a mirror image; camera, observation and all else are those of the true one
     hand_margin: limb fraction of the best fit of the other hand minus this one's, None where it was not tried; a hand
     that is clearly worse is dropped before it is fitted to the end, and its limb fraction is from then
+    proposals: format, digest and training of the model whose poses were tried, None for handopt's own network
     renders: (T, S, S) closeness of the fitted hand; target: (S, S) observed closeness at the final radius
     """
 
@@ -144,6 +145,7 @@ class FitResult:
     spread_mm2: Reals = field(repr=False)
     mirrored: bool = False
     hand_margin: float | None = None
+    proposals: dict[str, Any] | None = None
 
     @property
     def ignored_pixels(self) -> int:
@@ -277,6 +279,8 @@ class FitResult:
             "mirrored": self.mirrored,
             "notes": self.notes,
         }
+        if self.proposals is not None:
+            document["proposals"] = self.proposals
         return {name: plain(value) for name, value in document.items()}
 
     def to_json(self) -> str:

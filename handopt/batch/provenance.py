@@ -16,7 +16,7 @@ from handopt.storage.fit_folder import PROVENANCE_NAME, RESULT_NAME
 FORMAT = "handopt.provenance/2"
 _CONTENTS = {
     "camera": "camera", "ignore": "mask", "joint_map": "joint map", "mask": "mask",
-    "model": "rig",
+    "model": "rig", "proposals": "model of proposals",
 }  # fmt: skip
 """Settings that are the SHA-256 of a file's content, and what the file is."""
 
@@ -27,8 +27,8 @@ Stamp = tuple[int, int, int]
 class Identity:
     """What a result depends on besides its image and the JSON files beside it.
 
-    handopt: the version. config, camera, mask, model, joint_map: SHA-256 of a file's content, or a name. The others are
-    the options of handopt fit; max_hands is None where one hand is looked for.
+    handopt: the version. config, camera, mask, model, joint_map, proposals: SHA-256 of a file's content, or a name. The
+    others are the options of handopt fit; max_hands is None where one hand is looked for.
     """
 
     handopt: str
@@ -49,6 +49,8 @@ class Identity:
     center: tuple[float, ...] | None = None
     mirrored: bool | None = None
     max_hands: int | None = None
+    proposals: str | None = None
+    refine: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -20,6 +20,7 @@ from handopt.cli.options import (
     hand_options,
     json_option,
     output_options,
+    proposals_option,
     renders_option,
     verbosity_options,
     video_option,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     help="What may change besides the pose: the hand's size, also the proportions of fingers and palm, also its "
     "surface.  [default: proportions; none where --model is a hand of handopt shape]",
 )
+@proposals_option("--proposals", "Fit", "Start from the poses of this model of handopt train.")
 @compute_options("Fit")
 @option(
     EXPERT,
@@ -183,18 +185,23 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
     OUTPUT/summary.jsonl tells how each ended: done, failed or skipped. A second run goes on where the first ended: what
     is done already is not done again.
     """
+    from handopt.cli.settings import FitOptions
+
+    options = FitOptions(**arguments)
+    _check_exclusive(options)
+    ctx.exit(fit_all(images, options) if options.review is None else _fit_again(images, options))
+
+
+def fit_all(images: tuple[tuple[Path, ...], ...], options: "FitOptions") -> int:
+    """Fit all images as the options say, or predict them; returns the exit code."""
     from contextlib import closing, nullcontext
 
     from handopt.batch.outcome import DONE, Task
     from handopt.batch.run import RunSettings, run
     from handopt.batch.summary import Summary
-    from handopt.cli.settings import FitOptions
     from handopt.storage.naming import result_folders
 
-    options, console = FitOptions(**arguments), Console()
-    _check_exclusive(options)
-    if options.review is not None:
-        ctx.exit(_fit_again(images, options))
+    console = Console()
     if not images:
         raise click.UsageError("Missing argument 'IMAGE...'.")
     given, options = with_frames([path for word in images for path in word], options, console)
@@ -227,7 +234,7 @@ def fit(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **arguments
                 report.stopped(left)
                 break
         report.summary()
-    ctx.exit(0 if report.counts[DONE] == len(tasks) and not problems else 1)
+    return 0 if report.counts[DONE] == len(tasks) and not problems else 1
 
 
 def _page(options: "FitOptions", console: Console) -> "FitPage":

@@ -10,7 +10,7 @@ import click
 from handopt.cli.errors import naming_option
 from handopt.cli.inputs import read_mask
 from handopt.cli.outputs import require_writable
-from handopt.cli.rigs import load_model
+from handopt.cli.rigs import load_model, load_proposals
 from handopt.files import is_file, sha256_of
 from handopt.input.reader import Reader
 
@@ -38,7 +38,11 @@ def make_job(options: "FitOptions", images: int) -> "Job":
         check_device(options.device)
     rig = load_model(options)
     shape = options.shape or ("none" if rig is not None and rig.is_personal else FREED_BY_DEFAULT)
-    settings = fit_settings(options, config, shape)
+    settings = replace(
+        fit_settings(options, config, shape),
+        proposals=load_proposals(options.proposals, "--proposals" if options.refine is None else "--model"),
+        refine=options.refine,
+    )
     mask = None if options.mask is None else read_mask(options.mask)
     require_writable(options.output)
     return Job(
@@ -141,6 +145,8 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
         center=options.center,
         mirrored=options.mirrored,
         max_hands=None if options.max_hands == 1 else options.max_hands,
+        proposals=settings.proposals and settings.proposals.digest,
+        refine=options.refine,
     )
 
 

@@ -18,6 +18,7 @@ from handopt.cli.help import SectionedCommand, SectionedGroup
 from handopt.cli.info import info
 from handopt.cli.model import model
 from handopt.cli.options import verbosity_options
+from handopt.cli.predict import predict
 from handopt.cli.report import report
 from handopt.cli.shape import shape
 from handopt.cli.stop_signal import ending_signals
@@ -147,6 +148,7 @@ main.add_command(export)
 main.add_command(fit)
 main.add_command(info)
 main.add_command(model)
+main.add_command(predict)
 main.add_command(report)
 main.add_command(shape)
 main.add_command(synth)

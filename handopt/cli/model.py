@@ -9,6 +9,7 @@ import click
 from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, SectionedGroup
+from handopt.cli.model_network import SUFFIX, describe_network, export
 from handopt.cli.options import json_option, output_options, rig_options, verbosity_options
 from handopt.cli.outputs import require_free_file
 from handopt.files import is_file
@@ -28,7 +29,10 @@ OWN = ("right", "left")
     examples=(("print the joints, sizes and limits of a rig", "handopt model show hand.glb"),),
 )
 def model() -> None:
-    """Inspect hand rigs."""
+    """Inspect hand rigs and networks."""
+
+
+model.add_command(export)
 
 
 @model.command(
@@ -36,23 +40,32 @@ def model() -> None:
     examples=(
         ("print the joints, sizes and limits of handopt's own right hand", "handopt model show right"),
         ("also draw your own hand from eight sides", "handopt model show myhand.glb -o myhand.png"),
+        ("print what a network was trained on, and its scores", "handopt model show base.npz"),
     ),
 )
-@click.argument("rig", metavar="RIG|right|left")
+@click.argument("rig", metavar="RIG|MODEL|right|left")
 @rig_options
 @output_options("PNG", "Also draw the rig from eight sides into this picture.", replaces="a picture that exists")
-@json_option("the rig")
+@json_option("the rig or the network")
 @verbosity_options
 def show(rig: str, **arguments: Any) -> None:
     """Print joints, sizes, limits and mesh of a rig, and with -o draw it from eight sides.
 
-    RIG is a glTF or GLB file, or right or left for handopt's own hands.
+    Of a network print what it was trained on, and its scores.
+
+    RIG is a glTF or GLB file, or right or left for handopt's own hands; MODEL is a .npz file of handopt train.
     """
     from handopt.cli.settings import ModelShowOptions
 
     options = ModelShowOptions(**arguments)
     console = Console()
     output = options.output
+    if Path(rig).suffix.lower() == SUFFIX and is_file(rig):
+        if output is not None:
+            raise click.UsageError("-o draws a rig: leave it out for a network")
+        for line in describe_network(Path(rig), as_json=options.as_json):
+            console.result(line)
+        return
     _check_output(output, overwrite=options.overwrite)
     loaded = _load(rig, options.joint_map, options.limits, options.part)
     for line in [json.dumps(_document(loaded))] if options.as_json else describe(loaded):

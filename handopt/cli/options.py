@@ -133,6 +133,13 @@ def hand_options(hand: str, model: str = "A rigged hand, glTF or GLB.") -> Calla
     return decorate
 
 
+def proposals_option(name: str, section: str, text: str) -> Callable[[Command], Command]:
+    """--proposals, or --model of handopt predict: a network of handopt train."""
+    return option(
+        section, name, "proposals", type=FILE, metavar="MODEL", help=f"{text}  [default: handopt's own network]"
+    )
+
+
 # ----------------------------------------------------------------------------------------------- compute
 
 

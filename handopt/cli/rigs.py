@@ -7,7 +7,10 @@ import click
 from handopt.cli.errors import naming_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from handopt.cli.settings import HandOptions
+    from handopt.proposals.model_file import PoseModel
     from handopt.rig import Rig
 
 
@@ -29,6 +32,16 @@ def load_model(options: "HandOptions") -> "Rig | None":
     side = options.hand if options.hand in ("right", "left") else None
     with naming_option("--model"):
         return load_rig(options.model, side, mapping, options.limits, options.part)
+
+
+def load_proposals(path: "Path | None", name: str = "--proposals") -> "PoseModel | None":
+    """Load the model of a network, if one is given. name: of the option. Raises UsageError."""
+    from handopt.proposals.model_file import load_model as load_network
+
+    if path is None:
+        return None
+    with naming_option(name):
+        return load_network(path)
 
 
 def own_rig(side: str, limits: str) -> "Rig | None":

@@ -77,6 +77,8 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     view: bool
     port: int
     browser: bool
+    proposals: Path | None
+    refine: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     port: int
     browser: bool
     topic: str | None
+    proposals: Path | None
     output: Path | None
 
 

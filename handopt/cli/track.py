@@ -22,11 +22,12 @@ from handopt.cli.options import (
     hand_options,
     json_option,
     output_options,
+    proposals_option,
     verbosity_options,
     video_option,
 )
 from handopt.cli.outputs import existing_place, require_place
-from handopt.cli.rigs import load_model, own_rig
+from handopt.cli.rigs import load_model, load_proposals, own_rig
 from handopt.cli.stop_signal import StopOnSignal
 from handopt.cli.track_output import add_video, print_track, results_of, say_doubts, say_errors, write_tracks
 from handopt.cli.values import Positive
@@ -95,6 +96,7 @@ RATE_EVERY_S = 1.0
     metavar="K",
     help="With --json, --stream and --view: give each frame smoothed, as soon as K frames after it are known.",
 )
+@proposals_option("--proposals", "Track", "Search from the poses of this model of handopt train.")
 @compute_options("Track")
 @option("Page", "--view", is_flag=True, help="Show the hand in a browser while it is tracked.")
 @page_options
@@ -209,6 +211,7 @@ def _tracking(
         "config": config,
         "device": options.device,
         "seed": options.seed,
+        "proposals": load_proposals(options.proposals),
         "scratch": existing_place(folder),
     }
     with naming_option("--device", "--model"):

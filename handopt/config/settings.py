@@ -13,6 +13,7 @@ from handopt.config.constraints import (
     Checked,
     Fraction,
     Hypotheses,
+    Iterations,
     LengthMm,
     NonNegative,
     PointCount,
@@ -166,10 +167,14 @@ class FitSettings(Checked):
 
     shape: what is fitted besides the pose: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm as
     well; gradient descent leaves them out) or 'vertices' (the surface as well). config: every other setting. device:
-    'auto', 'cpu', 'cuda' or 'cuda:N'. seed: of the points that are drawn.
+    'auto', 'cpu', 'cuda' or 'cuda:N'. seed: of the points that are drawn. proposals: a handopt.load_model whose poses
+    take the place of those of handopt's own network. refine: None searches; a number takes the network's likeliest pose
+    as it is, and refines it by as many steps of Levenberg-Marquardt.
     """
 
     shape: Shape = "proportions"
     config: Config = field(default_factory=Config)
     device: str = "auto"
     seed: Seed = 0
+    proposals: Any = None
+    refine: Iterations | None = None

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from handopt.assess.uncertainty import spread_of
 from handopt.backend import Array, one_cpu_thread, sparse_to_device, to_device, to_numpy
-from handopt.config import Config
-from handopt.errors import ShapeError
-from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose
+from handopt.config import Config, FitSettings
+from handopt.hand_model import Hand, Pose
 from handopt.objective.descent_objective import DescentObjective
 from handopt.objective.least_squares import LeastSquares
 from handopt.objective.limb_fraction import seen_in_limb
@@ -23,9 +21,10 @@ from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
 from handopt.optimise.history import SearchHistory
+from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
-from handopt.optimise.starts import around, fixed_starts, proposal_mean_angles, proposed_starts
+from handopt.optimise.starts import Start, around, fixed_starts, given_start, proposal_mean_angles, proposed_starts
 from handopt.optimise.tournament import Tournament
 from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, views_of, without_others
 from handopt.result import Alternative
@@ -38,32 +37,6 @@ OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads t
 RETRY_FACTOR = 3  # times as many hypotheses in a second search; chosen by hand
 SEARCH_MARGIN = 0.03  # limb fraction by which the first search must be better than the second; chosen by hand
 SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a second search; chosen by hand
-
-
-@dataclass(frozen=True)
-class Start:
-    """A pose to start from, instead of the fixed starts.
-
-    rotation: (3, 3) rig -> camera; translation_mm: (3,) of the wrist; angles_rad: (15, 3); scale: of the whole hand
-    Raises ShapeError.
-    """
-
-    rotation: ArrayLike
-    translation_mm: ArrayLike
-    angles_rad: ArrayLike
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check shapes and values."""
-        for name, shape in (("rotation", (3, 3)), ("translation_mm", (3,)), ("angles_rad", (15, 3)), ("scale", ())):
-            values = np.asarray(getattr(self, name), np.float64)
-            if values.shape != shape or not np.isfinite(values).all():
-                raise ShapeError(f"start.{name}: expected finite numbers of shape {shape}, got {values.tolist()}")
-        rotation = np.asarray(self.rotation, np.float64)
-        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
-            raise ShapeError(f"start.rotation: expected a rotation matrix, got {rotation.tolist()}")
-        if not MIN_SCALE <= self.scale <= MAX_SCALE:
-            raise ShapeError(f"start.scale: expected a number from {MIN_SCALE} to {MAX_SCALE}, got {self.scale!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,28 +75,29 @@ class ImageSearch:
         config: Config,
         *,
         start: Start | None,
-        shape: str,
-        seed: int,
+        settings: FitSettings,
         timer: StageTimer,
         side: bool | None = None,
         others: Callable[[Sequence[bool]], list[CroppedObservation]] = lambda _: [],
         progress: Progress | None = None,
     ) -> None:
-        """hand: of rig; targets: of the views. start, shape and seed are arguments of handopt.fit.
+        """hand: of rig; targets: of the views; start: an argument of handopt.fit; settings: of all images.
 
         config: for one side; side: of the hand that the user named (whether mirrored), None where that is to be found
         out; others: gives further views for a second search, of the given sides (whether mirrored)
         """
-        self._seed, self._side, self._others = seed, side, others
+        self._settings, self._side, self._others = settings, side, others
         self.hand, self.rig, self.views, self.targets = hand, rig, views, targets
         self.config = config
-        self._start, self._shape, self._timer, self._progress = start, shape, timer, progress
-        laplacian = sparse_to_device(rig.laplacian(), hand.device) if shape == "vertices" else None
+        self._start, self._shape, self._timer, self._progress = start, settings.shape, timer, progress
+        laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
     def run(self) -> Search[SearchResult]:
         """Search, choose the best hypothesis, and move the rest vertices where these are free."""
-        if self.config.solver == "gradient":
+        if self._settings.refine is not None:
+            found = [(yield from self._predicted(self._settings.refine))]
+        elif self.config.solver == "gradient":
             found = [self._descended()]
         else:
             found = yield from self._tournaments()
@@ -177,6 +151,17 @@ class ImageSearch:
         history = descend(self._objective, pose, self._objective.config, self._progress)
         found = self._ranked(history)
         self._timer.record("descend")
+        return found
+
+    def _predicted(self, steps: int) -> Search[Ranking]:
+        """The network's likeliest pose of each view, after some steps of Levenberg-Marquardt."""
+        with one_cpu_thread():
+            pose = proposed_starts(self.hand, self.rig, self.views, 0, model=self._settings.proposals)
+        if self._shape == "none":
+            pose.scale[:] = 1
+        self._timer.record("network")
+        found = self._ranked((yield from refined(self.hand, pose, self.config, steps)))
+        self._timer.record("refine")
         return found
 
     def _tournaments(self) -> Search[list[Ranking]]:
@@ -253,7 +238,7 @@ class ImageSearch:
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
         sides = sorted(_sides(self.views)) if self._side is None else [self._side]
         views += without_others(self._others(sides), others) + views_of(labelled, sides, self.config)
-        rng = np.random.default_rng(self._seed)
+        rng = np.random.default_rng(self._settings.seed)
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
         self.views.extend(views)
         self.targets = FitTargets.joined([targets, added])
@@ -302,10 +287,11 @@ class ImageSearch:
         """
         hand = self.hand
         if self._start is not None:
-            pose = around(_given_start(hand, self.targets, self._start), hand)
+            pose = around(given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
-            pose = proposed_starts(hand, self.rig, self.views[first:], config.proposals, first)
+            model = self._settings.proposals
+            pose = proposed_starts(hand, self.rig, self.views[first:], config.proposals, first, model)
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)
@@ -325,22 +311,7 @@ def _starting_poses(objective: DescentObjective, config: Config, start: Start | 
     """The best of the fixed starts, or the given one for every view."""
     hand, targets = objective.hand, objective.targets
     if start is not None:
-        return _given_start(hand, targets, start)
+        return given_start(hand, targets, start)
     first = config.stages[0]
     level = objective.level(first.radius_px, first.sigma_mm)
     return prune(objective, fixed_starts(hand, targets), config.starts, level)[0]
-
-
-def _given_start(hand: Hand, targets: FitTargets, start: Start) -> Pose:
-    """The given pose for every view."""
-    flips = [np.diag(MIRROR) if mirrored else np.eye(3) for mirrored in targets.mirrored]
-    rotation, translation = np.asarray(start.rotation), np.asarray(start.translation_mm)
-    dtype = hand.rest.dtype
-    return Pose(
-        angles=to_device([start.angles_rad] * len(flips), hand.device, dtype),
-        rotation=to_device([flip @ rotation @ flip for flip in flips], hand.device, dtype),
-        translation=to_device([flip @ translation for flip in flips], hand.device, dtype),
-        scale=to_device([start.scale] * len(flips), hand.device, dtype),
-        image=to_device(range(len(flips)), hand.device, np.int32),
-        proportions=to_device(np.zeros((len(flips), 0)), hand.device, dtype),
-    )

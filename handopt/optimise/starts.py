@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.errors import ObservationError
+from handopt.errors import ObservationError, ShapeError
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
 from handopt.observation.observation import Observation
 from handopt.rig import Rig
-from handopt.rig.anatomy import FLEXION
+from handopt.rig.anatomy import FLEXION, MIRROR
 from handopt.typing import Floats
+
+if TYPE_CHECKING:
+    from handopt.proposals.model_file import PoseModel
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,32 @@ GESTURES = {
     "fist": (_THUMB_IN, *[_CURLED] * 4),
     "pointing": (_THUMB_IN, _STRAIGHT, *[_CURLED] * 3),
 }
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pose to start from, instead of the fixed starts.
+
+    rotation: (3, 3) rig -> camera; translation_mm: (3,) of the wrist; angles_rad: (15, 3); scale: of the whole hand
+    Raises ShapeError.
+    """
+
+    rotation: ArrayLike
+    translation_mm: ArrayLike
+    angles_rad: ArrayLike
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check shapes and values."""
+        for name, shape in (("rotation", (3, 3)), ("translation_mm", (3,)), ("angles_rad", (15, 3)), ("scale", ())):
+            values = np.asarray(getattr(self, name), np.float64)
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ShapeError(f"start.{name}: expected finite numbers of shape {shape}, got {values.tolist()}")
+        rotation = np.asarray(self.rotation, np.float64)
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
+            raise ShapeError(f"start.rotation: expected a rotation matrix, got {rotation.tolist()}")
+        if not MIN_SCALE <= self.scale <= MAX_SCALE:
+            raise ShapeError(f"start.scale: expected a number from {MIN_SCALE} to {MAX_SCALE}, got {self.scale!r}")
 
 
 def gesture_angles(name: str) -> Floats:
@@ -68,17 +98,25 @@ def fixed_starts(hand: Hand, targets: FitTargets) -> Pose:
 
 
 def proposed_starts(
-    hand: Hand, rig: Rig, views: Sequence[tuple[Observation, Any, bool]], count: int, first: int = 0
+    hand: Hand,
+    rig: Rig,
+    views: Sequence[tuple[Observation, Any, bool]],
+    count: int,
+    first: int = 0,
+    model: "PoseModel | None" = None,
 ) -> Pose:
     """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of.
 
-    first: number of the first view"""
+    first: number of the first view; model: see propose; a count of 0 gives the network's likeliest pose alone.
+    """
     from handopt.proposals import propose
+    from handopt.proposals.propose import likeliest
 
     found, images = [], np.zeros(0, np.int64)
     for image, (observation, _, mirrored) in enumerate(views, first):
         try:
-            proposals = propose(observation.mirrored() if mirrored else observation, count).for_rig(rig)
+            seen = observation.mirrored() if mirrored else observation
+            proposals = (propose(seen, count, model=model) if count else likeliest(seen, model)).for_rig(rig)
         except ObservationError as error:  # no point near its centre; another candidate may be the hand
             problem = error
             continue
@@ -98,6 +136,21 @@ def proposed_starts(
         scale=joined("scale").clip(MIN_SCALE, MAX_SCALE),
         image=to_device(images, hand.device, np.int32),
         proportions=to_device(np.zeros((len(images), 0)), hand.device, dtype),
+    )
+
+
+def given_start(hand: Hand, targets: FitTargets, start: Start) -> Pose:
+    """The given pose for every view."""
+    flips = [np.diag(MIRROR) if mirrored else np.eye(3) for mirrored in targets.mirrored]
+    rotation, translation = np.asarray(start.rotation), np.asarray(start.translation_mm)
+    dtype = hand.rest.dtype
+    return Pose(
+        angles=to_device([start.angles_rad] * len(flips), hand.device, dtype),
+        rotation=to_device([flip @ rotation @ flip for flip in flips], hand.device, dtype),
+        translation=to_device([flip @ translation for flip in flips], hand.device, dtype),
+        scale=to_device([start.scale] * len(flips), hand.device, dtype),
+        image=to_device(range(len(flips)), hand.device, np.int32),
+        proportions=to_device(np.zeros((len(flips), 0)), hand.device, dtype),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,8 +73,9 @@ def save_model(
         raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
 
 
-def load_model(path: Path) -> PoseModel:
+def load_model(path: str | PathLike[str]) -> PoseModel:
     """Read a model. Raises HandoptError, which says what is wrong with the file and what to do."""
+    path = Path(path)
     try:
         metadata = _metadata(path)
         specs = _layout(int(metadata["stages"]), int(metadata["heads"]))

@@ -22,6 +22,8 @@ WRIST_STD_MM: Final = 50.0
 """The same for the wrist from the view's centre, mm."""
 LOG_SCALE_STD: Final = 0.1
 """The same for the logarithm of the scale."""
+LOWEST_LOG_MM, HIGHEST_LOG_MM = -3.0, 6.0
+"""Range of the logarithm of a joint's uncertainty in mm."""
 
 
 def head_sizes(free: int) -> tuple[int, int, int, int, int]:
@@ -67,7 +69,9 @@ class Network:
             return None
         log_mm, seen = np.split(self._dense(features, "joints"), 2, axis=1)
         one = np.float32(1)
-        return np.exp(np.clip(log_mm, -3.0, 6.0)), np.asarray(one / (one + np.exp(-seen)), np.float32)
+        return np.exp(np.clip(log_mm, LOWEST_LOG_MM, HIGHEST_LOG_MM)), np.asarray(
+            one / (one + np.exp(-seen)), np.float32
+        )
 
     def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
         return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)

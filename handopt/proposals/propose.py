@@ -20,12 +20,15 @@ from handopt.proposals.bank import (
     default_bank,
 )
 from handopt.proposals.features import CenteredView, centered_view, network_input
+from handopt.proposals.model_file import PoseModel
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 from handopt.rig import Rig, default_rig
-from handopt.typing import Floats
+from handopt.typing import Bools, Floats
 
 NETWORK_FRACTION: Final = 0.25
 """Fraction of the proposals that come from the network's heads, the others from the bank. Chosen by hand."""
+MODEL_FRACTION: Final = 0.5
+"""The same where the heads are those of a model that the user gives. Chosen by hand."""
 QUARTER_TURNS: Final = 4
 _QUARTER: Final = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
@@ -66,23 +69,54 @@ class Proposals:
         return Proposals(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
 
 
-def propose(observation: Observation, count: int = 64, bank: PoseBank | None = None) -> Proposals:
+def propose(
+    observation: Observation, count: int = 64, bank: PoseBank | None = None, model: PoseModel | None = None
+) -> Proposals:
     """Propose poses of the default right hand for an observation; of a left hand give observation.mirrored().
 
-    count: how many; bank: the one that comes with handopt if None. Raises ShapeError, ObservationError if nothing of
-    the hand is in view, and HandoptError if the bank's file is broken.
+    count: how many; bank: the one that comes with handopt if None; model: whose heads take the place of those of the
+    bank's network. Raises ShapeError, ObservationError if nothing of the hand is in view, and HandoptError if the
+    bank's file is broken.
     """
     chosen = default_bank() if bank is None else bank
     if not 1 <= count <= len(chosen):
         raise ShapeError(f"count must be between 1 and {len(chosen)}, not {count!r}")
     views = quarter_turns(centered_view(observation))
-    features = chosen.network.features(network_input(np.stack([view.offset_mm for view in views])))
-    guessed = network_poses(views, chosen.network.hypotheses(features))
-    proposals = guessed.select(np.arange(min(len(guessed), int(NETWORK_FRACTION * count))))
+    images = network_input(np.stack([view.offset_mm for view in views]))
+    features = chosen.network.features(images)
+    if model is None:
+        heads, fraction = chosen.network.hypotheses(features), NETWORK_FRACTION
+    else:
+        heads, fraction = model.network.hypotheses(model.network.features(images)), MODEL_FRACTION
+    guessed = network_poses(views, heads)
+    proposals = guessed.select(np.arange(min(len(guessed), int(fraction * count))))
     rows, turns = chosen.nearest(features, count - len(proposals))
     for turn in np.unique(turns):
         proposals = proposals.joined(bank_poses(views[turn], chosen, rows[turns == turn]))
     return proposals
+
+
+def likeliest(observation: Observation, model: PoseModel | None = None) -> Proposals:
+    """The network's most probable pose of the default right hand, as one proposal. Raises as propose.
+
+    model: whose network looks, by default the one that comes with handopt
+    """
+    network = default_bank().network if model is None else model.network
+    view = centered_view(observation)
+    heads = network.hypotheses(network.features(network_input(view.offset_mm[None])))
+    return network_poses([view], heads).select([0])
+
+
+def predicted_joints(observation: Observation, model: PoseModel | None) -> tuple[Floats, Bools] | None:
+    """What a model tells of the joints: radius of uncertainty (21,), mm, and which are more likely visible than not.
+
+    None where it does not tell. observation: of a right hand, or mirrored
+    """
+    if model is None:
+        return None
+    view = network_input(centered_view(observation).offset_mm[None])
+    told = model.network.joints(model.network.features(view))
+    return None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5)
 
 
 def quarter_turns(view: CenteredView) -> list[CenteredView]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from handopt.config import Config, FitSettings
+from handopt.config import Config
 from handopt.errors import ConfigError, DepthError, HandoptError
+from handopt.fitting import settings_of
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.ignore import checked_mask
@@ -18,6 +19,7 @@ from handopt.input.reader import Reader
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
 from handopt.input.sequence.prefetch import prefetch
 from handopt.observation.hints import checked_ignore
+from handopt.proposals.model_file import PoseModel
 from handopt.rig import Rig
 from handopt.tracking.config import TrackingConfig
 from handopt.tracking.frame_estimate import FrameEstimate
@@ -120,6 +122,7 @@ def track(
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
+    proposals: PoseModel | None = None,
     tracking: TrackingConfig | None = None,
     scratch: str | os.PathLike[str] | None = None,
 ) -> Tracking:
@@ -127,7 +130,7 @@ def track(
 
     >>> tracking = handopt.track("frames/", camera="sr305", unit=0.125)
     >>> for estimate in tracking:
-    ...     print(estimate.frame, estimate.confidence, estimate.joints_mm)
+    ...     print(estimate.frame, estimate.joints_mm)
     >>> handopt.save_track(tracking.result, "wave")
 
     source: a folder of depth images, a recording, a ROS bag, a multi-page TIFF or a stack (.npy, .npz); or an opened
@@ -140,15 +143,14 @@ def track(
     ignore: pixels to leave out of all frames, nonzero in a mask (H, W) or in its file; for a folder of images also a
     folder of masks named like them. mirrored: whether frames are mirrored left to right, as some SDKs give them, by
     default as the camera's JSON file or the file beside them says; camera and track are those of the true scene.
-    topic: of the depth images, where a ROS bag has several.
-    An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
+    topic: of the depth images in a ROS bag. An opened FrameSource has its own camera, unit, fps, ignore and mirrored.
     hand: 'right', 'left', or 'auto' (the first frames in which a hand is found decide); by default that of the rig,
     else what the source says, else 'auto'. rig: the hand's own rig, by default handopt's.
     smooth: fit earlier frames again where later ones show that they were wrong, and smooth the track at the end.
     Without it each estimate is final and causally filtered. The track has their poses and confidences, but the size and
     proportions that the last frame knows, in every frame.
     delay: with smooth, give each estimate so many frames late, smoothed with those before it and those known after it.
-    scratch: folder for a temporary file with what pictures show of a long sequence, by default the system's.
+    proposals: a handopt.load_model whose poses fits from scratch start from. scratch: folder of a temporary file.
 
     Returns an iterator that gives a FrameEstimate for each frame as it comes, and whose `result` is the Track of the
     frames so far; `handopt.track(path).finish()` is the Track of all. Units are mm and radians; the camera frame is x
@@ -161,7 +163,7 @@ def track(
     _check_delay(delay, smooth=smooth)
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side = hand_of(hand, rig, opened)
-    settings = FitSettings(config=config or Config(), device=device, seed=seed)
+    settings = settings_of("proportions", config, device, seed, proposals)
     run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch)
     return Tracking(run, opened, frames, delay)
 

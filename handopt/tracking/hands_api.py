@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from handopt.config import Config, FitSettings
+from handopt.config import Config
 from handopt.fit_hands import check_max_hands
+from handopt.fitting import settings_of
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import FrameSource, SequenceFrame
+from handopt.proposals.model_file import PoseModel
 from handopt.rig import Rig
 from handopt.tracking.api import Frames, Given, hand_of
 from handopt.tracking.config import TrackingConfig
@@ -81,6 +83,7 @@ def track_hands(
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
+    proposals: PoseModel | None = None,
     tracking: TrackingConfig | None = None,
     scratch: str | os.PathLike[str] | None = None,
 ) -> HandsTracking:
@@ -105,7 +108,7 @@ def track_hands(
     check_max_hands(max_hands)
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side = (hand or "auto") if max_hands > 1 else hand_of(hand, rig, opened)
-    settings = FitSettings(config=config or Config(), device=device, seed=seed)
+    settings = settings_of("proportions", config, device, seed, proposals)
     given = tracking or TrackingConfig()
     run = HandsRun(opened.camera, max_hands, side, rig, smooth, settings, opened.fps, given, scratch)
     return HandsTracking(run, opened, frames)

@@ -288,7 +288,7 @@ class Run:
             given = self.settings
             found = fit(
                 depth, self.camera, hand="auto", rig=self.rig, ignore=ignored,
-                config=given.config, device=given.device, seed=given.seed,
+                config=given.config, device=given.device, seed=given.seed, proposals=given.proposals,
             )  # fmt: skip
         except (ObservationError, NumericalError):
             return None
@@ -323,6 +323,8 @@ class Run:
         assert hand is not None
         config = self.tracking.confidence
         track = assemble(self._steps, hand, source, fps, self._crops, notes, self._busy, config)
+        model = self.settings.proposals
+        track = track if model is None else replace(track, proposals=model.describe())
         return track.smooth(self.tracking.smoothing) if self.smooth else track
 
     def _advice(self) -> str:

@@ -81,6 +81,7 @@ class Track:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    proposals: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -200,6 +201,7 @@ class Track:
             "notes": list(self.notes),
             "total_seconds": round(self.seconds, 3),
             "versions": self.versions,
+            **({} if self.proposals is None else {"proposals": self.proposals}),
         }
 
 

@@ -80,7 +80,7 @@ class Tracker:
     ) -> None:
         """rig: a right hand; camera: of all frames; settings: of fits from scratch, and where to compute."""
         settings = settings or FitSettings()
-        self._config, self._seed = settings.config, settings.seed
+        self._config, self._seed, self._proposals = settings.config, settings.seed, settings.proposals
         self._rig, self.camera = rig, camera
         tracking = tracking or TrackingConfig()
         self._settings = tracking.tracker
@@ -285,7 +285,7 @@ class Tracker:
             return fit(
                 depth, self.camera, ignore=ignored, rig=self._rig,
                 center=None if hint is None else tuple(hint.tolist()), config=self._config,
-                device=str(self._place), seed=self._seed,
+                device=str(self._place), seed=self._seed, proposals=self._proposals,
             )  # fmt: skip
         except (ObservationError, NumericalError):
             return None

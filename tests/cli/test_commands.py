@@ -17,18 +17,18 @@ from handopt.cli.main import main
 __all__ = ["fake_fit", "tracked"]
 
 WITH_OPTION = {
-    "--output": "fit shape track synth eval export video show train",
-    "--overwrite": "fit shape track synth eval export view report video show train",
-    "--update": "fit",
-    "--json": "fit shape track synth eval export video show info train",
-    "--ignore": "fit shape track",
-    "--mirrored": "fit shape track",
-    "--seed": "fit shape track synth train",
-    "--config": "fit shape track train",
+    "--output": "fit shape track synth eval export video show train predict",
+    "--overwrite": "fit shape track synth eval export view report video show train predict",
+    "--update": "fit predict",
+    "--json": "fit shape track synth eval export video show info train predict",
+    "--ignore": "fit shape track predict",
+    "--mirrored": "fit shape track predict",
+    "--seed": "fit shape track synth train predict",
+    "--config": "fit shape track train predict",
     "--video": "fit shape track",
     "--renders": "fit shape",
-    "--verbose": "fit shape track synth eval export view report video show info completion train",
-    "--quiet": "fit shape track synth eval export view report video show info completion train",
+    "--verbose": "fit shape track synth eval export view report video show info completion train predict",
+    "--quiet": "fit shape track synth eval export view report video show info completion train predict",
 }
 KEPT = "exists and was kept: replace it with --overwrite or choose another with -o"
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
 from handopt.proposals.features import CHANNELS, SIZE
+from handopt.proposals.model_file import PoseModel, load_model, save_model
 from handopt.proposals.network import VERSION, Network, head_sizes
 from handopt.rig import default_rig
 from handopt.synth.poses import HandSample
@@ -122,3 +124,9 @@ def random_arrays(rng: np.random.Generator, *, joints: bool = True) -> dict[str,
     if joints:
         layer("joints", 7, 42)
     return arrays
+
+
+def random_model(path: Path, rng: np.random.Generator, *, joints: bool = True) -> PoseModel:
+    """A model of random weights, written and read again."""
+    save_model(path, random_arrays(rng, joints=joints), MODEL_FACTS)
+    return load_model(path)

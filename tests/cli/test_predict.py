@@ -1,0 +1,123 @@
+"""`handopt predict`, and models that the user gives to it, to `fit`, `track` and `model`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.commands import run
+from support.fit_cli import EXAMPLES
+from support.proposal_factories import random_model
+
+from handopt.result import schema
+
+OPEN = EXAMPLES / "open.png"
+
+
+@pytest.fixture
+def model(tmp_path: Path, rng: np.random.Generator) -> Path:
+    path = tmp_path / "base.npz"
+    random_model(path, rng)
+    return path
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """Settings of a fit whose result does not matter."""
+    path = tmp_path / "quick.toml"
+    path.write_text(
+        "proposals = 8\nretry = 1.0\n[[rounds]]\ntop_k_out = 2\nlm_settings = {iterations = 1, sigma_mm = 20}\n"
+    )
+    return path
+
+
+def result_of(folder: Path) -> dict[str, object]:
+    document: dict[str, object] = json.loads((folder / "result.json").read_text())
+    return document
+
+
+def test_own_network_predicts_and_steps_refine(tmp_path: Path) -> None:
+    done = run("predict", OPEN, "-o", tmp_path / "poses", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    folder = tmp_path / "poses" / "open"
+    assert {each.name for each in folder.iterdir()} >= {"result.json", "mesh.glb", "trace.npz"}
+    assert not (folder / "overlay.png").exists()
+    plain = result_of(folder)
+    assert plain["iterations"] == 1
+    assert "proposals" not in plain
+    again = run("predict", OPEN, "-o", tmp_path / "poses", "--device", "cpu", "--refine", "6")
+    assert again.exit_code == 1
+    assert "was made with another --refine (0, now 6)" in again.stderr
+    run("predict", OPEN, "-o", tmp_path / "poses", "--device", "cpu", "--refine", "6", "--update")
+    refined = result_of(folder)
+    assert refined["iterations"] == 7
+    truth = np.array(json.loads((EXAMPLES / "open.json").read_text())["joints_mm"])
+    errors = [np.linalg.norm(np.array(each["joints_mm"]) - truth, axis=1).mean() for each in (plain, refined)]
+    assert errors[1] < errors[0] < 20.0
+
+
+def test_a_model_tells_of_joints_and_is_named(tmp_path: Path, model: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    done = run("predict", OPEN, "-o", tmp_path / "poses", "--model", model, "--device", "cpu")
+    assert (tmp_path / "poses" / "open" / "result.json").exists(), done.stderr
+    result = result_of(tmp_path / "poses" / "open")
+    jsonschema.validate(result, schema())
+    named = result["proposals"]
+    assert isinstance(named, dict)
+    assert named["training"] == {"seed": 4}
+    uncertainty = np.array(result["joint_uncertainty_mm"])
+    # The layer's random weights give logarithms near 0, for each joint another one
+    assert ((uncertainty > np.exp(-3.1)) & (uncertainty < np.exp(3))).all()
+    assert len(set(uncertainty)) > 10
+
+
+def test_a_fit_names_its_model_and_notices_another(
+    tmp_path: Path, model: Path, quick: Path, rng: np.random.Generator
+) -> None:
+    words = ["fit", OPEN, "-o", tmp_path / "fits", "--config", quick, "--device", "cpu", "--no-renders", "--no-overlay"]
+    run(*words, "--proposals", model)
+    named = result_of(tmp_path / "fits" / "open")["proposals"]
+    assert isinstance(named, dict)
+    assert len(named["digest"]) == 64
+    other = tmp_path / "other.npz"
+    random_model(other, rng)
+    done = run(*words, "--proposals", other)
+    assert "was made with another model of proposals (--proposals)" in done.stderr
+    assert "was made with a model of proposals (--proposals), now without" in run(*words).stderr
+
+
+@pytest.mark.parametrize("words", [("fit", "--proposals"), ("predict", "--model"), ("track", "--proposals")])
+def test_what_is_no_model_is_refused_with_the_option(words: tuple[str, str], tmp_path: Path) -> None:
+    command, name = words
+    given = EXAMPLES if command == "track" else OPEN
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK\x03\x04 no archive")
+    for path in (broken, OPEN):
+        done = run(command, given, "-o", tmp_path / "out", name, path)
+        assert done.exit_code == 2
+        assert name in done.stderr
+        assert "is no usable model" in done.stderr
+    folder = run(command, given, name, tmp_path)
+    assert folder.exit_code == 2
+    assert "is a directory" in folder.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_shown_and_exported(tmp_path: Path, model: Path) -> None:
+    shown = run("model", "show", model)
+    assert shown.exit_code == 0
+    assert "base.npz: a network of 2 hypotheses" in shown.stdout
+    assert "seed: 4" in shown.stdout
+    assert "best_mm: 9.5" in shown.stdout
+    facts = json.loads(run("model", "show", model, "--json").stdout)
+    assert (facts["heads"], facts["tells_joints"], facts["scores"]) == (2, True, {"best_mm": 9.5})
+    missing = run("model", "export", model)
+    assert (missing.exit_code, "-o FILE is missing" in missing.stderr) == (2, True)
+    wrong = run("model", "export", model, "-o", tmp_path / "base.pb")
+    assert "call it base.onnx" in wrong.stderr
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    done = run("model", "export", model, "-o", tmp_path / "base.onnx")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "base.onnx").stat().st_size > 1000
+    kept = run("model", "export", model, "-o", tmp_path / "base.onnx")
+    assert (kept.exit_code, "exists and was kept" in kept.stderr) == (2, True)
