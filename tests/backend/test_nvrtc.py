@@ -94,7 +94,7 @@ def test_compiles_with_the_launch_signatures(name: str, real: str, architecture:
     ptx = compile_kernel(name, real, architecture)
     assert f".target {architecture}" in ptx
     kernels = entries(ptx)
-    assert kernels or name == "hand_image_loss", f"{name}.cu has no kernel"  # a CPU's schedule of other ops
+    assert kernels, f"{name}.cu has no kernel"
     for kernel, parameters in kernels.items():
         assert kernel in backend.SIGNATURES, f"{kernel} in {name}.cu is missing from SIGNATURES"
         found = tuple(p.replace("s32", "u32").replace("s64", "u64") for p in parameters)
