@@ -16,7 +16,19 @@ from handopt.cli.settings import FitOptions
 NOTHING = dict.fromkeys(
     (
         *("camera", "unit", "mask", "box", "center", "hand", "model", "joint_map", "solver", "config", "renders"),
-        *("batch", "jobs", "workers", "cluster", "ignore", "mirrored", "review", "part", "topic"),
+        *(
+            "batch",
+            "jobs",
+            "workers",
+            "cluster",
+            "ignore",
+            "mirrored",
+            "review",
+            "part",
+            "topic",
+            "proposals",
+            "refine",
+        ),
     )
 )
 OFF = dict.fromkeys(
@@ -45,7 +57,8 @@ def options(tmp_path: Path) -> FitOptions:
 def test_what_results_depend_on_makes_another_identity(options: FitOptions, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("starts = 7")
     plain = make_job(options, 9).identity
-    changes = {"unit": 0.5, "hand": "left", "seed": 1, "shape": "none", "solver": "lm", "config": tmp_path / "c.toml"}
+    changes = {"unit": 0.5, "hand": "left", "seed": 1, "shape": "none", "solver": "lm", "refine": 0}
+    changes["config"] = tmp_path / "c.toml"
     for name, value in changes.items():
         assert make_job(replace(options, **{name: value}), 9).identity != plain, name
     for name in ("renders", "video", "ply", "overwrite", "update"):
