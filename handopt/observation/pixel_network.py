@@ -24,14 +24,14 @@ from handopt.rig.anatomy import MIRROR
 from handopt.typing import FloatImage, Floats
 
 ASSET: Final = "pixel_labels.npz"
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the arrays' layout."""
 VOTE_STEP_MM: Final = 50.0
 """What a 1 of a vote means, mm. Fixed by the trained network."""
-VOTE_PX: Final = 4
+VOTE_PX: Final = 8
 """Window pixels to a vote along a side."""
 STAGES: Final = 3
-"""How often the image is halved after the stem."""
+"""How often the image is halved after the stem, which sees every other pixel and halves that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +57,10 @@ class PixelOutput:
 class PixelNetwork:
     """Weights as float32: (size * size * inputs, outputs) of a convolution, (inputs, outputs) of others.
 
-    A 5 x 5 convolution of stride 2; stages of a 3 x 3 convolution of stride 2 and a residual block; on the way back,
-    each stage is doubled, added to what was there before and merged by a 3 x 3 convolution. Votes are read at a quarter
-    of the resolution, labels at half of it, four to a pixel. metadata: how it was trained.
+    A 3 x 3 convolution of stride 2, for the details; a 5 x 5 convolution of stride 2 of every other pixel, to which
+    the details are added; stages of a 3 x 3 convolution of stride 2 and two residual blocks; on the way back, each
+    stage is doubled, added to what was there before and merged by a 3 x 3 convolution, and so are the details at last.
+    Votes are read at an eighth of the resolution, labels at half of it, four to a pixel. metadata: how it was trained.
     """
 
     weights: dict[str, FloatImage]
@@ -96,19 +97,19 @@ class PixelNetwork:
         )
 
     def raw(self, images: FloatImage) -> tuple[FloatImage, FloatImage, FloatImage]:
-        """Logits of labels (B, S, S, 6), votes (B, S/4, S/4, 8), and (B, 3) logits of presence and side, log size."""
-        levels = [relu(self._convolve(images, "stem", 5, 2))]
+        """Logits of labels (B, S, S, 6), votes (B, S/8, S/8, 8), and (B, 3) logits of presence and side, log size."""
+        details = relu(self._convolve(images, "fine", 3, 2))
+        stem = self._convolve(images[:, ::2, ::2], "stem", 5, 2)
+        stem += self._convolve(details, "detail", 3, 2)
+        levels = [relu(stem)]
         for stage in range(STAGES):
             x = relu(self._convolve(levels[-1], f"shrink{stage}", 3, 2))
-            inner = relu(self._convolve(x, f"residual{stage}.first", 3, 1))
-            inner = self._convolve(inner, f"residual{stage}.second", 3, 1)
-            inner += x
-            levels.append(relu(inner))
+            levels.append(self._residual(self._residual(x, f"residual{stage}"), f"again{stage}"))
         x = levels.pop()
         hidden = relu(dense(x.reshape(len(x), -1), self.weights, "dense"))
-        levels[0] = dense(levels[0], self.weights, "beside")
+        levels = [details, dense(levels[0], self.weights, "beside"), *levels[1:]]
         votes = x
-        for stage in range(STAGES):
+        for stage in range(STAGES + 1):
             x = doubled(dense(x, self.weights, f"across{stage}"))
             x += levels.pop()
             x = relu(self._convolve(x, f"merge{stage}", 3, 1))
@@ -119,6 +120,12 @@ class PixelNetwork:
         blocks = pixels.reshape(len(x), SIZE // 2, SIZE // 2, len(PIXEL_LABELS), 2, 2)
         logits = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(len(x), SIZE, SIZE, len(PIXEL_LABELS))
         return logits, votes, dense(hidden, self.weights, "summary")
+
+    def _residual(self, x: FloatImage, name: str) -> FloatImage:
+        inner = relu(self._convolve(x, f"{name}.first", 3, 1))
+        inner = self._convolve(inner, f"{name}.second", 3, 1)
+        inner += x
+        return relu(inner)
 
     def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
         return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)

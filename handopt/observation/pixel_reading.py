@@ -28,10 +28,10 @@ RESIZED: Final = 0.05
 SIZES: Final = (0.75, 1.4)
 """The smallest and the largest hand that a window is fitted to, relative to the default rig's. Chosen by hand: about
 those of the training, and hands that a wrong unit or focal length makes too large."""
-SAME_SURFACE_MM: Final = 10.0
+SAME_SURFACE_MM: Final = 5.0
 """Difference of depth that weighs as much as a pixel of the window when an image's pixel looks for its like, mm. Chosen
-by hand: half of a finger's thickness."""
-LEAST_SEEN_PX: Final = 40
+by hand: a quarter of a finger's thickness."""
+LEAST_SEEN_PX: Final = 160
 """With fewer measured pixels than this a window has no hand: the network has not been trained with less of one."""
 NEAREST_MM: Final = 100.0
 """No window is put nearer to the camera than this, mm."""

@@ -14,9 +14,9 @@ from handopt.input.camera import Camera
 from handopt.observation.crop import nearest_pixels
 from handopt.typing import FloatImage, Floats, Indices, Vector
 
-SIZE: Final = 80
-"""Pixels along a side of a window. Chosen by hand: a finger is 4 pixels wide. Fixed by the trained network."""
-MM_PER_PX: Final = 4.5
+SIZE: Final = 160
+"""Pixels along a side of a window. Chosen by hand: a finger is 7 pixels wide. Fixed by the trained network."""
+MM_PER_PX: Final = 2.25
 """Edge of a window's pixel at the palm's depth, mm: 360 mm show a large open hand around a guess that is 70 mm off.
 Fixed by the trained network."""
 MIDDLE_PX: Final = 0.5 * (SIZE - 1)

@@ -76,10 +76,10 @@ def _punched(offset: Tensor, generator: torch.Generator) -> Tensor:
     )
     for _ in range(HOLES):
         chosen = (torch.rand(count, generator=generator) < 0.2)[:, None, None]
-        gone |= _discs(generator, count, (0.0, 35.0), (1.0, 5.0)) & chosen
+        gone |= _discs(generator, count, (0.0, 70.0), (2.0, 10.0)) & chosen
     around = _uniform(generator, count, 1, 1, high=6.2832)
     axis = torch.arange(SIZE) - MIDDLE_PX
-    beyond = axis * around.cos() + axis[:, None] * around.sin() > _uniform(generator, count, 1, 1, low=8, high=35)
+    beyond = axis * around.cos() + axis[:, None] * around.sin() > _uniform(generator, count, 1, 1, low=16, high=70)
     gone |= beyond & (torch.rand(count, 1, 1, generator=generator) < CUT_SHARE)
     return torch.where(gone, torch.nan, offset)
 
@@ -89,7 +89,7 @@ def _noisy(offset: Tensor, generator: torch.Generator) -> Tensor:
     count = len(offset)
     low, high = torch.tensor(NOISE_MM).log().tolist()
     sigma = _uniform(generator, 2, count, 1, 1, low=low, high=high).exp()
-    smooth = interpolate(torch.randn(count, 1, SIZE // 4, SIZE // 4, generator=generator), scale_factor=4)[:, 0]
+    smooth = interpolate(torch.randn(count, 1, SIZE // 8, SIZE // 8, generator=generator), scale_factor=8)[:, 0]
     offset = offset + sigma[0] * torch.randn(offset.shape, generator=generator) + 0.7 * sigma[1] * smooth
     step = _uniform(generator, count, 1, 1, low=-MAX_STEP_MM, high=MAX_STEP_MM).clamp_min(0.05)
     return (offset / step).round() * step

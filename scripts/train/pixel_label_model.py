@@ -21,7 +21,7 @@ LABELS = len(PIXEL_LABELS)
 CLASS_WEIGHTS = (0.6, 1.0, 1.0, 1.2, 1.5, 0.7)
 VOTE_STEP_MM = 50.0
 """What a 1 of a vote means, mm. Fixed by the network's layout."""
-VOTE_PX = 4
+VOTE_PX = 8
 """Window pixels to a vote along a side."""
 
 
@@ -35,28 +35,46 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d = WIDTHS
-        self.stem = Convolution(CHANNELS, a, 5, 2)
+        self.stem = Convolution(CHANNELS, a, 5, 2, active=False)
         self.shrink = nn.ModuleList([Convolution(a, b, 3, 2), Convolution(b, c, 3, 2), Convolution(c, d, 3, 2)])
+        self.fine = Convolution(CHANNELS, FINE, 3, 2)
+        self.detail = nn.Conv2d(FINE, a, 3, 2, 1)
         self.residual = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
-        self.across = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, FINE, 1)])
+        self.again = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
+        for each in self.again:
+            nn.init.zeros_(each.second.norm.weight)
+        nn.init.zeros_(self.detail.weight)
+        nn.init.zeros_(self.detail.bias)
+        self.across = nn.ModuleList(
+            [nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, FINE, 1), nn.Conv2d(FINE, FINE, 1)]
+        )
         self.beside = nn.Conv2d(a, FINE, 1)
-        self.merge = nn.ModuleList([Convolution(c, c, 3, 1), Convolution(b, b, 3, 1), Convolution(FINE, FINE, 3, 1)])
+        self.merge = nn.ModuleList(
+            [
+                Convolution(c, c, 3, 1),
+                Convolution(b, b, 3, 1),
+                Convolution(FINE, FINE, 3, 1),
+                Convolution(FINE, FINE, 3, 1),
+            ]
+        )
         self.votes = nn.Conv2d(b, 8, 1)
         self.pixels = nn.Conv2d(FINE, 4 * LABELS, 1)
-        self.dense = nn.Linear(d * (SIZE // 16) ** 2, HIDDEN)
+        self.dense = nn.Linear(d * (SIZE // 32) ** 2, HIDDEN)
         self.summary = nn.Linear(HIDDEN, 3)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        levels = [self.stem(x.permute(0, 3, 1, 2))]
-        for shrink, residual in zip(self.shrink, self.residual, strict=True):
-            levels.append(residual(shrink(levels[-1])))
+        image = x.permute(0, 3, 1, 2)
+        fine = self.fine(image)
+        levels = [torch.relu(self.stem(image[:, :, ::2, ::2]) + self.detail(fine))]
+        for shrink, residual, again in zip(self.shrink, self.residual, self.again, strict=True):
+            levels.append(again(residual(shrink(levels[-1]))))
         x = levels.pop()
         hidden = torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
-        beside = [self.beside(levels[0]), levels[1], levels[2]]
+        beside = [fine, self.beside(levels[0]), levels[1], levels[2]]
         votes = None
         for across, merge in zip(self.across, self.merge, strict=True):
             x = merge(interpolate(across(x), scale_factor=2) + beside.pop())
-            if len(beside) == 1:
+            if len(beside) == 2:
                 votes = self.votes(x)
         return pixel_shuffle(self.pixels(x), 2), votes, self.summary(hidden)
 
@@ -67,8 +85,14 @@ class Network(nn.Module):
             layers[f"shrink{number}"] = self.shrink[number].folded()
             layers[f"residual{number}.first"] = self.residual[number].first.folded()
             layers[f"residual{number}.second"] = self.residual[number].second.folded()
+            layers[f"again{number}.first"] = self.again[number].first.folded()
+            layers[f"again{number}.second"] = self.again[number].second.folded()
+        for number in range(4):
             layers[f"merge{number}"] = self.merge[number].folded()
             layers[f"across{number}"] = _pointwise(self.across[number])
+        layers["fine"] = self.fine.folded()
+        kernel = self.detail.weight.permute(2, 3, 1, 0)
+        layers["detail"] = {"weight": kernel.reshape(-1, kernel.shape[-1]), "bias": self.detail.bias}
         layers |= {name: _pointwise(getattr(self, name)) for name in ("beside", "votes", "pixels")}
         for name in ("dense", "summary"):
             layer = getattr(self, name)

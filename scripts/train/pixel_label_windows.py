@@ -23,11 +23,11 @@ BESIDE_SHARE: Final = 0.14
 """Windows on something else in images of hands."""
 SIZE_RANGE: Final = (0.75, 1.45)
 """Of the world, drawn by its logarithm."""
-COARSE_SHARE, COARSEST = 0.25, 3.0
+COARSE_SHARE, COARSEST = 0.35, 4.0
 """Windows with larger pixels, and by how much at most."""
 CUT_SHARE, CUT_MM = 0.12, (50.0, 250.0)
 """Windows in which all behind a plane is cut away, and how far behind the palm that is, mm."""
-LEAST_HAND_PX: Final = 40
+LEAST_HAND_PX: Final = 160
 PLACES: Final = 200
 """Pixels of which one is chosen for a window on something else."""
 UNKNOWN: Final = 255

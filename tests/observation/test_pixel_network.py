@@ -25,7 +25,7 @@ def test_a_network_equals_its_loops(rng: np.random.Generator) -> None:
     found = network.raw(image)
     for each, expected in zip(found, slow_raw(network, image[0]), strict=True):
         assert each.dtype == np.float32
-        assert_close(each[0], expected, of_max=1e-5, reason="up to fourteen layers in float32")
+        assert_close(each[0], expected, of_max=1e-5, reason="up to twenty layers in float32")
 
 
 def test_probabilities_add_up_and_votes_are_weighed(rng: np.random.Generator) -> None:
@@ -86,7 +86,7 @@ def test_arrays_become_a_network(rng: np.random.Generator) -> None:
 
 def test_arrays_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
     weights = random_weights(rng)
-    with pytest.raises(ValueError, match="version 99, expected 1"):
+    with pytest.raises(ValueError, match="version 99, expected 2"):
         network_from_arrays(as_arrays(weights, version=99))
     with pytest.raises(KeyError, match=r"merge1\.weight"):
         network_from_arrays(as_arrays({name: each for name, each in weights.items() if name != "merge1.weight"}))

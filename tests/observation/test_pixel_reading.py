@@ -119,12 +119,12 @@ def test_many_windows_are_read_as_one_by_one(rng: np.random.Generator, scenes: l
 
 def test_labels_follow_the_depth_of_the_image(rng: np.random.Generator) -> None:
     """A pixel at an edge takes the label of the surface that it lies on, not of the nearer pixel of the window."""
-    camera = Camera(960.0, 960.0, 319.5, 239.5, 640, 480)  # 2.4 pixels to one of the window
+    camera = Camera(960.0, 960.0, 319.5, 239.5, 640, 480)  # 5.4 pixels to one of the window
     depth = np.full((480, 640), 700.0, np.float32)
     depth[:, 300:] = 400.0
     reading = read_window(depth, camera, (0.0, 0.0, 400.0), rounds=1, network=random_network(rng))
     near = reading.window.offset_mm == 0
-    probability = np.zeros((80, 80, 6), np.float32)
+    probability = np.zeros((160, 160, 6), np.float32)
     probability[near, HAND] = 1
     probability[~near, BACKGROUND] = 1
     marked = PixelReading(**{**vars(reading), "probability": probability})

@@ -17,9 +17,9 @@ def test_a_window_shows_each_pixel_where_it_is() -> None:
     depth = (400 + 0.5 * columns + 0.25 * rows).astype(np.float32)
     window = pixel_window(depth, CAMERA, PALM)
     assert window.offset_mm.shape == (SIZE, SIZE)
-    for row, column in ((0, 0), (10, 60), (40, 39), (79, 79)):
-        # 4.5 mm between pixels, the guess between the four in the middle
-        x, y = PALM[0] + 4.5 * (column - 39.5), PALM[1] + 4.5 * (row - 39.5)
+    for row, column in ((0, 0), (20, 120), (80, 79), (159, 159)):
+        # 2.25 mm between pixels, the guess between the four in the middle
+        x, y = PALM[0] + 2.25 * (column - 79.5), PALM[1] + 2.25 * (row - 79.5)
         u, v = round(240.0 * x / 500.0 + 158.3), round(260.0 * y / 500.0 + 121.9)
         assert (window.rows[row], window.columns[column]) == (v, u)
         assert window.offset_mm[row, column] == pytest.approx(400 + 0.5 * u + 0.25 * v - 500)

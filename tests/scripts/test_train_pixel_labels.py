@@ -92,7 +92,7 @@ def test_windows_show_what_their_labels_say(windows: Batch) -> None:
     assert 0.2 < (windows.side[there] == 1).mean() < 0.8
     for number in np.flatnonzero(there):
         rows, columns = np.nonzero(windows.label[number] == HAND)
-        spots = np.stack([columns, rows], axis=1) * 4.5 - 39.5 * 4.5
+        spots = np.stack([columns, rows], axis=1) * 2.25 - 79.5 * 2.25
         away = np.linalg.norm(spots - windows.points[number, 0, :2], axis=1)
         assert away.min() < 60, "the palm lies on its hand"
 
@@ -161,7 +161,7 @@ def test_the_loss_asks_for_the_labels(windows: Batch) -> None:
     # A thing where there is no hand may be anything but a hand.
     only = torch.where(label == THING, label, UNKNOWN)
     for chosen, allowed in ((HAND, False), (OTHER_HAND, False), (FOREARM, True), (BACKGROUND, True)):
-        of_one = torch.zeros(200, 6, 80, 80)
+        of_one = torch.zeros(200, 6, 160, 160)
         of_one[:, chosen] = 8.0
         value = pixel_label_model.loss((of_one, votes, summary), only, targets)["pixels"]
         assert (value < 0.05) == allowed

@@ -29,7 +29,11 @@ def random_weights(rng: np.random.Generator) -> dict[str, Any]:
         layer(f"shrink{stage}", 9 * before, width)
         layer(f"residual{stage}.first", 9 * width, width)
         layer(f"residual{stage}.second", 9 * width, width)
-    for stage, (before, width) in enumerate(((d, c), (c, b), (b, FINE))):
+        layer(f"again{stage}.first", 9 * width, width)
+        layer(f"again{stage}.second", 9 * width, width)
+    layer("fine", 9 * CHANNELS, FINE)
+    layer("detail", 9 * FINE, a)
+    for stage, (before, width) in enumerate(((d, c), (c, b), (b, FINE), (FINE, FINE))):
         layer(f"across{stage}", before, width)
         layer(f"merge{stage}", 9 * width, width)
     layer("beside", a, FINE)
@@ -51,28 +55,32 @@ def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def slow_raw(network: PixelNetwork, image: Floats) -> tuple[Floats, Floats, Floats]:
-    """Logits (80, 80, 6), votes (20, 20, 8) and three numbers (3,) of a window (80, 80, 2), layer by layer in loops."""
+    """Logits (160, 160, 6), votes (20, 20, 8) and three numbers (3,) of a window (160, 160, 2), layer by layer in loops."""
     w = network.weights
 
     def layer(x: Floats, name: str, size: int, stride: int) -> Floats:
         return slow_convolution(x, w[f"{name}.weight"], w[f"{name}.bias"], size, stride)
 
-    stem = np.maximum(layer(image, "stem", 5, 2), 0)
+    details = np.maximum(layer(image, "fine", 3, 2), 0)
+    stem = np.maximum(layer(image[::2, ::2], "stem", 5, 2) + layer(details, "detail", 3, 2), 0)
     levels = [stem]
     for stage in range(3):
         x = np.maximum(layer(levels[-1], f"shrink{stage}", 3, 2), 0)
-        inner = np.maximum(layer(x, f"residual{stage}.first", 3, 1), 0)
-        levels.append(np.maximum(x + layer(inner, f"residual{stage}.second", 3, 1), 0))
+        for block in ("residual", "again"):
+            inner = np.maximum(layer(x, f"{block}{stage}.first", 3, 1), 0)
+            x = np.maximum(x + layer(inner, f"{block}{stage}.second", 3, 1), 0)
+        levels.append(x)
     hidden = np.maximum(layer(levels[3].reshape(1, 1, -1), "dense", 1, 1), 0)
     x = np.maximum(layer(slow_enlargement(layer(levels[3], "across0", 1, 1)) + levels[2], "merge0", 3, 1), 0)
     x = np.maximum(layer(slow_enlargement(layer(x, "across1", 1, 1)) + levels[1], "merge1", 3, 1), 0)
     votes = layer(x, "votes", 1, 1)
     beside = layer(stem, "beside", 1, 1)
     x = np.maximum(layer(slow_enlargement(layer(x, "across2", 1, 1)) + beside, "merge2", 3, 1), 0)
+    x = np.maximum(layer(slow_enlargement(layer(x, "across3", 1, 1)) + details, "merge3", 3, 1), 0)
     pixels = layer(x, "pixels", 1, 1)
-    logits = np.zeros((80, 80, 6))
-    for row in range(80):
-        for column in range(80):
+    logits = np.zeros((160, 160, 6))
+    for row in range(160):
+        for column in range(160):
             within = 2 * (row % 2) + column % 2
             logits[row, column] = pixels[row // 2, column // 2, within::4]
     return logits, votes, layer(hidden, "summary", 1, 1)[0, 0]
