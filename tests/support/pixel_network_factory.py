@@ -55,7 +55,7 @@ def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def slow_raw(network: PixelNetwork, image: Floats) -> tuple[Floats, Floats, Floats]:
-    """Logits (160, 160, 6), votes (20, 20, 8) and three numbers (3,) of a window (160, 160, 2), layer by layer in loops."""
+    """Logits (160, 160, 6), votes (20, 20, 8) and three numbers (3,) of a window (160, 160, 2), in loops."""
     w = network.weights
 
     def layer(x: Floats, name: str, size: int, stride: int) -> Floats:
