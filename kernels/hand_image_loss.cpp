@@ -50,6 +50,9 @@ typedef real reals4 __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof
 typedef real reals8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef whole wholes8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 #define PARTS 2
+#ifndef PRAGMA
+#define PRAGMA(text) _Pragma(#text)
+#endif
 // Both parts of an image: on two threads where it is the only one
 #ifdef _OPENMP
 #define FOR_EACH_PART(threads, stage)                               \

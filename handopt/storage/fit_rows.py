@@ -133,7 +133,7 @@ def _written(path: Path) -> int:
 
 def _relative(folder: Path, root: Path) -> str | None:
     """A folder of a summary relative to the root, also where both were moved since; None where it lies elsewhere."""
-    parts = folder.parts
+    parts = folder.relative_to(folder.anchor).parts
     for start in range(len(parts)):
         if is_file(root.joinpath(*parts[start:]) / RESULT_NAME):
             return Path(*parts[start:]).as_posix()

@@ -10,7 +10,7 @@ from handopt.ops import splat_loss as fused
 from handopt.torch.arrays import Tensor
 from handopt.torch.registration import operator
 
-Camera = tuple[float, float, float, float, int, int]
+Intrinsics = tuple[float, float, float, float, int, int]
 
 
 def project(points: Tensor, coefficients: Tensor, perspective: bool = True) -> Tensor:
@@ -57,7 +57,7 @@ def silhouette_loss(points: Tensor, field: Tensor, image_index: Tensor, mm_per_p
     return _silhouette(points, field, image_index, mm_per_px)
 
 
-def rasterise(points: Tensor, faces: Tensor, camera: Camera) -> Tensor:
+def rasterise(points: Tensor, faces: Tensor, camera: Intrinsics) -> Tensor:
     """Depth (B, height, width) mm of the nearest surface, without a gradient; arguments as in handopt.rasterise."""
     return _rasterise(points, faces, *camera)
 

@@ -45,7 +45,8 @@ def cloud(form: str) -> Callable[[], bytes]:
     def made() -> bytes:
         rows, columns = np.divmod(np.arange(768), 32)
         z = SCENE.ravel() / 1000 + 0.2
-        xyz = np.stack([(columns - 15.5) / 30 * z, (rows - 11.5) / 30 * z, z], axis=1).astype("<f4")
+        order = ">f4" if "big" in form else "<f4"
+        xyz = np.stack([(columns - 15.5) / 30 * z, (rows - 11.5) / 30 * z, z], axis=1).astype(order)
         if form.startswith("pcd"):
             lines = ["VERSION 0.7", "FIELDS x y z", "SIZE 4 4 4", "TYPE F F F", "WIDTH 32", "HEIGHT 24", "POINTS 768"]
             lines += ["VIEWPOINT 0 0 0 1 0 0 0", f"DATA {form.removeprefix('pcd ')}"]
