@@ -79,6 +79,7 @@ class Program(SectionedGroup):
         finally:
             for each, before in previous.items():
                 signal.signal(each, before)
+            _forget_interrupt()
 
 
 def _open_standard_streams() -> None:
@@ -90,6 +91,15 @@ def _open_standard_streams() -> None:
                 continue
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def _forget_interrupt() -> None:
+    """Have Python end with the exit code that it is given, also after Ctrl-C.
+
+    A KeyboardInterrupt that leaves an exec of text, as dataclasses are made by, is remembered as one that nobody
+    caught, and CPython then ends by the signal, whatever was done about it. The next exec of text takes that back.
+    """
+    exec("")
 
 
 def _has_working_directory() -> bool:

@@ -233,3 +233,22 @@ def test_a_name_that_no_file_can_have_is_refused_as_an_option(words: tuple[str, 
     assert done.exit_code == 2, done.output
     assert "cannot be used (File name too long)" in done.stderr
     assert "OSError" not in done.stderr
+
+
+@pytest.mark.process
+def test_ctrl_c_inside_an_exec_of_text_ends_with_130(tmp_path: Path) -> None:
+    """CPython remembers it as an interrupt that nobody caught, and would end by the signal."""
+    (tmp_path / "stopped.py").write_text(
+        "from handopt.cli.main import main\n"
+        "@main.command('stop')\n"
+        "def stop():\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "main(['stop'])\n"
+    )
+    paths = os.pathsep.join((str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "stopped"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert done.stderr.startswith("Interrupted: ")
