@@ -19,6 +19,7 @@ from handopt.cli.options import (
     depth_options,
     hand_options,
     json_option,
+    many_images_options,
     output_options,
     proposals_option,
     renders_option,
@@ -135,22 +136,7 @@ if TYPE_CHECKING:
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
 @json_option("the result of each image")
-@option("Many images", "-r", "--recursive", is_flag=True, help="Search the folders in a folder as well.")
-@option(
-    "Many images",
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
-)
-@option(
-    EXPERT,
-    "-0",
-    "--null",
-    is_flag=True,
-    help="Names on standard input end with a zero byte, as find -print0 writes them.",
-)
+@many_images_options
 @option(
     EXPERT,
     "--batch",

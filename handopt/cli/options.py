@@ -235,6 +235,29 @@ def json_option(what: str) -> Callable[[Command], Command]:
     return option("Output", "--json", "as_json", is_flag=True, help=f"Print {what} as JSON, one object a line.")
 
 
+def many_images_options(command: Command) -> Command:
+    """--recursive, --jobs and --null, of commands that take many images."""
+    return _all(
+        command,
+        option("Many images", "-r", "--recursive", is_flag=True, help="Search the folders in a folder as well."),
+        option(
+            "Many images",
+            "-j",
+            "--jobs",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
+        ),
+        option(
+            EXPERT,
+            "-0",
+            "--null",
+            is_flag=True,
+            help="Names on standard input end with a zero byte, as find -print0 writes them.",
+        ),
+    )
+
+
 # ----------------------------------------------------------------------------------------------- talking
 
 

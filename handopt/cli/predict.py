@@ -12,6 +12,7 @@ from handopt.cli.options import (
     compute_options,
     depth_options,
     json_option,
+    many_images_options,
     output_options,
     proposals_option,
     verbosity_options,
@@ -56,22 +57,7 @@ FIXED: dict[str, Any] = {
 @option("Output", "--update", is_flag=True, help="Replace only results whose image or settings have changed.")
 @option("Output", "--overlay", is_flag=True, help="Also write overlay.png.")
 @json_option("the result of each image")
-@option("Many images", "-r", "--recursive", is_flag=True, help="Search the folders in a folder as well.")
-@option(
-    "Many images",
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Processes on this machine.  [default: one a core, and one for each 8 images at most]",
-)
-@option(
-    EXPERT,
-    "-0",
-    "--null",
-    is_flag=True,
-    help="Names on standard input end with a zero byte, as find -print0 writes them.",
-)
+@many_images_options
 @option(EXPERT, "--batch", type=click.IntRange(min=1), metavar="N", help="Images that go together.  [default: 8]")
 @verbosity_options
 @click.pass_context

@@ -8,12 +8,14 @@ import difflib
 import sys
 from dataclasses import MISSING, fields
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from handopt.errors import ConfigError
+from handopt.files import UnreadableError, read_toml
 
 LARGEST: Final = sys.float_info.max
 """The largest finite number."""
@@ -86,6 +88,18 @@ def build(kind: type[Settings], values: Any, path: str = "") -> Settings:
         return kind(**arguments)
     except ConfigError as error:
         raise ConfigError(f"{path}.{error}" if path else str(error)) from None
+
+
+def build_from_toml(kind: type[Settings], path: Path) -> Settings:
+    """Make settings from a TOML file, see build. Raises ConfigError, which names the file as config=."""
+    try:
+        values = read_toml(path)
+    except UnreadableError as error:
+        raise ConfigError(f"config={path} cannot be read: {error.reason}") from error
+    try:
+        return build(kind, values)
+    except ConfigError as error:
+        raise ConfigError(f"config={path}: {error}") from None
 
 
 def _built(kind: Any, value: Any, where: str, key: str) -> Any:

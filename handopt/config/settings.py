@@ -21,6 +21,7 @@ from handopt.config.constraints import (
     RadiusPx,
     Seed,
     build,
+    build_from_toml,
 )
 from handopt.config.schedules import (
     COARSE_ROUND,
@@ -33,8 +34,6 @@ from handopt.config.schedules import (
     VertexStage,
 )
 from handopt.config.weights import Weights
-from handopt.errors import ConfigError
-from handopt.files import UnreadableError, read_toml
 
 Shape = Literal["none", "scale", "proportions", "vertices"]
 Solver = Literal["auto", "lm", "gradient"]
@@ -146,14 +145,7 @@ class Config(Checked):
     @classmethod
     def from_toml(cls, path: Path) -> "Config":
         """Read settings from a TOML file; what it does not name keeps its default. Raises ConfigError."""
-        try:
-            values = read_toml(path)
-        except UnreadableError as error:
-            raise ConfigError(f"config={path} cannot be read: {error.reason}") from error
-        try:
-            return cls.from_dict(values)
-        except ConfigError as error:
-            raise ConfigError(f"config={path}: {error}") from None
+        return build_from_toml(cls, path)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

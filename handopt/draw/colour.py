@@ -65,6 +65,12 @@ def colourise(values: npt.ArrayLike, low: float, high: float, table: Bytes) -> B
     return np.take(table, levels(values, low, high, len(table)), axis=0)
 
 
+def plot_ink(rgb: RGB) -> tuple[float, float, float]:
+    """A colour as Matplotlib takes it."""
+    red, green, blue = (channel / 255 for channel in rgb)
+    return red, green, blue
+
+
 def blend(image: Bytes, colour: RGB, alpha: npt.ArrayLike) -> Bytes:
     """Mix a flat colour into an (H, W, 3) image, alpha (H, W) or scalar in 0 .. 1."""
     weight = np.asarray(alpha, np.float32)[..., None]

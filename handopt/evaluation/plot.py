@@ -3,9 +3,10 @@
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from handopt.draw import colour
+from handopt.draw.colour import plot_ink
 from handopt.errors import how_to_install
 from handopt.evaluation.metrics import THRESHOLDS_MM, Evaluation, frame_worst, success_curve
 from handopt.typing import RGB, Floats
@@ -40,11 +41,11 @@ def draw_curve(evaluation: Evaluation) -> "Figure":
 
     panels = _panels(evaluation)
     width, height = PANEL_INCHES
-    figure = Figure((len(panels) * width, height), dpi=DPI, facecolor=_ink(colour.PAPER), layout="constrained")
+    figure = Figure((len(panels) * width, height), dpi=DPI, facecolor=plot_ink(colour.PAPER), layout="constrained")
     missing = len(evaluation.missing)
     title = f"{evaluation.joint_set.title}: {len(evaluation.frames)} frames, {len(evaluation.joints)} joints"
     title += f"; {missing} without a prediction count as failed" if missing else ""
-    figure.suptitle(title, color=_ink(colour.INK), fontsize=13, parse_math=False)
+    figure.suptitle(title, color=plot_ink(colour.INK), fontsize=13, parse_math=False)
     for axes, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, name, curves)
     return figure
@@ -70,25 +71,26 @@ def _panels(evaluation: Evaluation) -> list[tuple[str, Curves]]:
 
 
 def _draw_panel(axes: "Axes", name: str, curves: Curves) -> None:
-    axes.set_facecolor(_ink(colour.EMPTY))
-    axes.set_title(name, color=_ink(colour.INK), fontsize=10, loc="left")
+    axes.set_facecolor(plot_ink(colour.EMPTY))
+    axes.set_title(name, color=plot_ink(colour.INK), fontsize=10, loc="left")
     for label, (shares, ink) in reversed(list(curves.items())):  # the first lies on top
-        axes.plot(THRESHOLDS_MM, 100 * shares, color=_ink(ink), linewidth=1.8, label=label.replace("$", r"\$"))
+        axes.plot(
+            THRESHOLDS_MM,
+            100 * shares,
+            color=plot_ink(ink),
+            linewidth=1.8,
+            label=label.replace("$", r"\$"),
+        )
     axes.set_xlim(0, THRESHOLDS_MM[-1])
     axes.set_ylim(0, 101)
-    axes.set_xlabel("distance D to the label, mm", color=_ink(colour.FAINT_INK))
+    axes.set_xlabel("distance D to the label, mm", color=plot_ink(colour.FAINT_INK))
     axes.yaxis.set_major_formatter("{x:.0f}%")
-    axes.grid(color=_ink(colour.NEUTRAL), alpha=0.4, linewidth=0.6)
-    axes.tick_params(colors=_ink(colour.FAINT_INK))
+    axes.grid(color=plot_ink(colour.NEUTRAL), alpha=0.4, linewidth=0.6)
+    axes.tick_params(colors=plot_ink(colour.FAINT_INK))
     for spine in axes.spines.values():
-        spine.set_color(_ink(colour.NEUTRAL))
+        spine.set_color(plot_ink(colour.NEUTRAL))
     handles, names = axes.get_legend_handles_labels()
     axes.legend(
-        handles[::-1], names[::-1], loc="lower right", facecolor=_ink(colour.PAPER), edgecolor=_ink(colour.NEUTRAL),
-        labelcolor=_ink(colour.INK), fontsize=9,
+        handles[::-1], names[::-1], loc="lower right", facecolor=plot_ink(colour.PAPER),
+        edgecolor=plot_ink(colour.NEUTRAL), labelcolor=plot_ink(colour.INK), fontsize=9,
     )  # fmt: skip
-
-
-def _ink(rgb: RGB) -> Any:
-    """A colour as Matplotlib takes it."""
-    return tuple(channel / 255 for channel in rgb)

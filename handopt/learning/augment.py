@@ -2,16 +2,18 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import max_pool2d
 
+from handopt.learning.flaws import Gaps, discs, noisy, punched, uniform
 from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, SIZE
 
 MAX_SHIFT_PX = 3
 DEPTH_SHIFT_MM = 6.0
 NOISE_MM = (0.2, 3.0)
 MAX_STEP_MM = 4.0
-HOLES = 3
 JUMP_MM = 14.0
+GAPS = Gaps(-1.0, 0.3, (0.0, 22.0), (1.0, 5.5), 0.07, (7.0, 22.0))
+LEAST_SEEN_PX = 60
 
 _QUARTER = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
@@ -26,11 +28,8 @@ def augment(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generato
     offset = _cluttered(offset, generator)
     offset = _frayed(offset, generator)
     offset = _punched(offset, generator)
-    return _noisy(offset, generator), labels
-
-
-def _uniform(generator: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-    return low + (high - low) * torch.rand(*shape, generator=generator)
+    offset = noisy(offset, generator, noise_mm=NOISE_MM, max_step_mm=MAX_STEP_MM, cell_px=4)
+    return offset, labels
 
 
 def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -51,27 +50,16 @@ def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator
     return torch.cat(parts) + away[:, None, None], {**labels, "rotation": rotation, "wrist": wrist}
 
 
-def _discs(generator: torch.Generator, count: int, reach: tuple[float, float], radius: tuple[float, float]) -> Tensor:
-    """Random discs (B, 64, 64) whose centres lie within a range of distances from the middle, in pixels."""
-    axis = torch.arange(SIZE) - MIDDLE_PX
-    around = _uniform(generator, count, high=6.2832)
-    distance = _uniform(generator, count, low=reach[0], high=reach[1])
-    x = axis - (distance * around.cos())[:, None]
-    y = axis - (distance * around.sin())[:, None]
-    size = _uniform(generator, count, low=radius[0], high=radius[1])
-    return x.square()[:, None, :] + y.square()[:, :, None] < size.square()[:, None, None]
-
-
 def _cluttered(offset: Tensor, generator: torch.Generator) -> Tensor:
     """Sometimes a piece of something else beside or behind the hand."""
     count = len(offset)
     disc = (
-        _discs(generator, count, (10.0, 28.0), (2.0, 9.0))
+        discs(generator, count, SIZE, (10.0, 28.0), (2.0, 9.0))
         & (torch.rand(count, generator=generator) < 0.12)[:, None, None]
     )
     axis = (torch.arange(SIZE) - MIDDLE_PX) * MM_PER_PX
     slope = 0.5 * torch.randn(2, count, 1, 1, generator=generator)
-    plane = _uniform(generator, count, 1, 1, low=-60, high=80) + slope[0] * axis + slope[1] * axis[:, None]
+    plane = uniform(generator, count, 1, 1, low=-60, high=80) + slope[0] * axis + slope[1] * axis[:, None]
     return torch.where(disc & offset.isnan(), plane.clamp(-115, 115), offset)
 
 
@@ -94,29 +82,7 @@ def _frayed(offset: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _punched(offset: Tensor, generator: torch.Generator) -> Tensor:
-    """Holes, missing pixels, and sometimes a straight cut, as at the border of an image."""
-    count = len(offset)
-    gone = torch.rand(offset.shape, generator=generator) < 0.15 * (
-        _uniform(generator, count, 1, 1, low=-1.0, high=1.0).clamp_min(0)
-    )
-    for _ in range(HOLES):
-        chosen = (torch.rand(count, generator=generator) < 0.3)[:, None, None]
-        gone |= _discs(generator, count, (0.0, 22.0), (1.0, 5.5)) & chosen
-    around = _uniform(generator, count, 1, 1, high=6.2832)
-    axis = torch.arange(SIZE) - MIDDLE_PX
-    beyond = axis * around.cos() + axis[:, None] * around.sin() > _uniform(generator, count, 1, 1, low=7, high=22)
-    gone |= beyond & (torch.rand(count, 1, 1, generator=generator) < 0.07)
-    spoiled = torch.where(gone, torch.nan, offset)
-    empty = (~spoiled.isnan()).sum((1, 2)) < 60
+    """Gaps, but for images of which too little would be left."""
+    spoiled = punched(offset, generator, GAPS)
+    empty = (~spoiled.isnan()).sum((1, 2)) < LEAST_SEEN_PX
     return torch.where(empty[:, None, None], offset, spoiled)
-
-
-def _noisy(offset: Tensor, generator: torch.Generator) -> Tensor:
-    """White and smooth noise, and depth in steps."""
-    count = len(offset)
-    low, high = torch.tensor(NOISE_MM).log().tolist()
-    sigma = _uniform(generator, 2, count, 1, 1, low=low, high=high).exp()
-    smooth = interpolate(torch.randn(count, 1, SIZE // 4, SIZE // 4, generator=generator), scale_factor=4)[:, 0]
-    offset = offset + sigma[0] * torch.randn(offset.shape, generator=generator) + 0.7 * sigma[1] * smooth
-    step = _uniform(generator, count, 1, 1, low=-MAX_STEP_MM, high=MAX_STEP_MM).clamp_min(0.05)
-    return (offset / step).round() * step

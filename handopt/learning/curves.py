@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from handopt.atomic_folder import written_file
 from handopt.draw import colour
-from handopt.typing import RGB
+from handopt.draw.colour import plot_ink
 
 CSV_NAME: Final = "curve.csv"
 PNG_NAME: Final = "curve.png"
@@ -34,20 +34,20 @@ def write_curves(folder: Path, history: Sequence[dict[str, float]]) -> None:
 def _figure(history: Sequence[dict[str, float]]) -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(INCHES, dpi=100, facecolor=_ink(colour.PAPER), layout="constrained")
+    figure = Figure(INCHES, dpi=100, facecolor=plot_ink(colour.PAPER), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_facecolor(_ink(colour.EMPTY))
+    axes.set_facecolor(plot_ink(colour.EMPTY))
     steps = [row["step"] for row in history]
     for name, (label, ink) in SHOWN.items():
-        axes.plot(steps, [row[name] for row in history], color=_ink(ink), linewidth=1.8, label=label)
-    axes.set_xlabel("step", color=_ink(colour.FAINT_INK))
+        axes.plot(steps, [row[name] for row in history], color=plot_ink(ink), linewidth=1.8, label=label)
+    axes.set_xlabel("step", color=plot_ink(colour.FAINT_INK))
     axes.set_ylim(bottom=0)
-    axes.grid(color=_ink(colour.NEUTRAL), alpha=0.4, linewidth=0.6)
-    axes.tick_params(colors=_ink(colour.FAINT_INK))
-    axes.legend(facecolor=_ink(colour.PAPER), edgecolor=_ink(colour.NEUTRAL), labelcolor=_ink(colour.INK), fontsize=9)
+    axes.grid(color=plot_ink(colour.NEUTRAL), alpha=0.4, linewidth=0.6)
+    axes.tick_params(colors=plot_ink(colour.FAINT_INK))
+    axes.legend(
+        facecolor=plot_ink(colour.PAPER),
+        edgecolor=plot_ink(colour.NEUTRAL),
+        labelcolor=plot_ink(colour.INK),
+        fontsize=9,
+    )
     return figure
-
-
-def _ink(rgb: RGB) -> Any:
-    """A colour as Matplotlib takes it."""
-    return tuple(channel / 255 for channel in rgb)

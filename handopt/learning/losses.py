@@ -34,14 +34,24 @@ class Hypotheses:
     distance: Tensor
 
 
-def compare(skeleton: Skeleton, heads: Tensor, labels: dict[str, Tensor]) -> Hypotheses:
-    """Compare the heads (B, K, n) with the labels of their images."""
-    rotation, angles, wrist, log_scale, logit = skeleton.unpack(heads)
-    proportions = labels["proportions"][:, None].expand(-1, heads.shape[1], -1)
+def joint_offsets(skeleton: Skeleton, pose: tuple[Tensor, ...], labels: dict[str, Tensor]) -> Tensor:
+    """From the joints of the labels to those of K hypotheses, (B, K, 21, 3) mm.
+
+    pose: rotation, angles, wrist and log scale of the hypotheses; the proportions are those of the labels
+    """
+    rotation, angles, wrist, log_scale = pose
+    proportions = labels["proportions"][:, None].expand(-1, log_scale.shape[1], -1)
     joints = skeleton.keypoints(rotation, angles, wrist, log_scale.exp(), proportions)
     with torch.no_grad():
         target = skeleton.keypoints(*(labels[name] for name in LABELS))
-    distance = torch.sqrt((joints - target[:, None]).square().sum(-1) + 1.0)
+    return joints - target[:, None]
+
+
+def compare(skeleton: Skeleton, heads: Tensor, labels: dict[str, Tensor]) -> Hypotheses:
+    """Compare the heads (B, K, n) with the labels of their images."""
+    *pose, logit = skeleton.unpack(heads)
+    rotation, angles = pose[:2]
+    distance = torch.sqrt(joint_offsets(skeleton, tuple(pose), labels).square().sum(-1) + 1.0)
     turned = torch.sqrt((rotation - labels["rotation"][:, None]).square().sum((-1, -2)) + 1e-4)
     bent = (angles - labels["angles"][:, None]).abs().flatten(-2)[..., skeleton.free].mean(-1)
     return Hypotheses(distance.mean(-1) + ROTATION_MM * turned + ANGLE_MM * bent, logit, distance)

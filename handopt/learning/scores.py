@@ -5,7 +5,7 @@ from torch import Tensor
 
 from handopt.learning.encode import encoded, tensors
 from handopt.learning.images import Arrays
-from handopt.learning.losses import LABELS
+from handopt.learning.losses import joint_offsets
 from handopt.learning.network import Network
 from handopt.learning.skeleton import Skeleton
 
@@ -48,13 +48,10 @@ def _compare(network: Network, skeleton: Skeleton, images: Arrays, device: str) 
     offset, labels = tensors(images)
     labels = {name: each.to(device) for name, each in labels.items()}
     heads, told = network(encoded(offset.to(device)))
-    rotation, angles, wrist, log_scale, logit = skeleton.unpack(heads)
-    proportions = labels["proportions"][:, None].expand(-1, heads.shape[1], -1)
-    joints = skeleton.keypoints(rotation, angles, wrist, log_scale.exp(), proportions)
-    target = skeleton.keypoints(*(labels[name] for name in LABELS))
-    distance = (joints - target[:, None]).norm(dim=-1)
+    *pose, logit = skeleton.unpack(heads)
+    distance = joint_offsets(skeleton, tuple(pose), labels).norm(dim=-1)
     error = distance.mean(-1)
-    trace = (rotation * labels["rotation"][:, None]).sum((-1, -2))
+    trace = (pose[0] * labels["rotation"][:, None]).sum((-1, -2))
     turned = torch.rad2deg(torch.arccos(((trace - 1) / 2).clamp(-1, 1)))
     picks = error.argmin(1), logit.argmax(1)
     rows = torch.arange(len(heads), device=heads.device)

@@ -1,14 +1,13 @@
 """How the network of proposals is trained: every number, which a TOML file can change."""
 
 from dataclasses import dataclass
+from math import cos, pi
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from handopt.config.constraints import Checked, Fraction, LengthMm, build
-from handopt.errors import ConfigError
-from handopt.files import UnreadableError, read_toml
+from handopt.config.constraints import Checked, Fraction, LengthMm, build_from_toml
 
 Images = Annotated[int, Meta(gt=0, le=4096)]
 Many = Annotated[int, Meta(gt=0, le=10_000_000)]
@@ -51,17 +50,10 @@ class TrainSettings(Checked):
     @classmethod
     def from_toml(cls, path: Path) -> "TrainSettings":
         """Read settings from a TOML file; what it does not name keeps its default. Raises ConfigError."""
-        try:
-            return build(cls, read_toml(path))
-        except UnreadableError as error:
-            raise ConfigError(f"config={path} cannot be read: {error.reason}") from error
-        except ConfigError as error:
-            raise ConfigError(f"config={path}: {error}") from None
+        return build_from_toml(cls, path)
 
     def rate_at(self, step: int, share: float) -> float:
         """The learning rate of a step, when a share of the training is done."""
-        from math import cos, pi
-
         return self.rate * min(1.0, (step + 1) / self.warm_up_steps) * 0.5 * (1 + cos(pi * share))
 
     def temperature_at(self, share: float) -> float:

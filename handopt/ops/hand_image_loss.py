@@ -28,6 +28,24 @@ class CollisionTerm:
     fixed_length: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Arguments of hand_image_loss."""
+
+    grad_loss: Array
+    transforms: Array
+    rest: Array
+    indices: Array
+    weights: Array
+    coefficients: Array
+    target: Array
+    image_index: Array
+    radius: float
+    delta: float
+    weight: Array | None
+    joints: CollisionTerm | None
+
+
 def hand_image_loss(
     grad_loss: Array,
     transforms: Array,
@@ -57,10 +75,11 @@ def hand_image_loss(
     On the CPU one kernel does an image at a time; where two points show exactly the same value at a pixel, the one
     whose first row is the upper one wins, then the lower index.
     """
-    given = (grad_loss, transforms, rest, indices, weights, coefficients, target, image_index, radius, delta, weight)
-    call = _check(*given, joints)
+    compared = (target, image_index, radius, delta, weight)
+    given = _Given(grad_loss, transforms, rest, indices, weights, coefficients, *compared, joints)
+    call = _check(given)
     if schedule(transforms) == "grid":
-        return _one_by_one(*given, joints, perspective, rest_gradient)
+        return _one_by_one(given, perspective=perspective, rest_gradient=rest_gradient)
     b, j, v, k, s = (call.size[name] for name in "BJVKS")
     loss, grad_transforms = call.empty(b), call.empty(b, j, 3, 4)
     grad_images = call.empty(b, v, 3) if rest_gradient else loss
@@ -79,67 +98,42 @@ def hand_image_loss(
     return loss, grad_transforms, grad_rest
 
 
-def _check(
-    grad_loss: Array,
-    transforms: Array,
-    rest: Array,
-    indices: Array,
-    weights: Array,
-    coefficients: Array,
-    target: Array,
-    image_index: Array,
-    radius: float,
-    delta: float,
-    weight: Array | None,
-    joints: CollisionTerm | None,
-) -> Arguments:
-    call = Arguments()
-    call.real("grad_loss", grad_loss, ("B",))
-    call.real("transforms", transforms, ("B", "J", 3, 4))
-    call.real("rest", rest, ("V", 3))
-    call.whole("indices", indices, ("V", "K"), below="J")
-    call.real("weights", weights, ("V", "K"))
-    call.real("coefficients", coefficients, ("B", 6))
-    call.real("target", target, ("I", "S", "S"))
-    call.whole("image_index", image_index, ("B",), below="I")
-    if weight is not None:
-        call.real("weight", weight, ("I", "S", "S"))
+def _check(given: _Given) -> Arguments:
+    call, joints = Arguments(), given.joints
+    call.real("grad_loss", given.grad_loss, ("B",))
+    call.real("transforms", given.transforms, ("B", "J", 3, 4))
+    call.real("rest", given.rest, ("V", 3))
+    call.whole("indices", given.indices, ("V", "K"), below="J")
+    call.real("weights", given.weights, ("V", "K"))
+    call.real("coefficients", given.coefficients, ("B", 6))
+    call.real("target", given.target, ("I", "S", "S"))
+    call.whole("image_index", given.image_index, ("B",), below="I")
+    if given.weight is not None:
+        call.real("weight", given.weight, ("I", "S", "S"))
     if joints is not None:
         call.real("joints.rest", joints.rest, ("M", 3))
         call.whole("joints.indices", joints.indices, ("M", 1), below="J")
         call.whole("joints.bones", joints.bones, ("N", 2), below="M")
-    if not 0 < radius < np.inf:
-        raise ShapeError(f"radius: expected a positive number of pixels, got {radius!r}")
-    if not 0 <= delta < np.inf:
-        raise ShapeError(f"delta: expected 0 or a positive number, got {delta!r}")
+    if not 0 < given.radius < np.inf:
+        raise ShapeError(f"radius: expected a positive number of pixels, got {given.radius!r}")
+    if not 0 <= given.delta < np.inf:
+        raise ShapeError(f"delta: expected 0 or a positive number, got {given.delta!r}")
     return call
 
 
-def _one_by_one(
-    grad_loss: Array,
-    transforms: Array,
-    rest: Array,
-    indices: Array,
-    weights: Array,
-    coefficients: Array,
-    target: Array,
-    image_index: Array,
-    radius: float,
-    delta: float,
-    weight: Array | None,
-    joints: CollisionTerm | None,
-    perspective: bool,
-    rest_gradient: bool,
-) -> tuple[Array, Array, Array | None]:
+def _one_by_one(given: _Given, *, perspective: bool, rest_gradient: bool) -> tuple[Array, Array, Array | None]:
     """The same by the ops that it joins."""
-    whole = transforms, rest, indices, weights
+    joints, coefficients = given.joints, given.coefficients
+    whole = given.transforms, given.rest, given.indices, given.weights
     posed = skin(*whole)
     points = project(posed, coefficients, perspective=perspective)
-    loss, grad_points = splat_loss(grad_loss, points, target, image_index, radius, delta, weight)
+    loss, grad_points = splat_loss(
+        given.grad_loss, points, given.target, given.image_index, given.radius, given.delta, given.weight
+    )
     grad_posed = project_backward(grad_points, posed, coefficients, perspective=perspective)
     grad_transforms, grad_rest = skin_backward(grad_posed, *whole, rest_gradient=rest_gradient)
     if joints is not None:
-        grad_transforms += _collide(loss, grad_loss, transforms, joints)
+        grad_transforms += _collide(loss, given.grad_loss, given.transforms, joints)
     return loss, grad_transforms, grad_rest
 
 

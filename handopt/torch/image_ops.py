@@ -8,7 +8,7 @@ from handopt.ops import image_losses, projection, splat
 from handopt.ops import rasterise as rasterisation
 from handopt.ops import splat_loss as fused
 from handopt.torch.arrays import Tensor
-from handopt.torch.registration import operator
+from handopt.torch.registration import like_first, like_second, one_each, operator
 
 Intrinsics = tuple[float, float, float, float, int, int]
 
@@ -62,23 +62,11 @@ def rasterise(points: Tensor, faces: Tensor, camera: Intrinsics) -> Tensor:
     return _rasterise(points, faces, *camera)
 
 
-def _one_each(batch: Tensor, *_: Any) -> Tensor:
-    return batch.new_empty(batch.shape[0])
-
-
-def _like_first(of: Tensor, *_: Any) -> Tensor:
-    return of.new_empty(of.shape)
-
-
-def _like_second(grad: Tensor, of: Tensor, *_: Any) -> Tensor:
-    return of.new_empty(of.shape)
-
-
 _project_backward = operator(
     "project_backward",
     "(Tensor grad_projected, Tensor points, Tensor coefficients, bool perspective) -> Tensor",
     projection.project_backward,
-    _like_second,
+    like_second,
 )
 
 
@@ -91,7 +79,7 @@ _project = operator(
     "project",
     "(Tensor points, Tensor coefficients, bool perspective) -> Tensor",
     projection.project,
-    _like_first,
+    like_first,
     gradients=("points",),
     keep=_keep_project,
     backward=lambda ctx, grad: (_project_backward(grad, *ctx.saved_tensors, ctx.perspective), None, None),
@@ -107,7 +95,7 @@ _render_backward = operator(
     "render_depth_backward",
     "(Tensor grad_image, Tensor points, Tensor winners, float radius) -> Tensor",
     splat.render_depth_backward,
-    _like_second,
+    like_second,
 )
 
 
@@ -130,7 +118,7 @@ _depth_loss_backward = operator(
     "depth_loss_backward",
     "(Tensor grad_loss, Tensor image, Tensor target, Tensor image_index, float delta, Tensor? weight) -> Tensor",
     image_losses.depth_loss_backward,
-    _like_second,
+    like_second,
 )
 
 
@@ -148,7 +136,7 @@ _depth_loss = operator(
     "depth_loss",
     "(Tensor image, Tensor target, Tensor image_index, float delta, Tensor? weight) -> Tensor",
     image_losses.depth_loss,
-    _one_each,
+    one_each,
     gradients=("image",),
     keep=_keep_depth_loss,
     backward=_backward_of_depth_loss,
@@ -180,13 +168,13 @@ _silhouette_backward = operator(
     "silhouette_loss_backward",
     "(Tensor grad_loss, Tensor points, Tensor field, Tensor image_index, Tensor mm_per_px) -> Tensor",
     image_losses.silhouette_loss_backward,
-    _like_second,
+    like_second,
 )
 _silhouette = operator(
     "silhouette_loss",
     "(Tensor points, Tensor field, Tensor image_index, Tensor mm_per_px) -> Tensor",
     image_losses.silhouette_loss,
-    _one_each,
+    one_each,
     gradients=("points",),
     keep=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
     backward=lambda ctx, grad: (_silhouette_backward(grad, *ctx.saved_tensors), None, None, None),

@@ -5,7 +5,7 @@ from typing import Any
 from handopt.ops import collision as collisions
 from handopt.ops import joint_limits as limits
 from handopt.torch.arrays import Tensor
-from handopt.torch.registration import operator
+from handopt.torch.registration import like_second, one_each, operator
 
 
 def collision(joints: Tensor, bones: Tensor, radius: float, fixed_length: bool = False) -> Tensor:
@@ -22,19 +22,11 @@ def joint_limits(angles: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return _limits(angles, lower, upper)
 
 
-def _one_each(batch: Tensor, *_: Any) -> Tensor:
-    return batch.new_empty(batch.shape[0])
-
-
-def _like_second(grad_loss: Tensor, of: Tensor, *_: Any) -> Tensor:
-    return of.new_empty(of.shape)
-
-
 _collision_backward = operator(
     "collision_backward",
     "(Tensor grad_loss, Tensor joints, Tensor bones, float radius, bool fixed_length) -> Tensor",
     collisions.collision_backward,
-    _like_second,
+    like_second,
 )
 
 
@@ -47,7 +39,7 @@ _collision = operator(
     "collision",
     "(Tensor joints, Tensor bones, float radius, bool fixed_length) -> Tensor",
     lambda joints, bones, radius, fixed_length: collisions.collision(joints, bones, radius),
-    _one_each,
+    one_each,
     gradients=("joints",),
     keep=_keep_collision,
     backward=lambda ctx, grad: (_collision_backward(grad, *ctx.saved_tensors, *ctx.settings), None, None, None),
@@ -57,13 +49,13 @@ _limits_backward = operator(
     "joint_limits_backward",
     "(Tensor grad_loss, Tensor angles, Tensor lower, Tensor upper) -> Tensor",
     limits.joint_limits_backward,
-    _like_second,
+    like_second,
 )
 _limits = operator(
     "joint_limits",
     "(Tensor angles, Tensor lower, Tensor upper) -> Tensor",
     limits.joint_limits,
-    _one_each,
+    one_each,
     gradients=("angles",),
     keep=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
     backward=lambda ctx, grad: (_limits_backward(grad, *ctx.saved_tensors), None, None),

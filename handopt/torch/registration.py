@@ -16,6 +16,21 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 NO_SECOND = "second derivatives are not offered"
 
 
+def one_each(batch: torch.Tensor, *_: Any) -> torch.Tensor:
+    """The shape of results that have a number for each item of the first argument."""
+    return batch.new_empty(batch.shape[0])
+
+
+def like_first(of: torch.Tensor, *_: Any) -> torch.Tensor:
+    """The shape of results that are as the first argument."""
+    return of.new_empty(of.shape)
+
+
+def like_second(_grad: torch.Tensor, of: torch.Tensor, *_: Any) -> torch.Tensor:
+    """The shape of gradients by the argument that follows that of the results."""
+    return of.new_empty(of.shape)
+
+
 def operator(
     name: str,
     schema: str,
