@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from handopt.assess.config import ASSESS
 from handopt.assess.quality import measure, status_of
 from handopt.assess.visibility import visible_joints
 from handopt.backend import to_device, to_numpy
@@ -79,9 +80,16 @@ class ShapeResult:
         used, residual = len(self.fits), self.residual_mm
         images = "1 image" if used == 1 else f"{used} images"
         rejected = f", {len(self.rejected_images)} left out" if self.rejected_images else ""
+        doubtful = [each.image for each in self.fits if each.confidence < ASSESS.doubtful]
+        warning = (
+            f" Doubtful: {len(doubtful)} of {used} fits have a confidence below {ASSESS.doubtful}, such as that of "
+            f"{doubtful[0]}; look at them in fits, and leave out images that show no hand or whose fit is wrong."
+            if doubtful
+            else ""
+        )
         return (
             f"A {self.rig.side} hand from {images}{rejected}: median residual {residual['median']:.1f} mm, mean "
-            f"{residual['mean']:.1f} mm, {self.coverage:.0%} of the skin seen. {self.surface_status}"
+            f"{residual['mean']:.1f} mm, {self.coverage:.0%} of the skin seen. {self.surface_status}{warning}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +115,7 @@ class ShapeResult:
             "images": [
                 {
                     "image": each.image,
+                    "confidence": each.confidence,
                     "residual_mm": each.residual_mm,
                     "unexplained_fraction": each.unexplained_fraction,
                 }

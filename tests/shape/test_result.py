@@ -1,5 +1,6 @@
 """What a calibration returns: fits with the personal rig, lengths with deviations, plain values."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -80,3 +81,11 @@ def test_derivatives_of_lengths_are_those_of_finite_differences() -> None:
 
 def test_the_status_says_what_was_used(result: ShapeResult) -> None:
     assert result.status.startswith("A right hand from 4 images: median residual")
+    assert "Doubtful" not in result.status
+
+
+def test_the_status_says_which_fits_are_doubtful(result: ShapeResult) -> None:
+    first, second, *others = result.fits
+    fits = (first, dataclasses.replace(second, confidence=0.49), *others)
+    status = dataclasses.replace(result, fits=fits).status
+    assert f"Doubtful: 1 of 4 fits have a confidence below 0.5, such as that of {second.image}; look at them" in status
