@@ -9,7 +9,8 @@ import numpy as np
 from handopt.backend import Array, Device, namespace, namespace_of, to_device, to_numpy
 from handopt.ops.kinematics import forward_kinematics, forward_kinematics_backward
 from handopt.ops.normal_equations import angle_ancestry, angle_columns
-from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_normals
+from handopt.ops.rotation_features import rotation_features, rotation_features_backward
+from handopt.ops.skinning import blend_shapes, skin, skin_backward, skin_backward_by_image, skin_normals
 from handopt.rig import Rig
 from handopt.typing import Floats
 
@@ -68,6 +69,8 @@ class Hand:
     faces: (F, 3) int32, none where only some vertices are kept
     ancestry: (J, D) and columns: (15, 3), as in handopt.ops.normal_equations
     vertex_basis: (S, V, 3) and joint_basis: (S, J, 3) mm, how rest vertices and joints move with the proportions
+    vertex_correctives: (135, V, 3) and keypoint_correctives: (135, 21, 3) mm, how rest vertices and keypoints move with
+    the features of a pose (handopt.ops.rotation_features); (0, ...) where the rig has no pose correctives
     """
 
     device: Device
@@ -90,6 +93,8 @@ class Hand:
     columns: Array
     vertex_basis: Array
     joint_basis: Array
+    vertex_correctives: Array
+    keypoint_correctives: Array
 
     @classmethod
     def of(cls, rig: Rig, device: Device, dtype: type = np.float32) -> "Hand":
@@ -108,6 +113,11 @@ class Hand:
             "vertex_basis": vertex_basis,
             "joint_basis": joint_basis,
         }
+        moved = rig.pose_correctives
+        real["vertex_correctives"] = np.zeros((0, len(rig.rest_mm), 3)) if moved is None else moved.vertices
+        real["keypoint_correctives"] = (
+            np.zeros((0, len(rig.keypoint_joints), 3)) if moved is None else moved.joints[:, rig.keypoint_joints]
+        )
         whole = {
             "indices": rig.skin_indices,
             "parents": rig.parents,
@@ -134,16 +144,36 @@ class Hand:
         return bind
 
     def rest_of(self, pose: Pose) -> Array:
-        """Rest vertices (V, 3) mm, or (B, V, 3) where the poses have proportions of their own."""
+        """Rest vertices (V, 3) mm, or (B, V, 3) where they depend on the poses: on proportions or by correctives."""
+        return self._corrected(self.shaped_rest_of(pose), self.vertex_correctives, pose)
+
+    def keypoints_of(self, pose: Pose, bind: Array | None = None) -> Array:
+        """Keypoints of the bind pose (21, 3) mm, or (B, 21, 3) where they depend on the poses, as in rest_of.
+
+        bind: what bind_of gives for these poses, where it is known already
+        """
+        return self._corrected(self.shaped_keypoints_of(pose, bind), self.keypoint_correctives, pose)
+
+    @property
+    def has_correctives(self) -> bool:
+        """Whether the rest mesh changes with the pose."""
+        return len(self.vertex_correctives) > 0
+
+    def _corrected(self, points: Array, basis: Array, pose: Pose) -> Array:
+        """Points (N, 3) or (B, N, 3) mm with what pose correctives (135, N, 3) add to them."""
+        if not self.has_correctives:
+            return points
+        nothing = namespace(self.device).zeros(basis.shape[1:], basis.dtype)
+        return points + blend_shapes(nothing, basis, rotation_features(pose.angles))
+
+    def shaped_rest_of(self, pose: Pose) -> Array:
+        """Rest vertices (V, 3) or (B, V, 3) mm in the poses' proportions, without pose correctives."""
         if pose.proportions.shape[1] == 0:
             return self.rest
         return blend_shapes(self.rest, self.vertex_basis, pose.proportions)
 
-    def keypoints_of(self, pose: Pose, bind: Array | None = None) -> Array:
-        """Keypoints of the bind pose (21, 3) mm, or (B, 21, 3) where the poses have proportions of their own.
-
-        bind: what bind_of gives for these poses, where it is known already
-        """
+    def shaped_keypoints_of(self, pose: Pose, bind: Array | None = None) -> Array:
+        """Keypoints (21, 3) or (B, 21, 3) mm in the poses' proportions, without pose correctives."""
         if pose.proportions.shape[1] == 0:
             return self.keypoints
         bind = self.bind_of(pose) if bind is None else bind
@@ -172,6 +202,21 @@ class Hand:
     ) -> tuple[Array, Array | None]:
         """Gradients of the transforms (B, J, 3, 4) and, if asked for, of rest vertices (V, 3) that all images share."""
         return skin_backward(grad_vertices, transforms, rest, self.indices, self.weights, rest_gradient=rest_gradient)
+
+    def correctives_backward(
+        self, grad_vertices: Array, grad_joints: Array, transforms: Array, rest: Array, keypoints: Array, pose: Pose
+    ) -> Array:
+        """What pose correctives add to the gradient of the angles (B, 15, 3). rest, keypoints: (B, N, 3) mm of each."""
+        xp = namespace(self.device)
+        parts = (
+            (grad_vertices, rest, self.indices, self.weights, self.vertex_correctives),
+            (grad_joints, keypoints, self.keypoint_joints, self.ones, self.keypoint_correctives),
+        )
+        grad_features = xp.zeros((len(pose), 9 * pose.angles.shape[1]), self.rest.dtype)
+        for grad_posed, points, indices, weights, basis in parts:
+            grad_points = skin_backward_by_image(grad_posed, transforms, points, indices, weights)[1]
+            grad_features += xp.einsum("fnc,bnc->bf", basis, grad_points)
+        return rotation_features_backward(grad_features, pose.angles)
 
     def vertex_normals(self, transforms: Array) -> Array:
         """Normals of the posed vertices (B, V, 3)."""
@@ -220,6 +265,8 @@ class Hand:
             "weights": np.take_along_axis(shares, order, axis=1),
             "vertex_basis": finer(to_numpy(self.vertex_basis)),
         }
+        if self.has_correctives:
+            real["vertex_correctives"] = finer(to_numpy(self.vertex_correctives))
         whole = {"indices": order, "faces": split}
         finer_hand = replace(
             self,
@@ -235,6 +282,10 @@ class Hand:
         names = ("rest", "normals", "indices", "weights")
         basis = namespace(self.device).ascontiguousarray(self.vertex_basis[:, kept])
         kept_arrays = {name: getattr(self, name)[kept].copy() for name in names}
+        if self.has_correctives:
+            kept_arrays["vertex_correctives"] = namespace(self.device).ascontiguousarray(
+                self.vertex_correctives[:, kept]
+            )
         return replace(self, **kept_arrays, vertex_basis=basis, faces=self.faces[:0])
 
 

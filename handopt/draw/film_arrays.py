@@ -29,6 +29,8 @@ _RIG: Final = {
     "rig_keypoint_joints": ArraySpec("whole", (21,), 0),
     "rig_bones": ArraySpec("whole", (20, 2), 0, 20),
     "rig_side_sign": ArraySpec("whole", (), -1, 1),
+    "rig_corrective_vertices": ArraySpec("number", (135, "V", 3), -FARTHEST_MM, FARTHEST_MM, optional=True),
+    "rig_corrective_joints": ArraySpec("number", (135, "J", 3), -FARTHEST_MM, FARTHEST_MM, optional=True),
 }
 _POSES: Final = {
     "rotation": ArraySpec("number", ("T", 3, 3), -1.01, 1.01, gaps=True),
@@ -116,6 +118,8 @@ def _check_rig(values: Mapping[str, AnyArray], sizes: Mapping[str, int]) -> None
     """Refuse indices without a vertex or joint, a joint that does not come after its parent, and an empty hand."""
     if not (sizes["V"] and sizes["F"]):
         raise UnreadableError("has a hand without a surface")
+    if ("rig_corrective_vertices" in values) != ("rig_corrective_joints" in values):
+        raise UnreadableError("has pose correctives of the vertices or of the joints only")
     if not 1 <= sizes["K"] <= sizes["J"]:
         raise UnreadableError(f"'rig_skin_weights' has {sizes['K']} weights a vertex for {sizes['J']} joints")
     for name, size in (

@@ -122,6 +122,8 @@ class DescentObjective:
         grad_joints = collision_backward(upstream["collision"] * collision_scale, joints, hand.bones, radius)
         grad_transforms += hand.joints_backward(grad_joints, transforms, keypoints)
         gradient = Gradient(*hand.transforms_backward(grad_transforms, pose))
+        if hand.has_correctives and rest is None:
+            gradient.angles += hand.correctives_backward(grad_vertices, grad_joints, transforms, shape, keypoints, pose)
         gradient.angles += joint_limits_backward(upstream["limits"], pose.angles, hand.lower, hand.upper)
         gradient.angles += weights.prior * grad_prior
         gradient.angles *= hand.free

@@ -7,6 +7,7 @@ import numpy as np
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
+from handopt.objective.corrective_motion import chained
 from handopt.objective.pose_parameters import PoseParameters
 from handopt.objective.pose_prior import PosePrior
 from handopt.objective.targets import FitTargets
@@ -15,7 +16,7 @@ from handopt.ops.closest_points import closest_points, closest_points_normal_equ
 from handopt.ops.collision import collision, collision_backward, collision_normal_equations
 from handopt.ops.free_space import free_space_loss, free_space_normal_equations
 from handopt.ops.joint_limits import joint_limits
-from handopt.ops.normal_equations import RIGID, normal_equations, pose_axes
+from handopt.ops.normal_equations import RIGID, pose_axes
 
 
 @dataclass
@@ -141,15 +142,20 @@ class LeastSquares:
         skin = (posed.transforms, pose.translation, posed.rest, hand.indices, hand.weights)
         basis = (hand.vertex_basis[:shapes], moving.bind_jacobian)
         system = System(
-            terms, *normal_equations(surface.vertex_normal_equations(), posed.vertices, *skin, *chain, *basis)
-        )
+            terms,
+            *chained(
+                pose.angles, hand.vertex_correctives,
+                surface.vertex_normal_equations(), posed.vertices, *skin, *chain, *basis,
+            ),
+        )  # fmt: skip
         if (terms["collision"] > 0).any():
             contacts = collision_normal_equations(self._contact_weight(len(pose)), *self._contacts(posed.joints))
             skin = (posed.transforms, pose.translation, posed.keypoints, hand.keypoint_joints, hand.ones)
             joint_basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]])
-            hessian, gradient = normal_equations(
-                contacts, posed.joints, *skin, *chain, joint_basis, moving.bind_jacobian
-            )
+            hessian, gradient = chained(
+                pose.angles, hand.keypoint_correctives,
+                contacts, posed.joints, *skin, *chain, joint_basis, moving.bind_jacobian,
+            )  # fmt: skip
             system.hessian += hessian
             system.gradient += gradient
         self._add_priors(pose, lm_settings, expected, system, derivatives=True)

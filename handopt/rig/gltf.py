@@ -16,6 +16,7 @@ from handopt.errors import RigError
 from handopt.rig.bounds import MOST_ALL_JOINTS, MOST_JOINTS, MOST_NUMBERS, MOST_PRIMITIVES, MOST_VERTICES, check_count
 from handopt.rig.files import read_bytes
 from handopt.rig.gltf_document import Part, read_document
+from handopt.rig.pose_correctives import PoseCorrectives
 from handopt.rig.shape_space import ShapeSpace
 
 MAX_FILE_BYTES: Final = 128 * 1024**2
@@ -54,6 +55,8 @@ class SkinnedMesh:
     """Of the file, in its unit: of all its vertices and joints."""
     parents: NDArray[np.int64] | None = None
     """(J,) the nearest of the skin's joints above each joint in the tree of nodes, -1 where there is none."""
+    pose_correctives: PoseCorrectives | None = None
+    """Of a model of MANO, for all vertices and joints: in metres, for rotations in the axes of the rest mesh."""
 
 
 def read_skinned_mesh(path: Path) -> SkinnedMesh:

@@ -15,7 +15,7 @@ from handopt.rig.body import CutHand, cut_hand
 from handopt.rig.bounds import check_mesh
 from handopt.rig.extras import limits_of, personal
 from handopt.rig.gltf import SkinnedMesh, read_skinned_meshes
-from handopt.rig.joints import DIGITS, chain_parents, read_mapping, resolve, side_in_names
+from handopt.rig.joints import ANGLE_JOINTS, DIGITS, chain_parents, read_mapping, resolve, side_in_names
 from handopt.rig.mano_file import SUFFIXES as MANO_SUFFIXES
 from handopt.rig.mano_rig import read_mano_mesh
 from handopt.rig.model import AXES, MAX_WEIGHTS, Limits, Rig
@@ -106,6 +106,11 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
         shape_space=None
         if mesh.shape_space is None
         else mesh.shape_space.kept(keep, list(found.values()), mm).largest(_LEAST_SHAPE_MM),
+        pose_correctives=None
+        if mesh.pose_correctives is None
+        else mesh.pose_correctives.kept(keep, list(found.values()), mm).in_frames(
+            np.stack([axes[name] for name in ANGLE_JOINTS])
+        ),
         source_names=tuple(mesh.joint_names[row] for row in found.values()),
     )
 

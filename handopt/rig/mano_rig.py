@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from handopt.rig.gltf import SkinnedMesh
-from handopt.rig.joints import JOINT_TABLE
-from handopt.rig.mano_file import MANO_TIPS, ManoModel, read_mano, with_sign_of_left
+from handopt.rig.joints import ANGLE_JOINTS, JOINT_TABLE
+from handopt.rig.mano_file import JOINTS, MANO_TIPS, ManoModel, read_mano, with_sign_of_left
+from handopt.rig.pose_correctives import PoseCorrectives
 from handopt.rig.shape_space import ShapeSpace
 from handopt.typing import Side
 
@@ -57,7 +58,17 @@ def skinned_mesh(model: ManoModel) -> SkinnedMesh:
             moved.transpose(2, 0, 1),
             np.ones(count),
         ),
+        pose_correctives=_pose_correctives(model),
     )
+
+
+def _pose_correctives(model: ManoModel) -> PoseCorrectives:
+    """The model's posedirs in the order of the rows of angles; tips move with their vertices."""
+    order = [MANO_JOINT_NAMES.index(name) - 1 for name in ANGLE_JOINTS]
+    by_joint = model.posedirs.reshape(-1, 3, JOINTS - 1, 9)[:, :, order].reshape(-1, 3, 9 * len(order))
+    vertices = by_joint.transpose(2, 0, 1)
+    joints = np.concatenate([np.zeros((len(vertices), JOINTS, 3)), vertices[:, list(model.tips)]], axis=1)
+    return PoseCorrectives(vertices, joints)
 
 
 def side_of(model: ManoModel) -> Side:

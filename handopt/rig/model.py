@@ -18,6 +18,7 @@ from handopt.rig.joints import (
     KEYPOINT_JOINTS,
     chain_parents,
 )
+from handopt.rig.pose_correctives import PoseCorrectives
 from handopt.rig.proportions import PROPORTION_NAMES, proportion_basis
 from handopt.rig.shape_space import ShapeSpace
 from handopt.typing import Floats, Ints
@@ -98,6 +99,8 @@ class Rig:
     """(V,) how well each vertex was observed, 0 to 1, of a hand made by handopt shape."""
     shape_space: ShapeSpace | None = None
     """What the model itself says of how people's hands differ, in place of handopt's proportions."""
+    pose_correctives: PoseCorrectives | None = None
+    """What the model itself says of how its rest mesh changes with the pose."""
 
     source_names: tuple[str, ...] = ()
     """What the file calls each of the joints, as a joint map has it; empty for a tip that was made."""
@@ -120,6 +123,9 @@ class Rig:
         if (space := self.shape_space) is not None:
             for values, count in ((space.vertices, len(self.rest_mm)), (space.joints, len(self.joint_names))):
                 _frozen(values, np.float64, (len(space.names), count, 3), f"{self.name}: shape space")
+        if (moved := self.pose_correctives) is not None:
+            for values, count in ((moved.vertices, len(self.rest_mm)), (moved.joints, len(self.joint_names))):
+                _frozen(values, np.float64, (len(moved.vertices), count, 3), f"{self.name}: pose correctives")
         problem = next(self._problems(), None)
         if problem:
             raise RigError(f"{self.name}: {problem}")
@@ -287,6 +293,7 @@ class Rig:
             faces=self.faces[:, [0, 2, 1]],
             bind=bind,
             shape_space=None if self.shape_space is None else self.shape_space.mirrored(),
+            pose_correctives=None if self.pose_correctives is None else self.pose_correctives.mirrored(),
         )
         mirror.__dict__["_mirror"] = self
         return mirror

@@ -5,8 +5,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from handopt.errors import ShapeError
 from handopt.ops.kinematics import forward_kinematics
+from handopt.ops.rotation_features import rotation_features
 from handopt.ops.skinning import skin
+from handopt.rig.pose_correctives import PoseCorrectives
 from handopt.typing import Floats, Ints
 
 
@@ -42,6 +45,10 @@ class Posable(Protocol):
         """(21,) joint of each keypoint."""
 
     @property
+    def pose_correctives(self) -> PoseCorrectives | None:
+        """How the rest mesh changes with the pose, if it does."""
+
+    @property
     def side_sign(self) -> "int | np.ndarray":
         """+1 for a right hand, -1 for a left one."""
 
@@ -68,12 +75,29 @@ def joint_transforms(
     )
 
 
-def posed_vertices(rig: Posable, transforms: Floats) -> Floats:
-    """Vertices (T, V, 3) mm under joint transforms (T, J, 3, 4) (paper, Eq. 1)."""
-    return np.asarray(skin(transforms, rig.rest_mm, rig.skin_indices, rig.skin_weights))
+def posed_vertices(rig: Posable, transforms: Floats, angles_rad: Floats | None = None) -> Floats:
+    """Vertices (T, V, 3) mm under joint transforms (T, J, 3, 4) (paper, Eq. 1).
+
+    angles_rad: (T, 15, 3) of the transforms, which a rig with pose correctives needs. Raises ShapeError without them.
+    """
+    rest = rig.rest_mm
+    if rig.pose_correctives is not None:
+        rest = rest + _corrected(rig, angles_rad, rig.pose_correctives.vertices)
+    return np.asarray(skin(transforms, rest, rig.skin_indices, rig.skin_weights))
 
 
-def posed_keypoints(rig: Posable, transforms: Floats) -> Floats:
-    """Keypoints (T, 21, 3) mm under joint transforms (T, J, 3, 4)."""
+def posed_keypoints(rig: Posable, transforms: Floats, angles_rad: Floats | None = None) -> Floats:
+    """Keypoints (T, 21, 3) mm under joint transforms (T, J, 3, 4). angles_rad: as in posed_vertices."""
     keypoints = np.ascontiguousarray(rig.bind[rig.keypoint_joints, :, 3])
-    return np.asarray(skin(transforms, keypoints, rig.keypoint_joints[:, None], np.ones((len(keypoints), 1))))
+    rows, ones = rig.keypoint_joints[:, None], np.ones((len(keypoints), 1))
+    if rig.pose_correctives is not None:
+        keypoints = keypoints + _corrected(rig, angles_rad, rig.pose_correctives.joints[:, rig.keypoint_joints])
+    return np.asarray(skin(transforms, keypoints, rows, ones))
+
+
+def _corrected(rig: Posable, angles_rad: Floats | None, basis: Floats) -> Floats:
+    """What pose correctives (135, N, 3) move of N points, (T, N, 3) mm."""
+    if angles_rad is None:
+        raise ShapeError("angles_rad: expected shape (T, 15, 3), because the rig has pose correctives; got None")
+    features = rotation_features(np.ascontiguousarray(angles_rad, np.float64), int(rig.side_sign))
+    return np.asarray(np.tensordot(features, basis, 1))

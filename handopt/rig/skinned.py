@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from handopt.rig import Rig
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
+from handopt.rig.pose_correctives import PoseCorrectives
 from handopt.typing import Floats, Ints
 
 
@@ -26,6 +27,7 @@ class Skinned:
     keypoint_joints: Ints
     bones: Ints
     side_sign: NDArray[np.integer]
+    pose_correctives: PoseCorrectives | None = None
 
     @classmethod
     def of(cls, rig: Rig, rest_mm: Floats | None = None) -> "Skinned":
@@ -36,15 +38,27 @@ class Skinned:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays, by names that begin with "rig_"."""
-        return {f"rig_{each.name}": np.asarray(getattr(self, each.name)) for each in fields(self)}
+        arrays = {f"rig_{name}": np.asarray(getattr(self, name)) for name in self._plain()}
+        if (moved := self.pose_correctives) is not None:
+            arrays |= {"rig_corrective_vertices": moved.vertices, "rig_corrective_joints": moved.joints}
+        return arrays
+
+    @classmethod
+    def _plain(cls) -> list[str]:
+        """Names of the fields that are arrays."""
+        return [each.name for each in fields(cls) if each.name != "pose_correctives"]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> "Skinned":
         """What arrays() gave, perhaps in smaller types. Raises KeyError where one is missing."""
-        given = {each.name: np.asarray(arrays[f"rig_{each.name}"]) for each in fields(cls)}
+        given = {name: np.asarray(arrays[f"rig_{name}"]) for name in cls._plain()}
         full: dict[str, Any] = {
             name: values.astype(np.float64 if values.dtype.kind == "f" else np.int32) for name, values in given.items()
         }
+        if "rig_corrective_vertices" in arrays:
+            full["pose_correctives"] = PoseCorrectives(
+                arrays["rig_corrective_vertices"], arrays["rig_corrective_joints"]
+            )
         return cls(**full)
 
     def transforms(self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats) -> Floats:
@@ -56,4 +70,4 @@ class Skinned:
     ) -> tuple[Floats, Floats]:
         """Vertices (T, V, 3) and keypoints (T, 21, 3) of T poses, mm."""
         transforms = self.transforms(rotation, translation_mm, angles_rad, scale)
-        return posed_vertices(self, transforms), posed_keypoints(self, transforms)
+        return posed_vertices(self, transforms, angles_rad), posed_keypoints(self, transforms, angles_rad)

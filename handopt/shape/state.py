@@ -47,6 +47,7 @@ class HandShape:
             rest_mm=wrist + self.scale * (rest - wrist),
             bind=bind,
             shape_space=None,
+            pose_correctives=None,  # the file of a personal hand has no room for them
         )
 
 
@@ -128,6 +129,9 @@ class Template:
             weights=to_device(weights, self.device, dtype),
             vertex_basis=to_device(self.fine(self.vertex_basis), self.device, dtype),
             joint_basis=to_device(self.joint_basis, self.device, dtype),
+            vertex_correctives=coarse.vertex_correctives
+            if rig.pose_correctives is None
+            else to_device(self.fine(rig.pose_correctives.vertices), self.device, dtype),
             faces=coarse.faces[:0],
         )
 

@@ -104,7 +104,8 @@ def compose(
 def posed(hand: HandSample, rig: Rig) -> tuple[Floats, Floats]:
     """Vertices (V, 3) and joints (21, 3) of a hand whose wrist is at the origin of the camera frame, mm."""
     transforms = joint_transforms(rig, hand.rotation[None], np.zeros((1, 3)), hand.angles_rad[None], [hand.scale])
-    return posed_vertices(rig, transforms)[0], posed_keypoints(rig, transforms)[0]
+    angles = hand.angles_rad[None]
+    return posed_vertices(rig, transforms, angles)[0], posed_keypoints(rig, transforms, angles)[0]
 
 
 def place(rng: np.random.Generator, vertices: Floats, joints: Floats, camera: Camera) -> Floats:

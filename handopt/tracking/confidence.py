@@ -149,10 +149,11 @@ def _slopes(found: Sequence[PoseEstimate], shaped: Rig, scale: float, free: Indi
         rotation[:, 1 + axis] = turns[axis] @ rotation[:, 1 + axis]
     angles[:, 4 + np.arange(len(free)), free] += _STEP_RAD
     translation = np.zeros((count * steps, 3))
+    turned = angles.reshape(-1, 15, 3)
     transforms = joint_transforms(
-        shaped, rotation.reshape(-1, 3, 3), translation, angles.reshape(-1, 15, 3), np.full(count * steps, scale)
+        shaped, rotation.reshape(-1, 3, 3), translation, turned, np.full(count * steps, scale)
     )
-    joints = posed_keypoints(shaped, transforms)
+    joints = posed_keypoints(shaped, transforms, turned)
     moved = (joints.reshape(count, steps, 21, 3)[:, 1:] - joints.reshape(count, steps, 21, 3)[:, :1]) / _STEP_RAD
     shifts = np.broadcast_to(np.eye(3)[:, None], (count, 3, 21, 3))
     return np.concatenate([moved[:, :3], shifts, moved[:, 3:]], axis=1)

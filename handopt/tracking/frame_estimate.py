@@ -54,7 +54,7 @@ class FrameEstimate:
         if self._rig is None:
             return np.full((21, 3), np.nan)
         shaped = with_shape(self._rig, self.proportions)
-        return np.asarray(posed_keypoints(shaped, self._transforms(shaped))[0])
+        return np.asarray(posed_keypoints(shaped, self._transforms(shaped), self.angles_rad[None])[0])
 
     @cached_property
     def joint_uncertainty_mm(self) -> Floats:
@@ -70,7 +70,7 @@ class FrameEstimate:
         if self._rig is None:
             raise ValueError(f"there is no hand in frame {self.frame} ({self.name}): ask for `tracked` first")
         shaped = with_shape(self._rig, self.proportions)
-        return np.asarray(posed_vertices(shaped, self._transforms(shaped))[0])
+        return np.asarray(posed_vertices(shaped, self._transforms(shaped), self.angles_rad[None])[0])
 
     @property
     def faces(self) -> Indices:

@@ -108,7 +108,7 @@ class Track:
 
     def joints_mm(self) -> Floats:
         """The 21 keypoints (T, 21, 3); NaN where there is no pose."""
-        joints = posed_keypoints(self.shaped, self.transforms())
+        joints = posed_keypoints(self.shaped, self.transforms(), self.angles_rad)
         joints[~self.known] = np.nan
         return joints
 
@@ -118,7 +118,7 @@ class Track:
             self, time_s=self.time_s[[frame]], rotation=self.rotation[[frame]],
             translation_mm=self.translation_mm[[frame]], angles_rad=self.angles_rad[[frame]],
         )  # fmt: skip
-        return np.asarray(posed_vertices(self.shaped, one.transforms())[0])
+        return np.asarray(posed_vertices(self.shaped, one.transforms(), one.angles_rad)[0])
 
     def smooth(self, config: SmoothingConfig = SMOOTHING) -> "Track":
         """The track after the two-sided pass, with short gaps bridged."""

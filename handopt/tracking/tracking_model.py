@@ -76,7 +76,8 @@ class TrackingModel:
         pose = self.poses([Placed(np.eye(3), np.zeros(3), np.zeros((15, 3)))], shape)
         pose = replace(pose, proportions=self.array(shape.proportions[None]))
         hand = self.hand
-        return ShapedHand(hand.rest_of(pose)[0].copy(), hand.bind_of(pose)[0].copy(), hand.keypoints_of(pose)[0].copy())
+        rest, keypoints = hand.shaped_rest_of(pose), hand.shaped_keypoints_of(pose)
+        return ShapedHand(rest[0].copy(), hand.bind_of(pose)[0].copy(), keypoints[0].copy())
 
     def poses(self, placed: list[Placed], shape: ShapeEstimate) -> Pose:
         """Poses of the hand in a shape's scale, within the limits."""

@@ -59,7 +59,7 @@ class Scene:
         given = (self.rotation, self.translation_mm, self.angles_rad, self.scale)
         rotation, translation, angles, scale = (np.asarray(each, np.float64) for each in given)
         transforms = self.hand.transforms(rotation, translation, angles, scale)
-        joints = posed_keypoints(self.hand, transforms)
+        joints = posed_keypoints(self.hand, transforms, angles)
         depth, windows = self._depth()
         others = [np.asarray(other) for _, other in self.alternatives]
         arrays = {

@@ -55,7 +55,8 @@ def errors_mm(rig: Rig, seed: int, level: Level, noise: str) -> tuple[float, flo
     shaped = with_shape(rig, rig.shape_space.coefficients(betas))
     place = np.array([rng.uniform(-60, 60), rng.uniform(-40, 40), rng.uniform(380, 600)])
     posed = joint_transforms(shaped, rotation[None], place[None], hand.angles_rad[None], np.ones(1))
-    vertices, joints = posed_vertices(shaped, posed), posed_keypoints(shaped, posed)
+    angles = hand.angles_rad[None]
+    vertices, joints = posed_vertices(shaped, posed, angles), posed_keypoints(shaped, posed, angles)
     view = (CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy, CAMERA.width, CAMERA.height)
     depth = rasterise(vertices.astype(np.float32), rig.faces, view)[0]
     sensed = sense(np.asarray(depth, np.float64), CAMERA, noise_model(noise), rng)

@@ -34,7 +34,8 @@ def posed(rig: Rig, betas: np.ndarray, angles: np.ndarray, rotation: np.ndarray)
     assert space is not None
     shaped = with_shape(rig, space.coefficients(betas))
     transforms = joint_transforms(shaped, rotation[None], shaped.bind[:1, :, 3], angles[None], np.ones(1))
-    return posed_vertices(shaped, transforms)[0] / 1000, posed_keypoints(shaped, transforms)[0] / 1000
+    given = (shaped, transforms, angles[None])
+    return posed_vertices(*given)[0] / 1000, posed_keypoints(*given)[0] / 1000
 
 
 def axis_angles(rig: Rig, angles: np.ndarray, rotation: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ def assert_equations(rig: Rig, arrays: dict[str, Any], seed: int) -> None:
     angles = rng.uniform(-0.5, 0.9, (15, 3))
     rotation = Rotation.random(random_state=seed).as_matrix()
     vertices, keypoints = posed(rig, betas, angles, rotation)
-    expected, joints = mano_reference(arrays, axis_angles(rig, angles, rotation), betas, np.zeros(3), correctives=False)
+    expected, joints = mano_reference(arrays, axis_angles(rig, angles, rotation), betas, np.zeros(3))
     assert vertices == pytest.approx(expected, abs=1e-6)
     rows = [keypoint for keypoint, mano in enumerate(MANO_ROWS) if mano < 16]
     assert keypoints[rows] == pytest.approx(joints[[MANO_ROWS[row] for row in rows]], abs=1e-6)
@@ -105,7 +106,7 @@ def test_the_users_own_file_poses_as_the_published_equations_say(side: str) -> N
     betas = np.zeros(10)
     angles = np.random.default_rng(0).uniform(-0.5, 0.9, (15, 3))
     vertices, _ = posed(rig, betas, angles, np.eye(3))
-    expected, _ = mano_reference(arrays, axis_angles(rig, angles, np.eye(3)), betas, np.zeros(3), correctives=False)
+    expected, _ = mano_reference(arrays, axis_angles(rig, angles, np.eye(3)), betas, np.zeros(3))
     assert vertices == pytest.approx(expected, abs=1e-6)
 
 
@@ -187,7 +188,7 @@ def test_the_hand_of_a_body_is_cut_out(tmp_path: Path, smplx: bool, side: str) -
     assert len(rig.rest_mm) == 778
     betas, angles = np.linspace(-1, 1, 10), np.random.default_rng(1).uniform(-0.4, 0.8, (15, 3))
     vertices, keypoints = posed(rig, betas, angles, np.eye(3))
-    expected, joints = mano_reference(own, axis_angles(rig, angles, np.eye(3)), betas, np.zeros(3), correctives=False)
+    expected, joints = mano_reference(own, axis_angles(rig, angles, np.eye(3)), betas, np.zeros(3))
     nearest = np.linalg.norm((vertices - keypoints[0])[:, None] - (expected - joints[0])[None], axis=2).min(axis=1)
     assert nearest.max() < 1e-6
 
