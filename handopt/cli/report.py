@@ -14,6 +14,7 @@ from handopt.cli.view import check_page_file, write_page
 
 if TYPE_CHECKING:
     from handopt.storage.fit_rows import FitRow
+    from handopt.viewer.report_rows import ReportRows
     from handopt.viewer.server import PageReply, PageRequest
 
 MOST_INLINED = 10_000
@@ -105,6 +106,7 @@ def report(
     from handopt.cli.errors import naming_option
     from handopt.storage.fit_rows import find_rows
     from handopt.viewer.report import report_page
+    from handopt.viewer.report_rows import ReportRows
     from handopt.viewer.review import NAME, read_review
 
     console, path = Console(), review or fits / NAME
@@ -132,8 +134,9 @@ def report(
         write_page(html, text, console)
         return
     page = report_page(name, values, decisions, errors_mm=errors, review_name=path.name)
+    listed = ReportRows(values, decisions, errors)
     console.say(f"Decisions go to {click.format_filename(path)}.")
-    show_page(open_server(_replies(fits, rows, page, path), port), console, browser=browser)
+    show_page(open_server(_replies(fits, rows, listed, page, path), port), console, browser=browser)
 
 
 def _write_sheet(
@@ -199,24 +202,27 @@ def _thumbnails(fits: Path, rows: "list[FitRow]", console: Console) -> list[byte
     return pictures
 
 
-def _replies(fits: Path, rows: "list[FitRow]", page: str, review: Path) -> "Callable[[PageRequest], PageReply]":
+def _replies(
+    fits: Path, rows: "list[FitRow]", listed: "ReportRows", page: str, review: Path
+) -> "Callable[[PageRequest], PageReply]":
     """What the page's server answers."""
     from handopt.errors import HandoptError
     from handopt.viewer.review import Decision, add_decision
     from handopt.viewer.server import PageReply
 
-    known = {row.folder for row in rows}
-
     def answer(request: "PageRequest") -> "PageReply":
         what, _, number = request.path.partition("/")
         if request.method == "POST" and what == "review":
             decision = Decision.of(request.json())
-            if decision.folder not in known:
+            if decision.folder not in listed:
                 return PageReply.error(f"{decision.folder} is not in this report", 422)
             add_decision(review, decision)
+            listed.decide(decision)
             return PageReply.of_json({"saved": decision.folder})
         if request.path in ("", "index.html"):
             return PageReply.page(page)
+        if request.path in ("find", "rows"):
+            return _listed_rows(request, listed)
         if not number.isdecimal() or int(number) >= len(rows):
             return PageReply.error("there is nothing here")
         row = rows[int(number)]
@@ -226,6 +232,22 @@ def _replies(fits: Path, rows: "list[FitRow]", page: str, review: Path) -> "Call
             return PageReply.error(str(error), 422)
 
     return answer
+
+
+def _listed_rows(request: "PageRequest", listed: "ReportRows") -> "PageReply":
+    """A new order of the rows, or a part of one."""
+    from urllib.parse import parse_qsl
+
+    from handopt.viewer.server import PageReply
+
+    wanted = dict(parse_qsl(request.query))
+    try:
+        if request.path == "find":
+            return PageReply.of_json(listed.find(wanted) | {"counts": listed.counts()})
+        number, start, count = (int(wanted[name]) for name in ("number", "start", "count"))
+    except (ValueError, KeyError) as error:
+        return PageReply.error(f"the list cannot be asked so: {error}", 422)
+    return PageReply.of_json({"rows": listed.part(number, start, count)})
 
 
 def _picture(what: str, folder: Path, row: "FitRow") -> "PageReply":

@@ -3,13 +3,11 @@
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from handopt.viewer.page import filled, json_block, static
+from handopt.viewer.report_rows import CURVE_MM, FIELDS, figures
 from handopt.viewer.review import Decision
-
-FIELDS: Final = ("folder", "image", "outcome", "hand", "confidence", "residual_mm", "iou", "status")
-"""What a row holds, in this order."""
 
 
 def report_page(
@@ -24,18 +22,23 @@ def report_page(
     """The report as text.
 
     rows: as FIELDS. decisions: by folder, made before. errors_mm: by folder, error of the worst joint, where labels
-    are. thumbnails: JPEGs of the rows, for a page that stands alone; without them the page asks its server for
-    thumbnails, overlays and 3D, and sends decisions to it.
+    are. thumbnails: JPEGs of the rows, for a page that stands alone and holds all rows; without them the page asks its
+    server for rows, a part at a time, for thumbnails, overlays and 3D, and sends decisions to it.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "fields": FIELDS,
-        "rows": rows,
-        "decisions": {folder: vars(each) for folder, each in decisions.items()},
-        "errors_mm": None if errors_mm is None else dict(errors_mm),
-        "thumbnails": None if thumbnails is None else [_data_url(each) for each in thumbnails],
+        "count": len(rows),
+        "figures": figures(rows, errors_mm) | {"curve_mm": CURVE_MM},
         "served": thumbnails is None,
         "review": review_name,
     }
+    if thumbnails is not None:
+        settings |= {
+            "rows": rows,
+            "decisions": {folder: vars(each) for folder, each in decisions.items()},
+            "errors_mm": None if errors_mm is None else dict(errors_mm),
+            "thumbnails": [_data_url(each) for each in thumbnails],
+        }
     return filled(
         "report.html",
         title=html.escape(title),
@@ -43,7 +46,7 @@ def report_page(
         sources="'self' data:" if thumbnails is None else "'self' data: file:",
         style=static("report.css"),
         data=json_block("settings", settings),
-        script=static("report.js"),
+        script=static("report_rows.js") + static("report.js"),
     )
 
 

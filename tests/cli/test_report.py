@@ -21,7 +21,8 @@ from support.fitted import EXAMPLES, fit_folder
 from handopt.cli.local_page import open_server
 from handopt.cli.report import _replies
 from handopt.storage.fit_rows import depth_picture, find_rows, thumbnail
-from handopt.viewer.report import FIELDS, report_page
+from handopt.viewer.report import report_page
+from handopt.viewer.report_rows import FIELDS, ReportRows
 from handopt.viewer.review import OTHER_HAND, PALM, Decision, add_decision, read_review
 from handopt.viewer.server import PageRequest
 
@@ -207,9 +208,10 @@ def test_a_review_leaves_no_room_for_other_images(tmp_path: Path, fake_fit: Fake
 
 @contextmanager
 def served(fits: Path) -> Iterator[str]:
-    rows = find_rows(fits)
-    page = report_page("fits", [row.to_list() for row in rows], {})
-    with open_server(_replies(fits, rows, page, fits / "review.jsonl"), 0) as server:
+    rows, review = find_rows(fits), fits / "review.jsonl"
+    values, decisions = [row.to_list() for row in rows], read_review(review) if review.exists() else {}
+    page = report_page("fits", values, decisions)
+    with open_server(_replies(fits, rows, ReportRows(values, decisions), page, review), 0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -276,7 +278,7 @@ def test_filters_leave_what_they_say(browser: Any, fits: Path) -> None:
                 "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
                 "e.dispatchEvent(new Event('input'));", field, value,
             )  # fmt: skip
-            assert browser.execute_script("return report.shown.map((row) => row.folder)") == expected
+            wait_for(browser, f"report.shown.map((row) => row.folder).join() === '{','.join(expected)}'")
 
 
 def test_what_the_server_cannot_save_is_said(browser: Any, fits: Path) -> None:
@@ -310,11 +312,11 @@ def test_thousands_of_fits_open_quickly_and_scroll(browser: Any, fit_folder: Pat
 
 def test_the_server_answers_with_what_is_there(fits: Path) -> None:
     rows = find_rows(fits)
-    reply = _replies(fits, rows, "page", fits / "review.jsonl")
+    reply = _replies(fits, rows, ReportRows([row.to_list() for row in rows], {}), "page", fits / "review.jsonl")
     (fits / "a" / "overlay.png").unlink()
     for path, status in (("", 200), ("thumbnail/0", 200), ("overlay/0", 422), ("overlay/1", 200), ("depth/0", 200),
                          ("view/0", 200), ("thumbnail/3", 404), ("thumbnail/x", 404), ("other/0", 404),
-                         ("../../etc/passwd", 404)):  # fmt: skip
+                         ("../../etc/passwd", 404), ("rows", 422)):  # fmt: skip
         assert reply(PageRequest("GET", path, "", b"")).status == status, path
     strange = Decision("../x", None, "accept", "right").to_json().encode()
     assert reply(PageRequest("POST", "review", "", strange)).status == 422

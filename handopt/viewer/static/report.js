@@ -1,52 +1,34 @@
-"use strict";
 // The page of `handopt report`: cards of fits, of which only those in view exist as elements.
 
 const $ = (id) => document.getElementById(id);
 const SETTINGS = JSON.parse($("settings").textContent);
-const ROWS = SETTINGS.rows.map((values, index) => {
-  const row = Object.fromEntries(SETTINGS.fields.map((name, place) => [name, values[place]]));
-  return { ...row, index, error: SETTINGS.errors_mm?.[row.folder] ?? null };
-});
-const decisions = new Map(Object.entries(SETTINGS.decisions));
 const CARD = { width: 196, height: 252 };
+const MOST_PX = 8e6; // browsers draw nothing far beyond this height
+const REST_MS = 120;
 const WORDS = { accept: "accepted", reject: "rejected", other_hand: "other hand", palm: "palm" };
-const BINS = 20;
-const CURVE_MM = 80;
+const FILTERS = ["search", "sort", "hand", "outcome", "state", "low", "high"];
 
-let shown = []; // rows that pass the filter, sorted
-let current = 0; // place among them
+const rows = SETTINGS.served ? new RowsOfServer(SETTINGS, () => draw(), (reason) => say(`The server does not answer: ${reason}`)) : new RowsInPage(SETTINGS);
+const decisions = rows.decisions;
+let current = 0; // place among the rows that pass the filter
 let mode = ""; // what the dialog shows: "", "overlay", "view", "palm"
 
 // ------------------------------------------------------------------------------------------------ filter and grid
 
 function apply() {
-  const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const [low, high] = [Number($("low").value), Number($("high").value)];
-  const kept = shown[current];
-  shown = ROWS.filter((row) => {
-    const text = `${row.folder} ${row.status}`.toLowerCase();
-    const state = decisions.get(row.folder)?.decision ?? "open";
-    const confidence = row.confidence ?? 0;
-    return words.every((word) => text.includes(word)) && (!$("hand").value || row.hand === $("hand").value) &&
-      (!$("outcome").value || row.outcome === $("outcome").value) && (!$("state").value || state === $("state").value) &&
-      confidence >= low && confidence <= high;
+  rows.find(Object.fromEntries(FILTERS.map((id) => [id, $(id).value])), rows.at(current), (place) => {
+    current = place;
+    count();
+    draw();
+    reveal();
+    draw();
   });
-  const key = $("sort").value.replace("-", ""), down = $("sort").value.startsWith("-");
-  const worst = down ? -Infinity : Infinity;
-  shown.sort((a, b) => {
-    if (key === "folder") return a.folder < b.folder ? -1 : 1;
-    const [x, y] = [a[key] ?? worst, b[key] ?? worst];
-    return (x === y ? a.index - b.index : x - y) * (down && x !== y ? -1 : 1);
-  });
-  current = Math.max(shown.indexOf(kept), 0);
-  count();
-  draw();
 }
 
 function count() {
-  const states = [...decisions.values()].map((each) => each.decision).filter(Boolean);
-  const parts = Object.keys(WORDS).map((name) => [states.filter((each) => each === name).length, WORDS[name]]).filter(([n]) => n);
-  $("counts").textContent = `${shown.length} of ${ROWS.length} fits` + parts.map(([n, word]) => `, ${n} ${word}`).join("");
+  const counts = rows.counts();
+  const parts = Object.keys(WORDS).filter((name) => counts[name]).map((name) => `, ${counts[name]} ${WORDS[name]}`);
+  $("counts").textContent = `${rows.length} of ${rows.total} fits${parts.join("")}`;
 }
 
 function columns() {
@@ -55,22 +37,40 @@ function columns() {
 
 let kept = new Map(); // cards in view by row
 
-function draw() {
-  const across = columns(), box = $("scroll");
-  $("space").style.height = `${Math.ceil(shown.length / across) * CARD.height}px`;
-  const first = Math.max(Math.floor(box.scrollTop / CARD.height) - 1, 0);
-  const rows = Math.ceil(box.clientHeight / CARD.height) + 3;
-  $("grid").style.top = `${first * CARD.height}px`;
-  const cards = shown.slice(first * across, (first + rows) * across);
+// How many pixels of the list one pixel of the scroll bar stands for: 1, but for lists too high for a browser.
+function scale() {
+  const height = Math.ceil(rows.length / columns()) * CARD.height, seen = $("scroll").clientHeight;
+  return height > MOST_PX ? (height - seen) / (MOST_PX - seen) : 1;
+}
+
+function draw(scrolled = false) {
+  const across = columns(), box = $("scroll"), height = Math.ceil(rows.length / across) * CARD.height;
+  $("space").style.height = `${Math.min(height, MOST_PX)}px`;
+  const top = box.scrollTop * scale();
+  const first = Math.max(Math.floor(top / CARD.height) - 1, 0);
+  const lines = Math.ceil(box.clientHeight / CARD.height) + 3;
+  $("grid").style.top = `${box.scrollTop + first * CARD.height - top}px`;
+  const places = Array.from({ length: Math.max(Math.min(lines * across, rows.length - first * across), 0) }, (_, at) => first * across + at);
+  rows.ask(places[0] ?? 0, places.at(-1) ?? -1);
   // Cards that stay in view are kept, so that scrolling neither builds nor loads them again.
   const before = kept;
-  kept = new Map(cards.map((row, place) => {
-    const at = first * across + place;
-    const state = `${at} ${at === current} ${decisions.get(row.folder)?.decision ?? ""}`;
-    const old = before.get(row.index);
-    return [row.index, old?.state === state ? old : { state, box: card(row, at) }];
+  kept = new Map(places.map((place) => {
+    const row = rows.at(place), name = row ? `${row.index}` : `at ${place}`;
+    const state = `${place} ${place === current} ${row && decisions.get(row.folder)?.decision}`;
+    const old = before.get(name);
+    return [name, old?.state === state ? old : { state, box: row ? card(row, place) : element("div", { className: "card" }) }];
   }));
+  for (const [name, { box }] of before) if (kept.get(name)?.box !== box) box.querySelector("img")?.removeAttribute("src"); // no answer is needed
   $("grid").replaceChildren(...[...kept.values()].map((each) => each.box));
+  clearTimeout(resting);
+  resting = setTimeout(loadPictures, scrolled && SETTINGS.served ? REST_MS : 0);
+}
+
+let resting = 0;
+
+// Pictures are asked for where scrolling rests, so that those passed by keep no others waiting.
+function loadPictures() {
+  for (const picture of document.querySelectorAll("#grid img:not([src])")) picture.src = picture.dataset.source;
 }
 
 function card(row, place) {
@@ -80,7 +80,8 @@ function card(row, place) {
   const source = SETTINGS.served ? `thumbnail/${row.index}` : SETTINGS.thumbnails[row.index];
   const none = element("div", { className: "none", textContent: row.status || "no picture" });
   if (source && row.outcome !== "skipped" && row.confidence !== null) {
-    const picture = element("img", { src: source, alt: row.folder, loading: "lazy" });
+    const picture = element("img", { alt: row.folder });
+    picture.dataset.source = source;
     picture.onerror = () => picture.replaceWith(none);
     box.append(picture);
   } else box.append(none);
@@ -101,12 +102,17 @@ function element(tag, attributes) {
   return Object.assign(document.createElement(tag), attributes);
 }
 
+function reveal() {
+  const top = Math.floor(current / columns()) * CARD.height, box = $("scroll"), times = scale();
+  const seen = box.scrollTop * times;
+  if (top < seen) box.scrollTop = top / times;
+  if (top + CARD.height + 8 > seen + box.clientHeight) box.scrollTop = (top + CARD.height + 8 - box.clientHeight) / times;
+}
+
 function select(place) {
-  if (!shown.length) return;
-  current = Math.min(Math.max(place, 0), shown.length - 1);
-  const top = Math.floor(current / columns()) * CARD.height, box = $("scroll");
-  if (top < box.scrollTop) box.scrollTop = top;
-  if (top + CARD.height + 8 > box.scrollTop + box.clientHeight) box.scrollTop = top + CARD.height + 8 - box.clientHeight;
+  if (!rows.length) return;
+  current = Math.min(Math.max(place, 0), rows.length - 1);
+  reveal();
   draw();
   if ($("detail").open) open(mode === "palm" ? "overlay" : mode);
 }
@@ -118,21 +124,27 @@ function say(message) {
   $("message").hidden = !message;
 }
 
+// Keeps a decision, or forgets one, and counts it.
+function note(folder, entry) {
+  const counts = rows.tally, before = decisions.get(folder)?.decision;
+  if (counts && before) counts[before] -= 1;
+  if (counts && entry?.decision) counts[entry.decision] = (counts[entry.decision] ?? 0) + 1;
+  if (entry) decisions.set(folder, entry); else decisions.delete(folder);
+}
+
 async function decide(decision, center = null) {
-  const row = shown[current];
+  const row = rows.at(current);
   if (!row || !row.hand) return;
   const entry = { folder: row.folder, image: row.image, decision, hand: row.hand, center_px: center };
   const before = decisions.get(row.folder);
-  decisions.set(row.folder, entry); // at once, so that keys may come faster than the server answers
+  note(row.folder, entry); // at once, so that keys may come faster than the server answers
   $("save").hidden = SETTINGS.served;
   count();
   if (decision) select(current + 1); else draw();
   if (!SETTINGS.served) return;
-  sending = sending.then(() => send(entry, before));
-  await sending;
+  rows.sent = rows.sent.then(() => send(entry, before)); // decisions reach the server in their order
+  await rows.sent;
 }
-
-let sending = Promise.resolve(); // decisions reach the server in their order
 
 async function send(entry, before) {
   try {
@@ -140,7 +152,7 @@ async function send(entry, before) {
     if (!reply.ok) throw new Error(await reply.text());
     say("");
   } catch (error) {
-    if (before) decisions.set(entry.folder, before); else decisions.delete(entry.folder);
+    note(entry.folder, before);
     say(`${entry.folder} was not saved: ${error.message}`);
     count();
     draw();
@@ -158,7 +170,7 @@ function saveReview() {
 // ------------------------------------------------------------------------------------------------ closer
 
 function open(what) {
-  const row = shown[current];
+  const row = rows.at(current);
   if (!row) return;
   mode = what;
   const box = $("large");
@@ -202,7 +214,7 @@ const KEYS = {
   Enter: () => open("overlay"), 3: () => open("view"), Escape: close,
   ArrowRight: () => select(current + 1), ArrowLeft: () => select(current - 1),
   ArrowDown: () => select(current + columns()), ArrowUp: () => select(current - columns()),
-  Home: () => select(0), End: () => select(shown.length - 1),
+  Home: () => select(0), End: () => select(rows.length - 1),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -213,8 +225,7 @@ document.addEventListener("keydown", (event) => {
 // ------------------------------------------------------------------------------------------------ figures
 
 function histogram() {
-  const canvas = $("histogram"), paint = canvas.getContext("2d"), counts = new Array(BINS).fill(0);
-  for (const { confidence } of ROWS) if (confidence !== null) counts[Math.min(Math.floor(confidence * BINS), BINS - 1)]++;
+  const canvas = $("histogram"), paint = canvas.getContext("2d"), counts = SETTINGS.figures.bins, BINS = counts.length;
   const most = Math.max(...counts, 1), width = canvas.width / BINS;
   counts.forEach((n, bin) => {
     const height = n ? Math.max((n / most) * (canvas.height - 14), 2) : 0;
@@ -236,36 +247,33 @@ function histogram() {
 }
 
 function curve() {
-  const errors = ROWS.map((row) => row.error).filter((each) => each !== null).sort((a, b) => a - b);
-  if (!errors.length) { $("sort").querySelector('[value="-error"]').remove(); return; }
+  const { within, labelled, curve_mm } = SETTINGS.figures;
+  if (!labelled) { $("sort").querySelector('[value="-error"]').remove(); return; }
   const canvas = $("curve"), paint = canvas.getContext("2d"), high = canvas.height - 14;
   canvas.hidden = false;
   paint.strokeStyle = "#40baff";
   paint.lineWidth = 1.5;
   paint.beginPath();
-  for (let x = 0; x <= canvas.width; x++) {
-    const within = errors.filter((each) => each <= (x / canvas.width) * CURVE_MM).length / errors.length;
-    paint.lineTo(x, 2 + (1 - within) * high);
-  }
+  within.forEach((share, limit) => paint.lineTo((limit / curve_mm) * canvas.width, 2 + (1 - share) * high));
   paint.stroke();
   paint.fillStyle = "#949daa";
   paint.font = "10px sans-serif";
-  paint.fillText(`worst joint within 0 to ${CURVE_MM} mm, ${errors.length} labelled fits`, 4, canvas.height - 2);
+  paint.fillText(`worst joint within 0 to ${curve_mm} mm, ${labelled} labelled fits`, 4, canvas.height - 2);
 }
 
 // ------------------------------------------------------------------------------------------------ start
 
-for (const id of ["search", "sort", "hand", "outcome", "state", "low", "high"]) $(id).addEventListener("input", apply);
+for (const id of FILTERS) $(id).addEventListener("input", apply);
 $("save").onclick = saveReview;
 $("detail").addEventListener("close", () => { if (!$("detail").open) $("large").replaceChildren(); });
 let waiting = false;
 $("scroll").addEventListener("scroll", () => {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(() => { waiting = false; draw(); });
+  requestAnimationFrame(() => { waiting = false; draw(true); });
 });
-window.addEventListener("resize", draw);
-window.report = { get shown() { return shown; }, get current() { return current; }, decisions, select, decide, open, close };
+window.addEventListener("resize", () => draw());
+window.report = { get shown() { return rows.list(); }, get count() { return rows.length; }, rows, get current() { return current; }, decisions, select, decide, open, close };
 histogram();
 curve();
 apply();
