@@ -1,7 +1,7 @@
 """The pipeline: from depth images to fitted hands, one alone or several through the kernels together."""
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from handopt.optimise.chunks import chunks
 from handopt.optimise.search import ImageSearch, SearchResult
 from handopt.optimise.starts import Start
 from handopt.optimise.views import CroppedObservation, other_readings, views_of
+from handopt.progress import counted
 from handopt.proposals.model_file import PoseModel
 from handopt.proposals.propose import predicted_joints
 from handopt.result import FitResult
@@ -109,11 +110,13 @@ def fit_many(
 
     Gives a result for each image in order, or the error of one that cannot be fitted; images are asked for as they are
     needed. On the CPU the results are those that handopt.fit gives for each alone, to the bit, in less time; a GPU adds
-    up in no fixed order, so that it may round them otherwise. Gradient descent takes one image after the other.
+    up in no fixed order, so that it may round them otherwise. Gradient descent takes one image after the other. In a
+    notebook a bar counts the images.
     batch: images that go together, 8 on the CPU and 32 on a GPU if None; the others are arguments of handopt.fit
     Raises ConfigError and DeviceError for settings that make no sense.
     """
-    return fit_images(images, settings_of(shape, config, device, seed, proposals), batch)
+    total = len(images) if isinstance(images, Sized) else None
+    return counted(fit_images(images, settings_of(shape, config, device, seed, proposals), batch), total, "image")
 
 
 def fit_images(

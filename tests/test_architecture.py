@@ -16,7 +16,8 @@ PACKAGE = PROJECT / "handopt"
 
 # From low to high, the way that data flows: a room imports only rooms that stand before it.
 ROOMS = (
-    *("errors", "typing", "files", "assets", "atomic_folder", "convolution", "config", "backend", "ops", "input"),
+    *("errors", "typing", "files", "assets", "atomic_folder", "convolution", "progress"),
+    *("config", "backend", "ops", "input"),
     *(
         "rig",
         "hand_model",

@@ -134,9 +134,9 @@ def report(
         write_page(html, text, console)
         return
     page = report_page(name, values, decisions, errors_mm=errors, review_name=path.name)
-    listed = ReportRows(values, decisions, errors)
+    table = ReportRows(values, decisions, errors)
     console.say(f"Decisions go to {click.format_filename(path)}.")
-    show_page(open_server(_replies(fits, rows, listed, page, path), port), console, browser=browser)
+    show_page(open_server(_replies(fits, rows, table, page, path), port), console, browser=browser)
 
 
 def _write_sheet(
@@ -203,7 +203,7 @@ def _thumbnails(fits: Path, rows: "list[FitRow]", console: Console) -> list[byte
 
 
 def _replies(
-    fits: Path, rows: "list[FitRow]", listed: "ReportRows", page: str, review: Path
+    fits: Path, rows: "list[FitRow]", table: "ReportRows", page: str, review: Path
 ) -> "Callable[[PageRequest], PageReply]":
     """What the page's server answers."""
     from handopt.errors import HandoptError
@@ -214,15 +214,15 @@ def _replies(
         what, _, number = request.path.partition("/")
         if request.method == "POST" and what == "review":
             decision = Decision.of(request.json())
-            if decision.folder not in listed:
+            if decision.folder not in table:
                 return PageReply.error(f"{decision.folder} is not in this report", 422)
             add_decision(review, decision)
-            listed.decide(decision)
+            table.decide(decision)
             return PageReply.of_json({"saved": decision.folder})
         if request.path in ("", "index.html"):
             return PageReply.page(page)
         if request.path in ("find", "rows"):
-            return _listed_rows(request, listed)
+            return _table_rows(request, table)
         if not number.isdecimal() or int(number) >= len(rows):
             return PageReply.error("there is nothing here")
         row = rows[int(number)]
@@ -234,7 +234,7 @@ def _replies(
     return answer
 
 
-def _listed_rows(request: "PageRequest", listed: "ReportRows") -> "PageReply":
+def _table_rows(request: "PageRequest", table: "ReportRows") -> "PageReply":
     """A new order of the rows, or a part of one."""
     from urllib.parse import parse_qsl
 
@@ -243,11 +243,11 @@ def _listed_rows(request: "PageRequest", listed: "ReportRows") -> "PageReply":
     wanted = dict(parse_qsl(request.query))
     try:
         if request.path == "find":
-            return PageReply.of_json(listed.find(wanted) | {"counts": listed.counts()})
+            return PageReply.of_json(table.find(wanted) | {"counts": table.counts()})
         number, start, count = (int(wanted[name]) for name in ("number", "start", "count"))
     except (ValueError, KeyError) as error:
         return PageReply.error(f"the list cannot be asked so: {error}", 422)
-    return PageReply.of_json({"rows": listed.part(number, start, count)})
+    return PageReply.of_json({"rows": table.part(number, start, count)})
 
 
 def _picture(what: str, folder: Path, row: "FitRow") -> "PageReply":

@@ -16,6 +16,7 @@ from handopt.objective.least_squares import LeastSquares
 from handopt.objective.targets import build_targets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.optimise.pose_fit import fit_poses
+from handopt.progress import parts_shown
 from handopt.rig import Rig, default_rig
 from handopt.shape.bundle_adjustment import adjust
 from handopt.shape.iterations import ShapeFit, ShapeHistory
@@ -67,15 +68,23 @@ def fit_shape(
     frames: images of one person's one hand; hand: 'right', 'left', or 'auto' for the one that fits them better, which
     is the default where no rig is given; rig: the generic hand to begin with; config: weights and the single fits'
     settings; device: 'auto', 'cpu', 'cuda' or 'cuda:N'; seed: random seed of the points that are drawn
-    progress: called with what is being done, how much of it is done, and how much there is
+    progress: called with what is being done, how much of it is done, and how much there is; without it a notebook
+    shows a bar
     Images whose pose or hand does not fit in with the others' are rejected, and named in the result. Raises
     ObservationError where no image can be used or where they do not show one hand, ConfigError where config leaves out
     proportions, and what handopt.fit raises.
     """
-    settings, started = FitSettings(config=config or Config(), device=device, seed=seed), time.perf_counter()
+    settings = FitSettings(config=config or Config(), device=device, seed=seed)
     _check_proportions(settings.config)
-    notify = progress or (lambda *_: None)
     hand = hand or ("auto" if rig is None else rig.side)
+    with parts_shown("step") as shown:
+        return _fit_shape(frames, hand, rig, settings, progress or shown)
+
+
+def _fit_shape(
+    frames: Sequence[ShapeInput], hand: str, rig: Rig | None, settings: FitSettings, notify: ShapeProgress
+) -> ShapeResult:
+    started = time.perf_counter()
     fits, rejected = fit_each(
         frames, hand=hand, rig=rig, settings=settings, progress=lambda done: notify("images", done, len(frames))
     )

@@ -19,6 +19,7 @@ from handopt.input.reader import Reader
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
 from handopt.input.sequence.prefetch import prefetch
 from handopt.observation.hints import checked_ignore
+from handopt.progress import counted
 from handopt.proposals.model_file import PoseModel
 from handopt.rig import Rig
 from handopt.tracking.config import TrackingConfig
@@ -100,8 +101,12 @@ class Tracking(Iterator[FrameEstimate]):
         return self._result[1]
 
     def finish(self) -> "Track":
-        """Take all frames that are left; the track of all. Raises SourceError and ObservationError."""
-        for _ in self:
+        """Take all frames that are left; the track of all. Raises SourceError and ObservationError.
+
+        In a notebook a bar counts them.
+        """
+        length = self.source.length
+        for _ in counted(self, None if length is None else max(length - self._count, 0), "frame"):
             pass
         return self.result
 
