@@ -18,10 +18,10 @@ SIDES = pytest.mark.parametrize("side", [1, -1])
 def test_features_are_the_rotations_less_the_identity(side: int) -> None:
     angles = np.random.default_rng(0).uniform(-1.5, 1.5, (4, 15, 3))
     twist, abduction, flexion = (angles[..., column].ravel() for column in range(3))
-    turns = (
-        Rotation.from_euler("y", side * abduction)
-        * Rotation.from_euler("x", -flexion)
-        * Rotation.from_euler("z", side * twist)
+    turns: Rotation = (
+        Rotation.from_euler("y", (side * abduction)[:, None])
+        * Rotation.from_euler("x", -flexion[:, None])
+        * Rotation.from_euler("z", (side * twist)[:, None])
     )
     expected = (turns.as_matrix() - np.eye(3)).reshape(4, 135)
     np.testing.assert_allclose(rotation_features(angles, side), expected, rtol=0, atol=1e-14)
