@@ -16,6 +16,8 @@ from handopt.typing import Floats
 _OWN_SHARE: Final = 0.5  # of a vertex' weights with which it belongs to the hand
 _TIP_DEPTH: Final = 0.04
 """Depth of a tip under the skin as a share of the hand's length: 7 mm of 180 mm, as handopt.rig.anatomy has it."""
+_TIP_COSINE: Final = 0.25  # of a tip's direction and that of the bone before: 75 degrees of flexion are none at rest
+_TIP_SHARE: Final = (0.1, 2.5)  # of the distance of a tip, relative to the bone before
 _LAST_BONE: Final = 0.8  # length of a bone without a tip and without skin, relative to the one before
 
 
@@ -146,7 +148,10 @@ def _side_of(mesh: SkinnedMesh, hand: FoundHand) -> str | None:
 def _cut(mesh: SkinnedMesh, hand: FoundHand) -> CutHand:
     """The hand's own vertices and joints; other joints count as the nearest of the hand's above them, or the wrist."""
     has_tree = mesh.parents is not None and bool((mesh.parents >= 0).any())
+    hand, odd = _without_odd_tips(mesh, hand)
     notes = [f"the joints were found {hand.how}: {_table(mesh, hand)}"] if hand.how else []
+    if odd:
+        notes.append(f"{', '.join(odd)} count as no tips: they do not lie before the last bones")
     if not has_tree:
         return CutHand(mesh, hand.joints, tuple(notes))
     assert mesh.parents is not None
@@ -185,6 +190,24 @@ def _cut(mesh: SkinnedMesh, hand: FoundHand) -> CutHand:
         parents=None,
     )
     return _with_tips(CutHand(cut, {name: row for row, name in enumerate(hand.joints)}, tuple(notes)))
+
+
+def _without_odd_tips(mesh: SkinnedMesh, hand: FoundHand) -> tuple[FoundHand, list[str]]:
+    """The hand without tips that are none, such as the ends of bones whose direction a program has made up."""
+    if not hand.how:
+        return hand, []  # a file of handopt's own names means what it says
+    positions, odd = _positions(mesh), []
+    for chain in CHAINS.values():
+        if chain[-1] not in hand.joints:
+            continue
+        before, last, tip = (positions[hand.joints[name]] for name in chain[-3:])
+        bone, end = last - before, tip - last
+        length, reach = max(float(np.linalg.norm(bone)), 1e-12), max(float(np.linalg.norm(end)), 1e-12)
+        share, cosine = reach / length, float(bone @ end) / (reach * length)
+        if cosine < _TIP_COSINE or not _TIP_SHARE[0] <= share <= _TIP_SHARE[1]:
+            odd.append(chain[-1])
+    joints = {name: row for name, row in hand.joints.items() if name not in odd}
+    return replace(hand, joints=joints), [mesh.joint_names[hand.joints[name]] for name in odd]
 
 
 def _table(mesh: SkinnedMesh, hand: FoundHand) -> str:

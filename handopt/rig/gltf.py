@@ -27,7 +27,7 @@ _WIDTHS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _HARMLESS_EXTENSIONS = ("KHR_materials", "KHR_texture", "EXT_texture", "KHR_lights")
 _TRIANGLES = 4
 _MOST_TARGETS = 400
-_MORPH_DEVIATION = 0.5  # weight of a morph target that counts as one standard deviation; weights go from 0 to 1
+MORPH_DEVIATION = 0.5  # weight of a morph target that counts as one standard deviation; weights go from 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +141,9 @@ def _morphs(document: "_Document", meshes: list[Any], joints: int) -> ShapeSpace
     extras = meshes[0].extras if isinstance(meshes[0].extras, dict) else {}
     given = extras.get("targetNames")
     names = given if isinstance(given, list) and len(given) == count else [f"morph {number}" for number in range(count)]
-    offsets = _MORPH_DEVIATION * np.concatenate(moved, axis=1)
+    offsets = MORPH_DEVIATION * np.concatenate(moved, axis=1)
     texts = tuple(str(name) for name in names)
-    return ShapeSpace("morphs", texts, offsets, np.zeros((count, joints, 3)), np.full(count, _MORPH_DEVIATION))
+    return ShapeSpace("morphs", texts, offsets, np.zeros((count, joints, 3)), np.full(count, MORPH_DEVIATION))
 
 
 def _primitive(document: "_Document", primitive: Any) -> tuple[Any, Any, Any, Any, Any]:

@@ -14,6 +14,8 @@ from handopt.rig.axes import conform_axes, guess_side
 from handopt.rig.body import CutHand, cut_hand
 from handopt.rig.bounds import check_mesh
 from handopt.rig.extras import limits_of, personal
+from handopt.rig.fbx import SUFFIX as FBX_SUFFIX
+from handopt.rig.fbx import read_fbx_meshes
 from handopt.rig.gltf import SkinnedMesh, read_skinned_meshes
 from handopt.rig.joints import ANGLE_JOINTS, DIGITS, chain_parents, read_mapping, resolve, side_in_names
 from handopt.rig.mano_file import SUFFIXES as MANO_SUFFIXES
@@ -42,7 +44,7 @@ def load_rig(
 ) -> Rig:
     """Load a rigged hand from a file; the hand that comes with handopt if path is None.
 
-    path: .glb or .gltf, or a .pkl or .npz of MANO, SMPL-H or SMPL-X, of which nothing is executed.
+    path: .glb, .gltf, .vrm or .fbx, or a .pkl or .npz of MANO, SMPL-H or SMPL-X, of which nothing is executed.
     side: "right", "left" or None (told from the geometry; right for handopt's own hand). mapping: TOML or JSON file
     {canonical name = "joint name in the file"} for rigs with other names. part: of a character with several hands, the
     name of the wrist's joint, or right or left. limits: a set of the limits.toml beside the
@@ -121,6 +123,10 @@ def _read(path: Path, mapping: dict[str, str], side: str | None, part: str | Non
         wanted = part if part in ("right", "left") else side
         mesh, notes = read_mano_mesh(path, cast(Literal["right", "left"] | None, wanted))
         return CutHand(mesh, resolve(mesh.joint_names, {}, str(path)), notes)
+    if path.suffix.lower() == FBX_SUFFIX:
+        meshes, notes = read_fbx_meshes(path)
+        cut = cut_hand(meshes, mapping, side, part, str(path))
+        return replace(cut, notes=(*notes, *cut.notes))
     return cut_hand(read_skinned_meshes(path), mapping, side, part, str(path))
 
 

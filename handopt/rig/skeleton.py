@@ -105,7 +105,7 @@ def _named_hand(skeleton: Skeleton, own: dict[int, NamedJoint]) -> dict[str, int
         if len(chain) < _SHORTEST_CHAIN or any(upper not in skeleton.path(lower) for upper, lower in pairwise(chain)):
             return None
         last = skeleton.children(chain[-1])
-        if len(last) == 1 and skeleton.carries_tip(last[0]) and own[chain[-1]].segment != "tip":
+        if len(last) == 1 and skeleton.carries_tip(last[0]) and not _has_tip(digit, [own[joint] for joint in chain]):
             chain.append(last[0])  # an end without a known name
         chains[digit] = chain
     wrist = _wrist_above(skeleton, own, [chain[0] for chain in chains.values()])
@@ -119,6 +119,12 @@ def _named_hand(skeleton: Skeleton, own: dict[int, NamedJoint]) -> dict[str, int
             return None
         found |= {name: joint for name, joint in zip(names, chain, strict=True) if name is not None}
     return {name: found[name] for name in CANONICAL if name in found}
+
+
+def _has_tip(digit: str, told: list[NamedJoint]) -> bool:
+    """Whether names say that the last joint is the tip already: Blender adds an end to it all the same."""
+    named = by_words(digit, told)
+    return told[-1].segment == "tip" or (named is not None and named[-1] is not None and named[-1].endswith("-tip"))
 
 
 def _without_tree(own: dict[int, NamedJoint]) -> dict[str, int] | None:
