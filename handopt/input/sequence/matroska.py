@@ -5,6 +5,7 @@ The depth track is the one of 16-bit grey pixels, https://learn.microsoft.com/az
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from handopt.errors import CameraError, DepthError, SourceError, how_to_install
 from handopt.input.decode import check_shape
+from handopt.input.sequence.azure_calibration import NAME, depth_camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.typing import AnyArray
@@ -19,7 +21,7 @@ from handopt.typing import AnyArray
 GREY: Final = ("gray16le", "gray16be")
 DEPTH_WORDS: Final = ("DEPTH", "depth")
 PRESETS: Final = {(640, 576): "azure-kinect", (320, 288): "azure-kinect-binned", (1024, 1024): "femto-bolt-wide"}
-"""Presets by width and height of the depth, px. The calibration that a recording holds is not read."""
+"""Presets by width and height of the depth, px, for recordings without a calibration."""
 
 
 class MatroskaSource:
@@ -31,13 +33,14 @@ class MatroskaSource:
         first, notes = None, list[str]()
         with self._opened() as (container, stream):
             self.length: int | None = int(stream.frames) or None
+            calibration = _calibration(container)
             for index, (counts, _) in enumerate(self._counts(container, stream)):
                 if has_depth(counts):
                     first, name = counts, f"{path.name}[{index}]"
                     break
         if first is None:
             raise DepthError(f"{path}: nothing is measured in any of its frames")
-        options = self._with_camera(options, first.shape, notes)
+        options = self._with_camera(options, first.shape, calibration, notes)
         self._info = stream_info(first, path, options, name)
         self.camera, self.hand, self.unit_mm = self._info.camera, self._info.hand, self._info.unit_mm
         self._ignored = options.one_mask(self._info.shape)
@@ -100,23 +103,39 @@ class MatroskaSource:
                 f"{self._path}: is damaged or cut short ({error}): what was read before is kept; copy it again"
             ) from error
 
-    def _with_camera(self, options: SourceOptions, shape: tuple[int, ...], notes: list[str]) -> SourceOptions:
-        """With the preset of this size of image, where neither the user nor a file beside it names a camera."""
-        from dataclasses import replace
-
+    def _with_camera(
+        self, options: SourceOptions, shape: tuple[int, ...], calibration: bytes | None, notes: list[str]
+    ) -> SourceOptions:
+        """With the recording's camera, else a preset, where neither the user nor a file beside it names one."""
         from handopt.input.sidecar import find_sidecar
 
         beside = find_sidecar(self._path)
         if options.camera is not None or (beside is not None and beside.camera is not None):
             return options
-        preset = PRESETS.get((shape[1], shape[0]))
+        height, width = shape
+        unread = ""
+        if calibration is not None:
+            try:
+                camera = depth_camera(calibration, width, height)
+            except CameraError as error:
+                unread = f"; its {NAME} cannot be used: {error}"
+            else:
+                notes.append(f"The camera's intrinsics are those of {NAME} in the recording.")
+                return replace(options, camera=camera, unit=options.unit or 1.0)
+        preset = PRESETS.get((width, height))
         if preset is None:
             raise CameraError(
-                f"{self._path}: nothing says which camera took its {shape[1]} x {shape[0]} pixels; give camera= (a "
+                f"{self._path}: nothing says which camera took its {width} x {height} pixels{unread}; give camera= (a "
                 "preset, a file, or fx,fy,cx,cy)"
             )
         notes.append(
-            f"The camera was assumed to be {preset}, by the size of the images: the calibration in the recording is "
-            "not read (camera= changes this)."
+            f"The camera was assumed to be {preset}, by the size of the images{unread} (camera= changes this)."
         )
         return replace(options, camera=preset, unit=options.unit or 1.0)
+
+
+def _calibration(container: Any) -> bytes | None:
+    """The calibration that the recorder attached, None without one."""
+    found = (each.data for each in container.streams.attachments if each.name == NAME)
+    data = next(found, None)
+    return None if data is None else bytes(data)
