@@ -1,6 +1,7 @@
 """The parameters of every kernel, in order: the one table that the CPU and the GPU launch from.
 
-`r*` and `i*` are arrays of reals and of 32-bit integers, `k*` of 64-bit keys; `r` and `i` are scalars.
+`r*` and `i*` are arrays of reals and of 32-bit integers, `k*` of 64-bit keys, `b*` of bytes, and `d*` of float64
+whatever the real type; `r` and `i` are scalars.
 """
 
 _TABLE = """
@@ -65,6 +66,15 @@ solve_damped                    hessian r* gradient r* damping r* free r* factor
 rasterise_forward               points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_faces                 points r* faces i* depth r* nearest_face i* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_weights               points r* faces i* nearest_face i* weights r* fx r fy r cx r cy r B i V i F i W i H i
+drop_flying                     depth r* steps r* scratch r* min_support i H i W i
+label_surfaces                  steps r* scratch i* labels i* max_gap i H i W i
+label_areas                     depth r* labels i* sums d* count i
+plane_pixels                    depth r* left b* plane r* inside b* thickness r noise r H i W i
+going_with                      depth r* low r* high r* others r* v i* u i* going b* step r top i left i rows i
+                                columns i W i w i
+extreme_filter                  image r* scratch r* out r* size i largest i H i W i
+distance_transform              real r* mask b* scratch i* distance d* H i W i
+mirror_columns                  real r* image b* mirrored b* bytes i H i W i
 """
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from handopt.ops.surfaces import distance_inside
 from handopt.typing import BoolImage
 
 
@@ -21,12 +22,10 @@ def fill_holes(mask: BoolImage, max_px: float) -> BoolImage:
 
 def opened(mask: BoolImage, radius_px: float) -> BoolImage:
     """Open a mask (H, W) with a disc: what is left is as wide as the disc everywhere."""
-    from scipy.ndimage import distance_transform_edt
-
-    eroded = np.asarray(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] > radius_px)
+    eroded = np.asarray(distance_inside(np.pad(mask, 1))[1:-1, 1:-1] > radius_px)
     if not eroded.any():
         return eroded
-    return np.asarray(distance_transform_edt(~eroded) <= radius_px)
+    return np.asarray(distance_inside(~eroded) <= radius_px)
 
 
 def grown(mask: BoolImage, radius_px: float) -> BoolImage:

@@ -205,7 +205,9 @@ def _from_candidate(
     center = _palm_center(camera, candidate.palm, hints.place)
     found = _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut), config)
     frame = candidate.window.frame
-    return replace(found, limb=HandAndArm(frame, np.isin(frame.surfaces, candidate.labels), step))
+    of_candidate = np.zeros(len(frame.area_cm2), np.bool_)
+    of_candidate[candidate.labels] = True
+    return replace(found, limb=HandAndArm(frame, of_candidate.take(frame.surfaces), step))
 
 
 def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) -> Observation:

@@ -8,6 +8,7 @@ from handopt.input.camera import Camera
 from handopt.observation.morphology import fill_holes
 from handopt.observation.pieces import with_pieces
 from handopt.observation.surfaces import LabelledDepth, Window, coarse_stride, open_window
+from handopt.ops.surfaces import distance_inside, extreme_filter
 from handopt.typing import BoolImage, Box, FloatImage, Floats, Indices, Vector
 
 
@@ -93,8 +94,6 @@ def _points(camera: Camera, rows: Indices, columns: Indices, z_mm: FloatImage) -
 
 def _proposals_on_surface(frame: LabelledDepth, label: int, box: Box) -> list[PalmProposal]:
     """Propose the local maxima of the inscribed disc and the discs behind the ends of a surface, largest disc first."""
-    from scipy.ndimage import maximum_filter
-
     config = frame.config.palm
     step = max(1, (box[0].stop - box[0].start) // 40)
     sample = np.s_[box[0].start : box[0].stop : step, box[1]]
@@ -112,7 +111,7 @@ def _proposals_on_surface(frame: LabelledDepth, label: int, box: Box) -> list[Pa
     radius = _inscribed_radius(window, silhouette, z)
     plausible = surface & (radius >= config.radius_mm[0]) & (radius <= config.radius_mm[1])
     peak_px = max(3, round(config.peak_mm / pixel_mm)) | 1
-    peaks = np.argwhere(plausible & (radius == maximum_filter(radius, peak_px)))
+    peaks = np.argwhere(plausible & (radius == extreme_filter(radius, peak_px, largest=True)))
     ends = _behind_tips(window, surface, radius, plausible)
     found: list[PalmProposal] = []
     for at_end, places in ((False, peaks), (True, ends)):
@@ -141,10 +140,8 @@ def _window_of_box(frame: LabelledDepth, box: Box, z_mm: float) -> Window:
 
 def _inscribed_radius(window: Window, silhouette: BoolImage, z_mm: float) -> Floats:
     """Return (h, w) the radius in mm of the largest disc around each pixel within a silhouette without small holes."""
-    from scipy.ndimage import distance_transform_edt
-
     filled = fill_holes(silhouette, window.frame.config.max_hole_mm2 / window.pixel_mm(z_mm) ** 2)
-    distance = distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
+    distance = distance_inside(np.pad(filled, 1))[1:-1, 1:-1]
     return np.asarray(distance * (window.depth_mm * (window.stride / window.frame.camera.fx)))
 
 

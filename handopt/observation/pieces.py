@@ -3,6 +3,7 @@
 import numpy as np
 
 from handopt.observation.settings import DEFAULT, PieceConfig
+from handopt.ops.surfaces import extreme_filter
 from handopt.typing import BoolImage, FloatImage, LabelImage, Vector
 
 
@@ -21,10 +22,8 @@ def with_pieces(
     piece is not large and not much nearer where they meet; or it is small, not much farther, and does not continue a
     larger surface behind. Pieces of pieces follow once. Returns the mask and all labels in it.
     """
-    from scipy.ndimage import maximum_filter
-
     for _ in range(2):
-        beside = maximum_filter(np.where(surface, depth_mm, np.float32(0)), 5)
+        beside = extreme_filter(np.where(surface, depth_mm, np.float32(0)), 5, largest=True)
         ring = (beside > 0) & ~surface & (labels > 0)
         around, gaps = labels[ring], (beside - depth_mm)[ring]
         pieces = []
@@ -55,12 +54,14 @@ def _background(
 
     Surfaces of infinite area do not count: they are other parts of the hand's own.
     """
-    from scipy.ndimage import maximum_filter, minimum_filter
-
     large = (area_cm2 > config.farther_cm2) & np.isfinite(area_cm2)
     large[own] = False
     size = 2 * round(config.background_reach_mm / pixel_mm) + 1
     there = large[labels]
-    low = minimum_filter(np.where(there, depth_mm, np.float32(np.inf)), size) - np.float32(config.background_slack_mm)
-    high = maximum_filter(np.where(there, depth_mm, np.float32(-np.inf)), size) + np.float32(config.background_slack_mm)
+    low = extreme_filter(np.where(there, depth_mm, np.float32(np.inf)), size, largest=False) - np.float32(
+        config.background_slack_mm
+    )
+    high = extreme_filter(np.where(there, depth_mm, np.float32(-np.inf)), size, largest=True) + np.float32(
+        config.background_slack_mm
+    )
     return low, high

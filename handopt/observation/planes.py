@@ -4,6 +4,7 @@ import numpy as np
 
 from handopt.input.camera import Camera
 from handopt.observation.settings import DEFAULT, PlaneConfig
+from handopt.ops.surfaces import pixels_on_plane
 from handopt.typing import BoolImage, FloatImage, Indices, Vector
 
 
@@ -16,7 +17,8 @@ def large_planes(depth_mm: FloatImage, camera: Camera, config: PlaneConfig = DEF
     """
     flat = np.zeros(depth_mm.shape, np.bool_)
     pixel_cm2 = 1.0 / (100.0 * camera.fx * camera.fy)
-    left = np.flatnonzero(depth_mm)
+    remaining = depth_mm != 0
+    left = np.flatnonzero(remaining)
     rng = np.random.default_rng(0)
     for _ in range(config.max_planes):
         z = depth_mm.ravel()[left[:: max(1, len(left) // config.samples)]]
@@ -28,13 +30,12 @@ def large_planes(depth_mm: FloatImage, camera: Camera, config: PlaneConfig = DEF
         plane = _best_plane(depth_mm, left, rng, config)
         if plane is None:
             break
-        rows, columns = np.divmod(left, depth_mm.shape[1])
-        z = depth_mm.ravel()[left]
-        inside = _off_mm(plane, rows, columns, z) <= _slack_mm(z, config)
-        if float(np.square(z[inside], dtype=np.float64).sum()) * pixel_cm2 < config.min_area_cm2:
+        inside = pixels_on_plane(depth_mm, remaining, plane, config.thickness_mm, config.noise_mm * 1e-6)
+        if float(np.square(depth_mm[inside], dtype=np.float64).sum()) * pixel_cm2 < config.min_area_cm2:
             break
-        flat.ravel()[left[inside]] = True
-        left = left[~inside]
+        flat |= inside
+        remaining &= ~inside
+        left = np.flatnonzero(remaining)
     return flat
 
 

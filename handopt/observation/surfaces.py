@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from handopt.input.camera import Camera
 from handopt.observation.planes import large_planes
 from handopt.observation.settings import DEFAULT, ObservationConfig, SurfaceConfig
-from handopt.typing import BoolImage, Box, FloatImage, Indices, LabelImage, Points, Value, Vector
+from handopt.ops.surfaces import drop_flying_pixels, label_components, mirror_columns, squares_by_label
+from handopt.typing import BoolImage, Box, FloatImage, LabelImage, Points, Value, Vector
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def surface_steps(depth_mm: FloatImage, focal: float, config: SurfaceConfig = DE
     integral of dz / (8 + 4 z / focal).
     """
     steps = np.log(config.step_mm + (config.step_per_px / focal) * depth_mm) * np.float32(focal / config.step_per_px)
-    steps[depth_mm <= 0] = np.nan
+    np.copyto(steps, np.nan, where=depth_mm <= 0)
     return np.asarray(steps)
 
 
@@ -95,34 +96,9 @@ def drop_flying(depth_mm: FloatImage, focal: float, config: SurfaceConfig = DEFA
     and lower, neighbours, on neither's surface: the sensor mixed two surfaces. A speckle shares its surface with
     fewer than 3 of its 8 neighbours.
     """
-    clean = depth_mm.copy()
-    clean[_flying(surface_steps(depth_mm, focal, config), config)] = 0
+    clean = np.array(depth_mm, order="C")
+    drop_flying_pixels(clean, surface_steps(clean, focal, config), config.min_support)
     return clean
-
-
-def _flying(steps: FloatImage, config: SurfaceConfig) -> BoolImage:
-    """Tell flying pixels and speckle; True as well where nothing is measured. steps: of surface_steps."""
-    support = np.zeros(steps.shape, np.uint8)
-    drop = np.zeros(steps.shape, np.bool_)
-    for one, other, axis in (
-        (np.s_[:, :-1], np.s_[:, 1:], 1),
-        (np.s_[:-1], np.s_[1:], 0),
-        (np.s_[:-1, :-1], np.s_[1:, 1:], None),
-        (np.s_[1:, :-1], np.s_[:-1, 1:], None),
-    ):
-        step = steps[other] - steps[one]
-        link = (np.abs(step) <= 1).view(np.uint8)
-        support[one] += link
-        support[other] += link
-        if axis is None:
-            continue
-        farther, nearer = step > 1, step < -1
-        if axis == 1:
-            drop[:, 1:-1] |= (farther[:, 1:] & farther[:, :-1]) | (nearer[:, 1:] & nearer[:, :-1])
-        else:
-            drop[1:-1] |= (farther[1:] & farther[:-1]) | (nearer[1:] & nearer[:-1])
-    drop |= support < config.min_support
-    return drop
 
 
 def label_surfaces(depth_mm: FloatImage, focal: float, config: SurfaceConfig = DEFAULT.surfaces) -> LabelImage:
@@ -130,57 +106,7 @@ def label_surfaces(depth_mm: FloatImage, focal: float, config: SurfaceConfig = D
 
     A surface holds together across gaps of 1 or 2 pixels that were not measured.
     """
-    return _labelled(surface_steps(depth_mm, focal, config), config)
-
-
-def _labelled(steps: FloatImage, config: SurfaceConfig) -> LabelImage:
-    """Label components. steps: of surface_steps.
-
-    Pixels are joined along rows into runs first, so the graph has thousands of nodes and not hundreds of thousands.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    measured = ~np.isnan(steps)
-    starts = measured.copy()
-    starts[:, 1:] &= ~(np.abs(steps[:, 1:] - steps[:, :-1]) <= 1)
-    runs = np.cumsum(starts.ravel(), dtype=np.int32).reshape(steps.shape)
-    touches = np.abs(steps[1:] - steps[:-1]) <= 1
-    repeated = touches[:, 1:] & touches[:, :-1] & ~starts[:-1, 1:] & ~starts[1:, 1:]
-    touches[:, 1:] &= ~repeated
-    ones, others = [runs[:-1][touches]], [runs[1:][touches]]
-    for one, other in _across_gaps(steps, measured, config.max_gap_px):
-        ones.append(runs.ravel()[one])
-        others.append(runs.ravel()[other])
-    one, other = np.concatenate(ones), np.concatenate(others)
-    count = int(runs[-1, -1]) + 1
-    graph = coo_array((np.ones(len(one)), (one, other)), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    labels = np.take(component.astype(np.int32) + np.int32(1), runs)
-    labels *= measured
-    return np.asarray(labels)
-
-
-def _across_gaps(steps: FloatImage, measured: BoolImage, max_gap_px: int) -> list[tuple[Indices, Indices]]:
-    """Return pairs of flat indices of pixels on one surface with 1 or 2 pixels in a row or column between, unmeasured.
-
-    Only pixels before a gap are looked at, and these are few.
-    """
-    height, width = steps.shape
-    flat, known = steps.ravel(), measured.ravel()
-    pairs = []
-    for axis, stride in ((1, 1), (0, width)):
-        ends = measured[:, :-1] & ~measured[:, 1:] if axis == 1 else measured[:-1] & ~measured[1:]
-        rows, columns = np.nonzero(ends)
-        before = rows * width + columns
-        room = width - 1 - columns if axis == 1 else height - 1 - rows
-        for gap in range(1, max_gap_px + 1):
-            before, room = before[room > gap], room[room > gap]
-            after = before + (gap + 1) * stride
-            joined = np.abs(flat[after] - flat[before]) <= 1
-            pairs.append((before[joined], after[joined]))
-            before, room = before[~known[after]], room[~known[after]]
-    return pairs
+    return label_components(surface_steps(np.ascontiguousarray(depth_mm), focal, config), config.max_gap_px)
 
 
 def segment_surfaces(
@@ -197,26 +123,24 @@ def segment_surfaces(
     for large planes; they get the last label and no area, since they cannot be hands.
     """
     steps = surface_steps(depth_mm, float(np.sqrt(camera.fx * camera.fy)), config.surfaces)
-    flying = _flying(steps, config.surfaces)
-    steps[flying] = np.nan
     clean = depth_mm.copy()
-    clean[flying] = 0
+    drop_flying_pixels(clean, steps, config.surfaces.min_support)
     flat = large_planes(clean, camera, config.planes) if planes else None
     if flat is not None:
         steps[flat] = np.nan
-    surfaces = _labelled(steps, config.surfaces)
+    surfaces = label_components(steps, config.surfaces.max_gap_px)
     count = int(surfaces.max()) + 1
     if flat is not None:
         surfaces[flat] = count
     labels = surfaces if allowed is None else np.where(allowed, surfaces, np.int32(0))
-    area = np.bincount(labels.ravel(), np.square(clean).ravel(), count + 1) / (100.0 * camera.fx * camera.fy)
-    area[[0, count]] = 0.0
+    area = squares_by_label(clean, labels, count + 1) / (100.0 * camera.fx * camera.fy)
+    area[count] = 0.0
     return LabelledDepth(camera, clean, surfaces, labels, area, config)
 
 
 def flipped(image: NDArray[Value]) -> NDArray[Value]:
     """Return the mirror image (columns W - 1 - u), as a copy."""
-    return np.ascontiguousarray(image[:, ::-1])
+    return mirror_columns(image)
 
 
 def lifted_points(camera: Camera, depth_mm: FloatImage, mask: BoolImage) -> FloatImage:

@@ -1,13 +1,11 @@
 """From a hand that was found in a subsampled depth image back to the pixels of the image itself."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from handopt.input.camera import Camera
 from handopt.observation.segmentation import Candidate
 from handopt.observation.surfaces import Window, bounding_box, drop_flying
+from handopt.ops.surfaces import extreme_filter, pixels_going_with
 from handopt.typing import BoolImage, Box, FloatImage, Indices
 
 
@@ -32,9 +30,8 @@ def in_pixels(
 
 def going_with(samples: BoolImage, window: Window, depth_mm: FloatImage, camera: Camera, step: int) -> BoolImage:
     """Tell the pixels (H, W) that go with samples (h, w) of a window."""
-    going = np.zeros(depth_mm.shape, np.bool_)
     if not samples.any():
-        return going
+        return np.zeros(depth_mm.shape, np.bool_)
     box = bounding_box(samples, 1)
     block, nearest = _pixels_of(window, box, depth_mm.shape, step)
     seen, wanted = window.depth_mm[box], samples[box]
@@ -42,22 +39,20 @@ def going_with(samples: BoolImage, window: Window, depth_mm: FloatImage, camera:
     focal = float(np.sqrt(camera.fx * camera.fy))
     slack = config.step_mm + (0.5 * config.step_per_px * step * window.stride / focal) * seen.max()
     low, high = _range_around(seen, wanted)
-    z, others = depth_mm[block], nearest(np.where(wanted, np.float32(-config.step_mm), seen))
-    within = (z >= nearest(low - slack)) & (z <= nearest(high + slack))
-    going[block] = within & (np.abs(z - others) > config.step_mm) & (z > 0)
-    return going
+    others = np.where(wanted, np.float32(-config.step_mm), seen)
+    return pixels_going_with(depth_mm, block, nearest, (low - slack, high + slack, others), config.step_mm)
 
 
-def _pixels_of(window: Window, box: Box, shape: tuple[int, ...], step: int) -> tuple[Box, Callable[[Any], Any]]:
-    """Return the block of pixels that a box of a window's samples stands for, and a lookup of the nearest sample.
+def _pixels_of(window: Window, box: Box, shape: tuple[int, ...], step: int) -> tuple[Box, tuple[Indices, Indices]]:
+    """Return the block of pixels that a box of a window's samples stands for, and the nearest sample of each.
 
-    The lookup takes an image of the box to an image of the block.
+    The latter as the sample's row of each row of the block, and its column of each column.
     """
     (rows, v), (columns, u) = (
         _along(whole, cut, step, size)
         for whole, cut, size in zip((window.rows, window.columns), box, shape, strict=True)
     )
-    return (rows, columns), lambda image: image.take(v, axis=0).take(u, axis=1)
+    return (rows, columns), (v, u)
 
 
 def _along(whole: slice, cut: slice, step: int, size: int) -> tuple[slice, Indices]:
@@ -74,8 +69,6 @@ def _along(whole: slice, cut: slice, step: int, size: int) -> tuple[slice, Indic
 
 def _range_around(depth_mm: FloatImage, samples: BoolImage) -> tuple[FloatImage, FloatImage]:
     """Return (h, w) the least and greatest depth of the samples among each pixel and its 8 neighbours; inf, -inf."""
-    from scipy.ndimage import maximum_filter, minimum_filter
-
-    low = minimum_filter(np.where(samples, depth_mm, np.float32(np.inf)), 3)
-    high = maximum_filter(np.where(samples, depth_mm, np.float32(-np.inf)), 3)
+    low = extreme_filter(np.where(samples, depth_mm, np.float32(np.inf)), 3, largest=False)
+    high = extreme_filter(np.where(samples, depth_mm, np.float32(-np.inf)), 3, largest=True)
     return low, high

@@ -12,10 +12,17 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parents[1]
-IMAGE_KERNELS = frozenset(
-    {"splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations"}
+SURFACE_KERNELS = frozenset(
+    {
+        *("drop_flying", "label_surfaces", "label_areas", "plane_pixels", "going_with"),
+        *("extreme_filter", "distance_transform", "mirror_columns"),
+    }
 )
-"""Kernels that run a whole image in one thread, which a GPU does not have."""
+"""Kernels of the observation, which is made on the CPU."""
+IMAGE_KERNELS = SURFACE_KERNELS | {
+    *("splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations")
+}
+"""Kernels that a GPU does not have: these, and those that run a whole image in one thread."""
 
 
 def executable(name: str) -> str:

@@ -1,0 +1,260 @@
+// Surfaces of a depth image: flying pixels, depth-connected components and their areas, planes, and the pixels that go
+// with samples of a coarser image. For the CPU alone, where the observation is made: each is one pass over the pixels.
+//
+// steps (H, W): a function of depth that differs by at most 1 between neighbours on one surface, NaN where nothing is
+// measured (handopt.observation.surfaces). depth (H, W) mm, 0 = none. Compiled without fused products, so that results
+// are NumPy's to the bit on every processor.
+#include "target.h"
+
+#if IMAGE_KERNELS
+
+typedef unsigned char byte;
+
+DEVICE int linked(real one, real other) { return (int)(fabs(one - other) <= 1); }
+
+// The middle of three in a row lies strictly between the others and on neither's surface.
+DEVICE int between(real before, real here, real after) {
+    const real to = here - before, from = after - here;
+    return ((int)(to > 1) & (int)(from > 1)) | ((int)(to < -1) & (int)(from < -1));
+}
+
+// A row of an image with a pixel of nothing on either side; nothing at all beyond the image.
+DEVICE void copy_row(const real* steps, int row, int H, int W, real* copy) {
+    const real nothing = (real)NAN;
+    copy[0] = copy[W + 1] = nothing;
+    if (row < 0 || row >= H)
+        for (int x = 1; x <= W; ++x) copy[x] = nothing;
+    else
+        memcpy(copy + 1, steps + (long long)row * W, W * sizeof(real));
+}
+
+// Flying pixels lie between their neighbours in a row or column, on neither's surface; speckle shares its surface with
+// fewer than min_support of 8 neighbours. scratch (3, W + 2) | depth becomes 0 there, and steps NaN
+KERNEL(drop_flying)(real* depth, real* steps, real* scratch, int min_support, int H, int W) {
+    real *up = scratch, *here = scratch + W + 2, *down = scratch + 2 * (W + 2);
+    copy_row(steps, -1, H, W, up);
+    copy_row(steps, 0, H, W, here);
+    for (int y = 0; y < H; ++y) {
+        copy_row(steps, y + 1, H, W, down);
+        real *depth_row = depth + (long long)y * W, *steps_row = steps + (long long)y * W;
+        for (int x = 0; x < W; ++x) {
+            const real s = here[x + 1];
+            const int support = linked(s, up[x]) + linked(s, up[x + 1]) + linked(s, up[x + 2]) + linked(s, here[x]) +
+                                linked(s, here[x + 2]) + linked(s, down[x]) + linked(s, down[x + 1]) +
+                                linked(s, down[x + 2]);
+            const int drops = between(here[x], s, here[x + 2]) | between(up[x + 1], s, down[x + 1]) |
+                              (int)(support < min_support);
+            depth_row[x] = drops ? 0 : depth_row[x];
+            steps_row[x] = drops ? (real)NAN : s;
+        }
+        real* last = up;
+        up = here;
+        here = down;
+        down = last;
+    }
+}
+
+DEVICE int root_of(int* parents, int node) {
+    while (parents[node] != node) {
+        parents[node] = parents[parents[node]];
+        node = parents[node];
+    }
+    return node;
+}
+
+DEVICE void unite(int* parents, int one, int other) {
+    one = root_of(parents, one);
+    other = root_of(parents, other);
+    if (one < other)
+        parents[other] = one;
+    else
+        parents[one] = other;
+}
+
+// Components of pixels that are linked to neighbours in their row or column, or across a gap of up to max_gap pixels
+// without a measurement. Runs within rows are united, and numbered from 2 on in the order of their first pixels.
+// scratch (H W + 1 + W) int | overwrites labels (H, W) int, 0 where nothing is measured
+KERNEL(label_surfaces)(const real* steps, int* scratch, int* labels, int max_gap, int H, int W) {
+    int *parents = scratch, *last_row = scratch + (long long)H * W + 1, runs = 0;
+    parents[0] = 0;
+    for (int x = 0; x < W; ++x) last_row[x] = -1;
+    for (int y = 0; y < H; ++y) {
+        const real* s = steps + (long long)y * W;
+        int *label = labels + (long long)y * W, last = -1;
+        for (int x = 0; x < W; ++x) {
+            if (s[x] != s[x]) {
+                label[x] = 0;
+                continue;
+            }
+            const bool joined = last == x - 1 && last >= 0 && linked(s[x], s[last]);
+            if (!joined) {
+                ++runs;
+                parents[runs] = runs;
+                if (last >= 0 && last < x - 1 && x - last - 1 <= max_gap && linked(s[x], s[last]))
+                    unite(parents, label[last], runs);
+            }
+            label[x] = runs;
+            last = x;
+            const int above = last_row[x];
+            last_row[x] = y;
+            if (above < 0 || y - above - 1 > max_gap) continue;
+            const long long at = x - (long long)(y - above) * W;
+            const bool same = joined && above == y - 1 && label[at] == label[at - 1];
+            if (linked(s[x], s[at]) && !(same && linked(s[x - 1], s[at - 1]))) unite(parents, label[at], runs);
+        }
+    }
+    int next = 2;
+    for (int run = 1; run <= runs; ++run) parents[run] = parents[run] == run ? next++ : parents[parents[run]];
+    for (long long i = 0; i < (long long)H * W; ++i) labels[i] = parents[labels[i]];
+}
+
+// Sums of depth^2 by label, in the order of the pixels. accumulates sums (labels) double; label 0 does not count
+KERNEL(label_areas)(const real* depth, const int* labels, double* sums, int count) {
+    for (int i = 0; i < count; ++i) {
+        const real square = depth[i] * depth[i];
+        if (labels[i] > 0) sums[labels[i]] += (double)square;
+    }
+}
+
+// Pixels of `left` that lie in the plane 1/z = a u + b v + c to within thickness + noise z^2, to first order.
+// plane (3): a, b, c | left (H, W) byte | overwrites inside (H, W) byte
+KERNEL(plane_pixels)(const real* depth, const byte* left, const real* plane, byte* inside, real thickness, real noise,
+                     int H, int W) {
+    const real a = plane[0], b = plane[1], c = plane[2];
+    for (int v = 0; v < H; ++v) {
+        const long long at = (long long)v * W;
+        const real row = b * (real)v;
+        for (int u = 0; u < W; ++u) {
+            const real z = depth[at + u], off = fabs(a * (real)u + row + c - 1 / z) * z * z;
+            inside[at + u] = (byte)(left[at + u] & (int)(off <= thickness + noise * z * z));
+        }
+    }
+}
+
+// Pixels of a block whose depth lies within the range around their nearest sample, and not on that sample's own surface
+// where it is another's. low, high, others (h, w): the range, and the sample's depth | v (rows), u (columns): the sample
+// of each row and column | overwrites going (H, W) byte in the block of rows x columns from (top, left) on
+KERNEL(going_with)(const real* depth, const real* low, const real* high, const real* others, const int* v, const int* u,
+                   byte* going, real step, int top, int left, int rows, int columns, int W, int w) {
+    for (int y = 0; y < rows; ++y) {
+        const long long at = (long long)(top + y) * W + left, sample = (long long)v[y] * w;
+        for (int x = 0; x < columns; ++x) {
+            const long long k = sample + u[x];
+            const real z = depth[at + x];
+            going[at + x] = (byte)((int)(z >= low[k]) & (int)(z <= high[k]) & (int)(fabs(z - others[k]) > step) &
+                                   (int)(z > 0));
+        }
+    }
+}
+
+// The extreme of size (odd) x size pixels around each, of those within the image. largest: the greatest value, or else
+// the least. Windows of a power of two are joined along rows, and then along columns. image has no NaN.
+// scratch (H + size + 1, W + size) | overwrites out (H, W)
+DEVICE void join_rows(const real* __restrict one, const real* __restrict other, real* __restrict joined, int count,
+                      int largest) {
+    if (largest)
+        for (int x = 0; x < count; ++x) joined[x] = max_real(one[x], other[x]);
+    else
+        for (int x = 0; x < count; ++x) joined[x] = min_real(one[x], other[x]);
+}
+
+KERNEL(extreme_filter)(const real* image, real* scratch, real* out, int size, int largest, int H, int W) {
+    const int half = size / 2, width = W + size, height = H + 2 * half;
+    const real nothing = largest ? -(real)INFINITY : (real)INFINITY;
+    real *here = scratch + (long long)height * width, *next = here + width;
+    for (int y = 0; y < height; ++y) {
+        real* row = scratch + (long long)y * width;
+        if (y < half || y >= H + half) {
+            for (int x = 0; x < W; ++x) row[x] = nothing;
+            continue;
+        }
+        for (int x = 0; x < width; ++x) here[x] = nothing;
+        memcpy(here + half, image + (long long)(y - half) * W, W * sizeof(real));
+        int length = 1, count = width;
+        for (; 2 * length <= size; length *= 2) {
+            count -= length;
+            join_rows(here, here + length, next, count, largest);
+            real* last = here;
+            here = next;
+            next = last;
+        }
+        join_rows(here, here + size - length, row, W, largest);
+    }
+    int length = 1, count = height;
+    for (; 2 * length <= size; length *= 2) {
+        count -= length;
+        for (int y = 0; y < count; ++y) {
+            real* row = scratch + (long long)y * width;
+            for (int x = 0; x < W; ++x) here[x] = row[x];
+            join_rows(here, row + (long long)length * width, row, W, largest);
+        }
+    }
+    for (int y = 0; y < H; ++y) {
+        const real* row = scratch + (long long)y * width;
+        join_rows(row, row + (long long)(size - length) * width, out + (long long)y * W, W, largest);
+    }
+}
+
+// The exact Euclidean distance of each pixel to the nearest one that is not in the mask, of which there is at least one
+// (A. Meijster, J. Roerdink and W. Hesselink, A general algorithm for computing distance transforms in linear time,
+// 2000). mask (H, W) byte | scratch (H W + 2 W) int | overwrites distance (H, W) px, double
+KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* distance, int H, int W) {
+    int *columns = scratch, *site = scratch + (long long)H * W, *start = site + W;
+    const int far = H + W;
+    for (int y = 0; y < H; ++y)
+        for (int x = 0; x < W; ++x) {
+            const long long at = (long long)y * W + x;
+            columns[at] = !mask[at] ? 0 : y > 0 ? min_int(far, columns[at - W] + 1) : far;
+        }
+    for (int y = H - 2; y >= 0; --y)
+        for (int x = 0; x < W; ++x) {
+            const long long at = (long long)y * W + x;
+            columns[at] = min_int(columns[at], columns[at + W] + 1);
+        }
+    for (int y = 0; y < H; ++y) {
+        const int* g = columns + (long long)y * W;
+        const auto squared = [g](int x, int at) {
+            return (long long)(x - at) * (x - at) + (long long)g[at] * g[at];
+        };
+        int last = 0;
+        site[0] = start[0] = 0;
+        for (int x = 1; x < W; ++x) {
+            while (last >= 0 && squared(start[last], site[last]) > squared(start[last], x)) --last;
+            if (last < 0) {
+                last = 0;
+                site[0] = x;
+                start[0] = 0;
+                continue;
+            }
+            const long long i = site[last], at = (long long)x * x - i * i + (long long)g[x] * g[x] - (long long)g[i] * g[i];
+            const long long from = at / (2 * (x - i)) + 1;
+            if (from < W) {
+                ++last;
+                site[last] = x;
+                start[last] = (int)from;
+            }
+        }
+        double* row = distance + (long long)y * W;
+        for (int x = W - 1; x >= 0; --x) {
+            row[x] = (double)squared(x, site[last]);
+            if (x == start[last]) --last;
+        }
+    }
+    for (long long i = 0; i < (long long)H * W; ++i) distance[i] = sqrt(distance[i]);
+}
+
+template <typename T>
+DEVICE void reverse_columns(const T* __restrict from, T* __restrict to, int H, int W) {
+    for (int y = 0; y < H; ++y, from += W, to += W)
+        for (int x = 0; x < W; ++x) to[x] = from[W - 1 - x];
+}
+
+// overwrites mirrored (H, W): the columns in reverse order, of elements of 4 bytes or of 1. real says only which of the
+// two kernels it is.
+KERNEL(mirror_columns)(const real*, const byte* image, byte* mirrored, int bytes, int H, int W) {
+    if (bytes == 4)
+        reverse_columns((const int*)image, (int*)mirrored, H, W);
+    else
+        reverse_columns(image, mirrored, H, W);
+}
+#endif

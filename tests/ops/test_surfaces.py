@@ -1,0 +1,130 @@
+"""Passes over the pixels of a depth image, against SciPy and against slow twins written pixel by pixel."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
+
+from handopt.errors import ShapeError
+from handopt.ops.surfaces import (
+    distance_inside,
+    drop_flying_pixels,
+    extreme_filter,
+    label_components,
+    mirror_columns,
+    pixels_going_with,
+    pixels_on_plane,
+    squares_by_label,
+)
+
+SHAPES = ((1, 1), (1, 9), (7, 1), (2, 3), (17, 31), (40, 23))
+
+
+def steps_of(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Smooth surfaces with jumps of more than 1, and pixels without a measurement."""
+    steps = np.cumsum(rng.choice([-0.6, 0.2, 0.5, 1.7], shape, p=[0.4, 0.3, 0.28, 0.02]), axis=1)
+    steps[rng.random(shape) < 0.15] = np.nan
+    return steps.astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_flying_pixels_and_speckle(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        steps, depth = steps_of(shape, rng), rng.uniform(1, 2, shape).astype(np.float32)
+        flat = np.pad(steps, 1, constant_values=np.nan)
+        expected = np.zeros(shape, bool)
+        for y, x in np.ndindex(shape):
+            around = flat[y : y + 3, x : x + 3] - flat[y + 1, x + 1]
+            support = np.count_nonzero(np.abs(around) <= 1) - np.count_nonzero(around[1, 1] == 0)
+            across, along = (around[1, 0], around[1, 2]), (around[0, 1], around[2, 1])
+            flies = any((a < -1 and b > 1) or (a > 1 and b < -1) for a, b in (across, along))
+            expected[y, x] = flies or support < 3
+        clean, marked = depth.copy(), steps.copy()
+        drop_flying_pixels(clean, marked, 3)
+        np.testing.assert_array_equal(clean, np.where(expected, 0, depth))
+        np.testing.assert_array_equal(marked, np.where(expected, np.nan, steps))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("max_gap", [0, 2])
+def test_components_are_numbered_by_their_first_pixels(shape: tuple[int, int], max_gap: int) -> None:
+    steps = steps_of(shape, np.random.default_rng(2))
+    expected, count = np.zeros(shape, int), 1
+    for start in np.ndindex(shape):
+        if expected[start] or np.isnan(steps[start]):
+            continue
+        count += 1
+        expected[start], found = count, [start]
+        while found:
+            y, x = found.pop()
+            for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+                for reach in range(1, max_gap + 2):
+                    v, u = y + reach * down, x + reach * right
+                    if not (0 <= v < shape[0] and 0 <= u < shape[1]):
+                        break
+                    if not np.isnan(steps[v, u]):
+                        if abs(steps[v, u] - steps[y, x]) <= 1 and not expected[v, u]:
+                            expected[v, u] = count
+                            found.append((v, u))
+                        break
+    np.testing.assert_array_equal(label_components(steps, max_gap), expected)
+
+
+def test_squares_are_added_up_by_label() -> None:
+    rng = np.random.default_rng(3)
+    depth, labels = rng.uniform(0, 900, (20, 30)).astype(np.float32), rng.integers(0, 5, (20, 30)).astype(np.int32)
+    expected = [sum(float(z) ** 2 for z in depth[labels == label]) for label in range(5)]
+    found = squares_by_label(depth, labels, 6)
+    assert found[0] == 0
+    np.testing.assert_allclose(found[1:], [*expected[1:], 0], rtol=1e-6)  # squares are of float32
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extremes_and_distances_are_those_of_scipy(dtype: type) -> None:
+    rng = np.random.default_rng(4)
+    for shape in SHAPES:
+        image: np.ndarray = rng.normal(size=shape).astype(dtype)
+        for size in (1, 3, 5, 9, 17):
+            np.testing.assert_array_equal(extreme_filter(image, size, largest=True), maximum_filter(image, size))
+            np.testing.assert_array_equal(extreme_filter(image, size, largest=False), minimum_filter(image, size))
+        for share in (0.3, 0.9):
+            mask = rng.random(shape) < share
+            mask.flat[-1] = False
+            np.testing.assert_array_equal(distance_inside(mask), distance_transform_edt(mask))
+        np.testing.assert_array_equal(mirror_columns(image), image[:, ::-1])
+        np.testing.assert_array_equal(mirror_columns(mask), mask[:, ::-1])
+    assert np.isinf(distance_inside(np.ones((3, 4), bool))).all()
+
+
+def test_pixels_of_a_plane_are_told_from_those_beside_it() -> None:
+    v, u = np.mgrid[:30, :40]
+    depth = (1 / (1e-6 * u - 2e-6 * v + 1.25e-3)).astype(np.float32)
+    off = np.random.default_rng(5).choice([0.0, 4.0, 7.0, -7.0], depth.shape)
+    plane, left = np.array([1e-6, -2e-6, 1.25e-3]), u > 5
+    inside = pixels_on_plane(depth + off.astype(np.float32), left, plane, 5.0, 0.0)
+    np.testing.assert_array_equal(inside, (np.abs(off) < 5) & left)
+
+
+def test_pixels_go_with_their_nearest_sample() -> None:
+    depth = np.array([[0, 500, 540, 500], [500, 505, 700, 498]], np.float32)
+    low, high = np.full((1, 2), 490, np.float32), np.full((1, 2), 520, np.float32)
+    others = np.array([[-8, 499]], np.float32)
+    block, nearest = (slice(0, 2), slice(1, 4)), (np.array([0, 0]), np.array([0, 0, 1]))
+    going = pixels_going_with(depth, block, nearest, (low, high, others), 8.0)
+    np.testing.assert_array_equal(going, [[False, True, False, False], [False, True, False, False]])
+
+
+def test_images_that_do_not_fit_are_refused() -> None:
+    steps = np.zeros((4, 5), np.float32)
+    with pytest.raises(ShapeError, match="depth_mm: expected a C-contiguous image"):
+        drop_flying_pixels(np.zeros((5, 4), np.float32), steps, 3)
+    with pytest.raises(ShapeError, match=r"steps: expected a C-contiguous image .* not contiguous"):
+        label_components(np.zeros((5, 8), np.float32)[:, ::2], 2)
+    with pytest.raises(ShapeError, match="labels"):
+        squares_by_label(steps, np.zeros((4, 5), np.int64), 3)
+    with pytest.raises(ShapeError, match="size: expected an odd number of pixels, got 4"):
+        extreme_filter(steps, 4, largest=True)
+    with pytest.raises(ShapeError, match="mask"):
+        distance_inside(np.zeros((4, 5), np.uint8))
+    with pytest.raises(ShapeError, match="left"):
+        pixels_on_plane(steps, np.zeros((4, 5), np.uint8), np.zeros(3), 5.0, 0.0)
