@@ -99,6 +99,26 @@ class TrainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdaptOptions(DepthOptions):
+    """The options of `handopt adapt`. model: --from; minutes: --time."""
+
+    topic: str | None
+    hand: str | None
+    model: Path | None
+    shape: str
+    iterations: int | None
+    minutes: float | None
+    resume: bool
+    workers: int
+    threads: int
+    config: Path | None
+    seed: int
+    output: Path | None
+    overwrite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShapeOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     """The options of `handopt shape`."""
 

@@ -36,11 +36,17 @@ def _figure(history: Sequence[dict[str, float]]) -> Any:
 
     figure = Figure(INCHES, dpi=100, facecolor=plot_ink(colour.PAPER), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_facecolor(plot_ink(colour.EMPTY))
     steps = [row["step"] for row in history]
     for name, (label, ink) in SHOWN.items():
         axes.plot(steps, [row[name] for row in history], color=plot_ink(ink), linewidth=1.8, label=label)
     axes.set_xlabel("step", color=plot_ink(colour.FAINT_INK))
+    styled(axes)
+    return figure
+
+
+def styled(axes: Any) -> None:
+    """Give axes from 0 on the colours of all charts, and a legend."""
+    axes.set_facecolor(plot_ink(colour.EMPTY))
     axes.set_ylim(bottom=0)
     axes.grid(color=plot_ink(colour.NEUTRAL), alpha=0.4, linewidth=0.6)
     axes.tick_params(colors=plot_ink(colour.FAINT_INK))
@@ -50,4 +56,3 @@ def _figure(history: Sequence[dict[str, float]]) -> Any:
         labelcolor=plot_ink(colour.INK),
         fontsize=9,
     )
-    return figure

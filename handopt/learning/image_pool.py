@@ -47,7 +47,7 @@ class ImagePool:
         """Start the processes."""
         if self._workers:
             os.environ.setdefault("OMP_NUM_THREADS", "1")
-            self._pool = multiprocessing.get_context("spawn").Pool(self._workers, _ignore_interrupts)
+            self._pool = multiprocessing.get_context("spawn").Pool(self._workers, ignore_interrupts)
         return self
 
     def __exit__(
@@ -101,7 +101,7 @@ class ImagePool:
             self._arrays[name][place : place + size] = values
 
 
-def _ignore_interrupts() -> None:
+def ignore_interrupts() -> None:
     """Ctrl-C reaches all processes; the one that trains ends the others."""
     import signal
 

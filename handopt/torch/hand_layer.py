@@ -104,7 +104,7 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
         poses = self._checked_pose(pose)
         scale = poses.new_ones(len(poses)) if scale is None else scale
         base, bind = self._shaped(shape, len(poses))
-        bending = None if rest is None else self._bending(rest, base)
+        bending = None if rest is None else self.bending(rest, base)
         base = base if rest is None else rest
         if self.pose == "euler" and shape is None:
             free = self.free if self.freeze else self.all_free
@@ -177,8 +177,8 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
         axes = self.bind[..., :3].expand(*places.shape[:-1], 3)
         return self.rest + moved[..., :v, :], torch.cat([axes, places], dim=-1)
 
-    def _bending(self, rest: Tensor, base: Tensor) -> Tensor:
-        """The Laplacian of the offsets of rest vertices from the rig's."""
+    def bending(self, rest: Tensor, base: Tensor) -> Tensor:
+        """The Laplacian (V, 3) mm of the offsets of rest vertices (V, 3) from a base (V, 3), which the loss weighs."""
         if rest.shape[-2:] != self.rest.shape:
             v = len(self.rest)
             raise ShapeError(f"rest: expected shape ({v}, 3) or (B, {v}, 3), got {tuple(rest.shape)}")

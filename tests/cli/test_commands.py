@@ -17,18 +17,18 @@ from handopt.cli.main import main
 __all__ = ["fake_fit", "tracked"]
 
 WITH_OPTION = {
-    "--output": "fit shape track synth eval export video show train predict",
-    "--overwrite": "fit shape track synth eval export view report video show train predict",
+    "--output": "fit shape track synth eval export video show train predict adapt",
+    "--overwrite": "fit shape track synth eval export view report video show train predict adapt",
     "--update": "fit predict",
-    "--json": "fit shape track synth eval export video show info train predict",
-    "--ignore": "fit shape track predict",
-    "--mirrored": "fit shape track predict",
-    "--seed": "fit shape track synth train predict",
-    "--config": "fit shape track train predict",
+    "--json": "fit shape track synth eval export video show info train predict adapt",
+    "--ignore": "fit shape track predict adapt",
+    "--mirrored": "fit shape track predict adapt",
+    "--seed": "fit shape track synth train predict adapt",
+    "--config": "fit shape track train predict adapt",
     "--video": "fit shape track",
     "--renders": "fit shape",
-    "--verbose": "fit shape track synth eval export view report video show info completion train predict",
-    "--quiet": "fit shape track synth eval export view report video show info completion train predict",
+    "--verbose": "fit shape track synth eval export view report video show info completion train predict adapt",
+    "--quiet": "fit shape track synth eval export view report video show info completion train predict adapt",
 }
 KEPT = "exists and was kept: replace it with --overwrite or choose another with -o"
 

@@ -192,6 +192,32 @@ class TiffSource(StackSource):
             return DepthError(f"{name}: is damaged or cut short ({error}); export it again")
 
 
+def is_stack(path: Path) -> bool:
+    """Whether a .npy, .npz or TIFF file holds several images. False for what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            file.seek(0)
+            if head == b"\x93NUM":
+                return len(read_npy_header(path, file).shape) == 3
+        if head[:2] == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                return any(_is_deep(path, archive, name) for name in archive.namelist() if name.endswith(".npy"))
+        if head[:2] in (b"II", b"MM"):
+            from PIL import Image
+
+            with Image.open(path, formats=("TIFF",)) as image:
+                return int(getattr(image, "n_frames", 1)) > 1
+    except Exception:  # whatever is wrong with a file is said where it is read
+        return False
+    return False
+
+
+def _is_deep(path: Path, archive: zipfile.ZipFile, name: str) -> bool:
+    with archive.open(name) as file:
+        return len(read_npy_header(path, file).shape) == 3
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     """Size and modification time of a file, to notice that it changed while it was read."""
     try:

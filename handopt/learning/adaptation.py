@@ -1,0 +1,301 @@
+"""The loop of an adaptation: steps, scores on held-out frames, checkpoints, curves, and the adapted model's file."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from handopt.errors import NumericalError, OutputError
+from handopt.learning.adapt_curves import write_adapt_curves
+from handopt.learning.adapt_losses import (
+    HeldOut,
+    believed,
+    consecutive,
+    fits_loss,
+    posed,
+    smooth_loss,
+    target_of,
+    worth,
+)
+from handopt.learning.adapt_settings import AdaptSettings
+from handopt.learning.adaptable import AdaptableNetwork
+from handopt.learning.checkpoint import load_checkpoint, save_checkpoint
+from handopt.learning.fitted_frames import rows_of
+from handopt.learning.frame_store import FrameStore, full
+from handopt.learning.own_hand import OwnHand
+from handopt.learning.skeleton import Skeleton
+from handopt.proposals.model_file import save_model
+from handopt.proposals.network import Network
+from handopt.rig import default_rig
+from handopt.torch import SelfSupervisedLoss
+from handopt.typing import AnyArray
+
+RUN, OF_RUNS, RUN_LENGTH = 5, 6, 10
+"""Of every 6 runs of 10 frames the last is held out."""
+MOST_HELD_OUT: Final = 240
+"""Held-out frames that are scored, at most."""
+LEAST_LABELLED: Final = 8
+"""Held-out frames with a believed fit, from which on the distance from fits decides as well."""
+FILMED: Final = 4
+STAGES: Final = (0, 2, -1)
+"""Stages of the descent that the self-supervised loss goes through in thirds of the adaptation, coarse to fine."""
+
+
+@dataclass(frozen=True)
+class AdaptProgress:
+    """How far an adaptation is. share: 0..1 of its steps or its time; scores: the last ones, with those of the base."""
+
+    step: int
+    share: float
+    scores: dict[str, float]
+
+
+class Adaptation:
+    """A model that learns from fitted frames."""
+
+    def __init__(
+        self,
+        network: Network,
+        store: FrameStore,
+        folder: Path,
+        settings: AdaptSettings,
+        *,
+        shape: str,
+        seed: int,
+        minutes: float | None,
+        device: str = "cpu",
+    ) -> None:
+        """store: of frames, loaded. folder: of checkpoints and curves."""
+        self.store, self.folder, self.settings = store, folder, settings
+        self.seed, self.minutes, self.shape = seed, minutes, shape
+        torch.manual_seed(seed)
+        self.skeleton = Skeleton(default_rig("right"))
+        self.network = AdaptableNetwork(network)
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
+        self.trusted = believed(store.small, settings)
+        self.training, held_out = split(store.small["number"])
+        self.held_out = HeldOut(store, some_runs(held_out), self.trusted, settings)
+        self.labelled = self.training[self.trusted[self.training]]
+        self.own = self._first_shape()
+        groups = [{"params": list(self.network.parameters()), "lr": settings.rate}, *self.own.groups(settings)]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        self.loss = SelfSupervisedLoss(self.own.layer)
+        self.step, self.seconds, self.best_step = 0, 0.0, 0
+        self.history: list[dict[str, float]] = []
+        self.poses: list[Tensor] = []
+        self.best: dict[str, Tensor] | None = None
+        self._losses: list[list[float]] = []
+
+    def _first_shape(self) -> OwnHand:
+        """The hand that the believed fits agree on."""
+        rows = self.labelled
+        if len(rows) == 0 or self.shape == "none":
+            return OwnHand(self.shape)
+        arrays = self.store.small
+        scale, proportions = np.median(arrays["scale"][rows]), np.median(arrays["proportions"][rows], axis=0)
+        return OwnHand(self.shape, float(scale), proportions if self.shape != "scale" else None)
+
+    # ------------------------------------------------------------------------------------------- the loop
+
+    def run(self, progress: Callable[[AdaptProgress], bool]) -> bool:
+        """Adapt to the end; whether it was reached. progress: called after each step; False stops with a checkpoint.
+
+        Raises NumericalError, OutputError.
+        """
+        if not self.history:
+            self._report()
+        saved = started = time.monotonic()
+        before, share = self.seconds, self._share()
+        while share < 1 and not self._exhausted():
+            self._step(share)
+            self.step += 1
+            now = time.monotonic()
+            self.seconds = before + now - started
+            share = self._share()
+            if self.step % self.settings.report_every == 0 or share >= 1:
+                self._report()
+            going_on = progress(AdaptProgress(self.step, share, self.history[-1]))
+            if not going_on or now - saved > self.settings.checkpoint_s:
+                self._save_checkpoint()
+                saved = now
+            if not going_on:
+                return False
+        return True
+
+    def _share(self) -> float:
+        of_time = 0.0 if self.minutes is None else self.seconds / (60 * self.minutes)
+        return max(self.step / self.settings.iterations, of_time)
+
+    def _exhausted(self) -> bool:
+        """Whether held-out frames have not got better for long."""
+        return self.step - self.best_step >= self.settings.patience * self.settings.report_every
+
+    def _step(self, share: float) -> None:
+        """One step. Raises NumericalError."""
+        settings = self.settings
+        self.optimiser.param_groups[0]["lr"] = settings.rate_at(self.step, share)
+        self.network.train()
+        rng = np.random.default_rng((self.seed, 7, self.step))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        parts = self._parts(rng, generator, share)
+        weights = (settings.fits, settings.depth, settings.smooth)
+        total = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+        self.optimiser.zero_grad(set_to_none=True)
+        assert isinstance(total, Tensor)
+        value = float(total.detach())
+        if not math.isfinite(value):
+            raise NumericalError(
+                f"the loss of step {self.step} is {value}: lower the rate, now {settings.rate:g}, with config=; the "
+                "last model that was better on held-out frames, if there was one, was kept"
+            )
+        if total.requires_grad:
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.largest_gradient)
+            self.optimiser.step()
+        self.own.clamp()
+        self.average.update_parameters(self.network)
+        self._losses.append([float(part.detach()) for part in parts])
+
+    def _parts(self, rng: np.random.Generator, generator: torch.Generator, share: float) -> tuple[Tensor, ...]:
+        """The distance from fits, the loss against depth, and the acceleration, of frames that are drawn."""
+        settings, small = self.settings, self.store.small
+        fits = depth = smooth = torch.zeros(())
+        if settings.fits and len(self.labelled):
+            drawn = rng.choice(self.labelled, settings.windows * settings.window)
+            given = rows_of(small, drawn)
+            fits = fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
+        if settings.depth or settings.smooth:
+            first = rng.integers(len(self.training) - settings.window + 1, size=settings.windows)
+            rows = self.training[(first[:, None] + np.arange(settings.window)).ravel()]
+            hand = posed(self.network, self.skeleton, self.own, rows_of(small, rows))
+            of_training = rows_of(small, self.training)
+            together = consecutive(of_training, first, settings.window, settings.still_mm)
+            smooth = smooth_loss(hand.joints, together, settings.window)
+            if settings.depth:
+                self.loss.set_stage(STAGES[min(len(STAGES) - 1, int(len(STAGES) * share))])
+                depth = self.loss(hand, target_of(self.store.targets(rows))).log1p().mean()
+        return fits, depth, smooth
+
+    # ------------------------------------------------------------------------------- scores, curves, files
+
+    def _report(self) -> None:
+        """Score the average of the weights on held-out frames, and keep it where it is the best. Raises OutputError."""
+        network = self.average.module
+        scores = self.held_out.score(network, self.skeleton)
+        base = {name: self.history[0][name] for name in scores} if self.history else scores
+        value, fine = worth(scores, base, int(self.held_out.trusted.sum()), LEAST_LABELLED)
+        least = min((row["worth"] for row in self.history if row["kept"]), default=math.inf)
+        kept = fine and value < least
+        means = np.mean(self._losses, axis=0).tolist() if self._losses else [math.nan] * 3
+        row = {"step": self.step, "seconds": round(self.seconds, 1), **scores, "worth": value, "kept": float(kept)}
+        row |= dict(zip(("of_fits", "of_depth", "of_smooth"), means, strict=True))
+        row["scale"] = float(self.own.log_scale.detach().exp())
+        self.history.append(row)
+        self._losses.clear()
+        self.poses.append(self._filmed(network))
+        if kept:
+            self.best, self.best_step = {name: each.clone() for name, each in network.state_dict().items()}, self.step
+        try:
+            write_adapt_curves(self.folder, self.history)
+        except OSError as error:
+            raise full(self.folder, error) from error
+
+    def _filmed(self, network: Any) -> Tensor:
+        """Vertices (F, V, 3) mm, in the frames of their views, that the network sees in frames for the video."""
+        rows = self.filmed_rows()
+        arrays = rows_of(self.store.small, rows)
+        network.eval()
+        with torch.no_grad():
+            hand = posed(network, self.skeleton, self.own, arrays)
+            view = torch.from_numpy(arrays["view"])
+            return (hand.vertices @ view.transpose(1, 2)).half()
+
+    def filmed_rows(self) -> AnyArray:
+        """Held-out frames of the video, evenly spread."""
+        rows = self.held_out.rows
+        return np.asarray(rows[np.linspace(0, len(rows) - 1, min(FILMED, len(rows))).astype(np.int64)])
+
+    def improved(self) -> bool:
+        """Whether a model was found that is better on held-out frames than the one that it began with."""
+        return self.best is not None and self.best_step > 0
+
+    def write(self, path: Path, metadata: dict[str, Any]) -> None:
+        """Write the best model to a file. Raises OutputError."""
+        best = self.network.state_dict() if self.best is None else self.best
+        current = {name: each.clone() for name, each in self.network.state_dict().items()}
+        self.network.load_state_dict(best)
+        arrays = self.network.export()
+        self.network.load_state_dict(current)
+        save_model(path, arrays, metadata, overwrite=True)
+
+    def facts(self) -> dict[str, Any]:
+        """How the model came about, for its file."""
+        chosen = next(row for row in self.history if row["step"] == self.best_step)
+        names = ("depth", "fits_mm", "jitter_mm")
+        plain = {name: _plain(chosen[name]) for name in names}
+        before = {name: _plain(self.history[0][name]) for name in names}
+        return {"step": self.best_step, "frames": len(self.store), "held_out": plain, "held_out_before": before}
+
+    # -------------------------------------------------------------------------------------- checkpoints
+
+    def _save_checkpoint(self) -> None:
+        state: dict[str, Any] = {
+            "settings": self.settings.to_dict(), "seed": self.seed, "shape": self.shape,
+            "identity": self.store.identity, "network": self.network.state_dict(),
+            "average": self.average.state_dict(), "own": self.own.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds,
+            "best": self.best, "best_step": self.best_step, "history": self.history, "losses": self._losses,
+            "poses": self.poses,
+        }  # fmt: skip
+        try:
+            save_checkpoint(self.folder, state)
+        except OSError as error:
+            raise full(self.folder, error) from error
+
+    def resume(self) -> str | None:
+        """Go on from the folder's checkpoint; a note where the newest one was damaged. Raises HandoptError."""
+        state, note = load_checkpoint(self.folder)
+        asked = {
+            "settings": self.settings.to_dict(), "seed": self.seed, "shape": self.shape,
+            "identity": self.store.identity,
+        }  # fmt: skip
+        differing = [name for name, value in asked.items() if state.get(name) != value]
+        if differing:
+            names = " and ".join("frames" if name == "identity" else name for name in differing)
+            raise OutputError(
+                f"{self.folder} was begun with other {names}: give the same, or begin anew with overwrite=True"
+            )
+        for name, module in (("network", self.network), ("average", self.average), ("own", self.own)):
+            module.load_state_dict(state[name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.best_step = int(state["step"]), float(state["seconds"]), int(state["best_step"])
+        self.best, self.history, self.poses = state["best"], list(state["history"]), list(state["poses"])
+        self._losses = list(state["losses"])
+        return note
+
+
+def split(numbers: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Rows (N,) that are learned from, and rows that are held out, in runs. numbers: (N,) of the frames."""
+    held = np.arange(len(numbers)) // RUN_LENGTH % OF_RUNS == RUN
+    if not held.any():
+        held = np.arange(len(numbers)) >= len(numbers) - max(1, len(numbers) // OF_RUNS)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def some_runs(held_out: AnyArray) -> AnyArray:
+    """Of held-out rows (N,) at most MOST_HELD_OUT, in whole runs that are spread evenly."""
+    runs = np.split(held_out, np.flatnonzero(np.diff(held_out) != 1) + 1)
+    most = max(1, MOST_HELD_OUT // RUN_LENGTH)
+    chosen = np.unique(np.linspace(0, len(runs) - 1, min(most, len(runs))).astype(np.int64))
+    return np.concatenate([runs[number] for number in chosen])
+
+
+def _plain(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None

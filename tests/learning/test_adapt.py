@@ -1,0 +1,270 @@
+"""Adaptation: never worse on held-out frames, the same for a seed and after a stop, and what is refused."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.commands import run
+from support.compare import assert_close
+from support.sequences import CAMERA, samples
+
+from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
+from handopt.proposals.bank import default_bank
+from handopt.proposals.features import network_input
+from handopt.proposals.model_file import load_model
+from handopt.rig import default_rig, load_rig
+
+torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
+
+from handopt.learning import adapt as adapting  # noqa: E402
+from handopt.learning import adapt_losses, adaptation, fitted_frames, frame_store  # noqa: E402
+from handopt.learning.adapt import adapt  # noqa: E402
+from handopt.learning.adapt_settings import AdaptSettings  # noqa: E402
+from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
+from handopt.learning.encode import encoded  # noqa: E402
+from handopt.learning.fitted_frames import AdaptFrame  # noqa: E402
+
+COUNT = 12
+TINY = AdaptSettings(iterations=4, windows=2, report_every=2, warm_up=1, rate=1e-4, sure=0.2, checkpoint_s=1000)
+
+
+def frames() -> list[AdaptFrame]:
+    return [
+        AdaptFrame(f"{number:03d}.png", sample.counts.astype(np.float32), CAMERA)
+        for number, sample in enumerate(samples()[:COUNT])
+    ]
+
+
+@pytest.fixture(autouse=True)
+def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a dozen frames be enough."""
+    monkeypatch.setattr(adapting, "LEAST_FRAMES", 8)
+    monkeypatch.setattr(frame_store, "BLOCK", 4)
+    monkeypatch.setattr(adaptation, "RUN_LENGTH", 3)
+    monkeypatch.setattr(adaptation, "OF_RUNS", 3)
+    monkeypatch.setattr(adaptation, "RUN", 1)
+    monkeypatch.setattr(adaptation, "FILMED", 1)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
+    """The blocks of the frames, for all tests; predicted and a little refined in place of whole fits, to save time."""
+    given, whole = frames(), fitted_frames.fit_images
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitted_frames, "fit_images", lambda some, how: whole(some, dataclasses.replace(how, refine=6)))
+        return {
+            first: fitted_frames.fit_frames(given[first : first + 4], first, "right", None, 0)
+            for first in range(0, COUNT, 4)
+        }
+
+
+@pytest.fixture(autouse=True)
+def remembered(fitted: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fits of the frames come from the fixture; the first frames of the blocks that are asked for."""
+    asked: list[int] = []
+
+    def fit_frames(given: list[AdaptFrame], first: int, *_: Any) -> Any:
+        asked.append(first)
+        return fitted[first]
+
+    monkeypatch.setattr(frame_store, "fit_frames", fit_frames)
+    return asked
+
+
+def adapted(output: Path, settings: AdaptSettings = TINY, **options: Any) -> Any:
+    return adapt(frames, output, settings, **{"hand": "right", "seed": 3, "workers": 0, **options})
+
+
+def weights(path: Path) -> dict[str, bytes]:
+    return {name: each.tobytes() for name, each in load_model(path).network.weights.items()}
+
+
+def test_layers_of_a_model_compute_what_it_does() -> None:
+    network = default_bank().network
+    offset = np.random.default_rng(1).uniform(-90, 90, (3, 64, 64)).astype(np.float32)
+    offset[offset > 60] = np.nan
+    layers = AdaptableNetwork(network)
+    with torch.no_grad():
+        heads, joints = layers(encoded(torch.from_numpy(offset)))
+    expected = network.hypotheses(network.features(network_input(offset)))
+    assert_close(heads.numpy(), expected, of_max=1e-5, reason="float32, other order of sums")
+    assert joints is None
+    for name, array in layers.export().items():
+        assert np.array_equal(array, network.weights[name]), name
+
+
+def test_an_adaptation_writes_model_curves_hand_and_video_and_is_never_worse(tmp_path: Path) -> None:
+    output = tmp_path / "mine.npz"
+    found = adapted(output)
+    assert found.frames == COUNT
+    assert found.scores["depth"] <= found.before["depth"]
+    beside = tmp_path / "mine-adaptation"
+    names = {each.name for each in beside.iterdir()}
+    assert names - {"curve.png"} == {"curve.csv", "hand.glb", "optimisation.mp4"}
+    rows = list(csv.DictReader((beside / "curve.csv").read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["0", "2", "4"]
+    model = load_model(output)
+    told = model.metadata["training"]["adapted"]
+    assert told["frames"] == COUNT
+    assert told["held_out"]["depth"] <= told["held_out_before"]["depth"]
+    rig = load_rig(beside / "hand.glb")
+    assert rig.is_personal
+    assert rig.side == "right"
+    length = np.linalg.norm(rig.keypoints_mm[9] - rig.keypoints_mm[0])
+    assert 70.0 < length < 110.0
+
+
+def test_the_same_seed_gives_the_same_model_after_a_stop(tmp_path: Path, remembered: list[int]) -> None:
+    whole, parts = tmp_path / "whole.npz", tmp_path / "parts.npz"
+    adapted(whole)
+    remembered.clear()
+    assert adapted(parts, fitted=lambda count: count < 8) is None
+    assert remembered == [0, 4]
+    assert adapted(parts, resume=True, progress=lambda state: state.step < 1) is None
+    assert remembered == [0, 4, 8], "what was fitted is not fitted again"
+    assert adapted(parts, resume=True) is not None
+    assert weights(parts) == weights(whole)
+
+
+def test_a_stopped_one_is_neither_lost_nor_mixed_with_other_frames(tmp_path: Path) -> None:
+    output = tmp_path / "mine.npz"
+    adapted(output, fitted=lambda _: False)
+    with pytest.raises(OutputError, match="go on with resume=True or begin anew with overwrite=True"):
+        adapted(output)
+    with pytest.raises(OutputError, match="begun with other frames"):
+        adapted(output, resume=True, identity="others")
+    adapted(output, resume=True, progress=lambda _: False)
+    with pytest.raises(OutputError, match="begun with other settings"):
+        adapted(output, dataclasses.replace(TINY, rate=1e-5), resume=True)
+    block = next((tmp_path / "mine-adaptation" / "frames").glob("*.npz"))
+    block.write_bytes(block.read_bytes()[:100])
+    with pytest.raises(HandoptError, match="is damaged: begin anew with overwrite=True"):
+        adapted(output, resume=True)
+
+
+def test_a_model_that_gets_worse_is_not_given(tmp_path: Path) -> None:
+    output = tmp_path / "mine.npz"
+    found = adapted(output, dataclasses.replace(TINY, rate=0.004))
+    assert not found.improved
+    assert found.step == 0
+    layers = AdaptableNetwork(default_bank().network)
+    assert weights(output) == {
+        name: each.astype(np.float16).astype(np.float32).tobytes() for name, each in layers.export().items()
+    }
+
+
+def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = adapt_losses.hypothesis_loss
+    steps = []
+
+    def failing(*arguments: Any) -> Any:
+        steps.append(1)
+        return loss(*arguments) * (float("nan") if len(steps) > 2 else 1.0)
+
+    monkeypatch.setattr(adapt_losses, "hypothesis_loss", failing)
+    with pytest.raises(NumericalError, match=r"the loss of step 2 is nan: lower the rate.*config="):
+        adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1))
+    told = load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]
+    assert told["step"] in (1, 2)
+    assert told["held_out"]["depth"] <= told["held_out_before"]["depth"]
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(frame_store.np, "savez", full)
+    with pytest.raises(OutputError, match="No space left on device; free some space"):
+        adapted(tmp_path / "mine.npz")
+
+
+def test_frames_that_teach_nothing_are_refused(
+    tmp_path: Path, fitted: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapting, "LEAST_FRAMES", 40)
+    with pytest.raises(ObservationError, match="12 of 12 frames show a hand, and 40 are needed"):
+        adapted(tmp_path / "few.npz")
+    monkeypatch.setattr(adapting, "LEAST_FRAMES", 8)
+    first = {name: np.repeat(each[:1], 4, axis=0) for name, each in fitted[0].arrays.items()}
+    alike = dataclasses.replace(fitted[0], arrays=first)
+    monkeypatch.setattr(frame_store, "fit_frames", lambda *_: alike)
+    with pytest.raises(ObservationError, match=r"the 12 frames are all alike \(the joints move by 0.0 mm\)"):
+        adapted(tmp_path / "alike.npz")
+    other = {first: dataclasses.replace(each, other_side=4) for first, each in fitted.items()}
+    monkeypatch.setattr(frame_store, "fit_frames", lambda _, first, *__: other[first])
+    with pytest.raises(ObservationError, match=r"12 of 12 frames look more like a left hand.*hand='left'"):
+        adapted(tmp_path / "other.npz")
+
+
+def test_frames_without_a_hand_are_counted_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    empty = AdaptFrame("empty.png", np.zeros((240, 320), np.float32), CAMERA)
+    broken = dataclasses.replace(empty, name="broken.png", problem="broken.png: is damaged")
+
+    def given() -> Iterable[AdaptFrame]:
+        return [broken, empty, empty]
+
+    with pytest.raises(ObservationError, match=r"0 of 3 frames show a hand, and 40 are needed.*the others mostly"):
+        adapt(given, tmp_path / "none.npz", TINY, hand="right", workers=0)
+    with pytest.raises(HandoptError, match="none of the first 3 frames shows a hand"):
+        adapt(given, tmp_path / "side.npz", TINY, workers=0)
+
+
+@pytest.mark.parametrize("shape", ["none", "scale", "vertices"])
+def test_the_shape_says_what_is_free(shape: str, tmp_path: Path) -> None:
+    assert adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, iterations=2), shape=shape) is not None
+    rest, generic = load_rig(tmp_path / "mine-adaptation" / "hand.glb").rest_mm, default_rig("right").rest_mm
+    factor = (rest * generic).sum() / (generic * generic).sum()
+    off = np.abs(rest - factor * generic).max()
+    assert (abs(factor - 1) > 0.01) == (shape != "none"), "the samples' hand is not of the generic size"
+    assert (off > 0.1) == (shape == "vertices")
+
+
+def test_settings_and_shape_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shape: expected one of none, scale, proportions, vertices"):
+        adapted(tmp_path / "mine.npz", shape="all")
+    with pytest.raises(ConfigError, match="window"):
+        AdaptSettings(window=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "-o MODEL is missing"),
+        (("-o", "mine.pt"), "choose one that ends in .npz"),
+        (("-o", "mine.npz", "--from", "broken.npz"), "--from"),
+        (("-o", "mine.npz", "--time", "soon"), "not a time such as 90s, 40m or 2h"),
+    ],
+)
+def test_the_command_refuses(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
+    np.save(tmp_path / "frames.npy", np.stack([each.depth_mm for each in frames()]))
+    done = run("adapt", "frames.npy", "--camera", "237.5,237.5,159.5,119.5", "--unit", "1", *arguments)
+    assert done.exit_code == 2, done.stderr
+    assert message in done.stderr
+
+
+def test_the_command_adapts_to_a_stack_and_says_where(tmp_path: Path) -> None:
+    np.save(tmp_path / "frames.npy", np.stack([each.depth_mm for each in frames()]))
+    config = tmp_path / "tiny.toml"
+    config.write_text("".join(f"{name} = {value}\n" for name, value in TINY.to_dict().items()))
+    given = ("adapt", tmp_path / "frames.npy", "--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--hand", "right")
+    output = tmp_path / "mine.npz"
+    done = run(*given, "-o", output, "--config", config, "--workers", "0", "--iterations", "2", "--json")
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["frames"] == COUNT
+    assert facts["hand"] == "right"
+    assert facts["held_out"]["depth"] <= facts["held_out_before"]["depth"]
+    assert "mine-adaptation has curves" in done.stderr
+    again = run(*given, "-o", output)
+    assert again.exit_code == 2
+    assert "replace it with --overwrite" in again.stderr
