@@ -17,6 +17,7 @@ from handopt.config import FitSettings
 from handopt.draw.film import TRACE_NAME
 from handopt.errors import DepthError, HandoptError, OutputError
 from handopt.files import UnreadableError, exists, is_folder, readable, sha256_of
+from handopt.input.colour import picture_of
 from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save, save_hands
@@ -39,13 +40,15 @@ BATCH_PX = 12_000_000
 class OutputSettings:
     """Which files a result has, and what happens to results that exist.
 
-    usual: files that are written though nobody asked for them; a result that exists is complete without them.
+    colour: whether overlay.png shows the colour picture that belongs to an image. usual: files that are written though
+    nobody asked for them; a result that exists is complete without them.
     existing: 'keep' those that this job would make again and refuse others, 'update' these others, 'overwrite' all, or
     'verify' all and make none.
     """
 
     renders: bool = True
     overlay: bool = True
+    colour: bool = False
     video: bool = False
     ply: bool = False
     obj: bool = False
@@ -230,6 +233,7 @@ class Job:
         files: dict[str, Any] = {
             **{name: getattr(outputs, name) for name in ("ply", "obj", "video", "renders", "overlay")},
             "provenance": prepared.document,
+            "colour": picture_of(task.image, frame) if outputs.colour else None,
         }
         try:
             if self.max_hands == 1:

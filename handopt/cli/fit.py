@@ -26,7 +26,7 @@ from handopt.cli.options import (
     verbosity_options,
     video_option,
 )
-from handopt.cli.recordings import with_frames
+from handopt.cli.recordings import check_pictures, with_frames
 from handopt.cli.values import Choice, Numbers
 from handopt.files import is_folder
 
@@ -132,6 +132,12 @@ if TYPE_CHECKING:
     default=True,
     help="Write overlay.png, which takes a tenth of the time.  [default: --overlay]",
 )
+@option(
+    "Output",
+    "--colour",
+    is_flag=True,
+    help="Show the fit in overlay.png over the colour picture: of colour/ beside an image, or of a recording.",
+)
 @video_option("optimisation.mp4", default=False)
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
@@ -195,6 +201,8 @@ def fit_all(images: tuple[tuple[Path, ...], ...], options: "FitOptions") -> int:
     problems: list[Problem] = []
     bases = find_images(given, recursive=options.recursive, null=options.null, output=output, problems=problems)
     paths = list(bases)
+    if options.colour:
+        check_pictures(paths, console)
     job = make_job(options, len(paths))
     where = RunSettings(options.jobs, options.workers, options.cluster)
     tasks = [Task(image, folder) for image, folder in result_folders(paths, output, bases).items()]

@@ -52,6 +52,7 @@ def make_job(options: "FitOptions", images: int) -> "Job":
         outputs=OutputSettings(
             renders=images == 1 if options.renders is None else options.renders,
             overlay=options.overlay is not False,
+            colour=options.colour,
             video=options.video,
             ply=options.ply,
             obj=options.obj,

@@ -40,6 +40,20 @@ def with_frames(given: list[Path], options: "FitOptions", console: Console) -> "
     return [frames], replace(options, camera=None, unit=None, encoding="auto", mirrored=None)
 
 
+def check_pictures(images: list[Path], console: Console) -> None:
+    """Refuse images none of which has a colour picture, and say how many have none. Raises UsageError."""
+    from handopt.input.colour import FOLDER, find_picture
+
+    bare = [image for image in images if find_picture(image) is None]
+    if bare and len(bare) == len(images):
+        raise click.UsageError(
+            f"--colour: {click.format_filename(bare[0])} has no colour picture, which would have its name and lie in "
+            f"the folder {FOLDER} beside it: leave --colour out"
+        )
+    if bare:
+        console.note(f"{len(bare)} of {len(images)} images have no colour picture: their overlays show the depth.")
+
+
 def _frames(path: Path, options: "FitOptions", console: Console) -> Path:
     """The folder of a recording's frames, written unless an earlier run did so with the same options."""
     from handopt.atomic_folder import written_aside
@@ -48,12 +62,20 @@ def _frames(path: Path, options: "FitOptions", console: Console) -> Path:
 
     folder = options.output / f"{path.resolve().stem}-frames"
     told = {"camera": options.camera, "unit": options.unit, "mirrored": options.mirrored, "topic": options.topic}
+    told |= {"colour": True} if options.colour else {}
     facts = {"recording": str(path.resolve()), "written_ns": path.stat().st_mtime_ns, **told}
     if _facts_of(folder) == facts:
         return folder
     source = open_source(
         path,
-        SourceOptions(options.camera, options.unit, options.encoding, mirrored=options.mirrored, topic=options.topic),
+        SourceOptions(
+            options.camera,
+            options.unit,
+            options.encoding,
+            mirrored=options.mirrored,
+            topic=options.topic,
+            colour=options.colour,
+        ),
     )
     console.notes(source.assumptions)
     with written_aside(folder, overwrite=folder.exists()) as partial, console.bar(source.length, "frame") as bar:
@@ -75,6 +97,8 @@ def _write(source: "FrameSource", folder: Path, console: Console, advance: Any) 
     """Write each frame as PNG, and their camera; returns how many there are."""
     from PIL import Image
 
+    from handopt.input.colour import FOLDER
+
     unit_mm = source.unit_mm if source.unit_mm <= 1.0 else FINEST_MM
     document: dict[str, Any] = {"camera": source.camera.to_dict(), "unit_mm": unit_mm}
     if source.hand in ("right", "left"):
@@ -84,6 +108,9 @@ def _write(source: "FrameSource", folder: Path, console: Console, advance: Any) 
     for frame in source:
         if frame.problem is None and (frame.depth_mm > 0).any():
             Image.fromarray(_counts(frame, unit_mm)).save(folder / f"{frame.index:06d}.png", compress_level=1)
+            if frame.colour is not None:
+                (folder / FOLDER).mkdir(exist_ok=True)
+                Image.fromarray(frame.colour).save(folder / FOLDER / f"{frame.index:06d}.png", compress_level=1)
             count += 1
         else:
             reason = "nothing is measured in it" if frame.problem is None else frame.problem.partition(": ")[2]

@@ -79,6 +79,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     browser: bool
     proposals: Path | None
     refine: int | None = None
+    colour: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,13 +99,16 @@ def enlarged(image: Bytes, size: int = PANEL_PX) -> "Image.Image":
     return Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
 
 
-def draw_overlay(result: "FitResult") -> "Image.Image":
-    """Draw the overlay: input, fit and residual side by side; an RGB image of SIZE_PX."""
+def draw_overlay(result: "FitResult", colours: Bytes | None = None) -> "Image.Image":
+    """Draw the overlay: input, fit and residual side by side; an RGB image of SIZE_PX.
+
+    colours: a picture (H, W, 3) of the depth camera's view, which the fit is shown over in place of the depth.
+    """
     from PIL import ImageDraw
 
     shown = _Shown.of(result)
     canvas = _paper(striped=bool(shown.left_out.any())).copy()
-    for index, panel in enumerate((_input_panel(shown), _fit_panel(result, shown), _residual_panel(shown))):
+    for index, panel in enumerate((_input_panel(shown), _fit_panel(result, shown, colours), _residual_panel(shown))):
         canvas.paste(panel, panel_origin(index))
     draw = ImageDraw.Draw(canvas)
     _draw_title(draw, result)
@@ -142,9 +145,9 @@ def _paper(*, striped: bool) -> "Image.Image":
     return canvas
 
 
-def write_overlay(result: "FitResult", path: Path) -> None:
+def write_overlay(result: "FitResult", path: Path, colours: Bytes | None = None) -> None:
     """Write the overlay as PNG."""
-    path.write_bytes(encode_rgb(np.asarray(draw_overlay(result))))
+    path.write_bytes(encode_rgb(np.asarray(draw_overlay(result, colours))))
 
 
 def _depth_range(result: "FitResult") -> tuple[float, float]:
@@ -212,12 +215,15 @@ def _input_panel(shown: _Shown) -> "Image.Image":
     return Image.fromarray(_outlined(np.array(enlarged(image)), shown.hand))
 
 
-def _fit_panel(result: "FitResult", shown: _Shown) -> "Image.Image":
-    """The fitted hand, shaded and half transparent, over the input's depth, with the skeleton on top."""
+def _fit_panel(result: "FitResult", shown: _Shown, colours: Bytes | None) -> "Image.Image":
+    """The fitted hand, shaded and half transparent, over the input's depth or colours, with the skeleton on top."""
     from PIL import Image
 
-    image = shown.grey.copy()
-    shown.colours(shown.observed, shown.hand, image)
+    if colours is None:
+        image = shown.grey.copy()
+        shown.colours(shown.observed, shown.hand, image)
+    else:
+        image = np.stack([shown.region.cut(each) for each in np.moveaxis(colours, -1, 0)], axis=-1)
     over = shade_over(
         np.asarray(enlarged(image)),
         result.vertices_mm,

@@ -16,7 +16,7 @@ from handopt.draw.video import write_optimisation
 from handopt.export.mesh import write_glb, write_obj, write_ply
 from handopt.storage.digests import digests_of
 from handopt.storage.hands_folder import OneOrSeveral, hand_names, unknown_in_hands, write_hands
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Bytes
 
 if TYPE_CHECKING:
     from handopt.result import FitResult
@@ -41,13 +41,14 @@ def save(
     video: bool = False,
     renders: bool = True,
     overlay: bool = True,
+    colour: Bytes | None = None,
     provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a result into a new folder: result.json, mesh.glb, history.csv, trace.npz, and what is asked for.
 
-    provenance: what provenance.json says of the files that the result was made of; digests of the result's own files
-    are added.
+    colour: a picture (H, W, 3) of the depth camera's view, which overlay.png then shows. provenance: what
+    provenance.json says of the files that the result was made of; digests of the result's own files are added.
 
     The folder is written aside, beside its place, and renamed when it is complete; whatever interrupts it, nothing is
     left. An existing folder is kept unless overwrite; then it is replaced if it is empty or holds a result of handopt.
@@ -65,7 +66,7 @@ def save(
         write_history(result, partial / "history.csv")
         write_trace(result, partial / TRACE_NAME)
         if overlay:
-            write_overlay(result, partial / "overlay.png")
+            write_overlay(result, partial / "overlay.png", colour)
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")

@@ -67,3 +67,28 @@ def test_track_takes_folders_whose_images_lie_in_depth(layout: str, tmp_path: Pa
     done = run("track", source, "-o", tmp_path / "out", "--hand", "right", "--no-video")
     assert "holds no depth images" not in done.stderr
     assert "no hand was found" in done.stderr, "a wall"
+
+
+def test_colour_stands_in_the_overlay(fake_fit: FakeFit, tmp_path: Path) -> None:
+    source, out = tum(tmp_path / "walk"), tmp_path / "out"
+    refused = fit(source, "-o", out, "--hand", "right", "--colour")
+    assert refused.exit_code == 1
+    assert "rgb.txt" in refused.stderr
+    (source / "rgb").mkdir()
+    Image.fromarray(np.full((120, 160, 3), (0, 200, 0), np.uint8)).save(source / "rgb" / "a.png")
+    (source / "rgb.txt").write_text("0.001 rgb/a.png\n")
+    done = fit(source, "-o", out, "--hand", "right", "--colour")
+    assert done.exit_code == 0, done.output
+    assert "1 of 2 images have no colour picture: their overlays show the depth" in done.stderr
+    green = [
+        (np.asarray(Image.open(out / name / "overlay.png")) == (0, 200, 0)).all(axis=-1).mean()
+        for name in ("000000", "000001")
+    ]
+    assert green[0] > 0.02
+    assert green[1] == 0
+    image = write_depth(tmp_path / "alone.png")
+    write_camera(tmp_path)
+    done = fit(image, "-o", tmp_path / "alone", "--colour")
+    assert done.exit_code == 2
+    assert "--colour: " in done.stderr
+    assert "has no colour picture, which would have its name and lie in the folder colour beside it" in done.stderr

@@ -210,3 +210,20 @@ def test_the_title_names_no_confidence_of_1() -> None:
     titles = [picture(each)[: TOP_PX - 30] for each in (sure, nearly, less)]
     assert (titles[0] == titles[1]).all(), "both are >0.99"
     assert (titles[1] != titles[2]).any()
+
+
+def test_the_fit_stands_over_the_colour_picture_where_there_is_one() -> None:
+    result = fit_result()
+    green = np.zeros((*result.observation.mask.shape, 3), np.uint8)
+    green[..., 1] = 200
+    plain, shown = picture(result), np.asarray(draw_overlay(result, green))
+    assert (shown[TOP_PX + 2, LEFT_PX[1] + 2] == (0, 200, 0)).all(), "around the hand"
+    assert shares(shown, (0, 200, 0), 1) > 0.2
+    row, column = inner_pixels(result)[2]
+    over = sample(shown, result, 1, row, column).astype(int)
+    assert (over != (0, 200, 0)).any(), "the mesh covers half of it"
+    assert over[1] > over[2]
+    for panel in (0, 2):
+        left = LEFT_PX[panel]
+        part = np.s_[TOP_PX : TOP_PX + PANEL_PX, left : left + PANEL_PX]
+        assert np.array_equal(plain[part], shown[part]), "input and residual stay"

@@ -15,7 +15,7 @@ from handopt.errors import CameraError
 from handopt.files import UnreadableError, parse_json
 from handopt.input.camera import Camera
 from handopt.input.distortion import Distortion
-from handopt.typing import Floats
+from handopt.typing import Bytes, FloatImage, Floats
 
 NAME: Final = "calibration.json"
 MAX_BYTES: Final = 1 << 20
@@ -40,6 +40,27 @@ class ColourView:
     camera: Camera
     rotation: Floats
     translation_mm: Floats
+
+    def registered(self, picture: Bytes, depth_mm: FloatImage, camera: Camera) -> Bytes:
+        """The picture as the depth camera sees it, (H, W, 3); black where nothing is measured, or beyond the picture.
+
+        picture: of the colour camera. camera: of depth_mm (H, W), without a lens. Each pixel takes the colour that its
+        point has in the picture, also where something nearer hides the point from the colour camera.
+        """
+        height, width = picture.shape[:2]
+        depth = np.nan_to_num(depth_mm)
+        x, y, z = np.moveaxis(
+            camera.backproject(depth).astype(np.float64) @ self.rotation.T + self.translation_mm, -1, 0
+        )
+        seen = (depth > 0) & (z > 0)
+        x, y = (np.where(seen, each / np.where(seen, z, 1.0), 0.0) for each in (x, y))
+        lens = self.camera.distortion
+        x, y = (x, y) if lens is None else lens.distorted(x, y)
+        column, row = np.rint(x * self.camera.fx + self.camera.cx), np.rint(y * self.camera.fy + self.camera.cy)
+        seen &= (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        out = np.zeros((*depth.shape, 3), np.uint8)
+        out[seen] = picture[row[seen].astype(np.int64), column[seen].astype(np.int64)]
+        return out
 
 
 def depth_camera(data: bytes, width: int, height: int) -> Camera:

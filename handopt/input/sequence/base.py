@@ -12,7 +12,7 @@ from handopt.input.camera import Camera
 from handopt.input.depth import ENDLESS_MM, without_value
 from handopt.input.distortion import Lens
 from handopt.input.no_depth import is_no_depth, no_depth_constants
-from handopt.typing import BoolImage, FloatImage
+from handopt.typing import BoolImage, Bytes, FloatImage
 
 
 def split_ignored(depth_mm: FloatImage) -> tuple[FloatImage, BoolImage | None]:
@@ -29,7 +29,7 @@ class SequenceFrame:
 
     name: what a message calls it. depth_mm: (H, W), 0 where nothing is measured, NaN where a pixel is left out.
     time_s: since the first frame, or None. problem: why a frame could not be read; it counts as a frame without
-    measurements.
+    measurements. colour: (H, W, 3), a picture of the depth camera's view where it was asked for and there is one.
     """
 
     index: int
@@ -37,6 +37,7 @@ class SequenceFrame:
     depth_mm: FloatImage
     time_s: float | None = None
     problem: str | None = None
+    colour: Bytes | None = None
 
 
 class FrameSource(Protocol):
@@ -104,6 +105,11 @@ class StreamInfo:
         depth: FloatImage = np.where(dropped, 0, counts).astype(np.float32)
         depth *= np.float32(self.unit_mm)
         return self.prepared(depth, ignored)
+
+    def picture(self, colour: Bytes) -> Bytes:
+        """A picture (H, W, 3) that shows what counts show, as `millimetres` gives these: not mirrored, without lens."""
+        colour = np.ascontiguousarray(colour[:, ::-1]) if self.mirrored else colour
+        return colour if self.lens is None else self.lens.straightened(colour)
 
     def prepared(self, depth_mm: FloatImage, ignored: BoolImage | None = None) -> FloatImage:
         """Depth (H, W) in mm with NaN where a pixel is left out, mirrored back if frames come mirrored."""

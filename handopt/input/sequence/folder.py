@@ -10,26 +10,34 @@ from numpy.typing import NDArray
 from handopt.errors import DepthError, SourceError
 from handopt.files import is_file, is_folder
 from handopt.input.camera import Camera
+from handopt.input.colour import of_depth_size, read_picture
 from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel, without_masks
 from handopt.input.ignore import IgnoreMasks
+from handopt.input.sequence.arkit_folder import find_arkit_folder
 from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.rgbd_folder import find_rgbd_folder
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.input.sidecar import find_time
+from handopt.typing import BoolImage, Bytes
 
 
 class FolderSource:
     """The depth images of a folder in natural order: 2.png before 10.png; of a TUM folder as depth.txt lists them."""
 
     camera: Camera
+    has_colour = True
 
     def __init__(self, folder: Path, options: SourceOptions) -> None:
         """Find the first image with depth. Raises SourceError, CameraError, DepthError."""
         self.name = str(folder)
-        rgbd = find_rgbd_folder(folder, options, _listed)
+        rgbd = find_rgbd_folder(folder, options, _listed) or find_arkit_folder(folder, options, _listed)
         self._files = _listed(folder) if rgbd is None else list(rgbd.files)
         self._times = {} if rgbd is None else rgbd.times_s
+        self._confidence = {} if rgbd is None else rgbd.confidence
+        self._pictures = {} if rgbd is None else rgbd.pictures
+        if options.colour and not self._pictures:
+            raise SourceError(f"{folder}: has no colour pictures of the depth camera's view; leave colour out")
         options = options if rgbd is None else rgbd.options
         self._options = options
         self.length: int | None = len(self._files)
@@ -47,12 +55,34 @@ class FolderSource:
         """The frames; one that cannot be read says so."""
         for index, path in enumerate(self._files):
             try:
-                ignored = None if self._masks is None else self._masks.mask_of(path, self._info.shape)
-                depth = self._info.millimetres(self._counts(path), path.name, ignored)
+                depth = self._info.millimetres(self._counts(path), path.name, self._ignored(path))
+                colour = self._colour(path)
             except DepthError as error:
                 yield SequenceFrame(index, path.name, self._info.empty(), self._time(path), problem=str(error))
             else:
-                yield SequenceFrame(index, path.name, depth, self._time(path))
+                yield SequenceFrame(index, path.name, depth, self._time(path), colour=colour)
+
+    def _ignored(self, path: Path) -> BoolImage | None:
+        """The pixels (H, W) of a frame to leave out: those of masks, and of low confidence. Raises DepthError."""
+        ignored = None if self._masks is None else self._masks.mask_of(path, self._info.shape)
+        place = self._confidence.get(path)
+        if place is None:
+            return ignored
+        confidence = read_picture(place)[..., 0]
+        if confidence.shape != self._info.shape:
+            height, width = self._info.shape
+            raise DepthError(
+                f"{place}: has {confidence.shape[1]} x {confidence.shape[0]} pixels, not {width} x {height}"
+            )
+        low: BoolImage = confidence == 0
+        return low if ignored is None else ignored | low
+
+    def _colour(self, path: Path) -> Bytes | None:
+        """The picture of a frame, None where it has none. Raises DepthError."""
+        picture = self._pictures.get(path)
+        if picture is None:
+            return None
+        return self._info.picture(of_depth_size(read_picture(picture), self._info.shape, str(picture)))
 
     def _note_on_masks(self) -> list[str]:
         """How many images have no mask where others have one. Raises DepthError where none has one."""

@@ -13,12 +13,14 @@ import numpy as np
 
 from handopt.errors import CameraError, DepthError, SourceError, how_to_install
 from handopt.input.decode import check_shape
-from handopt.input.sequence.azure_calibration import NAME, depth_camera
+from handopt.input.sequence.azure_calibration import NAME, ColourView, colour_view, depth_camera
 from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Bytes
 
 GREY: Final = ("gray16le", "gray16be")
+MOST_APART_S: Final = 0.034
+"""Between depth and its picture: a frame at 30 a second, s."""
 DEPTH_WORDS: Final = ("DEPTH", "depth")
 PRESETS: Final = {(640, 576): "azure-kinect", (320, 288): "azure-kinect-binned", (1024, 1024): "femto-bolt-wide"}
 """Presets by width and height of the depth, px, for recordings without a calibration."""
@@ -27,6 +29,8 @@ PRESETS: Final = {(640, 576): "azure-kinect", (320, 288): "azure-kinect-binned",
 class MatroskaSource:
     """The depth frames of a .mkv recording. A frame that cannot be decoded ends the sequence with an error."""
 
+    has_colour = True
+
     def __init__(self, path: Path, options: SourceOptions) -> None:
         """Find the depth track, and a first frame with depth. Raises SourceError, CameraError and DepthError."""
         self.name, self._path = str(path), path
@@ -34,6 +38,7 @@ class MatroskaSource:
         with self._opened() as (container, stream):
             self.length: int | None = int(stream.frames) or None
             calibration = _calibration(container)
+            self._view = self._colour_view(container, calibration, options) if options.colour else None
             for index, (counts, _) in enumerate(self._counts(container, stream)):
                 if has_depth(counts):
                     first, name = counts, f"{path.name}[{index}]"
@@ -50,15 +55,20 @@ class MatroskaSource:
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError where the file is damaged."""
         with self._opened() as (container, stream):
+            pictures = _Pictures(self._path) if self._view is not None else None
             for index, (counts, time_s) in enumerate(self._counts(container, stream)):
                 name = f"{self._path.name}[{index}]"
-                time_s = time_s if self._has_times else None
+                shown_s, time_s = time_s, time_s if self._has_times else None
                 try:
                     depth = self._info.millimetres(counts, name, self._ignored)
                 except DepthError as error:
                     yield SequenceFrame(index, name, self._info.empty(), time_s, problem=str(error))
-                else:
-                    yield SequenceFrame(index, name, depth, time_s)
+                    continue
+                picture = None if pictures is None or shown_s is None else pictures.at(shown_s)
+                colour = None
+                if self._view is not None and picture is not None:
+                    colour = self._view.registered(picture, depth, self.camera)
+                yield SequenceFrame(index, name, depth, time_s, colour=colour)
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
@@ -103,6 +113,19 @@ class MatroskaSource:
                 f"{self._path}: is damaged or cut short ({error}): what was read before is kept; copy it again"
             ) from error
 
+    def _colour_view(self, container: Any, calibration: bytes | None, options: SourceOptions) -> ColourView:
+        """Where the colour camera stands. Raises SourceError where that is unknown."""
+        tracks = _colour_tracks(container)
+        if not tracks or calibration is None:
+            lacks = "colour track" if not tracks else f"{NAME}, which says where the colour camera stands"
+            raise SourceError(f"{self._path}: has no {lacks}; leave colour out")
+        if options.mirrored:
+            raise SourceError(f"{self._path}: colour of mirrored depth is not read; leave colour or mirrored out")
+        try:
+            return colour_view(calibration, tracks[0].width, tracks[0].height)
+        except CameraError as error:
+            raise SourceError(f"{self._path}: its {NAME} cannot be used: {error}; leave colour out") from error
+
     def _with_camera(
         self, options: SourceOptions, shape: tuple[int, ...], calibration: bytes | None, notes: list[str]
     ) -> SourceOptions:
@@ -132,6 +155,40 @@ class MatroskaSource:
             f"The camera was assumed to be {preset}, by the size of the images{unread} (camera= changes this)."
         )
         return replace(options, camera=preset, unit=options.unit or 1.0)
+
+
+class _Pictures:
+    """The pictures of the colour track, read on as they are asked for by time."""
+
+    def __init__(self, path: Path) -> None:
+        self._frames = _decoded_colour(path)
+        self._before: tuple[float, Bytes] | None = None
+        self._after = next(self._frames, None)
+
+    def at(self, time_s: float) -> Bytes | None:
+        """The picture that is nearest in time, None where none is within MOST_APART_S. Times rise from call to call."""
+        while self._after is not None and self._after[0] < time_s:
+            self._before, self._after = self._after, next(self._frames, None)
+        near = [each for each in (self._before, self._after) if each is not None]
+        near = [each for each in near if abs(each[0] - time_s) <= MOST_APART_S]
+        return min(near, key=lambda each: abs(each[0] - time_s))[1] if near else None
+
+
+def _decoded_colour(path: Path) -> Iterator[tuple[float, Bytes]]:
+    """Times, s, and pictures (H, W, 3) of the colour track; a damaged picture ends them."""
+    import av
+
+    with av.open(str(path), format="matroska") as container:
+        try:
+            for frame in container.decode(_colour_tracks(container)[0]):
+                check_shape(path, (frame.height, frame.width))
+                yield float(frame.time or 0.0), frame.to_ndarray(format="rgb24")
+        except av.FFmpegError:
+            return
+
+
+def _colour_tracks(container: Any) -> list[Any]:
+    return [each for each in container.streams.video if str(each.codec_context.pix_fmt) not in GREY]
 
 
 def _calibration(container: Any) -> bytes | None:

@@ -21,6 +21,13 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
     Raises SourceError, CameraError and DepthError.
     """
     options = options or SourceOptions()
+    source = _opened(path, options)
+    if options.colour and not getattr(source, "has_colour", False):
+        raise SourceError(f"{path}: no colour of the depth camera's view is read from such files; leave colour out")
+    return source
+
+
+def _opened(path: Path, options: SourceOptions) -> FrameSource:
     try:
         if is_folder(path) and is_file(path / _ROS2_FOLDER):
             return _ros(path, options)
@@ -63,11 +70,12 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
 
 def is_recording(path: Path) -> bool:
     """Whether a path is a recording or an RGB-D folder, of which a single depth image is no part."""
+    from handopt.input.sequence.arkit_folder import is_arkit_folder
     from handopt.input.sequence.record3d import is_record3d
     from handopt.input.sequence.rgbd_folder import is_rgbd_folder
 
     if is_folder(path):
-        return is_file(path / _ROS2_FOLDER) or is_rgbd_folder(path)
+        return is_file(path / _ROS2_FOLDER) or is_rgbd_folder(path) or is_arkit_folder(path)
     try:
         with open_regular(path) as file:
             head = file.read(16)

@@ -11,14 +11,20 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import numpy as np
+
 from handopt.errors import SourceError
 from handopt.files import UnreadableError, is_file, is_folder, read_text
 from handopt.input.camera import Camera
+from handopt.input.colour import SUFFIXES
 from handopt.input.sequence.stream_info import SourceOptions
 from handopt.input.sidecar import find_sidecar
 from handopt.input.timestamps import LATEST_S
 
 LIST_NAME: Final = "depth.txt"
+COLOUR_LIST_NAME: Final = "rgb.txt"
+MOST_APART_S: Final = 0.02
+"""Between a depth image and its picture, as the data sets' own associate.py has it, s."""
 TUM_UNIT_MM: Final = 0.2
 """5000 counts a metre."""
 OPEN3D_UNIT_MM: Final = 1.0
@@ -34,12 +40,18 @@ Lister = Callable[[Path], Sequence[Path]]
 
 @dataclass(frozen=True)
 class RgbdFolder:
-    """Depth images of a data set's folder. times_s: when each was taken. options: with what the layout says."""
+    """Depth images of a data set's folder.
+
+    times_s: when each was taken. options: with what the layout says. pictures: the colour picture of each, if asked.
+    confidence: an image of the same size for each, which is 0 at pixels to leave out.
+    """
 
     files: tuple[Path, ...]
     options: SourceOptions
     notes: tuple[str, ...] = ()
     times_s: Mapping[Path, float] = field(default_factory=dict)
+    pictures: Mapping[Path, Path] = field(default_factory=dict)
+    confidence: Mapping[Path, Path] = field(default_factory=dict)
 
 
 def is_rgbd_folder(folder: Path) -> bool:
@@ -54,11 +66,13 @@ def find_rgbd_folder(folder: Path, options: SourceOptions, listed: Lister) -> Rg
     Raises SourceError and CameraError.
     """
     if is_file(folder / LIST_NAME):
-        times = _read_list(folder)
-        files = tuple(times)
-        return _with_facts(folder, files, options, TUM_UNIT_MM, "TUM RGB-D", times)
+        times = _read_list(folder / LIST_NAME)
+        found = _with_facts(folder, tuple(times), options, TUM_UNIT_MM, "TUM RGB-D", times)
+        return replace(found, pictures=_nearest_pictures(folder, times)) if options.colour else found
     if is_folder(folder / "depth") and any(is_folder(folder / name) for name in COLOUR_NAMES):
-        return _with_facts(folder, tuple(listed(folder / "depth")), options, OPEN3D_UNIT_MM, "Open3D RGB-D", {})
+        files = tuple(listed(folder / "depth"))
+        found = _with_facts(folder, files, options, OPEN3D_UNIT_MM, "Open3D RGB-D", {})
+        return replace(found, pictures=_pictures_in_order(folder, files)) if options.colour else found
     return None
 
 
@@ -86,9 +100,29 @@ def _with_facts(
     return RgbdFolder(files, options, tuple(notes), times)
 
 
-def _read_list(folder: Path) -> dict[Path, float]:
-    """The files that depth.txt lists and their times, s. Raises SourceError."""
-    path = folder / LIST_NAME
+def _nearest_pictures(folder: Path, times: Mapping[Path, float]) -> dict[Path, Path]:
+    """The picture of rgb.txt that is nearest in time to each depth image, within MOST_APART_S. Raises SourceError."""
+    pictures = _read_list(folder / COLOUR_LIST_NAME)
+    names, taken = list(pictures), np.array(list(pictures.values()))
+    found = {}
+    for path, time_s in times.items():
+        nearest = int(np.abs(taken - time_s).argmin())
+        if abs(taken[nearest] - time_s) <= MOST_APART_S:
+            found[path] = names[nearest]
+    return found
+
+
+def _pictures_in_order(folder: Path, files: Sequence[Path]) -> dict[Path, Path]:
+    """The pictures of an Open3D folder, as many as depth images and in the same order. Raises SourceError."""
+    beside = next(folder / name for name in COLOUR_NAMES if is_folder(folder / name))
+    pictures = sorted(each for each in beside.iterdir() if each.suffix.lower() in SUFFIXES and is_file(each))
+    if len(pictures) != len(files):
+        raise SourceError(f"{beside}: has {len(pictures)} pictures for {len(files)} depth images: leave colour out")
+    return dict(zip(files, pictures, strict=True))
+
+
+def _read_list(path: Path) -> dict[Path, float]:
+    """The files that depth.txt or rgb.txt lists and their times, s. Raises SourceError."""
     try:
         lines = read_text(path).splitlines()
     except UnreadableError as error:
@@ -104,7 +138,7 @@ def _read_list(folder: Path) -> dict[Path, float]:
             raise SourceError(f"{path}: line {number} is not a time in seconds and the name of a file; correct it")
         if name.is_absolute() or ".." in name.parts:
             raise SourceError(f"{path}: line {number} names a file outside of the folder; correct it")
-        times[folder / name] = time_s
+        times[path.parent / name] = time_s
         if len(times) > MOST_FRAMES:
             raise SourceError(f"{path}: lists more than {MOST_FRAMES} images; track parts of them")
     if not times:

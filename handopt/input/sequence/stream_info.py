@@ -23,7 +23,7 @@ class SourceOptions:
     camera: a Camera, a preset, a JSON file, or fx,fy,cx,cy. unit: mm per count. fps: frames per second. ignore: a mask
     of pixels to leave out of all frames, or a folder of masks named like a folder's images. mirrored: whether frames
     are mirrored left to right. hand: "right", "left" or "auto", to say where the files beside the frames differ. topic:
-    of the depth images in a ROS bag.
+    of the depth images in a ROS bag. colour: whether frames bring pictures of the depth camera's view.
     """
 
     camera: Camera | str | None = None
@@ -34,6 +34,7 @@ class SourceOptions:
     mirrored: bool | None = None
     hand: str | None = None
     topic: str | None = None
+    colour: bool = False
 
     def one_mask(self, shape: tuple[int, int]) -> BoolImage | None:
         """The mask (H, W) of the pixels to leave out of all frames of a file. Raises DepthError."""

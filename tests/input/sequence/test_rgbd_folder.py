@@ -77,3 +77,36 @@ def test_a_list_that_makes_no_sense_is_refused(lines: str, message: str, tmp_pat
 def test_an_image_that_is_gone_is_a_frame_with_a_problem(tmp_path: Path) -> None:
     (tum(tmp_path) / "depth" / "1305031102.194330.png").unlink()
     assert ["does not exist" in (frame.problem or "") for frame in open_source(tmp_path)] == [False, True]
+
+
+COLOUR = SourceOptions(colour=True)
+
+
+def test_the_pictures_of_tum_are_those_of_the_nearest_time(tmp_path: Path) -> None:
+    tum(tmp_path)
+    with pytest.raises(SourceError, match=r"rgb.txt: .* copy it again"):
+        open_source(tmp_path, COLOUR)
+    for name, grey in (("1305031102.175304", 90), ("1305031102.211214", 200)):
+        (tmp_path / "rgb").mkdir(exist_ok=True)
+        Image.fromarray(np.full((480, 640, 3), grey, np.uint8)).save(tmp_path / "rgb" / f"{name}.png")
+    (tmp_path / "rgb.txt").write_text("".join(
+        f"{name} rgb/{name}.png\n" for name in ("1305031102.175304", "1305031102.211214")
+    ))  # fmt: skip
+    shown = [frame.colour for frame in open_source(tmp_path, COLOUR)]
+    assert [None if each is None else int(each[7, 5, 1]) for each in shown] == [90, 200]
+    assert [frame.colour for frame in open_source(tmp_path)] == [None, None], "nobody asked for it"
+
+
+def test_the_pictures_of_open3d_come_in_order(tmp_path: Path) -> None:
+    for number in (1, 2):
+        image(tmp_path / "depth" / f"{number:06d}.png", 700)
+        (tmp_path / "color").mkdir(exist_ok=True)
+        Image.fromarray(np.full((*SIZE, 3), 50 * number, np.uint8)).save(tmp_path / "color" / f"{number:05d}.jpg")
+    given = SourceOptions(camera="60,61,31,24", colour=True)
+    shown = [frame.colour for frame in open_source(tmp_path, given)]
+    assert [None if each is None else int(each[7, 5, 1]) for each in shown] == [50, 100]
+    (tmp_path / "color" / "00002.jpg").unlink()
+    with pytest.raises(SourceError, match="has 1 pictures for 2 depth images"):
+        open_source(tmp_path, given)
+    with pytest.raises(SourceError, match="has no colour pictures of the depth camera's view"):
+        open_source(tmp_path / "depth", given)
