@@ -26,6 +26,7 @@ from handopt.backend.launch_cpu import (
     library_problem,
     one_cpu_thread,
     set_cpu_threads,
+    threads_for_poses,
 )
 from handopt.backend.launch_cuda import CUDA_BLOCK, CUDA_MAX_BLOCKS, nvrtc_options
 from handopt.backend.signatures import SIGNATURES
@@ -60,6 +61,7 @@ __all__ = [
     "set_cpu_threads",
     "source_hash",
     "sparse_to_device",
+    "threads_for_poses",
     "to_device",
     "to_numpy",
     "using",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
 SPIN_COUNT = "10000"
 _BYTE = ctypes.c_char
+_pose_threads: list[int] = []
 # The suffix of a CPU kernel's name by real type
 _SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
 
@@ -57,18 +58,26 @@ def set_cpu_threads(count: int) -> None:
 
 
 @contextmanager
-def one_cpu_thread() -> Iterator[None]:
+def one_cpu_thread(*, poses_side_by_side: bool = False) -> Iterator[None]:
     """Run CPU kernels and BLAS on one thread meanwhile: for many short launches, which cost less than waking others.
 
+    poses_side_by_side: let launches that compute many poses (handopt.ops.pose_system) use all threads all the same.
     What BLAS rounds depends on how many threads it has; so it is the same everywhere.
     """
     threads = cpu_threads()
     set_cpu_threads(1)
+    _pose_threads.append(max(1, threads) if poses_side_by_side else 1)
     try:
         with _thread_pools().limit(limits=1, user_api="blas"):
             yield
     finally:
+        _pose_threads.pop()
         set_cpu_threads(threads)
+
+
+def threads_for_poses() -> int:
+    """How many threads may compute poses side by side."""
+    return _pose_threads[-1] if _pose_threads else max(1, cpu_threads())
 
 
 @cache

@@ -63,6 +63,15 @@ normal_equations_grid           vertex_normal_equations r* posed r* transforms r
                                 weights r* ancestry i* columns i* axes r* joint_positions r* vertex_basis r*
                                 bind_jacobian r* hessian r* gradient r* rest_stride i B i J i V i K i D i A i S i P i
 solve_damped                    hessian r* gradient r* damping r* free r* factor r* step r* B i P i
+pose_system                     angles r* rotation r* translation r* scale r* index i* bind r* rest r* keypoints r*
+                                parents i* articulated i* rest_normals r* indices i* weights r* keypoint_joints i*
+                                ones r* bones i* lower r* upper r* observed r* coefficients r* field r*
+                                nearest_depth r* mm_per_px r* joint_basis r* vertex_basis r* keypoint_basis r*
+                                ancestry i* columns i* points r* silhouette r* collision r* limits r* hessian r*
+                                gradient r* scratch r* scratch_numbers i* points_weight r sigma r plane r
+                                silhouette_weight r free_space r front r margin r collision_weight r radius r
+                                limits_weight r derivatives i bind_stride i rest_stride i keypoint_stride i threads i
+                                scratch_size i numbers_size i B i J i V i K i A i M i N i O i W i D i S i P i
 rasterise_forward               points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_faces                 points r* faces i* depth r* nearest_face i* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_weights               points r* faces i* nearest_face i* weights r* fx r fy r cx r cy r B i V i F i W i H i

@@ -8,6 +8,7 @@ from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.corrective_motion import chained
+from handopt.objective.one_call import OneCall
 from handopt.objective.pose_parameters import PoseParameters
 from handopt.objective.pose_prior import PosePrior
 from handopt.objective.targets import FitTargets
@@ -112,6 +113,7 @@ class LeastSquares:
         self.hand, self.targets, self.config = hand, targets, config
         self.parameters = PoseParameters(hand)
         self._xp = namespace(hand.device)
+        self._one_call = OneCall() if OneCall.suits(hand) else None
         self._prior = PosePrior(hand.device, hand.rest.dtype)
         self._angles, self._count = self.parameters.angles, self.parameters.count
         free = to_numpy(hand.free).ravel() > 0
@@ -125,15 +127,25 @@ class LeastSquares:
         self, pose: Pose, lm_settings: LMSettings, expected: Array | None = None, *, derivatives: bool = True
     ) -> System:
         """Evaluate poses and linearise their residuals. expected: (B, 15, 3) rad, the pose prior's means."""
+        if self._one_call is not None:
+            found = self._one_call.evaluate(self.hand, self.targets, self.config, pose, lm_settings, derivatives)
+            names = ("points", "silhouette", "collision", "limits")
+            system = System({name: getattr(found, name) for name in names}, found.hessian, found.gradient)
+        else:
+            system = self._by_ops(pose, lm_settings, derivatives)
+        self._add_priors(pose, lm_settings, expected, system, derivatives=derivatives)
+        return system
+
+    def _by_ops(self, pose: Pose, lm_settings: LMSettings, derivatives: bool) -> System:
+        """The terms but the priors, and their normal equations, by one op after the other."""
         hand, xp, shapes = self.hand, self._xp, pose.proportions.shape[1]
         posed = _PosedHand.of(hand, pose)
         surface = _SurfaceTerms(self.targets, self.config, pose, posed, lm_settings)
         terms = {**surface.values(), "collision": self._collision(posed.joints)}
+        terms["limits"] = self.config.weights.limits * joint_limits(pose.angles, hand.lower, hand.upper)
         if not derivatives:
             nothing = xp.zeros(0, hand.rest.dtype)
-            system = System(terms, nothing, nothing)
-            self._add_priors(pose, lm_settings, expected, system, derivatives=False)
-            return system
+            return System(terms, nothing, nothing)
         moving = pose_axes(
             pose.angles, posed.transforms, pose.scale, hand.parents, hand.articulated, posed.bind,
             hand.joint_basis[:shapes],
@@ -158,7 +170,6 @@ class LeastSquares:
             )  # fmt: skip
             system.hessian += hessian
             system.gradient += gradient
-        self._add_priors(pose, lm_settings, expected, system, derivatives=True)
         return system
 
     def vertex_normal_equations(self, pose: Pose, lm_settings: LMSettings) -> Array:
@@ -195,12 +206,11 @@ class LeastSquares:
     def _add_priors(
         self, pose: Pose, lm_settings: LMSettings, expected: Array | None, system: System, *, derivatives: bool
     ) -> None:
-        """Limits, the pose prior, and the prior of size and proportions: all of them quadratic in the parameters."""
+        """The pose prior, that of size and proportions, and the limits' derivatives: quadratic in the parameters."""
         hand, weights, xp = self.hand, self.config.weights, self._xp
         count, angles, weight = len(pose), slice(RIGID, self._count), weights.prior * lm_settings.prior
         log_scale, relative = xp.log(pose.scale) / SCALES.size_sigma, pose.proportions / SCALES.proportion_sigma
         prior, slope = self._prior(pose.angles, expected)
-        system.terms["limits"] = weights.limits * joint_limits(pose.angles, hand.lower, hand.upper)
         system.terms["prior"] = weight * prior
         system.terms["size"] = weights.size * log_scale**2 + weights.proportions * (relative**2).sum(axis=1)
         if not derivatives:

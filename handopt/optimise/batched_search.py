@@ -152,7 +152,7 @@ class BatchedSearch:
                 each.record(part_of(at, index, part), {name: term[part] for name, term in host.items()})
 
         problem = self._problem(first.lm_settings)
-        with one_cpu_thread():
+        with one_cpu_thread(poses_side_by_side=True):
             if first.record is None:
                 cost = problem.cost(pose, first.lm_settings, expected)
             else:

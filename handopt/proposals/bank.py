@@ -84,7 +84,10 @@ class PoseBank:
         features: (T, hidden) of the views. Returns the rows (count,) of the poses, and which view each is similar to.
         """
         wanted = (features - self.mean) @ self.axes / np.float32(self.step)
-        distance = self._squares[:, None] - 2 * (self._floats @ wanted.T) + np.square(wanted).sum(axis=1)
+        distance = self._floats @ wanted.T
+        distance *= 2  # in place: there are as many distances as poses in the bank, times views
+        np.subtract(self._squares[:, None], distance, out=distance)
+        distance += np.square(wanted).sum(axis=1)
         flat = distance.ravel()
         count = min(count, len(flat))
         places = np.argpartition(flat, count - 1)[:count]

@@ -18,8 +18,10 @@ from support.observation_factory import on_device
 from support.op_check import Place
 from support.problems_hand import collision_branches
 
+from handopt.backend import cpu_threads, set_cpu_threads
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares
+from handopt.objective.one_call import OneCall
 from handopt.ops.closest_points import closest_points
 from handopt.ops.normal_equations import RIGID
 
@@ -46,6 +48,7 @@ def constant_normals(monkeypatch: pytest.MonkeyPatch, problem: LeastSquares) -> 
     """The normals of the poses, whatever the poses are."""
     normals = problem.hand.vertex_normals(problem.hand.transforms(poses()))
     monkeypatch.setattr(Hand, "vertex_normals", lambda _self, _transforms: normals)
+    monkeypatch.setattr(OneCall, "suits", lambda _hand: False)  # the kernel of one call makes its own normals
 
 
 def branches(problem: LeastSquares, pose: Pose) -> NDArray[np.int64]:
@@ -114,6 +117,39 @@ def test_the_cost_is_the_sum_of_the_systems_terms(problem: LeastSquares) -> None
     system = problem.system(poses(), SETTINGS)
     assert_same_bits(problem.cost(poses(), SETTINGS), system.cost)
     assert_close(system.cost, sum(system.terms.values()), rtol=1e-15, reason="a sum")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shapes", [0, 13])
+@pytest.mark.parametrize("radius_mm", [1.0, 25.0])
+def test_one_call_gives_the_bits_of_the_ops(
+    dtype: type, shapes: int, radius_mm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = least_squares(dtype=dtype)
+    together.config = replace(together.config, collision_radius_mm=radius_mm)
+    assert together._one_call is not None, "built with the schedule of a GPU"
+    pose = poses(dtype, shapes)
+    pose.angles[-1, 3] = np.nan  # a pose that is no number is no other's concern
+    monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
+    by_ops = least_squares(dtype=dtype)
+    by_ops.config = together.config
+    threads = cpu_threads()
+    try:
+        for count in (1, 2):
+            set_cpu_threads(count)
+            for derivatives in (True, False):
+                found, expected = (each.system(pose, SETTINGS, derivatives=derivatives) for each in (together, by_ops))
+                assert list(found.terms) == list(expected.terms)
+                for name, term in expected.terms.items():
+                    np.testing.assert_array_equal(found.terms[name], term, err_msg=name)
+                assert found.hessian.size == expected.hessian.size
+                if derivatives:
+                    # The ops add the contacts of a pose that is no number where any other pose has contacts.
+                    np.testing.assert_array_equal(found.hessian[:-1], expected.hessian[:-1])
+                    np.testing.assert_array_equal(found.gradient[:-1], expected.gradient[:-1])
+                    assert (expected.terms["collision"][:-1] > 0).any() == (radius_mm == 25.0)
+    finally:
+        set_cpu_threads(threads)
 
 
 def test_the_hessian_is_positive_definite_and_bounds_the_priors(problem: LeastSquares) -> None:

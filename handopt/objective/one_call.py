@@ -1,0 +1,61 @@
+"""The sum of squares' terms and normal equations from one kernel, where there is one: on the CPU."""
+
+from handopt.backend import schedule, to_numpy
+from handopt.config import Config, LMSettings
+from handopt.hand_model import Hand, Pose
+from handopt.objective.targets import FitTargets
+from handopt.objective.terms import SCALES
+from handopt.ops.pose_system import PoseModel, PoseSystem, TermWeights, pose_system
+
+
+class OneCall:
+    """Evaluates poses of a hand in one launch, with results that are those of the ops one by one to the bit."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[int, int], tuple[Hand, FitTargets, PoseModel]] = {}
+
+    @staticmethod
+    def suits(hand: Hand) -> bool:
+        """Whether there is a kernel for a hand: on a CPU, unless its rest mesh changes with the pose."""
+        return hand.device.kind == "cpu" and not hand.has_correctives and schedule(to_numpy(hand.rest)) == "image"
+
+    def evaluate(
+        self, hand: Hand, targets: FitTargets, config: Config, pose: Pose, lm_settings: LMSettings, derivatives: bool
+    ) -> PoseSystem:
+        """The terms of the points, the silhouette, collisions and limits, and their normal equations if asked for."""
+        weights, unit_mm2 = config.weights, SCALES.length_unit_mm**2
+        model = self._model(hand, targets, lm_settings.points, pose.proportions.shape[1])
+        bind = hand.bind_of(pose)
+        return pose_system(
+            *(model, pose.angles, pose.rotation, pose.translation, pose.scale, pose.image),
+            *(bind, hand.rest_of(pose), hand.keypoints_of(pose, bind)),
+            TermWeights(
+                points=weights.points / lm_settings.sigma_mm**2,
+                sigma=lm_settings.sigma_mm,
+                plane=lm_settings.plane,
+                silhouette=weights.silhouette / unit_mm2,
+                free_space=lm_settings.free_space_mm,
+                front=weights.front,
+                margin=config.front_margin_mm,
+                collision=weights.collision / unit_mm2,
+                radius=config.collision_radius_mm,
+                limits=weights.limits,
+            ),
+            derivatives=derivatives,
+        )
+
+    def _model(self, hand: Hand, targets: FitTargets, points: int, shapes: int) -> PoseModel:
+        """The arrays of a hand and of targets, checked when they are first met."""
+        known = self._models.get((points, shapes))
+        if known is not None and known[0] is hand and known[1] is targets:
+            return known[2]
+        model = PoseModel(
+            *(hand.parents, hand.articulated, hand.normals, hand.indices, hand.weights, hand.keypoint_joints),
+            *(hand.ones, hand.bones, hand.lower, hand.upper, targets.points[:, :points].copy()),
+            *(targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px),
+            *(hand.joint_basis[:shapes], hand.vertex_basis[:shapes]),
+            hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]].copy(),
+            *(hand.ancestry, hand.columns),
+        )
+        self._models[points, shapes] = hand, targets, model
+        return model

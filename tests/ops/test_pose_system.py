@@ -1,0 +1,63 @@
+"""What the kernel of a pose's whole system refuses; its results are tested in tests/objective/test_least_squares.py."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.least_squares_cases import SETTINGS, least_squares, poses
+
+from handopt.errors import ShapeError
+from handopt.hand_model import Pose
+from handopt.objective.one_call import OneCall
+from handopt.ops.pose_system import PoseModel, PoseSystem, TermWeights, pose_system
+
+PROBLEM = least_squares()
+WEIGHTS = TermWeights(1.0, 15.0, 0.7, 1.0, 20.0, 0.8, 2.0, 1.0, 14.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> PoseModel:
+    return OneCall()._model(PROBLEM.hand, PROBLEM.targets, SETTINGS.points, poses().proportions.shape[1])
+
+
+def evaluate(model: PoseModel, pose: Pose) -> PoseSystem:
+    hand, bind = PROBLEM.hand, PROBLEM.hand.bind_of(pose)
+    given = (pose.angles, pose.rotation, pose.translation, pose.scale, pose.image, bind)
+    return pose_system(model, *given, hand.rest_of(pose), hand.keypoints_of(pose, bind), WEIGHTS)
+
+
+def test_no_poses_give_nothing(model: PoseModel) -> None:
+    found = evaluate(model, poses().part(slice(0, 0)))
+    assert found.points.shape == (0,)
+    assert found.hessian.shape == (0, model.parameters, model.parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("angles", lambda each: each[:, :14].copy(), "angles: expected shape"),
+        ("rotation", lambda each: each[::-1], "rotation: expected a C-contiguous array"),
+        ("scale", lambda each: each.astype(np.float32), "scale: expected float64 as in the other arguments"),
+        ("image", lambda each: each + np.int32(2), "image_index: expected values in 0"),
+        ("image", lambda each: each.astype(np.int64), "image_index: expected int32"),
+    ],
+)
+def test_poses_that_do_not_fit_are_refused(model: PoseModel, name: str, change: object, message: str) -> None:
+    assert callable(change)
+    pose = replace(poses(), **{name: change(getattr(poses(), name))})
+    with pytest.raises(ShapeError, match=message):
+        evaluate(model, pose)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("parents", np.arange(25, dtype=np.int32), "parents: expected"),
+        ("columns", np.full((15, 3), 7, np.int32), "columns: expected -1, and each number"),
+        ("indices", np.full((1159, 4), 99, np.int32), "indices: expected"),
+        ("observed", np.zeros((2, 60)), "observed: expected shape"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(model: PoseModel, name: str, value: np.ndarray, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        replace(model, **{name: value})
