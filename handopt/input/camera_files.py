@@ -141,6 +141,8 @@ def _of_json(path: Path, document: Any) -> CameraFile | None:
         return _matrix(path, document, "a matrix") if np.size(np.array(document, object)) == 9 else None
     if not isinstance(document, dict):
         return None
+    if document.get("class_name") == "PinholeCameraParameters" and isinstance(document.get("intrinsic"), dict):
+        document = document["intrinsic"]
     if "intrinsic_matrix" in document:  # Open3D writes its matrix column by column
         matrix = np.asarray(document["intrinsic_matrix"], np.float64).reshape(3, 3).T
         return _matrix(path, matrix, "Open3D", (document["width"], document["height"]))
