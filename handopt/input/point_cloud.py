@@ -24,8 +24,10 @@ METRES_BELOW: Final = 20.0
 """A cloud whose median distance is less is in metres, else in mm."""
 IN_FRONT: Final = 0.9
 """Share of the points on one side of the camera that says where it looks."""
+LEAST_FRONTAL: Final = 0.95
+"""Cosine of the angle between the optical axis and the middle of points that lie on no camera's rays; beyond it the
+camera is turned there, as it would see them stretched. By hand: 18 degrees."""
 MAX_SIDE_PX: Final = 1280
-MARGIN_PX: Final = 8
 SIZE_PX: Final = 32
 """Width and height of most depth images are multiples of it (640 x 480, 320 x 240 but for its rows)."""
 LEAST_SLOPES: Final = (1.25, 0.95)
@@ -118,16 +120,13 @@ def as_depth(cloud: Cloud, path: Path, camera: Camera | None) -> tuple[FloatImag
     lattice = _lattice(x), _lattice(y)
     if lattice[0] is not None and lattice[1] is not None:
         (fx, left), (fy, top) = lattice[0], lattice[1]
-        (cx, width), (cy, height) = (
-            _usual_axis(focal, round(first, 6), first + float(np.ptp(rays)) * focal, least)
-            for focal, first, rays, least in ((fx, left, x, LEAST_SLOPES[0]), (fy, top, y, LEAST_SLOPES[1]))
-        )
     else:
         fx = fy = _density(x, y)
         left, top = float(x.min()) * fx, float(y.min()) * fy
-        cx, cy = MARGIN_PX - round(left, 6), MARGIN_PX - round(top, 6)
-        spread = (float(np.ptp(x)) * fx, float(np.ptp(y)) * fy)
-        width, height = (int(np.ceil(each)) + 2 * MARGIN_PX + 1 for each in spread)
+    (cx, width), (cy, height) = (
+        _usual_axis(focal, round(first, 6), first + float(np.ptp(rays)) * focal, least)
+        for focal, first, rays, least in ((fx, left, x, LEAST_SLOPES[0]), (fy, top, y, LEAST_SLOPES[1]))
+    )
     if max(width, height) > 8 * MAX_SIDE_PX:
         raise DepthError(
             f"{path}: its points spread over {width} x {height} pixels: cut out what surrounds the hand, or give "
@@ -159,6 +158,8 @@ def cloud_image(path: Path, unit: float | None, camera: Camera | None) -> tuple[
     cloud = read_cloud(path, unit)
     if camera is not None and camera.distortion is not None:
         camera = replace(camera, distortion=None)  # points have no distortion
+    if camera is None:
+        cloud = _centred(cloud)
     depth, made = as_depth(cloud, path, camera)
     if not (depth > 0).any():
         raise CameraError(f"{path}: none of its points lies in the image of the camera ({made.source}); change camera=")
@@ -186,24 +187,53 @@ def _points(path: Path, file: IO[bytes]) -> Points:
 def _facing(points: Floats, notes: list[str]) -> Floats:
     """Points (N, 3) in front of the camera, z forward, y down; what had to be turned for that goes into notes."""
     front = float((points[:, 2] > 0).mean())
-    rays = points / np.linalg.norm(points, axis=1, keepdims=True)
-    middle = np.median(rays, axis=0)
-    middle /= max(float(np.linalg.norm(middle)), 1e-9)
+    middle = _middle(points)
     if front >= IN_FRONT and middle[2] > 0.5:
         return points
     if front <= 1 - IN_FRONT and middle[2] < -0.5:
         notes.append("The points lie behind the camera, as where y is up and z backward: y and z were turned round.")
         return points * (1.0, -1.0, -1.0)
-    axis = np.cross(middle, (0.0, 0.0, 1.0))
-    cosine = float(middle[2])
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    turn = np.eye(3) + cross + cross @ cross / max(1 + cosine, 1e-9)
-    rows = "; ".join(" ".join(f"{each:.6f}" for each in row) for row in turn)
+    turn = _turn_to(middle)
     notes.append(
         "The points do not lie before a camera that looks along z. The camera was assumed at their origin, turned to "
-        f"their middle; results are in its frame, which is [{rows}] times that of the points."
+        f"their middle; results are in its frame, which is {_rows_of(turn)} times that of the points."
     )
     return np.asarray(points @ turn.T)
+
+
+def _centred(cloud: Cloud) -> Cloud:
+    """The cloud as a camera sees it that looks at its middle, unless it is a depth image's, or nearly so already."""
+    known = cloud.points_mm[:, 2] > NEAREST_MM
+    points = cloud.points_mm[known]
+    if cloud.shape is not None or len(points) < FEWEST:
+        return cloud
+    middle = _middle(points)
+    if middle[2] > LEAST_FRONTAL or all(_lattice(points[:, axis] / points[:, 2]) is not None for axis in (0, 1)):
+        return cloud
+    turn = _turn_to(middle)
+    turned = cloud.points_mm @ turn.T
+    note = (
+        f"The points lie {np.degrees(np.arccos(middle[2])):.0f} degrees off the optical axis. The camera was turned to "
+        f"their middle; results are in its frame, {_rows_of(turn)} times the former one (camera= changes this)."
+    )
+    return replace(cloud, points_mm=turned, notes=(*cloud.notes, note))
+
+
+def _middle(points: Floats) -> Floats:
+    """The direction (3,) in which points (N, 3) lie, by their median."""
+    middle = np.median(points / np.linalg.norm(points, axis=1, keepdims=True), axis=0)
+    return np.asarray(middle / max(float(np.linalg.norm(middle)), 1e-9))
+
+
+def _turn_to(middle: Floats) -> Floats:
+    """The shortest rotation (3, 3) that brings a direction (3,) to the optical axis."""
+    axis = np.cross(middle, (0.0, 0.0, 1.0))
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.asarray(np.eye(3) + cross + cross @ cross / max(1 + float(middle[2]), 1e-9))
+
+
+def _rows_of(matrix: Floats) -> str:
+    return f"[{'; '.join(' '.join(f'{each:.6f}' for each in row) for row in matrix)}]"
 
 
 def _seen(points: Floats, camera: Camera) -> FloatImage:

@@ -11,7 +11,7 @@ import handopt
 from handopt.errors import CameraError, DepthError
 from handopt.input import point_files
 from handopt.input.camera import Camera
-from handopt.input.point_cloud import as_depth, is_cloud, read_cloud
+from handopt.input.point_cloud import as_depth, cloud_image, is_cloud, read_cloud
 from handopt.input.point_files import _unpacked
 from handopt.input.reader import read_image
 
@@ -263,3 +263,24 @@ def test_the_points_of_an_image_give_an_image_of_the_usual_size(
     assert again.camera.cx == pytest.approx(camera.cx - columns_left_out, abs=1e-4)
     assert again.camera.cy == pytest.approx(camera.cy, abs=1e-4)
     assert (again.camera.fx, again.camera.fy) == pytest.approx((camera.fx, camera.fy), abs=1e-3)
+
+
+def test_points_off_the_axis_are_seen_from_straight_ahead(tmp_path: Path) -> None:
+    rng, path = np.random.default_rng(8), tmp_path / "a.npy"
+    ball = rng.normal(size=(20_000, 3))
+    ball = ball[ball[:, 2] < 0]
+    ball *= 60 / np.linalg.norm(ball, axis=1, keepdims=True)
+    angle = np.radians(40)  # the ball lies so far to the right
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    np.save(path, (ball + np.array([0, 0, 500])) @ turn.T)
+    depth, camera, notes = cloud_image(path, 1.0, None)
+    assert any("40 degrees off the optical axis" in note for note in notes)
+    rows, columns = np.nonzero(depth)
+    width, height = np.ptp(columns) / camera.fx, np.ptp(rows) / camera.fy
+    assert width == pytest.approx(height, rel=0.03), "a ball is round"
+    middle = camera.backproject(depth)[depth > 0].mean(axis=0)
+    assert np.abs(middle[:2]).max() < 4
+    assert depth[depth > 0].min() == pytest.approx(440, abs=2)
+    given = Camera(400.0, 400.0, 319.5, 239.5, 640, 480)
+    off = cloud_image(path, 1.0, given)[0]
+    assert np.nonzero(off)[1].mean() > 500, "a camera that is given stays where it is"
