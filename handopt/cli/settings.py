@@ -144,6 +144,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     topic: str | None
     proposals: Path | None
     output: Path | None
+    refine: int | None = None  # only of handopt predict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -128,10 +129,16 @@ def track(source: Path | None, **arguments: Any) -> None:
     tracked before the source ended, or before Ctrl-C, is kept.
     """
     from handopt.cli.settings import TrackOptions
+
+    options = TrackOptions(**arguments)
+    _check_options(source, options)
+    sys.exit(follow(source, options, Console()))
+
+
+def follow(source: Path | None, options: "TrackOptions", console: Console) -> int:
+    """Follow a hand through a source, or a camera if None, and write its track; returns the exit code."""
     from handopt.storage.track_folder import check_free
 
-    options, console = TrackOptions(**arguments), Console()
-    _check_options(source, options)
     folder = options.output or Path("handopt-out") / f"{'live' if source is None else resolved(source).stem}-track"
     require_place(folder, lambda: check_free(folder, overwrite=options.overwrite))
     until = StopOnSignal()
@@ -157,7 +164,7 @@ def track(source: Path | None, **arguments: Any) -> None:
             print_track(result, place, console, {"hand": name} if name else {}, as_json=options.as_json)
         say_doubts(result, console)
     say_errors(errors, results[0], console)
-    sys.exit(code or bool(errors or results[0].errors))
+    return code or int(bool(errors or results[0].errors))
 
 
 def _check_options(source: Path | None, options: "TrackOptions") -> None:
@@ -211,13 +218,25 @@ def _tracking(
         "config": config,
         "device": options.device,
         "seed": options.seed,
-        "proposals": load_proposals(options.proposals),
+        "proposals": load_proposals(options.proposals, "--proposals" if options.refine is None else "--model"),
         "scratch": existing_place(folder),
     }
     with naming_option("--device", "--model"):
+        if options.refine is not None:
+            return _predicting(given, options, settings)
         if options.max_hands > 1:
             return track_hands(given, options.max_hands, **settings)
         return track_source(given, delay=options.delay, **settings)
+
+
+def _predicting(given: "FrameSource", options: "TrackOptions", settings: dict[str, Any]) -> "Tracking":
+    """What predicts the hand frame by frame."""
+    from handopt.cli.job import fit_settings
+    from handopt.tracking.prediction import predict_source
+
+    how = fit_settings(options, settings["config"], "scale")
+    how = replace(how, proposals=settings["proposals"], refine=options.refine)
+    return predict_source(given, hand=settings["hand"], settings=how, scratch=settings["scratch"])
 
 
 def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import ObservationError
+from handopt.input.camera import Camera
 from handopt.observation.observation import Observation
-from handopt.typing import FloatImage, Floats
+from handopt.typing import BoolImage, FloatImage, Floats
 
 SIZE: Final = 64
 """Pixels along a side of a view. Chosen by hand: a finger is 4 pixels wide. Fixed by the trained network."""
@@ -44,7 +45,17 @@ class CenteredView:
     distance_mm: float
 
 
-def centered_view(observation: Observation) -> CenteredView:
+@dataclass(frozen=True, eq=False)
+class SeenHand:
+    """What a view is made from: depth (H, W) mm, mask (H, W) of the hand's pixels, and its points (N, 3) mm."""
+
+    camera: Camera
+    depth_mm: FloatImage
+    mask: BoolImage
+    points_mm: FloatImage
+
+
+def centered_view(observation: "Observation | SeenHand") -> CenteredView:
     """Look straight at an observed hand. Raises ObservationError if nothing of it is in view."""
     camera, depth, mask = observation.camera, observation.depth_mm, observation.mask
     points = np.asarray(observation.points_mm, np.float64)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -33,6 +33,22 @@ if TYPE_CHECKING:
 Frames = Iterable["AnyArray | SequenceFrame"]
 
 
+class FrameRun(Protocol):
+    """What takes the frames of a sequence, one by one."""
+
+    def push(self, frame: SequenceFrame) -> FrameEstimate:
+        """The hand in the next frame."""
+        ...
+
+    def delayed(self, frame: int) -> FrameEstimate:
+        """The hand in an earlier frame, with what is known by now."""
+        ...
+
+    def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> "Track":
+        """The track of all frames so far. Raises ObservationError where no hand was found in any."""
+        ...
+
+
 class Tracking(Iterator[FrameEstimate]):
     """A sequence on its way: an iterator over the estimates of its frames, with the track of the frames so far.
 
@@ -40,7 +56,7 @@ class Tracking(Iterator[FrameEstimate]):
     """
 
     def __init__(
-        self, run: Run, source: FrameSource, frames: Iterator[SequenceFrame], delay: int | None = None
+        self, run: FrameRun, source: FrameSource, frames: Iterator[SequenceFrame], delay: int | None = None
     ) -> None:
         """Made by `track`."""
         self.source = source

@@ -26,6 +26,7 @@ class FrameEstimate:
     number: of the hand, in the order in which hands were found, from 1; None where one hand is followed.
     bridged: whether the hand was not found and its pose is filled in between frames that have one, which only an
     estimate with a delay knows: it has a pose, but no confidence.
+    uncertainty_mm: (21,) where a network tells it, else None: `joint_uncertainty_mm` is what is known.
     """
 
     frame: int
@@ -47,6 +48,7 @@ class FrameEstimate:
     _pose: PoseEstimate | None = field(default=None, repr=False)
     number: int | None = None
     bridged: bool = False
+    uncertainty_mm: Floats | None = field(default=None, repr=False)
 
     @cached_property
     def joints_mm(self) -> Floats:
@@ -59,6 +61,8 @@ class FrameEstimate:
     @cached_property
     def joint_uncertainty_mm(self) -> Floats:
         """Radii (21,) around the keypoints that hold the true ones in two of three cases, mm."""
+        if self.uncertainty_mm is not None:
+            return self.uncertainty_mm
         if self._pose is None or self._rig is None:
             return np.full(21, np.nan)
         right = self._rig.mirrored() if self._rig.side == "left" else self._rig

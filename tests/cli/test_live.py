@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from support.fake_realsense import FPS, SoftCamera, librealsense
+from support.proposal_factories import random_model
 from support.sequences import CAMERA, samples, truth
 
 from handopt.cli.main import main
@@ -57,6 +58,29 @@ def test_a_camera_that_is_unplugged_leaves_what_was_tracked(camera: SoftCamera, 
     assert {each.name for each in (tmp_path / "now").iterdir()} >= {"track.npz", "hand.glb", "hand.bvh", "track.mp4"}
     off = np.linalg.norm(np.array(lines[-1]["joints_mm"]) - truth()[SHOWN - HELD - 1], axis=1)
     assert np.median(off) < 6.0, "the last frame is the newest"
+
+
+def test_a_model_proposes_poses_of_a_camera(camera: SoftCamera, tmp_path: Path, rng: np.random.Generator) -> None:
+    random_model(tmp_path / "base.npz", rng)
+    feeder = camera.film(images(), every_s=0.25)
+    done = live("-o", tmp_path / "now", "--no-video", "--proposals", tmp_path / "base.npz", "--frames", "1")
+    feeder.join()
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "now" / "track.json").read_text())["proposals"]["training"] == {"seed": 4}
+
+
+def test_a_network_alone_predicts_what_a_camera_sees(camera: SoftCamera, tmp_path: Path) -> None:
+    feeder = camera.film(images() * 2, every_s=0.25)
+    given = ("predict", "--live", "--hand", "right", "-o", tmp_path / "now", "--json", "--frames", "5")
+    done = CliRunner().invoke(main, list(map(str, given)))
+    feeder.join()
+    assert done.exit_code == 0, done.output
+    assert "frames/s   hand followed" in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 5
+    assert [line["refitted"] for line in lines[1:]] == [False] * 4, "only the first image is observed as a whole"
+    kept = [json.loads(line) for line in (tmp_path / "now" / "track.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in kept] == [line["frame"] for line in lines]
 
 
 def test_ctrl_c_ends_it_with_everything_written(camera: SoftCamera, tmp_path: Path) -> None:

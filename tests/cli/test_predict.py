@@ -8,6 +8,7 @@ import pytest
 from support.commands import run
 from support.fit_cli import EXAMPLES
 from support.proposal_factories import random_model
+from support.sequences import frames
 
 from handopt.result import schema
 
@@ -84,6 +85,27 @@ def test_a_fit_names_its_model_and_notices_another(
     done = run(*words, "--proposals", other)
     assert "was made with another model of proposals (--proposals)" in done.stderr
     assert "was made with a model of proposals (--proposals), now without" in run(*words).stderr
+
+
+def test_a_sequence_is_predicted_as_a_track(tmp_path: Path) -> None:
+    np.save(tmp_path / "wave.npy", np.stack([each.depth_mm for each in frames()[:6]]))
+    given = ("predict", tmp_path / "wave.npy", "--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--hand", "right")
+    done = run(*given, "--track", "-o", tmp_path / "track", "--frames", "5", "--fps", "10")
+    assert done.exit_code == 0, done.stderr
+    folder, count, found, whole, rate = done.stdout.strip().split("\t")
+    assert (folder, count, found, whole) == (str(tmp_path / "track"), "5", "5", "1")
+    assert rate.endswith(" frames/s")
+    facts = json.loads((tmp_path / "track" / "track.json").read_text())
+    assert facts["fps"] == 10.0
+    assert "A network predicted each frame; nothing was fitted or smoothed." in facts["notes"]
+    for words, message in (
+        (("--track", "--update"), "--update cannot be used with --track"),
+        (("--frames", "3"), "--frames is for --track and --live"),
+        (("--live",), "--live takes none"),
+    ):
+        refused = run(*given, *words)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
 
 
 @pytest.mark.parametrize("words", [("fit", "--proposals"), ("predict", "--model"), ("track", "--proposals")])
