@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from handopt.cli.adapt import adapt
+from handopt.cli.compare import compare
 from handopt.cli.errors import Interrupted, one_line, show_traceback
 from handopt.cli.eval import evaluate
 from handopt.cli.export import export
@@ -166,5 +167,6 @@ main.add_command(synth)
 main.add_command(track)
 main.add_command(train)
 main.add_command(adapt)
+main.add_command(compare)
 main.add_command(video)
 main.add_command(view)

@@ -120,6 +120,17 @@ class AdaptOptions(DepthOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareOptions(DepthOptions, ComputeOptions, OutputOptions):
+    """The options of `handopt compare`."""
+
+    topic: str | None
+    frames: int | None
+    labels: Path | None
+    hand: str | None
+    output: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShapeOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     """The options of `handopt shape`."""
 

@@ -110,14 +110,19 @@ def adapt(
             note(damaged)
     if not len(run.labelled):
         note("No fit of these frames is certain: only the self-supervised loss teaches.")
+    return _learned(run, output, model, progress)
+
+
+def _learned(
+    run: Adaptation, output: Path, model: PoseModel | None, progress: Callable[[AdaptProgress], bool]
+) -> Adapted | None:
+    """Adapt to the end, and write what came of it; None where it was stopped. Raises NumericalError, OutputError."""
     try:
-        if not run.run(progress):
-            return None
+        return _finish(run, output, model) if run.run(progress) else None
     except NumericalError:
         if run.improved():
             _finish(run, output, model)
         raise
-    return _finish(run, output, model)
 
 
 def _side_of(frames: Callable[[], Iterable[AdaptFrame]], hand: str, store: FrameStore) -> str:

@@ -25,8 +25,10 @@ class AdaptSettings(Checked):
     iterations: steps, at most. windows: short runs of window consecutive frames in a step. rate: highest learning rate
     of AdamW, which rises for warm_up steps and falls with a cosine. weight_decay, largest_gradient, average: as in
     TrainSettings. fits, depth, smooth: weights of the three parts of the loss: the distance from confident fits, mm;
-    the self-supervised loss against the depth images; and the acceleration of the joints, mm. sure: least confidence of
-    a fit that is believed. leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much
+    the self-supervised loss against the depth images; and the acceleration of the joints, mm. rehearse: weight
+    of rendered images with labels, as handopt train renders them, without which the network forgets what the frames do
+    not show; a block of rehearsed_images in rehearsed_poses every steps_per_block steps. sure: least confidence of a
+    fit that is believed. leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much
     heads learn from images that another one explains better. still_mm: movement of the hand between two frames above
     which they are not taken to be consecutive. shape_rate: learning rate of the hand's own shape; rest_rate: of its
     surface, mm. report_every: steps between scores on held-out frames. patience: reports without progress after which
@@ -44,6 +46,10 @@ class AdaptSettings(Checked):
     fits: Factor = 1.0
     depth: Factor = 1.0
     smooth: Factor = 0.1
+    rehearse: Factor = 1.0
+    rehearsed_images: Images = 1024
+    rehearsed_poses: Images = 256
+    steps_per_block: Many = 100
     sure: Fraction = 0.8
     leap_mm: LengthMm = 35.0
     temperature_mm: LengthMm = 5.0

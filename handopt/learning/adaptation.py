@@ -29,6 +29,8 @@ from handopt.learning.adaptable import AdaptableNetwork
 from handopt.learning.checkpoint import load_checkpoint, save_checkpoint
 from handopt.learning.fitted_frames import rows_of
 from handopt.learning.frame_store import FrameStore, full
+from handopt.learning.image_pool import TRAINING, block_of
+from handopt.learning.images import Arrays
 from handopt.learning.own_hand import OwnHand
 from handopt.learning.skeleton import Skeleton
 from handopt.proposals.model_file import save_model
@@ -92,6 +94,7 @@ class Adaptation:
         self.poses: list[Tensor] = []
         self.best: dict[str, Tensor] | None = None
         self._losses: list[list[float]] = []
+        self._block: tuple[int, Arrays] | None = None
 
     def _first_shape(self) -> OwnHand:
         """The hand that the believed fits agree on."""
@@ -145,7 +148,7 @@ class Adaptation:
         rng = np.random.default_rng((self.seed, 7, self.step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         parts = self._parts(rng, generator, share)
-        weights = (settings.fits, settings.depth, settings.smooth)
+        weights = (settings.fits, settings.depth, settings.smooth, settings.rehearse)
         total = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         self.optimiser.zero_grad(set_to_none=True)
         assert isinstance(total, Tensor)
@@ -164,9 +167,10 @@ class Adaptation:
         self._losses.append([float(part.detach()) for part in parts])
 
     def _parts(self, rng: np.random.Generator, generator: torch.Generator, share: float) -> tuple[Tensor, ...]:
-        """The distance from fits, the loss against depth, and the acceleration, of frames that are drawn."""
+        """The distance from fits, the loss against depth, and the acceleration, of frames that are drawn; and the
+        distance from the labels of rendered images."""
         settings, small = self.settings, self.store.small
-        fits = depth = smooth = torch.zeros(())
+        fits = depth = smooth = rehearsed = torch.zeros(())
         if settings.fits and len(self.labelled):
             drawn = rng.choice(self.labelled, settings.windows * settings.window)
             given = rows_of(small, drawn)
@@ -181,7 +185,19 @@ class Adaptation:
             if settings.depth:
                 self.loss.set_stage(STAGES[min(len(STAGES) - 1, int(len(STAGES) * share))])
                 depth = self.loss(hand, target_of(self.store.targets(rows))).log1p().mean()
-        return fits, depth, smooth
+        if settings.rehearse:
+            images = self._rendered()
+            given = rows_of(images, rng.integers(len(images["scale"]), size=settings.windows * settings.window))
+            rehearsed = fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
+        return fits, depth, smooth, rehearsed
+
+    def _rendered(self) -> Arrays:
+        """The rendered images of this step: always the same ones for a seed."""
+        settings, number = self.settings, self.step // self.settings.steps_per_block
+        if self._block is None or self._block[0] != number:
+            key = (self.seed, TRAINING, number, settings.rehearsed_images, settings.rehearsed_poses)
+            self._block = number, block_of(*key)
+        return self._block[1]
 
     # ------------------------------------------------------------------------------- scores, curves, files
 
@@ -193,9 +209,9 @@ class Adaptation:
         value, fine = worth(scores, base, int(self.held_out.trusted.sum()), LEAST_LABELLED)
         least = min((row["worth"] for row in self.history if row["kept"]), default=math.inf)
         kept = fine and value < least
-        means = np.mean(self._losses, axis=0).tolist() if self._losses else [math.nan] * 3
+        means = np.mean(self._losses, axis=0).tolist() if self._losses else [math.nan] * 4
         row = {"step": self.step, "seconds": round(self.seconds, 1), **scores, "worth": value, "kept": float(kept)}
-        row |= dict(zip(("of_fits", "of_depth", "of_smooth"), means, strict=True))
+        row |= dict(zip(("of_fits", "of_depth", "of_smooth", "of_rehearsed"), means, strict=True))
         row["scale"] = float(self.own.log_scale.detach().exp())
         self.history.append(row)
         self._losses.clear()

@@ -17,18 +17,18 @@ from handopt.cli.main import main
 __all__ = ["fake_fit", "tracked"]
 
 WITH_OPTION = {
-    "--output": "fit shape track synth eval export video show train predict adapt",
-    "--overwrite": "fit shape track synth eval export view report video show train predict adapt",
+    "--output": "fit shape track synth eval export video show train predict adapt compare",
+    "--overwrite": "fit shape track synth eval export view report video show train predict adapt compare",
     "--update": "fit predict",
-    "--json": "fit shape track synth eval export video show info train predict adapt",
-    "--ignore": "fit shape track predict adapt",
-    "--mirrored": "fit shape track predict adapt",
-    "--seed": "fit shape track synth train predict adapt",
-    "--config": "fit shape track train predict adapt",
-    "--video": "fit shape track",
+    "--json": "fit shape track synth eval export video show info train predict adapt compare",
+    "--ignore": "fit shape track predict adapt compare",
+    "--mirrored": "fit shape track predict adapt compare",
+    "--seed": "fit shape track synth train predict adapt compare",
+    "--config": "fit shape track train predict adapt compare",
+    "--video": "fit shape track compare",
     "--renders": "fit shape",
-    "--verbose": "fit shape track synth eval export view report video show info completion train predict adapt",
-    "--quiet": "fit shape track synth eval export view report video show info completion train predict adapt",
+    "--verbose": "fit shape track synth eval export view report video show info completion train predict adapt compare",
+    "--quiet": "fit shape track synth eval export view report video show info completion train predict adapt compare",
 }
 KEPT = "exists and was kept: replace it with --overwrite or choose another with -o"
 

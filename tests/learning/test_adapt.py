@@ -30,7 +30,10 @@ from handopt.learning.encode import encoded  # noqa: E402
 from handopt.learning.fitted_frames import AdaptFrame  # noqa: E402
 
 COUNT = 12
-TINY = AdaptSettings(iterations=4, windows=2, report_every=2, warm_up=1, rate=1e-4, sure=0.2, checkpoint_s=1000)
+TINY = AdaptSettings(
+    iterations=4, windows=2, report_every=2, warm_up=1, rate=1e-4, sure=0.2, rehearsed_images=16, rehearsed_poses=8,
+    checkpoint_s=1000,
+)  # fmt: skip
 
 
 def frames() -> list[AdaptFrame]:
@@ -170,7 +173,7 @@ def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
 
     monkeypatch.setattr(adapt_losses, "hypothesis_loss", failing)
     with pytest.raises(NumericalError, match=r"the loss of step 2 is nan: lower the rate.*config="):
-        adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1))
+        adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1, rehearse=0.0))
     told = load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]
     assert told["step"] in (1, 2)
     assert told["held_out"]["depth"] <= told["held_out_before"]["depth"]
