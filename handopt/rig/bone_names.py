@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from handopt.rig.character_names import understood
 from handopt.rig.joints import CHAINS, DIGITS
 
 SIDES: Final = {"left": "left", "l": "left", "right": "right", "r": "right"}
@@ -86,6 +87,9 @@ def bone_joint(name: str) -> tuple[str | None, str] | None:
     side = next((SIDES[word] for word in words if word in SIDES), None)
     digit, numbers = _digit(words)
     if digit is None:
+        told = understood(name)  # palm.01.R of Rigify, metacarpal1.R of MakeHuman
+        if told is not None and told.digit is not None and told.segment == "metacarpal":
+            return told.side, CHAINS[told.digit][0]
         return (side, "wrist") if {"hand", "wrist"} & set(words) and not _is_more(words) else None
     segment = next((_SEGMENT_WORDS[word] for word in words if word in _SEGMENT_WORDS), None)
     if segment is None or (segment == "metacarpal" and "palm" in words and not numbers):
