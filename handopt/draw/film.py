@@ -11,6 +11,7 @@ import numpy as np
 from handopt.assess.confidence import confidence_text
 from handopt.assess.config import ASSESS
 from handopt.draw.film_arrays import FilmArrays, read_film_arrays
+from handopt.draw.stored_windows import StoredWindows
 from handopt.errors import CameraError, OutputError
 from handopt.files import UnreadableError, is_file, is_folder
 from handopt.input.camera import Camera
@@ -50,7 +51,7 @@ class Film:
     title: str
     camera: Camera
     hand: Skinned
-    depth_mm: AnyArray | StoredCrops
+    depth_mm: AnyArray | StoredCrops | StoredWindows
     centers_mm: Floats
     half_mm: float
     rotation: Floats
@@ -212,11 +213,13 @@ def _small(values: AnyArray) -> AnyArray:
 
 def load_film(folder: Path) -> Film:
     """What a folder of handopt fit or handopt track can show. Raises OutputError."""
-    return read_arrays(folder, _film)
+    return read_arrays(folder, _film, frame_by_frame=True)
 
 
-def read_arrays(folder: Path, made: Callable[[FilmArrays], Made]) -> Made:
+def read_arrays(folder: Path, made: Callable[[FilmArrays], Made], *, frame_by_frame: bool = False) -> Made:
     """What a function makes of the arrays of a folder of handopt fit or handopt track, which are checked.
+
+    frame_by_frame: whether the depth of a long track may lie in a file, so that memory does not grow with its length.
 
     Raises OutputError where the folder is of neither, where its file is damaged, or where it lacks what is needed.
     """
@@ -233,7 +236,7 @@ def read_arrays(folder: Path, made: Callable[[FilmArrays], Made]) -> Made:
     try:
         if (folder / name).stat().st_size == 0:
             raise OutputError(f"{folder / name} is empty (0 bytes): {again}")
-        return made(read_film_arrays(folder / name))
+        return made(read_film_arrays(folder / name, frame_by_frame=frame_by_frame))
     except (UnreadableError, CameraError) as error:
         advice = "check its permission, or " if isinstance(error.__cause__, OSError) else ""
         reason = error.reason if isinstance(error, UnreadableError) else error
@@ -257,7 +260,7 @@ def _film(arrays: FilmArrays) -> Film:
     else:
         captions = tuple((f"iteration {row + 1} of {count}", f"total {value:.5g}") for row, value in enumerate(total))
     return Film(
-        arrays.title, arrays.camera, Skinned.from_arrays(values), values["window_depth_mm"],
+        arrays.title, arrays.camera, Skinned.from_arrays(values), arrays.windows,
         values["window_center_mm"], float(values["window_half_mm"]), values["rotation"], values["translation_mm"],
         values["angles_rad"].astype(np.float64), values["scale"], arrays.known, captions, total, arrays.fps,
         values.get("joint_visible"), values.get("bridged"), values.get("confidence"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from handopt.draw.stored_windows import StoredWindows, stored_windows
 from handopt.files import UnreadableError, parse_json
 from handopt.input.arrays import ArraySpec, read_arrays
 from handopt.input.camera import Camera
@@ -60,6 +61,7 @@ TRACK: Final = {
     "joint_uncertainty_mm": ArraySpec("number", ("T", 21), 0, FARTHEST_MM, gaps=True),
     "joint_visible": ArraySpec("flag", ("T", 21)),
 }
+_WITHOUT_WINDOWS: Final = {name: spec for name, spec in TRACK.items() if name != "window_depth_mm"}
 TRACE: Final = {**COMMON, "total": ArraySpec("number", ("T",), gaps=True)}
 
 
@@ -67,10 +69,12 @@ TRACE: Final = {**COMMON, "total": ArraySpec("number", ("T",), gaps=True)}
 class FilmArrays:
     """What a film is made of.
 
-    values: arrays by name; known: (T,) whether there is a pose; hand: which, for people; fps: None if not known.
+    values: arrays by name; windows: depth around the hand (W, S, S), mm, which may lie in a file; known: (T,) whether
+    there is a pose; hand: which, for people; fps: None if not known.
     """
 
     values: Mapping[str, AnyArray]
+    windows: AnyArray | StoredWindows
     camera: Camera
     known: Bools
     title: str
@@ -78,10 +82,19 @@ class FilmArrays:
     fps: float | None
 
 
-def read_film_arrays(path: Path) -> FilmArrays:
-    """Read and check track.npz or trace.npz. Raises UnreadableError, and CameraError for its camera."""
+def read_film_arrays(path: Path, *, frame_by_frame: bool = False) -> FilmArrays:
+    """Read and check track.npz or trace.npz. frame_by_frame: whether windows may lie in a file and not in memory.
+
+    Raises UnreadableError, CameraError for its camera, and OSError.
+    """
     is_trace = path.name.startswith("trace")
-    values, sizes = read_arrays(path, TRACE if is_trace else TRACK)
+    stored = stored_windows(path) if frame_by_frame and not is_trace else None
+    specs = TRACE if is_trace else TRACK if stored is None else _WITHOUT_WINDOWS
+    values, sizes = read_arrays(path, specs)
+    windows: AnyArray | StoredWindows = values["window_depth_mm"] if stored is None else stored
+    sizes |= {"W": windows.shape[0], "S": windows.shape[1]}
+    if windows.shape[1] != windows.shape[2]:
+        raise UnreadableError(f"'window_depth_mm' has the shape {windows.shape}, expected squares")
     header = parse_json(str(values["header"]))
     if not isinstance(header, dict):
         raise UnreadableError("has a header that is no table")
@@ -98,7 +111,7 @@ def read_film_arrays(path: Path) -> FilmArrays:
     if sizes["T"] and values["window_center_mm"][:, 2].min() < 1:
         raise UnreadableError("'window_center_mm' lies behind the camera")
     title = _title(header.get("image" if is_trace else "source"))
-    return FilmArrays(values, camera, known, title, str(header.get("hand")), _fps(header))
+    return FilmArrays(values, windows, camera, known, title, str(header.get("hand")), _fps(header))
 
 
 def _check_sizes(sizes: Mapping[str, int]) -> None:
