@@ -32,6 +32,15 @@ extern "C" const char* handopt_level() {
     return "";
 }
 
+// The counts of instructions that are committed are those of one compiler.
+extern "C" const char* handopt_compiler() {
+#ifdef __clang__
+    return __VERSION__;
+#else
+    return "GCC " __VERSION__;
+#endif
+}
+
 // Keeps freed arrays of up to 32 MiB for the next ones of their size. Returning them to the system after every op and
 // faulting their pages in again costs more than the kernels.
 extern "C" void handopt_keep_freed_memory() {

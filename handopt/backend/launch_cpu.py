@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
+LEVEL_VARIABLE = "HANDOPT_LEVEL"
+"""Which of the kernels that the processor can run are taken: base, v3 or v4 (x86-64-v4); by default the highest."""
 SPIN_COUNT = "10000"
 _BYTE = ctypes.c_char
 _pose_threads: list[int] = []
@@ -36,6 +38,7 @@ class Library:
     schedule: str
     level: str
     """What the names of the kernels that suit this processor end in."""
+    compiler: str
 
 
 def library_problem() -> str | None:
@@ -109,7 +112,7 @@ def library() -> Library:
     except OSError as error:
         raise KernelError(f"{path} cannot be loaded ({error}); run 'pip install --force-reinstall .'") from error
     try:
-        for name in ("handopt_source_hash", "handopt_schedule", "handopt_level"):
+        for name in ("handopt_source_hash", "handopt_schedule", "handopt_level", "handopt_compiler"):
             getattr(handle, name).restype = ctypes.c_char_p
     except AttributeError as error:
         raise KernelError(f"{path} is not handopt's library of kernels; check {LIBRARY_VARIABLE}") from error
@@ -119,7 +122,20 @@ def library() -> Library:
             "run 'pip install .' (or 'pip install -e .') again"
         )
     handle.handopt_keep_freed_memory()
-    return Library(handle, path, handle.handopt_schedule().decode(), handle.handopt_level().decode())
+    level = _level_asked_for(handle.handopt_level().decode())
+    return Library(handle, path, handle.handopt_schedule().decode(), level, handle.handopt_compiler().decode())
+
+
+def _level_asked_for(highest: str) -> str:
+    """What the names of the kernels end in. highest: what suits the processor. Raises KernelError."""
+    asked = os.environ.get(LEVEL_VARIABLE)
+    if not asked:
+        return highest
+    levels = {"base": "", "v3": "_v3", "v4": "_v4"}
+    can = [name for name, suffix in levels.items() if suffix <= highest]
+    if asked not in can:
+        raise KernelError(f"{LEVEL_VARIABLE}={asked}: this library on this processor has {', '.join(can)}; unset it")
+    return levels[asked]
 
 
 def _library_candidates() -> list[Path]:
