@@ -107,7 +107,9 @@ def likeliest(observation: Observation, model: PoseModel | None = None) -> Propo
     return network_poses([view], heads).select([0])
 
 
-def look(seen: SeenHand, model: PoseModel | None = None) -> tuple[Proposals, tuple[Floats, Bools] | None]:
+def likeliest_with_joints(
+    seen: SeenHand, model: PoseModel | None = None
+) -> tuple[Proposals, tuple[Floats, Bools] | None]:
     """The network's most probable pose, and what it tells of the joints as predicted_joints does, in one look.
 
     Raises ObservationError if nothing of the hand is in view.
