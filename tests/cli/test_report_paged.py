@@ -37,9 +37,9 @@ def test_a_hundred_thousand_fits_are_paged(browser: Any, tmp_path: Path) -> None
             wait_for(browser, "window.report && document.querySelector('[data-folder=\"000000\"]')")
             assert "100000 of 100000" in browser.execute_script("return document.getElementById('counts').textContent")
             browser.execute_script("report.select(54321)")
-            wait_for(browser, "document.querySelector('.card.current').dataset.folder === '054321'")
+            wait_for(browser, "document.querySelector('.card.current')?.dataset.folder === '054321'")
             browser.execute_script("report.decide('accept')")
-            wait_for(browser, "document.querySelector('.card.current').dataset.folder === '054322'")
+            wait_for(browser, "document.querySelector('.card.current')?.dataset.folder === '054322'")
             for place in range(0, 100_000, 1000):
                 browser.execute_script(f"report.select({place})")
             browser.execute_script("document.getElementById('scroll').scrollTop = 1e9")

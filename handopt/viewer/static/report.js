@@ -58,7 +58,7 @@ function draw(scrolled = false) {
     const row = rows.at(place), name = row ? `${row.index}` : `at ${place}`;
     const state = `${place} ${place === current} ${row && decisions.get(row.folder)?.decision}`;
     const old = before.get(name);
-    return [name, old?.state === state ? old : { state, box: row ? card(row, place) : element("div", { className: "card" }) }];
+    return [name, old?.state === state ? old : { state, box: row ? card(row, place) : element("div", { className: place === current ? "card current" : "card" }) }];
   }));
   for (const [name, { box }] of before) if (kept.get(name)?.box !== box) box.querySelector("img")?.removeAttribute("src"); // no answer is needed
   $("grid").replaceChildren(...[...kept.values()].map((each) => each.box));
