@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assess.config import ASSESS
+from handopt.assess.pixel_agreement import PixelAgreement
 from handopt.errors import CameraError, ConfigError, ShapeError
 from handopt.input.camera import Camera
 from handopt.input.ignore import IGNORED_NOTE
@@ -103,9 +104,9 @@ def notes_on_side(given: FitInput, margin: float | None) -> list[str]:
     return [f"The image looks more like a {other} hand than like a {given.hand} one (hand= changes this)."]
 
 
-def notes_on_presence(presence: float | None) -> list[str]:
-    """Whether what was fitted looks like a hand at all. presence: probability of a palm, None where it is clear."""
-    if presence is None or presence >= ASSESS.least_presence:
+def notes_on_presence(agreement: PixelAgreement | None) -> list[str]:
+    """Whether what was fitted looks like a hand at all. agreement: None where nobody was asked."""
+    if agreement is None or agreement.presence >= ASSESS.least_presence:
         return []
     return ["What was fitted does not look like a hand (box=, center= or mask= says where the hand is)."]
 

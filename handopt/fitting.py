@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from handopt.assess.confidence import ConfidenceFeatures, confidence
 from handopt.assess.config import ASSESS
+from handopt.assess.pixel_agreement import pixel_agreement
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints, with_things
@@ -22,6 +23,7 @@ from handopt.fit_input import FitInput, check_input, notes_on, notes_on_presence
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
 from handopt.objective.targets import build_targets
+from handopt.observation.observation import Observation
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
@@ -238,25 +240,27 @@ class _Prepared:
     def _result(self, found: SearchResult) -> FitResult:
         """Measure what the search has found."""
         self.timer.resume()
-        given = self.given
+        given, settings = self.given, self.run.settings
         observation, _, mirror = self.views[found.best.view]
         found, observation = found.rescaled(observation.size), observation.rescaled(observation.size)
         winner, crop = found.best, observation.crop(self.run.config.crop_px, self.run.config.crop_half_mm)
         rig = self.right.mirrored() if mirror else self.right
         shaped = with_shape(rig, winner.proportions) if len(winner.proportions) else rig
         quality = measure(winner.vertices_mm, observation, rig.faces)
-        surface = with_things(quality.fitted_depth_mm, observation)
-        visible = visible_joints(winner.joints_mm, surface, given.camera, float(winner.trace.scale[-1]))
+        size, surface = float(winner.trace.scale[-1]), with_things(quality.fitted_depth_mm, observation)
+        visible = visible_joints(winner.joints_mm, surface, given.camera, size)
         others = [(other.limb_fraction, other.joints_mm) for other in found.alternatives]
-        seen = observation.hand_probability, observation.border_share
+        agreement = None
+        if settings.refine is None:  # one network says little of what another one predicts
+            seen = observation.depth_mm, quality.fitted_depth_mm, given.camera, winner.joints_mm, size
+            agreement = pixel_agreement(*seen, left=mirror)
         features = ConfidenceFeatures.of(
-            found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others, *seen
-        )
-        doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(found.presence)]
-        limits = [ASSESS.contradicted] * bool(doubts) + [ASSESS.touching] * (observation.holds == "hand")
-        sure = min([confidence(features), *limits])
+            found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others,
+            observation.hand_probability, agreement,
+        )  # fmt: skip
+        doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement)]
+        sure = min(confidence(features), _limit(observation, contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
-        settings = self.run.settings
         if settings.refine is not None:
             seen_right = observation.mirrored() if mirror else observation
             uncertainty, visible = predicted_joints(seen_right, settings.proposals) or (uncertainty, visible)
@@ -293,6 +297,12 @@ class _Prepared:
             proposals=None if settings.proposals is None else settings.proposals.describe(),
             **winner.facts(),
         )
+
+
+def _limit(observation: Observation, *, contradicted: bool) -> float:
+    """The largest confidence of a fit. contradicted: whether the image speaks against it."""
+    touching = ASSESS.touching if observation.holds else 1.0
+    return min(touching, ASSESS.contradicted if contradicted else 1.0)
 
 
 def _fit_together(

@@ -1,15 +1,21 @@
 """How sure a fit is: the probability that every visible joint lies within 20 mm, from what the fit itself shows.
 
-A logistic regression, calibrated by scripts/calibrate/calibrate_fits.py on images of handopt synth.
+A logistic regression, calibrated by scripts/calibrate/calibrate_fits.py on images of handopt synth and
+scenes without a hand.
 """
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
+from typing import Final
 
 import numpy as np
 
 from handopt.assess.calibration import weights
 from handopt.assess.config import ASSESS
+from handopt.assess.pixel_agreement import PixelAgreement
 from handopt.typing import Bools, Floats, Reals
+
+USUAL_OVERLAP: Final = 0.88
+"""Overlap with the network's hand of a right fit: the median of the images of scripts/calibrate/calibrate_fits.py."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +23,14 @@ class ConfidenceFeatures:
     """What speaks for and against a fit.
 
     log_unexplained_fraction: logarithm of the unexplained fraction. runner_up_margin: logarithm of how much more the
-    best other hypothesis leaves unexplained of hand and forearm, at most 1. visible_fraction: of the joints.
-    hand_probability: of the observation. border_fraction: share of the outline on the image's border.
+    best other hypothesis leaves unexplained of hand and forearm, at most 1. hand_probability: of the observation.
+    label_overlap: see handopt.assess.pixel_agreement.
     """
 
     log_unexplained_fraction: float
     runner_up_margin: float
-    visible_fraction: float
     hand_probability: float
-    border_fraction: float
+    label_overlap: float
 
     @classmethod
     def of(
@@ -36,11 +41,12 @@ class ConfidenceFeatures:
         visible: Bools,
         others: list[tuple[float, Reals]],
         hand_probability: float,
-        border_fraction: float,
+        agreement: PixelAgreement | None,
     ) -> "ConfidenceFeatures":
         """Gather the features of a fit.
 
-        joints: (21, 3) mm; visible: (21,); others: limb fraction and joints of the other hypotheses.
+        joints: (21, 3) mm; visible: (21,); others: limb fraction and joints of the other hypotheses; agreement: with
+        the network of pixel labels, None where it was not asked, which is taken for what it says of most right fits.
         """
         here, max_margin = max(limb_fraction, 1e-3), ASSESS.max_margin
         margin = max_margin
@@ -49,13 +55,27 @@ class ConfidenceFeatures:
             if away.max() > ASSESS.distinct_mm:
                 margin = min(margin, float(np.log(max(fraction, 1e-3) / here)))
         log_fraction = float(np.log(max(unexplained_fraction, 1e-3)))
-        return cls(log_fraction, max(margin, -max_margin), float(visible.mean()), hand_probability, border_fraction)
+        overlap = USUAL_OVERLAP if agreement is None else agreement.overlap
+        return cls(log_fraction, max(margin, -max_margin), hand_probability, overlap)
+
+    @property
+    def inputs(self) -> tuple[float, ...]:
+        """What the regression sees: the features, less what tells rendered hands apart but not real ones."""
+        return astuple(
+            replace(
+                self,
+                log_unexplained_fraction=max(self.log_unexplained_fraction, float(np.log(ASSESS.least_unexplained))),
+                runner_up_margin=min(self.runner_up_margin, ASSESS.most_margin),
+            )
+        )
 
 
 def confidence(features: ConfidenceFeatures) -> float:
     """The probability, 0 to 1."""
     names = ("constant", *(each.name for each in fields(features)))
-    return float(logistic(np.array(weights("fit_confidence", *names)), np.array(astuple(features))))
+    sure = float(logistic(np.array(weights("fit_confidence", *names)), np.array(features.inputs)))
+    doubtful = features.log_unexplained_fraction > np.log(ASSESS.most_unexplained)
+    return min(sure, ASSESS.contradicted) if doubtful else sure
 
 
 def confidence_text(value: float) -> str:

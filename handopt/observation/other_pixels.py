@@ -41,11 +41,6 @@ def find_other_pixels(frame: LabelledDepth, palms_mm: Floats, network: PixelNetw
     return [each for each in found if each is not None]
 
 
-def palm_presence(frame: LabelledDepth, palm_mm: Floats, network: PixelNetwork | None = None) -> float:
-    """The probability that a palm is at (3,) mm, or near it."""
-    return read_windows(frame.depth_mm, frame.camera, palm_mm[None], network=network)[0].presence
-
-
 def _other_pixels(frame: LabelledDepth, reading: PixelReading) -> OtherPixels | None:
     config = frame.config.limb
     box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)

@@ -16,7 +16,7 @@ from handopt.objective.limb_fraction import seen_in_limb
 from handopt.objective.targets import FitTargets, build_targets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.observation import Observation
-from handopt.observation.other_pixels import OtherPixels, find_other_pixels, palm_presence
+from handopt.observation.other_pixels import OtherPixels, find_other_pixels
 from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
@@ -45,7 +45,6 @@ class SearchResult:
 
     spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. hand_margin: limb fraction of the
     other hand's best hypothesis, of when it was dropped if it was, minus this one's; None where it was not tried.
-    presence: probability of a palm where the best one is, None where the image was clear enough without asking
     """
 
     best: BestHypothesis
@@ -54,7 +53,6 @@ class SearchResult:
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
     hand_margin: float | None = None
-    presence: float | None = None
 
     def rescaled(self, factor: float) -> "SearchResult":
         """The same result with the best hypothesis multiplied by the size of its reading; the others are already."""
@@ -113,18 +111,17 @@ class ImageSearch:
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
         margin = self._hand_margin(found, of_limb, targets.mirrored[int(to_numpy(winning.image)[0])])
-        presence = self._presence(winning) if len(found) > 1 else None
         self._timer.record("choose")
         if self._shape != "vertices":
             found_best = BestHypothesis.of(best.history, row, targets, hand)
-            return SearchResult(found_best, fraction, of_limb, others, spread, margin, presence)
+            return SearchResult(found_best, fraction, of_limb, others, spread, margin)
         refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
         flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
         fraction = unexplained_fraction(
             (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
         self._timer.record("vertices")
-        return SearchResult(refined, float(fraction), of_limb, others, spread, margin, presence)
+        return SearchResult(refined, float(fraction), of_limb, others, spread, margin)
 
     def _hand_margin(self, found: list[Ranking], of_limb: float, mirrored: bool) -> float | None:
         """By how much the other hand leaves more of the limb unexplained in all searches; None if it was not tried."""
@@ -212,11 +209,6 @@ class ImageSearch:
             if not any(np.array_equal(other.center_mm, each) for each in palms):
                 palms.append(other.center_mm)
         return find_other_pixels(observation.limb.frame, np.stack(palms))
-
-    def _presence(self, pose: Pose) -> float | None:
-        """The probability of a palm where that of one pose is."""
-        observation, palm = self._seen_palm(pose)
-        return None if observation.limb is None else palm_presence(observation.limb.frame, palm)
 
     def _seen_palm(self, pose: Pose) -> tuple[Observation, Floats]:
         """What one pose is fitted to, and the middle (3,) mm of its palm there."""

@@ -149,8 +149,8 @@ class PredictionRun:
             radii = np.asarray(found.joint_uncertainty_mm, np.float64)
             told = radii, visible_joints(joints[0], surface, camera, scale)
         uncertainty, visible = told
-        of_image = found.observation.hand_probability, found.observation.border_share
-        sure = confidence(ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], *of_image))
+        likely = found.observation.hand_probability
+        sure = confidence(ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], likely, None))
         return Predicted(placed, scale, joints[0], visible, uncertainty, fraction, sure, refitted=False)
 
     def _anywhere(self, depth: FloatImage) -> Predicted | None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pixel_label_negatives import sample_handless_scene
 
 from handopt.errors import HandoptError
 from handopt.input.camera import Camera
@@ -20,6 +19,7 @@ from handopt.input.pixel_labels import BODY, OTHER_HAND
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.synth import WildSettings, generate_wild
 from handopt.synth.crops import patchy
+from handopt.synth.handless import sample_handless_scene
 from handopt.synth.masks import measured_mask
 from handopt.synth.noise import sense
 from handopt.synth.noise_models import noise_model

@@ -14,9 +14,8 @@ from handopt.assess.confidence import ConfidenceFeatures, confidence, confidence
 GOOD = ConfidenceFeatures(
     log_unexplained_fraction=np.log(0.12),
     runner_up_margin=0.8,
-    visible_fraction=0.8,
     hand_probability=0.95,
-    border_fraction=0.0,
+    label_overlap=0.88,
 )
 
 
@@ -27,6 +26,7 @@ def test_good_features_make_a_fit_sure_and_bad_ones_do_not() -> None:
         "log_unexplained_fraction": np.log(0.3),
         "runner_up_margin": 0.0,
         "hand_probability": 0.1,
+        "label_overlap": 0.5,
     }.items():
         assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
 
@@ -38,13 +38,13 @@ def test_only_another_pose_of_visible_joints_is_a_runner_up() -> None:
     hidden[20] += 60.0
     other[4] += 60.0
     margins = [
-        ConfidenceFeatures.of(0.1, 0.2, joints, visible, [(0.3, another)], 1.0, 0.0).runner_up_margin
+        ConfidenceFeatures.of(0.1, 0.2, joints, visible, [(0.3, another)], 1.0, None).runner_up_margin
         for another in (near, hidden, other)
     ]
     assert margins == [1.0, 1.0, pytest.approx(np.log(1.5))], "1 is the most, and where there is no runner-up"
-    assert ConfidenceFeatures.of(0.1, 0.2, joints, visible, [], 1.0, 0.0).runner_up_margin == 1.0
+    assert ConfidenceFeatures.of(0.1, 0.2, joints, visible, [], 1.0, None).runner_up_margin == 1.0
     assert ConfidenceFeatures.of(
-        0.1, 0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, 0.0
+        0.1, 0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, None
     ).runner_up_margin == pytest.approx(np.log(0.5))
 
 

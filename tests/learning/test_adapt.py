@@ -14,6 +14,7 @@ from support.compare import assert_close
 from support.sequences import CAMERA, samples
 
 from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
+from handopt.fitting import fit_images
 from handopt.proposals.bank import default_bank
 from handopt.proposals.features import network_input
 from handopt.proposals.model_file import load_model
@@ -22,12 +23,13 @@ from handopt.rig import default_rig, load_rig
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
 from handopt.learning import adapt as adapting  # noqa: E402
-from handopt.learning import adapt_losses, adaptation, fitted_frames, frame_store  # noqa: E402
+from handopt.learning import adaptation, fitted_frames, frame_store  # noqa: E402
 from handopt.learning.adapt import adapt  # noqa: E402
 from handopt.learning.adapt_settings import AdaptSettings  # noqa: E402
 from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
 from handopt.learning.encode import encoded  # noqa: E402
 from handopt.learning.fitted_frames import AdaptFrame  # noqa: E402
+from handopt.learning.losses import hypothesis_loss  # noqa: E402
 
 COUNT = 12
 TINY = AdaptSettings(
@@ -57,9 +59,12 @@ def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
     """The blocks of the frames, for all tests; predicted and a little refined in place of whole fits, to save time."""
-    given, whole = frames(), fitted_frames.fit_images
+    given, whole = frames(), fit_images
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitted_frames, "fit_images", lambda some, how: whole(some, dataclasses.replace(how, refine=6)))
+        patch.setattr(
+            "handopt.learning.fitted_frames.fit_images",
+            lambda some, how: whole(some, dataclasses.replace(how, refine=6)),
+        )
         return {
             first: fitted_frames.fit_frames(given[first : first + 4], first, "right", None, 0)
             for first in range(0, COUNT, 4)
@@ -164,14 +169,14 @@ def test_a_model_that_gets_worse_is_not_given(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss = adapt_losses.hypothesis_loss
+    loss = hypothesis_loss
     steps = []
 
     def failing(*arguments: Any) -> Any:
         steps.append(1)
         return loss(*arguments) * (float("nan") if len(steps) > 2 else 1.0)
 
-    monkeypatch.setattr(adapt_losses, "hypothesis_loss", failing)
+    monkeypatch.setattr("handopt.learning.adapt_losses.hypothesis_loss", failing)
     with pytest.raises(NumericalError, match=r"the loss of step 2 is nan: lower the rate.*config="):
         adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1, rehearse=0.0))
     told = load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]
@@ -183,7 +188,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(frame_store.np, "savez", full)
+    monkeypatch.setattr("handopt.learning.frame_store.np.savez", full)
     with pytest.raises(OutputError, match="No space left on device; free some space"):
         adapted(tmp_path / "mine.npz")
 

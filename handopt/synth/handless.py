@@ -1,7 +1,7 @@
 """Scenes without a hand, for the network that labels pixels: rooms, people, and things that resemble a hand."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -81,7 +81,7 @@ def _rendered(
 def _bar(rng: np.random.Generator, radius: float, length: float, start: Floats, direction: Floats) -> Mesh:
     """A rod, round or square, from a point (3,) in a direction (3,)."""
     along = direction / np.linalg.norm(direction)
-    shape = "cylinder" if rng.random() < 0.7 else "box"
+    shape: Literal["cylinder", "box"] = "cylinder" if rng.random() < 0.7 else "box"
     wide = radius * float(rng.uniform(0.5, 1.0)) if shape == "box" else radius
     points, faces = solid_mesh(Solid(shape, (radius, wide, length / 2), float(rng.uniform(0.1, 0.9)) * wide))
     first = np.cross(along, [0.0, 1.0, 0.0] if abs(along[1]) < 0.9 else [1.0, 0.0, 0.0])
