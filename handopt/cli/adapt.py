@@ -14,7 +14,15 @@ from handopt.cli.errors import naming_option
 from handopt.cli.help import EXPERT, SectionedCommand, option
 from handopt.cli.inputs import ImageArgument
 from handopt.cli.job import check_camera, check_ignore
-from handopt.cli.options import FILE, depth_options, json_option, output_options, seed_option, verbosity_options
+from handopt.cli.options import (
+    FILE,
+    depth_options,
+    json_option,
+    learner_options,
+    output_options,
+    seed_option,
+    verbosity_options,
+)
 from handopt.cli.outputs import remove_leftovers, require_writable
 from handopt.cli.rigs import load_proposals
 from handopt.cli.stop_signal import StopOnSignal
@@ -84,24 +92,7 @@ SHAPES = ("none", "scale", "proportions", "vertices")
     help="Learn for so long at most, such as 15m; fitting the frames comes before.  [default: until --iterations]",
 )
 @option("Learning", "--resume", is_flag=True, help="Go on from the last checkpoint of an adaptation that was stopped.")
-@option(
-    "Computing",
-    "--workers",
-    type=click.IntRange(0, 256),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes that fit the frames first; with 0 this one does.",
-)
-@option(
-    "Computing",
-    "--threads",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Threads that learn.",
-)
+@learner_options("Processes that fit the frames first; with 0 this one does.", "Threads that learn.")
 @option(EXPERT, "--config", type=FILE, metavar="FILE", help="TOML file with weights of the losses and other settings.")
 @seed_option()
 @output_options("MODEL", "The model, a file that ends in .npz.", replaces="a model that exists, and its checkpoints")

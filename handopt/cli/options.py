@@ -156,6 +156,21 @@ def seed_option(section: str = EXPERT) -> Callable[[Command], Command]:
     )
 
 
+def learner_options(workers: str, threads: str) -> Callable[[Command], Command]:
+    """--workers and --threads of a command that trains a network. workers, threads: what they do."""
+    return lambda command: _all(
+        command,
+        option(
+            "Computing", "--workers", type=click.IntRange(0, 256), default=1, show_default=True, metavar="N",
+            help=workers,
+        ),
+        option(
+            "Computing", "--threads", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N",
+            help=threads,
+        ),
+    )  # fmt: skip
+
+
 def compute_options(section: str) -> Callable[[Command], Command]:
     """--device, in a section of the help, and --config and --seed for experts."""
 

@@ -10,7 +10,7 @@ import click
 from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, option
-from handopt.cli.options import compute_options, json_option, output_options, verbosity_options
+from handopt.cli.options import compute_options, json_option, learner_options, output_options, verbosity_options
 from handopt.cli.outputs import remove_leftovers, require_writable
 from handopt.cli.stop_signal import StopOnSignal
 from handopt.cli.values import Minutes
@@ -47,24 +47,7 @@ if TYPE_CHECKING:
     help="Train for at most so many steps.  [default: 20000]",
 )
 @option("Training", "--resume", is_flag=True, help="Go on from the last checkpoint of a training that was stopped.")
-@option(
-    "Computing",
-    "--workers",
-    type=click.IntRange(0, 256),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes that render images; with 0 they are rendered in between.",
-)
-@option(
-    "Computing",
-    "--threads",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Threads that train.",
-)
+@learner_options("Processes that render images; with 0 they are rendered in between.", "Threads that train.")
 @compute_options("Computing")
 @output_options("MODEL", "The model, a file that ends in .npz.", replaces="a model that exists, and its checkpoints")
 @json_option("the scores")
