@@ -22,7 +22,7 @@ from handopt.input.reader import DepthInput, Reader
 from handopt.result import FitResult
 from handopt.storage.fit_folder import RESULT, RESULT_NAME, check_free, save, save_hands
 from handopt.storage.hands_folder import HANDS_NAME
-from handopt.typing import Progress
+from handopt.typing import Bytes, Progress
 
 if TYPE_CHECKING:
     from handopt.fitting import FitInput
@@ -166,7 +166,8 @@ class Job:
         check_free(task.folder, overwrite=overwrite)
         frame = self._read(task.image, source)
         document = source.document(self._identity(task.image))
-        return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started)
+        colour = picture_of(task.image, frame) if self.outputs.colour and self.outputs.overlay else None
+        return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started, colour)
 
     def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[list[FitResult] | Exception]":
         """The results of the hands of each image, or its error."""
@@ -233,7 +234,7 @@ class Job:
         files: dict[str, Any] = {
             **{name: getattr(outputs, name) for name in ("ply", "obj", "video", "renders", "overlay")},
             "provenance": prepared.document,
-            "colour": picture_of(task.image, frame) if outputs.colour else None,
+            "colour": prepared.colour,
         }
         try:
             if self.max_hands == 1:
@@ -313,7 +314,10 @@ class Job:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image that was read. document: what its provenance.json says; seconds: time to read it."""
+    """An image that was read.
+
+    document: what its provenance.json says; seconds: time to read it; colour: its picture, for the overlay
+    """
 
     task: Task
     source: Provenance
@@ -321,6 +325,7 @@ class _Prepared:
     document: dict[str, Any]
     overwrite: bool
     seconds: float
+    colour: Bytes | None = None
 
 
 def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:

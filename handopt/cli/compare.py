@@ -1,13 +1,14 @@
 """`handopt compare`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from handopt.cli.console import Console
-from handopt.cli.errors import naming_option
+from handopt.cli.errors import naming_option, one_line
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.inputs import check_sequence
 from handopt.cli.job import check_camera, check_device, check_ignore, fit_settings, load_config
@@ -90,11 +91,13 @@ def compare(base: str, adapted: str, source: Path, **arguments: Any) -> None:
     folder = options.output or Path("handopt-out") / f"{resolved(source).stem}-compared"
     require_place(folder, lambda: check_free(folder, COMPARISON, overwrite=options.overwrite))
     models = [_model(word, name) for word, name in ((base, "BASE"), (adapted, "ADAPTED"))]
-    tracks = [_predicted(source, model, name, options, console) for model, name in zip(models, NAMES, strict=True)]
+    first = _predicted(source, models[0], NAMES[0], options, console)
+    # Both are asked for the same side, which is else that of the first frame in which a model finds a hand
+    tracks = first, _predicted(source, models[1], NAMES[1], replace(options, hand=first.hand), console)
     truth = options.labels or _labels_of(source)
     with naming_option("--labels"):
         summary = save_comparison(
-            (tracks[0], tracks[1]), (base, adapted), folder, truth=truth, video=options.video,
+            tracks, (base, adapted), folder, truth=truth, video=options.video,
             overwrite=options.overwrite,
         )  # fmt: skip
     console.say(f"{click.format_filename(folder)} has numbers, curves and both tracks.")
@@ -120,9 +123,9 @@ def _predicted(
     source: Path, model: "PoseModel | None", name: str, options: "CompareOptions", console: Console
 ) -> "Track":
     """The track of a model. Raises SourceError, ObservationError and what open_source raises."""
-    from dataclasses import replace
     from itertools import islice
 
+    from handopt.errors import SourceError
     from handopt.input.sequence import open_source
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.prediction import predict_source
@@ -138,8 +141,13 @@ def _predicted(
     tracking = predict_source(opened, hand=options.hand, settings=how)
     total = options.frames if opened.length is None else min(opened.length, options.frames or opened.length)
     with console.bar(total, "frame", name) as bar:
-        for _ in islice(tracking, options.frames):
-            bar.advance()
+        try:
+            for _ in islice(tracking, options.frames):
+                bar.advance()
+        except SourceError as error:
+            if not len(tracking.result):
+                raise
+            console.note(f"{one_line(error)}: the frames before it are compared.")
     return tracking.result
 
 

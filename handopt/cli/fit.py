@@ -136,7 +136,8 @@ if TYPE_CHECKING:
     "Output",
     "--colour",
     is_flag=True,
-    help="Show the fit in overlay.png over the colour picture: of colour/ beside an image, or of a recording.",
+    help="Show the fit in overlay.png over the colour picture: of colour/ beside an image, or of a recording. "
+    "Overlays of fits that are kept stay as they are (--overwrite).",
 )
 @video_option("optimisation.mp4", default=False)
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")

@@ -48,6 +48,11 @@ def main() -> None:
         ("joints", len(get(scene, "nodes")), most_joints),
         ("weights", sum(len(get(_deformer(mesh), "weights")) for mesh in meshes), most_weights),
         ("corners of faces", sum(get(mesh, "num_indices") for mesh in meshes), most_weights),
+        (
+            "offsets of shapes",
+            sum(3 * len(channels(mesh)) * get(mesh, "num_vertices") for mesh in meshes),
+            most_weights,
+        ),
     ):
         if count > most:
             _fail(f"bound it has {count} {what}, more than {most}")
@@ -140,11 +145,15 @@ def skeleton(owners: list[int], parents: list[int]) -> list[int]:
     return [row for row in range(len(parents)) if row in below or (row in chosen and parents[row] >= 0)]
 
 
+def channels(mesh: Any) -> list[Any]:
+    """The shapes that the mesh can be blended with, at most 400."""
+    return [channel for each in items(mesh, "blend_deformers") for channel in items(each, "channels")][:400]
+
+
 def targets(mesh: Any, count: int) -> tuple[list[str], Any]:
     """Names and offsets (T, N, 3) of the shapes that the mesh can be blended with."""
     names, offsets = [], []
-    channels = [channel for each in items(mesh, "blend_deformers") for channel in items(each, "channels")]
-    for channel in channels[:400]:
+    for channel in channels(mesh):
         keyframes = items(channel, "keyframes")
         if not keyframes:
             continue

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -115,8 +116,13 @@ def _errors(folder: Path, truth: Path, track: "Track") -> Floats:
     found = evaluate(folder, truth)
     means = np.full(len(track), np.nan)
     rows = {Path(name).stem: row for row, name in enumerate(track.names)}
+    by_place = len(rows) < len(track)  # frames of a stack or recording, whose names differ in their number only
     for name, predicted, errors in zip(found.frames, found.predictions, found.errors_mm, strict=True):
-        row = rows.get(Path(str(predicted if predicted is not None else name)).stem, rows.get(Path(name).stem))
+        if by_place:
+            place = re.search(r"\[(\d+)\]$", str(predicted))
+            row = None if place is None else int(place[1])
+        else:
+            row = rows.get(Path(str(predicted if predicted is not None else name)).stem, rows.get(Path(name).stem))
         if row is not None and predicted is not None:
             means[row] = errors.mean()
     if not np.isfinite(means).any():

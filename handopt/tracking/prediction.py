@@ -74,16 +74,15 @@ class PredictionRun:
         camera: Camera,
         hand: str,
         settings: FitSettings,
-        fps: float | None = None,
         scratch: str | PathLike[str] | None = None,
     ) -> None:
         """camera: of the source. hand: with "auto" the first frame in which a hand is found decides.
 
-        settings: with refine, the steps of Levenberg-Marquardt, 0 for none, and proposals, the model. fps: frames a
-        second, None goes by the frames. scratch: folder of the temporary file that keeps the depth around the hand.
+        settings: with refine, the steps of Levenberg-Marquardt, 0 for none, and proposals, the model.
+        scratch: folder of the temporary file that keeps the depth around the hand.
         """
         self._source_camera, self._side = camera, hand
-        self._settings, self._fps = settings, fps
+        self._settings = settings
         self._crops = DepthCrops(1, scratch)
         self._rows: list[Predicted | None] = []
         self._names: list[str] = []
@@ -257,5 +256,5 @@ def predict_source(
     settings: with refine, and proposals, the model. Returns an iterator over FrameEstimates with the Track of the
     frames so far, unsmoothed, as `result`; see handopt.track for what the iterator raises.
     """
-    run = PredictionRun(source.camera, hand_of(hand, None, source), settings, source.fps, scratch)
+    run = PredictionRun(source.camera, hand_of(hand, None, source), settings, scratch)
     return Tracking(run, source, iter(source))

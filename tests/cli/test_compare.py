@@ -50,6 +50,19 @@ def test_two_networks_are_compared_with_labels(tmp_path: Path, rng: np.random.Ge
     assert "exists and was kept: replace it with --overwrite" in again.stderr
 
 
+def test_the_frames_of_a_stack_are_labelled_by_their_place(tmp_path: Path) -> None:
+    given = frames()[:COUNT]
+    np.save(tmp_path / "take.npy", np.stack([frame.depth_mm for frame in given]).astype(np.uint16))
+    labels = write_sequence(tmp_path / "wave")
+    done = run(
+        *("compare", "handopt", "handopt", tmp_path / "take.npy", *CAMERA, "--labels", labels),
+        *("-o", tmp_path / "compared", "--json", "--no-video"),
+    )
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["base"]["error_mm"] == facts["adapted"]["error_mm"] < 30.0
+
+
 @pytest.mark.parametrize(
     ("models", "message"),
     [

@@ -16,7 +16,7 @@ FIRST, COUNT = 13, 10
 
 
 def predicted(hand: str, refine: int = 0) -> PredictionRun:
-    run = PredictionRun(CAMERA, hand, FitSettings("scale", device="cpu", refine=refine), FPS)
+    run = PredictionRun(CAMERA, hand, FitSettings("scale", device="cpu", refine=refine))
     for frame in frames("left" if hand == "left" else "right")[FIRST : FIRST + COUNT]:
         run.push(frame)
     return run
@@ -58,7 +58,7 @@ def test_steps_refine_and_a_side_is_found() -> None:
 
 
 def test_nothing_seen_and_a_delay_are_said() -> None:
-    run = PredictionRun(CAMERA, "auto", FitSettings(refine=0, device="cpu"), FPS)
+    run = PredictionRun(CAMERA, "auto", FitSettings(refine=0, device="cpu"))
     estimate = run.push(SequenceFrame(0, "broken.png", np.zeros((240, 320), np.float32), problem="broken.png: is cut"))
     assert not estimate.tracked
     assert estimate.error == "broken.png: is cut"

@@ -66,7 +66,8 @@ def find_arkit_folder(folder: Path, options: SourceOptions, listed: Lister) -> R
 
 def _polycam(folder: Path) -> Path | None:
     """The folder keyframes/ of Polycam's raw data, given itself or the folder above; None for another folder."""
-    return next((each for each in (folder, folder / "keyframes") if is_folder(each / "cameras")), None)
+    places = (folder, folder / "keyframes")
+    return next((each for each in places if is_folder(each / "cameras") and is_folder(each / "depth")), None)
 
 
 def _stray_camera(folder: Path) -> Camera:

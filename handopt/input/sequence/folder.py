@@ -56,11 +56,10 @@ class FolderSource:
         for index, path in enumerate(self._files):
             try:
                 depth = self._info.millimetres(self._counts(path), path.name, self._ignored(path))
-                colour = self._colour(path)
             except DepthError as error:
                 yield SequenceFrame(index, path.name, self._info.empty(), self._time(path), problem=str(error))
             else:
-                yield SequenceFrame(index, path.name, depth, self._time(path), colour=colour)
+                yield SequenceFrame(index, path.name, depth, self._time(path), colour=self._colour(path))
 
     def _ignored(self, path: Path) -> BoolImage | None:
         """The pixels (H, W) of a frame to leave out: those of masks, and of low confidence. Raises DepthError."""
@@ -78,11 +77,14 @@ class FolderSource:
         return low if ignored is None else ignored | low
 
     def _colour(self, path: Path) -> Bytes | None:
-        """The picture of a frame, None where it has none. Raises DepthError."""
+        """The picture of a frame, None where it has none that can be shown: nothing is fitted to it."""
         picture = self._pictures.get(path)
         if picture is None:
             return None
-        return self._info.picture(of_depth_size(read_picture(picture), self._info.shape, str(picture)))
+        try:
+            return self._info.picture(of_depth_size(read_picture(picture), self._info.shape, str(picture)))
+        except DepthError:
+            return None
 
     def _note_on_masks(self) -> list[str]:
         """How many images have no mask where others have one. Raises DepthError where none has one."""

@@ -171,7 +171,7 @@ function saveReview() {
 
 function open(what) {
   const row = rows.at(current);
-  if (!row) return;
+  if (!row) { close(); return; } // it has not come yet: no decision may be about what is still shown
   mode = what;
   const box = $("large");
   box.replaceChildren();

@@ -102,3 +102,18 @@ def test_without_depth_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "camera_matrix.csv").write_text("1,0,0\n0,1,0\n0,0,1\n")
     with pytest.raises((SourceError, DepthError), match="has no folder depth"):
         open_source(tmp_path)
+
+
+def test_a_folder_of_images_may_have_a_folder_of_cameras(tmp_path: Path) -> None:
+    save(tmp_path / "0.png", np.full(SIZE, 600, np.uint16))
+    (tmp_path / "cameras").mkdir()
+    assert not is_recording(tmp_path)
+    (frame,) = open_source(tmp_path, SourceOptions(camera="200,200,128,96", unit=1.0))
+    assert (frame.depth_mm == 600).all()
+
+
+def test_a_picture_that_cannot_be_shown_costs_no_frame(tmp_path: Path) -> None:
+    (polycam(tmp_path) / "keyframes" / "images" / "104512000.jpg").write_bytes(b"no picture")
+    frames = list(open_source(tmp_path, SourceOptions(colour=True)))
+    assert [frame.problem for frame in frames] == [None, None]
+    assert [frame.colour is None for frame in frames] == [True, False]
