@@ -1,4 +1,4 @@
-"""The frames of `handopt adapt` and `handopt compare`: images, folders, recordings and stacks, one after the other."""
+"""The frames of `handopt adapt`: images, folders, recordings and stacks, one after the other."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

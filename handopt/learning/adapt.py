@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from handopt.atomic_folder import written_file
-from handopt.errors import ConfigError, NumericalError, ObservationError, OutputError
+from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
 from handopt.export.rig_gltf import write_rig
 from handopt.files import is_file
 from handopt.learning.adapt_film import FILM_NAME, write_film
@@ -19,7 +19,7 @@ from handopt.learning.adapt_settings import SHAPES, AdaptSettings
 from handopt.learning.adaptation import Adaptation, AdaptProgress
 from handopt.learning.checkpoint import NAME, PREVIOUS
 from handopt.learning.fitted_frames import AdaptFrame, likely_side
-from handopt.learning.frame_store import FrameStore, full
+from handopt.learning.frame_store import INDEX, FrameStore, full
 from handopt.proposals.bank import default_bank
 from handopt.proposals.model_file import PoseModel
 from handopt.rig import Rig, default_rig
@@ -28,8 +28,10 @@ LEAST_FRAMES: Final = 40
 """Frames with a hand that an adaptation needs. By hand: 33 to learn from and 7 to judge by."""
 ALIKE_MM: Final = 3.0
 """Mean distance of joints from their mean over all frames, below which nothing is to be learned. Above any noise."""
-LOOKED_AT: Final = 12
-"""Frames that say which hand it is, where nobody does."""
+DECIDING: Final = 12
+"""Frames with a hand that say which one it is, where nobody does."""
+LOOKED_AT: Final = 600
+"""Frames among which they are looked for."""
 SEEN_OFTEN: Final = 10
 """Frames that show a vertex from the front, from which on it is known for certain."""
 HAND_NAME: Final = "hand.glb"
@@ -95,16 +97,22 @@ def adapt(
     store = FrameStore(folder / FRAMES_NAME, facts)
     if not resume:
         _remove_leftovers(store, folder)
+    anew = not _is_begun(folder)
     done = store.is_complete() or store.fill(
         frames(), _side_of(frames, hand, store), model, seed=seed, workers=workers, progress=fitted
     )
     if not done:
         return None
     store.load()
-    _check_frames(store)
+    try:
+        _check_frames(store)
+    except HandoptError:
+        if anew:
+            store.remove()
+        raise
     network = default_bank().network if model is None else model.network
     run = Adaptation(network, store, folder, chosen, shape=shape, seed=seed, minutes=minutes)
-    if resume and is_file(folder / NAME):
+    if resume and any(is_file(folder / name) for name in (NAME, PREVIOUS)):
         damaged = run.resume()
         if damaged is not None:
             note(damaged)
@@ -126,9 +134,9 @@ def _learned(
 
 
 def _side_of(frames: Callable[[], Iterable[AdaptFrame]], hand: str, store: FrameStore) -> str:
-    """Which hand the frames show. Raises ObservationError."""
+    """Which hand the frames show. Raises HandoptError where none of those that are looked at shows one."""
     if store.side is None:
-        store.side = likely_side(list(islice(frames(), LOOKED_AT)), 0) if hand == "auto" else hand
+        store.side = likely_side(islice(frames(), LOOKED_AT), DECIDING, 0) if hand == "auto" else hand
     return store.side
 
 
@@ -230,11 +238,16 @@ def check_free(output: Path, *, resume: bool, overwrite: bool) -> None:
         return
     if output.exists() or output.is_symlink():
         raise OutputError(f"{output} exists and was kept: replace it with overwrite=True or choose another name")
-    if not resume and (folder_of(output) / FRAMES_NAME).exists():
+    if not resume and _is_begun(folder_of(output)):
         raise OutputError(
             f"{folder_of(output)} holds an adaptation that was stopped: go on with resume=True or begin anew with "
             "overwrite=True"
         )
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder beside a model holds fitted frames of an adaptation."""
+    return (folder / FRAMES_NAME / INDEX).exists()
 
 
 def _remove_leftovers(store: FrameStore, folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The three parts of an adaptation's loss, and what held-out frames say of a network."""
+"""The four parts of an adaptation's loss, and what held-out frames say of a network."""
 
 from typing import Final
 

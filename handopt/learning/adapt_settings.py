@@ -24,10 +24,10 @@ class AdaptSettings(Checked):
 
     iterations: steps, at most. windows: short runs of window consecutive frames in a step. rate: highest learning rate
     of AdamW, which rises for warm_up steps and falls with a cosine. weight_decay, largest_gradient, average: as in
-    TrainSettings. fits, depth, smooth: weights of the three parts of the loss: the distance from confident fits, mm;
-    the self-supervised loss against the depth images; and the acceleration of the joints, mm. rehearse: weight
-    of rendered images with labels, as handopt train renders them, against forgetting what the frames do
-    not show; a block of rehearsed_images in rehearsed_poses every steps_per_block steps. sure: least confidence of a
+    TrainSettings. fits, depth, smooth, rehearse: weights of the four parts of the loss: the distance from confident
+    fits, mm; the self-supervised loss against the depth images; the acceleration of the joints, mm; and the distance
+    from the labels of rendered images, as handopt train renders them, mm, against forgetting what the frames do not
+    show: a block of rehearsed_images in rehearsed_poses every steps_per_block steps. sure: least confidence of a
     fit that is believed. leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much
     heads learn from images that another one explains better. still_mm: movement of the hand between two frames above
     which they are not taken to be consecutive. shape_rate: learning rate of the hand's own shape; rest_rate: of its

@@ -83,6 +83,7 @@ class Adaptation:
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
         self.trusted = believed(store.small, settings)
         self.training, held_out = split(store.small["number"])
+        self._places = rows_of({name: store.small[name] for name in ("number", "camera_centre")}, self.training)
         self.held_out = HeldOut(store, some_runs(held_out), self.trusted, settings)
         self.labelled = self.training[self.trusted[self.training]]
         self.own = self._first_shape()
@@ -179,8 +180,7 @@ class Adaptation:
             first = rng.integers(len(self.training) - settings.window + 1, size=settings.windows)
             rows = self.training[(first[:, None] + np.arange(settings.window)).ravel()]
             hand = posed(self.network, self.skeleton, self.own, rows_of(small, rows))
-            of_training = rows_of(small, self.training)
-            together = consecutive(of_training, first, settings.window, settings.still_mm)
+            together = consecutive(self._places, first, settings.window, settings.still_mm)
             smooth = smooth_loss(hand.joints, together, settings.window)
             if settings.depth:
                 self.loss.set_stage(STAGES[min(len(STAGES) - 1, int(len(STAGES) * share))])

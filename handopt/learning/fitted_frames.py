@@ -3,8 +3,9 @@
 Left hands are stored as the right hands of the mirror image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -137,15 +138,29 @@ def _target(result: FitResult, config: Config, seed: int) -> dict[str, AnyArray]
     }
 
 
-def likely_side(frames: Sequence[AdaptFrame], seed: int) -> str:
-    """Which hand most frames show, as fits of both sides say. Raises HandoptError where no frame shows a hand."""
-    given = [replace(_input(each, "right"), hand="auto") for each in frames if each.problem is None]
-    found = list(fit_images(given, FitSettings("proportions", Config(), "cpu", seed, None)))
-    sides = [each.hand for each in found if isinstance(each, FitResult)]
-    if not sides:
-        reason = next((str(each) for each in found if isinstance(each, HandoptError)), "they cannot be read")
-        raise HandoptError(f"none of the first {len(frames)} frames shows a hand ({reason}): give frames with a hand")
-    return "left" if sides.count("left") > len(sides) / 2 else "right"
+def likely_side(frames: Iterable[AdaptFrame], deciding: int, seed: int) -> str:
+    """Which hand most frames show, as fits of both sides say; frames without a hand are passed over.
+
+    deciding: how many frames with a hand are enough. Raises HandoptError where no frame shows a hand.
+    """
+    settings = FitSettings("proportions", Config(), "cpu", seed, None)
+    left: list[bool] = []
+    looked_at, reason = 0, ""
+    remaining = iter(frames)
+    while len(left) < deciding and (block := list(islice(remaining, deciding))):
+        looked_at += len(block)
+        given = [replace(_input(each, "right"), hand="auto") for each in block if each.problem is None]
+        for found in fit_images(given, settings):
+            if isinstance(found, FitResult):
+                left.append(found.hand == "left")
+            else:
+                reason = reason or str(found)
+    if not left:
+        raise HandoptError(
+            f"none of the first {looked_at} frames shows a hand ({reason or 'they cannot be read'}): give frames with "
+            "a hand, or say which one it is with hand='right' or hand='left'"
+        )
+    return "left" if sum(left) > len(left) / 2 else "right"
 
 
 def rows_of(arrays: Arrays, rows: NDArray[Any]) -> Arrays:

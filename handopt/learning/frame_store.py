@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -159,10 +160,12 @@ class FrameStore:
         return {name: np.concatenate(each)[back].astype(np.float32) for name, each in found.items()}
 
     def remove(self) -> None:
-        """Delete the blocks."""
+        """Delete the blocks, and what a process that was killed has left here; other files stay. Raises OSError."""
+        remove_stale(self.folder)
+        remove_stale(self.folder.parent)
         for path in [*self.folder.glob("*.npz"), self.folder / INDEX]:
             path.unlink(missing_ok=True)
-        if self.folder.is_dir():
+        with suppress(OSError):
             self.folder.rmdir()
 
     def _path(self, number: int) -> Path:

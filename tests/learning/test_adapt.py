@@ -13,6 +13,7 @@ from support.commands import run
 from support.compare import assert_close
 from support.sequences import CAMERA, samples
 
+from handopt import atomic_folder
 from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
 from handopt.fitting import fit_images
 from handopt.proposals.bank import default_bank
@@ -155,6 +156,39 @@ def test_a_stopped_one_is_neither_lost_nor_mixed_with_other_frames(tmp_path: Pat
         adapted(output, resume=True)
 
 
+def test_what_a_kill_left_and_other_files_are_no_obstacle(tmp_path: Path) -> None:
+    output, folder = tmp_path / "mine.npz", tmp_path / "mine-adaptation"
+    adapted(output, fitted=lambda _: False)
+    name = f".handopt-{atomic_folder._host()}-{2**22 + 1}-0a.partial"
+    for place in (folder, folder / "frames"):
+        (place / name).mkdir()
+        (place / name / "file.npz").write_bytes(b"half")
+    adapted(output, overwrite=True, fitted=lambda _: False)
+    assert not list(folder.rglob("*.partial"))
+    (folder / "frames" / "notes.txt").write_text("not handopt's")
+    short = dataclasses.replace(TINY, iterations=1)
+    assert adapted(output, short, overwrite=True) is not None
+    assert [each.name for each in (folder / "frames").iterdir()] == ["notes.txt"]
+    output.unlink()
+    assert adapted(output, short, fitted=lambda _: False) is None, "nothing of ours is in the way"
+
+
+def test_the_checkpoint_before_the_last_is_gone_on_from_where_it_is_alone(tmp_path: Path) -> None:
+    output, folder = tmp_path / "mine.npz", tmp_path / "mine-adaptation"
+    notes: list[str] = []
+    steps: list[int] = []
+
+    def stopped(state: adaptation.AdaptProgress) -> bool:
+        steps.append(state.step)
+        return False
+
+    adapted(output, progress=stopped)
+    (folder / "checkpoint.pt").replace(folder / "checkpoint.previous.pt")
+    adapted(output, resume=True, note=notes.append, progress=stopped)
+    assert steps == [1, 2]
+    assert "checkpoint.previous.pt, the one before it, was taken" in notes[0]
+
+
 def test_a_model_that_gets_worse_is_not_given(tmp_path: Path) -> None:
     output = tmp_path / "mine.npz"
     found = adapted(output, dataclasses.replace(TINY, rate=0.004))
@@ -199,6 +233,11 @@ def test_frames_that_teach_nothing_are_refused(
     monkeypatch.setattr(adapting, "LEAST_FRAMES", 40)
     with pytest.raises(ObservationError, match="12 of 12 frames show a hand, and 40 are needed"):
         adapted(tmp_path / "few.npz")
+    assert not (tmp_path / "few-adaptation" / "frames").exists(), "a refusal leaves nothing to go on from"
+    adapted(tmp_path / "begun.npz", fitted=lambda _: False)
+    with pytest.raises(ObservationError, match="12 of 12 frames show a hand"):
+        adapted(tmp_path / "begun.npz", resume=True)
+    assert (tmp_path / "begun-adaptation" / "frames").exists(), "an earlier run made it"
     monkeypatch.setattr(adapting, "LEAST_FRAMES", 8)
     first = {name: np.repeat(each[:1], 4, axis=0) for name, each in fitted[0].arrays.items()}
     alike = dataclasses.replace(fitted[0], arrays=first)
@@ -221,8 +260,15 @@ def test_frames_without_a_hand_are_counted_with_the_reason(tmp_path: Path, monke
 
     with pytest.raises(ObservationError, match=r"0 of 3 frames show a hand, and 40 are needed.*the others mostly"):
         adapt(given, tmp_path / "none.npz", TINY, hand="right", workers=0)
-    with pytest.raises(HandoptError, match="none of the first 3 frames shows a hand"):
+    with pytest.raises(HandoptError, match=r"none of the first 3 frames shows a hand.*or say which one it is.*hand="):
         adapt(given, tmp_path / "side.npz", TINY, workers=0)
+
+
+def test_frames_before_a_hand_is_seen_do_not_say_which_it_is() -> None:
+    empty = AdaptFrame("empty.png", np.zeros((240, 320), np.float32), CAMERA)
+    given = iter([empty, empty, empty, *frames()[:2]])
+    assert fitted_frames.likely_side(given, 1, 0) == "right"
+    assert len(list(given)) == 1, "one hand was enough"
 
 
 @pytest.mark.parametrize("shape", ["none", "scale", "vertices"])
