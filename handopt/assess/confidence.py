@@ -73,9 +73,9 @@ class ConfidenceFeatures:
 def confidence(features: ConfidenceFeatures) -> float:
     """The probability, 0 to 1."""
     names = ("constant", *(each.name for each in fields(features)))
-    sure = float(logistic(np.array(weights("fit_confidence", *names)), np.array(features.inputs)))
+    probability = float(logistic(np.array(weights("fit_confidence", *names)), np.array(features.inputs)))
     doubtful = features.log_unexplained_fraction > np.log(ASSESS.most_unexplained)
-    return min(sure, ASSESS.contradicted) if doubtful else sure
+    return min(probability, ASSESS.contradicted) if doubtful else probability
 
 
 def confidence_text(value: float) -> str:
@@ -86,4 +86,4 @@ def confidence_text(value: float) -> str:
 
 def logistic(weights: Floats, features: Floats) -> Floats:
     """The probabilities (...) of features (..., N) with weights (N + 1,), of the constant first."""
-    return np.asarray(1 / (1 + np.exp(-(weights[0] + features @ weights[1:]))))
+    return np.asarray(1 / (1 + np.exp(-(weights[0] + (features * weights[1:]).sum(axis=-1)))))

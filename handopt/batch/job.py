@@ -41,9 +41,8 @@ class OutputSettings:
     """Which files a result has, and what happens to results that exist.
 
     colour: whether overlay.png shows the colour picture that belongs to an image. usual: files that are written though
-    nobody asked for them; a result that exists is complete without them.
-    existing: 'keep' those that this job would make again and refuse others, 'update' these others, 'overwrite' all, or
-    'verify' all and make none.
+    nobody asked for them; a result that exists is complete without them. existing: 'keep' those that this job would
+    make again and refuse others, 'update' these others, 'overwrite' all, or 'verify' all and make none.
     """
 
     renders: bool = True
@@ -314,10 +313,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image that was read.
-
-    document: what its provenance.json says; seconds: time to read it; colour: its picture, for the overlay
-    """
+    """An image that was read. document: of provenance.json; seconds: time to read it; colour: its picture."""
 
     task: Task
     source: Provenance

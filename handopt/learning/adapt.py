@@ -103,13 +103,7 @@ def adapt(
     )
     if not done:
         return None
-    store.load()
-    try:
-        _check_frames(store)
-    except HandoptError:
-        if anew:
-            store.remove()
-        raise
+    _load_checked(store, anew=anew)
     network = default_bank().network if model is None else model.network
     run = Adaptation(network, store, folder, chosen, shape=shape, seed=seed, minutes=minutes)
     if resume and any(is_file(folder / name) for name in (NAME, PREVIOUS)):
@@ -119,6 +113,17 @@ def adapt(
     if not len(run.labelled):
         note("No fit of these frames is certain: only the self-supervised loss teaches.")
     return _learned(run, output, model, progress)
+
+
+def _load_checked(store: FrameStore, *, anew: bool) -> None:
+    """Load the fitted frames. Raises HandoptError, and removes what this run began, where they teach nothing."""
+    store.load()
+    try:
+        _check_frames(store)
+    except HandoptError:
+        if anew:
+            store.remove()
+        raise
 
 
 def _learned(

@@ -17,7 +17,7 @@ from handopt.synth.viewpoints import sample_view
 from handopt.synth.wild_scene import render_parts, wall_depth
 from handopt.typing import Faces, FloatImage, Floats, Mask
 
-Mesh = tuple[Floats, Faces]
+Triangles = tuple[Floats, Faces]
 
 DISTANCE_MM: Final = (260.0, 1400.0)
 """Of the first thing, mm, drawn by its logarithm: as far as hands are."""
@@ -63,7 +63,7 @@ def sample_handless_scene(rng: np.random.Generator, camera: Camera) -> tuple[Flo
 
 
 def _rendered(
-    things: list[Mesh], parts: list[Part], wall: Wall | None, camera: Camera
+    things: list[Triangles], parts: list[Part], wall: Wall | None, camera: Camera
 ) -> tuple[FloatImage, Mask, Mask]:
     everything = [*(Part(FOREGROUND, *mesh) for mesh in things), *parts]
     shape = (camera.height, camera.width)
@@ -78,7 +78,7 @@ def _rendered(
     return depth, np.where(front, np.uint8(BACKGROUND), label), front.astype(np.uint8)
 
 
-def _bar(rng: np.random.Generator, radius: float, length: float, start: Floats, direction: Floats) -> Mesh:
+def _bar(rng: np.random.Generator, radius: float, length: float, start: Floats, direction: Floats) -> Triangles:
     """A rod, round or square, from a point (3,) in a direction (3,)."""
     along = direction / np.linalg.norm(direction)
     shape: Literal["cylinder", "box"] = "cylinder" if rng.random() < 0.7 else "box"
@@ -90,12 +90,12 @@ def _bar(rng: np.random.Generator, radius: float, length: float, start: Floats, 
     return (points + np.array([0.0, 0.0, length / 2])) @ axes + start, faces
 
 
-def _object(rng: np.random.Generator) -> Mesh:
+def _object(rng: np.random.Generator) -> Triangles:
     points, faces = sample_object(rng).mesh()
     return float(rng.uniform(0.8, 2.2)) * points, faces
 
 
-def _fork(rng: np.random.Generator) -> Mesh:
+def _fork(rng: np.random.Generator) -> Triangles:
     """A handle, a block, and one to five prongs in a row or fanned out."""
     block = rng.uniform([10.0, 20.0, 5.0], [60.0, 60.0, 22.0])
     meshes = [solid_mesh(Solid("box", tuple(block[[1, 2, 0]]), float(0.5 * block[2])))]
@@ -113,7 +113,7 @@ def _fork(rng: np.random.Generator) -> Mesh:
     return merged(meshes)
 
 
-def _tripod(rng: np.random.Generator) -> Mesh:
+def _tripod(rng: np.random.Generator) -> Triangles:
     """Three to five legs from one joint, as of tripods, stools and desk chairs."""
     count, spread, radius = int(rng.integers(3, 6)), float(rng.uniform(0.2, 1.5)), float(rng.uniform(4.0, 25.0))
     length, turn = float(rng.uniform(80.0, 500.0)), rng.uniform(0.0, 6.0)
@@ -128,7 +128,7 @@ def _tripod(rng: np.random.Generator) -> Mesh:
     return merged(meshes)
 
 
-def _head(rng: np.random.Generator) -> Mesh:
+def _head(rng: np.random.Generator) -> Triangles:
     """A head with a nose, ears and a neck, sometimes with hair or a cap."""
     ball, faces = unit_sphere()
     size = float(rng.uniform(0.75, 1.15))
@@ -139,7 +139,7 @@ def _head(rng: np.random.Generator) -> Mesh:
     return merged([(size * (ball * axes + place), faces) for axes, place in parts])
 
 
-def _chair(rng: np.random.Generator) -> Mesh:
+def _chair(rng: np.random.Generator) -> Triangles:
     """Bars and boards at right angles, as of chairs, shelves and racks."""
     half = rng.uniform([60.0, 60.0, 80.0], [260.0, 260.0, 400.0])
     radius = float(rng.uniform(6.0, 25.0))
@@ -158,13 +158,13 @@ def _chair(rng: np.random.Generator) -> Mesh:
     return merged(meshes)
 
 
-def _limb(rng: np.random.Generator) -> Mesh:
+def _limb(rng: np.random.Generator) -> Triangles:
     """An arm without its hand: the end of a sleeve, or a stump."""
     points, faces = arm_mesh(sample_arm(rng), default_rig("right"))
     return points - points.mean(axis=0) * float(rng.uniform(0.0, 1.0)), faces
 
 
-def _blobs(rng: np.random.Generator) -> Mesh:
+def _blobs(rng: np.random.Generator) -> Triangles:
     """A few ellipsoids that overlap: cushions, fruit, crumpled clothes, animals."""
     ball, faces = unit_sphere()
     size = float(rng.uniform(15.0, 90.0))
@@ -176,7 +176,7 @@ def _blobs(rng: np.random.Generator) -> Mesh:
     return merged(meshes)
 
 
-def _plant(rng: np.random.Generator) -> Mesh:
+def _plant(rng: np.random.Generator) -> Triangles:
     """Rods and leaves that leave one place in all directions."""
     ball, faces = unit_sphere()
     meshes = []
@@ -192,7 +192,7 @@ def _plant(rng: np.random.Generator) -> Mesh:
     return merged(meshes)
 
 
-_KINDS: Final[tuple[tuple[Callable[[np.random.Generator], Mesh], float], ...]] = (
+_KINDS: Final[tuple[tuple[Callable[[np.random.Generator], Triangles], float], ...]] = (
     (_object, 0.2),
     (_fork, 0.25),
     (_tripod, 0.1),

@@ -51,7 +51,7 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
     pose="euler": rows of a pose are three numbers: the first an axis-angle, rig -> camera, the other 15 are handopt's
     joint angles (twist, abduction, flexion: see handopt.Rig). pose="axis-angle": 16 axis-angles, those of the joints
     relative to their parents, in the axes of the rig at rest, as MANO has them. pose="6d": the same as six numbers
-    each, the first two columns of the rotation.
+    each, the first two columns of the rotation. Pose correctives of a rig (posedirs of MANO) are left out.
     """
 
     def __init__(

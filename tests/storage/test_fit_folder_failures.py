@@ -93,7 +93,7 @@ def test_a_folder_that_appears_meanwhile_is_kept(
 ) -> None:
     target = tmp_path / "hand"
 
-    def intrude(result: FitResult, path: Path) -> None:
+    def intrude(result: FitResult, path: Path, *_: object) -> None:
         target.mkdir()
         (target / "mine").write_text("x")
 

@@ -18,7 +18,7 @@ def tree(root: Path) -> dict[str, bytes]:
 def failing(error: BaseException) -> Callable[..., None]:
     """A writer that starts a file and then fails."""
 
-    def write(result: FitResult, path: Path) -> None:
+    def write(result: FitResult, path: Path, *_: object) -> None:
         (path / "0000.png" if path.is_dir() else path).write_bytes(b"half")
         raise error
 
