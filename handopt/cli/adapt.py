@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from handopt.cli.settings import AdaptOptions
     from handopt.learning.adapt import Adapted
     from handopt.learning.adapt_settings import AdaptSettings
-    from handopt.learning.adaptation import AdaptProgress
+    from handopt.learning.training import Progress
 
 SHAPES = ("none", "scale", "proportions", "vertices")
 
@@ -186,8 +186,8 @@ def _fitted(show: Callable[[str, int, int], None], given: Frames, until: StopOnS
 
 def _learning(
     show: Callable[[str, int, int], None], iterations: int, minutes: float | None, until: StopOnSignal
-) -> "Callable[[AdaptProgress], bool]":
-    def learning(state: "AdaptProgress") -> bool:
+) -> "Callable[[Progress], bool]":
+    def learning(state: "Progress") -> bool:
         done, total = (state.step, iterations) if minutes is None else (int(1000 * state.share), 1000)
         show("learning", min(done, total), total)
         return not until.stopped

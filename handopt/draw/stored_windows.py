@@ -8,8 +8,8 @@ from typing import IO, Final
 
 import numpy as np
 
-from handopt.errors import DepthError
 from handopt.files import UnreadableError, open_regular
+from handopt.input.arrays import naming_damage
 from handopt.input.npy import read_npy_header
 from handopt.typing import AnyArray
 
@@ -46,25 +46,17 @@ def stored_windows(path: Path) -> StoredWindows | None:
 
     Raises UnreadableError where they are damaged or too many, and OSError where the temporary file cannot be written.
     """
-    try:
-        with open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
-            if f"{NAME}.npy" not in archive.namelist():
+    with naming_damage(path, passing=OSError), open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
+        if f"{NAME}.npy" not in archive.namelist():
+            return None
+        with archive.open(f"{NAME}.npy") as stream:
+            shape, fortran_order, dtype = read_npy_header(path, stream)
+            size = math.prod(shape) * 2
+            if len(shape) != 3 or fortran_order or dtype != np.uint16 or size <= LARGE_BYTES:
                 return None
-            with archive.open(f"{NAME}.npy") as stream:
-                shape, fortran_order, dtype = read_npy_header(path, stream)
-                size = math.prod(shape) * 2
-                if len(shape) != 3 or fortran_order or dtype != np.uint16 or size <= LARGE_BYTES:
-                    return None
-                if size > MAX_BYTES:
-                    raise UnreadableError(f"announces {size >> 20} MiB of {NAME}, the limit is {MAX_BYTES >> 20} MiB")
-                return _unpacked((shape[0], shape[1], shape[2]), stream)
-    except (UnreadableError, OSError):
-        raise
-    except DepthError as error:
-        raise UnreadableError(str(error).removeprefix(f"{path}: ")) from error
-    except Exception as error:  # zipfile and zlib raise almost anything on damaged files
-        kind = type(error).__name__
-        raise UnreadableError(f"is damaged or cut short ({kind}: {error})", kind) from error
+            if size > MAX_BYTES:
+                raise UnreadableError(f"announces {size >> 20} MiB of {NAME}, the limit is {MAX_BYTES >> 20} MiB")
+            return _unpacked((shape[0], shape[1], shape[2]), stream)
 
 
 def _unpacked(shape: tuple[int, int, int], stream: IO[bytes]) -> StoredWindows:

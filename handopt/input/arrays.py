@@ -2,7 +2,8 @@
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -38,6 +39,20 @@ class ArraySpec:
     optional: bool = False
 
 
+@contextmanager
+def naming_damage(path: Path, passing: type[Exception] = UnreadableError) -> Iterator[None]:
+    """Turn what reading a .npz file raises into UnreadableError, without the file's name. passing: but for this."""
+    try:
+        yield
+    except (UnreadableError, passing):
+        raise
+    except DepthError as error:
+        raise UnreadableError(str(error).removeprefix(f"{path}: ")) from error
+    except Exception as error:  # zipfile and zlib raise almost anything on damaged files
+        kind = type(error).__name__
+        raise UnreadableError(f"is damaged or cut short ({kind}: {error})", kind) from error
+
+
 def read_arrays(
     path: Path, specs: Mapping[str, ArraySpec], limit: int = MAX_BYTES
 ) -> tuple[dict[str, AnyArray], dict[str, int]]:
@@ -47,31 +62,23 @@ def read_arrays(
     what is wrong without the file's name.
     """
     sizes: dict[str, int] = {}
-    try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            present = set(archive.namelist()[:MAX_NAMES])
-            missing = [name for name, spec in specs.items() if f"{name}.npy" not in present and not spec.optional]
-            if missing:
-                raise UnreadableError(f"lacks {missing[0]!r}")
-            wanted = {name: spec for name, spec in specs.items() if f"{name}.npy" in present}
-            total = 0
-            for name, spec in wanted.items():
-                with archive.open(f"{name}.npy") as stream:
-                    total += _checked_header(path, stream, name, spec, sizes)
-            if total > limit:
-                raise UnreadableError(f"announces {total >> 20} MiB of arrays, the limit is {limit >> 20} MiB")
-            arrays = {}
-            for name, spec in wanted.items():
-                with archive.open(f"{name}.npy") as stream:
-                    arrays[name] = _checked_values(read_npy_array(path, stream), name, spec)
-            return arrays, sizes
-    except UnreadableError:
-        raise
-    except DepthError as error:
-        raise UnreadableError(str(error).removeprefix(f"{path}: ")) from error
-    except Exception as error:  # zipfile and zlib raise almost anything on damaged files
-        kind = type(error).__name__
-        raise UnreadableError(f"is damaged or cut short ({kind}: {error})", kind) from error
+    with naming_damage(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        present = set(archive.namelist()[:MAX_NAMES])
+        missing = [name for name, spec in specs.items() if f"{name}.npy" not in present and not spec.optional]
+        if missing:
+            raise UnreadableError(f"lacks {missing[0]!r}")
+        wanted = {name: spec for name, spec in specs.items() if f"{name}.npy" in present}
+        total = 0
+        for name, spec in wanted.items():
+            with archive.open(f"{name}.npy") as stream:
+                total += _checked_header(path, stream, name, spec, sizes)
+        if total > limit:
+            raise UnreadableError(f"announces {total >> 20} MiB of arrays, the limit is {limit >> 20} MiB")
+        arrays = {}
+        for name, spec in wanted.items():
+            with archive.open(f"{name}.npy") as stream:
+                arrays[name] = _checked_values(read_npy_array(path, stream), name, spec)
+        return arrays, sizes
 
 
 def _checked_header(path: Path, stream: IO[bytes], name: str, spec: ArraySpec, sizes: dict[str, int]) -> int:

@@ -13,15 +13,15 @@ import torch
 from handopt.atomic_folder import written_file
 from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
 from handopt.export.rig_gltf import write_rig
-from handopt.files import is_file
 from handopt.learning.adapt_film import FILM_NAME, write_film
 from handopt.learning.adapt_settings import SHAPES, AdaptSettings
-from handopt.learning.adaptation import Adaptation, AdaptProgress
-from handopt.learning.checkpoint import NAME, PREVIOUS
+from handopt.learning.adaptation import Adaptation
+from handopt.learning.checkpoint import has_checkpoint, remove_checkpoints
 from handopt.learning.fitted_frames import AdaptFrame, likely_side
 from handopt.learning.frame_store import INDEX, FrameStore, full
+from handopt.learning.training import Progress
 from handopt.proposals.bank import default_bank
-from handopt.proposals.model_file import PoseModel
+from handopt.proposals.model_file import PoseModel, check_model_place
 from handopt.rig import Rig, default_rig
 
 LEAST_FRAMES: Final = 40
@@ -72,7 +72,7 @@ def adapt(
     resume: bool = False,
     overwrite: bool = False,
     fitted: Callable[[int], bool] = lambda _: True,
-    progress: Callable[[AdaptProgress], bool] = lambda _: True,
+    progress: Callable[[Progress], bool] = lambda _: True,
     note: Callable[[str], None] = lambda _: None,
 ) -> Adapted | None:
     """Adapt a model to unlabelled frames of one person's hand, and write it to a file.
@@ -106,7 +106,7 @@ def adapt(
     _load_checked(store, anew=anew)
     network = default_bank().network if model is None else model.network
     run = Adaptation(network, store, folder, chosen, shape=shape, seed=seed, minutes=minutes)
-    if resume and any(is_file(folder / name) for name in (NAME, PREVIOUS)):
+    if resume and has_checkpoint(folder):
         damaged = run.resume()
         if damaged is not None:
             note(damaged)
@@ -127,7 +127,7 @@ def _load_checked(store: FrameStore, *, anew: bool) -> None:
 
 
 def _learned(
-    run: Adaptation, output: Path, model: PoseModel | None, progress: Callable[[AdaptProgress], bool]
+    run: Adaptation, output: Path, model: PoseModel | None, progress: Callable[[Progress], bool]
 ) -> Adapted | None:
     """Adapt to the end, and write what came of it; None where it was stopped. Raises NumericalError, OutputError."""
     try:
@@ -235,15 +235,8 @@ def folder_of(output: Path) -> Path:
 
 def check_free(output: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a place for a model that is taken. Worth calling before the work. Raises OutputError."""
-    if output.suffix != ".npz" or not output.stem:
-        raise OutputError(f"{output} is not a name for a model: choose one that ends in .npz")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder: choose another name")
-    if overwrite:
-        return
-    if output.exists() or output.is_symlink():
-        raise OutputError(f"{output} exists and was kept: replace it with overwrite=True or choose another name")
-    if not resume and _is_begun(folder_of(output)):
+    check_model_place(output, replace=overwrite)
+    if not (resume or overwrite) and _is_begun(folder_of(output)):
         raise OutputError(
             f"{folder_of(output)} holds an adaptation that was stopped: go on with resume=True or begin anew with "
             "overwrite=True"
@@ -256,6 +249,5 @@ def _is_begun(folder: Path) -> bool:
 
 
 def _remove_leftovers(store: FrameStore, folder: Path) -> Any:
-    for name in (NAME, PREVIOUS):
-        (folder / name).unlink(missing_ok=True)
+    remove_checkpoints(folder)
     store.remove()

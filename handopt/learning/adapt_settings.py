@@ -1,18 +1,16 @@
 """How a model is adapted to unlabelled frames: every number, which a TOML file can change."""
 
 from dataclasses import dataclass
-from math import cos, pi
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
 from handopt.config.constraints import Checked, Fraction, LengthMm, build_from_toml
+from handopt.learning.settings import Images, Rate, warmed_cosine
 
-Images = Annotated[int, Meta(gt=0, le=4096)]
 Many = Annotated[int, Meta(gt=0, le=1_000_000)]
 Factor = Annotated[float, Meta(ge=0, le=1000)]
-Rate = Annotated[float, Meta(gt=0, le=1)]
 
 SHAPES: Final = ("none", "scale", "proportions", "vertices")
 """What of the hand's own shape is free: nothing, its size, also its proportions, also its surface."""
@@ -67,7 +65,7 @@ class AdaptSettings(Checked):
 
     def rate_at(self, step: int, share: float) -> float:
         """The learning rate of a step, when a share of the adaptation is done."""
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * 0.5 * (1 + cos(pi * min(1.0, share)))
+        return warmed_cosine(self.rate, step, self.warm_up, share)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain values."""

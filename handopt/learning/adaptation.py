@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from handopt.learning.image_pool import TRAINING, block_of
 from handopt.learning.images import Arrays
 from handopt.learning.own_hand import OwnHand
 from handopt.learning.skeleton import Skeleton
+from handopt.learning.training import Progress
 from handopt.proposals.model_file import save_model
 from handopt.proposals.network import Network
 from handopt.rig import default_rig
@@ -48,15 +48,6 @@ LEAST_LABELLED: Final = 8
 FILMED: Final = 4
 STAGES: Final = (0, 2, -1)
 """Stages of the descent that the self-supervised loss goes through in thirds of the adaptation, coarse to fine."""
-
-
-@dataclass(frozen=True)
-class AdaptProgress:
-    """How far an adaptation is. share: 0..1 of its steps or its time; scores: the last ones, with those of the base."""
-
-    step: int
-    share: float
-    scores: dict[str, float]
 
 
 class Adaptation:
@@ -108,7 +99,7 @@ class Adaptation:
 
     # ------------------------------------------------------------------------------------------- the loop
 
-    def run(self, progress: Callable[[AdaptProgress], bool]) -> bool:
+    def run(self, progress: Callable[[Progress], bool]) -> bool:
         """Adapt to the end; whether it was reached. progress: called after each step; False stops with a checkpoint.
 
         Raises NumericalError, OutputError.
@@ -125,7 +116,7 @@ class Adaptation:
             share = self._share()
             if self.step % self.settings.report_every == 0 or share >= 1:
                 self._report()
-            going_on = progress(AdaptProgress(self.step, share, self.history[-1]))
+            going_on = progress(Progress(self.step, share, self.history[-1]))
             if not going_on or now - saved > self.settings.checkpoint_s:
                 self._save_checkpoint()
                 saved = now

@@ -26,6 +26,17 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
             (folder / NAME).replace(folder / PREVIOUS)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a folder has something to go on from: a cut may have left the checkpoint before the last alone."""
+    return any(is_file(folder / name) for name in (NAME, PREVIOUS))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove both checkpoints of a folder. Raises OSError."""
+    for name in (NAME, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+
+
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any], str | None]:
     """The newest checkpoint of a folder that can be read, and a note where that is the one before the last.
 

@@ -14,6 +14,11 @@ Many = Annotated[int, Meta(gt=0, le=10_000_000)]
 Rate = Annotated[float, Meta(gt=0, le=1)]
 
 
+def warmed_cosine(highest: float, step: int, warm_up: int, share: float) -> float:
+    """A learning rate that rises for warm_up steps and falls to 0 with the cosine of the share that is done."""
+    return highest * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + cos(pi * min(1.0, share)))
+
+
 @dataclass(frozen=True)
 class TrainSettings(Checked):
     """All numbers of a training run, most of them chosen by hand. Raises ConfigError.
@@ -54,7 +59,7 @@ class TrainSettings(Checked):
 
     def rate_at(self, step: int, share: float) -> float:
         """The learning rate of a step, when a share of the training is done."""
-        return self.rate * min(1.0, (step + 1) / self.warm_up_steps) * 0.5 * (1 + cos(pi * share))
+        return warmed_cosine(self.rate, step, self.warm_up_steps, share)
 
     def temperature_at(self, share: float) -> float:
         """The temperature, mm, when a share of the training is done: it falls geometrically."""

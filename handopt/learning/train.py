@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from handopt.errors import DeviceError, OutputError
-from handopt.files import is_file
-from handopt.learning.checkpoint import NAME, PREVIOUS
+from handopt.learning.checkpoint import has_checkpoint, remove_checkpoints
 from handopt.learning.image_pool import ImagePool
 from handopt.learning.settings import TrainSettings
 from handopt.learning.training import Progress, Training, folder_of
+from handopt.proposals.model_file import check_model_place
 
 
 def train(
@@ -47,7 +47,7 @@ def train(
         if damaged is not None:
             note(damaged)
     else:
-        _remove_checkpoints(training.folder)
+        remove_checkpoints(training.folder)
     finished = False
 
     def watched(state: Progress) -> bool:
@@ -58,7 +58,7 @@ def train(
     with ImagePool(chosen, seed, workers) as pool:
         scores = training.run(pool, watched)
     if finished:
-        _remove_checkpoints(training.folder)
+        remove_checkpoints(training.folder)
     return scores
 
 
@@ -74,21 +74,11 @@ def _device(name: str) -> str:
 
 def check_free(output: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a place for a model that is taken. Worth calling before the work. Raises OutputError."""
-    if output.suffix != ".npz" or not output.stem:
-        raise OutputError(f"{output} is not a name for a model: choose one that ends in .npz")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder: choose another name")
+    check_model_place(output, replace=resume or overwrite)
     if resume or overwrite:
         return
-    if output.exists() or output.is_symlink():
-        raise OutputError(f"{output} exists and was kept: replace it with overwrite=True or choose another name")
-    if is_file(folder_of(output) / NAME):
+    if has_checkpoint(folder_of(output)):
         raise OutputError(
             f"{folder_of(output)} holds a training that was stopped: go on with resume=True or begin anew with "
             "overwrite=True"
         )
-
-
-def _remove_checkpoints(folder: Path) -> None:
-    for name in (NAME, PREVIOUS):
-        (folder / name).unlink(missing_ok=True)

@@ -32,7 +32,7 @@ STEP: Final = 4
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is. share: 0..1 of its steps or its time; scores: the last ones."""
+    """How far a training or an adaptation is. share: 0..1 of its steps or its time; scores: the last ones."""
 
     step: int
     share: float

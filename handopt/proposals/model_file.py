@@ -73,6 +73,16 @@ def save_model(
         raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
 
 
+def check_model_place(output: Path, *, replace: bool) -> None:
+    """Refuse a name that is none for a model, or that is taken. Raises OutputError."""
+    if output.suffix != ".npz" or not output.stem:
+        raise OutputError(f"{output} is not a name for a model: choose one that ends in .npz")
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder: choose another name")
+    if not replace and (output.exists() or output.is_symlink()):
+        raise OutputError(f"{output} exists and was kept: replace it with overwrite=True or choose another name")
+
+
 def load_model(path: str | PathLike[str]) -> PoseModel:
     """Read a model. Raises HandoptError, which says what is wrong with the file and what to do."""
     path = Path(path)

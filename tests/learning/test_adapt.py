@@ -31,6 +31,7 @@ from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
 from handopt.learning.encode import encoded  # noqa: E402
 from handopt.learning.fitted_frames import AdaptFrame  # noqa: E402
 from handopt.learning.losses import hypothesis_loss  # noqa: E402
+from handopt.learning.training import Progress  # noqa: E402
 
 COUNT = 12
 TINY = AdaptSettings(
@@ -178,7 +179,7 @@ def test_the_checkpoint_before_the_last_is_gone_on_from_where_it_is_alone(tmp_pa
     notes: list[str] = []
     steps: list[int] = []
 
-    def stopped(state: adaptation.AdaptProgress) -> bool:
+    def stopped(state: Progress) -> bool:
         steps.append(state.step)
         return False
 

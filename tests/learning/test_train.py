@@ -91,6 +91,11 @@ def test_a_training_that_was_stopped_is_neither_lost_nor_mixed_with_another(tmp_
     stopped_at(2, output)
     with pytest.raises(OutputError, match="go on with resume=True or begin anew with overwrite=True"):
         stopped_at(3, output)
+    folder = tmp_path / "base-training"  # a cut between two renames leaves the checkpoint before the last alone
+    (folder / checkpoint.NAME).rename(folder / checkpoint.PREVIOUS)
+    with pytest.raises(OutputError, match="go on with resume=True or begin anew with overwrite=True"):
+        stopped_at(3, output)
+    (folder / checkpoint.PREVIOUS).rename(folder / checkpoint.NAME)
     with pytest.raises(OutputError, match="begun with other settings"):
         stopped_at(3, output, dataclasses.replace(TINY, batch=9), resume=True)
     stopped_at(2, output, overwrite=True)
