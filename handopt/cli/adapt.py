@@ -185,11 +185,14 @@ def _fitted(show: Callable[[str, int, int], None], given: Frames, until: StopOnS
 
 
 def _learning(
-    show: Callable[[str, int, int], None], iterations: int, minutes: float | None, until: StopOnSignal
+    show: Callable[..., None], iterations: int, minutes: float | None, until: StopOnSignal
 ) -> "Callable[[Progress], bool]":
     def learning(state: "Progress") -> bool:
-        done, total = (state.step, iterations) if minutes is None else (int(1000 * state.share), 1000)
-        show("learning", min(done, total), total)
+        if minutes is None:
+            show("learning", min(state.step, iterations), iterations)
+        else:
+            seconds = max(1, round(60 * minutes))
+            show("learning", min(int(seconds * state.share), seconds), seconds, "second")
         return not until.stopped
 
     return learning

@@ -259,12 +259,12 @@ class Parts:
             self._bar.__exit__(None, None, None)
             self._bar = None
 
-    def show(self, part: str, done: int, total: int) -> None:
-        """So much of a part is done."""
+    def show(self, part: str, done: int, total: int, unit: str | None = None) -> None:
+        """So much of a part is done. unit: of done and total, where it is not that of the other parts."""
         if self._bar is None or part != self._part:
             self.__exit__()
             self._part = part
-            self._bar = self._console.bar(total, self._unit, part).__enter__()
+            self._bar = self._console.bar(total, unit or self._unit, part).__enter__()
         self._bar.to(done, total)
 
 

@@ -99,14 +99,15 @@ def _train(options: "TrainOptions", console: Console) -> tuple[dict[str, float],
 
     assert options.output is not None
     settings, until = _settings(options), StopOnSignal()
-    unit = "step" if options.minutes is None else "per mille"
-    total = settings.steps if options.minutes is None else 1000
+    unit = "step" if options.minutes is None else "second"
+    total = settings.steps if options.minutes is None else max(1, round(60 * options.minutes))
     with console.bar(total, unit, "training") as bar, until:
 
         def watched(state: "Progress") -> bool:
+            bar.remark = "" if options.minutes is None else f", step {state.step}"
             if state.scores:
-                bar.remark = f", likeliest hypothesis {state.scores['likeliest_mm']:.1f} mm off"
-            bar.to(min(total, state.step if options.minutes is None else int(1000 * state.share)))
+                bar.remark += f", likeliest hypothesis {state.scores['likeliest_mm']:.1f} mm off"
+            bar.to(min(total, state.step if options.minutes is None else int(total * state.share)))
             return not until.stopped
 
         scores = train_model(
