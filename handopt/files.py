@@ -4,12 +4,9 @@ Names too are anybody's: longer than the file system allows, in a loop of links,
 asked here about a path is answered without an OSError.
 """
 
-import hashlib
-import json
 import os
 import re
 import stat
-import tomllib
 import unicodedata
 from io import BufferedReader
 from pathlib import Path
@@ -112,6 +109,8 @@ def read_bytes(path: str | Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
 
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a regular file's content, in hexadecimal. Raises UnreadableError."""
+    import hashlib
+
     with open_regular(path) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -134,6 +133,8 @@ def read_json(path: str | Path, limit: int = MAX_DOCUMENT_BYTES) -> Any:
 
 def parse_json(text: str | bytes) -> Any:
     """The document in JSON text. Raises UnreadableError where it is none, or holds a number that is too large."""
+    import json
+
     try:
         plain = text if isinstance(text, str) else text.decode("utf-8-sig")
         return json.loads(plain, parse_int=_whole_number)
@@ -145,6 +146,8 @@ def parse_json(text: str | bytes) -> Any:
 
 def read_toml(path: str | Path, limit: int = MAX_DOCUMENT_BYTES) -> dict[str, Any]:
     """The document in a TOML file. Raises UnreadableError where it is none, or holds a number that is too large."""
+    import tomllib
+
     text = read_text(path, limit)
     try:
         document = tomllib.loads(text)

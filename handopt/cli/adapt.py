@@ -39,7 +39,6 @@ SHAPES = ("none", "scale", "proportions", "vertices")
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Refine a network on depth frames without labels.",
     examples=(
         ("refine handopt's own network on a folder of frames of one person's hand",
          "handopt adapt frames -o mine.npz --workers 2"),

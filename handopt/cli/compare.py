@@ -36,7 +36,6 @@ OWN = "handopt"
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Compare two networks over a sequence.",
     examples=(
         ("handopt's own network and one that was adapted", "handopt compare handopt mine.npz walk -o walk-compared"),
         ("two models on the first 300 frames",

@@ -24,7 +24,6 @@ NAMES_SHOWN = 10
 @click.command(
     "eval",
     cls=SectionedCommand,
-    short_help="Score results against labels.",
     examples=(
         ("score the fits of synthetic images", "handopt eval fits synthetic"),
         ("score a track, and write tables and a curve into scores/", "handopt eval walk-track walk -o scores"),

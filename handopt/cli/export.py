@@ -25,7 +25,6 @@ MANO = "mano"
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Write results as labels of other programs.",
     examples=(
         ("all joints of a folder of fits as a table", "handopt export fits -o joints.csv"),
         (

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Fit the hand to depth images.",
     examples=(
         ("one image, with open.json or camera.json beside it", "handopt fit open.png"),
         ("a folder of images of a preset camera, and a video of each fit",

@@ -18,7 +18,6 @@ _LABEL_COLUMNS = 16
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Show versions, kernels, devices and camera presets.",
     examples=(
         ("see what is installed, and which devices and camera presets there are", "handopt info"),
         ("find out whether each device computes right", "handopt info --check"),

@@ -10,30 +10,12 @@ from typing import Any
 
 import click
 
-from handopt.cli.adapt import adapt
-from handopt.cli.compare import compare
+from handopt.cli.commands import COMMANDS, load_command
 from handopt.cli.errors import Interrupted, one_line, show_traceback
-from handopt.cli.eval import evaluate
-from handopt.cli.export import export
-from handopt.cli.fit import fit
-from handopt.cli.help import SectionedCommand, SectionedGroup
-from handopt.cli.info import info
-from handopt.cli.model import model
-from handopt.cli.options import verbosity_options
-from handopt.cli.predict import predict
-from handopt.cli.report import report
-from handopt.cli.shape import shape
+from handopt.cli.help import SectionedGroup
 from handopt.cli.stop_signal import ending_signals
-from handopt.cli.synth import synth
-from handopt.cli.track import track
-from handopt.cli.train import train
-from handopt.cli.values import Choice
-from handopt.cli.video import video
-from handopt.cli.view import view
 from handopt.errors import HandoptError
 from handopt.files import on_one_line
-
-COMPLETION_VARIABLE = "_HANDOPT_COMPLETE"
 
 
 class UnusablePath(click.ClickException):
@@ -43,7 +25,20 @@ class UnusablePath(click.ClickException):
 
 
 class Program(SectionedGroup):
-    """A group whose commands end with one line where something fails, or the user presses Ctrl-C."""
+    """The commands, each of which ends with one line where something fails, or the user presses Ctrl-C."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        return load_command(cmd_name) if cmd_name in COMMANDS else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.short_help) for name, entry in COMMANDS.items()])
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the program, also where a standard stream is closed."""
@@ -133,40 +128,3 @@ def main() -> None:
     Results go to stdout; notes, progress and errors go to stderr. -q silences all but results and errors. With -vv, or
     HANDOPT_TRACEBACK=1 in the environment, errors come with their traceback.
     """
-
-
-@main.command(
-    cls=SectionedCommand,
-    short_help="Print a script for shell completion.",
-    examples=(
-        ("complete in bash from now on", "handopt completion bash >> ~/.bashrc"),
-        ("the same in zsh", "handopt completion zsh >> ~/.zshrc"),
-        ("the same in fish", "handopt completion fish > ~/.config/fish/completions/handopt.fish"),
-    ),
-)
-@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
-@verbosity_options
-def completion(shell: str) -> None:
-    """Print the script that completes handopt's commands and options in SHELL."""
-    from click.shell_completion import get_completion_class
-
-    script = get_completion_class(shell)
-    assert script is not None
-    click.echo(script(main, {}, "handopt", COMPLETION_VARIABLE).source())
-
-
-main.add_command(evaluate)
-main.add_command(export)
-main.add_command(fit)
-main.add_command(info)
-main.add_command(model)
-main.add_command(predict)
-main.add_command(report)
-main.add_command(shape)
-main.add_command(synth)
-main.add_command(track)
-main.add_command(train)
-main.add_command(adapt)
-main.add_command(compare)
-main.add_command(video)
-main.add_command(view)

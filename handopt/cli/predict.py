@@ -38,7 +38,6 @@ DEFAULT_FOLDER = "handopt-out"
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Let a network see the hand, without a fit.",
     examples=(
         ("a folder of images, by handopt's own network", "handopt predict frames -o poses --camera sr305"),
         ("a model of your own, refined by 5 steps", "handopt predict frames --model base.npz --refine 5"),

@@ -23,7 +23,6 @@ THUMBNAIL_KEPT_S = 60  # so that scrolling back asks for nothing, and a fit that
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Look through many fits, and accept or reject them.",
     examples=(
         ("go through the fits of a folder; decisions go to fits/review.jsonl", "handopt report fits"),
         ("fit again what was corrected", "handopt fit --review fits/review.jsonl -o fits"),

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Make a personal hand from depth images.",
     examples=(
         ("make mine.glb and the folder mine/ from a folder of images", "handopt shape images -o mine.glb"),
         ("fit other images with it, which leaves only the pose to find", "handopt fit other --model mine.glb"),

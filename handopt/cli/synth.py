@@ -37,7 +37,6 @@ SIZE = (640, 480)
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Make labelled synthetic depth images.",
     examples=(
         ("15 images of each level, with labels, in synthetic/", "handopt synth synthetic"),
         ("300 frames of one hand in motion, as a Kinect sees it",

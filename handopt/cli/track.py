@@ -49,7 +49,6 @@ RATE_EVERY_S = 1.0
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Follow a hand through a sequence.",
     examples=(
         ("track a folder of frames into handopt-out/walk-track, for Blender too", "handopt track walk"),
         ("a recording of a RealSense camera, its first 300 frames", "handopt track take.bag --frames 300"),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Train a network that proposes poses.",
     examples=(
         ("train for 40 minutes, with images from two processes", "handopt train -o base.npz --time 40m --workers 2"),
         ("go on where Ctrl-C, a full disk or a power cut has ended it",

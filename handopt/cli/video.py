@@ -25,7 +25,6 @@ OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".apng", ".png"
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Turn results into videos.",
     examples=(
         ("a video of each result in a folder, beside it", "handopt video handopt-out"),
         ("a track as a GIF of two panels", "handopt video walk-track -o walk.gif --panels overlay,fit --fps 25"),

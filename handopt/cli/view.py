@@ -22,7 +22,6 @@ BIG_BYTES = 50 * 2**20
 
 @click.command(
     cls=SectionedCommand,
-    short_help="Show results in 3D in a browser.",
     examples=(
         ("turn a fit around, and step through its iterations", "handopt view handopt-out/open"),
         ("one file with a track, for a mail", "handopt view walk-track --html walk.html"),

@@ -28,8 +28,14 @@ def help_texts() -> dict[str, str]:
 
 def command_paths(command: click.Command, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The words that lead to a command and to each command below it."""
-    below = command.commands if isinstance(command, click.Group) else {}
-    return [words, *(path for name in sorted(below) for path in command_paths(below[name], (*words, name)))]
+    paths = [words]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            paths += command_paths(below, (*words, name))
+    return paths
 
 
 def updated(readme: str, texts: dict[str, str]) -> str:

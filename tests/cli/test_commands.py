@@ -36,15 +36,21 @@ KEPT = "exists and was kept: replace it with --overwrite or choose another with 
 def all_commands(command: click.Command = main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
     if isinstance(command, click.Group):
-        for name, each in command.commands.items():
-            yield from all_commands(each, (*path, name))
+        for name in command.list_commands(click.Context(command)):
+            yield from all_commands(below(command, name), (*path, name))
 
 
 def leaf(*path: str) -> click.Command:
     command: click.Command = main
     for name in path:
         assert isinstance(command, click.Group)
-        command = command.commands[name]
+        command = below(command, name)
+    return command
+
+
+def below(group: click.Group, name: str) -> click.Command:
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
     return command
 
 
@@ -93,7 +99,7 @@ def test_help_ends_with_exit_codes_and_examples(path: tuple[str, ...]) -> None:
         words = shlex.split(command)[1:]
         known: click.Command = main
         while isinstance(known, click.Group):
-            known = known.commands[words.pop(0)]
+            known = below(known, words.pop(0))
         names = {name for each in known.params for name in (*each.opts, *each.secondary_opts)}
         assert {word for word in words if word.startswith("-") and word != "-"} <= names, line
 
