@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 from support.commands import run
-from support.fuzz_targets import TARGETS, mutated
+from support.fuzz_targets import TARGETS
+from support.fuzzing import mutated
 
 BY_NAME = {each.name: each for each in TARGETS}
 INPUTS = 5

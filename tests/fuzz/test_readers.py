@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import fuzz_run, fuzz_targets
-from support.fuzz_targets import TARGETS, Target, fault_of, mutated
+from support import fuzz_run, fuzzing
+from support.fuzz_targets import TARGETS
+from support.fuzzing import Target, fault_of, mutated
 from support.mutators import damaged
 
 from handopt.errors import DepthError
@@ -97,8 +98,8 @@ def eats(_path: Path) -> None:
 def test_a_planted_fault_is_found_and_kept(
     read: Callable[[Path], object], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fuzz_targets, "MOST_BYTES", 1 << 20 if read is eats else 1 << 40)
-    monkeypatch.setattr(fuzz_targets, "SLOWEST_S", 0.05 if read is hangs else 60)
+    monkeypatch.setattr(fuzzing, "MOST_BYTES", 1 << 20 if read is eats else 1 << 40)
+    monkeypatch.setattr(fuzzing, "SLOWEST_S", 0.05 if read is hangs else 60)
     planted = Target("planted.bin", lambda: b"whole", read, (damaged,))
     fault = fault_of(planted, b"other")
     assert fault is not None

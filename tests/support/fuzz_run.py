@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from support.fuzz_targets import TARGETS, Fault, fault_of, mutated
+from support.fuzz_targets import TARGETS
+from support.fuzzing import Fault, fault_of, mutated
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,21 +1,12 @@
 """Everything that reads a file, and whole files that it accepts: what the fuzzing changes and reads."""
 
 import json
-import os
-import signal
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from random import Random
-from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
-import click
 import numpy as np
 
 from handopt.assets import asset
@@ -25,9 +16,10 @@ from handopt.batch.summary import SUMMARY_NAME, Summary
 from handopt.config import Config
 from handopt.draw.film import load_film
 from handopt.draw.panels import Painter
-from handopt.errors import HandoptError
 from handopt.evaluation.labels import read_labels
 from handopt.evaluation.predictions import read_predictions
+from handopt.evaluation.tracks import read_track
+from handopt.export.labels.records import read_records
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.depth import read_depth
@@ -35,12 +27,16 @@ from handopt.input.ignore import checked_mask
 from handopt.input.point_cloud import cloud_image
 from handopt.input.reader import Reader
 from handopt.input.sequence import open_source
+from handopt.input.sequence.azure_calibration import colour_view, depth_camera
 from handopt.input.sequence.stream_info import SourceOptions
+from handopt.learning.adapt_settings import AdaptSettings
+from handopt.learning.settings import TrainSettings
 from handopt.proposals.model_file import load_model
 from handopt.rig.joints import read_mapping
 from handopt.rig.load import load_limits, load_rig
 from handopt.storage.fit_folder import RESULT
 from handopt.storage.fit_rows import find_rows
+from handopt.storage.hands_folder import FORMAT, read_hands
 from handopt.storage.scenes import packed_scene
 from handopt.viewer.review import read_review
 from support.camera_texts import COLMAP, OPENCV_JSON, OPENCV_YAML, ROS_CALIBRATION
@@ -67,106 +63,12 @@ from support.fuzz_files import (
     summary_line,
     tiff_stack,
 )
+from support.fuzz_recordings import CALIBRATION, fbx, mkv, record3d, recorded_folder, ros, training_state
+from support.fuzzing import BYTES, IN_JSON, IN_NPZ, IN_TEXT, Target
 from support.image_bytes import SCENE, exr_bytes, npy_bytes
-from support.mutators import (
-    Mutator,
-    damaged,
-    deceptive_glb,
-    deceptive_json,
-    deceptive_npz,
-    deceptive_png,
-    deceptive_text,
-    lying_npz,
-)
+from support.mutators import damaged, deceptive_glb, deceptive_png, deceptive_text, lying_npz
 
-SLOWEST_S = 10
-WAITED = 6  # how many times longer an input may wait for something else
-MOST_BYTES = 1 << 30
 CAMERA = Camera(30.0, 30.0, 15.5, 11.5, 32, 24)
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader. name: of its file; whole: what it accepts; read: given the path; mutators: what suits the format."""
-
-    name: str
-    whole: Callable[[], bytes]
-    read: Callable[[Path], object]
-    mutators: Sequence[Mutator]
-
-
-class TooSlowError(BaseException):
-    """An input took longer than SLOWEST_S."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What went wrong with an input, and where."""
-
-    target: str
-    data: bytes
-    what: str
-    where: str
-
-
-def fault_of(target: Target, data: bytes) -> Fault | None:
-    """Read an input with a target: None where it is read, or refused on purpose."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / target.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        before = _memory(start=True)
-        try:
-            with _time_limit(), warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
-                target.read(path)
-        except (HandoptError, click.UsageError) as error:
-            str(error).encode("utf-8", "surrogateescape")
-        except TooSlowError as error:
-            return Fault(target.name, data, f"takes more than {SLOWEST_S} s", _place(error))
-        except Exception as error:  # that is what is looked for
-            return Fault(target.name, data, f"{type(error).__name__}: {str(error)[:120]}", _place(error))
-        grown = _memory() - before
-        return Fault(target.name, data, f"takes {grown >> 20} MiB", "") if grown > MOST_BYTES else None
-
-
-def _memory(*, start: bool = False) -> int:
-    """Bytes of this process at most, since it was called with start=True."""
-    if start:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
-
-
-def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [each for each in frames if f"{os.sep}handopt{os.sep}" in each.filename]
-    return " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(ours[-3:]))
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TooSlowError
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGPROF)}
-    signal.setitimer(signal.ITIMER_PROF, SLOWEST_S)  # of the processor, however many share it
-    signal.setitimer(signal.ITIMER_REAL, WAITED * SLOWEST_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def mutated(target: Target, rng: Random) -> bytes:
-    """A changed input of a target."""
-    try:
-        return rng.choice(target.mutators)(target.whole(), rng)
-    except (ValueError, OverflowError, UnicodeError, TypeError):  # what cannot even be written
-        return damaged(target.whole(), rng)
 
 
 def _camera(path: Path) -> object:
@@ -200,6 +102,65 @@ def _labels_of(format_name: str, suffix: str) -> "Target":
 def _frames(path: Path) -> list[Any]:
     source = open_source(path, SourceOptions(CAMERA, 1.0))
     return list(islice(source, 4))
+
+
+def _recording(*, colour: bool = False) -> Callable[[Path], list[Any]]:
+    """Reads the frames of a recording with the camera that it tells, and perhaps their colour."""
+    return lambda path: list(islice(open_source(path, SourceOptions(colour=colour)), 4))
+
+
+def _within(kind: str, name: str) -> "Target":
+    """A file of the folder that a program writes, read with the others."""
+
+    def read(path: Path) -> object:
+        root = path.parents[name.count("/")]
+        for other, data in recorded_folder(kind).items():
+            if other != name:
+                (root / other).parent.mkdir(parents=True, exist_ok=True)
+                (root / other).write_bytes(data)
+        return _recording(colour=kind != "stray")(root)
+
+    suffix = name.rpartition(".")[2]
+    mutators = {"json": IN_JSON, "png": BYTES, "jpg": BYTES}.get(suffix, IN_TEXT)
+    return Target(f"{kind}/{name}", lambda: recorded_folder(kind)[name], read, mutators)
+
+
+def _second_ros(path: Path) -> list[Any]:
+    """A bag of ROS 2, which is a folder, with its other file."""
+    for name, data in ros(2).items():
+        other = path.with_name(name.rpartition("/")[2])
+        if not other.exists():
+            other.write_bytes(data)
+    return _recording()(path.parent)
+
+
+def _calibration(path: Path) -> object:
+    """What a recorder of Azure Kinect writes into its files."""
+    return depth_camera(path.read_bytes(), 320, 288), colour_view(path.read_bytes(), 64, 48)
+
+
+def _hands(path: Path) -> object:
+    for side in ("right", "left"):
+        (path.parent / side).mkdir()
+    return read_hands(path.parent)
+
+
+def _track_lines(path: Path) -> object:
+    labels = path.parent.parent / "labels"
+    labels.mkdir()
+    (labels / "a.json").write_bytes(label())
+    read_records([beside("track", path)])
+    return read_track(path.parent, read_labels(labels))
+
+
+def _exported(path: Path) -> object:
+    return read_records([beside("fit", path)])
+
+
+def _checkpoint(path: Path) -> object:
+    from handopt.learning.checkpoint import load_checkpoint
+
+    return load_checkpoint(path.parent)
 
 
 def _with_sidecar(path: Path) -> object:
@@ -261,12 +222,6 @@ def _rows(path: Path) -> object:
     return [row.to_list() for row in find_rows(path.parent)]
 
 
-BYTES, IN_JSON, IN_NPZ, IN_TEXT = (
-    (damaged,),
-    (deceptive_json, damaged),
-    (deceptive_npz, lying_npz, damaged),
-    (deceptive_text, damaged),
-)
 TARGETS = (
     Target("depth.png", image_file("PNG"), read_depth, (deceptive_png, damaged)),
     Target("depth.tif", image_file("TIFF"), read_depth, BYTES),
@@ -318,6 +273,28 @@ TARGETS = (
     Target("limits.toml", lambda: asset("hands/limits.toml").read_bytes(), _limits, IN_TEXT),
     Target("review.jsonl", review, read_review, IN_TEXT),
     Target("rows/summary.jsonl", summary_line, _rows, IN_TEXT),
+    Target("take.mkv", mkv, _recording(colour=True), BYTES),
+    Target("calibration.json", document(**CALIBRATION), _calibration, IN_JSON),
+    Target("take.r3d", record3d, _recording(), (lying_npz, damaged)),
+    Target("take.bag", lambda: ros(1)["take.bag"], _recording(), BYTES),
+    Target("take/take.db3", lambda: ros(2)["take/take.db3"], _second_ros, BYTES),
+    Target("take/metadata.yaml", lambda: ros(2)["take/metadata.yaml"], _second_ros, IN_TEXT),
+    _within("stray", "camera_matrix.csv"),
+    _within("stray", "odometry.csv"),
+    _within("stray", "confidence/000000.png"),
+    _within("polycam", "keyframes/cameras/104512000.json"),
+    _within("polycam", "keyframes/images/104512000.jpg"),
+    _within("tum", "depth.txt"),
+    _within("tum", "rgb.txt"),
+    _within("open3d", "camera_intrinsic.json"),
+    Target("hand.fbx", fbx, _rig, IN_TEXT),
+    Target("train.toml", lambda: b"steps = 9\nrate = 1e-3\naverage = 0.9\n", TrainSettings.from_toml, IN_TEXT),
+    Target("adapt.toml", lambda: b"iterations = 9\nwindow = 3\nrate = 1e-4\n", AdaptSettings.from_toml, IN_TEXT),
+    Target("hands.json", document(format=FORMAT, hands=["right", "left"]), _hands, IN_JSON),
+    Target("walk/track.jsonl", of_folder("track", "track.jsonl"), _track_lines, IN_TEXT),
+    Target("walk/track.json", of_folder("track", "track.json"), _track_lines, IN_JSON),
+    Target("given/result.json", of_folder("fit", "result.json"), _exported, IN_JSON),
+    *((Target("checkpoint.pt", training_state, _checkpoint, (lying_npz, damaged)),) if find_spec("torch") else ()),
     _labels_of("csv", ".csv"),
     _labels_of("npz", ".npz"),
     _labels_of("coco", ".json"),

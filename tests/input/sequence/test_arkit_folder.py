@@ -1,51 +1,15 @@
 """Folders of Stray Scanner and Polycam, in the layouts that their makers document."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from support.recordings import ARKIT_SIZE, polycam, save, stray
 
 from handopt.errors import CameraError, DepthError, SourceError
 from handopt.input.sequence import open_source
 from handopt.input.sequence.open import is_recording
 from handopt.input.sequence.stream_info import SourceOptions
-
-SIZE = (192, 256)
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-def depth_and_confidence(root: Path, names: tuple[str, ...], middle: int) -> None:
-    """Frames of 600 and 601 mm; the first row has low confidence, the second one `middle`."""
-    for number, name in enumerate(names):
-        save(root / "depth" / f"{name}.png", np.full(SIZE, 600 + number, np.uint16))
-        confidence = np.full(SIZE, 2 * middle, np.uint8)
-        confidence[0], confidence[1] = 0, middle
-        save(root / "confidence" / f"{name}.png", confidence)
-
-
-def stray(root: Path) -> Path:
-    depth_and_confidence(root, ("000000", "000001"), 1)
-    (root / "camera_matrix.csv").write_text("1440.0,0.0,959.5\n0.0,1440.0,719.5\n0.0,0.0,1.0\n")
-    lines = ["timestamp, frame, x, y, z, qx, qy, qz, qw", "4.5, 000000, 0,0,0,0,0,0,1", "4.6, 000001, 0,0,0,0,0,0,1"]
-    (root / "odometry.csv").write_text("\n".join(lines) + "\n")
-    return root
-
-
-def polycam(root: Path) -> Path:
-    names = ("104512000", "104545000")
-    depth_and_confidence(root / "keyframes", names, 127)
-    for name in names:
-        camera = {"fx": 768.0, "fy": 768.0, "cx": 511.5, "cy": 383.5, "width": 1024, "height": 768, "t_00": 1.0}
-        (root / "keyframes" / "cameras").mkdir(exist_ok=True)
-        (root / "keyframes" / "cameras" / f"{name}.json").write_text(json.dumps(camera))
-        save(root / "keyframes" / "images" / f"{name}.jpg", np.full((768, 1024, 3), 120, np.uint8))
-    return root
 
 
 @pytest.mark.parametrize(("write", "times"), [(stray, [4.5, 4.6]), (polycam, [104.512, 104.545])])
@@ -69,7 +33,7 @@ def test_depth_confidence_times_and_camera(write: object, times: list[float], tm
 def test_the_pictures_of_polycam_show_the_depth_camera_s_view(tmp_path: Path) -> None:
     frame = next(iter(open_source(polycam(tmp_path), SourceOptions(colour=True))))
     assert frame.colour is not None
-    assert frame.colour.shape == (*SIZE, 3)
+    assert frame.colour.shape == (*ARKIT_SIZE, 3)
     assert abs(int(frame.colour[50, 50, 0]) - 120) < 3
     with pytest.raises(SourceError, match="has no colour pictures of the depth camera's view"):
         open_source(stray(tmp_path / "stray"), SourceOptions(colour=True))
@@ -105,7 +69,7 @@ def test_without_depth_it_says_so(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images_may_have_a_folder_of_cameras(tmp_path: Path) -> None:
-    save(tmp_path / "0.png", np.full(SIZE, 600, np.uint16))
+    save(tmp_path / "0.png", np.full(ARKIT_SIZE, 600, np.uint16))
     (tmp_path / "cameras").mkdir()
     assert not is_recording(tmp_path)
     (frame,) = open_source(tmp_path, SourceOptions(camera="200,200,128,96", unit=1.0))

@@ -1,12 +1,11 @@
 """Recordings of Record3D, made with the encoder of pyliblzfse."""
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.recordings import write_record3d
 
 from handopt.errors import CameraError, DepthError, SourceError
 from handopt.input.sequence import open_source
@@ -26,15 +25,7 @@ def depths(count: int = 3) -> list[np.ndarray]:
 
 
 def write(path: Path, images: list[Any], facts: Any = FACTS) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("icon", b"")
-        if facts is not None:
-            archive.writestr("metadata", json.dumps(facts))
-        for index, image in enumerate(images):
-            data = image if isinstance(image, bytes) else liblzfse.compress(image.tobytes())
-            archive.writestr(f"rgbd/{index}.depth", data)
-            archive.writestr(f"rgbd/{index}.jpg", b"no picture")
-    return path
+    return write_record3d(path, images, facts)
 
 
 def test_frames_are_metres_in_the_camera_at_the_size_of_the_depth(tmp_path: Path) -> None:
