@@ -15,6 +15,7 @@
 //   THREAD_INDEX                       index of this thread among those that run images
 //   IMAGE_KERNELS                      whether kernels are wanted that run a whole image in one thread; a GPU has others
 //   LANES                              how many items an inner loop processes at once
+//   UNROLL                             before a loop that a GPU must unroll whole, to keep an array in registers
 //
 // HANDOPT_EMULATE_CUDA compiles the GPU's schedule for the CPU with a grid of one thread, to test its logic without a
 // GPU.
@@ -38,6 +39,7 @@ typedef unsigned long long key64;
 #define GRID_STRIDE ((long long)gridDim.x * blockDim.x)
 #define IMAGE_KERNELS 0
 #define LANES 1
+#define UNROLL _Pragma("unroll")
 #define THREAD_INDEX GRID_START
 #define ADD(address, value) atomicAdd((address), (value))
 DEVICE void atomic_max_key(key64* address, key64 key) { atomicMax(address, key); }
@@ -68,6 +70,7 @@ using std::sqrt;
 #define GRID_STRIDE 1LL
 #define IMAGE_KERNELS 1
 #define LANES 16
+#define UNROLL
 #ifdef _OPENMP
 #include <omp.h>
 #define THREAD_INDEX omp_get_thread_num()

@@ -13,6 +13,8 @@ RIGID = 7
 MAX_PARAMETERS = 80
 MAX_ROWS = 16
 """The most articulated joints that normal_equations supports."""
+PANEL = 16
+"""Columns that are solved at a time on a GPU: SIDE in solve_damped.cu."""
 
 
 @dataclass(frozen=True)
@@ -192,5 +194,15 @@ def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -
     call.real("free", free, ("P",))
     b, p = call.size["B"], call.size["P"]
     step = call.empty(b, p)
-    launch("solve_damped", b, hessian, gradient, damping, free, call.empty(b, p, p), step, b, p)
+    if schedule(hessian) == "image":
+        launch("solve_damped", b, hessian, gradient, damping, free, call.empty(b, p, p), step, b, p)
+        return step
+    columns = -(-p // PANEL) * PANEL
+    left, factor = call.empty(b, columns + 1, columns), call.empty(b, columns + 1, columns)
+    for first in range(0, columns, PANEL):
+        size = (first, b, p, columns)
+        launch("solve_panel", b * (columns + 1), hessian, gradient, damping, free, left, factor, step, *size)
+        behind = columns - first - PANEL
+        if behind:
+            launch("solve_rest", b * (columns + 1) * behind, hessian, gradient, damping, free, factor, left, *size)
     return step

@@ -237,7 +237,7 @@ def test_ancestry_and_columns() -> None:
 # ------------------------------------------------------------------------------------------- solve_damped
 
 
-@pytest.mark.parametrize("size", [6, 11, 42])
+@pytest.mark.parametrize("size", [6, 11, 16, 42, 65])
 def test_solution_twin_and_devices(size: int, device: Place) -> None:
     check_op(solve_damped_problem(size), device, 2e-4, "float32 solutions of systems with condition numbers of 1e3")
 
