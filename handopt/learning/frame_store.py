@@ -4,12 +4,11 @@ import io
 import json
 import multiprocessing
 import os
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -191,8 +190,11 @@ def _blocks(frames: Iterable[AdaptFrame]) -> Iterator[list[AdaptFrame]]:
         yield block
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The arrays of a block. Raises HandoptError where it, or what is read of it meanwhile, is damaged."""
     try:
-        return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as block:
+            yield block
+    except Exception as error:  # zipfile, zlib and NumPy raise almost anything on damaged files
         raise HandoptError(f"{path} is damaged: begin anew with overwrite=True") from error

@@ -5,11 +5,11 @@ need (arrays of NumPy, sparse matrices of SciPy, chumpy's Ch and Select), puts i
 these into arrays itself; it refuses every other name. Neither NumPy, SciPy nor chumpy see the pickle.
 """
 
+import os
 import pickle
 import re
 import struct
-from io import BytesIO
-from typing import Any, ClassVar, Final
+from typing import IO, Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +42,14 @@ _DAMAGED = (
 )
 
 
-def read_pickle(data: bytes, where: str) -> Any:
+def read_pickle(file: IO[bytes], where: str) -> Any:
     """The object in a pickle; arrays, matrices and numbers in it are records, which array_of turns into arrays.
 
-    where: what messages call the file. Strings of Python 2 are read as latin1. Raises RigError for a pickle that is
-    damaged or names anything but arrays.
+    file: from where the pickle begins; where: what messages call it. Strings of Python 2 are read as latin1. Raises
+    RigError for a pickle that is damaged or names anything but arrays.
     """
     try:
-        return _Reader(BytesIO(data), where).load()
+        return _Reader(file, where).load()
     except RigError:
         raise
     except _DAMAGED as error:
@@ -139,6 +139,8 @@ def _numbers(content: Any, dtype: Any) -> NDArray[Any]:
     return np.frombuffer(raw, np.dtype(name).newbyteorder(">" if swapped else "="))
 
 
+_MOST_OPCODES: Final = 300_000
+"""A model of MANO has less than a thousand."""
 _MOST_ENTRIES: Final = 10_000_000  # of a joint regressor, as a dense matrix
 
 
@@ -167,6 +169,32 @@ _PythonUnpickler: Any = pickle._Unpickler
 """The unpickler in Python, whose memo, unlike that of the one in C, cannot be made to fill the memory."""
 
 
+class _WithoutExcess:
+    """A file that is never asked for more than it holds, as memory for all that is asked would be taken first."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, here = file, file.tell()
+        self._end = file.seek(0, os.SEEK_END)
+        file.seek(here)
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        """At most that many bytes."""
+        return self._file.read(min(count, self._end - self._file.tell()))
+
+
+class _Counted(dict[int, Any]):
+    """What each opcode calls, up to a number of opcodes: one byte of a file can make an object of hundreds."""
+
+    steps = 0
+
+    def __getitem__(self, code: int) -> Any:
+        self.steps += 1
+        if self.steps > _MOST_OPCODES:
+            raise ValueError(f"more than {_MOST_OPCODES} instructions")
+        return super().__getitem__(code)
+
+
 class _Reader(_PythonUnpickler):  # type: ignore[misc]
     """An unpickler that finds makers of records where the pickle names something, and refuses all other names."""
 
@@ -174,9 +202,10 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
         code: method for code, method in _PythonUnpickler.dispatch.items() if code not in _REFUSED_OPCODES
     }
 
-    def __init__(self, file: BytesIO, where: str) -> None:
-        super().__init__(file, fix_imports=False, encoding="latin1", errors="strict")
+    def __init__(self, file: IO[bytes], where: str) -> None:
+        super().__init__(_WithoutExcess(file), fix_imports=False, encoding="latin1", errors="strict")
         self._where = where
+        self.dispatch = _Counted(type(self).dispatch)
 
     def find_class(self, module: str, name: str) -> _Maker:
         """What stands for a name of the pickle. Raises RigError for a name that is not known."""
@@ -187,6 +216,12 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
                 "it was refused, and nothing of it was executed; use a file from the model's own site"
             )
         return _Maker(kind)
+
+    def load_frame(self) -> None:
+        """Opcode FRAME: only says how much to read at once, which would be a copy of the file."""
+        self.read(8)
+
+    dispatch[pickle.FRAME[0]] = load_frame
 
     def load_newobj(self) -> None:
         """Opcode NEWOBJ: a record in place of cls.__new__(cls, *arguments)."""

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from handopt.errors import RigError
 from handopt.input.npy import read_npy_array, read_npy_header
 from handopt.rig.anatomy import MIRROR
-from handopt.rig.files import read_bytes
+from handopt.rig.files import opened
 from handopt.rig.inert_pickle import array_of, read_pickle
 from handopt.typing import Floats, Ints, Side
 
 JOINTS: Final = 16
 MAX_BETAS: Final = 10
 """Shape directions that are used: those of MANO; SMPL-X has 300, most of which say nothing of a hand."""
-MAX_BYTES: Final = 1024**3
+MAX_BYTES: Final = 640 << 20
+"""Of a file, or of the arrays of an .npz: the largest, SMPL-X as a pickle, has about 540 MB."""
 SUFFIXES: Final = (".pkl", ".npz")
 MANO_TIPS: Final = (745, 317, 444, 556, 673)
 """Vertices at the tips, thumb to little finger, as layers of MANO take them by convention."""
@@ -121,10 +122,11 @@ def read_mano(path: Path, side: Side | None = None) -> ManoModel:
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The numeric arrays of a pickle or .npz by name."""
     where = str(path)
-    data = read_bytes(path, MAX_BYTES)
-    if data[:4] == b"PK\x03\x04":
-        return _read_npz(path)
-    found = read_pickle(data, where)
+    with opened(path, MAX_BYTES) as file:
+        if file.read(4) == b"PK\x03\x04":
+            return _read_npz(path)
+        file.seek(0)
+        found = read_pickle(file, where)
     if not isinstance(found, Mapping):
         raise RigError(f"{where}: the pickle holds a {type(found).__name__}, not a model's table of arrays")
     arrays = {str(name): array_of(found[name], where) for name in (*_REQUIRED, *_OPTIONAL) if name in found}
@@ -158,7 +160,7 @@ def _read_npy(path: Path, data: bytes, where: str) -> NDArray[Any] | None:
     stream = io.BytesIO(data)
     shape, _, dtype = read_npy_header(path, stream)
     if dtype.hasobject:
-        return array_of(read_pickle(data[stream.tell() :], where), where)
+        return array_of(read_pickle(stream, where), where)
     if math.prod(shape) * dtype.itemsize > len(data):
         raise RigError(f"{where} announces shape {shape}, but is shorter; copy the file again")
     stream.seek(0)
@@ -201,7 +203,7 @@ def _hand(arrays: Mapping[str, NDArray[Any]], where: str, name: str) -> ManoMode
     template = arrays["v_template"].astype(np.float64)
     if len(template) <= max(MANO_TIPS):
         raise RigError(f"{where}: a hand of MANO has 778 vertices, not {len(template)}")
-    shapedirs = arrays["shapedirs"].astype(np.float64)[..., :MAX_BETAS]
+    shapedirs = arrays["shapedirs"][..., :MAX_BETAS].astype(np.float64)
     regressor = arrays["J_regressor"].astype(np.float64)
     return ManoModel(
         name=name,
@@ -238,7 +240,7 @@ def _hand_of_body(arrays: Mapping[str, NDArray[Any]], body: _Body, side: Side, w
     relative = [wrist if parent == 0 else first + parent - 1 for parent in MANO_PARENTS[1:]]
     if [int(parent) for parent in parents[first : first + JOINTS - 1]] != relative:
         raise RigError(f"{where}: the joints of kintree_table are not those of {body.name}")
-    weights = arrays["weights"].astype(np.float64)[:, own]
+    weights = arrays["weights"][:, own].astype(np.float64)
     kept = np.flatnonzero(weights.sum(axis=1) > 0.5)
     number = np.full(len(weights), -1)
     number[kept] = np.arange(len(kept))
@@ -249,8 +251,8 @@ def _hand_of_body(arrays: Mapping[str, NDArray[Any]], body: _Body, side: Side, w
         raise RigError(f"{where}: the {side} hand of {body.name} cannot be cut out: its tips follow other joints")
     weights = weights[kept]
     weights[:, 0] += np.maximum(1 - weights.sum(axis=1), 0)
-    shapedirs = arrays["shapedirs"].astype(np.float64)[..., :MAX_BETAS]
-    regressor = arrays["J_regressor"].astype(np.float64)[own]
+    shapedirs = arrays["shapedirs"][..., :MAX_BETAS].astype(np.float64)
+    regressor = arrays["J_regressor"][own].astype(np.float64)
     template = arrays["v_template"].astype(np.float64)
     joint_shapedirs = np.einsum("jv,vds->jds", regressor, shapedirs)
     rows = 9 * (first - 1) + np.arange(9 * (JOINTS - 1))
@@ -260,7 +262,7 @@ def _hand_of_body(arrays: Mapping[str, NDArray[Any]], body: _Body, side: Side, w
         template=template[kept],
         faces=faces.astype(np.int32),
         shapedirs=shapedirs[kept] - joint_shapedirs[0],  # the wrist stays where it is
-        posedirs=arrays["posedirs"].astype(np.float64)[kept][..., rows],
+        posedirs=arrays["posedirs"][kept][..., rows].astype(np.float64),
         joints=regressor @ template,
         joint_shapedirs=joint_shapedirs - joint_shapedirs[0],
         weights=weights,

@@ -1,8 +1,10 @@
 """The reader of pickles: what it refuses, that nothing runs, and the arrays of all protocols."""
 
+import io
 import os
 import pickle
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ class Canary:
         return self.call, self.arguments
 
 
+def read(data: bytes, where: str) -> Any:
+    return read_pickle(io.BytesIO(data), where)
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("call", ["system", "eval", "mkdir", "exec"])
 def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(tmp_path: Path, protocol: int, call: str) -> None:
@@ -36,7 +42,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(tmp_path: Path
     }
     data = pickle.dumps({"v_template": Canary(*calls[call])}, protocol)
     with pytest.raises(RigError, match=r"the pickle asks for .*refused, and nothing of it was executed"):
-        read_pickle(data, "evil.pkl")
+        read(data, "evil.pkl")
     assert not sign.exists()
     pickle.loads(data)  # the canary sings where a pickle is executed
     assert sign.exists()
@@ -57,14 +63,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(tmp_path: Path
 )
 def test_every_way_of_naming_something_is_refused(data: bytes) -> None:
     with pytest.raises(RigError, match="which no model of a hand needs"):
-        read_pickle(data, "evil.pkl")
+        read(data, "evil.pkl")
 
 
 @pytest.mark.parametrize("extension", [b"\x82\x01", b"\x83\x01\x00", b"\x84\x01\x00\x00\x00"])
 def test_registered_extensions_and_persistent_ids_are_refused(extension: bytes) -> None:
     for data in (b"\x80\x02" + extension + b".", b"\x80\x02Pname\n.", b"\x80\x02K\x01Q."):
         with pytest.raises(RigError, match="truncated, encrypted or damaged"):
-            read_pickle(data, "evil.pkl")
+            read(data, "evil.pkl")
 
 
 @pytest.mark.parametrize(
@@ -86,15 +92,34 @@ def test_registered_extensions_and_persistent_ids_are_refused(extension: bytes) 
 def test_a_damaged_pickle_is_refused_at_once(data: bytes) -> None:
     started = time.perf_counter()
     with pytest.raises(RigError, match="truncated, encrypted or damaged"):
-        read_pickle(data, "broken.pkl")
+        read(data, "broken.pkl")
     assert time.perf_counter() - started < 1
+
+
+def test_what_a_byte_makes_is_bounded() -> None:
+    # A list for each byte: 56 bytes of memory, and 8 of its place in another list.
+    tracemalloc.start()
+    with pytest.raises(RigError, match="more than 300000 instructions"):
+        read(b"\x80\x02" + b"(" * 20_000_000, "broken.pkl")
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
+
+
+def test_an_announced_size_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x02B" + (2**31 - 1).to_bytes(4, "little") + b"short")
+    tracemalloc.start()
+    with path.open("rb") as file, pytest.raises(RigError, match="damaged"):
+        read_pickle(file, "a.pkl")
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
 
 
 def test_a_nested_key_does_not_take_for_ever() -> None:
     # A tuple of itself, 60 times: its hash would take 2 ** 60 steps.
     data = b"\x80\x02}()" + 60 * b"2\x86" + b"K\x01u."
     with pytest.raises(RigError, match="keys are no texts"):
-        read_pickle(data, "nested.pkl")
+        read(data, "nested.pkl")
 
 
 @pytest.mark.parametrize("protocol", [*range(pickle.HIGHEST_PROTOCOL), "python 2"])
@@ -104,14 +129,14 @@ def test_arrays_of_all_protocols_are_read(protocol: Any, kind: str) -> None:
     for array in (values, np.asfortranarray(values), values[:0]):
         document = {"v": array}
         data = python2_pickle(document) if protocol == "python 2" else pickle.dumps(document, protocol)
-        found = array_of(read_pickle(data, "model.pkl")["v"], "model.pkl")
+        found = array_of(read(data, "model.pkl")["v"], "model.pkl")
         assert found is not None
         assert found.dtype.kind == array.dtype.kind
         assert np.array_equal(found, array)
 
 
 def test_plain_values_are_not_taken_for_arrays() -> None:
-    found = read_pickle(pickle.dumps({"v": [1, 2], "w": "text", "x": np.float64(3)}), "model.pkl")
+    found = read(pickle.dumps({"v": [1, 2], "w": "text", "x": np.float64(3)}), "model.pkl")
     assert array_of(found["v"], "model.pkl") is None
     assert array_of(found["w"], "model.pkl") is None
     assert array_of(found["x"], "model.pkl") == 3
@@ -120,6 +145,6 @@ def test_plain_values_are_not_taken_for_arrays() -> None:
 def test_an_array_that_is_damaged_is_refused() -> None:
     data = pickle.dumps({"v": np.arange(4.0)}, 2)
     with pytest.raises(RigError, match="an array of the pickle is damaged"):
-        array_of(read_pickle(data.replace(b"K\x04", b"K\x05"), "model.pkl")["v"], "model.pkl")
+        array_of(read(data.replace(b"K\x04", b"K\x05"), "model.pkl")["v"], "model.pkl")
     with pytest.raises(RigError, match="something other than numbers"):
-        array_of(read_pickle(data.replace(b"f8", b"O8"), "model.pkl")["v"], "model.pkl")
+        array_of(read(data.replace(b"f8", b"O8"), "model.pkl")["v"], "model.pkl")

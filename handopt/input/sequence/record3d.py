@@ -87,7 +87,7 @@ class Record3dSource:
     def _opened(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self._path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile raises almost anything on damaged files
             raise SourceError(f"{self._path}: is damaged ({error}); export it again") from error
 
     def _metadata(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Record3dSource:
                 if archive.getinfo(METADATA).file_size > MAX_METADATA:
                     raise ValueError("it is too large")
                 metadata = parse_json(archive.read(METADATA).decode("utf-8"))
-            except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            except Exception as error:  # zipfile and zlib raise almost anything on damaged files
                 raise SourceError(
                     f"{self._path}: its metadata are missing or damaged ({error}); export it again"
                 ) from error
@@ -119,7 +119,7 @@ def is_record3d(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return METADATA in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # whatever is wrong with a file is said where it is read
         return False
 
 

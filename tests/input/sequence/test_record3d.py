@@ -62,3 +62,12 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         open_source(write(tmp_path / "d.r3d", [np.ones((3, 7), np.float32)]), SourceOptions())
     with pytest.raises(DepthError, match="nothing is measured"):
         open_source(write(tmp_path / "e.r3d", [np.zeros((ROWS, COLUMNS), np.float32)]), SourceOptions())
+
+
+def test_a_file_that_a_later_zip_wrote_is_refused(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "a.r3d", depths(1)).read_bytes())
+    at = data.index(b"PK\x01\x02") + 6  # the version of zip that is needed, in the directory
+    data[at] = 128
+    (tmp_path / "a.r3d").write_bytes(data)
+    with pytest.raises(DepthError, match="zip file version"):
+        open_source(tmp_path / "a.r3d", SourceOptions())
