@@ -5,7 +5,7 @@
 // time, in two launches a panel: the rows of the panel are solved, then what is left is updated. The launches need no
 // barriers, as no thread waits for another one of the same launch.
 //
-// The rows of the GPU's table (Q + 1, Q), Q the multiple of SIDE from P on: what is left of H below the diagonal, which
+// The rows of the GPU's table (Q + 1, Q), Q the multiple of SIDE from P on: H with damping below the diagonal, which
 // becomes L; above and on it the rows of Z = L^-T, which begin as those of the identity; last -gradient, which becomes
 // y = L^-1 (-gradient). Then step = Z y. All of these are one operation on rows: r becomes r L^-T.
 #include "target.h"
@@ -55,93 +55,83 @@ KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damp
 }
 #endif
 
-// Entry (i, j) of the table before the first panel: H with damping, the identity where nothing moves, -gradient.
-DEVICE real damped_entry(const real* hessian, const real* gradient, real damping, const real* free, int i, int j, int P,
-                         int Q) {
-    if (i == Q) return j < P && moves(hessian, free, j, P) ? -gradient[j] : 0;
-    if (j > i) return 0;
-    if (i >= P || !moves(hessian, free, i, P) || !moves(hessian, free, j, P)) return i == j ? 1 : 0;
-    return i == j ? hessian[i * P + i] * (1 + damping) : hessian[i * P + j];
+// A thread for each entry of the table: H with damping, where nothing moves and from P on the identity, last -gradient.
+// hessian (B, P, P), its lower triangle | damping (B) | free (P) | overwrites left (B, Q + 1, Q)
+KERNEL(damped_table)(const real* hessian, const real* gradient, const real* damping, const real* free, real* left, int B,
+                     int P, int Q) {
+    FOR_EACH_IN_IMAGE(b, B, item, (Q + 1) * Q) {
+        const int i = item / Q, j = item % Q;
+        const real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
+        const bool moves_j = j < P && moves(h, free, j, P);
+        real value = i == j ? 1 : 0;
+        if (i == Q)
+            value = moves_j ? -g[j] : 0;
+        else if (i == j && moves_j)
+            value = h[i * P + i] * (1 + damping[b]);
+        else if (j < i && i < P && moves_j && moves(h, free, i, P))
+            value = h[i * P + j];
+        left[(long long)b * (Q + 1) * Q + item] = value;
+    }
 }
 
-// Where the entries of an image's table are before a panel: in `left`, or in H before the first panel.
-struct Table {
-    const real *hessian, *gradient, *free, *left;
-    real damping;
-    int first, P, Q;  // first: column of the panel
-};
-
-DEVICE real entry_of(const Table* table, int i, int j) {
-    if (table->first > 0) return table->left[(long long)i * table->Q + j];
-    return damped_entry(table->hessian, table->gradient, table->damping, table->free, i, j, table->P, table->Q);
-}
-
-// triangle (SIDE, SIDE), its lower half: L of the panel's own rows. Where H is not positive definite, its diagonal has
-// NaN or 0, and nothing that follows from it is finite.
-DEVICE void factor_triangle(const Table* table, real* triangle) {
+// triangle (SIDE, SIDE), its lower half: L of the rows of the panel that begins at `first`. Where H is not positive
+// definite, its diagonal has NaN or 0, and nothing that follows from it is finite.
+DEVICE void factor_triangle(const real* left, int first, int Q, real* triangle) {
     UNROLL for (int i = 0; i < SIDE; ++i) {
         UNROLL for (int j = 0; j <= i; ++j) {
-            real sum = entry_of(table, table->first + i, table->first + j);
+            real sum = left[(first + i) * Q + first + j];
             UNROLL for (int k = 0; k < j; ++k) sum -= triangle[i * SIDE + k] * triangle[j * SIDE + k];
-            triangle[i * SIDE + j] = i != j ? sum / triangle[j * SIDE + j] : sqrt(sum);
+            triangle[i * SIDE + j] = i == j ? sqrt(sum) : sum / triangle[j * SIDE + j];
         }
     }
 }
 
-// Row i of the panel, (SIDE), becomes itself times L^-T.
-DEVICE void solve_row(const Table* table, const real* triangle, int i, real* row) {
-    const bool own = i >= table->first && i < table->first + SIDE;  // a row of the identity
+// Row i of the panel, (SIDE), becomes itself times L^-T. The panel's own rows are those of the identity.
+DEVICE void solve_row(const real* left, int first, int Q, const real* triangle, int i, real* row) {
+    const bool own = i >= first && i < first + SIDE;
     UNROLL for (int j = 0; j < SIDE; ++j) {
-        real sum = own ? (i == table->first + j ? (real)1 : (real)0) : entry_of(table, i, table->first + j);
+        real sum = left[i * Q + first + j];
+        if (own) sum = i == first + j ? 1 : 0;
         UNROLL for (int k = 0; k < j; ++k) sum -= row[k] * triangle[j * SIDE + k];
         row[j] = sum / triangle[j * SIDE + j];
     }
 }
 
 // The columns first .. first + SIDE of each row; after those of the last panel the step.
-// hessian (B, P, P), its lower triangle | damping (B) | free (P) | left (B, Q + 1, Q), unread if first is 0
-// overwrites these columns of factor (B, Q + 1, Q), or step (B, P): 0 where it is no finite number
-KERNEL(solve_panel)(const real* hessian, const real* gradient, const real* damping, const real* free, const real* left,
-                    real* factor, real* step, int first, int B, int P, int Q) {
+// left (B, Q + 1, Q) | overwrites these columns of factor (B, Q + 1, Q), or step (B, P): 0 where it is no finite number
+KERNEL(solve_panel)(const real* left, real* factor, real* step, int first, int B, int P, int Q) {
     FOR_EACH_IN_IMAGE(b, B, i, Q + 1) {
         const long long place = (long long)b * (Q + 1) * Q;
-        const Table table = {hessian + (long long)b * P * P, gradient + (long long)b * P, free, left + place, damping[b],
-                             first, P, Q};
         const bool last = first + SIDE == Q;
         if (last && i >= P) continue;
         real triangle[SIDE * SIDE], row[SIDE];
-        factor_triangle(&table, triangle);
-        solve_row(&table, triangle, i, row);
-        real* own = factor + place + (long long)i * Q;
+        factor_triangle(left + place, first, Q, triangle);
+        solve_row(left + place, first, Q, triangle, i, row);
+        real* own = factor + place + i * Q;
         if (!last) {
             UNROLL for (int k = 0; k < SIDE; ++k) own[first + k] = row[k];
             continue;
         }
-        const real* y = factor + place + (long long)Q * Q;
+        const real* y = factor + place + Q * Q;
         real end[SIDE], sum = 0;
-        solve_row(&table, triangle, Q, end);
+        solve_row(left + place, first, Q, triangle, Q, end);
         for (int k = i / SIDE * SIDE; k < first; ++k) sum += own[k] * y[k];
         UNROLL for (int k = 0; k < SIDE; ++k) sum += row[k] * end[k];
         step[(long long)b * P + i] = sum - sum == 0 ? sum : 0;
     }
 }
 
-// What is left of the columns behind a panel, a thread for each entry; entries that are zero until their row's own panel
-// stay unwritten.
-// factor (B, Q + 1, Q), its columns first .. first + SIDE | overwrites left (B, Q + 1, Q) if first is 0, else updates it
-KERNEL(solve_rest)(const real* hessian, const real* gradient, const real* damping, const real* free, const real* factor,
-                   real* left, int first, int B, int P, int Q) {
+// What is left of the columns behind a panel, a thread for each entry. Above the diagonal, entries are those of Z from
+// their row's own panel on, and 0 before.
+// factor (B, Q + 1, Q), its columns first .. first + SIDE | updates left (B, Q + 1, Q)
+KERNEL(solve_rest)(const real* factor, real* left, int first, int B, int Q) {
     const int next = first + SIDE;
     FOR_EACH_IN_IMAGE(b, B, item, (Q + 1) * (Q - next)) {
         const int i = item / (Q - next), j = next + item % (Q - next);
         if (i >= next && i < j) continue;
-        const long long place = (long long)b * (Q + 1) * Q;
-        const Table table = {hessian + (long long)b * P * P, gradient + (long long)b * P, free, left + place, damping[b],
-                             first, P, Q};
-        const bool begins = i >= first && i < next;  // a row of Z, which was zero behind its own panel
-        const real *row = factor + place + (long long)i * Q + first, *column = factor + place + (long long)j * Q + first;
-        real sum = begins ? (real)0 : entry_of(&table, i, j);
-        UNROLL for (int k = 0; k < SIDE; ++k) sum -= row[k] * column[k];
-        left[place + (long long)i * Q + j] = sum;
+        const real* of_image = factor + (long long)b * (Q + 1) * Q + first;
+        real sum = 0;
+        UNROLL for (int k = 0; k < SIDE; ++k) sum += of_image[i * Q + k] * of_image[j * Q + k];
+        left[(long long)b * (Q + 1) * Q + i * Q + j] -= sum;
     }
 }

@@ -63,8 +63,9 @@ normal_equations_grid           vertex_normal_equations r* posed r* transforms r
                                 weights r* ancestry i* columns i* axes r* joint_positions r* vertex_basis r*
                                 bind_jacobian r* hessian r* gradient r* rest_stride i B i J i V i K i D i A i S i P i
 solve_damped                    hessian r* gradient r* damping r* free r* factor r* step r* B i P i
-solve_panel                     hessian r* gradient r* damping r* free r* left r* factor r* step r* first i B i P i Q i
-solve_rest                      hessian r* gradient r* damping r* free r* factor r* left r* first i B i P i Q i
+damped_table                    hessian r* gradient r* damping r* free r* left r* B i P i Q i
+solve_panel                     left r* factor r* step r* first i B i P i Q i
+solve_rest                      factor r* left r* first i B i Q i
 pose_system                     angles r* rotation r* translation r* scale r* index i* bind r* rest r* keypoints r*
                                 parents i* articulated i* rest_normals r* indices i* weights r* keypoint_joints i*
                                 ones r* bones i* lower r* upper r* observed r* coefficients r* field r*

@@ -199,10 +199,11 @@ def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -
         return step
     columns = -(-p // PANEL) * PANEL
     left, factor = call.empty(b, columns + 1, columns), call.empty(b, columns + 1, columns)
+    entries = b * (columns + 1)
+    launch("damped_table", entries * columns, hessian, gradient, damping, free, left, b, p, columns)
     for first in range(0, columns, PANEL):
-        size = (first, b, p, columns)
-        launch("solve_panel", b * (columns + 1), hessian, gradient, damping, free, left, factor, step, *size)
+        launch("solve_panel", entries, left, factor, step, first, b, p, columns)
         behind = columns - first - PANEL
         if behind:
-            launch("solve_rest", b * (columns + 1) * behind, hessian, gradient, damping, free, factor, left, *size)
+            launch("solve_rest", entries * behind, factor, left, first, b, columns)
     return step

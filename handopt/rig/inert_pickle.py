@@ -205,7 +205,7 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
     def __init__(self, file: IO[bytes], where: str) -> None:
         super().__init__(_WithoutExcess(file), fix_imports=False, encoding="latin1", errors="strict")
         self._where = where
-        self.dispatch = _Counted(type(self).dispatch)
+        self.dispatch = _Counted(type(self).dispatch)  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> _Maker:
         """What stands for a name of the pickle. Raises RigError for a name that is not known."""

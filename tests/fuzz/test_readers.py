@@ -38,7 +38,7 @@ JSON_VALUES = st.recursive(
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_a_whole_file_is_read_and_a_changed_one_is_read_or_refused(target: Target, tmp_path: Path) -> None:
     whole = tmp_path / target.name
-    whole.parent.mkdir(exist_ok=True)
+    whole.parent.mkdir(parents=True, exist_ok=True)
     whole.write_bytes(target.whole())
     if target.name.endswith(".exr") and not _reads_exr(whole):
         with pytest.raises(DepthError, match="imageio finds no reader"):

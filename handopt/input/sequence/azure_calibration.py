@@ -132,6 +132,6 @@ def _numbers(values: Any, count: int, name: str) -> Floats:
 
 
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise CameraError(f"{name} is {value!r}, expected a finite number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e18:
+        raise CameraError(f"{name} is {str(value)[:20]}, expected a finite number below 1e18")
     return float(value)

@@ -4,6 +4,7 @@ sensor_msgs/Image of 16 bits (mm) or float32 (metres), as REP 118 has them, and 
 """
 
 import io
+import os
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def _topics_of_bag(path: Path) -> bytes:
         if at < 0 or len(head) < at + 18:
             return b""
         (place,) = struct.unpack_from("<Q", head, at + 10)
-        if not 0 < place < 2**62:
+        if not 0 < place < os.fstat(file.fileno()).st_size:
             return b""
         file.seek(place)
         return file.read(MAX_INDEX)
@@ -118,6 +119,10 @@ class RosbagSource:
             store = get_typestore(Stores.ROS2_HUMBLE)
             reader = AnyReader([self._path], default_typestore=store)
             reader.open()
+            wrong = [each for each in reader.connections if not _is_plain(each)]
+            if wrong:
+                reader.close()
+                raise ValueError(f"its metadata.yaml says of a topic {str(wrong[0].msgcount)[:20]} messages")
         except Exception as error:  # rosbags raises almost anything on damaged files
             raise SourceError(
                 f"{self._path}: is damaged, or no bag of ROS ({error}); record or copy it again"
@@ -192,6 +197,13 @@ class RosbagSource:
             f"{self._path}: no CameraInfo in it is for {width} x {height} pixels; give camera= (a preset, a file, or "
             "fx,fy,cx,cy)"
         )
+
+
+def _is_plain(connection: Any) -> bool:
+    """Whether what a bag, or the metadata.yaml beside it, says of a topic has the right types."""
+    count = connection.msgcount
+    named = isinstance(connection.topic, str) and isinstance(connection.msgtype, str)
+    return named and isinstance(count, int) and 0 <= count < 2**62
 
 
 def _understood(reader: Any, data: bytes, kind: str, name: str) -> Any:

@@ -114,6 +114,7 @@ def test_each_mode_is_a_window_of_the_sensor(size: tuple[int, int], expected: tu
         (b"\xff{", "no calibration of the recorder"),
         (calibration(LENS[:5]), "ModelParameters has no 14 numbers"),
         (calibration([None, *LENS[1:]]), "expected a finite number"),
+        (calibration([10**30, *LENS[1:]]), "expected a finite number"),
         (calibration([*LENS[:10], 0.1, *LENS[11:]]), "centre of distortion off the axis"),
         (calibration(Location="elsewhere"), "has 0 cameras"),
         (calibration(Intrinsics={"ModelType": "Theta"}), "its lens is not of the model"),

@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,28 @@ def test_a_damaged_bag_is_refused_or_ends_early(version: int, tmp_path: Path) ->
         file.write_bytes(bytes(broken[: len(data) if seed % 2 else rng.integers(20, len(data))]))
         with contextlib.suppress(HandoptError):  # anything else fails the test
             list(open_source(made.path))
+
+
+@pytest.mark.parametrize("count", ["1,2", "many", "-1", "1e400", "null"])
+def test_a_count_of_messages_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
+    with bag(tmp_path, 2) as made:
+        made.image(np.full(SIZE, 500, np.uint16), 10)
+    path = made.path / "metadata.yaml"
+    path.write_text(path.read_text().replace("message_count: 1\n    topic", f"message_count: {count}\n    topic"))
+    assert f"message_count: {count}" in path.read_text()
+    with pytest.raises(SourceError, match="is damaged, or no bag of ROS"):
+        open_source(made.path)
+
+
+@pytest.mark.parametrize("place", [0, 2**40, 2**62 - 1, 2**63 + 1, 2**64 - 1])
+def test_an_index_beyond_the_file_is_refused(tmp_path: Path, place: int) -> None:
+    with bag(tmp_path, 1) as made:
+        made.image(np.full(SIZE, 500, np.uint16), 10)
+    data = made.path.read_bytes()
+    at = data.index(b"index_pos=") + 10
+    made.path.write_bytes(data[:at] + struct.pack("<Q", place) + data[at + 8 :])
+    with pytest.raises(SourceError):
+        open_source(made.path)
 
 
 def test_without_rosbags_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
