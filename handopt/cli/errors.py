@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -65,7 +65,7 @@ def as_options(text: str) -> str:
     `unit=` becomes `--unit`, `device='cpu'` and `device=cpu` become `--device cpu`, `overwrite=True` becomes
     `--overwrite`, and `mirrored=False` `--no-mirrored`. Arguments that are no options stay as they are.
     """
-    known = _options_by_argument() if "=" in text else {}
+    known = _options_by_argument({match["name"] for match in _ARGUMENT.finditer(text)}) if "=" in text else {}
 
     def option(match: re.Match[str]) -> str:
         name = known.get(match["name"])
@@ -80,20 +80,28 @@ def as_options(text: str) -> str:
     return _ARGUMENT.sub(option, text)
 
 
-def _options_by_argument() -> dict[str, str]:
-    """The long option of each argument, over all commands."""
+def _options_by_argument(arguments: Collection[str]) -> dict[str, str]:
+    """The long option of each argument: of the command that runs, and of all commands where it lacks one of these."""
     ctx = click.get_current_context(silent=True)
-    root = None if ctx is None else ctx.find_root().command
-    commands = list(root.commands.values()) if isinstance(root, click.Group) else [] if root is None else [root]
-    names = {
+    if ctx is None:
+        return {**_OPTION_OF_ARGUMENT}
+    known = {**_long_options(ctx.command), **_OPTION_OF_ARGUMENT}
+    top = ctx.find_root()
+    if known.keys() >= set(arguments) or not isinstance(top.command, click.Group):
+        return known
+    commands = (top.command.get_command(top, name) for name in top.command.list_commands(top))
+    return {**{name: long for each in commands if each for name, long in _long_options(each).items()}, **known}
+
+
+def _long_options(command: click.Command) -> dict[str, str]:
+    """The long options of a command, by argument."""
+    return {
         long.removeprefix("--").replace("-", "_"): long
-        for command in commands
         for parameter in command.params
         if isinstance(parameter, click.Option)
         for long in parameter.opts
         if long.startswith("--")
     }
-    return {**names, **_OPTION_OF_ARGUMENT}
 
 
 def show_traceback(ctx: click.Context, error: "BaseException | str") -> None:
