@@ -115,7 +115,8 @@ def report(
         check_page_file(html, overwrite=overwrite)
     if sheet is not None:
         check_page_file(sheet, overwrite=overwrite, suffixes=(".png",), name="--sheet")
-    rows = find_rows(fits)
+    with console.bar(None, "fit") as bar:
+        rows = find_rows(fits, bar.to)
     if not rows:
         raise click.UsageError(f"{fits} holds no result of handopt fit: give the folder of -o")
     if sheet is not None:

@@ -3,7 +3,7 @@
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,23 +51,30 @@ class FitRow:
         return [self.folder, self.image, self.outcome, self.hand, *figures, self.status]
 
 
-def find_rows(root: Path) -> list[FitRow]:
-    """The fits below a folder, by name. Only results that are newer than summary.jsonl, or not in it, are opened."""
-    results, written = _results(root), _written(root / SUMMARY_NAME)
+def find_rows(root: Path, progress: Callable[[int, int | None], None] | None = None) -> list[FitRow]:
+    """The fits below a folder, by name. Only results that are newer than summary.jsonl, or not in it, are opened.
+
+    progress: called with how many results were found, and None; then with how many of how many were looked at.
+    """
+    results, written = _results(root, progress), _written(root / SUMMARY_NAME)
     rows = dict(_summary_rows(root, results))
-    for name, result_written in results.items():
+    for number, (name, result_written) in enumerate(results.items()):
+        if progress is not None:
+            progress(number, len(results))
         if name not in rows or result_written > written:
             rows[name] = _result_row(root, name)
     return [rows[name] for name in sorted(rows)]
 
 
-def _results(root: Path) -> dict[str, int]:
+def _results(root: Path, progress: Callable[[int, int | None], None] | None) -> dict[str, int]:
     """The folders below root that hold a result, and when it was written, ns."""
     found, start = {}, len(os.fspath(root))
     for folder, _, files in os.walk(root):  # as texts, which is faster than paths for a hundred thousand folders
         if RESULT_NAME in files:
             name = folder[start:].replace(os.sep, "/").strip("/") or "."
             found[name] = _written(f"{folder}{os.sep}{RESULT_NAME}")
+            if progress is not None:
+                progress(len(found), None)
     return found
 
 

@@ -42,6 +42,15 @@ def fits(fit_folder: Path, tmp_path: Path) -> Path:
     return root
 
 
+def test_it_is_told_how_far_the_listing_is(fits: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    rows = find_rows(fits, lambda count, total: told.append((count, total)))
+    found = [count for count, total in told if total is None]
+    assert found == list(range(1, len(found) + 1))
+    assert told[len(found) :] == [(number, len(found)) for number in range(len(found))]
+    assert 0 < len(found) <= len(rows)
+
+
 def test_every_result_is_a_row(fits: Path) -> None:
     (fits / "b" / "result.json").write_text("{}")
     rows = {row.folder: row for row in find_rows(fits)}
