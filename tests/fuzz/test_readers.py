@@ -19,7 +19,7 @@ from support.fuzz_targets import TARGETS
 from support.fuzzing import Target, fault_of, mutated
 from support.mutators import damaged
 
-from handopt.errors import DepthError
+from handopt.errors import DepthError, OutputError
 
 INPUTS = 40
 REPEATABLE = settings(
@@ -68,6 +68,16 @@ def test_any_document_is_read_or_refused(document: Any, name: str) -> None:
 @given(text=st.text(max_size=200), name=st.sampled_from([name for name in BY_NAME if not name.endswith(".json")]))
 def test_any_text_is_read_or_refused(text: str, name: str) -> None:
     assert fault_of(BY_NAME[name], text.encode("utf-8", "surrogatepass")) is None
+
+
+@pytest.mark.parametrize("values", [{"shape": "x"}, {"shape": {"scale": []}}, {"camera": []}, {"pose": [1]}])
+def test_a_result_of_other_types_is_damaged(values: dict[str, Any], tmp_path: Path) -> None:
+    target = BY_NAME["given/result.json"]
+    path = tmp_path / target.name
+    path.parent.mkdir()
+    path.write_bytes(json.dumps({**json.loads(target.whole()), **values}).encode())
+    with pytest.raises(OutputError, match="is damaged or of another version"):
+        target.read(path)
 
 
 def _reads_exr(path: Path) -> bool:

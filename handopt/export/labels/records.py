@@ -218,7 +218,7 @@ def _record(
         )
     except HandoptError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise OutputError(f"{where} is damaged or of another version ({reason}): fit or track again") from error
 
