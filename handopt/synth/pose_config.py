@@ -108,6 +108,8 @@ class PoseConfig:
     """Poses that are drawn and tested at once."""
     max_rounds: int = 100
     """Rounds of draws until a pose is given up."""
+    max_gestures: int = 5
+    """Poses that are given up until a rig's limits are to blame."""
     edge_on: float = 1.8
     """Exponent of the cosine of the palm to the view in views from anywhere: 1 is the uniform sphere, more sees more
     edges."""

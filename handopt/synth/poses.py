@@ -26,6 +26,10 @@ PALM_UPRIGHT: Final = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.
 _CONFIG = SYNTH.poses
 
 
+class NoPoseError(ConfigError):
+    """No pose of a gesture without overlaps was found, for one subject."""
+
+
 @dataclass(frozen=True)
 class HandSample:
     """A right hand in a pose, without its place.
@@ -56,14 +60,27 @@ def sample_hand(
 ) -> HandSample:
     """Draw a subject (unless one is given), a pose and a view.
 
-    rig: a right hand, the default one if None; its limits bound the angles. Raises ConfigError for an unknown level.
+    rig: a right hand, the default one if None; its limits bound the angles. Where the subject cannot do a gesture
+    without overlaps another one is drawn. Raises ConfigError for an unknown level.
     """
     check_level(level)
     person = sample_subject(rng) if subject is None else subject
     hand = default_rig("right") if rig is None else rig
-    gesture = sample_gesture(rng) if rng.random() < SYNTH.levels[level].gesture_share else RANDOM
-    angles, tries = sample_angles(rng, level, gesture, person.proportions, hand)
+    gesture, angles, tries = draw_pose(rng, level, person, hand)
     return HandSample(person, angles, sample_view(rng, level, hand), gesture, tries)
+
+
+def draw_pose(rng: np.random.Generator, level: Level, person: Subject, rig: Rig) -> tuple[str, Floats, int]:
+    """A gesture, its angles and the draws it took; another gesture for those of which there is no pose."""
+    failed: NoPoseError | None = None
+    for _ in range(_CONFIG.max_gestures):
+        gesture = sample_gesture(rng) if rng.random() < SYNTH.levels[level].gesture_share else RANDOM
+        try:
+            return gesture, *sample_angles(rng, level, gesture, person.proportions, rig)
+        except NoPoseError as error:
+            failed = error
+    assert failed is not None
+    raise failed
 
 
 def check_level(level: str) -> None:
@@ -84,7 +101,7 @@ def sample_angles(
             angles = _clear(rng, level, gesture, body)
         if angles is not None and (gesture == RANDOM or body.depth_in_skin(angles) <= _CONFIG.skin_tolerance_mm):
             return angles, tries
-    raise ConfigError(
+    raise NoPoseError(
         f"no {gesture} pose without overlaps was found in {_CONFIG.max_rounds} rounds: use another rig or limits"
     )
 

@@ -12,13 +12,11 @@ from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, 
 from handopt.ops.rasterise import rasterise_faces
 from handopt.rig import Rig
 from handopt.synth.arms import Arm, aimed, arm_mesh, sample_arm, wrist_bend
-from handopt.synth.config import SYNTH
 from handopt.synth.crops import Crop, cropped, patchy, ranged
 from handopt.synth.forearm import bend_wrist
-from handopt.synth.gestures import RANDOM, sample_gesture
 from handopt.synth.grasp import Grasp, sample_grasp
 from handopt.synth.hand_volume import volume_of
-from handopt.synth.poses import LEVELS, HandSample, sample_angles
+from handopt.synth.poses import LEVELS, HandSample, draw_pose
 from handopt.synth.scene import Scene, posed, render_mesh
 from handopt.synth.second_hand import SecondHand, sample_second_hand
 from handopt.synth.subject import Subject
@@ -165,8 +163,8 @@ def _pose(
         grasp = sample_grasp(rng, rig, base, volume_of(base).of(subject.proportions), subject.scale)
         return grasp.angles_rad, f"hold_{grasp.object.kind}", grasp
     level = LEVELS[int(rng.choice(len(LEVELS), p=[CONFIG.level_share[name] for name in LEVELS]))]
-    gesture = sample_gesture(rng) if rng.random() < SYNTH.levels[level].gesture_share else RANDOM
-    return sample_angles(rng, level, gesture, subject.proportions, base)[0], gesture, None
+    gesture, angles, _ = draw_pose(rng, level, subject, base)
+    return angles, gesture, None
 
 
 def _foreground(

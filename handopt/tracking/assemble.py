@@ -75,7 +75,7 @@ def assemble(
             own = last.mirrored() if left else last
             rotation[row], translation[row], angles[row] = own.rotation, own.translation_mm, own.angles_rad
     tracked = np.array([each is not None for each in found])
-    sureness = confidence(features(found, causal=not hand.kept_in_place, config=config))
+    sureness = confidence(features(found, causal=not hand.kept_in_place, config=config), config)
     right = hand.rig.mirrored() if left else hand.rig
     spread = spread_mm2(found, right, hand.shape.scale, hand.shape.proportions, config)
     track = Track(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from handopt.assess.calibration import weights
 from handopt.assess.confidence import logistic
+from handopt.assess.config import ASSESS
 from handopt.hand_model import exponential
 from handopt.rig import Rig, with_shape
 from handopt.rig.joints import PALM_KEYPOINTS
@@ -19,14 +20,8 @@ from handopt.tracking.config import TrackConfidenceConfig
 from handopt.tracking.pose_estimate import PoseEstimate
 from handopt.typing import Bools, Floats, Indices
 
-FEATURES = (
-    "log_unexplained_fraction",
-    "log_excess",
-    "runner_up_margin",
-    "visible_fraction",
-    "anchor_confidence",
-    "log_jump",
-)
+FEATURES = ("log_unexplained_fraction", "runner_up_margin", "log_jump")
+"""What the regression sees; the anchor's confidence comes after them."""
 RADIUS_WEIGHT_NAMES = ("best_mm2", "visible", "hidden_per_mm")
 CONFIDENCE = TrackConfidenceConfig()
 _STEP_RAD = 1e-3
@@ -36,45 +31,49 @@ _CHUNK = 64
 def features(
     found: Sequence[PoseEstimate | None], *, causal: bool, config: TrackConfidenceConfig = CONFIDENCE, first: int = 0
 ) -> Floats:
-    """What speaks for and against each frame (T, 6), NaN where there is no hand, and before row `first`.
+    """What speaks for and against each frame (T, 4), NaN where there is no hand, and before row `first`.
 
-    In the order of FEATURES: the unexplained fraction; the same relative to what good frames around it leave; the
-    margin over the runner-up; share of visible joints; confidence of the fit from scratch that the track rests on; how
-    far visible joints are from the line through the two frames before, in frames around it, 0 where frames are so far
-    apart that the hand is mostly elsewhere in the next one, and a trusted fit from scratch stands behind the frame.
+    In the order of FEATURES: the unexplained fraction; the margin over the runner-up; how far visible joints are from
+    the line through the two frames before, in frames around it. Where a trusted fit from scratch stands behind the
+    frame, that is relative to the palm, and 0 where frames are so far apart that the hand is mostly elsewhere in the
+    next one. Then the confidence of the fit from scratch that the track rests on.
     causal: look at no later frames.
     """
-    rows = np.full((len(found), len(FEATURES)), np.nan)
-    share = np.array([np.nan if each is None else max(each.unexplained_fraction, 1e-3) for each in found])
+    rows = np.full((len(found), len(FEATURES) + 1), np.nan)
     wide, narrow, later = config.usual_frames, config.jump_frames, 0 if causal else 1
-    off, bent = _off_line(found, max(2, first - narrow)), _palm_bends(found)
+    off, bent = _off_line(found, max(2, first - narrow))
+    palm_bends = _palm_bends(found)
     for row, each in enumerate(found):
         if each is None or row < first:
             continue
-        around = share[max(0, row - wide) : row + later * wide + 1]
-        usual = float(np.nanpercentile(around, config.usual_percentile))
-        near = off[max(0, row - narrow) : row + later * narrow + 1]
-        moves = bent[max(0, row - wide) : row + later * wide + 1]
+        trusted = each.anchor_confidence >= config.trusted_anchor
+        near = (bent if trusted else off)[max(0, row - narrow) : row + later * narrow + 1]
+        moves = palm_bends[max(0, row - wide) : row + later * wide + 1]
         sparse = np.isfinite(moves).any() and np.nanmedian(moves) > config.sparse_mm
-        if sparse and each.anchor_confidence >= config.sparse_anchor:
+        if sparse and trusted:
             near = np.zeros(0)
         rows[row] = (
-            np.log(share[row]), np.log(share[row] / usual), each.runner_up_margin, each.joint_visible.mean(),
-            each.anchor_confidence, np.log1p(near.max(initial=0.0) / config.jump_unit_mm),
+            np.log(max(each.unexplained_fraction, 1e-3)), each.runner_up_margin,
+            np.log1p(near.max(initial=0.0) / config.jump_unit_mm), each.anchor_confidence,
         )  # fmt: skip
     return rows
 
 
-def _off_line(found: Sequence[PoseEstimate | None], start: int) -> Floats:
-    """How far the worst visible joint of each frame (T,) is from where the two before it lead, mm; 0 before a start."""
-    off = np.zeros(len(found))
+def _off_line(found: Sequence[PoseEstimate | None], start: int) -> tuple[Floats, Floats]:
+    """How far the worst visible joint of each frame (T,) is from where the two before it lead, mm; 0 before a start.
+
+    First as it is, then with the palm's middle taken for fixed: a hand that is moved quickly is no fault.
+    """
+    off, bent = np.zeros((2, len(found)))
     for row in range(start, len(found)):
         first, second, third = found[row - 2 : row + 1]
         if first is None or second is None or third is None:
             continue
-        bend = np.linalg.norm(first.joints_mm - 2 * second.joints_mm + third.joints_mm, axis=1)
-        off[row] = bend[third.joint_visible | second.joint_visible].max(initial=0.0)
-    return off
+        away = first.joints_mm - 2 * second.joints_mm + third.joints_mm
+        seen = third.joint_visible | second.joint_visible
+        off[row] = np.linalg.norm(away, axis=1)[seen].max(initial=0.0)
+        bent[row] = np.linalg.norm(away - away[list(PALM_KEYPOINTS)].mean(axis=0), axis=1)[seen].max(initial=0.0)
+    return off, bent
 
 
 def _palm_bends(found: Sequence[PoseEstimate | None]) -> Floats:
@@ -91,9 +90,32 @@ def _palm_bends(found: Sequence[PoseEstimate | None]) -> Floats:
     return bends
 
 
-def confidence(rows: Floats) -> Floats:
-    """The probabilities (T,) of features (T, 6), NaN where there is no hand."""
-    return logistic(np.array(weights("track_confidence", "constant", *FEATURES)), rows)
+def inputs(rows: Floats, config: TrackConfidenceConfig = CONFIDENCE) -> Floats:
+    """The features (T, 3) as the regression sees them, without what tells rendered hands apart but not real ones."""
+    fraction, margin, jump = rows[:, 0], rows[:, 1], rows[:, 2]
+    least_jump = np.log1p(config.least_jump_mm / config.jump_unit_mm)
+    return np.column_stack(
+        [
+            np.maximum(fraction, np.log(ASSESS.least_unexplained)),
+            np.clip(margin, -ASSESS.max_margin, ASSESS.most_margin),
+            np.maximum(jump, least_jump),
+        ]
+    )
+
+
+def confidence(rows: Floats, config: TrackConfidenceConfig = CONFIDENCE) -> Floats:
+    """The probabilities (T,) of features (T, 4), NaN where there is no hand.
+
+    Frames that leave too much unexplained for any hand, and those of a track that rests on a doubtful fit, are
+    doubtful.
+    """
+    probability = logistic(np.array(weights("track_confidence", "constant", *FEATURES)), inputs(rows, config))
+    return np.where(doubtful(rows), np.minimum(probability, ASSESS.contradicted), probability)
+
+
+def doubtful(rows: Floats) -> Bools:
+    """Frames (T,) that are doubtful whatever the regression says, by their features (T, 4)."""
+    return np.asarray((rows[:, 0] > np.log(ASSESS.most_unexplained)) | (rows[:, -1] < ASSESS.doubtful))
 
 
 def causal_confidence(recent: Sequence[PoseEstimate | None], config: TrackConfidenceConfig = CONFIDENCE) -> float:
@@ -102,7 +124,7 @@ def causal_confidence(recent: Sequence[PoseEstimate | None], config: TrackConfid
     There need be no more than config.usual_frames + 3: the bend of each of the usual frames and of the last one comes
     from the two frames before it.
     """
-    return float(confidence(features(recent, causal=True, config=config, first=len(recent) - 1)[-1]))
+    return float(confidence(features(recent, causal=True, config=config, first=len(recent) - 1)[-1:], config)[0])
 
 
 def uncertainty_mm(spread: Floats, visible: Bools, calibrated: ArrayLike | None = None) -> Floats:

@@ -202,19 +202,20 @@ class TrackConfidenceConfig:
     """What the confidence of a frame looks at. The calibrated weights belong to these values."""
 
     usual_frames: int = 60
-    """Frames on either side that say how much is usually left unexplained. By hand."""
-    usual_percentile: float = 20.0
-    """Percentile of them, %. By hand."""
+    """Frames on either side that say how far apart frames usually are. By hand."""
     jump_frames: int = 8
     """Frames on either side in which a jump makes a frame less sure. By hand."""
     jump_unit_mm: float = 5.0
     """Jump at which its logarithm starts to grow, mm. By hand."""
+    least_jump_mm: float = 12.0
+    """Jumps below this count as none, mm. By hand: real hands, seen by real sensors, jump twice as far as rendered ones
+    where they are tracked well."""
     sparse_mm: float = 6.0
     """Median deviation of palms from the middle of their neighbours above which frames are too far apart for jumps to
     say anything, mm. The value of `SmoothingConfig.quick_mm`; at 30 frames a second a palm accelerates by 10 m/s^2."""
-    sparse_anchor: float = 0.8
-    """Confidence of the fit from scratch from which on jumps between such frames do not count: those of a track that
-    follows no hand still do. The value of `TrackerConfig.trusted_anchor`."""
+    trusted_anchor: float = 0.8
+    """Confidence of the fit from scratch from which on the movement of the palm does not count, nor jumps between such
+    frames: those of a track that follows no hand still do. The value of `TrackerConfig.trusted_anchor`."""
     max_spread_mm2: float = 2e4
     """Largest variance of a joint, mm^2: 140 mm is anywhere on the hand."""
     start_frames: int = 10

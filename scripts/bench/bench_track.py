@@ -45,11 +45,20 @@ class Sequence:
 
 
 def sequence(
-    level: str, seed: int, frames: int, *, speed: float = 1.0, dropout: bool = True, camera: Camera = CAMERA
+    level: str,
+    seed: int,
+    frames: int,
+    *,
+    speed: float = 1.0,
+    dropout: bool = True,
+    camera: Camera = CAMERA,
+    surface_rms_mm: float = 0.0,
+    noise: str = "sr305",
 ) -> Sequence:
     """Make a sequence, with a dropout of 10 frames in the middle."""
+    settings = Settings(seed=seed, camera=camera, surface_rms_mm=surface_rms_mm, noise=noise)
     timing = Timing(FPS, speed, (frames // 2, DROPOUT) if dropout else None)
-    samples = [sample for sample, _ in generate_sequence(Settings(seed=seed, camera=camera), level, frames, timing)]
+    samples = [sample for sample, _ in generate_sequence(settings, level, frames, timing)]
     return Sequence(
         np.array([sample.counts for sample in samples]),
         np.array([sample.scene.joints for sample in samples]),

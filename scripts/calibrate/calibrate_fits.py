@@ -135,10 +135,15 @@ def features_of(rows: list[Row]) -> NDArray[np.float64]:
     return np.array([row.features for row in rows])
 
 
-def regress(rows: list[Row]) -> NDArray[np.float64]:
-    """Logistic regression with a small ridge: the weights of 1 and of each feature."""
+def regress(rows: list[Row], share: float | None = None) -> NDArray[np.float64]:
+    """Logistic regression with a small ridge: the weights of 1 and of each feature.
+
+    share: rows count so that this share of them succeeds; None: as they are
+    """
     features, success = features_of(rows), np.array([row.success for row in rows])
     counts = np.array([OBJECT_WEIGHT if row.kind in NO_HAND else 1.0 for row in rows])
+    if share is not None:
+        counts *= np.where(success, share / success.mean(), (1 - share) / (1 - success).mean())
     inputs = np.column_stack([np.ones(len(features)), features])
 
     def loss(weights: NDArray[np.float64]) -> float:

@@ -28,14 +28,14 @@ def test_every_table_says_where_it_comes_from(name: str) -> None:
 
 def test_weights_come_in_the_order_that_is_asked_for() -> None:
     assert calibration.weights("track_uncertainty", "best_mm2", "visible", "hidden_per_mm") == (
-        2.646,
-        0.003451,
-        0.001362,
+        6.703,
+        0.00948,
+        0.001405,
     )
     assert calibration.weights("track_uncertainty", "hidden_per_mm", "best_mm2", "visible") == (
-        0.001362,
-        2.646,
-        0.003451,
+        0.001405,
+        6.703,
+        0.00948,
     )
     assert calibration.calibration("track_confidence").weights.keys() == {"constant", *FEATURES}
     assert set(RADIUS_WEIGHT_NAMES) == {"best_mm2", "visible", "hidden_per_mm"}

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from handopt.errors import ConfigError
-from handopt.rig import default_rig
-from handopt.synth.poses import LEVELS, PALM_UPRIGHT, sample_hand
+from handopt.rig import Rig, default_rig
+from handopt.synth import poses
+from handopt.synth.poses import LEVELS, PALM_UPRIGHT, Level, sample_hand
 from handopt.synth.subject import sample_subject
+from handopt.typing import Floats
 
 RIG = default_rig("right")
 COUNT = 200
@@ -63,3 +65,26 @@ def test_views_are_as_the_level_says(hands) -> None:
         assert tilt.max() < {"easy": 36.0, "medium": 72.0}[level]
         assert (cosine < 0).any()
         assert (cosine > 0).any()
+
+
+def test_another_gesture_is_drawn_where_a_subject_cannot_do_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = poses.sample_angles, []
+
+    def rarely(
+        rng: np.random.Generator, level: Level, gesture: str, proportions: Floats, rig: Rig
+    ) -> tuple[Floats, int]:
+        asked.append(gesture)
+        if len(asked) < failures:
+            raise poses.NoPoseError("no pose")
+        return real(rng, level, gesture, proportions, rig)
+
+    monkeypatch.setattr(poses, "sample_angles", rarely)
+    failures = 3
+    hand = sample_hand(np.random.default_rng(2), "hard")
+    assert len(asked) == 3
+    assert hand.gesture == asked[-1]
+    asked.clear()
+    failures = 100
+    with pytest.raises(ConfigError, match="no pose"):
+        sample_hand(np.random.default_rng(2), "hard")
+    assert 1 < len(asked) < 20

@@ -8,15 +8,17 @@ import pytest
 from support.sequences import CAMERA, DROPOUT, FPS, followed, frames, truth
 
 from handopt.assess.calibration import weights
+from handopt.assess.config import ASSESS
 from handopt.config import FitSettings
 from handopt.input.sequence.base import SequenceFrame
 from handopt.rig import default_rig
 from handopt.tracking import confidence
-from handopt.tracking.confidence import features, ranges, spread_mm2
+from handopt.tracking.confidence import CONFIDENCE, features, ranges, spread_mm2
 from handopt.tracking.config import TrackConfidenceConfig, TrackingConfig
 from handopt.tracking.pose_estimate import PoseEstimate
 from handopt.tracking.run import Run
 from handopt.tracking.tracker import Tracker
+from handopt.typing import Floats
 
 
 @lru_cache
@@ -47,7 +49,32 @@ def test_features_say_what_is_unusual() -> None:
     assert rows[20, jump] > rows[35, jump]
     assert rows[14, jump] > 0
     assert features(found(jump=40.0), causal=True)[14, jump] == 0, "nothing is known of later frames"
-    assert np.nanmax(np.abs(rows[:, confidence.FEATURES.index("log_excess")])) == pytest.approx(0)
+    assert rows[35, :2] == pytest.approx([np.log(0.1), 1.0])
+
+
+def test_what_only_rendered_hands_show_does_not_count() -> None:
+    def seen(**changes: float) -> Floats:
+        first = replace(first_pose(), **{"unexplained_fraction": 0.2, "runner_up_margin": 0.5} | changes)
+        return confidence.confidence(features([first] * 5, causal=False))
+
+    assert seen(unexplained_fraction=0.05) == pytest.approx(seen())
+    assert seen(runner_up_margin=0.1) == pytest.approx(seen())
+    assert (seen(unexplained_fraction=0.3) < seen()).all()
+    assert (seen(runner_up_margin=0.02) < seen()).all()
+    small, large = (
+        confidence.confidence(features(found(jump), causal=False))[20] for jump in (CONFIDENCE.least_jump_mm / 2, 30.0)
+    )
+    assert large < small == pytest.approx(confidence.confidence(features(found(), causal=False))[20])
+
+
+@pytest.mark.parametrize("change", [{"unexplained_fraction": 0.6}, {"anchor_confidence": 0.4}])
+def test_frames_that_nothing_speaks_for_are_doubtful(change: dict[str, float]) -> None:
+    calm = replace(first_pose(), unexplained_fraction=0.1, runner_up_margin=1.0)
+    sure, doubtful = (
+        confidence.confidence(features([each] * 5, causal=False)) for each in (calm, replace(calm, **change))
+    )
+    assert (sure >= ASSESS.confident).all()
+    assert (doubtful < ASSESS.doubtful).all()
 
 
 def test_a_frame_with_a_jump_or_much_unexplained_is_less_sure() -> None:
@@ -58,11 +85,14 @@ def test_a_frame_with_a_jump_or_much_unexplained_is_less_sure() -> None:
     assert confidence.confidence(features(found(unexplained=0.4), causal=False))[20] < calm[20]
 
 
-def walk(step_mm: float, anchor: float = 0.99) -> list[PoseEstimate | None]:
-    """A hand that goes to and fro between 30 frames, as far as given."""
+def walk(step_mm: float, anchor: float = 0.99, tip_mm: float = 0.0) -> list[PoseEstimate | None]:
+    """A hand that goes to and fro between 30 frames, as far as given, and a fingertip farther."""
     first = replace(first_pose(), runner_up_margin=1.0, anchor_confidence=anchor)
+    off = np.tile([step_mm, 0.0, 0.0], (21, 1))
+    off[8, 0] += tip_mm
+    visible = np.ones(21, np.bool_)
     return [
-        replace(first, joints_mm=first.joints_mm + np.array([step_mm * (row % 2), 0.0, 0.0]), refitted=True)
+        replace(first, joints_mm=first.joints_mm + (row % 2) * off, joint_visible=visible, refitted=True)
         for row in range(30)
     ]
 
@@ -84,13 +114,16 @@ def test_a_live_estimate_is_as_sure_as_the_track(monkeypatch: pytest.MonkeyPatch
 def test_frames_that_are_far_apart_have_the_confidence_of_their_own_fits(causal: bool) -> None:
     still, far = (confidence.confidence(features(walk(step), causal=causal)) for step in (0.0, 80.0))
     assert far == pytest.approx(still)
-    dense = confidence.confidence(features(walk(4.0), causal=causal))
+    dense = confidence.confidence(features(walk(4.0, tip_mm=20.0), causal=causal))
     assert (dense[3:] < still[3:] - 1e-4).all(), "between frames that are close together a jump is a fault"
+    away = confidence.confidence(features(walk(80.0, tip_mm=20.0), causal=causal))
+    assert away == pytest.approx(still)
 
 
 def test_jumps_of_a_track_that_rests_on_nothing_count_however_far_apart_frames_are() -> None:
-    still, far = (confidence.confidence(features(walk(step, anchor=0.3), causal=False)) for step in (0.0, 80.0))
-    assert (far < 0.1 * still).all()
+    still, far = (confidence.confidence(features(walk(step, anchor=0.6), causal=False)) for step in (0.0, 80.0))
+    assert (far < ASSESS.doubtful).all()
+    assert (still >= ASSESS.confident).all()
 
 
 def test_the_spread_is_that_of_poses_drawn_from_the_covariance(rng: np.random.Generator) -> None:
@@ -132,7 +165,7 @@ def test_a_track_says_how_sure_it_is() -> None:
 
 def test_a_doubtful_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def doubtful(table: str, *names: str) -> tuple[float, ...]:
-        return (-3.0, *[0.0] * 6) if table == "track_confidence" else weights(table, *names)
+        return (-3.0, *[0.0] * 3) if table == "track_confidence" else weights(table, *names)
 
     monkeypatch.setattr(confidence, "weights", doubtful)
     run = Run(CAMERA, smooth=False)
