@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from handopt.assess.confidence import confidence_text
 from handopt.assess.config import ASSESS
+from handopt.draw import colour
 from handopt.draw.film_arrays import FilmArrays, read_film_arrays
 from handopt.draw.stored_windows import StoredWindows
 from handopt.errors import CameraError, OutputError
@@ -43,9 +44,9 @@ class Film:
 
     depth_mm: (T or 1, S, S) of cubes of half edge half_mm about centers_mm (T or 1, 3), 1 where all frames share it.
     rotation (T, 3, 3), translation_mm (T, 3), angles_rad (T, 15, 3), scale (T,): poses. known: (T,) whether there is
-    one. captions: (T,) of parts that stand side by side. total: (T,) of the objective, of an optimisation only.
-    fps: of the original, if it has one. Of a track visible: (T, 21) whether the camera sees a joint; bridged: (T,)
-    whether a pose was filled in; confidence: (T,).
+    one. captions: (T,) of parts that stand side by side. Of an optimisation total: (T,) of the objective, and stages:
+    (T,) names of the stages, of which each has its own objective. fps: of the original, if it has one. Of a track
+    visible: (T, 21) whether the camera sees a joint; bridged: (T,) whether a pose was filled in; confidence: (T,).
     """
 
     title: str
@@ -65,6 +66,7 @@ class Film:
     visible: Bools | None = None
     bridged: Bools | None = None
     confidence: Floats | None = None
+    stages: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scale)
@@ -129,6 +131,20 @@ class Film:
             track.bridged, track.confidence,
         )  # fmt: skip
 
+    @classmethod
+    def of_fit(cls, result: "FitResult") -> "Film":
+        """The iterations of a fit."""
+        trace, history = result.trace, result.history
+        hand, middle, depth = _fitted_hand(result), *_fitted_window(result)
+        total, stages = np.asarray(history["total"], np.float64), _stages(history.get("stage"))
+        parts = trace.rotation, trace.translation_mm, trace.angles_rad, trace.scale
+        rotation, translation, angles, scale = (np.asarray(each, np.float64) for each in parts)
+        return cls(
+            PurePath(result.image).name if result.image else "depth image", result.camera, hand, depth[None],
+            middle[None], TRACE_HALF_MM, rotation, translation, angles, scale,
+            np.ones(len(trace.scale), np.bool_), _iterations(total, stages), total, stages=stages,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class View:
@@ -177,12 +193,7 @@ def write_trace(result: "FitResult", path: Path) -> None:
 
     In small types but not compressed, which would take as long as all else that a folder of results has.
     """
-    from handopt.rig import with_shape
-
-    rig = with_shape(result.rig, result.proportions) if len(result.proportions) else result.rig
-    middle = 0.5 * (result.joints_mm.min(axis=0) + result.joints_mm.max(axis=0))
-    x, y, z = (float(value) for value in middle)
-    depth = Crop((x, y, z), TRACE_HALF_MM, TRACE_PX, result.camera).look_up(result.observation.depth_mm)[2]
+    middle, depth = _fitted_window(result)
     camera, trace = result.camera, result.trace
     header = {"format": "handopt.trace/1", "image": result.image, "hand": result.hand}
     arrays = {
@@ -191,17 +202,35 @@ def write_trace(result: "FitResult", path: Path) -> None:
         "angles_rad": trace.angles_rad,
         "scale": trace.scale,
         "total": result.history["total"],
-        "window_depth_mm": np.clip(depth, 0, 65535).astype(np.uint16)[None],
+        "window_depth_mm": depth[None],
         "window_center_mm": middle[None],
         "window_half_mm": np.array(TRACE_HALF_MM),
-        **Skinned.of(rig, np.asarray(result.rest_mm)).arrays(),
+        **_fitted_hand(result).arrays(),
     }
+    stages = _stages(result.history.get("stage"))
+    texts = {} if stages is None else {"stage": np.array(stages)}
     np.savez(
         path,
         header=np.array(json.dumps(header)),
         camera=np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]),
+        **texts,  # type: ignore[arg-type]
         **{name: _small(np.asarray(values)) for name, values in arrays.items()},  # type: ignore[arg-type]
     )
+
+
+def _fitted_hand(result: "FitResult") -> Skinned:
+    from handopt.rig import with_shape
+
+    rig = with_shape(result.rig, result.proportions) if len(result.proportions) else result.rig
+    return Skinned.of(rig, np.asarray(result.rest_mm))
+
+
+def _fitted_window(result: "FitResult") -> tuple[Floats, AnyArray]:
+    """The middle (3,) of the window around a fit, and its depth (S, S) in whole mm."""
+    middle = 0.5 * (result.joints_mm.min(axis=0) + result.joints_mm.max(axis=0))
+    x, y, z = (float(value) for value in middle)
+    depth = Crop((x, y, z), TRACE_HALF_MM, TRACE_PX, result.camera).look_up(result.observation.depth_mm)[2]
+    return middle, np.clip(depth, 0, 65535).astype(np.uint16)
 
 
 def _small(values: AnyArray) -> AnyArray:
@@ -253,18 +282,31 @@ def read_arrays(folder: Path, made: Callable[[FilmArrays], Made], *, frame_by_fr
 
 def _film(arrays: FilmArrays) -> Film:
     values, total = arrays.values, arrays.values.get("total")
-    count = len(values["scale"])
+    stages = _stages(values.get("stage"))
     if total is None:
         states = (values[name] for name in ("time_s", "tracked", "bridged", "unexplained_fraction", "confidence"))
         captions = _captions(*states)
     else:
-        captions = tuple((f"iteration {row + 1} of {count}", f"total {value:.5g}") for row, value in enumerate(total))
+        captions = _iterations(total, stages)
     return Film(
         arrays.title, arrays.camera, Skinned.from_arrays(values), arrays.windows,
         values["window_center_mm"], float(values["window_half_mm"]), values["rotation"], values["translation_mm"],
         values["angles_rad"].astype(np.float64), values["scale"], arrays.known, captions, total, arrays.fps,
-        values.get("joint_visible"), values.get("bridged"), values.get("confidence"),
+        values.get("joint_visible"), values.get("bridged"), values.get("confidence"), stages,
     )  # fmt: skip
+
+
+def _stages(values: AnyArray | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(colour.printable(str(each)) for each in values.tolist())
+
+
+def _iterations(total: Floats, stages: tuple[str, ...] | None) -> tuple[tuple[str, ...], ...]:
+    """What stands below each iteration."""
+    captions = []
+    for row, value in enumerate(total):
+        stage = () if stages is None else (f"stage {stages[row]}",)
+        captions.append((f"iteration {row + 1} of {len(total)}", *stage, f"total {value:.5g}"))
+    return tuple(captions)
 
 
 def _captions(

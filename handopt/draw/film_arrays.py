@@ -62,7 +62,11 @@ TRACK: Final = {
     "joint_visible": ArraySpec("flag", ("T", 21)),
 }
 _WITHOUT_WINDOWS: Final = {name: spec for name, spec in TRACK.items() if name != "window_depth_mm"}
-TRACE: Final = {**COMMON, "total": ArraySpec("number", ("T",), gaps=True)}
+TRACE: Final = {
+    **COMMON,
+    "total": ArraySpec("number", ("T",), gaps=True),
+    "stage": ArraySpec("text", ("T",), optional=True),
+}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What the optimiser saw at every iteration: renders/0000.png …, and the same with the loss below for a video."""
+"""What the optimiser saw at every iteration: renders/0000.png …"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.draw import colour
-from handopt.draw.line_chart import LineChart
 from handopt.draw.png import encode_indexed
 from handopt.typing import Bytes, Reals
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 PANEL_PX = 240  # edge of a panel, about: a whole multiple of the render's
 GAP_PX = 6  # between panels
 LINE_PX, FONT_PX, TEXT_LEFT_PX = 22, 12, 8  # height of a line of text, of its letters, and where it begins
-CHART_PX = 150  # height of the loss in a video
 DIFFERENCE_SPAN_MM = 50.0  # difference at the ends of its colours
 CLOSENESS_PERCENTILES = (2, 100)  # of the observed closeness, at the ends of the colours
 CLOSENESS_PAD, MIN_CLOSENESS_PAD = 0.1, 0.02  # what is added at both ends: a share of the range, and at least so much
@@ -117,44 +115,6 @@ def write_renders(result: "FitResult", folder: Path) -> None:
     painter, table = FramePainter(result), palette()
     for index, rows in enumerate(painter):
         (folder / f"{index:04d}.png").write_bytes(encode_indexed(rows, table))
-
-
-def chart_of(result: "FitResult", width: int) -> LineChart:
-    """The objective against the iteration, CHART_PX high.
-
-    Where there are several stages, each has its own objective, and goes from 1, its highest value, to 0, its lowest.
-    """
-    stages = [str(stage) for stage in result.history["stage"]] if "stage" in result.history else None
-    total = np.asarray(result.history["total"], np.float64)
-    if stages is None or len(set(stages)) == 1:
-        return LineChart(total, width, CHART_PX, title="objective", stages=stages)
-    return LineChart(per_stage(total, stages), width, CHART_PX, title="objective, 1 to 0 in each stage", stages=stages)
-
-
-def per_stage(total: Reals, stages: Sequence[str]) -> Reals:
-    """An objective (T,) scaled to 0 to 1 within each run of equal stages (T,); 0 where a run has one value only."""
-    out = np.array(total, np.float64)
-    starts = [row for row in range(len(out)) if row == 0 or stages[row] != stages[row - 1]]
-    for start, end in zip(starts, [*starts[1:], len(out)], strict=True):
-        part = out[start:end]
-        known = part[np.isfinite(part)]
-        if len(known):
-            low, span = known.min(), np.ptp(known)
-            part[:] = (part - low) / (span or 1.0)
-    return out
-
-
-def frames_with_chart(result: "FitResult") -> Iterator[Bytes]:
-    """The pictures (H, W, 3) uint8 of a video, one per iteration, of even size; the loss grows below the renders."""
-    painter, table = FramePainter(result), palette()
-    chart = chart_of(result, painter.width)
-    height, width = painter.height + CHART_PX, painter.width
-    for index, rows in enumerate(painter):
-        image = np.empty((height + height % 2, width + width % 2, 3), np.uint8)
-        image[:] = colour.PAPER
-        image[: painter.height, :width] = table[rows]
-        image[painter.height : height, :width] = chart.upto(index)
-        yield image
 
 
 def _closeness_range(result: "FitResult") -> tuple[float, float]:

@@ -144,3 +144,16 @@ class LineChart:
         y, x = np.mgrid[top : top + patch.shape[0], left : left + patch.shape[1]]
         distance = np.hypot(x - column, y - row)
         patch[:] = colour.blend(patch, colour.INK, np.clip(radius + 0.5 - distance, 0, 1))
+
+
+def per_stage(total: Reals, stages: Sequence[str]) -> Reals:
+    """An objective (T,) scaled to 0 to 1 within each run of equal stages (T,); 0 where a run has one value only."""
+    out = np.array(total, np.float64)
+    starts = [row for row in range(len(out)) if row == 0 or stages[row] != stages[row - 1]]
+    for start, end in zip(starts, [*starts[1:], len(out)], strict=True):
+        part = out[start:end]
+        known = part[np.isfinite(part)]
+        if len(known):
+            low, span = known.min(), np.ptp(known)
+            part[:] = (part - low) / (span or 1.0)
+    return out

@@ -8,7 +8,7 @@ import numpy as np
 from handopt.draw import colour
 from handopt.draw.film import Film, View
 from handopt.draw.layout import Layout
-from handopt.draw.line_chart import CURVE, LineChart
+from handopt.draw.line_chart import CURVE, LineChart, per_stage
 from handopt.draw.shading import shade, tones, vertex_normals
 from handopt.draw.skeleton import draw_skeleton
 from handopt.errors import ConfigError
@@ -27,6 +27,7 @@ TITLES = {
     "residual": ("residual: fit - depth   (purple: fit only)", "residual: fit - depth", "fit - depth", "residual"),
     TURNTABLE: ("turntable",),
     "objective": ("objective", "loss"),
+    "staged objective": ("objective, 1 to 0 in each stage", "objective by stage", "objective", "loss"),
 }
 # All numbers were chosen by eye.
 DEFAULT_PX, PX_RANGE = 300, (80, 1080)  # edge of a panel, px: the usual one, the smallest and the largest
@@ -67,8 +68,10 @@ class Painter:
         self._curve: LineChart | None = None
         titles = [TITLES[name] for name in self._panels]
         if film.total is not None:
-            self._curve = LineChart(film.total, size, size, paper=colour.EMPTY)
-            titles.append(TITLES["objective"])
+            staged = film.stages is not None and len(set(film.stages)) > 1
+            total = per_stage(film.total, film.stages or ()) if staged else film.total
+            self._curve = LineChart(total, size, size, stages=film.stages, paper=colour.EMPTY)
+            titles.append(TITLES["staged objective" if staged else "objective"])
         self._layout = Layout(size, len(titles))
         self.width, self.height = self._layout.width, self._layout.height
         self._side = film.needed_px()

@@ -1,4 +1,4 @@
-"""Videos: a film as mp4 or gif, and the renders of every iteration of a fit as mp4."""
+"""Videos: a film as mp4 or gif, and the iterations of a fit, which are a film as well, as mp4."""
 
 import math
 import shutil
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from handopt.atomic_folder import FULL_DISK, written_file
 from handopt.draw.film import Film
-from handopt.draw.iteration_frames import frames_with_chart
 from handopt.draw.panels import DEFAULT_PX, PANELS, Painter, palette
 from handopt.errors import ConfigError, OutputError
 from handopt.typing import Bytes
@@ -80,16 +79,16 @@ def optimisation_fps(count: int) -> float:
 def write_optimisation(result: "FitResult", path: Path, fps: float | None = None) -> None:
     """Write the optimisation as H.264 in an mp4 file, one frame per iteration; the last one is held.
 
-    fps: iterations a second; by default slow enough to be followed.
+    It looks as that of write_video does. fps: iterations a second; by default slow enough to be followed.
 
     Raises OutputError if there is no iteration to show, or ffmpeg fails.
     """
-    if len(result.renders) == 0:
+    film = Film.of_fit(result)
+    if len(film) == 0:
         raise OutputError("there is no video without an iteration: leave out video=")
-    count = len(result.renders)
-    rate = fps or optimisation_fps(count)
-    held = round(HELD_S * rate)
-    write_mp4(_with_last_held(frames_with_chart(result), held), count + held, path, rate)
+    rate = fps or optimisation_fps(len(film))
+    held, painter = round(HELD_S * rate), Painter(film)
+    write_mp4(_with_last_held(painter, held), len(film) + held, path, rate)
 
 
 def write_mp4(pictures: Iterable[Bytes], count: int, path: Path, fps: float, advice: str = "leave out video=") -> None:

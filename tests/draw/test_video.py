@@ -1,5 +1,6 @@
 """The video of the optimisation, read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v2
@@ -10,12 +11,16 @@ import pytest
 from support.factories import fit_result
 
 from handopt.draw import video
-from handopt.draw.iteration_frames import chart_of, frames_with_chart, per_stage
+from handopt.draw.film import Film, load_film, write_trace
+from handopt.draw.layout import Layout
+from handopt.draw.line_chart import LineChart, per_stage
+from handopt.draw.panels import Painter
 from handopt.draw.video import write_optimisation
 from handopt.errors import OutputError
 from handopt.result import FitResult
 
 AMBER = (255, 196, 84)  # of the curve
+POSE = ("rotation", "translation_mm", "angles_rad", "scale")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def test_the_video_has_a_frame_per_iteration_and_they_look_right(result: FitResu
     path = tmp_path / "optimisation.mp4"
     write_optimisation(result, path, fps=10)
     read = iio.imread(path, plugin="FFMPEG")
-    pictures = list(frames_with_chart(result))
+    pictures = list(Painter(Film.of_fit(result)))
     expected = np.stack([*pictures, *[pictures[-1]] * 15])  # the last one is held for 1.5 s
     assert read.shape == expected.shape
     assert np.abs(read.astype(int) - expected).mean() < 6, "H.264 with colours at half resolution"
@@ -39,16 +44,42 @@ def test_the_video_has_a_frame_per_iteration_and_they_look_right(result: FitResu
     assert facts["fps"] == 10
 
 
-def test_frames_have_even_sizes() -> None:
-    result = fit_result(iterations=2, size=48)
-    result.renders, result.target = result.renders[:, :41, :41], result.target[:41, :41]
-    image = next(frames_with_chart(result))
-    assert image.shape[0] % 2 == 0
-    assert image.shape[1] % 2 == 0
+def test_the_video_looks_as_that_of_the_folder(result: FitResult, tmp_path: Path) -> None:
+    write_trace(result, tmp_path / "trace.npz")
+    film, read = Film.of_fit(result), load_film(tmp_path)
+    assert read.stages == film.stages == ("start", "start", "pose", "pose", "pose")
+    assert (read.title, read.captions) == (film.title, film.captions)
+    assert film.captions[2][:2] == ("iteration 3 of 5", "stage pose")
+    pictures = [Painter(each, size=100).frame(3).astype(int) for each in (film, read)]
+    assert np.abs(pictures[0] - pictures[1]).mean() < 0.5
+    assert pictures[0].shape[0] % 2 == pictures[0].shape[1] % 2 == 0
+
+
+def test_a_trace_without_stages_is_still_read(result: FitResult, tmp_path: Path) -> None:
+    write_trace(result, tmp_path / "trace.npz")
+    with np.load(tmp_path / "trace.npz") as arrays:
+        np.savez(tmp_path / "trace.npz", **{name: arrays[name] for name in arrays.files if name != "stage"})
+    film = load_film(tmp_path)
+    assert film.stages is None
+    assert [len(each) for each in film.captions] == [2] * 5
+    Painter(film, size=100).frame(4)
+
+
+def test_each_stage_of_a_video_begins_at_the_top() -> None:
+    history = {"total": np.array([9.0, 5.0, 1.0, 1e6, 1e5]), "stage": np.array([0, 0, 0, 1, 1])}
+    painter, size = Painter(Film.of_fit(fit_result(iterations=5, history=history)), ("depth",)), 300
+    left, top = Layout(size, 2).corner(1)
+    ends = []
+    for index in range(5):
+        panel = painter.frame(index)[top : top + size, left : left + size]
+        ends.append(float(np.flatnonzero((panel > 200).all(axis=-1).sum(axis=1) > 3).mean()))  # the dot
+    assert ends[0] < ends[1] < ends[2]
+    assert abs(ends[3] - ends[0]) < 3
+    assert abs(ends[4] - ends[2]) < 3
 
 
 def test_the_curve_grows(result: FitResult) -> None:
-    curve = chart_of(result, 700)
+    curve = LineChart(result.history["total"], 700, 150)
     reach = []
     for index in range(5):
         strip = curve.upto(index).astype(int)
@@ -64,7 +95,7 @@ def test_the_stages_are_named_below_the_curve_where_there_is_room() -> None:
     stages = [np.repeat(0, 40), np.repeat([0, 1], 20), np.arange(40)]
     below = []
     for stage in stages:
-        strip = chart_of(fit_result(iterations=2, history={"total": total, "stage": stage}), 700).upto(0)
+        strip = LineChart(total, 700, 150, title="objective", stages=[str(each) for each in stage]).upto(0)
         below.append(int((strip[-18:, 30:620].max(axis=-1) > 60).sum()))
     assert 0 < below[0] < below[1] < below[2] < 20 * below[0]
 
@@ -74,9 +105,8 @@ def test_the_stages_are_named_below_the_curve_where_there_is_room() -> None:
     [[3.0, 2.0, -1.0, 0.0, 1.0], [np.nan, 2.0, np.inf, 1.0, 0.5], [np.nan] * 5, [1.0] * 5, [0.0] * 5],
     ids=["negative", "gaps", "unknown", "constant", "zero"],
 )
-def test_any_loss_can_be_drawn(total: list[float], result: FitResult) -> None:
-    odd = fit_result(iterations=5, history={"total": np.array(total)})
-    pictures = [chart_of(odd, 600).upto(index) for index in range(5)]
+def test_any_loss_can_be_drawn(total: list[float]) -> None:
+    pictures = [LineChart(np.array(total), 600, 150).upto(index) for index in range(5)]
     lit = [int((picture != pictures[0]).any(axis=-1).sum()) for picture in pictures]
     assert (max(lit) > 0) == bool(np.isfinite(total).any())
 
@@ -88,7 +118,8 @@ def test_one_iteration_makes_a_video(tmp_path: Path) -> None:
 
 
 def test_no_iteration_is_refused(result: FitResult, tmp_path: Path) -> None:
-    empty = fit_result(renders=np.zeros((0, 48, 48)), history={"total": np.zeros(0)})
+    none = replace(result.trace, **{name: getattr(result.trace, name)[:0] for name in POSE})
+    empty = fit_result(trace=none, history={"total": np.zeros(0)})
     with pytest.raises(OutputError, match="video="):
         write_optimisation(empty, tmp_path / "none.mp4")
 
@@ -113,7 +144,9 @@ def test_a_missing_ffmpeg_names_the_option(result: FitResult, tmp_path: Path, mo
 def test_a_video_that_lacks_frames_is_noticed(
     result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "frames_with_chart", lambda result: list(frames_with_chart(result))[:-1])
+    monkeypatch.setattr(
+        video, "_with_last_held", lambda pictures, held: [*pictures, *[next(iter(pictures))] * (held - 1)]
+    )
     with pytest.raises(OutputError, match="12 of 13 frames"):
         write_optimisation(result, tmp_path / "video.mp4")
 
