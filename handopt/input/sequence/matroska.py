@@ -88,12 +88,12 @@ class MatroskaSource:
 
     def _track(self, container: Any) -> Any:
         """The track of 16-bit grey pixels that calls itself depth, or the only one. Raises SourceError."""
-        grey = [each for each in container.streams.video if str(each.codec_context.pix_fmt) in GREY]
+        grey = [each for each in _known_tracks(container) if str(each.codec_context.pix_fmt) in GREY]
         named = [each for each in grey if any(word in str(dict(each.metadata)) for word in DEPTH_WORDS)]
         found = named or grey
         if len(found) == 1 or (found and named):
             return found[0]
-        kinds = ", ".join(str(each.codec_context.pix_fmt) for each in container.streams.video) or "none"
+        kinds = ", ".join(str(each.codec_context.pix_fmt) for each in _known_tracks(container)) or "none"
         raise SourceError(
             f"{self._path}: has {len(grey)} video tracks of 16-bit grey, expected one, or one named depth (tracks: "
             f"{kinds}); export its depth as images"
@@ -187,8 +187,13 @@ def _decoded_colour(path: Path) -> Iterator[tuple[float, Bytes]]:
             return
 
 
+def _known_tracks(container: Any) -> list[Any]:
+    """The video tracks in a format that FFmpeg knows."""
+    return [each for each in container.streams.video if each.codec_context is not None]
+
+
 def _colour_tracks(container: Any) -> list[Any]:
-    return [each for each in container.streams.video if str(each.codec_context.pix_fmt) not in GREY]
+    return [each for each in _known_tracks(container) if str(each.codec_context.pix_fmt) not in GREY]
 
 
 def _calibration(container: Any) -> bytes | None:

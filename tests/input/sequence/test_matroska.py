@@ -143,3 +143,12 @@ def test_raw_depth_with_the_most_significant_byte_first_is_read(tmp_path: Path) 
     (tmp_path / "a.mkv").write_bytes(data[: header + 16] + b"b16g" + data[header + 20 :])
     frames = list(open_source(tmp_path / "a.mkv", GIVEN))
     assert [np.array_equal(frame.depth_mm, image) for frame, image in zip(frames, images, strict=True)] == [True] * 2
+
+
+def test_tracks_in_an_unknown_format_are_no_depth(tmp_path: Path) -> None:
+    path = write_mkv(tmp_path / "a.mkv", depths(1))
+    data = path.read_bytes()
+    assert data.count(b"V_FFV1") == 2, "of the colour and of the depth"
+    path.write_bytes(data.replace(b"V_FFV1", b"V_NONE"))
+    with pytest.raises(SourceError, match="has 0 video tracks of 16-bit grey, "):
+        open_source(path, GIVEN)
