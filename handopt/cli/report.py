@@ -213,12 +213,15 @@ def _replies(
     def answer(request: "PageRequest") -> "PageReply":
         what, _, number = request.path.partition("/")
         if request.method == "POST" and what == "review":
-            decision = Decision.of(request.json())
-            if decision.folder not in table:
-                return PageReply.error(f"{decision.folder} is not in this report", 422)
-            add_decision(review, decision)
-            table.decide(decision)
-            return PageReply.of_json({"saved": decision.folder})
+            document = request.json()
+            decisions = [Decision.of(each) for each in (document if isinstance(document, list) else [document])]
+            unknown = [each.folder for each in decisions if each.folder not in table]
+            if unknown:
+                return PageReply.error(f"{unknown[0]} is not in this report", 422)
+            for decision in decisions:
+                add_decision(review, decision)
+                table.decide(decision)
+            return PageReply.of_json({"saved": [each.folder for each in decisions]})
         if request.path in ("", "index.html"):
             return PageReply.page(page)
         if request.path in ("find", "rows"):

@@ -24,7 +24,7 @@ from handopt.storage.fit_rows import depth_picture, find_rows, thumbnail
 from handopt.viewer.report import report_page
 from handopt.viewer.report_rows import FIELDS, ReportRows
 from handopt.viewer.review import OTHER_HAND, PALM, Decision, add_decision, read_review
-from handopt.viewer.server import PageRequest
+from handopt.viewer.server import PageReply, PageRequest
 
 __all__ = ["fake_fit", "fit_folder"]
 
@@ -216,11 +216,18 @@ def test_a_review_leaves_no_room_for_other_images(tmp_path: Path, fake_fit: Fake
 
 
 @contextmanager
-def served(fits: Path) -> Iterator[str]:
+def served(fits: Path, slow_s: float = 0.0) -> Iterator[str]:
     rows, review = find_rows(fits), fits / "review.jsonl"
     values, decisions = [row.to_list() for row in rows], read_review(review) if review.exists() else {}
     page = report_page("fits", values, decisions)
-    with open_server(_replies(fits, rows, ReportRows(values, decisions), page, review), 0) as server:
+    reply = _replies(fits, rows, ReportRows(values, decisions), page, review)
+
+    def answer(request: PageRequest) -> PageReply:
+        if request.method == "POST":
+            time.sleep(slow_s)
+        return reply(request)
+
+    with open_server(answer, 0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -290,6 +297,27 @@ def test_filters_leave_what_they_say(browser: Any, fits: Path) -> None:
             wait_for(browser, f"report.shown.map((row) => row.folder).join() === '{','.join(expected)}'")
 
 
+def test_a_slow_server_does_not_fall_behind_and_the_page_asks_before_it_is_left(browser: Any, fits: Path) -> None:
+    # drivers of browsers leave a page without a question, so the event is made here
+    event = "const e = new Event('beforeunload', { cancelable: true });"
+    leaving = f"{event} window.dispatchEvent(e); return e.defaultPrevented"
+    with served(fits, slow_s=1.0) as url:
+        browser.get(url)
+        wait_for(browser, "window.report && report.shown.length === 3")
+        started = time.perf_counter()
+        press(browser, "y")
+        browser.execute_script(
+            "for (let n = 0; n < 40; n++) { report.select(0); report.decide(n % 2 ? 'accept' : 'reject'); }"
+        )
+        assert browser.execute_script("return report.unsaved.length") > 30
+        assert browser.execute_script(leaving)
+        wait_for(browser, "report.unsaved.length === 0")
+        assert time.perf_counter() - started < 30, "one after another they take 41 s"
+        assert not browser.execute_script(leaving)
+    lines = [json.loads(line) for line in (fits / "review.jsonl").read_text().splitlines()]
+    assert [each["decision"] for each in lines] == ["accept", *["reject", "accept"] * 20]
+
+
 def test_what_the_server_cannot_save_is_said(browser: Any, fits: Path) -> None:
     with served(fits) as url:
         browser.get(url)
@@ -330,3 +358,10 @@ def test_the_server_answers_with_what_is_there(fits: Path) -> None:
     strange = Decision("../x", None, "accept", "right").to_json().encode()
     assert reply(PageRequest("POST", "review", "", strange)).status == 422
     assert not (fits / "review.jsonl").exists()
+    known = [Decision(name, None, "accept", "right") for name in ("a", "b")]
+    both = json.dumps([json.loads(each.to_json()) for each in (*known, Decision("../x", None, "accept", "right"))])
+    assert reply(PageRequest("POST", "review", "", both.encode())).status == 422
+    assert not (fits / "review.jsonl").exists(), "all of them or none"
+    both = json.dumps([json.loads(each.to_json()) for each in known])
+    assert reply(PageRequest("POST", "review", "", both.encode())).status == 200
+    assert list(read_review(fits / "review.jsonl")) == ["a", "b"]

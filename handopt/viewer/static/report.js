@@ -124,6 +124,8 @@ function say(message) {
   $("message").hidden = !message;
 }
 
+const unsaved = [], MOST_SENT = 200;
+
 // Keeps a decision, or forgets one, and counts it.
 function note(folder, entry) {
   const counts = rows.tally, before = decisions.get(folder)?.decision;
@@ -142,22 +144,32 @@ async function decide(decision, center = null) {
   count();
   if (decision) select(current + 1); else draw();
   if (!SETTINGS.served) return;
-  rows.sent = rows.sent.then(() => send(entry, before)); // decisions reach the server in their order
+  unsaved.push({ entry, before });
+  rows.sent = rows.sent.then(send); // decisions reach the server in their order
   await rows.sent;
 }
 
-async function send(entry, before) {
+// Sends what was decided meanwhile in one go, so that a slow server does not fall behind.
+async function send() {
+  const sent = unsaved.slice(0, MOST_SENT);
+  if (!sent.length) return;
   try {
-    const reply = await fetch("review", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(entry) });
+    const body = JSON.stringify(sent.map((each) => each.entry));
+    const reply = await fetch("review", { method: "POST", headers: { "Content-Type": "application/json" }, body, priority: "high" });
     if (!reply.ok) throw new Error(await reply.text());
     say("");
   } catch (error) {
-    note(entry.folder, before);
-    say(`${entry.folder} was not saved: ${error.message}`);
+    for (const each of [...sent].reverse()) note(each.entry.folder, each.before);
+    const more = sent.length > 1 ? ` and ${sent.length - 1} more` : "";
+    say(`${sent[0].entry.folder}${more} was not saved: ${error.message}`);
     count();
     draw();
   }
+  unsaved.splice(0, sent.length);
 }
+
+// Asks before the page is left while something is not saved.
+window.addEventListener("beforeunload", (event) => { if (unsaved.length) event.preventDefault(); });
 
 function saveReview() {
   const time = new Date().toISOString();
@@ -273,7 +285,7 @@ $("scroll").addEventListener("scroll", () => {
   requestAnimationFrame(() => { waiting = false; draw(true); });
 });
 window.addEventListener("resize", () => draw());
-window.report = { get shown() { return rows.list(); }, get count() { return rows.length; }, rows, get current() { return current; }, decisions, select, decide, open, close };
+window.report = { get shown() { return rows.list(); }, get count() { return rows.length; }, rows, get current() { return current; }, decisions, unsaved, select, decide, open, close };
 histogram();
 curve();
 apply();
