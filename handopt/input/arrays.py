@@ -1,6 +1,7 @@
 """Arrays of a .npz file that anybody may have made: sizes, types, shapes and ranges are checked once, here."""
 
 import math
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,6 +99,10 @@ def _checked_header(path: Path, stream: IO[bytes], name: str, spec: ArraySpec, s
 
 
 def _checked_values(values: AnyArray, name: str, spec: ArraySpec) -> AnyArray:
+    if values.dtype.kind == "U" and values.size and values.dtype.itemsize:
+        codes = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
+        if int(codes.max()) > sys.maxunicode:
+            raise UnreadableError(f"{name} has characters that do not exist")
     if values.dtype.kind not in "fiu" or not values.size:
         return values
     low, high = (float(each) for each in (np.nanmin(values), np.nanmax(values))) if _any_known(values) else (0.0, 0.0)

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,14 @@ from support.browser import chromium, complaints, pixels, requests, require_chro
 from support.commands import run
 from support.fit_cli import FakeFit, fake_fit, write_camera, write_depth
 from support.fitted import EXAMPLES, fit_folder
+from support.report_server import served
 
-from handopt.cli.local_page import open_server
 from handopt.cli.report import _replies
 from handopt.storage.fit_rows import depth_picture, find_rows, thumbnail
 from handopt.viewer.report import report_page
 from handopt.viewer.report_rows import FIELDS, ReportRows
 from handopt.viewer.review import OTHER_HAND, PALM, Decision, add_decision, read_review
-from handopt.viewer.server import PageReply, PageRequest
+from handopt.viewer.server import PageRequest
 
 __all__ = ["fake_fit", "fit_folder"]
 
@@ -213,28 +211,6 @@ def test_a_review_leaves_no_room_for_other_images(tmp_path: Path, fake_fit: Fake
 
 
 # --------------------------------------------------------------------------------------------------- Chromium
-
-
-@contextmanager
-def served(fits: Path, slow_s: float = 0.0) -> Iterator[str]:
-    rows, review = find_rows(fits), fits / "review.jsonl"
-    values, decisions = [row.to_list() for row in rows], read_review(review) if review.exists() else {}
-    page = report_page("fits", values, decisions)
-    reply = _replies(fits, rows, ReportRows(values, decisions), page, review)
-
-    def answer(request: PageRequest) -> PageReply:
-        if request.method == "POST":
-            time.sleep(slow_s)
-        return reply(request)
-
-    with open_server(answer, 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.url
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -82,3 +82,12 @@ def test_damage_and_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path
         path.write_bytes(data)
         with pytest.raises(UnreadableError, match=message):
             read_arrays(path, spec)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_characters_that_do_not_exist_are_refused(order: str, tmp_path: Path) -> None:
+    title = np.frombuffer(np.array([119, 0x110000], f"{order}u4").tobytes(), f"{order}U2").reshape(())
+    with pytest.raises(UnreadableError, match="title has characters that do not exist"):
+        read_arrays(saved(tmp_path / "a.npz", title=title), SPECS)
+    good = np.array("w\U0010ffff", f"{order}U2")
+    assert str(read_arrays(saved(tmp_path / "b.npz", title=good), SPECS)[0]["title"]) == "w\U0010ffff"

@@ -265,5 +265,5 @@ NEWTON_PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{f"normal_equations, {part}": partial(normal_equations_problem, part) for part in ("hessian", "gradient")},
     "normal_equations, own rest": partial(normal_equations_problem, own=True),
     "solve_damped": solve_damped_problem,
-    "solve_damped, panels": lambda: solve_damped_problem(42),
+    "solve_damped, panels": partial(solve_damped_problem, 42),
 }
