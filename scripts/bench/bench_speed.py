@@ -4,7 +4,7 @@
     scripts/bench/bench_speed.py                                  # everything, for some minutes
     scripts/bench/bench_speed.py --only fit,unit --rounds 9
     scripts/bench/bench_speed.py -o speed.json                    # keep the figures, with the machine
-    scripts/bench/bench_speed.py --compare scripts/bench/speed.json
+    scripts/bench/bench_speed.py --compare speed.json
 
 Every round measures every row once, in turn, so that a machine that becomes slower makes all rows slower. A ratio to
 other figures means something only on the machine that made them; the table says where it differs.
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_unit import UnitOfWork, scene
+from bench_unit import COLLISION_RADIUS_MM, SPLAT_RADIUS_PX, UnitOfWork, scene
 
 from handopt import backend, fit
 from handopt.input.sequence.base import SequenceFrame
@@ -41,7 +41,7 @@ BATCHES = (1, 16, 64)
 UNIT_RUNS = 20
 FPS = 30.0
 FORMAT = "handopt.speed/1"
-TORN = 0.05
+SAME_WITHIN = 0.05
 """Ratios nearer to 1 than this are called the same where the spreads overlap."""
 
 Row = tuple[str, str, Callable[[], float]]
@@ -116,7 +116,7 @@ def problem(batch: int, device: backend.Device) -> dict[str, Any]:
     return {
         "M": s["transforms"], "P": s["rest"], "W": s["weights"], "J": s["indices"], "proj": s["coefficients"][0],
         "T": np.repeat(s["target"], batch, axis=0), "crest": s["joint_rest"], "cidx": s["joint_indices"][:, 0],
-        "pairs": s["bones"], "rc": 8.0, "lam": 0.01, "r": 4.0,
+        "pairs": s["bones"], "rc": COLLISION_RADIUS_MM, "lam": 0.01, "r": SPLAT_RADIUS_PX,
     }  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def verdict(now: dict[str, float], before: dict[str, float]) -> str:
     """How two rows compare, in words: before / now as a factor."""
     ratio = before["median"] / now["median"]
     overlap = now["p10"] <= before["p90"] and before["p10"] <= now["p90"]
-    if overlap and abs(ratio - 1) < TORN:
+    if overlap and abs(ratio - 1) < SAME_WITHIN:
         return "the same"
     return f"{ratio:.2f} x as fast" + (", within the spread" if overlap else "")
 
