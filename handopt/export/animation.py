@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handopt.export.gltf_buffer import M_PER_MM, Y_UP, GltfBuffer, children_of, hand_mesh
+from handopt.export.morph_targets import features_of, morph_targets
 from handopt.typing import Floats, Indices
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def local_rotations(world: Floats, joint: int, parent: int) -> Floats:
 
 
 def write_animation(track: "Track", path: Path) -> None:
-    """Write a skinned mesh whose joints move: binary glTF 2.0, metres, y up, one keyframe per known frame."""
+    """Write a skinned mesh whose joints move: binary glTF 2.0, metres, y up, one keyframe per known frame.
+
+    A rig's pose correctives are morph targets, whose weights move as well.
+    """
     import pygltflib as gltf
 
     rig, shown = track.shaped, np.flatnonzero(track.known)
@@ -47,13 +51,16 @@ def write_animation(track: "Track", path: Path) -> None:
     channels = _Channels(buffer, buffer.add(track.time_s[shown] - track.time_s[0], "<f4", "SCALAR", bounds=True))
     nodes = _joint_nodes(track, shown, channels)
     joints = list(range(len(nodes)))
+    mesh = hand_mesh("hand", attributes, indices)
+    if rig.pose_correctives is not None:
+        _add_correctives(mesh, track, shown, channels)
     buffer.write(
         path,
         generator=f"handopt {track.versions.get('handopt', '')}".strip(),
         roots=[0, len(nodes)],
         nodes=[*nodes, gltf.Node(name=f"{track.hand} hand", mesh=0, skin=0)],
         skins=[gltf.Skin(joints=joints, skeleton=0, inverseBindMatrices=inverse)],
-        meshes=[hand_mesh("hand", attributes, indices)],
+        meshes=[mesh],
         animations=[gltf.Animation(name="track", samplers=channels.samplers, channels=channels.channels)],
     )
 
@@ -68,13 +75,36 @@ class _Channels:
     channels: list[Any] = field(default_factory=list)
 
     def add(self, node: int, path: str, values: Floats, kind: str) -> None:
-        """Move a node's path ("translation" or "rotation") through values (T, width)."""
+        """Move a node's path ("translation", "rotation" or "weights") through values (T, width), or (T K,) weights."""
         import pygltflib as gltf
 
         output = self.buffer.add(values, "<f4", kind)
         self.samplers.append(gltf.AnimationSampler(input=self.times, output=output, interpolation="LINEAR"))
         target = gltf.AnimationChannelTarget(node=node, path=path)
         self.channels.append(gltf.AnimationChannel(sampler=len(self.samplers) - 1, target=target))
+
+
+def _add_correctives(mesh: Any, track: "Track", shown: Indices, channels: _Channels) -> None:
+    """Give a mesh what the poses add to its rest vertices; it belongs to the node after those of the joints."""
+    rig, buffer = track.shaped, channels.buffer
+    assert rig.pose_correctives is not None
+    targets = morph_targets(rig.pose_correctives, features_of(rig, track.angles_rad[shown]))
+    if not targets.names:
+        return
+    mesh.primitives[0].targets = [buffer.add_target(each * M_PER_MM) for each in targets.displacements_mm]
+    mesh.weights = targets.weights[0].tolist()
+    mesh.extras = {"targetNames": targets.names}
+    channels.add(len(rig.joint_names), "weights", targets.weights.ravel(), "SCALAR")
+
+
+def _offsets(track: "Track", shown: Indices, joint: int, parent: int) -> Floats:
+    """Where a joint lies in its parent's frame, in metres: (1, 3), or (T, 3) where pose correctives move it."""
+    rig = track.shaped
+    offset = (rig.bind[joint, :, 3] - rig.bind[parent, :, 3])[None]
+    moved = rig.pose_correctives
+    if moved is not None and moved.joints[:, joint].any():  # a point of the skin, such as a tip
+        offset = offset + features_of(rig, track.angles_rad[shown]) @ moved.joints[:, joint]
+    return np.asarray(offset @ rig.bind[parent, :, :3] * M_PER_MM)
 
 
 def _joint_nodes(track: "Track", shown: Indices, channels: _Channels) -> list[Any]:
@@ -90,10 +120,10 @@ def _joint_nodes(track: "Track", shown: Indices, channels: _Channels) -> list[An
         quaternions = _quaternions(local_rotations(world, joint, parent))
         if parent < 0:
             translation = positions[shown, joint] @ Y_UP.T * M_PER_MM
-            channels.add(joint, "translation", translation, "VEC3")
         else:
-            offset = rig.bind[joint, :, 3] - rig.bind[parent, :, 3]
-            translation = (offset @ rig.bind[parent, :, :3] * M_PER_MM)[None]
+            translation = _offsets(track, shown, joint, parent)
+        if len(translation) == len(shown) > 1 or parent < 0:
+            channels.add(joint, "translation", translation, "VEC3")
         if parent < 0 or np.ptp(quaternions, axis=0).max() > STILL:
             channels.add(joint, "rotation", quaternions, "VEC4")
         nodes.append(

@@ -64,6 +64,13 @@ class GltfBuffer:
             "NORMAL": self.add(normals, "<f4", "VEC3", target=gltf.ARRAY_BUFFER),
         }
 
+    def add_target(self, displacements_m: npt.ArrayLike) -> Any:
+        """Append the displacements (V, 3) of a morph target in metres; returns its attributes."""
+        import pygltflib as gltf
+
+        place = self.add(displacements_m, "<f4", "VEC3", target=gltf.ARRAY_BUFFER, bounds=True)
+        return gltf.Attributes(POSITION=place)
+
     def add_skin(self, indices: npt.ArrayLike, weights: npt.ArrayLike) -> dict[str, int]:
         """Append joint indices and skinning weights (V, K), in sets of four; returns the accessors by attribute."""
         import pygltflib as gltf

@@ -11,6 +11,7 @@ from handopt.rig import Rig, default_rig
 from handopt.torch.arrays import Tensor
 from handopt.torch.kinematics import forward_kinematics
 from handopt.torch.matrix_kinematics import matrix_kinematics
+from handopt.torch.pose_correctives import corrected
 from handopt.torch.posed_hand import posed_hand
 from handopt.torch.rotations import (
     angles_to_matrix,
@@ -51,7 +52,8 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
     pose="euler": rows of a pose are three numbers: the first an axis-angle, rig -> camera, the other 15 are handopt's
     joint angles (twist, abduction, flexion: see handopt.Rig). pose="axis-angle": 16 axis-angles, those of the joints
     relative to their parents, in the axes of the rig at rest, as MANO has them. pose="6d": the same as six numbers
-    each, the first two columns of the rotation. Pose correctives of a rig (posedirs of MANO) are left out.
+    each, the first two columns of the rotation. Pose correctives of a rig (posedirs of MANO) are added to its rest
+    vertices, also to given ones, and to joints on the skin, with their gradient.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
             raise ConfigError(f"pose: expected one of {', '.join(POSES)}, got {pose!r}")
         self.rig, self.pose, self.freeze = _rig_of(hand), pose, freeze
         self.side = self.rig.side_sign
+        self.has_correctives = self.rig.pose_correctives is not None
         for name, values in _real_arrays(self.rig).items():
             self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
         for name, values in _whole_arrays(self.rig).items():
@@ -106,31 +109,38 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
         base, bind = self._shaped(shape, len(poses))
         bending = None if rest is None else self.bending(rest, base)
         base = base if rest is None else rest
-        if self.pose == "euler" and shape is None:
+        if self.pose == "euler" and shape is None and not self.has_correctives:
             free = self.free if self.freeze else self.all_free
             fixed = (self.indices, self.weights, self.rest_normals, self.keypoints, self.keypoint_joints, self.ones)
             chain = (self.parents, self.articulated, self.bind, free)
             found = posed_hand(poses, translation, scale, base, (*fixed, *chain), self.side)
             vertices, joints, normals, transforms, angles = found
             return HandOutput(vertices, joints, normals, transforms, angles, scale, None, bending)
-        transforms, angles = self._transforms(poses, translation, scale, bind)
+        transforms, angles, local = self._transforms(poses, translation, scale, bind)
         keypoints = self.keypoints if shape is None else bind[..., self.keypoint_joints[:, 0].long(), :, 3]
+        if local is not None:
+            base = corrected(base, local, self.vertex_correctives)
+            keypoints = corrected(keypoints, local, self.keypoint_correctives)
         vertices = skin(transforms, base, self.indices, self.weights)
         joints = skin(transforms, keypoints, self.keypoint_joints, self.ones)
         normals = skin_normals(transforms, self.rest_normals, self.indices, self.weights)
         return HandOutput(vertices, joints, normals, transforms, angles, scale, shape, bending)
 
-    def _transforms(self, poses: Tensor, translation: Tensor, scale: Tensor, bind: Tensor) -> tuple[Tensor, Tensor]:
-        """Joint transforms and joint angles of poses in any form."""
+    def _transforms(
+        self, poses: Tensor, translation: Tensor, scale: Tensor, bind: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Joint transforms, joint angles, and local rotations if correctives need them, of poses in any form."""
         if self.pose == "euler":
             free = self.free if self.freeze else self.all_free
             angles = torch.where(free > 0, poses[:, 1:], poses[:, 1:].detach())
             where = (poses[:, 0], translation, scale)
-            return forward_kinematics(angles, *where, self.parents, self.articulated, bind, self.side), angles
+            transforms = forward_kinematics(angles, *where, self.parents, self.articulated, bind, self.side)
+            return transforms, angles, angles_to_matrix(angles, self.side) if self.has_correctives else None
         turns = axis_angle_to_matrix(poses) if self.pose == "axis-angle" else six_numbers_to_matrix(poses)
         chain, axes = (self.articulated, self.last_turned, bind), self.joint_axes
         transforms = matrix_kinematics(turns[:, 1:], turns[:, 0], translation, scale, *chain)
-        return transforms, matrix_to_angles(axes.mT @ turns[:, 1:] @ axes, self.side)
+        local = axes.mT @ turns[:, 1:] @ axes
+        return transforms, matrix_to_angles(local, self.side), local if self.has_correctives else None
 
     def pose_of(self, rotation: ArrayLike, angles_rad: ArrayLike) -> Tensor:
         """The pose that this layer takes for what handopt.fit gives.
@@ -199,7 +209,12 @@ def _real_arrays(rig: Rig) -> dict[str, Any]:
     vertices, joints = rig.shape_basis
     laplacian = rig.laplacian()
     _, shares = _neighbours(laplacian)
+    moved = {}
+    if (correctives := rig.pose_correctives) is not None:
+        moved["vertex_correctives"] = correctives.vertices
+        moved["keypoint_correctives"] = correctives.joints[:, rig.keypoint_joints]
     return {
+        **moved,
         "rest": rig.rest_mm,
         "rest_normals": rig.normals,
         "weights": rig.skin_weights,

@@ -10,6 +10,7 @@ import numpy as np
 
 from handopt.input.camera import Camera
 from handopt.observation.crop import Crop
+from handopt.ops.rotation_features import rotation_features
 from handopt.rig.pose import posed_keypoints
 from handopt.rig.skinned import Skinned
 from handopt.typing import AnyArray, Bools, Floats, Ints, Reals
@@ -68,6 +69,7 @@ class Scene:
             "skin_indices": self.hand.skin_indices.astype("<u4"),
             "skin_weights": self.hand.skin_weights.astype("<f4"),
             "bones": self.hand.bones.astype("u1"),
+            **self._correctives(angles),
             "transforms": transforms.astype("<f4"),
             "joints": joints.astype("<f4"),
             "known": (self.state != NOTHING).astype("u1"),
@@ -90,6 +92,13 @@ class Scene:
         }
         listed, data = _joined(arrays)
         return {"kind": self.kind, "facts": facts, "arrays": listed, "data": data}
+
+    def _correctives(self, angles_rad: Floats) -> dict[str, AnyArray]:
+        """How rest vertices move with the features of a pose (F, V, 3) mm, and the features (T, F); or nothing."""
+        if (moved := self.hand.pose_correctives) is None:
+            return {}
+        features = rotation_features(angles_rad, int(self.hand.side_sign))
+        return {"correctives": moved.vertices.astype("<f4"), "features": features.astype("<f4")}
 
     def _depth(self) -> tuple[AnyArray, AnyArray]:
         """Observed depth (N, S, S) mm, and of each window (ax, bx, ay, by, near, far): column ax X/Z + bx, near mm."""

@@ -1,5 +1,6 @@
 """The animated glTF and the BVH of a track, posed again from what their files say."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +9,29 @@ import pygltflib
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
-from support.sequences import FPS, followed
+from support.sequences import FPS, followed, mano_track
 
 from handopt.export.animation import write_animation
 from handopt.export.bvh import write_bvh
 from handopt.export.mesh import to_gltf
+from handopt.tracking.track import Track
 
 Floats = NDArray[np.float64]
 TYPES = {5126: "<f4", 5121: "u1", 5125: "<u4"}
 WIDTH = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
-@pytest.fixture(scope="module", params=["right", "left"])
-def hand(request: pytest.FixtureRequest) -> str:
-    return request.param
+@pytest.fixture(scope="module", params=["right", "left", "mano right", "mano left"])
+def track(request: pytest.FixtureRequest) -> Track:
+    """Of handopt's own hands, and of hands with pose correctives."""
+    kind, _, side = request.param.rpartition(" ")
+    return mano_track(side) if kind else followed(side)
 
 
 @pytest.fixture(scope="module")
-def document(hand: str, tmp_path_factory: pytest.TempPathFactory) -> pygltflib.GLTF2:
+def document(track: Track, tmp_path_factory: pytest.TempPathFactory) -> pygltflib.GLTF2:
     path = tmp_path_factory.mktemp("glb") / "hand.glb"
-    write_animation(followed(hand), path)
+    write_animation(track, path)
     return pygltflib.GLTF2.load_from_bytes(path.read_bytes())
 
 
@@ -73,23 +77,62 @@ def global_transforms(document: pygltflib.GLTF2, frame: int) -> dict[int, Floats
 
 
 @pytest.mark.parametrize("frame", [0, 9])
-def test_the_skin_moves_as_the_track_says(document: pygltflib.GLTF2, hand: str, frame: int) -> None:
+def test_the_skin_moves_as_the_track_says(document: pygltflib.GLTF2, track: Track, frame: int) -> None:
     primitive = document.meshes[0].primitives[0]
-    rest = array(document, primitive.attributes.POSITION)
-    joints = array(document, primitive.attributes.JOINTS_0).astype(int)
-    weights = array(document, primitive.attributes.WEIGHTS_0)
+    rest = array(document, primitive.attributes.POSITION) + morphed(document, frame)
+    attributes = vars(primitive.attributes)
+    sets = [number for number in range(3) if attributes.get(f"JOINTS_{number}") is not None]
+    joints = np.hstack([array(document, attributes[f"JOINTS_{each}"]).astype(int) for each in sets])
+    weights = np.hstack([array(document, attributes[f"WEIGHTS_{each}"]) for each in sets])
     inverse = array(document, document.skins[0].inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
     places = global_transforms(document, frame)
     matrices = np.array([places[node] @ inverse[row] for row, node in enumerate(document.skins[0].joints)])
     ones = np.concatenate([rest, np.ones((len(rest), 1))], axis=1)
     posed = np.einsum("vk,vkab,vb->va", weights, matrices[joints], ones)[:, :3]
-    assert np.abs(posed - to_gltf(followed(hand).vertices_mm(frame))).max() < 2e-5
+    assert np.abs(posed - to_gltf(track.vertices_mm(frame))).max() < 2e-5
+    nodes = [document.skins[0].joints[joint] for joint in track.rig.keypoint_joints]
+    heads = np.array([places[node][:3, 3] for node in nodes])
+    assert np.abs(heads - to_gltf(track.joints_mm()[frame])).max() < 2e-6
 
 
-def test_the_file_is_a_sound_animation(document: pygltflib.GLTF2, hand: str) -> None:
-    track = followed(hand)
+def morphed(document: pygltflib.GLTF2, frame: int) -> Floats | float:
+    """What the morph targets add to the mesh at a keyframe, (V, 3) m."""
+    targets = document.meshes[0].primitives[0].targets
+    if not targets:
+        return 0.0
+    animation = document.animations[0]
+    (sampler,) = (each.sampler for each in animation.channels if each.target.path == "weights")
+    weights = array(document, animation.samplers[sampler].output).reshape(-1, len(targets))
+    shapes = np.array([array(document, each["POSITION"]) for each in targets])
+    return np.asarray(np.tensordot(weights[frame], shapes, 1))
+
+
+def test_pose_correctives_are_morph_targets(document: pygltflib.GLTF2, track: Track) -> None:
+    mesh, channels = document.meshes[0], document.animations[0].channels
+    moved = [each.target.node for each in channels if each.target.path == "weights"]
+    if track.rig.pose_correctives is None:
+        assert not mesh.primitives[0].targets
+        assert not moved
+        return
+    count = len(mesh.primitives[0].targets)
+    assert 1 < count <= np.count_nonzero(track.known), "no more targets than frames"
+    assert moved == [len(track.rig.joint_names)], "the node of the mesh"
+    assert len(mesh.weights) == len(mesh.extras["targetNames"]) == count
+    assert np.abs(mesh.weights).max() <= 1
+    assert np.linalg.norm(morphed(document, 9), axis=1).max() > 3e-4, "the correctives of this pose move nothing"
+
+
+def test_a_hand_that_stands_still_in_the_bind_pose_has_no_morph_targets(tmp_path: Path) -> None:
+    track = mano_track()
+    still = replace(track, angles_rad=np.zeros_like(track.angles_rad))
+    write_animation(still, tmp_path / "hand.glb")
+    document = pygltflib.GLTF2.load_from_bytes((tmp_path / "hand.glb").read_bytes())
+    assert not document.meshes[0].primitives[0].targets
+
+
+def test_the_file_is_a_sound_animation(document: pygltflib.GLTF2, track: Track) -> None:
     names = [node.name for node in document.nodes]
-    assert names == [*track.rig.joint_names, f"{hand} hand"]
+    assert names == [*track.rig.joint_names, f"{track.hand} hand"]
     assert document.nodes[-1].skin == 0
     assert sorted(document.scenes[0].nodes) == [0, len(names) - 1]
     animation = document.animations[0]
@@ -104,12 +147,15 @@ def test_the_file_is_a_sound_animation(document: pygltflib.GLTF2, hand: str) -> 
     for channel in animation.channels:
         sampler = animation.samplers[channel.sampler]
         output = array(document, sampler.output)
-        assert len(output) == len(times)
+        per_frame = len(document.meshes[0].weights) if channel.target.path == "weights" else 1
+        assert len(output) == len(times) * per_frame
         if channel.target.path == "rotation":
             assert np.allclose(np.linalg.norm(output, axis=1), 1, atol=1e-5)
             assert (np.einsum("ti,ti->t", output[1:], output[:-1]) > 0).all(), "each turn is the short way"
     primitive = document.meshes[0].primitives[0]
-    assert np.allclose(array(document, primitive.attributes.WEIGHTS_0).sum(axis=1), 1, atol=1e-5)
+    own = vars(primitive.attributes)
+    sums = [array(document, own[name]).sum(axis=1) for name in own if name.startswith("WEIGHTS_") and own[name]]
+    assert np.allclose(np.sum(sums, axis=0), 1, atol=1e-5)
     assert array(document, primitive.indices).max() < document.accessors[primitive.attributes.POSITION].count
 
 
@@ -142,6 +188,7 @@ def parsed_bvh(text: str) -> tuple[list[dict[str, Any]], Floats, float]:
     return joints, motion, seconds
 
 
+@pytest.mark.parametrize("hand", ["right", "left"])
 def test_the_bvh_skeleton_moves_as_the_track_says(hand: str, tmp_path: Path) -> None:
     track = followed(hand)
     write_bvh(track, tmp_path / "hand.bvh")

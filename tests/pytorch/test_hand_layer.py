@@ -1,19 +1,19 @@
 """The layer: the hand that handopt poses, its gradients, every form of a pose, both sides, other rigs, and errors."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.mano_files import mano_arrays, write_mano
+from support.mano_files import TIP_VERTICES, mano_arrays, mano_reference, write_mano
 from support.problems_hand import random_rotations
 
 from handopt.backend import Device
 from handopt.errors import ConfigError, RigError, ShapeError
 from handopt.hand_model import Hand, Pose
 from handopt.rig import Rig, default_rig, load_rig
+from handopt.rig.joints import MANO_ROWS
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[torch]'")
@@ -28,11 +28,11 @@ CENTRE_MM = (20.0, -10.0, 430.0)
 
 @pytest.fixture(scope="module", params=["right", "left", "mano"])
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    """handopt's own hands, and a left one in the form of MANO without correctives, which the layer leaves out."""
+    """handopt's own hands, and a left one in the form of MANO, which has pose correctives."""
     if request.param != "mano":
         return default_rig(request.param)
     path: Path = write_mano(tmp_path_factory.mktemp("mano") / "MANO_LEFT.pkl", mano_arrays("left"))
-    return replace(load_rig(path, "left"), pose_correctives=None)
+    return load_rig(path, "left")
 
 
 def poses(seed: int = 0) -> tuple[Any, Any, Any, Any]:
@@ -56,8 +56,8 @@ def test_the_layer_poses_as_handopt_does(rig: Rig, form: str) -> None:
     found = layer(*inputs(layer))
     transforms = joint_transforms(rig, rotation, place, angles, size)
     expected = {
-        "vertices": posed_vertices(rig, transforms),
-        "joints": posed_keypoints(rig, transforms),
+        "vertices": posed_vertices(rig, transforms, angles),
+        "joints": posed_keypoints(rig, transforms, angles),
         "transforms": transforms,
         "angles": angles,
     }
@@ -87,8 +87,26 @@ def test_gradients_of_a_posed_hand_are_those_of_finite_differences(rig: Rig, for
     assert torch.autograd.gradcheck(shaped, [*given[:3], shape], eps=1e-6, atol=1e-4, rtol=1e-4, fast_mode=True)
 
 
-def test_a_shape_moves_the_hand_as_it_does_in_a_fit() -> None:
-    rig = default_rig("right")
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_layer_of_mano_follows_the_published_equations(side: str, tmp_path: Path) -> None:
+    arrays, rng = mano_arrays(side), np.random.default_rng(3)
+    rig = load_rig(write_mano(tmp_path / f"MANO_{side.upper()}.pkl", arrays))
+    layer = HandLayer(rig, "axis-angle", dtype=torch.float64)
+    pose, betas = rng.normal(0, 0.5, (BATCH, 16, 3)), rng.normal(size=(BATCH, 10))
+    rows = [MANO_ROWS[int(np.flatnonzero(rig.keypoint_joints == joint)[0])] for joint in rig.articulated]
+    shape = np.array([rig.shape_space.coefficients(each) for each in betas])
+    expected = [mano_reference(arrays, turns, each, np.zeros(3)) for turns, each in zip(pose, betas, strict=True)]
+    wrist = np.array([joints[0] for _, joints in expected]) * 1000
+    given = (np.concatenate([pose[:, :1], pose[:, rows]], axis=1), wrist)
+    found = layer(*map(torch.tensor, given), shape=torch.tensor(shape))
+    vertices = np.array([each for each, _ in expected]) * 1000
+    np.testing.assert_allclose(found.vertices.numpy(), vertices, atol=1e-8)
+    np.testing.assert_allclose(found.joints.numpy()[:, 4::4], vertices[:, list(TIP_VERTICES)], atol=1e-8)
+
+
+@pytest.mark.parametrize("of_mano", [False, True])
+def test_a_shape_moves_the_hand_as_it_does_in_a_fit(of_mano: bool, tmp_path: Path) -> None:
+    rig = load_rig(write_mano(tmp_path / "MANO_RIGHT.pkl", mano_arrays())) if of_mano else default_rig("right")
     rotation, angles, place, size = poses()
     shape = np.random.default_rng(1).normal(size=(BATCH, len(rig.shape_names))) * 0.05
     hand = Hand.of(rig, Device("cpu"), np.float64)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from support.browser import chromium, complaints, pixels, requests, require_chromium, wait_for
 from support.commands import run, tracked
 from support.fitted import fit_folder
-from support.sequences import COUNT, DROPOUT
+from support.sequences import COUNT, DROPOUT, mano_track
 
 from handopt.cli.local_page import open_server
 from handopt.storage.scenes import packed_scene
+from handopt.storage.track_folder import save_track
 from handopt.viewer.page import Item, view_page
 from handopt.viewer.server import PageReply, PageRequest
 
@@ -131,6 +133,21 @@ def test_a_track_has_a_strip_that_shows_gaps(browser: Any, tracked: Path, tmp_pa
     assert 0.02 < skin(fifth).mean() < 0.5
     assert np.abs(drawn(page) - fifth).max() > 50
     assert complaints(page) == []
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_pose_correctives_move_the_skin_on_the_page(browser: Any, side: str, tmp_path: Path) -> None:
+    track = mano_track(side)
+    folder = save_track(track, tmp_path / "track", video=False)
+    assert run("view", folder, "--html", tmp_path / "track.html").exit_code == 0
+    page = opened(browser, tmp_path / "track.html")
+    plain = replace(track, rig=replace(track.rig, pose_correctives=None))
+    for frame in np.flatnonzero(track.known).tolist():
+        page.execute_script(f"handopt.seek({frame})")
+        shown = np.array(page.execute_script("return handopt.vertices()")).reshape(-1, 3)
+        expected = track.vertices_mm(frame)
+        assert np.linalg.norm(shown - expected, axis=1).max() < 0.01, frame
+    assert np.linalg.norm(plain.vertices_mm(9) - track.vertices_mm(9), axis=1).max() > 0.3, "correctives move nothing"
 
 
 def test_a_glb_is_shown(browser: Any, fit_folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from handopt.draw.film import read_arrays
 from handopt.errors import OutputError
 from handopt.export.gltf_buffer import M_PER_MM, Y_UP
 from handopt.rig.joints import CANONICAL, KEYPOINT_JOINTS
+from handopt.rig.pose import posed_keypoints
 from handopt.rig.skinned import Skinned
 from handopt.tracking.track import ARRAYS_NAME
 from handopt.typing import Floats
@@ -24,7 +25,7 @@ class HandMotion:
 
     side: 'right' or 'left'. time_s: (T,) from 0. fps. hand: its arrays. rest_mm: (21, 3) joints of the rest pose, in
     the rig's frame. turned: (T, 21, 3, 3) rotations of the joints from the rest pose. joints_m: (T, 21, 3).
-    transforms: (T, J, 3, 4) of the rig's joints, rest -> camera, mm. scale: of the hand.
+    transforms: (T, J, 3, 4) of the rig's joints, rest -> camera, mm. angles_rad: (T, 15, 3). scale: of the hand.
     """
 
     side: str
@@ -35,6 +36,7 @@ class HandMotion:
     turned: Floats
     joints_m: Floats
     transforms: Floats
+    angles_rad: Floats
     scale: float
 
     def __len__(self) -> int:
@@ -64,16 +66,15 @@ def read_motion(track: Path) -> HandMotion:
     transforms = hand.transforms(rotation, translation_mm, angles_rad, scales)
     keypoints = hand.keypoint_joints
     rest = hand.bind[keypoints, :, 3]
-    moved = transforms[:, keypoints]
-    placed = np.einsum("tjab,jb->tja", moved[..., :3], rest) + moved[..., 3]
     return HandMotion(
         side="right" if int(hand.side_sign) > 0 else "left",
         time_s=time_s - time_s[0],
         fps=float(arrays.fps or DEFAULT_FPS),
         hand=hand,
         rest_mm=rest,
-        turned=np.asarray(Y_UP @ moved[..., :3] / scale),
-        joints_m=placed @ Y_UP.T * M_PER_MM,
+        turned=np.asarray(Y_UP @ transforms[:, keypoints, :, :3] / scale),
+        joints_m=posed_keypoints(hand, transforms, angles_rad) @ Y_UP.T * M_PER_MM,
         transforms=transforms,
+        angles_rad=angles_rad,
         scale=scale,
     )

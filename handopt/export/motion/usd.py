@@ -7,6 +7,7 @@ import numpy as np
 
 from handopt.errors import import_extra
 from handopt.export.gltf_buffer import M_PER_MM, Y_UP
+from handopt.export.morph_targets import MorphTargets, features_of, morph_targets
 from handopt.export.motion.character import quaternions
 from handopt.export.motion.source import HandMotion
 from handopt.typing import Floats
@@ -40,7 +41,11 @@ def write_usd(motion: HandMotion, path: Path) -> list[str]:
     _set_skeleton(skeleton, joints, binds, motion.hand.parents)
     _set_motion(animation, joints, local_matrices(motion, binds), motion, codes)
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPrim().GetPath()])
-    _set_mesh(UsdGeom.Mesh.Define(stage, "/hand/mesh"), motion, skeleton)
+    mesh = UsdGeom.Mesh.Define(stage, "/hand/mesh")
+    _set_mesh(mesh, motion, skeleton)
+    if motion.hand.pose_correctives is not None:
+        targets = morph_targets(motion.hand.pose_correctives, features_of(motion.hand, motion.angles_rad))
+        _set_correctives(stage, mesh, animation, targets, codes)
     stage.GetRootLayer().Save()
     return []
 
@@ -123,3 +128,20 @@ def _set_mesh(mesh: Any, motion: HandMotion, skeleton: Any) -> None:
     binding.CreateJointWeightsPrimvar(False, width).Set(hand.skin_weights.ravel().tolist())
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1.0))
     binding.CreateSkeletonRel().SetTargets([skeleton.GetPrim().GetPath()])
+
+
+def _set_correctives(stage: Any, mesh: Any, animation: Any, targets: MorphTargets, codes: Floats) -> None:
+    """Give a mesh what the poses add to its rest vertices."""
+    from pxr import UsdSkel, Vt
+
+    paths = [mesh.GetPath().AppendChild(name) for name in targets.names]
+    for path, displacements_mm in zip(paths, targets.displacements_mm, strict=True):
+        shape = UsdSkel.BlendShape.Define(stage, path)
+        shape.CreateOffsetsAttr(Vt.Vec3fArray.FromNumpy((displacements_mm * M_PER_MM).astype(np.float32)))
+    binding = UsdSkel.BindingAPI(mesh.GetPrim())
+    binding.CreateBlendShapesAttr(targets.names)
+    binding.CreateBlendShapeTargetsRel().SetTargets(paths)
+    animation.CreateBlendShapesAttr(targets.names)
+    weights = animation.CreateBlendShapeWeightsAttr()
+    for row, code in enumerate(codes.tolist()):
+        weights.Set(Vt.FloatArray.FromNumpy(targets.weights[row].astype(np.float32)), code)

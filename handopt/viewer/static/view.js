@@ -176,9 +176,23 @@ function median(values) {
 
 // ------------------------------------------------------------------------------------------------ one frame
 
+function restOf(t) {
+  // p_i + sum_f c_f C_fi: what pose correctives make of the rest vertices, where the hand has some
+  const { rest, correctives, features } = scene.arrays;
+  if (!correctives) return rest;
+  const count = scene.shapes.features[1];
+  const out = new Float64Array(rest);
+  for (let f = 0; f < count; f++) {
+    const share = features[t * count + f];
+    for (let p = 0, c = f * rest.length; p < rest.length; p++, c++) out[p] += share * correctives[c];
+  }
+  return out;
+}
+
 function pose(t) {
   // f_i = sum_j w_ij M_j p_i: linear blend skinning
-  const { rest, skin_indices: indices, skin_weights: weights, transforms } = scene.arrays;
+  const { skin_indices: indices, skin_weights: weights, transforms } = scene.arrays;
+  const rest = restOf(t);
   const width = scene.shapes.skin_indices[1];
   const joints = scene.shapes.transforms[1];
   const base = t * joints * 12;
@@ -624,6 +638,7 @@ controls.addEventListener("change", () => { dirty = true; });
 window.addEventListener("resize", resize);
 window.handopt = {
   ready: false, seek, show, changed, play,
+  vertices: () => Array.from(flip(parts.mesh.geometry.attributes.position.array)), // mm, in the camera frame
   get frame() { return frame; }, get scene() { return scene; }, get options() { return options; }, get playing() { return playing; },
 };
 

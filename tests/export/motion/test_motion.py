@@ -8,11 +8,15 @@ import pygltflib as gltf
 import pytest
 from scipy.spatial.transform import Rotation
 from support.characters import FPS, angles_between, character, mixamo, played, true_joints, unreal, write_poses
+from support.sequences import FPS as FOLLOWED_FPS
+from support.sequences import mano_track
 
 from handopt.errors import OutputError, RigError
+from handopt.export.mesh import to_gltf
 from handopt.export.motion.formats import export_motion
 from handopt.rig import KEYPOINT_NAMES
 from handopt.rig.joints import BONES
+from handopt.storage.track_folder import save_track
 
 FINGER_BONES = [(parent, child) for parent, child in BONES if parent]
 """The bones that turn themselves; those from the wrist are part of the palm, which has another shape in each hand."""
@@ -196,24 +200,49 @@ def _bvh(path: Path, frames: int) -> np.ndarray:
 
 
 def test_usd_is_skinned_as_the_track(track: Path, side: str, tmp_path: Path) -> None:
-    from pxr import Usd, UsdGeom, UsdSkel, Vt
+    from pxr import Usd, UsdGeom
 
     export_motion(track, tmp_path / "hand.usda")
     stage = Usd.Stage.Open(str(tmp_path / "hand.usda"))
     assert UsdGeom.GetStageUpAxis(stage) == "Y"
     assert UsdGeom.GetStageMetersPerUnit(stage) == 1.0
     assert stage.GetTimeCodesPerSecond() == FPS
-    cache = UsdSkel.Cache()
-    root = UsdSkel.Root(stage.GetPrimAtPath("/hand"))
-    cache.Populate(root, Usd.PrimDefaultPredicate)
-    skeleton = cache.GetSkelQuery(UsdSkel.Skeleton(stage.GetPrimAtPath("/hand/skeleton")))
-    mesh = cache.GetSkinningQuery(stage.GetPrimAtPath("/hand/mesh"))
-    points = UsdGeom.Mesh(stage.GetPrimAtPath("/hand/mesh")).GetPointsAttr().Get()
     _, vertices = true_joints(track, side)
     for row, code in enumerate((0, 1, 3, 4, 5)):
-        skinned = Vt.Vec3fArray(points)
-        assert mesh.ComputeSkinnedPoints(skeleton.ComputeSkinningTransforms(code), skinned, code)
-        np.testing.assert_allclose(np.array(skinned), vertices[row], atol=1e-4)
+        np.testing.assert_allclose(_usd_points(stage, code), vertices[row], atol=1e-4)
+
+
+def test_pose_correctives_are_blend_shapes_of_usd(side: str, tmp_path: Path) -> None:
+    from pxr import Usd
+
+    track = mano_track(side)
+    export_motion(save_track(track, tmp_path / "track", video=False), tmp_path / "hand.usdc")
+    stage = Usd.Stage.Open(str(tmp_path / "hand.usdc"))
+    known = np.flatnonzero(track.known)
+    for frame in (0, 9, 22):
+        expected = to_gltf(track.vertices_mm(frame))
+        code = (track.time_s[frame] - track.time_s[known[0]]) * FOLLOWED_FPS
+        np.testing.assert_allclose(_usd_points(stage, code), expected, atol=1e-4)  # USD has a joint's scale as half
+
+
+def _usd_points(stage: Any, code: float) -> np.ndarray:
+    """The vertices (V, 3) of the skinned hand at a time, in metres."""
+    from pxr import Usd, UsdGeom, UsdSkel, Vt
+
+    cache = UsdSkel.Cache()
+    cache.Populate(UsdSkel.Root(stage.GetPrimAtPath("/hand")), Usd.PrimDefaultPredicate)
+    skeleton = cache.GetSkelQuery(UsdSkel.Skeleton(stage.GetPrimAtPath("/hand/skeleton")))
+    prim = stage.GetPrimAtPath("/hand/mesh")
+    mesh = cache.GetSkinningQuery(prim)
+    points = Vt.Vec3fArray(UsdGeom.Mesh(prim).GetPointsAttr().Get())
+    if mesh.HasBlendShapes():
+        query = UsdSkel.BlendShapeQuery(UsdSkel.BindingAPI(prim))
+        weights = mesh.GetBlendShapeMapper().Remap(skeleton.GetAnimQuery().ComputeBlendShapeWeights(code))
+        shapes = query.ComputeSubShapeWeights(weights)
+        indices, offsets = query.ComputeBlendShapePointIndices(), query.ComputeSubShapePointOffsets()
+        assert query.ComputeDeformedPoints(*shapes, indices, offsets, points)
+    assert mesh.ComputeSkinnedPoints(skeleton.ComputeSkinningTransforms(code), points, code)
+    return np.array(points)
 
 
 @pytest.mark.parametrize(
