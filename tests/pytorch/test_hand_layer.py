@@ -93,6 +93,7 @@ def test_a_layer_of_mano_follows_the_published_equations(side: str, tmp_path: Pa
     rig = load_rig(write_mano(tmp_path / f"MANO_{side.upper()}.pkl", arrays))
     layer = HandLayer(rig, "axis-angle", dtype=torch.float64)
     pose, betas = rng.normal(0, 0.5, (BATCH, 16, 3)), rng.normal(size=(BATCH, 10))
+    assert rig.shape_space is not None
     rows = [MANO_ROWS[int(np.flatnonzero(rig.keypoint_joints == joint)[0])] for joint in rig.articulated]
     shape = np.array([rig.shape_space.coefficients(each) for each in betas])
     expected = [mano_reference(arrays, turns, each, np.zeros(3)) for turns, each in zip(pose, betas, strict=True)]
