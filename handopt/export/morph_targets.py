@@ -20,7 +20,8 @@ MOST_OFF_MM: Final = 0.005
 class MorphTargets:
     """Displacements of a rest mesh that are added up, each by its own weight.
 
-    displacements_mm: (K, V, 3), the farthest-reaching first. weights: (T, K) of T poses, within ±1.
+    displacements_mm: (K, V, 3). weights: (T, K) of T poses, from 0 to 1, because Blender cuts them off there; the first
+    is 1 in all poses.
     """
 
     displacements_mm: Floats
@@ -49,6 +50,12 @@ def morph_targets(correctives: "PoseCorrectives", features: Floats) -> MorphTarg
     weights = left * sizes
     lacking = np.sqrt(np.cumsum(weights[:, ::-1] ** 2, axis=1)[:, ::-1]).max(axis=0)  # without k and all after it
     count = int(np.count_nonzero(lacking > MOST_OFF_MM))
-    largest = np.abs(weights[:, :count]).max(axis=0)
-    displacements = (largest[:, None] * right[:count]) @ across.T
-    return MorphTargets(displacements.reshape(count, *correctives.vertices.shape[1:]), weights[:, :count] / largest)
+    shape = correctives.vertices.shape[1:]
+    if not count:
+        return MorphTargets(np.zeros((0, *shape)), np.zeros((len(features), 0)))
+    orthonormal = right[:count] @ across.T
+    lowest, highest = weights[:, :count].min(axis=0), weights[:, :count].max(axis=0)
+    span = np.maximum(highest - lowest, np.finfo(float).tiny)
+    displacements = np.concatenate([(lowest @ orthonormal)[None], span[:, None] * orthonormal])
+    shares = np.concatenate([np.ones((len(features), 1)), (weights[:, :count] - lowest) / span], axis=1)
+    return MorphTargets(displacements.reshape(-1, *shape), shares)

@@ -5,7 +5,7 @@
 // expected. Exits with 1 at any error.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { AnimationMixer, Vector3 } from "three";
+import { AnimationMixer, LoopOnce, Vector3 } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 
 const validator = createRequire(import.meta.url)("gltf-validator");
@@ -37,7 +37,11 @@ function farthest(mesh, vertices) {
 
 function play(gltf) {
   const mixer = new AnimationMixer(gltf.scene);
-  gltf.animations.forEach((clip) => mixer.clipAction(clip).play());
+  gltf.animations.forEach((clip) => {
+    const action = mixer.clipAction(clip).setLoop(LoopOnce);
+    action.clampWhenFinished = true; // the last frame, not the first again
+    action.play();
+  });
   const mesh = skinned(gltf.scene);
   return expected.frames.map(({ time_s, vertices_m }) => {
     mixer.setTime(time_s);
