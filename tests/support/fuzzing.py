@@ -1,21 +1,14 @@
-"""Read changed inputs with a reader, and see whether it survives them in time and within memory."""
+"""Targets of the fuzzing, what a reader may do with an input, and the process in which it reads."""
 
 import os
-import signal
+import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
-from types import FrameType
 
-import click
-import numpy as np
-
-from handopt.errors import HandoptError
 from support.mutators import Mutator, damaged, deceptive_json, deceptive_npz, deceptive_text, lying_npz
 
 BYTES, IN_JSON, IN_NPZ, IN_TEXT = (
@@ -24,10 +17,8 @@ BYTES, IN_JSON, IN_NPZ, IN_TEXT = (
     (deceptive_npz, lying_npz, damaged),
     (deceptive_text, damaged),
 )
-
-SLOWEST_S = 10
-WAITED = 6  # how many times longer an input may wait for something else
-MOST_BYTES = 1 << 30
+MARK = "fuzzed"
+"""First word of the lines in which the process answers; what else it prints is talk."""
 
 
 @dataclass(frozen=True)
@@ -40,47 +31,30 @@ class Target:
     mutators: Sequence[Mutator]
 
 
-class TooSlowError(BaseException):
-    """An input took longer than SLOWEST_S."""
+def mutated(target: Target, rng: Random) -> bytes:
+    """A changed input of a target."""
+    try:
+        return rng.choice(target.mutators)(target.whole(), rng)
+    except (ValueError, OverflowError, UnicodeError, TypeError):  # what cannot even be written
+        return damaged(target.whole(), rng)
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What went wrong with an input, and where."""
+def problem_of(target: Target, path: Path) -> tuple[str, str] | None:
+    """Read an input with a target, in this process: what goes wrong and where, or None where it is read or refused."""
+    import click
+    import numpy as np
 
-    target: str
-    data: bytes
-    what: str
-    where: str
+    from handopt.errors import HandoptError
 
-
-def fault_of(target: Target, data: bytes) -> Fault | None:
-    """Read an input with a target: None where it is read, or refused on purpose."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / target.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        before = _memory(start=True)
-        try:
-            with _time_limit(), warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
-                target.read(path)
-        except (HandoptError, click.UsageError) as error:
-            str(error).encode("utf-8", "surrogateescape")
-        except TooSlowError as error:
-            return Fault(target.name, data, f"takes more than {SLOWEST_S} s", _place(error))
-        except Exception as error:  # that is what is looked for
-            return Fault(target.name, data, f"{type(error).__name__}: {str(error)[:120]}", _place(error))
-        grown = _memory() - before
-        return Fault(target.name, data, f"takes {grown >> 20} MiB", "") if grown > MOST_BYTES else None
-
-
-def _memory(*, start: bool = False) -> int:
-    """Bytes of this process at most, since it was called with start=True."""
-    if start:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            target.read(path)
+    except (HandoptError, click.UsageError) as error:
+        str(error).encode("utf-8", "surrogateescape")
+    except Exception as error:  # that is what is looked for
+        return f"{type(error).__name__}: {str(error)[:200]}", _place(error)
+    return None
 
 
 def _place(error: BaseException) -> str:
@@ -89,26 +63,17 @@ def _place(error: BaseException) -> str:
     return " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(ours[-3:]))
 
 
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TooSlowError
+def serve(targets: dict[str, Target]) -> None:
+    """Read what FuzzProcess asks for: lines of name and path in JSON, until standard input ends."""
+    import faulthandler
+    import json
+    import signal
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGPROF)}
-    signal.setitimer(signal.ITIMER_PROF, SLOWEST_S)  # of the processor, however many share it
-    signal.setitimer(signal.ITIMER_REAL, WAITED * SLOWEST_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def mutated(target: Target, rng: Random) -> bytes:
-    """A changed input of a target."""
-    try:
-        return rng.choice(target.mutators)(target.whole(), rng)
-    except (ValueError, OverflowError, UnicodeError, TypeError):  # what cannot even be written
-        return damaged(target.whole(), rng)
+    faulthandler.register(signal.SIGUSR1, sys.stderr, all_threads=False)
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what commands print is talk
+    print(MARK, file=answers)
+    for line in sys.stdin:
+        name, path = json.loads(line)
+        problem = problem_of(targets[name], Path(path))
+        print(MARK, json.dumps(problem), file=answers)
