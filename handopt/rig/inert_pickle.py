@@ -3,18 +3,23 @@
 A pickle is a program that may call whatever it names. This reader knows the few names that models of hands and bodies
 need (arrays of NumPy, sparse matrices of SciPy, chumpy's Ch and Select), puts inert records in their place and turns
 these into arrays itself; it refuses every other name. Neither NumPy, SciPy nor chumpy see the pickle.
+
+Memory is that of the file and at most 480 MiB: the numbers of an array are never copied where the file has them as
+bytes, and what is text is bounded.
 """
 
+import codecs
 import os
 import pickle
-import re
 import struct
+from collections.abc import Callable
 from typing import IO, Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handopt.errors import RigError
+from handopt.rig.pickle_records import SHORT, Record
 
 _KNOWN: Final = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): "array" for core in ("core", "_core")},
@@ -34,7 +39,6 @@ _KNOWN: Final = {
     **{(module, "bytes"): "bytes" for module in ("__builtin__", "builtins")},
     ("_codecs", "encode"): "encode",
 }
-_NUMBER = re.compile(r"[<>|=]?[fiub][1248]$")
 _REFUSED_OPCODES = b"\x96\x97\x98\x82\x83\x84PQ"  # buffers, registries, persistent ids
 _DAMAGED = (
     *(pickle.UnpicklingError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError, AssertionError),
@@ -58,7 +62,7 @@ def read_pickle(file: IO[bytes], where: str) -> Any:
 
 def array_of(entry: Any, where: str) -> NDArray[Any] | None:
     """The array that an entry of a pickle stands for; None for anything else. Raises RigError where it is damaged."""
-    if not isinstance(entry, _Record):
+    if not isinstance(entry, Record):
         return None
     try:
         values = entry.array()
@@ -67,102 +71,34 @@ def array_of(entry: Any, where: str) -> NDArray[Any] | None:
     return None if values is None else np.asarray(values)
 
 
-class _Record:
-    """An object of the pickle as data: which kind it is, the arguments of its making, and its state."""
-
-    __slots__ = ("arguments", "kind", "state")
-
-    def __init__(self, kind: str, arguments: tuple[Any, ...]) -> None:
-        self.kind, self.arguments = kind, arguments
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        """Called by the pickle; keeps the state."""
-        self.state = state
-
-    def array(self) -> Any:
-        """The array that the record stands for, None where it is no array. Raises ValueError, TypeError and others."""
-        if self.kind == "array":
-            return self._array()
-        if self.kind == "scalar":
-            return _numbers(self.arguments[1], self.arguments[0])[0]
-        if self.kind == "chumpy":
-            return self._chumpy()
-        return self._sparse() if self.kind in ("csc", "csr") else None
-
-    def plain(self) -> NDArray[Any]:
-        """The array of a record that holds plain numbers, which a record within another one must be."""
-        if self.kind != "array":
-            raise ValueError(f"a {self.kind} where an array is expected")
-        return np.asarray(self._array())
-
-    def _array(self) -> Any:
-        _, shape, dtype, is_fortran, content = self.state
-        if isinstance(content, list):  # an array of objects
-            (entry,) = content
-            return entry.array()
-        return _numbers(content, dtype).reshape([int(size) for size in shape], order="F" if is_fortran else "C")
-
-    def _sparse(self) -> NDArray[np.float64]:
-        """A compressed sparse matrix as a dense one."""
-        state = self.state
-        shape = tuple(int(size) for size in state.get("_shape", state.get("shape")))
-        values, inner, starts = (state[name].plain() for name in ("data", "indices", "indptr"))
-        by_column = self.kind == "csc"
-        if len(shape) != 2 or min(shape) < 1 or shape[0] * shape[1] > _MOST_ENTRIES:
-            raise ValueError(f"a sparse matrix of shape {shape}")
-        counts = np.diff(starts)
-        if len(counts) != shape[by_column] or counts.min() < 0 or not counts.sum() == len(values) == len(inner):
-            raise ValueError("a sparse matrix whose parts differ in length")
-        outer = np.repeat(np.arange(len(counts)), counts)
-        dense = np.zeros(shape)
-        np.add.at(dense, (inner, outer) if by_column else (outer, inner), values)
-        return dense
-
-    def _chumpy(self) -> NDArray[Any]:
-        """A chumpy array: Ch holds its values as x; Select takes the entries idxs of a."""
-        state = self.state
-        if "x" in state:
-            return np.asarray(state["x"].array())
-        chosen = np.asarray(state["a"].array()).ravel()[state["idxs"].plain()]
-        shape = state.get("preferred_shape")
-        return np.reshape(chosen, chosen.shape if shape is None else [int(size) for size in shape])
-
-
-def _numbers(content: Any, dtype: Any) -> NDArray[Any]:
-    """The numbers (N,) in the bytes of an array, whose type is a record of numpy.dtype."""
-    name = dtype.arguments[0]
-    if not isinstance(name, str) or not _NUMBER.match(name):
-        raise ValueError("an array of something other than numbers")
-    swapped = isinstance(dtype.state, tuple) and dtype.state[1] == ">"
-    raw = content.encode("latin1") if isinstance(content, str) else bytes(content)
-    return np.frombuffer(raw, np.dtype(name).newbyteorder(">" if swapped else "="))
-
-
 _MOST_OPCODES: Final = 300_000
 """A model of MANO has less than a thousand."""
-_MOST_ENTRIES: Final = 10_000_000  # of a joint regressor, as a dense matrix
+_LONGEST_LINE: Final = 320 << 20
+"""Of pickles of protocol 0; the pose directions of SMPL-X have 122 MB, and as escaped text up to thrice as much."""
+_LONGEST_TEXT: Final = 192 << 20
+_LONGEST_ESCAPED_TEXT: Final = 16 << 20  # which may have four times as many bytes in memory
+_MOST_TEXT: Final = 384 << 20
+"""Of all texts, in which Python 3 writes bytes for Python 2."""
+_LAST_OF_LATIN1: Final = 0xC3  # the first byte in UTF-8 of the characters from 0xC0 to 0xFF
+_MOST_ENCODED: Final = 320 << 20
 
 
 class _Maker:
     """What the pickle calls in place of a class or function: it only makes records."""
 
-    __slots__ = ("kind",)
+    __slots__ = ("encode", "kind")
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, encode: Callable[[str, str], bytes]) -> None:
+        self.kind, self.encode = kind, encode
 
     def __call__(self, *arguments: Any) -> Any:
         if self.kind == "bytes" and not arguments:
             return b""
         if self.kind == "encode":
-            text, encoding = arguments
-            if encoding != "latin1":
-                raise ValueError(f"bytes in {encoding}")
-            return text.encode("latin1")
+            return self.encode(*arguments)
         if self.kind == "reconstructor":
             return arguments[0](*arguments[3:])
-        return _Record(self.kind, arguments)
+        return Record(self.kind, arguments)
 
 
 _PythonUnpickler: Any = pickle._Unpickler
@@ -176,7 +112,13 @@ class _WithoutExcess:
         self._file, here = file, file.tell()
         self._end = file.seek(0, os.SEEK_END)
         file.seek(here)
-        self.readline = file.readline
+
+    def readline(self) -> bytes:
+        """A line of at most _LONGEST_LINE bytes."""
+        line = self._file.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise ValueError(f"a line of more than {_LONGEST_LINE >> 20} MiB")
+        return line
 
     def read(self, count: int) -> bytes:
         """At most that many bytes."""
@@ -206,6 +148,7 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
         super().__init__(_WithoutExcess(file), fix_imports=False, encoding="latin1", errors="strict")
         self._where = where
         self.dispatch = _Counted(type(self).dispatch)  # type: ignore[misc]
+        self._text_bytes = self._encoded_bytes = 0
 
     def find_class(self, module: str, name: str) -> _Maker:
         """What stands for a name of the pickle. Raises RigError for a name that is not known."""
@@ -215,7 +158,69 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
                 f"{self._where}: the pickle asks for {module}.{name}, which no model of a hand needs: "
                 "it was refused, and nothing of it was executed; use a file from the model's own site"
             )
-        return _Maker(kind)
+        return _Maker(kind, self._encoded)
+
+    def _encoded(self, text: str, encoding: str) -> bytes:
+        """The bytes that a text stands for, up to a size of all: one text can be encoded again and again."""
+        if encoding != "latin1":
+            raise ValueError(f"bytes in {encoding}")
+        self._encoded_bytes += len(text)
+        if self._encoded_bytes > _MOST_ENCODED:
+            raise ValueError(f"more than {_MOST_ENCODED >> 20} MiB in texts")
+        return text.encode("latin1")
+
+    def _decode_string(self, value: bytes) -> str | bytes:
+        """A string of Python 2."""
+        return value if len(value) > SHORT else value.decode("latin1")
+
+    def load_string(self) -> None:
+        """Opcode STRING: a quoted line, of which no copy is made."""
+        line = self.readline()
+        if len(line) < 3 or line[-1:] != b"\n" or line[0] != line[-2] or line[:1] not in (b'"', b"'"):
+            raise ValueError("a string without quotes")
+        self.append(self._decode_string(codecs.escape_decode(memoryview(line)[1:-2])[0]))
+
+    dispatch[pickle.STRING[0]] = load_string
+
+    def load_unicode(self) -> None:
+        """Opcode UNICODE: a line of text."""
+        line = self.readline()
+        if len(line) > _LONGEST_ESCAPED_TEXT:
+            raise ValueError(f"a line of text of more than {_LONGEST_ESCAPED_TEXT >> 20} MiB")
+        self._count_text(len(line))
+        text = str(memoryview(line)[:-1], "raw-unicode-escape")
+        if len(text) > SHORT and not _is_latin1(text):
+            raise ValueError("a long text that stands for no bytes")
+        self.append(text)
+
+    dispatch[pickle.UNICODE[0]] = load_unicode
+
+    def _load_text(self, count: int) -> None:
+        """Text in UTF-8. Long ones stand for bytes: other characters would take four times the memory."""
+        self._count_text(count)
+        if count > _LONGEST_TEXT:
+            raise ValueError(f"a text of more than {_LONGEST_TEXT >> 20} MiB")
+        data = self.read(count)
+        if len(data) > SHORT and np.frombuffer(data, np.uint8).max() > _LAST_OF_LATIN1:
+            raise ValueError("a long text that stands for no bytes")
+        self.append(str(data, "utf-8", "surrogatepass"))
+
+    def load_binunicode(self) -> None:
+        """Opcode BINUNICODE."""
+        self._load_text(int.from_bytes(self.read(4), "little"))
+
+    dispatch[pickle.BINUNICODE[0]] = load_binunicode
+
+    def load_binunicode8(self) -> None:
+        """Opcode BINUNICODE8."""
+        self._load_text(int.from_bytes(self.read(8), "little"))
+
+    dispatch[pickle.BINUNICODE8[0]] = load_binunicode8
+
+    def _count_text(self, count: int) -> None:
+        self._text_bytes += count
+        if self._text_bytes > _MOST_TEXT:
+            raise ValueError(f"more than {_MOST_TEXT >> 20} MiB of texts")
 
     def load_frame(self) -> None:
         """Opcode FRAME: only says how much to read at once, which would be a copy of the file."""
@@ -232,7 +237,7 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
 
     def load_empty_set(self) -> None:
         """Opcode EMPTY_SET: chumpy keeps sets of what has changed, which nobody needs."""
-        self.append(_Record("object", ()))
+        self.append(Record("object", ()))
 
     dispatch[pickle.EMPTY_SET[0]] = load_empty_set
 
@@ -245,7 +250,7 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
     def load_frozenset(self) -> None:
         """Opcode FROZENSET: as a set."""
         self.pop_mark()
-        self.append(_Record("object", ()))
+        self.append(Record("object", ()))
 
     dispatch[pickle.FROZENSET[0]] = load_frozenset
 
@@ -269,6 +274,14 @@ class _Reader(_PythonUnpickler):  # type: ignore[misc]
         self.stack[-1].update(_dictionary(items))
 
     dispatch[pickle.SETITEMS[0]] = load_setitems
+
+
+def _is_latin1(text: str) -> bool:
+    try:
+        text.encode("latin1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _dictionary(items: list[Any]) -> dict[str, Any]:

@@ -25,8 +25,10 @@ from handopt.typing import Floats, Ints, Side
 JOINTS: Final = 16
 MAX_BETAS: Final = 10
 """Shape directions that are used: those of MANO; SMPL-X has 300, most of which say nothing of a hand."""
-MAX_BYTES: Final = 640 << 20
-"""Of a file, or of the arrays of an .npz: the largest, SMPL-X as a pickle, has about 540 MB."""
+MAX_BYTES: Final = 544 << 20
+"""Of a file: the largest, SMPL-X as a pickle, has about 540 MB."""
+MAX_ARRAY_BYTES: Final = 256 << 20
+"""Of all arrays that are used: those of SMPL-X have 232 MB. With these bounds reading takes less than 1 GiB."""
 SUFFIXES: Final = (".pkl", ".npz")
 MANO_TIPS: Final = (745, 317, 444, 556, 673)
 """Vertices at the tips, thumb to little finger, as layers of MANO take them by convention."""
@@ -129,8 +131,21 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         found = read_pickle(file, where)
     if not isinstance(found, Mapping):
         raise RigError(f"{where}: the pickle holds a {type(found).__name__}, not a model's table of arrays")
-    arrays = {str(name): array_of(found[name], where) for name in (*_REQUIRED, *_OPTIONAL) if name in found}
-    return {name: values for name, values in arrays.items() if values is not None}
+    entries = {name: found[name] for name in (*_REQUIRED, *_OPTIONAL) if name in found}
+    del found  # what is not used need not be kept
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, entry in entries.items():
+        _keep(arrays, name, array_of(entry, where), where)
+    return arrays
+
+
+def _keep(arrays: dict[str, NDArray[Any]], name: str, values: NDArray[Any] | None, where: str) -> None:
+    """Add an array, if it is one, unless all are too large together."""
+    if values is None:
+        return
+    arrays[name] = values
+    if sum(each.nbytes for each in arrays.values()) > MAX_ARRAY_BYTES:
+        raise RigError(f"{where}: its arrays take more than {MAX_ARRAY_BYTES >> 20} MiB, too many for a model")
 
 
 _OPTIONAL = tuple(f"hands_{part}{side}" for part in ("mean", "components") for side in ("", "l", "r"))
@@ -143,12 +158,11 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             wanted = [name for name in (*_REQUIRED, *_OPTIONAL) if name in members]
-            if sum(members[name].file_size for name in wanted) > MAX_BYTES:
-                raise RigError(f"{path}: its arrays take more than {MAX_BYTES >> 20} MB, too many for a model")
+            if sum(members[name].file_size for name in wanted) > MAX_ARRAY_BYTES:
+                raise RigError(f"{path}: its arrays take more than {MAX_ARRAY_BYTES >> 20} MiB, too many for a model")
             for name in wanted:
                 values = _read_npy(path, archive.read(members[name]), f"{path}: {name}")
-                if values is not None:
-                    arrays[name] = values
+                _keep(arrays, name, values, str(path))
     except RigError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise almost anything on damaged files

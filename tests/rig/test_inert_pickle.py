@@ -5,14 +5,16 @@ import os
 import pickle
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.mano_files import python2_pickle
+from support.mano_files import mano_arrays, python2_pickle, write_mano
 
 from handopt.errors import RigError
+from handopt.rig import inert_pickle, pickle_records
 from handopt.rig.inert_pickle import array_of, read_pickle
 
 
@@ -113,6 +115,84 @@ def test_an_announced_size_takes_no_memory(tmp_path: Path) -> None:
         read_pickle(file, "a.pkl")
     assert tracemalloc.get_traced_memory()[1] < 10 << 20
     tracemalloc.stop()
+
+
+def array_pickle(content: bytes, count: int) -> bytes:
+    """A model's table of one array, v, of that many bytes. content: the opcodes that make its numbers."""
+    dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    start = b"\x80\x02}(U\x01vcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
+    return start + b"(K\x01J" + count.to_bytes(4, "little") + b"\x85" + dtype + b"\x89" + content + b"tbu."
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "most"),
+    [
+        (lambda data: b"T" + len(data).to_bytes(4, "little") + data, 1.1),  # BINSTRING
+        (lambda data: b"B" + len(data).to_bytes(4, "little") + data, 1.1),  # BINBYTES
+        (lambda data: b"S'" + data + b"'\n", 3.2),  # STRING; a line is read in parts that are put together
+    ],
+)
+def test_the_numbers_of_an_array_are_not_copied(opcodes: Callable[[bytes], bytes], most: float) -> None:
+    count = 8 << 20
+    file = io.BytesIO(array_pickle(opcodes(b"7" * count), count))
+    tracemalloc.start()
+    values = array_of(read_pickle(file, "a.pkl")["v"], "a.pkl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert values is not None
+    assert values.tobytes() == b"7" * count
+    assert peak < most * count
+
+
+def test_what_is_no_bytes_makes_no_array_of_that_many() -> None:
+    count = 1 << 30
+    tracemalloc.start()
+    with pytest.raises(RigError, match="numbers are in a int"):
+        array_of(read(array_pickle(b"J" + count.to_bytes(4, "little"), count), "a.pkl")["v"], "a.pkl")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "limit"),
+    [
+        (b"\x80\x02(S'" + b"a" * 3000 + b"'\nl.", "a line of more than", "_LONGEST_LINE"),
+        (b"\x80\x02(V" + b"a" * 3000 + b"\nl.", "a line of text of more than", "_LONGEST_ESCAPED_TEXT"),
+        (b"\x80\x02(X\xb8\x0b\0\0" + b"a" * 3000 + b"l.", "a text of more than", "_LONGEST_TEXT"),
+        (b"\x80\x02(" + 3 * (b"X\xb8\x0b\0\0" + b"a" * 3000) + b"l.", "of texts", "_MOST_TEXT"),
+        (
+            b"\x80\x02(X\xb8\x0b\0\0" + b"a" * 3000 + b"q\0" + 3 * b"c_codecs\nencode\nh\0U\6latin1\x86R" + b"l.",
+            "in texts",
+            "_MOST_ENCODED",
+        ),
+    ],
+)
+def test_what_is_text_is_bounded(data: bytes, what: str, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(data, "a.pkl")
+    monkeypatch.setattr(inert_pickle, limit, 7000 if "MOST" in limit else 2000)
+    with pytest.raises(RigError, match=f"damaged .*{what}"):
+        read(data, "a.pkl")
+
+
+@pytest.mark.parametrize("letter", ["\u0100", "\U0001f600"])
+def test_a_long_text_has_no_letters_that_widen_it(letter: str) -> None:
+    text = "a" * 3000 + letter
+    for protocol in (0, 2, 4):
+        with pytest.raises(RigError, match="a long text that stands for no bytes"):
+            read(pickle.dumps({"a": text}, protocol), "a.pkl")
+    assert read(pickle.dumps({"a": letter, "b": 3000 * "\xff"}, 2), "a.pkl") == {"a": letter, "b": 3000 * "\xff"}
+
+
+def test_a_selection_and_a_sparse_matrix_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mano(tmp_path / "a.pkl", mano_arrays(), chumpy=True)
+    found = read((tmp_path / "a.pkl").read_bytes(), "a.pkl")
+    for name, limit, what in (
+        ("shapedirs", "_MOST_CHOSEN", "a selection of"),
+        ("J_regressor", "_MOST_ENTRIES", "a sparse matrix of"),
+    ):
+        monkeypatch.setattr(pickle_records, limit, 5)
+        with pytest.raises(RigError, match=what):
+            array_of(found[name], "a.pkl")
 
 
 def test_a_nested_key_does_not_take_for_ever() -> None:

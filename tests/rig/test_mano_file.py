@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from support.mano_files import PARENTS, TIP_VERTICES, mano_arrays, mano_reference, write_mano
 
 from handopt.errors import RigError
-from handopt.rig import Rig, load_rig
+from handopt.rig import Rig, load_rig, mano_file
 from handopt.rig.joints import MANO_ROWS
 from handopt.rig.mano_file import read_mano
 from handopt.rig.model import with_shape
@@ -259,3 +259,17 @@ def test_a_truncated_or_encrypted_file_or_something_else_is_refused(tmp_path: Pa
         load_rig(path)
     with pytest.raises(RigError, match="cannot be read: it does not exist"):
         load_rig(tmp_path / "none.pkl")
+
+
+def test_arrays_that_are_too_large_together_are_refused(
+    tmp_path: Path, right: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(values.nbytes for values in right.values())
+    np.savez(tmp_path / "a.npz", **right)
+    write_mano(tmp_path / "a.pkl", right)
+    for path in (tmp_path / "a.npz", tmp_path / "a.pkl"):
+        monkeypatch.setattr(mano_file, "MAX_ARRAY_BYTES", 2 * size)
+        read_mano(path)
+        monkeypatch.setattr(mano_file, "MAX_ARRAY_BYTES", size // 2)
+        with pytest.raises(RigError, match="its arrays take more than 1 MiB, too many for a model"):
+            read_mano(path)
