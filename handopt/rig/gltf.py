@@ -316,7 +316,9 @@ def _parse(path: Path, data: bytes) -> tuple[Part, bytes]:
     """The document of a file, and its binary chunk. Raises RigError."""
     if data[:4] == b"glTF":
         if len(data) < _HEADER_BYTES + 8 or len(data) < (length := struct.unpack("<I", data[8:12])[0]):
-            raise RigError(f"{path}: the file is truncated: it has {len(data)} bytes, fewer than its header announces")
+            raise RigError(
+                f"{path}: the file is truncated: it has {len(data)} bytes, fewer than its header says: copy it again"
+            )
         if struct.unpack("<I", data[4:8])[0] != 2 or length < _HEADER_BYTES + 8:
             raise RigError(f"{path}: the file is not glTF version 2")
         text, binary = _chunks(path, data[:length])

@@ -57,7 +57,9 @@ def read_pickle(file: IO[bytes], where: str) -> Any:
     except RigError:
         raise
     except _DAMAGED as error:
-        raise RigError(f"{where}: the pickle is truncated, encrypted or damaged ({error}); copy it again") from error
+        raise RigError(
+            f"{where}: the pickle is truncated, encrypted or damaged ({str(error) or 'it ends early'}); copy it again"
+        ) from error
 
 
 def array_of(entry: Any, where: str) -> NDArray[Any] | None:

@@ -196,7 +196,7 @@ def _unit(positions: dict[str, Floats], where: str) -> tuple[str, float]:
             return unit, mm
     raise RigError(
         f"{where}: the hand is {length:.4g} units long from the wrist to the tip of the middle finger; "
-        "scale the model to metres (0.1 to 0.3)"
+        "scale the model to metres (0.1 to 0.3), or name the joints in a mapping file (--joint-map) if others are meant"
     )
 
 

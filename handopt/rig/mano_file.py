@@ -130,7 +130,10 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         file.seek(0)
         found = read_pickle(file, where)
     if not isinstance(found, Mapping):
-        raise RigError(f"{where}: the pickle holds a {type(found).__name__}, not a model's table of arrays")
+        raise RigError(
+            f"{where}: the pickle holds a {type(found).__name__}, not a model's table of arrays: pass the file as its "
+            "site gives it, such as MANO_RIGHT.pkl"
+        )
     entries = {name: found[name] for name in (*_REQUIRED, *_OPTIONAL) if name in found}
     del found  # what is not used need not be kept
     arrays: dict[str, NDArray[Any]] = {}
@@ -203,7 +206,7 @@ def _check_shapes(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
         fits = len(shape) == values.ndim and all(a in (None, b) for a, b in zip(shape, values.shape, strict=True))
         if not fits or values.shape[-1] == 0 or vertices > _MOST_VERTICES:
             listed = ", ".join("any" if size is None else str(size) for size in shape)
-            raise RigError(f"{where}: {name} has shape {values.shape}, expected ({listed})")
+            raise RigError(f"{where}: {name} has shape {values.shape}, expected ({listed}): pass one whole model")
         if not np.isfinite(values).all():
             raise RigError(f"{where}: {name} contains NaN or infinite numbers; export the model again")
     if arrays["f"].min() < 0 or arrays["f"].max() >= vertices:
