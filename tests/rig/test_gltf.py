@@ -84,7 +84,7 @@ def test_truncated_files_are_refused(tmp_path: Path, share: float) -> None:
     data = asset("hands/right.glb").read_bytes()
     path = tmp_path / "cut.glb"
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(RigError, match="truncated.* copy it again"):
+    with pytest.raises(RigError, match=r"truncated.* copy it again"):
         read_skinned_mesh(path)
 
 
