@@ -261,7 +261,7 @@ def _picture(what: str, folder: Path, row: "FitRow") -> "PageReply":
     from handopt.viewer.server import PageReply
 
     if what == "thumbnail":
-        return PageReply(thumbnail(folder), "image/jpeg", kept_s=THUMBNAIL_KEPT_S)
+        return PageReply(thumbnail(folder), "image/webp", kept_s=THUMBNAIL_KEPT_S)
     if what == "overlay":
         return PageReply((folder / "overlay.png").read_bytes(), "image/png")
     if what == "depth" and row.image is not None:

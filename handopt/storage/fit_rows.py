@@ -26,7 +26,6 @@ MAX_SUMMARY_BYTES: Final = 512 * 2**20
 THUMBNAIL_PX: Final = 180
 DEPTH_SPAN_MM: Final = 400.0
 """How far behind the nearest surface the colours of a depth picture reach."""
-_QUALITY = 78
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def _results(root: Path, progress: Callable[[int, int | None], None] | None) -> 
 
 
 def thumbnail(folder: Path) -> bytes:
-    """A small JPEG of the fit over its depth: of overlay.png, or drawn where there is none. Raises OutputError."""
+    """A small WebP picture of the fit over its depth: of overlay.png, or drawn where there is none. Raises OutputError."""
     from PIL import Image
 
     path = folder / "overlay.png"
@@ -92,7 +91,8 @@ def thumbnail(folder: Path) -> bytes:
             raise OutputError(f"{path} is damaged ({error}): fit it again") from error
     else:
         picture = Image.fromarray(_drawn(folder))
-    return _jpeg(picture.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS))
+    small = picture.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    return _encoded(small, "WEBP", quality=75, method=2)  # 3 KB, as JPEG 5: a page holds thousands
 
 
 def depth_picture(image: Path) -> tuple[bytes, int, int]:
@@ -105,7 +105,8 @@ def depth_picture(image: Path) -> tuple[bytes, int, int]:
         raise DepthError(f"{image}: nothing is measured in it")
     near = float(np.percentile(measured, 1))
     height, width = depth.shape
-    return _jpeg(Image.fromarray(_coloured(depth, near, near + DEPTH_SPAN_MM))), width, height
+    picture = Image.fromarray(_coloured(depth, near, near + DEPTH_SPAN_MM))
+    return _encoded(picture, "JPEG", quality=78), width, height
 
 
 def _summary_rows(root: Path, results: Mapping[str, int]) -> Iterator[tuple[str, FitRow]]:
@@ -191,9 +192,9 @@ def _coloured(depth: Reals, near: float, far: float) -> Bytes:
     return picture
 
 
-def _jpeg(picture: Any) -> bytes:
+def _encoded(picture: Any, form: str, **options: int) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
+    picture.save(buffer, form, **options)
     return buffer.getvalue()
 
 

@@ -22,7 +22,7 @@ def report_page(
     """The report as text.
 
     rows: as FIELDS. decisions: by folder, made before. errors_mm: by folder, error of the worst joint, where labels
-    are. thumbnails: JPEGs of the rows, for a page that stands alone and holds all rows; without them the page asks its
+    are. thumbnails: WebP pictures of the rows, for a page that stands alone and holds all rows; without them the page asks its
     server for rows, a part at a time, for thumbnails, overlays and 3D, and sends decisions to it.
     """
     settings: dict[str, Any] = {
@@ -50,5 +50,5 @@ def report_page(
     )
 
 
-def _data_url(jpeg: bytes | None) -> str | None:
-    return None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+def _data_url(picture: bytes | None) -> str | None:
+    return None if picture is None else "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")

@@ -131,7 +131,7 @@ def test_thumbnails_show_the_fit_with_or_without_an_overlay(fit_folder: Path, tm
     (bare / "overlay.png").unlink()
     for folder in (fit_folder, bare):
         with Image.open(io.BytesIO(thumbnail(folder))) as picture:
-            assert picture.format == "JPEG"
+            assert picture.format == "WEBP"
             pixels = np.asarray(picture.convert("RGB"), np.int32)
         assert pixels.shape == (180, 180, 3)
         assert (np.ptp(pixels, axis=2) > 30).mean() > 0.1, "the hand is in colours, half of them through its skin"
@@ -148,7 +148,7 @@ def test_one_file_holds_all_thumbnails(fits: Path, tmp_path: Path) -> None:
     done = run("report", fits, "--html", page)
     assert (done.exit_code, done.stdout) == (0, f"{page}\n")
     text = page.read_text(encoding="utf-8")
-    assert text.count("data:image/jpeg;base64,") == 3
+    assert text.count("data:image/webp;base64,") == 3
     assert "connect-src 'none'" in text
 
 

@@ -35,7 +35,7 @@ function columns() {
   return Math.max(Math.floor(($("scroll").clientWidth - 16) / CARD.width), 1);
 }
 
-let kept = new Map(); // cards in view by row
+let kept = new Map(); // cards in view by row: { box, place, mark }
 
 // How many pixels of the list one pixel of the scroll bar stands for: 1, but for lists too high for a browser.
 function scale() {
@@ -43,27 +43,53 @@ function scale() {
   return height > MOST_PX ? (height - seen) / (MOST_PX - seen) : 1;
 }
 
+// Each card stands at its own place and stays as it is while it is in view, so that a browser draws only what comes
+// into view anew.
 function draw(scrolled = false) {
-  const across = columns(), box = $("scroll"), height = Math.ceil(rows.length / across) * CARD.height;
-  $("space").style.height = `${Math.min(height, MOST_PX)}px`;
-  const top = box.scrollTop * scale();
-  const first = Math.max(Math.floor(top / CARD.height) - 1, 0);
-  const lines = Math.ceil(box.clientHeight / CARD.height) + 3;
-  $("grid").style.top = `${box.scrollTop + first * CARD.height - top}px`;
-  const places = Array.from({ length: Math.max(Math.min(lines * across, rows.length - first * across), 0) }, (_, at) => first * across + at);
-  rows.ask(places[0] ?? 0, places.at(-1) ?? -1);
-  // Cards that stay in view are kept, so that scrolling neither builds nor loads them again.
+  const across = columns(), box = $("scroll"), height = Math.ceil(rows.length / across) * CARD.height, scrollTop = box.scrollTop;
+  const seen = box.clientHeight, top = scrollTop * scale(), shift = scrollTop - top;
+  setStyle($("space"), "height", `${Math.min(height, MOST_PX)}px`);
+  const start = Math.max(Math.floor(top / CARD.height) - 1, 0) * across;
+  const end = Math.min(start + (Math.ceil(seen / CARD.height) + 3) * across, rows.length);
+  rows.ask(start, end - 1);
   const before = kept;
-  kept = new Map(places.map((place) => {
-    const row = rows.at(place), name = row ? `${row.index}` : `at ${place}`;
-    const state = `${place} ${place === current} ${row && decisions.get(row.folder)?.decision}`;
-    const old = before.get(name);
-    return [name, old?.state === state ? old : { state, box: row ? card(row, place) : element("div", { className: place === current ? "card current" : "card" }) }];
-  }));
-  for (const [name, { box }] of before) if (kept.get(name)?.box !== box) box.querySelector("img")?.removeAttribute("src"); // no answer is needed
-  $("grid").replaceChildren(...[...kept.values()].map((each) => each.box));
+  kept = new Map();
+  for (let place = start; place < end; place++) {
+    const row = rows.at(place), name = row ? row.index : `at ${place}`;
+    const each = before.get(name) ?? { box: row ? card(row) : element("div", { className: "card" }) };
+    before.delete(name);
+    kept.set(name, each);
+    stand(each, place, across, shift);
+    mark(each, row && decisions.get(row.folder)?.decision);
+    each.box.classList.toggle("current", place === current);
+  }
+  for (const { box: gone } of before.values()) {
+    gone.querySelector("img")?.removeAttribute("src"); // no answer is needed
+    gone.remove();
+  }
+  let next = $("grid").firstChild; // in their order, for those who listen to the page
+  for (const each of kept.values()) {
+    if (each.box === next) next = next.nextSibling; else $("grid").insertBefore(each.box, next);
+  }
   clearTimeout(resting);
   resting = setTimeout(loadPictures, scrolled && SETTINGS.served ? REST_MS : 0);
+}
+
+function setStyle(box, name, value) {
+  if (box.style[name] !== value) box.style[name] = value;
+}
+
+function stand(each, place, across, shift) {
+  each.place = place;
+  setStyle(each.box, "left", `${(place % across) * CARD.width}px`);
+  setStyle(each.box, "top", `${Math.floor(place / across) * CARD.height + shift}px`);
+}
+
+function mark(each, decision) {
+  if (each.decision === decision) return;
+  each.decision = decision;
+  each.box.querySelector(".mark")?.remove();
+  if (decision) each.box.append(element("span", { className: `mark ${decision}`, textContent: WORDS[decision] }));
 }
 
 let resting = 0;
@@ -73,14 +99,14 @@ function loadPictures() {
   for (const picture of document.querySelectorAll("#grid img:not([src])")) picture.src = picture.dataset.source;
 }
 
-function card(row, place) {
-  const box = element("div", { className: `card${place === current ? " current" : ""}`, title: row.status });
+function card(row) {
+  const box = element("div", { className: "card", title: row.status });
   box.setAttribute("role", "listitem");
   box.dataset.folder = row.folder;
   const source = SETTINGS.served ? `thumbnail/${row.index}` : SETTINGS.thumbnails[row.index];
   const none = element("div", { className: "none", textContent: row.status || "no picture" });
   if (source && row.outcome !== "skipped" && row.confidence !== null) {
-    const picture = element("img", { alt: row.folder });
+    const picture = element("img", { alt: row.folder, decoding: "async" });
     picture.dataset.source = source;
     picture.onerror = () => picture.replaceWith(none);
     box.append(picture);
@@ -88,9 +114,6 @@ function card(row, place) {
   const figures = [row.hand, row.confidence === null ? null : `conf ${text(row.confidence)}`, row.residual_mm === null ? null : `${row.residual_mm.toFixed(1)} mm`,
     row.error === null ? null : `off ${row.error.toFixed(0)} mm`];
   box.append(element("b", { textContent: row.folder }), element("small", { textContent: figures.filter(Boolean).join("  ") }));
-  const decision = decisions.get(row.folder)?.decision;
-  if (decision) box.append(element("span", { className: `mark ${decision}`, textContent: WORDS[decision] }));
-  box.onclick = () => { select(place); open("overlay"); };
   return box;
 }
 
@@ -278,6 +301,10 @@ function curve() {
 for (const id of FILTERS) $(id).addEventListener("input", apply);
 $("save").onclick = saveReview;
 $("detail").addEventListener("close", () => { if (!$("detail").open) $("large").replaceChildren(); });
+$("grid").addEventListener("click", (event) => {
+  const box = event.target.closest("[data-folder]"), each = [...kept.values()].find((one) => one.box === box);
+  if (each) { select(each.place); open("overlay"); }
+});
 let waiting = false;
 $("scroll").addEventListener("scroll", () => {
   if (waiting) return;
