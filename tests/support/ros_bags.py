@@ -35,10 +35,10 @@ class Bag:
     def type(self, name: str) -> Any:
         return self.store.types[name]
 
-    def header(self, sec: float) -> Any:
+    def header(self, sec: float, frame: str = "depth") -> Any:
         stamp = self.type("builtin_interfaces/msg/Time")(sec=int(sec), nanosec=round(sec % 1 * 1e9))
         extra = {"seq": 0} if self.version == 1 else {}
-        return self.type("std_msgs/msg/Header")(stamp=stamp, frame_id="depth", **extra)
+        return self.type("std_msgs/msg/Header")(stamp=stamp, frame_id=frame, **extra)
 
     def write(self, topic: str, message: Any, sec: float) -> None:
         kind = message.__msgtype__
@@ -54,6 +54,21 @@ class Bag:
             self.header(sec), *counts.shape, encoding, int(counts.dtype.byteorder == ">"),
             padded.shape[1] * counts.itemsize, data,
         )  # fmt: skip
+        self.write(topic, message, sec + 100)
+
+    def picture(self, rgb: np.ndarray, sec: float, topic: str, encoding: str = "rgb8", frame: str = "depth") -> None:
+        """A colour picture (H, W, C), whose rows have two bytes more than they need."""
+        rows = np.pad(rgb.reshape(len(rgb), -1), ((0, 0), (0, 2)))
+        message = self.type("sensor_msgs/msg/Image")(
+            self.header(sec, frame), *rgb.shape[:2], encoding, 0, rows.shape[1], rows.ravel()
+        )
+        self.write(topic, message, sec + 100)
+
+    def jpeg(self, rgb: np.ndarray, sec: float, topic: str) -> None:
+        out = io.BytesIO()
+        Image.fromarray(rgb).save(out, "jpeg", quality=95)
+        data = np.frombuffer(out.getvalue(), np.uint8)
+        message = self.type("sensor_msgs/msg/CompressedImage")(self.header(sec), "rgb8; jpeg compressed bgr8", data)
         self.write(topic, message, sec + 100)
 
     def compressed(self, counts: np.ndarray, sec: float, form: str, quantum: tuple[float, float] = (0.0, 0.0)) -> None:

@@ -15,12 +15,11 @@ from handopt.errors import CameraError, DepthError, SourceError, how_to_install
 from handopt.input.decode import check_shape
 from handopt.input.sequence.azure_calibration import NAME, ColourView, colour_view, depth_camera
 from handopt.input.sequence.base import SequenceFrame
+from handopt.input.sequence.pictures import NearestPictures
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
 from handopt.typing import AnyArray, Bytes
 
 GREY: Final = ("gray16le", "gray16be")
-MOST_APART_S: Final = 0.034
-"""Between depth and its picture: a frame at 30 a second, s."""
 DEPTH_WORDS: Final = ("DEPTH", "depth")
 PRESETS: Final = {(640, 576): "azure-kinect", (320, 288): "azure-kinect-binned", (1024, 1024): "femto-bolt-wide"}
 """Presets by width and height of the depth, px, for recordings without a calibration."""
@@ -55,7 +54,7 @@ class MatroskaSource:
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError where the file is damaged."""
         with self._opened() as (container, stream):
-            pictures = _Pictures(self._path) if self._view is not None else None
+            pictures = NearestPictures(_decoded_colour(self._path)) if self._view is not None else None
             for index, (counts, time_s) in enumerate(self._counts(container, stream)):
                 name = f"{self._path.name}[{index}]"
                 shown_s, time_s = time_s, time_s if self._has_times else None
@@ -155,23 +154,6 @@ class MatroskaSource:
             f"The camera was assumed to be {preset}, by the size of the images{unread} (camera= changes this)."
         )
         return replace(options, camera=preset, unit=options.unit or 1.0)
-
-
-class _Pictures:
-    """The pictures of the colour track, read on as they are asked for by time."""
-
-    def __init__(self, path: Path) -> None:
-        self._frames = _decoded_colour(path)
-        self._before: tuple[float, Bytes] | None = None
-        self._after = next(self._frames, None)
-
-    def at(self, time_s: float) -> Bytes | None:
-        """The picture that is nearest in time, None where none is within MOST_APART_S. Times rise from call to call."""
-        while self._after is not None and self._after[0] < time_s:
-            self._before, self._after = self._after, next(self._frames, None)
-        near = [each for each in (self._before, self._after) if each is not None]
-        near = [each for each in near if abs(each[0] - time_s) <= MOST_APART_S]
-        return min(near, key=lambda each: abs(each[0] - time_s))[1] if near else None
 
 
 def _decoded_colour(path: Path) -> Iterator[tuple[float, Bytes]]:

@@ -19,11 +19,14 @@ from handopt.files import open_regular
 from handopt.input.camera import Camera
 from handopt.input.camera_files import ros_camera
 from handopt.input.camera_spec import load_camera
+from handopt.input.colour import of_depth_size
 from handopt.input.decode import check_shape
 from handopt.input.reader import Reader
 from handopt.input.sequence.base import SequenceFrame, StreamInfo
+from handopt.input.sequence.pictures import NearestPictures
+from handopt.input.sequence.rosbag_colour import picture, shows_colour, shows_view_of
 from handopt.input.sequence.stream_info import SourceOptions
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Bytes
 
 IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 ENCODINGS: Final = {"16UC1": ("u2", 1.0), "mono16": ("u2", 1.0), "32FC1": ("f4", 1000.0)}
@@ -70,6 +73,7 @@ class RosbagSource:
     """Depth frames of a bag. A message that cannot be read says so."""
 
     camera: Camera
+    has_colour = True
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         """Find the topic and the camera. Raises SourceError, CameraError and DepthError."""
@@ -82,6 +86,7 @@ class RosbagSource:
             height, width = counts.shape
             notes = [f"Depth is that of the topic {self.topic}."]
             camera = self._camera(reader, options, width, height, notes)
+            self._colour_topic = self._picture_topic(reader, connection, counts.shape) if options.colour else None
         mirrored = Reader(options.camera, mirrored=options.mirrored).mirrored_of(None, notes)
         self.camera, lens, said = camera.parted_from_lens()
         notes += said
@@ -94,18 +99,60 @@ class RosbagSource:
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames in order of their recording. Raises SourceError where the bag is damaged."""
-        with self._opened() as reader:
+        with self._opened() as reader, closing(self._pictures()) as pictures:
+            nearest = NearestPictures(pictures)
             connections = [each for each in reader.connections if each.topic == self.topic]
             for index, (_, stamp, data) in enumerate(self._messages(reader, connections)):
-                name, time_s = f"{self._path.name}[{index}]", None
+                name, time_s, colour = f"{self._path.name}[{index}]", None, None
                 try:
                     message = _understood(reader, data, connections[0].msgtype, name)
-                    time_s = _time(message, stamp) if self._has_times else None
+                    taken_s = _time(message, stamp)
+                    time_s = taken_s if self._has_times else None
                     depth = self._info.millimetres(_counts(message, name)[0], name, self._ignored)
+                    if (shown := nearest.at(taken_s)) is not None:
+                        colour = self._info.picture(shown)
                 except DepthError as error:
                     yield SequenceFrame(index, name, self._info.empty(), time_s, problem=str(error))
                 else:
-                    yield SequenceFrame(index, name, depth, time_s)
+                    yield SequenceFrame(index, name, depth, time_s, colour=colour)
+
+    def _pictures(self) -> Iterator[tuple[float, Bytes]]:
+        """Times, s, and pictures (H, W, 3) of the topic of colour; those that are damaged, or of another view, are left out."""
+        if self._colour_topic is None:
+            return
+        with self._opened() as reader:
+            connections = [each for each in reader.connections if each.topic == self._colour_topic]
+            for _, stamp, data in self._messages(reader, connections):
+                try:
+                    message = _understood(reader, data, connections[0].msgtype, self._colour_topic)
+                    if shows_colour(message):
+                        shown = picture(message, self._colour_topic)
+                        yield _time(message, stamp), of_depth_size(shown, self._info.shape, self._colour_topic)
+                except DepthError:
+                    continue
+
+    def _picture_topic(self, reader: Any, depth: Any, shape: tuple[int, ...]) -> str:
+        """The topic of the pictures of the depth's view. Raises SourceError where there is none."""
+        height, width = shape
+        images = [each for each in reader.connections if each.msgtype in (IMAGE, COMPRESSED) and each is not depth]
+        shown = self._first_message(reader, depth)
+        for each in sorted(images, key=lambda one: (-_shared(one.topic, self.topic), one.topic)):
+            try:
+                message = self._first_message(reader, each)
+                if message is not None and shows_colour(message) and shows_view_of(message, shown, (height, width)):
+                    return str(each.topic)
+            except DepthError:
+                continue
+        raise SourceError(
+            f"{self._path}: no topic has pictures of the depth's view, with its frame_id and aspect ratio; record the "
+            "depth that is registered to colour, or leave colour out"
+        )
+
+    def _first_message(self, reader: Any, connection: Any) -> Any:
+        """The first message of a connection, None without one. Raises DepthError where it is damaged."""
+        for _, _, data in self._messages(reader, [connection]):
+            return _understood(reader, data, connection.msgtype, str(connection.topic))
+        return None
 
     def _opened(self) -> Any:
         try:
