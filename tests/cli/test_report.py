@@ -317,9 +317,9 @@ def test_thousands_of_fits_open_quickly_and_scroll(browser: Any, fit_folder: Pat
     cards = browser.execute_script("return document.querySelectorAll('.card').length")
     assert cards < 100, "only what is in view exists"
     card = "document.querySelector('[data-folder=\"0020\"]')"
-    browser.execute_script(f"window.kept = {card}; document.getElementById('scroll').scrollTop = 756")
+    browser.execute_script(f"window.same = {card}; document.getElementById('scroll').scrollTop = 756")
     wait_for(browser, "!document.querySelector('[data-folder=\"0000\"]')")
-    assert browser.execute_script(f"kept.click(); return kept === {card} && report.current === 20"), "not built anew"
+    assert browser.execute_script(f"same.click(); return same === {card} && report.current === 20"), "not built anew"
     browser.execute_script("report.close(); document.getElementById('scroll').scrollTop = 1e9")
     wait_for(browser, "document.querySelector('[data-folder=\"1999\"]')")
     browser.execute_script("report.select(1000)")
