@@ -22,8 +22,8 @@ def report_page(
     """The report as text.
 
     rows: as FIELDS. decisions: by folder, made before. errors_mm: by folder, error of the worst joint, where labels
-    are. thumbnails: WebP pictures of the rows, for a page that stands alone and holds all rows; without them the page asks its
-    server for rows, a part at a time, for thumbnails, overlays and 3D, and sends decisions to it.
+    are. thumbnails: WebP pictures of the rows, for a page that stands alone and holds all rows; without them the page
+    asks its server for rows, a part at a time, for thumbnails, overlays and 3D, and sends decisions to it.
     """
     settings: dict[str, Any] = {
         "fields": FIELDS,

@@ -7,7 +7,7 @@ import io
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -116,7 +116,7 @@ class RosbagSource:
                 else:
                     yield SequenceFrame(index, name, depth, time_s, colour=colour)
 
-    def _pictures(self) -> Iterator[tuple[float, Bytes]]:
+    def _pictures(self) -> Generator[tuple[float, Bytes], None, None]:
         """Times, s, and pictures (H, W, 3) of the topic of colour; those that are damaged, or of another view, are left out."""
         if self._colour_topic is None:
             return

@@ -23,7 +23,7 @@ def shows_colour(message: Any) -> bool:
     """Whether an image message is a picture and no depth."""
     form = getattr(message, "format", None)
     if form is None:
-        return message.encoding in CHANNELS
+        return str(message.encoding) in CHANNELS
     return "compressedDepth" not in form and any(kind in form.lower() for kind in ("jpeg", "jpg", "png"))
 
 
