@@ -78,7 +78,7 @@ def _results(root: Path, progress: Callable[[int, int | None], None] | None) -> 
 
 
 def thumbnail(folder: Path) -> bytes:
-    """A small WebP picture of the fit over its depth: of overlay.png, or drawn where there is none. Raises OutputError."""
+    """A small WebP of the fit over its depth: of overlay.png, or drawn where there is none. Raises OutputError."""
     from PIL import Image
 
     path = folder / "overlay.png"
