@@ -117,7 +117,7 @@ class RosbagSource:
                     yield SequenceFrame(index, name, depth, time_s, colour=colour)
 
     def _pictures(self) -> Generator[tuple[float, Bytes], None, None]:
-        """Times, s, and pictures (H, W, 3) of the colour topic; damaged ones, and those of another view, are left out."""
+        """Times, s, and pictures (H, W, 3) of the colour topic; damaged ones and other views are left out."""
         if self._colour_topic is None:
             return
         with self._opened() as reader:
