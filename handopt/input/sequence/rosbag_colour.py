@@ -21,7 +21,7 @@ CHANNELS: Final[Mapping[str, tuple[int, tuple[int, int, int]]]] = {
 
 def shows_colour(message: Any) -> bool:
     """Whether an image message is a picture and no depth."""
-    form = getattr(message, "format", None)
+    form: str | None = getattr(message, "format", None)
     if form is None:
         return str(message.encoding) in CHANNELS
     return "compressedDepth" not in form and any(kind in form.lower() for kind in ("jpeg", "jpg", "png"))
