@@ -36,7 +36,7 @@ def shows_view_of(message: Any, depth: Any, shape: tuple[int, int]) -> bool:
     if message.header.frame_id != depth.header.frame_id:
         return False
     height, width = picture(message, "picture").shape[:2]
-    return abs(width * shape[0] / (height * shape[1]) - 1) <= SAME_ASPECT
+    return bool(abs(width * shape[0] / (height * shape[1]) - 1) <= SAME_ASPECT)
 
 
 def picture(message: Any, name: str) -> Bytes:
