@@ -64,7 +64,7 @@ def set_cpu_threads(count: int) -> None:
 def one_cpu_thread(*, poses_side_by_side: bool = False) -> Iterator[None]:
     """Run CPU kernels and BLAS on one thread meanwhile: for many short launches, which cost less than waking others.
 
-    poses_side_by_side: let launches that compute many poses (handopt.ops.pose_system) use all threads all the same.
+    poses_side_by_side: let launches that compute many poses (handopt.ops.minimise_poses) use all threads all the same.
     What BLAS rounds depends on how many threads it has; so it is the same everywhere.
     """
     threads = cpu_threads()

@@ -66,15 +66,20 @@ solve_damped                    hessian r* gradient r* damping r* free r* factor
 damped_table                    hessian r* gradient r* damping r* free r* left r* B i P i Q i
 solve_panel                     left r* factor r* step r* first i B i P i Q i
 solve_rest                      factor r* left r* first i B i Q i
-pose_system                     angles r* rotation r* translation r* scale r* index i* bind r* rest r* keypoints r*
-                                parents i* articulated i* rest_normals r* indices i* weights r* keypoint_joints i*
-                                ones r* bones i* lower r* upper r* observed r* coefficients r* field r*
-                                nearest_depth r* mm_per_px r* joint_basis r* vertex_basis r* keypoint_basis r*
-                                ancestry i* columns i* points r* silhouette r* collision r* limits r* hessian r*
-                                gradient r* scratch r* scratch_numbers i* points_weight r sigma r plane r
+minimise_poses                  trace_angles r* trace_rotation r* trace_translation r* trace_scale r*
+                                trace_proportions r* terms r* index i* expected r* free r* bind r* rest r*
+                                keypoints r* parents i* articulated i* rest_normals r* indices i* weights r*
+                                keypoint_joints i* ones r* bones i* lower r* upper r* observed r* coefficients r*
+                                field r* nearest_depth r* mm_per_px r* joint_basis r* vertex_basis r*
+                                keypoint_basis r* ancestry i* columns i* precision r* followers i* shape_mean r*
+                                shape_precision r* temporal_pose r* temporal_weight r* temporal_width r* improved i*
+                                hessian r* gradient r* scratch r* scratch_numbers i* points_weight r sigma r plane r
                                 silhouette_weight r free_space r front r margin r collision_weight r radius r
-                                limits_weight r derivatives i bind_stride i rest_stride i keypoint_stride i threads i
-                                scratch_size i numbers_size i B i J i V i K i A i M i N i O i W i D i S i P i
+                                limits_weight r prior_weight r follow_share r follow_precision r size_weight r
+                                proportion_weight r first_damping r lowest_damping r highest_damping r accepted r
+                                refused r turn r shift r relative r smallest_scale r largest_scale r proportion r
+                                has_shape i has_temporal i iterations i linearised i rows i threads i scratch_size i
+                                numbers_size i B i J i V i K i A i M i N i O i W i D i S i P i F i
 rasterise_forward               points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_faces                 points r* faces i* depth r* nearest_face i* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_weights               points r* faces i* nearest_face i* weights r* fx r fy r cx r cy r B i V i F i W i H i

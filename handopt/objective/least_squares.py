@@ -5,19 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
-from handopt.config import Config, LMSettings
+from handopt.config import Config, LMSchedule, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.corrective_motion import chained
 from handopt.objective.one_call import OneCall
 from handopt.objective.pose_parameters import PoseParameters
-from handopt.objective.pose_prior import PosePrior
+from handopt.objective.pose_prior import FOLLOW_PRECISION, FOLLOWERS, PosePrior
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
 from handopt.ops.closest_points import closest_points, closest_points_normal_equations
 from handopt.ops.collision import collision, collision_backward, collision_normal_equations
 from handopt.ops.free_space import free_space_loss, free_space_normal_equations
 from handopt.ops.joint_limits import joint_limits
+from handopt.ops.minimise_poses import TERMS, PoseMinimum, PosePriors
 from handopt.ops.normal_equations import RIGID, pose_axes
+from handopt.rig.anatomy import DIP_OF_PIP
 
 
 @dataclass
@@ -127,14 +129,65 @@ class LeastSquares:
         self, pose: Pose, lm_settings: LMSettings, expected: Array | None = None, *, derivatives: bool = True
     ) -> System:
         """Evaluate poses and linearise their residuals. expected: (B, 15, 3) rad, the pose prior's means."""
-        if self._one_call is not None:
-            found = self._one_call.evaluate(self.hand, self.targets, self.config, pose, lm_settings, derivatives)
-            names = ("points", "silhouette", "collision", "limits")
-            system = System({name: getattr(found, name) for name in names}, found.hessian, found.gradient)
-        else:
-            system = self._by_ops(pose, lm_settings, derivatives)
+        if self.in_one_call:
+            found = self.minimum(pose, lm_settings, LMSchedule(), expected, derivatives=derivatives)
+            return self.system_of(found)
+        system = self._by_ops(pose, lm_settings, derivatives)
         self._add_priors(pose, lm_settings, expected, system, derivatives=derivatives)
         return system
+
+    @property
+    def in_one_call(self) -> bool:
+        """Whether `minimum` can be asked for: on a CPU, for most hands."""
+        return self._one_call is not None
+
+    def minimum(
+        self,
+        pose: Pose,
+        lm_settings: LMSettings,
+        schedule: LMSchedule,
+        expected: Array | None = None,
+        *,
+        derivatives: bool = True,
+        every: bool = False,
+    ) -> PoseMinimum:
+        """Take all steps of a schedule from B poses; derivatives, every: as in minimise_poses.
+
+        expected: (B, 15, 3) rad, the pose prior's means. A schedule's tolerance does not count: all iterations are run.
+        """
+        assert self._one_call is not None
+        return self._one_call.minimise(
+            *(self.hand, self.targets, self.config, pose, lm_settings, self.priors(pose, lm_settings, expected)),
+            self.parameters.steps(pose, lm_settings, schedule),
+            derivatives=derivatives,
+            every=every,
+        )
+
+    def system_of(self, found: PoseMinimum, iteration: int = -1) -> System:
+        """The terms of what `minimum` found after an iteration, and the normal equations of the last."""
+        terms = dict(zip(TERMS, found.terms[iteration], strict=True))
+        if not self._has_temporal:
+            del terms["temporal"]
+        return System(terms, found.hessian, found.gradient)
+
+    @property
+    def _has_temporal(self) -> bool:
+        """Whether a pose is expected."""
+        return False
+
+    def priors(self, pose: Pose, lm_settings: LMSettings, expected: Array | None) -> PosePriors:
+        """What is expected of poses, as _add_priors has it."""
+        weights = self.config.weights
+        return PosePriors(
+            expected=self._prior.relaxed(len(pose)) if expected is None else expected,
+            precision=self._prior.precision,
+            weight=weights.prior * lm_settings.prior,
+            followers=FOLLOWERS,
+            follow_share=DIP_OF_PIP,
+            follow_precision=FOLLOW_PRECISION,
+            size=weights.size / SCALES.size_sigma**2,
+            proportions=weights.proportions / SCALES.proportion_sigma**2,
+        )
 
     def _by_ops(self, pose: Pose, lm_settings: LMSettings, derivatives: bool) -> System:
         """The terms but the priors, and their normal equations, by one op after the other."""

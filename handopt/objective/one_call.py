@@ -1,15 +1,15 @@
-"""The sum of squares' terms and normal equations from one kernel, where there is one: on the CPU."""
+"""The sum of squares, its normal equations and its minimisation from one kernel, where there is one: on the CPU."""
 
 from handopt.backend import schedule, to_numpy
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
-from handopt.ops.pose_system import PoseModel, PoseSystem, TermWeights, pose_system
+from handopt.ops.minimise_poses import PoseMinimum, PoseModel, PosePriors, Steps, TermWeights, minimise_poses
 
 
 class OneCall:
-    """Evaluates poses of a hand in one launch, with results that are those of the ops one by one to the bit."""
+    """Evaluates and minimises poses of a hand in one launch; terms but the priors are those of the ops to the bit."""
 
     def __init__(self) -> None:
         self._models: dict[tuple[int, int], tuple[Hand, FitTargets, PoseModel]] = {}
@@ -19,16 +19,25 @@ class OneCall:
         """Whether there is a kernel for a hand: on a CPU, unless its rest mesh changes with the pose."""
         return hand.device.kind == "cpu" and not hand.has_correctives and schedule(to_numpy(hand.rest)) == "image"
 
-    def evaluate(
-        self, hand: Hand, targets: FitTargets, config: Config, pose: Pose, lm_settings: LMSettings, derivatives: bool
-    ) -> PoseSystem:
-        """The terms of the points, the silhouette, collisions and limits, and their normal equations if asked for."""
+    def minimise(
+        self,
+        hand: Hand,
+        targets: FitTargets,
+        config: Config,
+        pose: Pose,
+        lm_settings: LMSettings,
+        priors: PosePriors,
+        steps: Steps,
+        *,
+        derivatives: bool,
+        every: bool,
+    ) -> PoseMinimum:
+        """Minimise the terms of poses, or evaluate them, as minimise_poses does."""
         weights, unit_mm2 = config.weights, SCALES.length_unit_mm**2
-        model = self._model(hand, targets, lm_settings.points, pose.proportions.shape[1])
-        bind = hand.bind_of(pose)
-        return pose_system(
-            *(model, pose.angles, pose.rotation, pose.translation, pose.scale, pose.image),
-            *(bind, hand.rest_of(pose), hand.keypoints_of(pose, bind)),
+        return minimise_poses(
+            self._model(hand, targets, lm_settings.points, pose.proportions.shape[1]),
+            *(pose.angles, pose.rotation, pose.translation, pose.scale, pose.proportions, pose.image),
+            *(hand.bind, hand.rest, hand.keypoints),
             TermWeights(
                 points=weights.points / lm_settings.sigma_mm**2,
                 sigma=lm_settings.sigma_mm,
@@ -41,7 +50,10 @@ class OneCall:
                 radius=config.collision_radius_mm,
                 limits=weights.limits,
             ),
+            priors,
+            steps,
             derivatives=derivatives,
+            every=every,
         )
 
     def _model(self, hand: Hand, targets: FitTargets, points: int, shapes: int) -> PoseModel:

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from handopt.backend import Array, namespace, namespace_of, to_device, to_numpy
-from handopt.config import LMSettings
+from handopt.config import LMSchedule, LMSettings
 from handopt.hand_model import MAX_PROPORTION, MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
+from handopt.ops.minimise_poses import Steps
 from handopt.ops.normal_equations import RIGID
 
 
@@ -59,6 +60,15 @@ class PoseParameters:
         free[RIGID - 1] = lm_settings.scale
         free[self.count :] = lm_settings.proportions
         return to_device(free, self.device, self._dtype)
+
+    def steps(self, pose: Pose, lm_settings: LMSettings, schedule: LMSchedule) -> Steps:
+        """The steps of a schedule, for a kernel that takes all of them."""
+        limits = STEP_LIMITS
+        return Steps(
+            *(schedule.iterations, schedule.first_damping, schedule.lowest_damping, schedule.highest_damping),
+            *(schedule.accepted, schedule.refused, limits.turn_rad, limits.shift_mm, limits.relative),
+            *((MIN_SCALE, MAX_SCALE), MAX_PROPORTION, self.free(pose, lm_settings)),
+        )
 
 
 def _at_most(vectors: Array, length: float) -> Array:

@@ -13,6 +13,9 @@ _THUMB_MEAN = ((0.2, 0.0, 0.05), (0.0, 0.0, 0.3), (0.0, 0.0, 0.3))
 _THUMB_SIGMA = ((0.35, 0.2, 0.3), (0.1, 0.1, 0.3), (0.1, 0.1, 0.4))
 # A finger's DIP follows its PIP up to this deviation.
 _DIP_SIGMA = 0.3
+FOLLOWERS = np.array([(3 * finger + 2, 3 * finger + 1) for finger in range(1, 5)], np.int32)
+"""Rows of the angles of each finger's DIP and of the PIP whose flexion it follows, (4, 2)."""
+FOLLOW_PRECISION = 1 / _DIP_SIGMA**2
 
 
 class PosePrior:

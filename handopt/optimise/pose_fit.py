@@ -56,6 +56,8 @@ def fit_poses(
     expected: (B, 15, 3) rad, what the pose prior expects of each pose; a relaxed hand if None
     linearised: whether the system is wanted at the last poses; else only its terms are of them
     """
+    if problem.in_one_call:
+        return _in_one_call(problem, pose, lm_settings, record, expected, linearised=linearised)
     free = problem.parameters.free(pose, lm_settings)
     return levenberg_marquardt(
         PoseProblem(problem, lm_settings, expected),
@@ -65,3 +67,29 @@ def fit_poses(
         None if record is None else lambda _, at, system: record(at, dict(system.terms)),
         linearised=linearised,
     )
+
+
+def _in_one_call(
+    problem: LeastSquares,
+    pose: Pose,
+    lm_settings: LMSettings,
+    record: Callable[[Pose, dict[str, Array]], None] | None,
+    expected: Array | None,
+    *,
+    linearised: bool,
+) -> Solution[Pose, System]:
+    """The same by the kernel that runs all iterations; without `linearised` the system has no normal equations."""
+    schedule = lm_settings.schedule
+    every = record is not None
+    found = problem.minimum(pose, lm_settings, schedule, expected, derivatives=linearised, every=every)
+
+    def pose_at(iteration: int) -> Pose:
+        names = ("angles", "rotation", "translation", "scale", "proportions")
+        return replace(pose, **{name: getattr(found, name)[iteration] for name in names})
+
+    if record is not None:
+        for iteration in range(schedule.iterations + 1):
+            record(pose_at(iteration), dict(problem.system_of(found, iteration).terms))
+    system = problem.system_of(found)
+    no = found.improved & False
+    return Solution(pose_at(-1), system, system.cost, schedule.iterations, converged=no, improved=found.improved)

@@ -12,6 +12,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares, System
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
+from handopt.ops.minimise_poses import PosePriors
 from handopt.ops.normal_equations import RIGID
 from handopt.typing import Floats
 
@@ -97,6 +98,36 @@ class FrameResiduals(LeastSquares):
         other.hand, other.targets, other._shape, other._temporal = hand, targets, shape, temporal
         return other
 
+    @property
+    def _has_temporal(self) -> bool:
+        return self._temporal is not None
+
+    def priors(self, pose: Pose, lm_settings: LMSettings, expected: Array | None) -> PosePriors:
+        """What is expected of poses, as _add_priors has it."""
+        priors = super().priors(pose, lm_settings, expected)
+        if self._shape is not None:
+            priors = replace(
+                priors, shape_mean=self._on(self._shape.mean), shape_precision=self._on(self._shape.precision)
+            )
+        if self._temporal is None:
+            return priors
+        temporal = self._temporal
+        parts = (temporal.angles_rad, temporal.rotation, temporal.translation_mm)
+        weight, width = self._temporal_weights(temporal, lm_settings, temporal.angles_rad.size)
+        return replace(
+            priors,
+            temporal_pose=self._on(np.concatenate([np.ravel(part) for part in parts])),
+            temporal_weight=weight,
+            temporal_width=width,
+        )
+
+    def _temporal_weights(self, temporal: Temporal, lm_settings: LMSettings, angles: int) -> tuple[Array, Array]:
+        """Weights and widths (6 + angles,) of deviations of rotation, translation and angles."""
+        factor, counts = (REFERENCE_SIGMA_MM / lm_settings.sigma_mm) ** 2, (3, 3, angles)
+        weights = (temporal.rotation_weight, temporal.translation_weight, temporal.angles_weight)
+        widths = (temporal.rotation_width, temporal.translation_width_mm, temporal.angles_width)
+        return self._on(factor * np.repeat(weights, counts)), self._on(np.repeat(widths, counts))
+
     def _add_priors(
         self, pose: Pose, lm_settings: LMSettings, expected: Array | None, system: System, *, derivatives: bool
     ) -> None:
@@ -125,15 +156,11 @@ class FrameResiduals(LeastSquares):
         self, temporal: Temporal, pose: Pose, lm_settings: LMSettings, system: System, derivatives: bool
     ) -> None:
         xp = self._xp
-        factor = (REFERENCE_SIGMA_MM / lm_settings.sigma_mm) ** 2
         turn = _tangent(xp, pose.rotation @ self._on(temporal.rotation).T)
         shift = pose.translation - self._on(temporal.translation_mm)
         bend = (pose.angles - self._on(temporal.angles_rad)).reshape(len(pose), -1)[:, self._angles]
         offset = xp.concatenate([turn, shift, bend], axis=1)
-        counts = (3, 3, bend.shape[1])
-        weights = (temporal.rotation_weight, temporal.translation_weight, temporal.angles_weight)
-        widths = (temporal.rotation_width, temporal.translation_width_mm, temporal.angles_width)
-        weight, width = self._on(factor * np.repeat(weights, counts)), self._on(np.repeat(widths, counts))
+        weight, width = self._temporal_weights(temporal, lm_settings, bend.shape[1])
         robust = 1 / (1 + (offset / width) ** 2)
         system.terms["temporal"] = (weight * offset**2 * robust).sum(axis=1)
         if not derivatives:

@@ -19,6 +19,7 @@ from handopt.config import Config, LMSettings
 from handopt.fitting import Start
 from handopt.hand_model import Hand, Pose
 from handopt.objective.least_squares import LeastSquares, System
+from handopt.objective.one_call import OneCall
 from handopt.optimise.pose_fit import fit_poses
 from handopt.rig import default_rig
 
@@ -53,6 +54,25 @@ def test_no_iteration_raises_the_cost(shapes: int, dtype: type) -> None:
     assert_same_bits(system.gradient, again.gradient, "gradient")
     for name, array in vars(pose).items():
         assert array.dtype == (np.int32 if name == "image" else dtype), name
+
+
+@pytest.mark.parametrize("expected", [None, 0.3])
+def test_one_call_takes_the_steps_of_the_loop(expected: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    means = None if expected is None else np.full((4, 15, 3), expected)
+    by_kernel: list[tuple[Pose, dict[str, Any]]] = []
+    by_loop: list[tuple[Pose, dict[str, Any]]] = []
+    assert least_squares().in_one_call, "built with the schedule of a GPU"
+    together = fit_poses(least_squares(), poses(), SETTINGS, lambda at, terms: by_kernel.append((at, terms)), means)
+    monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
+    apart = fit_poses(least_squares(), poses(), SETTINGS, lambda at, terms: by_loop.append((at, terms)), means)
+    np.testing.assert_array_equal(together.improved, apart.improved)
+    reason = "float64 sums in another order, through six steps"
+    for (at, terms), (other, others) in zip(by_kernel, by_loop, strict=True):
+        assert list(terms) == list(others)
+        assert_close(sum(terms.values()), sum(others.values()), rtol=1e-9, reason=reason)
+        for name in ("angles", "rotation", "translation", "scale", "proportions"):
+            assert_close(getattr(at, name), getattr(other, name), of_max=1e-8, reason=reason)
+    assert_close(np.tril(together.model.hessian), np.tril(apart.model.hessian), of_max=1e-8, reason=reason)
 
 
 def test_costs_at_the_end_need_no_derivatives() -> None:

@@ -36,10 +36,17 @@ def test_costs_are_each_kernels_own() -> None:
 def test_eight_percent_more_are_too_many() -> None:
     before = {"splat": 1000, "skin": 1000}
     assert count_instructions.grown(before, {"splat": 1080, "skin": 500}) == []
-    (too_many,) = count_instructions.grown(before, {"splat": 1081})
+    (too_many,) = count_instructions.grown(before, {"splat": 1081, "skin": 1000})
     assert too_many == "splat takes 1,081 instructions in place of 1,000"
-    (new,) = count_instructions.grown(before, {"blend": 1})
+    (new,) = count_instructions.grown({}, {"blend": 1})
     assert "--write" in new
+
+
+def test_a_kernel_whose_parts_have_no_names_is_noticed() -> None:
+    (stripped,) = count_instructions.grown({"splat": 1000}, {"splat": 20})
+    assert "install.strip" in stripped
+    (gone,) = count_instructions.grown({"splat": 1000}, {})
+    assert gone.startswith("splat takes 0 instructions in place of 1,000")
 
 
 @pytest.mark.process

@@ -1,4 +1,7 @@
-"""What the kernel of a pose's whole system refuses; its results are tested in tests/objective/test_least_squares.py."""
+"""What the kernel that minimises poses refuses.
+
+Its terms are tested in tests/objective/test_least_squares.py, its steps in tests/optimise/test_pose_fit.py.
+"""
 
 from dataclasses import replace
 
@@ -6,10 +9,11 @@ import numpy as np
 import pytest
 from support.least_squares_cases import SETTINGS, least_squares, poses
 
+from handopt.config import LMSchedule
 from handopt.errors import ShapeError
 from handopt.hand_model import Pose
 from handopt.objective.one_call import OneCall
-from handopt.ops.pose_system import PoseModel, PoseSystem, TermWeights, pose_system
+from handopt.ops.minimise_poses import PoseMinimum, PoseModel, TermWeights, minimise_poses
 
 PROBLEM = least_squares()
 WEIGHTS = TermWeights(1.0, 15.0, 0.7, 1.0, 20.0, 0.8, 2.0, 1.0, 14.0, 1.0)
@@ -20,15 +24,17 @@ def model() -> PoseModel:
     return OneCall()._model(PROBLEM.hand, PROBLEM.targets, SETTINGS.points, poses().proportions.shape[1])
 
 
-def evaluate(model: PoseModel, pose: Pose) -> PoseSystem:
-    hand, bind = PROBLEM.hand, PROBLEM.hand.bind_of(pose)
-    given = (pose.angles, pose.rotation, pose.translation, pose.scale, pose.image, bind)
-    return pose_system(model, *given, hand.rest_of(pose), hand.keypoints_of(pose, bind), WEIGHTS)
+def evaluate(model: PoseModel, pose: Pose, expected: np.ndarray | None = None) -> PoseMinimum:
+    hand = PROBLEM.hand
+    priors = PROBLEM.priors(poses(), SETTINGS, expected)
+    steps = PROBLEM.parameters.steps(poses(), SETTINGS, LMSchedule())
+    given = (pose.angles, pose.rotation, pose.translation, pose.scale, pose.proportions, pose.image)
+    return minimise_poses(model, *given, hand.bind, hand.rest, hand.keypoints, WEIGHTS, priors, steps)
 
 
 def test_no_poses_give_nothing(model: PoseModel) -> None:
-    found = evaluate(model, poses().part(slice(0, 0)))
-    assert found.points.shape == (0,)
+    found = evaluate(model, poses().part(slice(0, 0)), np.zeros((0, 15, 3)))
+    assert found.terms.shape == (1, 7, 0)
     assert found.hessian.shape == (0, model.parameters, model.parameters)
 
 
@@ -37,6 +43,7 @@ def test_no_poses_give_nothing(model: PoseModel) -> None:
     [
         ("angles", lambda each: each[:, :14].copy(), "angles: expected shape"),
         ("rotation", lambda each: each[::-1], "rotation: expected a C-contiguous array"),
+        ("proportions", lambda each: each[:, :12].copy(), "proportions: expected shape"),
         ("scale", lambda each: each.astype(np.float32), "scale: expected float64 as in the other arguments"),
         ("image", lambda each: each + np.int32(2), "image_index: expected values in 0"),
         ("image", lambda each: each.astype(np.int64), "image_index: expected int32"),
@@ -61,3 +68,8 @@ def test_poses_that_do_not_fit_are_refused(model: PoseModel, name: str, change: 
 def test_models_that_do_not_fit_are_refused(model: PoseModel, name: str, value: np.ndarray, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         replace(model, **{name: value})
+
+
+def test_priors_that_do_not_fit_are_refused(model: PoseModel) -> None:
+    with pytest.raises(ShapeError, match=r"expected: expected shape \(B=4"):
+        evaluate(model, poses(), np.zeros((3, 15, 3)))
