@@ -177,7 +177,9 @@ class Hand:
         if pose.proportions.shape[1] == 0:
             return self.keypoints
         bind = self.bind_of(pose) if bind is None else bind
-        return namespace(self.device).ascontiguousarray(bind[..., 3][:, self.keypoint_joints[:, 0]])
+        joints = self.keypoint_joints[:, 0]
+        offsets = self.keypoints - self.bind[joints, :, 3]
+        return namespace(self.device).ascontiguousarray(bind[..., 3][:, joints]) + offsets
 
     def transforms(self, pose: Pose, bind: Array | None = None) -> Array:
         """Joint transforms (B, J, 3, 4). bind: what bind_of gives for these poses, where it is known already."""

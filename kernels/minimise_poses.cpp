@@ -138,7 +138,11 @@ DEVICE Shaped shaped_hand(const Problem* p, const real* proportions, const Memor
     for (int j = 0; j < p->J; ++j)
         for (int r = 0; r < 3; ++r) m->bind[12 * j + 4 * r + 3] = moved[3 * j + r];
     for (int k = 0; k < p->M; ++k)
-        for (int r = 0; r < 3; ++r) m->keypoints[3 * k + r] = moved[3 * p->keypoint_joints[k] + r];
+        for (int r = 0; r < 3; ++r) {
+            const int joint = p->keypoint_joints[k];
+            const real offset = p->keypoints[3 * k + r] - p->bind[12 * joint + 4 * r + 3];
+            m->keypoints[3 * k + r] = moved[3 * joint + r] + offset;
+        }
     return Shaped{m->bind, m->rest, m->keypoints};
 }
 

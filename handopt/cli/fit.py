@@ -19,6 +19,7 @@ from handopt.cli.options import (
     depth_options,
     hand_options,
     json_option,
+    keypoints_option,
     many_images_options,
     output_options,
     proposals_option,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     "palm. Give the options of the first run as well.",
 )
 @hand_options("auto tries both.  [default: what the JSON file or --model says, else auto]")
+@keypoints_option
 @option(
     "Fit",
     "--max-hands",

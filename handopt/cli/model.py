@@ -8,7 +8,7 @@ import click
 
 from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
-from handopt.cli.help import SectionedCommand, SectionedGroup
+from handopt.cli.help import EXPERT, SectionedCommand, SectionedGroup, option
 from handopt.cli.model_network import SUFFIX, describe_network, export
 from handopt.cli.options import json_option, output_options, rig_options, verbosity_options
 from handopt.cli.outputs import require_free_file
@@ -45,6 +45,14 @@ model.add_command(export)
 )
 @click.argument("rig", metavar="RIG|MODEL|right|left")
 @rig_options
+@option(
+    EXPERT,
+    "--save-joint-map",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write which joint of RIG was taken for which of a hand: a joint map (TOML), which you can edit and give back "
+    "as --joint-map.",
+)
 @output_options("PNG", "Also draw the rig from eight sides into this picture.", replaces="a picture that exists")
 @json_option("the rig or the network")
 @verbosity_options
@@ -56,6 +64,7 @@ def show(rig: str, **arguments: Any) -> None:
     RIG is a glTF or GLB file, or right or left for handopt's own hands; MODEL is a .npz file of handopt train.
     """
     from handopt.cli.settings import ModelShowOptions
+    from handopt.rig.joints import mapping_text
 
     options = ModelShowOptions(**arguments)
     console = Console()
@@ -66,20 +75,31 @@ def show(rig: str, **arguments: Any) -> None:
         for line in describe_network(Path(rig), as_json=options.as_json):
             console.result(line)
         return
-    _check_output(output, overwrite=options.overwrite)
+    saved = options.save_joint_map
+    _check_output(output, overwrite=options.overwrite, others=saved is not None)
+    if saved is not None:
+        if saved.suffix.lower() != ".toml":
+            raise click.UsageError(
+                f"--save-joint-map {saved}: the map is TOML; call it {saved.with_suffix('.toml').name}"
+            )
+        require_free_file(saved, overwrite=options.overwrite)
     loaded = _load(rig, options.joint_map, options.limits, options.part)
+    if saved is not None:
+        saved.write_text(mapping_text(loaded.joint_names, loaded.source_names), encoding="utf-8")
     for line in [json.dumps(_document(loaded))] if options.as_json else describe(loaded):
         console.result(line)
     console.notes(loaded.notes)
+    if saved is not None:
+        console.say(f"{click.format_filename(saved)} is its joint map: edit it, and give it back as --joint-map.")
     if output is not None:
         _draw(loaded, output, console)
         console.say(f"{click.format_filename(output)} shows it from eight sides.")
 
 
-def _check_output(output: Path | None, *, overwrite: bool) -> None:
-    """Refuse a picture that exists or is no PNG. Raises UsageError."""
+def _check_output(output: Path | None, *, overwrite: bool, others: bool) -> None:
+    """Refuse a picture that exists or is no PNG. others: whether another file is written. Raises UsageError."""
     if output is None:
-        if overwrite:
+        if overwrite and not others:
             raise click.UsageError("--overwrite needs -o PNG, where the picture is to be written")
         return
     if output.suffix.lower() != ".png":

@@ -133,6 +133,18 @@ def hand_options(hand: str, model: str = "A rigged hand, glTF or GLB.") -> Calla
     return decorate
 
 
+def keypoints_option(command: Command) -> Command:
+    """--keypoints."""
+    return option(
+        EXPERT,
+        "--keypoints",
+        type=Choice(["rig", "default"]),
+        help="Where the 21 joints of the results lie in a --model: at the joints of that rig, or, but the wrist and "
+        "the thumb's CMC, at the places of the hand where handopt's own hand has them, told from the skin.  "
+        "[default: rig]",
+    )(command)
+
+
 def proposals_option(name: str, section: str, text: str) -> Callable[[Command], Command]:
     """--proposals, or --model of handopt predict: a network of handopt train."""
     return option(

@@ -18,6 +18,7 @@ def load_model(options: "HandOptions") -> "Rig | None":
     """Load --model, if one is given. Raises UsageError."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping
+    from handopt.rig.keypoint_places import with_default_keypoints
 
     mapping = options.joint_map
     if options.model is None:
@@ -25,13 +26,22 @@ def load_model(options: "HandOptions") -> "Rig | None":
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
         if options.part is not None:
             raise click.UsageError("--part names a hand of a --model, which is missing")
+        if options.keypoints is not None:
+            raise click.UsageError(
+                "--keypoints is for a --model, which is missing: handopt's own hand has its joints where both say; "
+                "leave it out, or name the rig with --model"
+            )
         return None
     if mapping is not None:
         with naming_option("--joint-map"):
             read_mapping(mapping)
     side = options.hand if options.hand in ("right", "left") else None
     with naming_option("--model"):
-        return load_rig(options.model, side, mapping, options.limits, options.part)
+        rig = load_rig(options.model, side, mapping, options.limits, options.part)
+    if options.keypoints != "default":
+        return rig
+    with naming_option("--keypoints"):
+        return with_default_keypoints(rig)
 
 
 def load_proposals(path: "Path | None", name: str = "--proposals") -> "PoseModel | None":

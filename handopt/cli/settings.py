@@ -22,13 +22,14 @@ class DepthOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HandOptions:
-    """--hand, and the rig: --model, --joint-map, --part, --limits."""
+    """--hand, and the rig: --model, --joint-map, --part, --limits; of fit and track also --keypoints."""
 
     hand: str | None
     model: Path | None
     joint_map: Path | None
     part: str | None
     limits: str
+    keypoints: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +239,7 @@ class ExportOptions:
 class ModelShowOptions:
     """The options of `handopt model show`."""
 
+    save_joint_map: Path | None
     joint_map: Path | None
     part: str | None
     limits: str

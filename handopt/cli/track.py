@@ -22,6 +22,7 @@ from handopt.cli.options import (
     depth_options,
     hand_options,
     json_option,
+    keypoints_option,
     output_options,
     proposals_option,
     verbosity_options,
@@ -73,6 +74,7 @@ RATE_EVERY_S = 1.0
 @hand_options(
     "auto tries both in the first frames with a hand.  [default: what the JSON files or --model say, else auto]",
 )
+@keypoints_option
 @option(
     "Track",
     "--max-hands",

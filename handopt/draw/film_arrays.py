@@ -30,6 +30,7 @@ _RIG: Final = {
     "rig_keypoint_joints": ArraySpec("whole", (21,), 0),
     "rig_bones": ArraySpec("whole", (20, 2), 0, 20),
     "rig_side_sign": ArraySpec("whole", (), -1, 1),
+    "rig_keypoint_offsets_mm": ArraySpec("number", (21, 3), -FARTHEST_MM, FARTHEST_MM, optional=True),
     "rig_corrective_vertices": ArraySpec("number", (135, "V", 3), -FARTHEST_MM, FARTHEST_MM, optional=True),
     "rig_corrective_joints": ArraySpec("number", (135, "J", 3), -FARTHEST_MM, FARTHEST_MM, optional=True),
 }

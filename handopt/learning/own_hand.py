@@ -64,7 +64,7 @@ class OwnHand(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
             layer.articulated, bind, layer.side
         )  # fmt: skip
         rest = base + self.offsets
-        keypoints = bind[layer.keypoint_joints[:, 0].long(), :, 3].contiguous()
+        keypoints = bind[layer.keypoint_joints[:, 0].long(), :, 3] + layer.keypoint_offsets
         bending = layer.bending(rest, base)[None] if self.offsets.requires_grad else None
         return HandOutput(
             skin(transforms, rest, layer.indices, layer.weights),

@@ -102,6 +102,8 @@ class Rig:
     pose_correctives: PoseCorrectives | None = None
     """What the model itself says of how its rest mesh changes with the pose."""
 
+    keypoint_offsets_mm: Floats | None = None
+    """(21, 3) of each keypoint from its joint in the bind pose; None where keypoints are the joints."""
     source_names: tuple[str, ...] = ()
     """What the file calls each of the joints, as a joint map has it; empty for a tip that was made."""
 
@@ -117,6 +119,9 @@ class Rig:
         }
         for field, (dtype, shape) in shapes.items():
             object.__setattr__(self, field, _frozen(getattr(self, field), dtype, shape, f"{self.name}: {field}"))
+        if self.keypoint_offsets_mm is not None:
+            offsets = _frozen(self.keypoint_offsets_mm, np.float64, (len(KEYPOINT_JOINTS), 3), "keypoint offsets")
+            object.__setattr__(self, "keypoint_offsets_mm", offsets)
         if self.confidence is not None:
             seen = _frozen(self.confidence, np.float64, (len(self.rest_mm),), f"{self.name}: confidence")
             object.__setattr__(self, "confidence", seen)
@@ -180,7 +185,8 @@ class Rig:
     @property
     def keypoints_mm(self) -> Floats:
         """(21, 3) keypoints of the bind pose, mm."""
-        return self.bind[self.keypoint_joints, :, 3]
+        joints = self.bind[self.keypoint_joints, :, 3]
+        return joints if self.keypoint_offsets_mm is None else joints + self.keypoint_offsets_mm
 
     @cached_property
     def bones(self) -> Ints:
@@ -292,6 +298,7 @@ class Rig:
             rest_mm=self.rest_mm * MIRROR,
             faces=self.faces[:, [0, 2, 1]],
             bind=bind,
+            keypoint_offsets_mm=None if self.keypoint_offsets_mm is None else self.keypoint_offsets_mm * MIRROR,
             shape_space=None if self.shape_space is None else self.shape_space.mirrored(),
             pose_correctives=None if self.pose_correctives is None else self.pose_correctives.mirrored(),
         )

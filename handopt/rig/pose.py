@@ -45,6 +45,10 @@ class Posable(Protocol):
         """(21,) joint of each keypoint."""
 
     @property
+    def keypoint_offsets_mm(self) -> Floats | None:
+        """(21, 3) of each keypoint from its joint in the bind pose, if they differ."""
+
+    @property
     def pose_correctives(self) -> PoseCorrectives | None:
         """How the rest mesh changes with the pose, if it does."""
 
@@ -89,6 +93,8 @@ def posed_vertices(rig: Posable, transforms: Floats, angles_rad: Floats | None =
 def posed_keypoints(rig: Posable, transforms: Floats, angles_rad: Floats | None = None) -> Floats:
     """Keypoints (T, 21, 3) mm under joint transforms (T, J, 3, 4). angles_rad: as in posed_vertices."""
     keypoints = np.ascontiguousarray(rig.bind[rig.keypoint_joints, :, 3])
+    if rig.keypoint_offsets_mm is not None:
+        keypoints = keypoints + rig.keypoint_offsets_mm
     rows, ones = rig.keypoint_joints[:, None], np.ones((len(keypoints), 1))
     if rig.pose_correctives is not None:
         keypoints = keypoints + _corrected(rig, angles_rad, rig.pose_correctives.joints[:, rig.keypoint_joints])

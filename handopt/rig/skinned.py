@@ -28,6 +28,7 @@ class Skinned:
     bones: Ints
     side_sign: NDArray[np.integer]
     pose_correctives: PoseCorrectives | None = None
+    keypoint_offsets_mm: Floats | None = None
 
     @classmethod
     def of(cls, rig: Rig, rest_mm: Floats | None = None) -> "Skinned":
@@ -39,14 +40,16 @@ class Skinned:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays, by names that begin with "rig_"."""
         arrays = {f"rig_{name}": np.asarray(getattr(self, name)) for name in self._plain()}
+        if self.keypoint_offsets_mm is not None:
+            arrays["rig_keypoint_offsets_mm"] = self.keypoint_offsets_mm
         if (moved := self.pose_correctives) is not None:
             arrays |= {"rig_corrective_vertices": moved.vertices, "rig_corrective_joints": moved.joints}
         return arrays
 
     @classmethod
     def _plain(cls) -> list[str]:
-        """Names of the fields that are arrays."""
-        return [each.name for each in fields(cls) if each.name != "pose_correctives"]
+        """Names of the fields that are arrays of every hand."""
+        return [each.name for each in fields(cls) if each.name not in ("pose_correctives", "keypoint_offsets_mm")]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> "Skinned":
@@ -59,6 +62,8 @@ class Skinned:
             full["pose_correctives"] = PoseCorrectives(
                 arrays["rig_corrective_vertices"], arrays["rig_corrective_joints"]
             )
+        if "rig_keypoint_offsets_mm" in arrays:
+            full["keypoint_offsets_mm"] = np.asarray(arrays["rig_keypoint_offsets_mm"], np.float64)
         return cls(**full)
 
     def transforms(self, rotation: Floats, translation_mm: Floats, angles_rad: Floats, scale: Floats) -> Floats:

@@ -117,7 +117,9 @@ class HandLayer(torch.nn.Module):  # type: ignore[misc]  # torch has no types he
             vertices, joints, normals, transforms, angles = found
             return HandOutput(vertices, joints, normals, transforms, angles, scale, None, bending)
         transforms, angles, local = self._transforms(poses, translation, scale, bind)
-        keypoints = self.keypoints if shape is None else bind[..., self.keypoint_joints[:, 0].long(), :, 3]
+        keypoints = self.keypoints
+        if shape is not None:
+            keypoints = bind[..., self.keypoint_joints[:, 0].long(), :, 3] + self.keypoint_offsets
         if local is not None:
             base = corrected(base, local, self.vertex_correctives)
             keypoints = corrected(keypoints, local, self.keypoint_correctives)
@@ -220,6 +222,7 @@ def _real_arrays(rig: Rig) -> dict[str, Any]:
         "weights": rig.skin_weights,
         "bind": rig.bind,
         "keypoints": rig.keypoints_mm,
+        "keypoint_offsets": rig.keypoints_mm - rig.bind[rig.keypoint_joints, :, 3],
         "ones": np.ones((len(rig.keypoint_joints), 1)),
         "lower": rig.limits.lower,
         "upper": rig.limits.upper,

@@ -170,6 +170,8 @@ def test_a_mask_of_another_size(tmp_path: Path) -> None:
         ("--model absent.glb", "'--model'"),
         ("--config absent.toml", "'--config'"),
         ("--joint-map FOLDER/names.toml", "--joint-map names the joints of a --model"),
+        ("--keypoints default", "--keypoints is for a --model, which is missing"),
+        ("--keypoints mine", "'--keypoints'"),
         ("--fly", "No such option"),
         ("absent.png", "'absent.png' does not exist"),
     ],
@@ -254,6 +256,16 @@ def test_rigs_that_cannot_be_used(tmp_path: Path, fake_fit: FakeFit) -> None:
     mapping.write_text('thumb-tip = "claw"\n')
     assert fit(image, "--model", tmp_path / "odd.glb", "--joint-map", mapping, *out).exit_code == 0
     assert fake_fit.calls[0]["rig"].name == "odd"
+    assert fake_fit.calls[0]["rig"].keypoint_offsets_mm is None
+
+
+def test_keypoints_of_a_model_at_the_places_of_the_default_hand(tmp_path: Path, fake_fit: FakeFit) -> None:
+    rig = HandFile.default().write(tmp_path / "mine.glb")
+    done = fit(EXAMPLES / "open.png", "--model", rig, "--keypoints", "default", "-o", tmp_path / "out")
+    assert done.exit_code == 0
+    used = fake_fit.calls[0]["rig"]
+    assert used.keypoint_offsets_mm is not None
+    assert "keypoints but the wrist and the thumb's CMC are at the places of handopt's own hand" in used.notes[-1]
 
 
 def test_a_left_rig_on_the_image_of_a_right_hand(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import click
 import pytest
 from support.fit_cli import write_camera
 
+from handopt.assets import asset
 from handopt.batch.job import OutputSettings
 from handopt.cli.job import make_job
 from handopt.cli.main import main
@@ -66,6 +67,13 @@ def test_what_results_depend_on_makes_another_identity(options: FitOptions, tmp_
     assert make_job(replace(options, overlay=False), 9).identity == plain
     (tmp_path / "c.toml").write_text("")
     assert make_job(replace(options, config=tmp_path / "c.toml"), 9).identity == plain, "it changes nothing"
+
+
+def test_the_places_of_keypoints_count(options: FitOptions) -> None:
+    rig = replace(options, model=asset("hands/right.glb"), hand="right")
+    plain = make_job(rig, 9).identity
+    assert make_job(replace(rig, keypoints="rig"), 9).identity == plain
+    assert make_job(replace(rig, keypoints="default"), 9).identity != plain
 
 
 def test_files_count_by_their_content(options: FitOptions, tmp_path: Path) -> None:

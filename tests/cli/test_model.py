@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from support.rig_files import HandFile
 
+from handopt.assets import asset
 from handopt.cli.main import main
 from handopt.cli.model import describe
 from handopt.rig import default_rig
@@ -178,3 +179,27 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert failed.exit_code == 1
     assert "No space left on device" in failed.stderr
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
+
+
+def test_the_joint_map_that_was_concluded_is_written_and_accepted_again(tmp_path: Path) -> None:
+    saved = tmp_path / "map.toml"
+    assert show(asset("hands/right.glb"), "--save-joint-map", saved).exit_code == 0
+    assert 'wrist" = "wrist"' in saved.read_text()
+    assert show(asset("hands/right.glb"), "--joint-map", saved).exit_code == 0
+    assert show(asset("hands/right.glb"), "--save-joint-map", saved).exit_code == 2
+
+
+def test_a_joint_map_that_was_edited_is_followed(tmp_path: Path) -> None:
+    saved, hand = tmp_path / "map.toml", HandFile.default()
+    hand.names[hand.names.index("pinky-finger-tip")] = "claw"
+    claw = hand.write(tmp_path / "claw.glb")
+    assert show(asset("hands/right.glb"), "--save-joint-map", saved).exit_code == 0
+    refused = show(claw, "--joint-map", saved)
+    assert refused.exit_code == 2
+    assert "the mapping calls pinky-finger-tip 'pinky-finger-tip', a joint not in it" in refused.stderr
+    text = saved.read_text()
+    saved.write_text(text.replace('pinky-finger-tip" = "pinky-finger-tip"', 'pinky-finger-tip" = "claw"'))
+    assert saved.read_text() != text
+    followed = show(claw, "--joint-map", saved)
+    assert followed.exit_code == 0
+    assert "missing" not in followed.stderr

@@ -115,6 +115,7 @@ def test_what_was_tracked_before_it_was_stopped_is_kept(
         (["{folder}"], "--camera"),
         (["{folder}/10.png"], "not a sequence"),
         (["{folder}", "--joint-map", "{folder}/10.png"], "--model"),
+        (["{folder}", "--keypoints", "default"], "--model"),
     ],
 )
 def test_what_cannot_be_tracked_says_what_to_change(

@@ -122,10 +122,10 @@ def test_the_cost_is_the_sum_of_the_systems_terms(problem: LeastSquares) -> None
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shapes", [0, 13])
+@pytest.mark.parametrize(("shapes", "offset_mm"), [(0, 0.0), (13, 0.0), (13, 4.0)])
 @pytest.mark.parametrize("radius_mm", [1.0, 25.0])
 def test_one_call_gives_the_terms_of_the_ops(
-    dtype: type, shapes: int, radius_mm: float, monkeypatch: pytest.MonkeyPatch
+    dtype: type, shapes: int, offset_mm: float, radius_mm: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = least_squares(dtype=dtype)
     together.config = replace(together.config, collision_radius_mm=radius_mm)
@@ -135,6 +135,9 @@ def test_one_call_gives_the_terms_of_the_ops(
     monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
     by_ops = least_squares(dtype=dtype)
     by_ops.config = together.config
+    aside = offset_mm * np.random.default_rng(3).normal(size=(21, 3)).astype(dtype)  # of keypoints from their joints
+    for each in (together, by_ops):
+        each.hand = replace(each.hand, keypoints=each.hand.keypoints + aside)
     threads = cpu_threads()
     try:
         for count in (1, 2):
