@@ -1,5 +1,6 @@
 """Several hands in one image: which are fitted, what is left out for the next, and which are never sure."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -67,7 +68,7 @@ class Fits:
 def fits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fits]:
     def replaced(*results: FitResult | Exception) -> Fits:
         fake = Fits(*results)
-        monkeypatch.setattr("handopt.fit_hands.fit_image", fake)
+        monkeypatch.setattr(importlib.import_module("handopt.fit_hands"), "fit_image", fake)
         return fake
 
     return replaced

@@ -1,5 +1,6 @@
 """`handopt fit --max-hands`: a folder and a line for each hand, and all that runs over many images can do."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def hands(fake_fit: FakeFit, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         more = [fit_result(side, **SMALL, image=given.image) for side in found["sides"]]
         return [first, *more][:max_hands]
 
-    monkeypatch.setattr("handopt.fit_hands.with_others", others)
+    monkeypatch.setattr(importlib.import_module("handopt.fit_hands"), "with_others", others)
     return found
 
 
