@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def trials(words: list[str]) -> int:
     command = ["fit", str(options.images), "-q", "-j", "1", *more, "-o"]
 
     whole, rng = output / "whole", random.Random(options.seed)
-    _run([*command, str(whole)], output)  # what is loaded once is loaded now
-    shutil.rmtree(whole)
+    _load([*command, str(whole)])
+    shutil.rmtree(whole, ignore_errors=True)
     status, said, calls = _run([*command, str(whole)], output)
     if status != 0:
         sys.exit(f"the run without faults ended with {status}: {said}")
@@ -133,6 +134,16 @@ def _cut(folder: Path, record: Path) -> list[str]:
             os.truncate(path, 0)
             emptied.append(str(path.relative_to(folder)))
     return emptied
+
+
+def _load(command: list[str]) -> None:
+    """Run handopt in this process, so that its children find loaded what is loaded once."""
+    from handopt.cli.main import main as handopt
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        handopt(command)
+    if threading.active_count() > 1:
+        sys.exit("threads are left of the run that loads, which a child would lack")
 
 
 def _run(
