@@ -99,7 +99,7 @@ def _trial(kind: str, call: int, command: list[str], folder: Path, whole: Path) 
         if kind == "power cut":
             found += [f"{name} was not synced" for name in emptied if not _is_partial(name) and name != "summary.jsonl"]
     else:
-        found += [f"{name} is torn" for name in _results(folder) if not _is_whole(folder, whole, name)]
+        found += [f"{name} is torn" for name in _results(folder, whole) if not _is_whole(folder, whole, name)]
     again = [*command[:-2], "--update", *command[-2:]] if kind == "no sync" else command
     status, said, _ = _run(again, folder)
     if status != 0:
@@ -108,9 +108,10 @@ def _trial(kind: str, call: int, command: list[str], folder: Path, whole: Path) 
     return found
 
 
-def _results(folder: Path) -> list[str]:
-    """The folders of images that stand in an output."""
-    return [path.name for path in sorted(folder.glob("*")) if path.is_dir() and not _is_partial(path.name)]
+def _results(folder: Path, whole: Path) -> list[str]:
+    """The folders of images that stand in an output, each in that of its level where there are levels."""
+    names = sorted(str(path.parent.relative_to(whole)) for path in whole.rglob("result.json"))
+    return [name for name in names if (folder / name).exists()]
 
 
 def _is_whole(folder: Path, whole: Path, name: str) -> bool:
