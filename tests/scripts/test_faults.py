@@ -60,11 +60,16 @@ def test_a_file_that_is_not_synced_becomes_empty(tmp_path: Path) -> None:
     assert (synced.read_text(), written.read_text()) == ("whole", "")
 
 
-def test_a_torn_result_is_noticed(tmp_path: Path) -> None:
-    for name in ("whole", "other"):
-        (tmp_path / name / "a").mkdir(parents=True)
-        (tmp_path / name / "a" / "mesh.glb").write_text("mesh")
-    assert faults._is_whole(tmp_path / "other", tmp_path / "whole", "a")
-    (tmp_path / "other" / "a" / "mesh.glb").write_text("")
-    assert not faults._is_whole(tmp_path / "other", tmp_path / "whole", "a")
-    assert faults._results(tmp_path / "other") == ["a"]
+@pytest.mark.parametrize("name", ["a", "easy/a"])
+def test_a_torn_result_is_noticed(tmp_path: Path, name: str) -> None:
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    for folder in (whole / name, other / name, whole / (name[:-1] + "b")):
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text("{}")
+        (folder / "mesh.glb").write_text("mesh")
+    assert faults._results(other, whole) == [name], "b is not there yet, which tears nothing"
+    assert faults._is_whole(other, whole, name)
+    (other / name / "mesh.glb").write_text("")
+    assert not faults._is_whole(other, whole, name)
+    (other / name / "result.json").unlink()
+    assert faults._results(other, whole) == [name]
