@@ -61,7 +61,7 @@ def trials(words: list[str]) -> int:
     whole, rng = output / "whole", random.Random(options.seed)
     _load([*command, str(whole)])
     shutil.rmtree(whole, ignore_errors=True)
-    status, said, calls = _run([*command, str(whole)], output)
+    status, said, calls = _run([*command, str(whole)], whole)
     if status != 0:
         sys.exit(f"the run without faults ended with {status}: {said}")
     report: dict[str, Any] = {"calls": calls, "trials": {}, "faults": []}
