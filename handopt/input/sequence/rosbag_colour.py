@@ -24,7 +24,10 @@ def shows_colour(message: Any) -> bool:
     form: str | None = getattr(message, "format", None)
     if form is None:
         return str(message.encoding) in CHANNELS
-    return "compressedDepth" not in form and any(kind in form.lower() for kind in ("jpeg", "jpg", "png"))
+    # "16UC1; png compressed" is depth that plain image transport has compressed
+    if "compressedDepth" in form or form.strip().lower().startswith(("16uc1", "32fc1")):
+        return False
+    return any(kind in form.lower() for kind in ("jpeg", "jpg", "png"))
 
 
 def shows_view_of(message: Any, depth: Any, shape: tuple[int, int]) -> bool:

@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from support.ros_bags import INFO, SIZE, TOPIC, Bag, bag
 
 from handopt.errors import CameraError, HandoptError, SourceError
 from handopt.input.sequence import open_source
+from handopt.input.sequence.rosbag_colour import shows_colour
 from handopt.input.sequence.stream_info import SourceOptions
 
 VERSIONS = pytest.mark.parametrize("version", [1, 2])
@@ -154,3 +156,11 @@ def test_without_rosbags_it_says_what_to_install(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SourceError, match=r"needs rosbags, which is not installed: pip install '\.\[rosbags\]'"):
         open_source(made.path)
+
+
+@pytest.mark.parametrize(
+    ("form", "colour"),
+    [("rgb8; jpeg compressed bgr8", True), ("png", True), ("16UC1; png compressed ", False), ("32FC1; png", False)],
+)
+def test_depth_that_is_compressed_as_a_picture_is_no_colour(form: str, colour: bool) -> None:
+    assert shows_colour(SimpleNamespace(format=form)) == colour
