@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from handopt.backend import Array, namespace_of
 from handopt.config import LMSettings
 from handopt.hand_model import Pose
@@ -91,5 +93,6 @@ def _in_one_call(
         for iteration in range(schedule.iterations + 1):
             record(pose_at(iteration), dict(problem.system_of(found, iteration).terms))
     system = problem.system_of(found)
+    cost = np.where(np.isnan(system.cost), system.cost.dtype.type(np.inf), system.cost)  # as in the loop's init
     no = found.improved & False
-    return Solution(pose_at(-1), system, system.cost, schedule.iterations, converged=no, improved=found.improved)
+    return Solution(pose_at(-1), system, cost, schedule.iterations, converged=no, improved=found.improved)

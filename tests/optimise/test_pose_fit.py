@@ -75,6 +75,15 @@ def test_one_call_takes_the_steps_of_the_loop(expected: float | None, monkeypatc
     assert_close(np.tril(together.model.hessian), np.tril(apart.model.hessian), of_max=1e-8, reason=reason)
 
 
+def test_a_pose_that_is_no_number_costs_infinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = poses()
+    start.angles[2, 4] = np.nan
+    together = fit_poses(least_squares(), start, SETTINGS).cost
+    monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
+    for cost in (together, fit_poses(least_squares(), start, SETTINGS).cost):
+        np.testing.assert_array_equal(np.isposinf(cost), [False, False, True, False])
+
+
 def test_costs_at_the_end_need_no_derivatives() -> None:
     problem = least_squares()
     pose, system = fitted(problem, poses(), SETTINGS)
