@@ -18,7 +18,6 @@ def load_model(options: "HandOptions") -> "Rig | None":
     """Load --model, if one is given. Raises UsageError."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping
-    from handopt.rig.keypoint_places import with_default_keypoints
 
     mapping = options.joint_map
     if options.model is None:
@@ -40,6 +39,8 @@ def load_model(options: "HandOptions") -> "Rig | None":
         rig = load_rig(options.model, side, mapping, options.limits, options.part)
     if options.keypoints != "default":
         return rig
+    from handopt.rig.keypoint_places import with_default_keypoints
+
     with naming_option("--keypoints"):
         return with_default_keypoints(rig)
 

@@ -13,7 +13,8 @@ _THUMB_MEAN = ((0.2, 0.0, 0.05), (0.0, 0.0, 0.3), (0.0, 0.0, 0.3))
 _THUMB_SIGMA = ((0.35, 0.2, 0.3), (0.1, 0.1, 0.3), (0.1, 0.1, 0.4))
 # A finger's DIP follows its PIP up to this deviation.
 _DIP_SIGMA = 0.3
-FOLLOWERS = np.array([(3 * finger + 2, 3 * finger + 1) for finger in range(1, 5)], np.int32)
+_DIPS, _PIPS = slice(5, 15, 3), slice(4, 15, 3)
+FOLLOWERS = np.stack([np.arange(15, dtype=np.int32)[rows] for rows in (_DIPS, _PIPS)], axis=1)
 """Rows of the angles of each finger's DIP and of the PIP whose flexion it follows, (4, 2)."""
 FOLLOW_PRECISION = 1 / _DIP_SIGMA**2
 
@@ -37,8 +38,7 @@ class PosePrior:
     def curvature(self) -> "np.ndarray[Any, Any]":
         """Half the term's second derivative by the 45 angles in order, (45, 45), on the host: the term is quadratic."""
         curvature = np.diag(to_numpy(self.precision).astype(np.float64).ravel())
-        for finger in range(1, 5):
-            pip, dip = (3 * (3 * finger + joint) + FLEXION for joint in (1, 2))
+        for dip, pip in 3 * FOLLOWERS + FLEXION:
             lag = np.zeros(len(curvature))
             lag[dip], lag[pip] = 1 / _DIP_SIGMA, -DIP_OF_PIP / _DIP_SIGMA
             curvature += np.outer(lag, lag)
@@ -50,7 +50,7 @@ class PosePrior:
         gradient = 2 * self.precision * offset
         term = (self.precision * offset**2).sum(axis=(1, 2))
         flexion = angles[:, :, FLEXION]
-        lag = (flexion[:, 5::3] - DIP_OF_PIP * flexion[:, 4::3]) / _DIP_SIGMA
-        gradient[:, 5::3, FLEXION] += 2 * lag / _DIP_SIGMA
-        gradient[:, 4::3, FLEXION] -= 2 * lag * DIP_OF_PIP / _DIP_SIGMA
+        lag = (flexion[:, _DIPS] - DIP_OF_PIP * flexion[:, _PIPS]) / _DIP_SIGMA
+        gradient[:, _DIPS, FLEXION] += 2 * lag / _DIP_SIGMA
+        gradient[:, _PIPS, FLEXION] -= 2 * lag * DIP_OF_PIP / _DIP_SIGMA
         return term + (lag**2).sum(axis=1), gradient

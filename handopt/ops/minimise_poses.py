@@ -206,8 +206,8 @@ def minimise_poses(
     """Minimise the sum of B poses' terms, each by itself; with no iterations, evaluate them.
 
     angles: (B, A, 3) rad; rotation: (B, 3, 3); translation: (B, 3) mm; scale: (B,); proportions: (B, S), of the hand
-    image_index: (B,) int32; bind: (J, 3, 4); rest: (V, 3) mm; keypoints: (M, 3) mm, which
-    proportions move with their joints
+    image_index: (B,) int32; bind: (J, 3, 4); rest: (V, 3) mm
+    keypoints: (M, 3) mm, which proportions move with their joints
     derivatives: whether normal equations are wanted at the last poses; every: whether every iteration is kept
     Raises ShapeError.
     """

@@ -74,9 +74,8 @@ def digit_surfaces(rig: Rig) -> tuple[DigitSurface, ...] | None:
         if not len(met):
             return None
         for each in (digit, digit + 1):
-            if each > 0 or digit == 0:
+            if (digit, each) != (0, 1):  # the fold of the thumb says nothing about the index finger
                 folds[each].append(float(ends[each] - arcs[each, met].max()))
-    folds[1] = folds[1][1:]  # the fold of the thumb says nothing about the index finger
     surfaces = []
     for digit, ray in enumerate(rays):
         own = np.equal(nearest, digit)
