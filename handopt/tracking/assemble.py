@@ -1,9 +1,11 @@
 """From the estimates of all frames to a track."""
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import Final
 
 import numpy as np
 
@@ -15,21 +17,12 @@ from handopt.tracking.confidence import confidence, features, spread_mm2, uncert
 from handopt.tracking.config import TrackConfidenceConfig
 from handopt.tracking.depth_crops import SHOWN_HALF_MM, DepthCrops
 from handopt.tracking.frame_residuals import ShapeEstimate
-from handopt.tracking.pose_estimate import Placed, PoseEstimate
+from handopt.tracking.pose_estimate import Placed, TrackedFrame
 from handopt.tracking.track import Track, Windows
 from handopt.typing import AnyArray, Floats, Indices
 
-if TYPE_CHECKING:
-    from handopt.input.sequence.base import SequenceFrame
-
-
-@dataclass(frozen=True)
-class TrackedFrame:
-    """A frame without its depth, and the pose in it. center_mm: (3,) of the cube to be shown."""
-
-    frame: "SequenceFrame"
-    pose: PoseEstimate | None
-    center_mm: Floats
+_CHUNK: Final = 64
+_NO_COVARIANCE: Final = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class TrackedHand:
 
 
 def assemble(
-    steps: list[TrackedFrame],
+    steps: Iterable[TrackedFrame],
     hand: TrackedHand,
     source: str,
     fps: float,
@@ -56,28 +49,25 @@ def assemble(
     seconds: float,
     config: TrackConfidenceConfig,
 ) -> Track:
-    """The track of all frames, not smoothed. crops: what is shown of each."""
+    """The track of all frames, not smoothed; each step is taken once, in order. crops: what is shown of each."""
     left = hand.side == "left"
     flip = MIRROR if left else np.ones(3)
+    steps, information, spread = _without_covariances(steps, hand, config)
     found = [step.pose for step in steps]
     count = len(steps)
     rotation, translation = np.repeat(np.eye(3)[None], count, axis=0), np.zeros((count, 3))
     angles, visible = np.zeros((count, 15, 3)), np.zeros((count, 21), np.bool_)
-    information, fraction, joints = np.zeros((count, 51)), np.full(count, np.nan), np.zeros((count, 21, 3))
+    fraction, joints = np.full(count, np.nan), np.zeros((count, 21, 3))
     last: Placed | None = None
-    free = np.flatnonzero(np.asarray(hand.rig.limits.free).ravel())
     for row, each in enumerate(found):
         if each is not None:
             last = each.placed
             visible[row], fraction[row], joints[row] = each.joint_visible, each.unexplained_fraction, each.joints_mm
-            information[row] = _information(each.covariance, free)
         if last is not None:
             own = last.mirrored() if left else last
             rotation[row], translation[row], angles[row] = own.rotation, own.translation_mm, own.angles_rad
     tracked = np.array([each is not None for each in found])
     sureness = confidence(features(found, causal=not hand.kept_in_place, config=config), config)
-    right = hand.rig.mirrored() if left else hand.rig
-    spread = spread_mm2(found, right, hand.shape.scale, hand.shape.proportions, config)
     track = Track(
         hand=hand.side, rig=hand.rig, camera=hand.camera, fps=fps, source=source,
         names=tuple(step.frame.name for step in steps), time_s=times(steps, fps),
@@ -100,6 +90,31 @@ def assemble(
     return track
 
 
+def _without_covariances(
+    steps: Iterable[TrackedFrame], hand: TrackedHand, config: TrackConfidenceConfig
+) -> tuple[list[TrackedFrame], Floats, Floats]:
+    """All frames without their covariances, which are read a few at a time, and what these say.
+
+    That is the information (T, 51) about each pose, and the spread of each joint (T, 21), mm^2, as spread_mm2 has it.
+    """
+    right = hand.rig.mirrored() if hand.side == "left" else hand.rig
+    free = np.flatnonzero(np.asarray(hand.rig.limits.free).ravel())
+    light, information, spread = list[TrackedFrame](), [np.zeros((0, 51))], [np.zeros((0, 21))]
+    given = iter(steps)
+    while some := list(islice(given, _CHUNK)):
+        poses = [step.pose for step in some]
+        spread.append(spread_mm2(poses, right, hand.shape.scale, hand.shape.proportions, config))
+        information.append(
+            np.stack([np.zeros(51) if each is None else _information(each.covariance, free) for each in poses])
+        )
+        light += [
+            step if step.pose is None
+            else replace(step, pose=replace(step.pose, covariance=_NO_COVARIANCE, shape=hand.shape))
+            for step in some
+        ]  # fmt: skip
+    return light, np.concatenate(information), np.concatenate(spread)
+
+
 def times(steps: list[TrackedFrame], fps: float) -> Floats:
     """When each frame was taken (T,), s: as frames say where they all do and time goes on, else by the rate."""
     given = np.array([np.nan if step.frame.time_s is None else step.frame.time_s for step in steps], np.float64)
@@ -115,7 +130,7 @@ def uneven(steps: list[TrackedFrame], fps: float) -> tuple[str, ...]:
     return (f"Some frames have no time, or none after that of the frame before; {fps:g} frames a second were assumed.",)
 
 
-def rate(steps: list[TrackedFrame]) -> float | None:
+def rate(steps: Iterable[TrackedFrame]) -> float | None:
     """Frames a second by the frames' own times, None where these say nothing."""
     known = np.array([step.frame.time_s for step in steps if step.frame.time_s is not None])
     gone = np.diff(known)

@@ -1,16 +1,15 @@
 """The depth around the hand in each frame, for pictures: what is no longer changed goes to a file that has no name."""
 
-import tempfile
 from collections import deque
 from os import PathLike
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from handopt.errors import OutputError
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import split_ignored
 from handopt.observation.crop import Crop
+from handopt.tracking.scratch_file import DEPTH, ScratchFile
 from handopt.typing import AnyArray, FloatImage, Floats
 
 SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
@@ -33,7 +32,7 @@ class DepthCrops:
 
     def restart(self, count: int) -> None:
         """Begin again, with so many frames that show nothing."""
-        self._file = _CropFile(self._scratch)
+        self._file = ScratchFile(self._scratch, IN_MEMORY_BYTES, DEPTH)
         self._recent: deque[AnyArray] = deque(blank() for _ in range(min(count, self._held)))
         self._filed = count - len(self._recent)
 
@@ -62,22 +61,14 @@ class DepthCrops:
     def _write(self, crop: AnyArray) -> None:
         """Put a frame behind the others in the file; one that shows nothing takes no room there."""
         self._filed += 1
-        if not crop.any():
-            return
-        try:
-            self._file.write(self._filed - 1, crop)
-        except OSError as error:
-            where = self._scratch or tempfile.gettempdir()
-            raise OutputError(
-                f"the depth around the hand, which videos show, cannot be kept in {where} "
-                f"({error.strerror or error}): free some space there"
-            ) from error
+        if crop.any():
+            self._file.write((self._filed - 1) * CROP_BYTES, np.ascontiguousarray(crop).tobytes())
 
 
 class StoredCrops:
     """Depth (T, S, S) uint16, mm, most of it in a file: reads like an array, one frame or a slice at a time."""
 
-    def __init__(self, file: "_CropFile", filed: int, recent: tuple[AnyArray, ...], mirrored: bool) -> None:
+    def __init__(self, file: ScratchFile, filed: int, recent: tuple[AnyArray, ...], mirrored: bool) -> None:
         """Made by DepthCrops. filed: frames in the file; recent: those behind them."""
         self._file, self._filed, self._recent, self._mirrored = file, filed, recent, mirrored
         self.shape = (filed + len(recent), SHOWN_PX, SHOWN_PX)
@@ -105,32 +96,12 @@ class StoredCrops:
         return np.asarray, (self[:],)
 
     def _frame(self, row: int) -> AnyArray:
-        crop = self._recent[row - self._filed] if row >= self._filed else self._file.read(row)
+        if row >= self._filed:
+            crop = self._recent[row - self._filed]
+        else:  # what was never written shows nothing
+            data = self._file.read(row * CROP_BYTES, CROP_BYTES).ljust(CROP_BYTES, b"\0")
+            crop = np.frombuffer(data, np.uint16).reshape(SHOWN_PX, SHOWN_PX)
         return crop[:, ::-1] if self._mirrored else crop
-
-
-class _CropFile:
-    """A temporary file of crops, closed with the last one that reads it. It is in memory as long as it is small.
-
-    Where the system can do so it has no name from the start, so that a kill leaves nothing.
-    """
-
-    def __init__(self, scratch: str | PathLike[str] | None) -> None:
-        folder = None if scratch is None else str(scratch)
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=folder)  # noqa: SIM115
-
-    def __del__(self) -> None:
-        self._file.close()
-
-    def write(self, row: int, crop: AnyArray) -> None:
-        self._file.seek(row * CROP_BYTES)
-        self._file.write(np.ascontiguousarray(crop).tobytes())
-
-    def read(self, row: int) -> AnyArray:
-        """A crop; what was never written shows nothing."""
-        self._file.seek(row * CROP_BYTES)
-        data = self._file.read(CROP_BYTES).ljust(CROP_BYTES, b"\0")
-        return np.frombuffer(data, np.uint16).reshape(SHOWN_PX, SHOWN_PX)
 
 
 def crop_about(center_mm: Floats, depth_mm: FloatImage, camera: Camera) -> AnyArray:

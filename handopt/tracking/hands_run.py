@@ -110,7 +110,7 @@ class HandsRun:
         for index, hand in enumerate(self._hands):
             if index not in pushed:
                 hand.accept(hand.run.skip(frame, rest))
-        self._past.append(replace(frame, depth_mm=np.zeros((0, 0), np.float32)))
+        self._past.append(frame.without_images())
         self._recent.append(rest)
         self._take_duplicates_back()
         estimates = self._marked()
@@ -150,7 +150,7 @@ class HandsRun:
 
     def _strayed(self, hand: _Followed, expected: FrameEstimate) -> bool:
         """Whether a hand was found from scratch, elsewhere, and with too little confidence to be one."""
-        pose = hand.run.poses[-1]
+        pose = hand.run.pose
         assert hand.now is not None
         if pose is None or not pose.refitted or pose.anchor_confidence >= HANDS.least_confidence:
             return False
@@ -271,7 +271,7 @@ class HandsRun:
         first, *others = self._hands
         tracks = [first.run.track(source, fps, notes)]
         for hand in others:
-            if any(pose is not None for pose in hand.run.poses):
+            if hand.run.has_hand:
                 track = hand.run.track(source, fps, notes)
                 if np.nanmedian(track.confidence) >= HANDS.least_confidence:
                     tracks.append(track)

@@ -1,6 +1,7 @@
 """What the tracker finds in a frame, and where the hand goes from there."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from handopt.hand_model import exponential
 from handopt.rig.anatomy import MIRROR
 from handopt.tracking.frame_residuals import ShapeEstimate
 from handopt.typing import Bools, Floats, Points
+
+if TYPE_CHECKING:
+    from handopt.input.sequence.base import SequenceFrame
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,20 @@ class PoseEstimate:
     covariance: Points
     runner_up_margin: float = ASSESS.max_margin
     anchor_confidence: float = 1.0
+
+    @property
+    def middle_mm(self) -> Floats:
+        """The middle (3,) of the box around the joints."""
+        return np.asarray(0.5 * (self.joints_mm.min(axis=0) + self.joints_mm.max(axis=0)))
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """A frame without its depth, and the pose in it. center_mm: (3,) of the cube to be shown."""
+
+    frame: "SequenceFrame"
+    pose: PoseEstimate | None
+    center_mm: Floats
 
 
 def max_joint_jump(before: PoseEstimate, now: PoseEstimate) -> float:

@@ -15,17 +15,18 @@ from handopt.input.sequence.base import split_ignored
 from handopt.observation.candidates import length
 from handopt.observation.surfaces import flipped
 from handopt.rig import Rig, default_rig
-from handopt.tracking.assemble import TrackedFrame, TrackedHand, assemble, rate
+from handopt.tracking.assemble import TrackedHand, assemble, rate
 from handopt.tracking.confidence import causal_confidence
 from handopt.tracking.config import TrackingConfig
 from handopt.tracking.delayed import DEFAULT_FPS, delayed_estimate
 from handopt.tracking.depth_crops import DepthCrops, crop_about
 from handopt.tracking.frame_estimate import FrameEstimate
-from handopt.tracking.pose_estimate import PoseEstimate, hidden_joint_jump
+from handopt.tracking.frame_log import FrameLog
+from handopt.tracking.pose_estimate import PoseEstimate, TrackedFrame, hidden_joint_jump
 from handopt.tracking.smoothing import filtered, pose_filter
 from handopt.tracking.track import Track
 from handopt.tracking.tracker import Tracker, TrackerState
-from handopt.typing import FloatImage, Floats
+from handopt.typing import FloatImage
 
 if TYPE_CHECKING:
     from handopt.input.sequence.base import SequenceFrame
@@ -56,7 +57,7 @@ class Run:
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
         remembered, smoothing = self.tracking.look_back.remembered, self.tracking.smoothing
-        self._steps: list[TrackedFrame] = []
+        self._steps = FrameLog(self.scratch)
         self._crops = DepthCrops(remembered, self.scratch)
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
         self._tracker: Tracker | None = None
@@ -108,13 +109,13 @@ class Run:
 
     def recover(self) -> None:
         """Find the hand of the last frame in those that were skipped before it; only with smooth."""
-        pose = self._steps[-1].pose
-        if self.smooth and pose is not None:
-            self._look_back(pose)
+        if self.smooth and self.pose is not None:
+            self._look_back(self.pose)
 
     def lose(self, count: int = 1) -> None:
         """Take the poses of the last frames back: the hand was not in them, and is searched for from scratch."""
-        self._steps[-count:] = [replace(step, pose=None) for step in self._steps[-count:]]
+        for back in range(1, min(count, len(self._steps)) + 1):
+            self._steps[-back] = replace(self._steps[-back], pose=None)
         self._warm = 0
         self._filter.reset()
         if self._state is not None:
@@ -124,6 +125,16 @@ class Run:
     def poses(self) -> list[PoseEstimate | None]:
         """What was found in each frame, of a right hand or of a left one's mirror image."""
         return [step.pose for step in self._steps]
+
+    @property
+    def pose(self) -> PoseEstimate | None:
+        """What was found in the last frame."""
+        return self._steps[-1].pose
+
+    @property
+    def has_hand(self) -> bool:
+        """Whether there is a hand in any frame."""
+        return any(step.pose is not None for step in self._steps)
 
     def _estimate(self, frame: "SequenceFrame", pose: PoseEstimate | None) -> FrameEstimate:
         """What the user gets of a frame."""
@@ -140,7 +151,7 @@ class Run:
 
     def _remember(self, depth: FloatImage, frame: "SequenceFrame", pose: PoseEstimate | None) -> PoseEstimate | None:
         """Keep a frame, filter it where nothing waits, and look back where that is due; its pose as it is kept."""
-        before, found = self._steps[-1].pose if self._steps else None, pose
+        before, found = self.pose if self._steps else None, pose
         if not self.smooth and pose is not None:
             pose = self._filtered(pose, frame)
         elif pose is None:
@@ -168,12 +179,12 @@ class Run:
     ) -> None:
         """Keep a frame, and of its depth (H, W) the cube about a pose; without one about where the hand was last."""
         last = self._steps[-1] if self._steps else None
-        center = _middle(around) if around is not None else np.array(NOWHERE_MM) if last is None else last.center_mm
+        center = around.middle_mm if around is not None else np.array(NOWHERE_MM) if last is None else last.center_mm
         if depth is None or self._tracker is None or (last is None and around is None):
             self._crops.append(self._crops.last())
         else:
             self._crops.append(crop_about(center, depth, self._tracker.camera))
-        self._steps.append(TrackedFrame(_without_depth(frame), pose, center))
+        self._steps.append(TrackedFrame(frame.without_images(), pose, center))
 
     def _look_back(self, pose: PoseEstimate) -> None:
         """Fit earlier frames again, backwards from the last one, for as long as that explains them better."""
@@ -201,9 +212,8 @@ class Run:
                     continue
             worse = 0
             there = replace(there, refitted=here is not None and here.refitted)
-            middle = _middle(there)
-            self._crops.change(index, crop_about(middle, depth, self._tracker.camera))
-            self._steps[index] = replace(step, pose=there, center_mm=middle)
+            self._crops.change(index, crop_about(there.middle_mm, depth, self._tracker.camera))
+            self._steps[index] = replace(step, pose=there, center_mm=there.middle_mm)
 
     def _filtered(self, pose: PoseEstimate, frame: "SequenceFrame") -> PoseEstimate:
         """The pose after the causal filter, which starts again where the hand was found from scratch."""
@@ -272,7 +282,7 @@ class Run:
         if (side == "left") != (self._side == "left"):
             self._recent = deque(((index, flipped(own)) for index, own in self._recent), self._recent.maxlen)
         self._begin(side)
-        self._steps = [replace(step, pose=None, center_mm=np.array(NOWHERE_MM)) for step in self._steps]
+        self._steps.forget(np.array(NOWHERE_MM))
         self._crops.restart(len(self._steps))
         self._warm = 0
         self._filter.reset()
@@ -311,7 +321,7 @@ class Run:
 
     def track(self, source: str, fps: float | None, notes: tuple[str, ...] = ()) -> Track:
         """The track of all frames so far. Raises ObservationError where no hand was found in any."""
-        if not any(step.pose is not None for step in self._steps):
+        if not self.has_hand:
             count = len(self._steps)
             where = "the only frame" if count == 1 else f"any of {count} frames"
             raise ObservationError(f"no hand was found in {where} of {source}{self._advice()}")
@@ -336,12 +346,3 @@ class Run:
         near, far = (length(each) for each in self._range_mm)
         away = near if near == far else f"{near} to {far}"
         return f"; check unit=, camera= and hand= (what the frames show lies {away} away)"
-
-
-def _without_depth(frame: "SequenceFrame") -> "SequenceFrame":
-    return replace(frame, depth_mm=np.zeros((0, 0), np.float32))
-
-
-def _middle(pose: PoseEstimate) -> Floats:
-    """The middle (3,) of the box around a hand's joints, mm."""
-    return np.asarray(0.5 * (pose.joints_mm.min(axis=0) + pose.joints_mm.max(axis=0)))

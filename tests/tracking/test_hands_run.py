@@ -132,7 +132,7 @@ class FakeRun:
     """Stands in for Run: a hand in the place that it is given, in the frames that it is told."""
 
     def __init__(self, estimate: FrameEstimate, seen: range) -> None:
-        self.estimate, self.seen, self.poses, self.lost = estimate, seen, [None], list[int]()
+        self.estimate, self.seen, self.pose, self.lost = estimate, seen, None, list[int]()
 
     def push(self, frame: SequenceFrame) -> FrameEstimate:
         if frame.index in self.seen:

@@ -1,8 +1,8 @@
 """Frames of a sequence, and the protocol of the sources that give them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from handopt.input.depth import ENDLESS_MM, without_value
 from handopt.input.distortion import Lens
 from handopt.input.no_depth import is_no_depth, no_depth_constants
 from handopt.typing import BoolImage, Bytes, FloatImage
+
+_NO_IMAGE: Final = np.zeros((0, 0), np.float32)
 
 
 def split_ignored(depth_mm: FloatImage) -> tuple[FloatImage, BoolImage | None]:
@@ -38,6 +40,10 @@ class SequenceFrame:
     time_s: float | None = None
     problem: str | None = None
     colour: Bytes | None = None
+
+    def without_images(self) -> "SequenceFrame":
+        """What is known of the frame, without its pixels."""
+        return replace(self, depth_mm=_NO_IMAGE, colour=None)
 
 
 class FrameSource(Protocol):

@@ -6,6 +6,7 @@ const CARD = { width: 196, height: 252 };
 const MOST_PX = 8e6; // browsers draw nothing far beyond this height
 const REST_MS = 120;
 const WORDS = { accept: "accepted", reject: "rejected", other_hand: "other hand", palm: "palm" };
+const WITHOUT_PICTURE = new Set(SETTINGS.without_picture);
 const FILTERS = ["search", "sort", "hand", "outcome", "state", "low", "high"];
 
 const rows = SETTINGS.served ? new RowsOfServer(SETTINGS, () => draw(), (reason) => say(`The server does not answer: ${reason}`)) : new RowsInPage(SETTINGS);
@@ -96,18 +97,36 @@ let resting = 0;
 
 // Pictures are asked for where scrolling rests, so that those passed by keep no others waiting.
 function loadPictures() {
-  for (const picture of document.querySelectorAll("#grid img:not([src])")) picture.src = picture.dataset.source;
+  let waits = false;
+  for (const picture of document.querySelectorAll("#grid img:not([src])")) {
+    const source = SETTINGS.served ? `thumbnail/${picture.dataset.index}` : pictureInPage(Number(picture.dataset.index));
+    if (source) picture.src = source; else waits = true;
+  }
+  if (waits && document.readyState === "loading") resting = setTimeout(loadPictures, 20);
+}
+
+const blocks = []; // of pictures in the page, each as the list of its lines
+
+// The picture of a row as it lies behind this script; null as long as the browser has not read that far.
+function pictureInPage(index) {
+  const number = Math.floor(index / SETTINGS.block);
+  if (!blocks[number]) {
+    const box = $(`pictures-${number}`);
+    if (!box || (!box.nextElementSibling && document.readyState === "loading")) return null;
+    blocks[number] = box.textContent.split("\n");
+    box.remove();
+  }
+  return blocks[number][index % SETTINGS.block];
 }
 
 function card(row) {
   const box = element("div", { className: "card", title: row.status });
   box.setAttribute("role", "listitem");
   box.dataset.folder = row.folder;
-  const source = SETTINGS.served ? `thumbnail/${row.index}` : SETTINGS.thumbnails[row.index];
   const none = element("div", { className: "none", textContent: row.status || "no picture" });
-  if (source && row.outcome !== "skipped" && row.confidence !== null) {
+  if (!WITHOUT_PICTURE.has(row.index) && row.outcome !== "skipped" && row.confidence !== null) {
     const picture = element("img", { alt: row.folder, decoding: "async" });
-    picture.dataset.source = source;
+    picture.dataset.index = row.index;
     picture.onerror = () => picture.replaceWith(none);
     box.append(picture);
   } else box.append(none);
