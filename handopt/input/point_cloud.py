@@ -11,6 +11,7 @@ from handopt.files import UnreadableError, open_regular
 from handopt.input.camera import Camera
 from handopt.input.npy import read_npy_array, read_npy_header
 from handopt.input.point_files import MAX_BYTES, Points, read_pcd, read_ply
+from handopt.input.point_rays import lattice, on_lattice, turn_to_pixels
 from handopt.typing import FloatImage, Floats
 
 CLOUD_SUFFIXES: Final = frozenset({".ply", ".pcd"})
@@ -32,8 +33,6 @@ SIZE_PX: Final = 32
 """Width and height of most depth images are multiples of it (640 x 480, 320 x 240 but for its rows)."""
 LEAST_SLOPES: Final = (1.25, 0.95)
 """Width and height of the image of a cloud in focal lengths: of 640 x 480 pixels with a focal length up to 505."""
-LATTICE_PX: Final = 0.05
-"""How far columns and rows may be off whole numbers where a cloud is a depth image, px. Float32 text is off 0.01."""
 POINTS_PER_PX: Final = 0.75
 """Pixels per distance of neighbouring points, so that few pixels between them stay empty."""
 
@@ -117,9 +116,9 @@ def as_depth(cloud: Cloud, path: Path, camera: Camera | None) -> tuple[FloatImag
             f"{path}: fewer than {FEWEST} of its points lie before a camera at their origin; export it again"
         )
     x, y = (points[front, axis] / points[front, 2] for axis in (0, 1))
-    lattice = _lattice(x), _lattice(y)
-    if lattice[0] is not None and lattice[1] is not None:
-        (fx, left), (fy, top) = lattice[0], lattice[1]
+    columns, rows = lattice(x), lattice(y)
+    if columns is not None and rows is not None:
+        (fx, left), (fy, top) = columns, rows
     else:
         fx = fy = _density(x, y)
         left, top = float(x.min()) * fx, float(y.min()) * fy
@@ -202,21 +201,30 @@ def _facing(points: Floats, notes: list[str]) -> Floats:
 
 
 def _centred(cloud: Cloud) -> Cloud:
-    """The cloud as a camera sees it that looks at its middle, unless it is a depth image's, or nearly so already."""
+    """The cloud as the depth camera saw it that it was made with, else as one sees it that looks at its middle.
+
+    It stays as it is where it is a depth image's by now, or where the middle is nearly on the optical axis.
+    """
     known = cloud.points_mm[:, 2] > NEAREST_MM
     points = cloud.points_mm[known]
-    if cloud.shape is not None or len(points) < FEWEST:
+    if cloud.shape is not None or len(points) < FEWEST or on_lattice(points):
         return cloud
     middle = _middle(points)
-    if middle[2] > LEAST_FRONTAL or all(_lattice(points[:, axis] / points[:, 2]) is not None for axis in (0, 1)):
+    to_middle = _turn_to(middle)
+    to_pixels = turn_to_pixels(points @ to_middle.T)
+    if to_pixels is not None:
+        turn = to_pixels @ to_middle
+        why = "The points lie on the rays of a depth camera's pixels that is turned against them"
+    elif middle[2] <= LEAST_FRONTAL:
+        turn = to_middle
+        why = f"The points lie {np.degrees(np.arccos(middle[2])):.0f} degrees off the optical axis"
+    else:
         return cloud
-    turn = _turn_to(middle)
-    turned = cloud.points_mm @ turn.T
     note = (
-        f"The points lie {np.degrees(np.arccos(middle[2])):.0f} degrees off the optical axis. The camera was turned to "
-        f"their middle; results are in its frame, {_rows_of(turn)} times the former one (camera= changes this)."
+        f"{why}. The camera was turned; results are in its frame, {_rows_of(turn)} times the former one (camera= "
+        "changes this)."
     )
-    return replace(cloud, points_mm=turned, notes=(*cloud.notes, note))
+    return replace(cloud, points_mm=cloud.points_mm @ turn.T, notes=(*cloud.notes, note))
 
 
 def _middle(points: Floats) -> Floats:
@@ -265,27 +273,6 @@ def _organised_camera(points: Floats, shape: tuple[int, int]) -> Camera | None:
         numbers.append((float(focal), float(middle)))
     (fx, cx), (fy, cy) = numbers
     return Camera(fx, fy, cx, cy, width, height, "rows and columns of the points")
-
-
-def _lattice(values: Floats) -> tuple[float, float] | None:
-    """Focal length, and the place of the smallest value in pixels, where values X/Z are those of whole pixels."""
-    ordered = np.unique(values)
-    steps = np.diff(ordered)
-    steps = steps[steps > 1e-5]
-    if len(steps) < 8:
-        return None
-    small = np.percentile(steps, 20)
-    step = float(np.median(steps[steps < 1.5 * small]))
-    for reach in (8, 32, 128, 512, 4096):  # a longer stretch makes the step more precise, and the next one countable
-        near = ordered[ordered - ordered[0] < reach * step]
-        counted = np.rint((near - near[0]) / step)
-        if counted[-1] > 0:
-            step = float(((near - near[0]) @ counted) / (counted @ counted))
-    places = (ordered - ordered[0]) / step
-    off = np.abs(places - np.rint(places))
-    if np.percentile(off, 95) > LATTICE_PX:
-        return None
-    return 1.0 / step, float(ordered[0]) / step
 
 
 def _density(x: Floats, y: Floats) -> float:
