@@ -7,7 +7,7 @@ import numpy as np
 
 from handopt.draw.shading import vertex_normals
 from handopt.export.gltf_buffer import M_PER_MM, GltfBuffer, children_of, hand_mesh
-from handopt.rig.extras import CONFIDENCE_ATTRIBUTE, EXTRAS_KEY, extras_of
+from handopt.rig.extras import CONFIDENCE_ATTRIBUTE, CORRECTIVES_KEY, EXTRAS_KEY, correctives_to_store, extras_of
 from handopt.typing import Floats
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def write_rig(rig: "Rig", path: Path, extras: dict[str, Any] | None = None) -> None:
     """Write a rig as .glb in metres: mesh, skin, joints as a tree of nodes, inverse bind matrices.
 
-    The skin's extras hold the side and the joint limits, which load_rig reads back; extras: more of them. A rig's
-    confidence is the vertex attribute _CONFIDENCE. What load_rig makes of the file equals the rig to float32 precision.
+    The skin's extras hold the side, the joint limits and where pose correctives lie, which load_rig reads back; extras:
+    more of them. A rig's confidence is the vertex attribute _CONFIDENCE. What load_rig makes of the file equals the rig to float32 precision.
     """
     import pygltflib as gltf
 
@@ -27,6 +27,9 @@ def write_rig(rig: "Rig", path: Path, extras: dict[str, Any] | None = None) -> N
     attributes |= buffer.add_skin(rig.skin_indices, rig.skin_weights)
     if rig.confidence is not None:
         attributes[CONFIDENCE_ATTRIBUTE] = buffer.add(rig.confidence, "<f4", "SCALAR", target=gltf.ARRAY_BUFFER)
+    stored = correctives_to_store(rig) or {}
+    correctives = {name: buffer.add(rows * M_PER_MM, "<f4", "VEC3") for name, rows in stored.items()}
+    own = extras_of(rig) | ({CORRECTIVES_KEY: correctives} if correctives else {})
     indices = buffer.add_faces(rig.faces)
     binds = buffer.add(_inverse_binds(rig), "<f4", "MAT4")
     count, name = len(rig.joint_names), f"{rig.side} hand"
@@ -34,7 +37,7 @@ def write_rig(rig: "Rig", path: Path, extras: dict[str, Any] | None = None) -> N
         joints=list(range(count)),
         skeleton=0,
         inverseBindMatrices=binds,
-        extras={EXTRAS_KEY: {**extras_of(rig), **(extras or {})}},
+        extras={EXTRAS_KEY: {**own, **(extras or {})}},
     )
     buffer.write(
         path,

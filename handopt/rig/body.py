@@ -187,6 +187,9 @@ def _cut(mesh: SkinnedMesh, hand: FoundHand) -> CutHand:
         shape_space=None
         if mesh.shape_space is None
         else mesh.shape_space.kept(np.flatnonzero(kept), list(hand.joints.values()), 1.0),
+        pose_correctives=None
+        if mesh.pose_correctives is None
+        else mesh.pose_correctives.kept(np.flatnonzero(kept), list(hand.joints.values()), 1.0),
         parents=None,
     )
     return _with_tips(CutHand(cut, {name: row for row, name in enumerate(hand.joints)}, tuple(notes)))
@@ -241,7 +244,13 @@ def _with_tips(cut: CutHand) -> CutHand:
     if space is not None:
         moved = [space.joints[:, joints[chain[-2]]] for chain in missing]
         space = replace(space, joints=np.concatenate([space.joints, np.stack(moved, axis=1)], axis=1))
+    moves = mesh.pose_correctives
+    if moves is not None:  # a tip that was made moves with its bone alone
+        still = np.zeros((len(moves.joints), len(missing), 3))
+        moves = replace(moves, joints=np.concatenate([moves.joints, still], axis=1))
     note = f"{len(missing)} tips are missing: they were put {_TIP_DEPTH:.0%} of the hand's length under the skin"
-    full = replace(mesh, joint_names=tuple(names), inverse_binds=np.array(binds), shape_space=space)
+    full = replace(
+        mesh, joint_names=tuple(names), inverse_binds=np.array(binds), shape_space=space, pose_correctives=moves
+    )
     ordered = {name: joints[name] for name in CANONICAL if name in joints}
     return CutHand(full, ordered, (*cut.notes, note))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import RigError
 from handopt.rig.bounds import MOST_ALL_JOINTS, MOST_JOINTS, MOST_NUMBERS, MOST_PRIMITIVES, MOST_VERTICES, check_count
+from handopt.rig.extras import correctives_of
 from handopt.rig.files import read_bytes
 from handopt.rig.gltf_document import Part, read_document
 from handopt.rig.pose_correctives import PoseCorrectives
@@ -56,7 +57,7 @@ class SkinnedMesh:
     parents: NDArray[np.int64] | None = None
     """(J,) the nearest of the skin's joints above each joint in the tree of nodes, -1 where there is none."""
     pose_correctives: PoseCorrectives | None = None
-    """Of a model of MANO, for all vertices and joints: in metres, for rotations in the axes of the rest mesh."""
+    """For all vertices and joints, in the file's unit, for rotations in the axes of the rest mesh."""
 
 
 def read_skinned_mesh(path: Path) -> SkinnedMesh:
@@ -117,6 +118,7 @@ def _read(document: "_Document", nodes: list[Any]) -> SkinnedMesh:
         confidence=None if any(part[4] is None for part in parts) else np.concatenate([part[4] for part in parts]),
         shape_space=_morphs(document, meshes, len(joint_nodes)),
         parents=document.joint_parents(list(skin.joints or [])),
+        pose_correctives=correctives_of(skin.extras, document.accessor),
     )
 
 

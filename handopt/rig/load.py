@@ -82,7 +82,8 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
     weights, weight_notes = joint_weights(mesh, found, where)
     check_mesh(mesh.positions * mm, mesh.faces, dict(zip(names, bind[:, :, 3], strict=True)), where)
     rest, faces, keep, mesh_notes = weld(mesh.positions * mm, mesh.faces, weights, where)
-    most = MAX_WEIGHTS if mesh.shape_space is None else max(MAX_WEIGHTS, np.count_nonzero(weights, axis=1).max())
+    own_skinning = mesh.shape_space is not None or mesh.pose_correctives is not None
+    most = max(MAX_WEIGHTS, np.count_nonzero(weights, axis=1).max()) if own_skinning else MAX_WEIGHTS
     indices, strongest, trim_notes = strongest_weights(weights[keep], most)
 
     positions = dict(zip(names, bind[:, :, 3], strict=True))

@@ -18,6 +18,7 @@ from handopt.typing import Floats
 
 ROWS: Final = 15
 """Of joint angles; each has the nine entries of a rotation."""
+FEATURES: Final = 9 * ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,8 @@ class PoseCorrectives:
         """Raise RigError unless both arrays have all features and are finite."""
         for name in ("vertices", "joints"):
             values = np.array(getattr(self, name), np.float64, order="C")
-            if values.ndim != 3 or values.shape[::2] != (9 * ROWS, 3):
-                raise RigError(f"pose correctives: {name} has shape {values.shape}, expected ({9 * ROWS}, any, 3)")
+            if values.ndim != 3 or values.shape[::2] != (FEATURES, 3):
+                raise RigError(f"pose correctives: {name} has shape {values.shape}, expected ({FEATURES}, any, 3)")
             if not np.isfinite(values).all():
                 raise RigError(f"pose correctives: {name} contains NaN or infinite numbers")
             values.flags.writeable = False
@@ -44,6 +45,10 @@ class PoseCorrectives:
     def kept(self, vertices: NDArray[np.integer], joints: Sequence[int], factor: float) -> "PoseCorrectives":
         """Those of some vertices and joints, lengths multiplied by a factor."""
         return PoseCorrectives(factor * self.vertices[:, vertices], factor * self.joints[:, list(joints)])
+
+    def scaled(self, factor: float) -> "PoseCorrectives":
+        """The same for a hand that is larger by a factor."""
+        return PoseCorrectives(factor * self.vertices, factor * self.joints)
 
     def in_frames(self, frames: Floats) -> "PoseCorrectives":
         """The same for rotations in other axes. frames: (15, 3, 3) new axes, as columns, in the present ones.

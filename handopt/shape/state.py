@@ -41,13 +41,14 @@ class HandShape:
         bind[:, :, 3] += template.regressor.shifts(self.offsets_mm)
         rest = template.rig.rest_mm + np.tensordot(self.proportions, template.vertex_basis, 1) + self.offsets_mm
         bind[:, :, 3] = wrist + self.scale * (bind[:, :, 3] - wrist)
+        moved = template.rig.pose_correctives
         return replace(
             template.rig,
             name=name,
             rest_mm=wrist + self.scale * (rest - wrist),
             bind=bind,
             shape_space=None,
-            pose_correctives=None,  # the file of a personal hand has no room for them
+            pose_correctives=moved and moved.scaled(self.scale),
         )
 
 

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("rigs", nargs="+", type=Path)
     parser.add_argument("--hand", default=None, choices=["right", "left"])
     parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--keypoints", default="rig", choices=["rig", "default"])
     parser.add_argument("--level", default="easy", choices=["easy", "medium", "hard"])
     options = parser.parse_args()
@@ -42,13 +43,14 @@ def main() -> None:
             print(f"{path.name}: {note[:200]}")
         rest = [fitted(rig, seed, None) for seed in range(1000, 1000 + RESTING)]
         shift = np.mean([turned.transpose(0, 2, 1) @ (true - found)[..., None] for found, turned, true in rest], axis=0)
-        parts = [fitted(rig, seed, options.level) for seed in range(options.count)]
+        parts = [fitted(rig, seed, options.level) for seed in range(options.first, options.first + options.count)]
         raw = np.array([distances(found, true) for found, _, true in parts])
         matched = np.array([distances(found + (turned @ shift)[..., 0], true) for found, turned, true in parts])
         worst = handopt.KEYPOINT_NAMES[int(raw.mean(axis=0).argmax())]
         print(
             f"{path.name} ({rig.side}): joints {raw.mean():.2f} mm (most {worst} {raw.mean(axis=0).max():.2f} mm), "
-            f"matched {matched.mean():.2f} mm, worst image {matched.mean(axis=1).max():.2f} mm, {options.count} images",
+            f"matched {matched.mean():.2f} mm, worst image {matched.mean(axis=1).max():.2f} mm, {options.count} images, "
+            f"keypoints {options.keypoints}",
             flush=True,
         )
 

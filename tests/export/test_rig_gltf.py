@@ -11,6 +11,7 @@ from support.compare import assert_close
 from support.factories import bent, posed, raster
 from support.shape_cases import smooth_offsets
 
+from handopt.errors import RigError
 from handopt.export.mesh import write_rest_obj, write_rest_ply
 from handopt.export.rig_gltf import write_rig
 from handopt.input.camera import Camera
@@ -111,3 +112,10 @@ def test_a_rig_without_confidence_has_no_colours(tmp_path: Path) -> None:
     assert b"red" not in (tmp_path / "rest.ply").read_bytes()[:600]
     write_rig(default_rig(), tmp_path / "plain.glb")
     assert not load_rig(tmp_path / "plain.glb").is_personal
+
+
+@pytest.mark.parametrize("damage", [{"vertices": 9999}, {"vertices": 0, "joints": 0}, {"joints": "many"}, 3])
+def test_pose_correctives_that_are_damaged_are_refused(tmp_path: Path, damage: object) -> None:
+    write_rig(personal(), tmp_path / "mine.glb", {"pose_correctives": damage})
+    with pytest.raises(RigError, match="damaged"):
+        load_rig(tmp_path / "mine.glb")

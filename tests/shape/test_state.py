@@ -1,14 +1,23 @@
 """The finer mesh is the mesh with its edges' middles, and a baked rig is what was fitted."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
 from support.compare import assert_close
 from support.factories import bent
+from support.mano_files import mano_arrays, write_mano
 from support.shape_cases import CPU, smooth_offsets, template
 
+from handopt.export.rig_gltf import write_rig
 from handopt.hand_model import Hand, Pose
-from handopt.rig import default_rig
+from handopt.rig import default_rig, load_rig, with_shape
+from handopt.rig.anatomy import MIRROR
+from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.shape.bone_lengths import SHAPE_NAMES
-from handopt.shape.state import HandShape, PosedShape
+from handopt.shape.state import HandShape, PosedShape, Template
 
 RIG = default_rig()
 
@@ -67,3 +76,34 @@ def test_no_change_is_the_generic_rig() -> None:
     assert_close(rig.rest_mm, RIG.rest_mm, atol=1e-12, reason="rounding")
     assert_close(rig.bind, RIG.bind, atol=1e-12, reason="rounding")
     assert rig.limits is RIG.limits
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_personal_hand_keeps_the_models_pose_correctives_and_its_file_too(tmp_path: Path, side: str) -> None:
+    model = load_rig(write_mano(tmp_path / f"MANO_{side.upper()}.pkl", mano_arrays(side)))
+    rng = np.random.default_rng(5)
+    angles, rotation = rng.uniform(-0.4, 0.4, (1, 15, 3)), Rotation.random(random_state=2).as_matrix()[None]
+    betas, scale, offsets = rng.normal(0, 0.05, len(model.shape_names)), 1.13, rng.normal(0, 0.3, model.rest_mm.shape)
+    right = model if side == "right" else model.mirrored()
+    template = Template.of(right, CPU, np.float64)
+    own = HandShape(scale, betas, offsets).rig(template, "mine")
+    own = replace(own if side == "right" else own.mirrored(), name="mine", confidence=np.zeros(len(offsets)))
+    # What the fits compare with the images: the model's hand with these betas and offsets, enlarged by the scale.
+    flip = np.ones(3) if side == "right" else MIRROR
+    fitted = with_shape(model, betas)
+    bind = fitted.bind.copy()
+    bind[:, :, 3] += template.regressor.shifts(offsets) * flip
+    fitted = replace(fitted, rest_mm=fitted.rest_mm + offsets * flip, bind=bind)
+    place = np.array([[20.0, -10.0, 400.0]])
+    moved = joint_transforms(fitted, rotation, place, angles, np.full(1, scale))
+    expected = posed_vertices(fitted, moved, angles), posed_keypoints(fitted, moved, angles)
+    plain = posed_vertices(replace(fitted, pose_correctives=None), moved)
+    assert np.abs(plain - expected[0]).max() > 1
+    write_rig(own, tmp_path / "mine.glb")
+    again = load_rig(tmp_path / "mine.glb")
+    assert again.is_personal
+    assert again.side == side
+    for rig in (own, again):
+        transforms = joint_transforms(rig, rotation, place, angles, np.ones(1))
+        assert posed_vertices(rig, transforms, angles) == pytest.approx(expected[0], abs=2e-4)
+        assert posed_keypoints(rig, transforms, angles) == pytest.approx(expected[1], abs=2e-4)
