@@ -43,7 +43,7 @@ def cut_hand(
     failures: list[RigError] = []
     for number, mesh in enumerate(meshes):
         try:
-            hands = _hands_of(mesh, mapping, where)
+            hands = _hands_of(mesh, mapping, wanted, where)
         except RigError as error:
             failures.append(error)
             continue
@@ -56,8 +56,8 @@ def cut_hand(
     return _cut(meshes[number], hand)
 
 
-def _hands_of(mesh: SkinnedMesh, mapping: dict[str, str], where: str) -> list[FoundHand]:
-    """The hands of one skin. Raises RigError."""
+def _hands_of(mesh: SkinnedMesh, mapping: dict[str, str], side: str | None, where: str) -> list[FoundHand]:
+    """The hands of one skin. side: wanted. Raises RigError."""
     try:
         return [FoundHand(None, resolve(mesh.joint_names, mapping, where), "")]
     except RigError as error:
@@ -66,7 +66,7 @@ def _hands_of(mesh: SkinnedMesh, mapping: dict[str, str], where: str) -> list[Fo
         if mapping or not has_tree:
             raise
         try:
-            return find_hands(_skeleton(mesh), where)
+            return find_hands(_skeleton(mesh), where, side)
         except RigError:
             if known >= len(KEYPOINT_JOINTS) // 2:
                 raise error from None

@@ -72,27 +72,37 @@ class FoundHand:
     how: str
 
 
-def find_hands(skeleton: Skeleton, where: str) -> list[FoundHand]:
-    """The hands of a skeleton with a tree. Raises RigError that says what is missing where there is none."""
-    named = _by_names(skeleton)
-    if named:
+def find_hands(skeleton: Skeleton, where: str, side: str | None = None) -> list[FoundHand]:
+    """The hands of a skeleton with a tree. side: wanted. Raises RigError that says why there is none, or not that one."""
+    named, broken = _by_names(skeleton)
+    lacking = [reason for its, reason in broken.items() if side is None or its in (side, None)]
+    if named and (not lacking or side is None or any(hand.side == side for hand in named)):
         return named
-    return _by_tree(skeleton, where)
+    try:
+        if not named:
+            return _by_tree(skeleton, where)
+    except RigError:
+        if not lacking:
+            raise
+    raise RigError(f"{where}: {lacking[0]}: mend the skeleton, or name the joints in a mapping file (--joint-map)")
 
 
-def _by_names(skeleton: Skeleton) -> list[FoundHand]:
+def _by_names(skeleton: Skeleton) -> tuple[list[FoundHand], dict[Side | None, str]]:
+    """The hands whose joints' names are known, and by side why others are none."""
     said = {joint: told for joint, name in enumerate(skeleton.names) if (told := understood(name)) is not None}
-    hands = []
+    hands, broken = [], {}
     for side in dict.fromkeys(told.side for told in said.values()):
         own = {joint: told for joint, told in said.items() if told.side == side}
         joints = _named_hand(skeleton, own)
-        if joints is not None:
+        if isinstance(joints, str):
+            broken[side] = f"the {f'{side} ' if side else ''}hand is incomplete: {joints}"
+        else:
             hands.append(FoundHand(side, joints, "by their names"))
-    return hands
+    return hands, broken
 
 
-def _named_hand(skeleton: Skeleton, own: dict[int, NamedJoint]) -> dict[str, int] | None:
-    """The joints of one side by canonical name, None where a digit is missing."""
+def _named_hand(skeleton: Skeleton, own: dict[int, NamedJoint]) -> dict[str, int] | str:
+    """The joints of one side by canonical name, or why they are no hand."""
     depth = {joint: len(skeleton.path(joint)) for joint in own}
     digits = [joint for joint, told in own.items() if told.digit is not None]
     if not any(set(skeleton.path(joint)[1:]) & set(own) for joint in digits):
@@ -102,22 +112,26 @@ def _named_hand(skeleton: Skeleton, own: dict[int, NamedJoint]) -> dict[str, int
         chain = sorted((joint for joint, told in own.items() if told.digit == digit), key=lambda joint: depth[joint])
         if not chain or any(upper not in skeleton.path(lower) for upper, lower in pairwise(chain)):
             chain = [joint for joint in chain if own[joint].segment != "metacarpal"]  # which hang beside the fingers
-        if len(chain) < _SHORTEST_CHAIN or any(upper not in skeleton.path(lower) for upper, lower in pairwise(chain)):
-            return None
+        names = ", ".join(repr(skeleton.names[joint]) for joint in chain[:4])
+        if len(chain) < _SHORTEST_CHAIN:
+            return f"the {digit} needs three joints, but {names or 'none'} can be told by name"
+        if any(upper not in skeleton.path(lower) for upper, lower in pairwise(chain)):
+            return f"the joints of the {digit}, {names}, do not hang from each other in one chain"
         last = skeleton.children(chain[-1])
         if len(last) == 1 and skeleton.carries_tip(last[0]) and not _has_tip(digit, [own[joint] for joint in chain]):
             chain.append(last[0])  # an end without a known name
         chains[digit] = chain
     wrist = _wrist_above(skeleton, own, [chain[0] for chain in chains.values()])
     if wrist is None:
-        return None
+        return "its digits do not hang from one joint"
     found = {"wrist": wrist}
     for digit, chain in chains.items():
         told = [own.get(joint, NamedJoint(None, digit, "tip", None)) for joint in chain]
-        names = chain_names(digit, told, has_tip=skeleton.carries_tip(chain[-1]))
-        if names is None:
-            return None
-        found |= {name: joint for name, joint in zip(names, chain, strict=True) if name is not None}
+        segments = chain_names(digit, told, has_tip=skeleton.carries_tip(chain[-1]))
+        if segments is None:
+            listed = ", ".join(repr(skeleton.names[joint]) for joint in chain)
+            return f"which joints of the {digit} bend cannot be told from {listed}"
+        found |= {name: joint for name, joint in zip(segments, chain, strict=True) if name is not None}
     return {name: found[name] for name in CANONICAL if name in found}
 
 
@@ -127,11 +141,11 @@ def _has_tip(digit: str, told: list[NamedJoint]) -> bool:
     return told[-1].segment == "tip" or (named is not None and named[-1] is not None and named[-1].endswith("-tip"))
 
 
-def _without_tree(own: dict[int, NamedJoint]) -> dict[str, int] | None:
-    """The joints of one side that hang beside each other, by their names alone; None where one is missing."""
+def _without_tree(own: dict[int, NamedJoint]) -> dict[str, int] | str:
+    """The joints of one side that hang beside each other, by their names alone; or what is missing."""
     wrists = [joint for joint, told in own.items() if told.digit is None]
     if len(wrists) != 1:
-        return None
+        return f"{len(wrists)} joints are called as the wrist is"
     found = {"wrist": wrists[0]}
     for digit in DIGITS:
         chain = sorted(
@@ -139,7 +153,7 @@ def _without_tree(own: dict[int, NamedJoint]) -> dict[str, int] | None:
         )
         names = by_words(digit, [own[joint] for joint in chain])
         if names is None:
-            return None
+            return f"the {digit} has {len(chain)} joints that can be told by name, which do not make a digit"
         found |= {name: joint for name, joint in zip(names, chain, strict=True) if name is not None}
     return {name: found[name] for name in CANONICAL if name in found}
 
