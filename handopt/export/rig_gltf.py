@@ -18,7 +18,8 @@ def write_rig(rig: "Rig", path: Path, extras: dict[str, Any] | None = None) -> N
     """Write a rig as .glb in metres: mesh, skin, joints as a tree of nodes, inverse bind matrices.
 
     The skin's extras hold the side, the joint limits and where pose correctives lie, which load_rig reads back; extras:
-    more of them. A rig's confidence is the vertex attribute _CONFIDENCE. What load_rig makes of the file equals the rig to float32 precision.
+    more of them. A rig's confidence is the vertex attribute _CONFIDENCE. What load_rig makes of the file equals the rig
+    to float32 precision.
     """
     import pygltflib as gltf
 

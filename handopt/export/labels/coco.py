@@ -3,7 +3,8 @@
 Layout: the format description of the COCO API (Lin et al., *Microsoft COCO*, ECCV 2014; cocodataset.org, "Data
 format"): images, annotations and categories by id; keypoints as u, v, flag, where 0 is not labelled, 1 hidden, 2
 visible; boxes as x, y, width, height; masks as counts of pixels, column by column, background first. The category of a
-hand is its side; both have the same 21 keypoints in the order of COCO-WholeBody's hands (Jin et al., ECCV 2020).
+hand is its side; both have the same 21 keypoints in the order of COCO-WholeBody's hands (Jin et al., ECCV 2020). A
+file_name is the path below the nearest folder that holds all images.
 Beyond the format, an image has its `camera`, and an annotation `joints_mm`, which `handopt eval` reads.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from handopt.export.labels.records import LabelRecord
+from handopt.export.labels.records import LabelRecord, image_names
 from handopt.rig.joints import BONES, KEYPOINT_NAMES
 from handopt.typing import BoolImage, Bools, Floats
 
@@ -25,13 +26,12 @@ DECIMALS: Final = 3
 def write_coco(records: Sequence[LabelRecord], path: Path) -> list[str]:
     """Write one JSON file. Returns what the user should know."""
     images, annotations, bare = [], [], 0
-    for number, record in enumerate(records, 1):
+    for number, (record, name) in enumerate(zip(records, image_names(records), strict=True), 1):
         camera = record.camera
-        name = record.image or record.name
         images.append(
             {
                 "id": number,
-                "file_name": name.replace("\\", "/"),
+                "file_name": name,
                 "width": camera.width,
                 "height": camera.height,
                 "camera": camera.to_dict(),

@@ -12,7 +12,7 @@ import numpy as np
 
 from handopt.errors import OutputError
 from handopt.evaluation.mapping import ICVL, MSRA, NYU, JointSet, map_keypoints
-from handopt.export.labels.records import LabelRecord
+from handopt.export.labels.records import LabelRecord, image_names
 from handopt.input.camera import INTRINSICS, SAME_INTRINSIC_PX, Camera
 from handopt.typing import Floats
 
@@ -39,7 +39,7 @@ def write_nyu(records: Sequence[LabelRecord], folder: Path) -> list[str]:
 def write_icvl(records: Sequence[LabelRecord], folder: Path) -> list[str]:
     """Write labels.txt: image name, then 16 x u, v, d."""
     camera = shared_camera(records, "icvl")
-    names = [(record.image or record.name).replace(" ", "_") for record in records]
+    names = [name.replace(" ", "_") for name in image_names(records)]
     _write_lines(folder / "labels.txt", uvd(_mapped(records, ICVL), camera), names)
     return []
 

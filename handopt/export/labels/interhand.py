@@ -16,7 +16,7 @@ import numpy as np
 
 from handopt.evaluation.mapping import INTERHAND_ROWS
 from handopt.export.labels.coco import box_of
-from handopt.export.labels.records import LabelRecord
+from handopt.export.labels.records import LabelRecord, image_names
 
 CAPTURE: Final = "0"
 HAND_JOINTS: Final = 21
@@ -27,6 +27,7 @@ def write_interhand(records: Sequence[LabelRecord], folder: Path) -> list[str]:
     cameras: dict[tuple[float, float, float, float], str] = {}
     intrinsics: dict[str, dict[str, Any]] = {"campos": {}, "camrot": {}, "focal": {}, "princpt": {}}
     images, annotations, joints = [], [], {}
+    names = image_names(records)
     for number, record in enumerate(records):
         camera = record.camera
         key = (camera.fx, camera.fy, camera.cx, camera.cy)
@@ -47,7 +48,7 @@ def write_interhand(records: Sequence[LabelRecord], folder: Path) -> list[str]:
         images.append(
             {
                 "id": number,
-                "file_name": record.image or record.name,
+                "file_name": names[number],
                 "width": camera.width,
                 "height": camera.height,
                 "capture": int(CAPTURE),

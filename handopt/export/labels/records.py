@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -119,6 +120,17 @@ def read_records(
         reason = f"none of {left_out} results has a confidence of {min_confidence:g}" if left_out else "no hand in them"
         raise OutputError(f"nothing to export, {reason}: lower min_confidence= or give other results")
     return _with_names_apart(records), left_out
+
+
+def image_names(records: Sequence[LabelRecord]) -> list[str]:
+    """What sets of labels call the images: their paths below the nearest folder that holds all of them, with slashes.
+
+    Of an image without a file the record's name.
+    """
+    places = [parts_of(record.image or record.name, suffix=False) for record in records]
+    levels = zip(*(parts[:-1] for parts in places), strict=False)  # as deep as the shallowest
+    common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+    return ["/".join(parts[common:]) for parts in places]
 
 
 def _is_track(folder: Path) -> bool:

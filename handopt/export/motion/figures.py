@@ -41,7 +41,7 @@ def write_vrma(motion: HandMotion, path: Path) -> list[str]:
     """
     import pygltflib as gltf
 
-    target = t_pose(motion.side, motion.rest_mm)
+    target = t_pose(motion.side, motion.scale * motion.rest_mm)
     moved = retarget(motion, target)
     parents = np.array(target.parents)
     document = gltf.GLTF2(asset=gltf.Asset(version="2.0", generator="handopt"), scene=0)
@@ -66,11 +66,12 @@ def write_amass(motion: HandMotion, path: Path) -> list[str]:
 
     poses: (T, 156) axis-angles of SMPL-H in rad, of which the hand and its wrist move; trans (T, 3); betas (16,);
     gender; mocap_framerate; and of the hand alone: side, global_orient (T, 3), hand_pose (T, 45), transl (T, 3) m of
-    the wrist, time_s. Layout: https://amass.is.tue.mpg.de and https://github.com/nghorbani/amass; order of MANO's
-    joints as in handopt.rig.joints. Zero is the T-pose with a flat hand, as with flat_hand_mean=True.
+    the wrist, time_s, rest_joints (21, 3) m from the wrist, in the order of the keypoints. Layout:
+    https://amass.is.tue.mpg.de and https://github.com/nghorbani/amass; order of MANO's joints as in handopt.rig.joints.
+    Zero is the T-pose with a flat hand, as with flat_hand_mean=True.
     """
-    target = t_pose(motion.side, motion.rest_mm)
-    moved = retarget(motion, target)
+    target = t_pose(motion.side, motion.scale * motion.rest_mm)
+    moved, rest = retarget(motion, target), target.keypoints()
     count = len(motion)
     wrist = _axis_angles(moved.local[target.bones["wrist"]])
     fingers = np.concatenate(
@@ -97,6 +98,7 @@ def write_amass(motion: HandMotion, path: Path) -> list[str]:
         "hand_pose": fingers,
         "transl": motion.joints_m[:, 0],
         "time_s": motion.time_s,
+        "rest_joints": rest - rest[0],
     }
     np.savez_compressed(path, **arrays)
     return ["The rest pose is a flat hand in general, not MANO's own."]

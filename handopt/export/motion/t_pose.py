@@ -58,11 +58,12 @@ def _hand_m(rest_mm: Floats, outward: float) -> Floats:
     across = index - pinky
     across = across - (across @ axis) * axis
     across = across / np.linalg.norm(across)
+    out, up = np.cross(axis, across), np.cross(along, forward)  # so that the palm stays as it is
     joints = np.zeros((len(KEYPOINT_NAMES), 3))
     for row in range(1, len(KEYPOINT_NAMES)):
         if row % 4 == 1:
             offset = rest_mm[row] - wrist
-            joints[row] = (offset @ axis) * along + (offset @ across) * forward
+            joints[row] = (offset @ axis) * along + (offset @ across) * forward + (offset @ out) * up
         else:
             length = np.linalg.norm(rest_mm[row] - rest_mm[row - 1])
             joints[row] = joints[row - 1] + length * (thumb if row < 5 else along)

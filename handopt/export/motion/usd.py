@@ -45,7 +45,8 @@ def write_usd(motion: HandMotion, path: Path) -> list[str]:
     _set_mesh(mesh, motion, skeleton)
     if motion.hand.pose_correctives is not None:
         targets = morph_targets(motion.hand.pose_correctives, features_of(motion.hand, motion.angles_rad))
-        _set_correctives(stage, mesh, animation, targets, codes)
+        if targets.names:
+            _set_correctives(stage, mesh, animation, targets, codes)
     stage.GetRootLayer().Save()
     return []
 

@@ -34,7 +34,27 @@ def coco(fits: Fits, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def each(coco: Any, fits: Fits) -> Any:
     for annotation in coco.loadAnns(coco.getAnnIds()):
         image = coco.loadImgs(annotation["image_id"])[0]
-        yield annotation, image, fits.results[image["file_name"].removeprefix("frames/").removesuffix(".png")]
+        yield annotation, image, fits.results[image["file_name"].removesuffix(".png")]
+
+
+@pytest.mark.parametrize("format", ["coco", "interhand"])
+def test_file_names_are_those_below_the_folder_of_all_images(tmp_path: Path, format: str) -> None:
+    for name in ("easy/000", "hard/000", "hard/001"):
+        result = fit_result("right", iterations=1, image=str(tmp_path / "images" / f"{name}.png"))
+        save(result, tmp_path / "fits" / name, renders=False, overlay=False)
+    export_labels([tmp_path / "fits"], tmp_path / "all", format=format)
+    export_labels([tmp_path / "fits" / "hard"], tmp_path / "hard", format=format)
+    found = {
+        name: sorted({image["file_name"] for file in (tmp_path / name).glob("*.json") for image in images_of(file)})
+        for name in ("all", "hard")
+    }
+    assert found == {"all": ["easy/000.png", "hard/000.png", "hard/001.png"], "hard": ["000.png", "001.png"]}
+
+
+def images_of(file: Path) -> list[dict[str, Any]]:
+    document = json.loads(file.read_text())
+    images = document.get("images") if isinstance(document, dict) else None
+    return images if isinstance(images, list) else []
 
 
 def test_categories_are_the_sides(coco: Any, fits: Fits) -> None:

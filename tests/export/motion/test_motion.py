@@ -1,5 +1,6 @@
 """The motion of tracks on other skeletons, played from the files' own numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,15 @@ import pygltflib as gltf
 import pytest
 from scipy.spatial.transform import Rotation
 from support.characters import FPS, angles_between, character, mixamo, played, true_joints, unreal, write_poses
+from support.mano_files import mano_reference
 from support.sequences import FPS as FOLLOWED_FPS
-from support.sequences import mano_track
+from support.sequences import followed, mano_track
 
 from handopt.errors import OutputError, RigError
 from handopt.export.mesh import to_gltf
 from handopt.export.motion.formats import export_motion
 from handopt.rig import KEYPOINT_NAMES
-from handopt.rig.joints import BONES
+from handopt.rig.joints import BONES, TIPS, from_mano_order, to_mano_order
 from handopt.storage.track_folder import save_track
 
 FINGER_BONES = [(parent, child) for parent, child in BONES if parent]
@@ -155,6 +157,34 @@ def test_poses_of_amass(track: Path, side: str, tmp_path: Path) -> None:
                 assert angles_between(turn.apply(along), bone) < MOST_DEGREES
 
 
+@pytest.mark.parametrize("rig", ["own", "MANO"])
+def test_poses_of_amass_give_the_joints_of_the_track_by_the_published_equations(
+    side: str, tmp_path: Path, rig: str
+) -> None:
+    track = replace(followed(side) if rig == "own" else mano_track(side), scale=1.07)
+    export_motion(save_track(track, tmp_path / "track", video=False), tmp_path / "poses.npz", format="amass")
+    with np.load(tmp_path / "poses.npz", allow_pickle=False) as arrays:
+        posed = {name: arrays[name] for name in ("global_orient", "hand_pose", "transl", "rest_joints", "poses")}
+    # A model of MANO's layout whose vertices are the file's joints at rest, the tips with the last bones.
+    rest = to_mano_order(posed["rest_joints"])
+    model = {
+        "v_template": rest,
+        "shapedirs": np.zeros((21, 3, 10)),
+        "J_regressor": np.eye(16, 21),
+        "weights": np.concatenate([np.eye(16), np.eye(16)[[15, 3, 6, 12, 9]]]),
+    }
+    joints, count = track.joints_mm()[track.known] * (1e-3, -1e-3, -1e-3), 16 if rig == "MANO" else 21
+    for frame in range(0, len(joints), 7):
+        pose = np.concatenate([posed["global_orient"][frame], posed["hand_pose"][frame]]).reshape(16, 3)
+        found, _ = mano_reference(model, pose, np.zeros(10), posed["transl"][frame], correctives=False)
+        off = np.linalg.norm(from_mano_order(found) - joints[frame], axis=1)
+        # MANO's tips are points of the skin, which its pose correctives move.
+        assert off[[row for row in range(21) if count == 21 or row not in TIPS]].max() < 1e-4
+        first = 22 if side == "left" else 37
+        body = posed["poses"][frame].reshape(52, 3)
+        np.testing.assert_array_equal(body[first : first + 15].ravel(), posed["hand_pose"][frame])
+
+
 def test_bvh_of_the_own_hand_and_of_a_character(track: Path, side: str, tmp_path: Path) -> None:
     joints, _ = true_joints(track, side)
     export_motion(track, tmp_path / "own.bvh")
@@ -223,6 +253,18 @@ def test_pose_correctives_are_blend_shapes_of_usd(side: str, tmp_path: Path) -> 
         expected = to_gltf(track.vertices_mm(frame))
         code = (track.time_s[frame] - track.time_s[known[0]]) * FOLLOWED_FPS
         np.testing.assert_allclose(_usd_points(stage, code), expected, atol=1e-4)  # USD has a joint's scale as half
+
+
+def test_correctives_that_move_nothing_are_not_in_usd(tmp_path: Path) -> None:
+    from pxr import Usd, UsdSkel
+
+    track = mano_track()
+    assert track.rig.pose_correctives is not None
+    still = replace(track, rig=replace(track.rig, pose_correctives=track.rig.pose_correctives.scaled(0.0)))
+    export_motion(save_track(still, tmp_path / "track", video=False), tmp_path / "hand.usda")
+    stage = Usd.Stage.Open(str(tmp_path / "hand.usda"))
+    assert "blendShape" not in (tmp_path / "hand.usda").read_text()
+    assert not UsdSkel.BindingAPI(stage.GetPrimAtPath("/hand/mesh")).GetBlendShapesAttr().HasAuthoredValue()
 
 
 def _usd_points(stage: Any, code: float) -> np.ndarray:
