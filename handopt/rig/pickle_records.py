@@ -10,6 +10,7 @@ SHORT: Final = 1024
 """Bytes of a string of Python 2 that is read as text; longer ones are the numbers of an array and stay bytes."""
 _MOST_ENTRIES: Final = 10_000_000  # of a joint regressor, as a dense matrix
 _MOST_CHOSEN: Final = 16_000_000  # all shape directions of SMPL-X have 12.6 million
+_MOST_SELECTIONS: Final = 8  # of selections; MANO's files have one
 _NUMBER = re.compile(r"[<>|=]?[fiub][1248]$")
 
 
@@ -68,16 +69,22 @@ class Record:
         return dense
 
     def _chumpy(self) -> NDArray[Any]:
-        """A chumpy array: Ch holds its values as x; Select takes the entries idxs of a."""
-        state = self.state
-        if "x" in state:
-            return np.asarray(state["x"].array())
-        chosen, places = np.asarray(state["a"].array()), state["idxs"].plain()
-        if len(places) > _MOST_CHOSEN:
-            raise ValueError(f"a selection of {len(places)} entries")
-        chosen = chosen.ravel()[places]
-        shape = state.get("preferred_shape")
-        return np.reshape(chosen, chosen.shape if shape is None else [int(size) for size in shape])
+        """A chumpy array: Ch holds its values as x; Select takes the entries idxs of a, which may be one itself."""
+        selections: list[dict[str, Any]] = []
+        inner: Record = self
+        total = 0
+        while inner.kind == "chumpy" and "x" not in inner.state:
+            selections.append(inner.state)
+            total += len(inner.state["idxs"].plain())
+            if total > _MOST_CHOSEN or len(selections) > _MOST_SELECTIONS:
+                raise ValueError(f"selections of over {_MOST_CHOSEN} entries, or over {_MOST_SELECTIONS} nested")
+            inner = inner.state["a"]
+        chosen = np.asarray((inner.state["x"] if inner.kind == "chumpy" else inner).array())
+        for state in reversed(selections):
+            chosen = chosen.ravel()[state["idxs"].plain()]
+            shape = state.get("preferred_shape")
+            chosen = np.reshape(chosen, chosen.shape if shape is None else [int(size) for size in shape])
+        return chosen
 
 
 def numbers_in(content: Any, dtype: Any) -> NDArray[Any]:
@@ -85,8 +92,9 @@ def numbers_in(content: Any, dtype: Any) -> NDArray[Any]:
     name = dtype.arguments[0]
     if not isinstance(name, str) or not _NUMBER.match(name):
         raise ValueError("an array of something other than numbers")
-    swapped = isinstance(dtype.state, tuple) and dtype.state[1] == ">"
+    order: Any = dtype.state[1] if isinstance(dtype.state, tuple) else "|"
     raw = content.encode("latin1") if isinstance(content, str) and len(content) <= SHORT else content
     if not isinstance(raw, bytes):
         raise ValueError(f"an array whose numbers are in a {type(raw).__name__}")
-    return np.frombuffer(raw, np.dtype(name).newbyteorder(">" if swapped else "="))
+    kind = np.dtype(name)
+    return np.frombuffer(raw, kind.newbyteorder(order) if order in ("<", ">") else kind)

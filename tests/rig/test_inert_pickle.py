@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.mano_files import mano_arrays, python2_pickle, write_mano
+from support.mano_files import mano_arrays, pretended_classes, python2_pickle, write_mano
 
 from handopt.errors import RigError
 from handopt.rig import inert_pickle, pickle_records
@@ -187,7 +187,7 @@ def test_a_selection_and_a_sparse_matrix_are_bounded(tmp_path: Path, monkeypatch
     write_mano(tmp_path / "a.pkl", mano_arrays(), chumpy=True)
     found = read((tmp_path / "a.pkl").read_bytes(), "a.pkl")
     for name, limit, what in (
-        ("shapedirs", "_MOST_CHOSEN", "a selection of"),
+        ("shapedirs", "_MOST_CHOSEN", "selections of over"),
         ("J_regressor", "_MOST_ENTRIES", "a sparse matrix of"),
     ):
         monkeypatch.setattr(pickle_records, limit, 5)
@@ -228,3 +228,43 @@ def test_an_array_that_is_damaged_is_refused() -> None:
         array_of(read(data.replace(b"K\x04", b"K\x05"), "model.pkl")["v"], "model.pkl")
     with pytest.raises(RigError, match="something other than numbers"):
         array_of(read(data.replace(b"f8", b"O8"), "model.pkl")["v"], "model.pkl")
+
+
+def selection(depth: int, entries: int) -> bytes:
+    """A table of one array, v: selections nested so deep, of so many entries each, that turn the order round."""
+    with pretended_classes() as (_, ch, select):
+        made, places = ch(np.arange(entries, dtype=np.float64)), np.arange(entries)[::-1].copy()
+        for _ in range(depth):
+            made = select(made, places, (entries,))
+        return pickle.dumps({"v": made}, 2)
+
+
+def test_selections_of_selections_are_followed_in_bounded_time() -> None:
+    thrice = array_of(read(selection(3, 6), "a.pkl")["v"], "a.pkl")
+    assert thrice is not None
+    assert thrice.tolist() == [5, 4, 3, 2, 1, 0]
+    hostile = read(selection(200, 100_000), "a.pkl")["v"]
+    started = time.process_time()
+    with pytest.raises(RigError, match="selections of over 16000000 entries, or over 8 nested"):
+        array_of(hostile, "a.pkl")
+    assert time.process_time() - started < 0.5
+
+
+def test_a_selection_of_itself_is_refused() -> None:
+    record = pickle_records.Record("chumpy", ())
+    empty = pickle_records.Record("array", ())
+    empty.state = (1, (0,), pickle_records.Record("dtype", ("i8", False, True)), False, b"")
+    record.state = {"a": record, "idxs": empty}
+    with pytest.raises(RigError, match="over 8 nested"):
+        array_of(record, "a.pkl")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numbers_of_either_byte_order_are_read(order: str) -> None:
+    values = np.arange(-3, 4).astype(f"{order}f4")
+    found = array_of(read(pickle.dumps({"v": values}, 2), "a.pkl")["v"], "a.pkl")
+    assert found is not None
+    assert found.tolist() == values.tolist()
+    # A type may also say its order in its name alone, as those of other writers do.
+    named = pickle_records.Record("dtype", (f"{order}f4", False, True))
+    assert pickle_records.numbers_in(values.tobytes(), named).tolist() == values.tolist()

@@ -67,7 +67,7 @@ def mano_arrays(side: str = "right", seed: int = 0) -> dict[str, Any]:
 def write_mano(path: Path, arrays: dict[str, Any], *, chumpy: bool = False, protocol: int = 2) -> Path:
     """Pickle a model as MANO's files are: a sparse J_regressor, and with chumpy arrays in chumpy's classes."""
     document: dict[str, Any] = dict(arrays, bs_style="lbs", bs_type="lrotmin")
-    with _pretended() as (sparse, ch, select):
+    with pretended_classes() as (sparse, ch, select):
         document["J_regressor"] = sparse(arrays["J_regressor"])
         if chumpy:
             count = arrays["shapedirs"].shape[2]
@@ -103,7 +103,7 @@ def python2_pickle(document: Any) -> bytes:
 
 
 @contextmanager
-def _pretended() -> Iterator[tuple[Any, Any, Any]]:
+def pretended_classes() -> Iterator[tuple[Any, Any, Any]]:
     """Classes that pickle themselves under the names of scipy.sparse.csc.csc_matrix, chumpy's Ch and Select."""
     modules: dict[str, types.ModuleType] = {}
 
