@@ -59,7 +59,7 @@ _EXPORTS = {
     "handopt.ops.splat": ("render_depth", "render_depth_backward"),
     "handopt.proposals.model_file": ("PoseModel", "load_model", "save_model"),
     "handopt.result": ("FitResult",),
-    "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig", "with_default_keypoints"),
+    "handopt.rig": ("KEYPOINT_NAMES", "Rig", "default_rig", "load_rig", "with_default_keypoints", "with_keypoints"),
     "handopt.shape": ("ShapeInput", "ShapeResult", "fit_shape"),
     "handopt.storage.track_folder": ("save_track", "save_tracks"),
     "handopt.tracking.api": ("Tracking", "track"),

@@ -28,7 +28,7 @@ class Identity:
     """What a result depends on besides its image and the JSON files beside it.
 
     handopt: the version. config, camera, mask, model, joint_map, proposals: SHA-256 of a file's content, or a name. The
-    others are the options of handopt fit; max_hands is None for one hand, keypoints where they are the rig's joints.
+    others are the options of handopt fit; max_hands is None for one hand, keypoints where nobody said.
     """
 
     handopt: str

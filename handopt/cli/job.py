@@ -136,7 +136,7 @@ def _identity(options: "FitOptions", settings: "FitSettings") -> "Identity":
         model=_content(options.model),
         joint_map=_content(options.joint_map),
         part=options.part,
-        keypoints=None if options.keypoints == "rig" else options.keypoints,
+        keypoints=None if options.model is None or options.keypoints == "auto" else options.keypoints,
         unit=options.unit,
         encoding=options.encoding,
         hand=options.hand,

@@ -85,7 +85,10 @@ def depth_options(command: Command) -> Command:
 # -------------------------------------------------------------------------------------------------- hand
 
 
-def model_option(text: str = "A rigged hand, glTF or GLB.") -> Callable[[Command], Command]:
+RIG_FILES = "glTF, GLB, VRM, FBX, or a .pkl or .npz of MANO"
+
+
+def model_option(text: str = f"A rigged hand: {RIG_FILES}.") -> Callable[[Command], Command]:
     """--model, with a help text."""
     return option("Hand", "--model", type=FILE, metavar="RIG", help=f"{text}  [default: handopt's own]")
 
@@ -119,7 +122,7 @@ def rig_options(command: Command) -> Command:
     )
 
 
-def hand_options(hand: str, model: str = "A rigged hand, glTF or GLB.") -> Callable[[Command], Command]:
+def hand_options(hand: str, model: str = f"A rigged hand: {RIG_FILES}.") -> Callable[[Command], Command]:
     """--hand, --model, --joint-map and --limits, with what --hand auto does and what --model is."""
 
     def decorate(command: Command) -> Command:
@@ -138,10 +141,10 @@ def keypoints_option(command: Command) -> Command:
     return option(
         EXPERT,
         "--keypoints",
-        type=Choice(["rig", "default"]),
+        type=Choice(["auto", "rig", "default"]),
         help="Where the 21 joints of the results lie in a --model: at the joints of that rig, or, but the wrist and "
-        "the thumb's CMC, at the places of the hand where handopt's own hand has them, told from the skin.  "
-        "[default: rig]",
+        "the thumb's CMC, at the places of the hand where handopt's own hand has them, told from the skin; auto takes "
+        "these where that rig's joints lie clearly elsewhere, more than 5 mm on average, and says so.  [default: auto]",
     )(command)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from handopt.cli.settings import HandOptions
     from handopt.proposals.model_file import PoseModel
     from handopt.rig import Rig
+    from handopt.rig.keypoint_places import Places
 
 
 def load_model(options: "HandOptions") -> "Rig | None":
@@ -25,7 +26,7 @@ def load_model(options: "HandOptions") -> "Rig | None":
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
         if options.part is not None:
             raise click.UsageError("--part names a hand of a --model, which is missing")
-        if options.keypoints is not None:
+        if options.keypoints not in (None, "rig"):
             raise click.UsageError(
                 "--keypoints is for a --model, which is missing: handopt's own hand has its joints where both say; "
                 "leave it out, or name the rig with --model"
@@ -37,12 +38,15 @@ def load_model(options: "HandOptions") -> "Rig | None":
     side = options.hand if options.hand in ("right", "left") else None
     with naming_option("--model"):
         rig = load_rig(options.model, side, mapping, options.limits, options.part)
-    if options.keypoints != "default":
-        return rig
-    from handopt.rig.keypoint_places import with_default_keypoints
+    return placed_keypoints(rig, options.keypoints)
+
+
+def placed_keypoints(rig: "Rig", places: "Places | None") -> "Rig":
+    """The rig with its keypoints where --keypoints says. Raises UsageError."""
+    from handopt.rig import with_keypoints
 
     with naming_option("--keypoints"):
-        return with_default_keypoints(rig)
+        return with_keypoints(rig, places or "auto")
 
 
 def load_proposals(path: "Path | None", name: str = "--proposals") -> "PoseModel | None":

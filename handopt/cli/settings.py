@@ -22,14 +22,14 @@ class DepthOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HandOptions:
-    """--hand, and the rig: --model, --joint-map, --part, --limits; of fit and track also --keypoints."""
+    """--hand, and the rig: --model, --joint-map, --part, --limits; of fit and track also --keypoints (None: auto)."""
 
     hand: str | None
     model: Path | None
     joint_map: Path | None
     part: str | None
     limits: str
-    keypoints: str | None = None
+    keypoints: Literal["auto", "rig", "default"] | None = "rig"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +185,7 @@ class SynthOptions:
     joint_map: Path | None
     part: str | None
     limits: str
+    keypoints: Literal["auto", "rig", "default"] | None
     output: Path | None
     overwrite: bool
     as_json: bool

@@ -14,6 +14,7 @@ from handopt.cli.help import SectionedCommand
 from handopt.cli.inputs import ImageArgument, Problem, find_images
 from handopt.cli.job import check_camera, check_device, check_ignore, fit_settings, load_config, make_reader
 from handopt.cli.options import (
+    RIG_FILES,
     compute_options,
     depth_options,
     hand_options,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @depth_options
 @hand_options(
     "auto takes the one that fits the images better.  [default: what the JSON files or --model say, else auto]",
-    "The rig to begin with, glTF or GLB.",
+    f"The rig to begin with: {RIG_FILES}.",
 )
 @compute_options("Fit")
 @output_options(

@@ -12,6 +12,7 @@ from handopt.cli.help import EXPERT, SectionedCommand, option
 from handopt.cli.options import (
     camera_option,
     json_option,
+    keypoints_option,
     model_option,
     output_options,
     rig_options,
@@ -19,6 +20,7 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.outputs import require_place
+from handopt.cli.rigs import placed_keypoints
 from handopt.cli.values import Choice, Numbers, Positive
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ SIZE = (640, 480)
 )
 @model_option()
 @rig_options
+@keypoints_option
 @output_options("DIR", "Folder of the images, the same as OUT.", replaces="images that exist")
 @json_option("each level")
 @verbosity_options
@@ -255,7 +258,7 @@ def _settings(options: "SynthOptions") -> "Settings":
         background=options.background,
         surface_rms_mm=options.surface_rms or 0.0,
         subject_seed=_subject_seed(options),
-        rig=_right_rig(options.model, options.joint_map, options.limits, options.part),
+        rig=_right_rig(options),
     )
 
 
@@ -274,7 +277,7 @@ def _wild_settings(options: "SynthOptions") -> "WildSettings":
         background=options.background,
         surface_rms_mm=options.surface_rms,
         subject_seed=_subject_seed(options),
-        rig=_right_rig(options.model, options.joint_map, options.limits, options.part),
+        rig=_right_rig(options),
     )
 
 
@@ -297,14 +300,15 @@ def _camera(spec: str) -> "Camera":
             return load_camera(spec, *SIZE)
 
 
-def _right_rig(model: Path | None, joint_map: Path | None, limits: str, part: str | None) -> "Rig":
+def _right_rig(options: "SynthOptions") -> "Rig":
     """The right hand of --model, mirrored if it is a left one, or handopt's own."""
     from handopt.rig import default_rig, load_rig
 
-    if model is None:
-        if joint_map is not None:
+    if options.model is None:
+        if options.joint_map is not None:
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
-        return default_rig("right", limits)
+        return default_rig("right", options.limits)
     with naming_option("--model", "--joint-map", "--limits"):
-        rig = load_rig(model, None, joint_map, limits, part)
+        rig = load_rig(options.model, None, options.joint_map, options.limits, options.part)
+    rig = placed_keypoints(rig, options.keypoints)
     return rig if rig.side == "right" else rig.mirrored()

@@ -7,11 +7,11 @@ digit's skin shows, stay at the rig's joints.
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
-from handopt.errors import RigError
+from handopt.errors import RigError, did_you_mean
 from handopt.rig.digit_surface import DigitSurface, digit_surfaces
 from handopt.rig.joints import DIGITS
 from handopt.rig.load import default_rig
@@ -20,6 +20,36 @@ from handopt.typing import Floats
 
 _NOT_SHOWN: Final = (0, 1)
 """Rows of the keypoints that stay at the rig's joints: the wrist and the thumb's CMC."""
+CLEARLY_ELSEWHERE_MM: Final = 5.0
+"""Mean distance of the joints from the places at which they are given up for these.
+
+Below it a rig's own joints agree with handopt's within the 6 mm that are wanted. A mesh that differs in its vertices
+alone has the places within 1 mm, one whose folds were filled when it was simplified within 5 mm.
+"""
+
+Places = Literal["auto", "rig", "default"]
+
+
+def with_keypoints(rig: Rig, places: Places = "auto") -> Rig:
+    """The rig with its keypoints at its joints ("rig"), at handopt's places ("default"), or where "auto" puts them.
+
+    auto takes handopt's places where the rig's joints lie clearly elsewhere, CLEARLY_ELSEWHERE_MM on average. Joints of
+    MANO are a convention of their own and stay, as do those of a rig whose digits' skin cannot be matched. Raises
+    RigError as with_default_keypoints, and for other places.
+    """
+    if places == "rig":
+        return rig
+    if places == "default":
+        return with_default_keypoints(rig)
+    if places != "auto":
+        raise RigError(f"keypoints={places!r} is unknown{did_you_mean(places, ['auto', 'rig', 'default'])}")
+    if rig.pose_correctives is not None or rig.keypoint_offsets_mm is not None:
+        return rig
+    try:
+        moved = with_default_keypoints(rig)
+    except RigError:
+        return rig
+    return rig if _distance_mm(rig, moved) < CLEARLY_ELSEWHERE_MM else moved
 
 
 def with_default_keypoints(rig: Rig) -> Rig:
@@ -38,12 +68,18 @@ def with_default_keypoints(rig: Rig) -> Rig:
         for row in range(4 * digit + 1, 4 * digit + 5):
             if row not in _NOT_SHOWN:
                 places[row] = _matched(own, rig, ours[digit], theirs[digit], row)
-    moved = np.linalg.norm(places - joints, axis=1)
+    moved = replace(rig, keypoint_offsets_mm=places - joints)
     note = (
         f"keypoints but the wrist and the thumb's CMC are at the places of handopt's own hand, "
-        f"{np.delete(moved, _NOT_SHOWN).mean():.1f} mm from the model's joints on average"
+        f"{_distance_mm(rig, moved):.1f} mm from the model's joints on average (--keypoints rig keeps them there)"
     )
-    return replace(rig, keypoint_offsets_mm=places - joints, notes=(*rig.notes, note))
+    return replace(moved, notes=(*rig.notes, note))
+
+
+def _distance_mm(rig: Rig, moved: Rig) -> float:
+    """Mean distance of the keypoints that can move from a rig's joints."""
+    joints = rig.bind[rig.keypoint_joints, :, 3]
+    return float(np.delete(np.linalg.norm(moved.keypoints_mm - joints, axis=1), _NOT_SHOWN).mean())
 
 
 def _matched(own: Rig, rig: Rig, ours: DigitSurface, theirs: DigitSurface, row: int) -> Floats:

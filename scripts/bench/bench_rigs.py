@@ -6,7 +6,7 @@
 Each rig is loaded without a joint map. Images are noise-free, of the default hand in its own proportions, in poses and
 views of a level of handopt synth. Programs put joints at other places of the hand: `matched` is the error where each
 joint counts as the point of its own bone that stands, in fits of the open hand from three sides, at handopt's joint.
-With --keypoints default the joints are at the places that handopt.with_default_keypoints tells from the rest mesh.
+--keypoints says where the joints are, as for handopt fit.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 
 import handopt
 from handopt.ops.rasterise import rasterise
-from handopt.rig import Rig, default_rig, load_rig, with_default_keypoints, with_shape
+from handopt.rig import Rig, default_rig, load_rig, with_keypoints, with_shape
 from handopt.rig.pose import joint_transforms, posed_keypoints, posed_vertices
 from handopt.synth.poses import Level, sample_hand
 from handopt.typing import Floats
@@ -32,13 +32,12 @@ def main() -> None:
     parser.add_argument("--hand", default=None, choices=["right", "left"])
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--keypoints", default="rig", choices=["rig", "default"])
+    parser.add_argument("--keypoints", default="auto", choices=["auto", "rig", "default"])
     parser.add_argument("--level", default="easy", choices=["easy", "medium", "hard"])
     options = parser.parse_args()
     for path in options.rigs:
         rig = load_rig(path, options.hand)
-        if options.keypoints == "default":
-            rig = with_default_keypoints(rig)
+        rig = with_keypoints(rig, options.keypoints)
         for note in rig.notes:
             print(f"{path.name}: {note[:200]}")
         rest = [fitted(rig, seed, None) for seed in range(1000, 1000 + RESTING)]
@@ -49,8 +48,8 @@ def main() -> None:
         worst = handopt.KEYPOINT_NAMES[int(raw.mean(axis=0).argmax())]
         print(
             f"{path.name} ({rig.side}): joints {raw.mean():.2f} mm (most {worst} {raw.mean(axis=0).max():.2f} mm), "
-            f"matched {matched.mean():.2f} mm, worst image {matched.mean(axis=1).max():.2f} mm, {options.count} images, "
-            f"keypoints {options.keypoints}",
+            f"matched {matched.mean():.2f} mm, worst image {matched.mean(axis=1).max():.2f} mm, "
+            f"{options.count} images, keypoints {options.keypoints}",
             flush=True,
         )
 

@@ -70,9 +70,10 @@ def test_what_results_depend_on_makes_another_identity(options: FitOptions, tmp_
 
 
 def test_the_places_of_keypoints_count(options: FitOptions) -> None:
-    rig = replace(options, model=asset("hands/right.glb"), hand="right")
+    rig = replace(options, model=asset("hands/right.glb"), hand="right", keypoints=None)
     plain = make_job(rig, 9).identity
-    assert make_job(replace(rig, keypoints="rig"), 9).identity == plain
+    assert make_job(replace(rig, keypoints="auto"), 9).identity == plain
+    assert make_job(replace(rig, keypoints="rig"), 9).identity != plain
     assert make_job(replace(rig, keypoints="default"), 9).identity != plain
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.displaced_joints import with_joints_elsewhere
 from support.synth_labels import reposed
 
 from handopt.cli import synth as command
 from handopt.cli.main import main
+from handopt.export.rig_gltf import write_rig
 from handopt.rig import default_rig, load_rig
 from handopt.synth import noise_models, poses
 
@@ -91,6 +93,18 @@ def test_another_rig_is_used_and_a_left_one_is_mirrored(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     truth = label(tmp_path / "out")
     np.testing.assert_allclose(reposed(truth, load_rig(model)), truth["joints_mm"], atol=0.01)
+
+
+def test_labels_have_the_joints_where_fits_of_the_same_rig_have_them(tmp_path: Path) -> None:
+    write_rig(with_joints_elsewhere(default_rig(), 9.0), tmp_path / "odd.glb")
+    for places in ("rig", "default"):
+        found = synth(tmp_path / places, "--count", "1", "--model", tmp_path / "odd.glb", "--keypoints", places)
+        assert found.exit_code == 0
+    said = synth(tmp_path / "auto", "--count", "1", "--model", tmp_path / "odd.glb")
+    assert "mm from the model's joints on average (--keypoints rig keeps them there)" in said.stderr
+    joints = {places: np.array(label(tmp_path / places)["joints_mm"]) for places in ("auto", "rig", "default")}
+    assert np.array_equal(joints["auto"], joints["default"])
+    assert np.linalg.norm(joints["auto"] - joints["rig"], axis=1)[2:].mean() > 5
 
 
 def test_limits_bound_the_angles(tmp_path: Path) -> None:

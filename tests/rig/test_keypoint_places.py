@@ -3,32 +3,60 @@
 from dataclasses import replace
 from pathlib import Path
 
+import igl
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from support.character_files import character, names_of
+from support.displaced_joints import displaced, with_joints_elsewhere
+from support.mano_files import mano_arrays, write_mano
 from support.observation_factory import CPU
 
-from handopt import Rig, default_rig, load_rig, with_default_keypoints
+from handopt import Rig, default_rig, load_rig, with_default_keypoints, with_keypoints
 from handopt.errors import RigError
 from handopt.hand_model import Hand
 from handopt.rig import with_shape
 from handopt.rig.pose import joint_transforms, posed_keypoints
 from handopt.rig.skinned import Skinned
 
-LARGEST_MM = 8.0
 NEAR_MM = 1.5
 SHOWN = slice(2, None)
 """The keypoints that a digit's skin shows: all but the wrist and the thumb's CMC."""
 
 
-def displaced(rig: Rig, seed: int) -> Rig:
-    """The rig with all joints of its digits but tips moved along their bones, its skin as it is."""
-    rng, bind, places = np.random.default_rng(seed), rig.bind.copy(), rig.keypoints_mm
-    for row in (row for row in range(1, 21) if row % 4):
-        bone = places[row + 1] - places[row]
-        bind[rig.keypoint_joints[row], :, 3] += rng.uniform(-LARGEST_MM, LARGEST_MM) * bone / np.linalg.norm(bone)
-    return replace(rig, bind=bind)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_auto_moves_the_keypoints_of_a_rig_whose_joints_lie_clearly_elsewhere(side: str) -> None:
+    own = default_rig(side)
+    near, far = (with_joints_elsewhere(own, away) for away in (4.0, 9.0))
+    assert with_keypoints(own) is own
+    assert with_keypoints(near) is near
+    found = with_keypoints(far)
+    assert np.linalg.norm(found.keypoints_mm - own.keypoints_mm, axis=1)[SHOWN].max() < NEAR_MM
+    assert "mm from the model's joints on average (--keypoints rig keeps them there)" in found.notes[-1]
+    assert with_keypoints(found) is found
+    assert with_keypoints(far, "rig") is far
+    assert np.array_equal(with_keypoints(near, "default").keypoints_mm, with_default_keypoints(near).keypoints_mm)
+
+
+def test_auto_leaves_joints_of_mano_and_of_hands_without_folds(tmp_path: Path) -> None:
+    model = load_rig(write_mano(tmp_path / "MANO_RIGHT.pkl", mano_arrays()))
+    away = replace(model, bind=with_joints_elsewhere(model, 9.0).bind)
+    assert with_keypoints(away) is away
+    assert with_keypoints(without_folds()).keypoint_offsets_mm is None
+    with pytest.raises(RigError, match=r"keypoints='defualt' is unknown \(did you mean 'default'\?\)"):
+        with_keypoints(default_rig(), "defualt")
+
+
+@pytest.mark.parametrize("vertices", [2000, 1000, 600])
+def test_a_mesh_of_fewer_vertices_has_the_places_where_the_whole_one_has_them(vertices: int) -> None:
+    own = default_rig()
+    points, faces, _, origin = igl.qslim(own.rest_mm, own.faces.astype(np.int64), vertices)
+    coarse = replace(
+        own, rest_mm=points, faces=faces.astype(np.int32), skin_indices=own.skin_indices[origin],
+        skin_weights=own.skin_weights[origin],
+    )  # fmt: skip
+    found = with_default_keypoints(coarse)
+    assert np.linalg.norm(found.keypoints_mm - own.keypoints_mm, axis=1).max() < NEAR_MM
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -89,10 +117,15 @@ def test_keypoints_move_with_their_bones_and_with_the_shape() -> None:
     assert Hand.of(rig, CPU, np.float64).keypoints == pytest.approx(rig.keypoints_mm)
 
 
-def test_a_hand_without_folds_is_refused() -> None:
+def without_folds() -> Rig:
+    """The default hand without the skin of its index finger."""
     own = default_rig()
     apart = own.keypoint_joints[[5, 6, 7, 8]]
     kept = ~np.isin(own.skin_indices[:, 0], [*apart, own.joint_names.index("index-finger-metacarpal")])
     faces = own.faces[kept[own.faces].all(axis=1)]
+    return replace(own, faces=faces)
+
+
+def test_a_hand_without_folds_is_refused() -> None:
     with pytest.raises(RigError, match="the folds between its fingers were not found: use its own joints"):
-        with_default_keypoints(replace(own, faces=faces))
+        with_default_keypoints(without_folds())
