@@ -10,8 +10,9 @@ from handopt.cli.console import Console
 from handopt.cli.errors import naming_option
 from handopt.cli.help import EXPERT, SectionedCommand, SectionedGroup, option
 from handopt.cli.model_network import SUFFIX, describe_network, export
-from handopt.cli.options import json_option, output_options, rig_options, verbosity_options
+from handopt.cli.options import RIG_FILES, json_option, output_options, rig_options, verbosity_options
 from handopt.cli.outputs import require_free_file
+from handopt.cli.rigs import placed_keypoints
 from handopt.files import is_file
 
 if TYPE_CHECKING:
@@ -61,15 +62,17 @@ def show(rig: str, **arguments: Any) -> None:
 
     Of a network print what it was trained on, and its scores.
 
-    RIG is a glTF or GLB file, or right or left for handopt's own hands; MODEL is a .npz file of handopt train.
+    RIG is a glTF, GLB, VRM or FBX file or a model of MANO, SMPL-H or SMPL-X, or right or left for handopt's own hands;
+    MODEL is a .npz file of handopt train.
     """
     from handopt.cli.settings import ModelShowOptions
     from handopt.rig.joints import mapping_text
+    from handopt.rig.mano_file import is_model_archive
 
     options = ModelShowOptions(**arguments)
     console = Console()
     output = options.output
-    if Path(rig).suffix.lower() == SUFFIX and is_file(rig):
+    if Path(rig).suffix.lower() == SUFFIX and is_file(rig) and not is_model_archive(Path(rig)):
         if output is not None:
             raise click.UsageError("-o draws a rig: leave it out for a network")
         for line in describe_network(Path(rig), as_json=options.as_json):
@@ -88,7 +91,7 @@ def show(rig: str, **arguments: Any) -> None:
         saved.write_text(mapping_text(loaded.joint_names, loaded.source_names), encoding="utf-8")
     for line in [json.dumps(_document(loaded))] if options.as_json else describe(loaded):
         console.result(line)
-    console.notes(loaded.notes)
+    console.notes(placed_keypoints(loaded, None).notes)
     if saved is not None:
         console.say(f"{click.format_filename(saved)} is its joint map: edit it, and give it back as --joint-map.")
     if output is not None:
@@ -132,7 +135,8 @@ def _load(rig: str, mapping: Path | None, limits: str, part: str | None) -> "Rig
     path = Path(rig)
     if not is_file(path):
         raise click.UsageError(
-            f"{path} is neither a file nor {' or '.join(OWN)}{did_you_mean(rig, OWN)}: RIG must be a glTF or GLB file"
+            f"{path} is neither a file nor {' or '.join(OWN)}{did_you_mean(rig, OWN)}: RIG must be a file of a rig: "
+            f"{RIG_FILES}"
         )
     if mapping is not None:
         with naming_option("--joint-map"):
@@ -153,13 +157,16 @@ def _sizes(rig: "Rig") -> "Iterator[str]":
 
 
 def _joints(rig: "Rig") -> "Iterator[str]":
-    width = max(map(len, rig.joint_names))
-    yield f"{'joint':<{width}}  {'parent':<{width}}  bone mm"
-    for joint, (name, parent) in enumerate(zip(rig.joint_names, rig.parents, strict=True)):
-        if parent < 0:
-            yield f"{name:<{width}}  {'-':<{width}}        -"
-            continue
-        yield f"{name:<{width}}  {rig.joint_names[parent]:<{width}}  {_bone(rig, joint, int(parent)):7.1f}"
+    width, sources = max(map(len, rig.joint_names)), _sources(rig)
+    yield f"{'joint':<{width}}  {'parent':<{width}}  bone mm  in the file"
+    for joint, (name, parent, source) in enumerate(zip(rig.joint_names, rig.parents, sources, strict=True)):
+        above, bone = ("-", "-") if parent < 0 else (rig.joint_names[parent], f"{_bone(rig, joint, int(parent)):.1f}")
+        yield f"{name:<{width}}  {above:<{width}}  {bone:>7}  {source or '(made)'}"
+
+
+def _sources(rig: "Rig") -> tuple[str, ...]:
+    """What the file calls each joint, empty for those that were made."""
+    return rig.source_names or ("",) * len(rig.joint_names)
 
 
 def _limits(rig: "Rig") -> "Iterator[str]":
@@ -192,8 +199,9 @@ def _document(rig: "Rig") -> dict[str, Any]:
             "name": name,
             "parent": None if parent < 0 else rig.joint_names[parent],
             "bone_mm": None if parent < 0 else round(float(_bone(rig, joint, int(parent))), 3),
+            "in_file": source or None,
         }
-        for joint, (name, parent) in enumerate(zip(rig.joint_names, rig.parents, strict=True))
+        for joint, (name, parent, source) in enumerate(zip(rig.joint_names, rig.parents, _sources(rig), strict=True))
     ]
     limits = {
         name: {

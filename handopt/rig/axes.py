@@ -48,22 +48,28 @@ def guess_side(positions: Mapping[str, Floats], rotations: Mapping[str, Floats])
 def conform_axes(
     positions: Mapping[str, Floats], rotations: Mapping[str, Floats], side: str
 ) -> tuple[dict[str, Floats], list[str]]:
-    """Joint axes (3, 3) with the bone along -Z and the back of the hand along +Y, and a note for each digit changed.
+    """Joint axes (3, 3) with the bone along -Z and the back of the hand along +Y, and a note where any were changed.
 
     A digit keeps the axes of the file unless one of its articulated joints deviates by more than 45 degrees from the
     axes that the geometry of the hand gives; then all its axes are replaced. The wrist is treated as a digit.
     """
     expected = _geometric_axes(positions, side)
     result = {name: rotations[name] for name in positions}
-    notes = []
+    changed: dict[str, float] = {}
     for part, chain in {"wrist": ("wrist",), **CHAINS}.items():
         names = [name for name in chain if name in positions]
         judged = [name for name in names if name in ANGLE_JOINTS or name == "wrist"]
         worst = max(_angle_degrees(rotations[name], expected[name]) for name in judged)
         if worst > _FRAME_TOLERANCE_DEGREES:
             result.update({name: expected[name] for name in names})
-            notes.append(f"the joint axes of the {part} were built from geometry (the file's deviate by {worst:.0f}°)")
-    return result, notes
+            changed[part] = worst
+    if not changed:
+        return result, []
+    parts = "whole hand" if len(changed) > len(CHAINS) else ", ".join(changed)
+    note = (
+        f"the joint axes of the {parts} were built from geometry (the file's deviate by {max(changed.values()):.0f}°)"
+    )
+    return result, [note]
 
 
 def _geometric_axes(positions: Mapping[str, Floats], side: str) -> dict[str, Floats]:

@@ -149,7 +149,7 @@ def _cut(mesh: SkinnedMesh, hand: FoundHand) -> CutHand:
     """The hand's own vertices and joints; other joints count as the nearest of the hand's above them, or the wrist."""
     has_tree = mesh.parents is not None and bool((mesh.parents >= 0).any())
     hand, odd = _without_odd_tips(mesh, hand)
-    notes = [f"the joints were found {hand.how}: {_table(mesh, hand)}"] if hand.how else []
+    notes = [f"the joints were found {hand.how}, wrist {mesh.joint_names[hand.joints['wrist']]!r}"] if hand.how else []
     if odd:
         notes.append(f"{', '.join(odd)} count as no tips: they do not lie before the last bones")
     if not has_tree:
@@ -211,10 +211,6 @@ def _without_odd_tips(mesh: SkinnedMesh, hand: FoundHand) -> tuple[FoundHand, li
             odd.append(chain[-1])
     joints = {name: row for name, row in hand.joints.items() if name not in odd}
     return replace(hand, joints=joints), [mesh.joint_names[hand.joints[name]] for name in odd]
-
-
-def _table(mesh: SkinnedMesh, hand: FoundHand) -> str:
-    return ", ".join(f"{name} = {mesh.joint_names[row]!r}" for name, row in hand.joints.items())
 
 
 def _with_tips(cut: CutHand) -> CutHand:

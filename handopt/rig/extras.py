@@ -15,7 +15,7 @@ EXTRAS_KEY: Final = "handopt"
 FORMAT: Final = "handopt.rig/1"
 CONFIDENCE_ATTRIBUTE: Final = "_CONFIDENCE"
 CORRECTIVES_KEY: Final = "pose_correctives"
-"""Accessors of displacements in metres by what moves, `vertices` and `joints`: one VEC3 for each feature and each of it."""
+"""Accessors of displacements in metres by what moves, `vertices` and `joints`: for each feature a VEC3 of each."""
 
 
 def extras_of(rig: Rig) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def limits_of(extras: dict[str, Any], where: str) -> Limits:
 
 
 def correctives_to_store(rig: Rig) -> dict[str, Floats] | None:
-    """The rig's pose correctives as the rows of two accessors, (135 V, 3) and (135 J, 3) mm, in the rest mesh's axes."""
+    """The rig's pose correctives as rows of two accessors, (135 V, 3) and (135 J, 3) mm, in the rest mesh's axes."""
     if rig.pose_correctives is None:
         return None
     axes = rig.bind[rig.articulated, :, :3].transpose(0, 2, 1)  # those of the rest mesh, in the joints' own

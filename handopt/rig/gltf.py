@@ -329,6 +329,8 @@ def _parse(path: Path, data: bytes) -> tuple[Part, bytes]:
     else:
         text, binary = data, b""
     document = read_document(text, str(path))
+    if text is data and not isinstance(document.asset, Part):
+        raise RigError(f"{path}: this JSON is no glTF, which has an 'asset': give a rig (a camera goes with --camera)")
     version = str((document.asset.version if isinstance(document.asset, Part) else None) or "2.0")
     if not version.startswith("2"):
         raise RigError(f"{path}: the file is not glTF version 2")

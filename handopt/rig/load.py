@@ -75,7 +75,7 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
     """The rig of a file's mesh whose joints are known, with handopt's own limits. Raises RigError."""
     where, names = str(path), tuple(found)
     bind = _binds(mesh.inverse_binds, found, where)
-    unit, mm = _unit(dict(zip(names, bind[:, :, 3], strict=True)), where)
+    unit, mm = _unit(dict(zip(names, bind[:, :, 3], strict=True)), mesh.joint_names[found["wrist"]], where)
     bind[:, :, 3] *= mm
     notes = [] if unit == "metres" else [f"the model's unit was taken to be {unit}, from the size of the hand"]
 
@@ -181,7 +181,7 @@ def _binds(inverse_binds: Floats, found: dict[str, int], where: str) -> Floats:
     return result
 
 
-def _unit(positions: dict[str, Floats], where: str) -> tuple[str, float]:
+def _unit(positions: dict[str, Floats], wrist: str, where: str) -> tuple[str, float]:
     """The file's unit and its length in mm, from the size of the hand; also checks that the joints lie apart."""
     length = float(np.linalg.norm(positions["middle-finger-tip"] - positions["wrist"]))
     names = list(positions)
@@ -196,8 +196,9 @@ def _unit(positions: dict[str, Floats], where: str) -> tuple[str, float]:
         if shortest <= length <= longest:
             return unit, mm
     raise RigError(
-        f"{where}: the hand is {length:.4g} units long from the wrist to the tip of the middle finger; "
-        "scale the model to metres (0.1 to 0.3), or name the joints in a mapping file (--joint-map) if others are meant"
+        f"{where}: the hand is {length:.4g} units long from the wrist, for which {wrist!r} was taken, to the tip of "
+        "the middle finger; scale the model to metres (0.1 to 0.3), or name the joints in a mapping file (--joint-map) "
+        "if others are meant"
     )
 
 

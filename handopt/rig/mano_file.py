@@ -161,6 +161,10 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             wanted = [name for name in (*_REQUIRED, *_OPTIONAL) if name in members]
+            if not wanted:
+                raise RigError(f"{path}: this .npz is no model of MANO, SMPL-H or SMPL-X: {_other_npz(set(members))}")
+            if any(members[name].flag_bits & 1 for name in wanted):
+                raise RigError(f"{path}: the .npz is encrypted: give it without a password")
             if sum(members[name].file_size for name in wanted) > MAX_ARRAY_BYTES:
                 raise RigError(f"{path}: its arrays take more than {MAX_ARRAY_BYTES >> 20} MiB, too many for a model")
             for name in wanted:
@@ -171,6 +175,24 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     except Exception as error:  # zipfile, zlib and NumPy raise almost anything on damaged files
         raise RigError(f"{path}: the .npz is truncated, encrypted or damaged ({error}); copy it again") from error
     return arrays
+
+
+def is_model_archive(path: Path) -> bool:
+    """Whether a file is an .npz that has a template's vertices, as models of MANO, SMPL-H and SMPL-X have."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "v_template.npy" in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def _other_npz(members: set[str]) -> str:
+    """What an archive without any array of a model is, and what to give instead."""
+    if "stem.weight" in members:
+        return "it is a network of handopt train, which --proposals takes"
+    if any(name.startswith("rig_") for name in members):
+        return "it holds the arrays of a result of handopt; give the rig that was fitted"
+    return f"it holds {', '.join(sorted(members)[:3])}; give the file as its site gives it"
 
 
 def _read_npy(path: Path, data: bytes, where: str) -> NDArray[Any] | None:

@@ -73,7 +73,7 @@ class FoundHand:
 
 
 def find_hands(skeleton: Skeleton, where: str, side: str | None = None) -> list[FoundHand]:
-    """The hands of a skeleton with a tree. side: wanted. Raises RigError that says why there is none, or not that one."""
+    """The hands of a skeleton with a tree. side: wanted. Raises RigError that says why it has none, or not that."""
     named, broken = _by_names(skeleton)
     lacking = [reason for its, reason in broken.items() if side is None or its in (side, None)]
     if named and (not lacking or side is None or any(hand.side == side for hand in named)):
@@ -153,7 +153,7 @@ def _without_tree(own: dict[int, NamedJoint]) -> dict[str, int] | str:
         )
         names = by_words(digit, [own[joint] for joint in chain])
         if names is None:
-            return f"the {digit} has {len(chain)} joints that can be told by name, which do not make a digit"
+            return f"the {digit} needs three joints in a row, but {len(chain) or 'none'} can be told by name"
         found |= {name: joint for name, joint in zip(names, chain, strict=True) if name is not None}
     return {name: found[name] for name in CANONICAL if name in found}
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.character_files import character, names_of
+from support.mano_files import mano_arrays
 from support.rig_files import HandFile
 
 from handopt.assets import asset
@@ -76,7 +78,7 @@ def test_the_tables_as_json(tmp_path: Path) -> None:
     assert (document["vertices"], document["faces"]) == (1159, 2314)
     joints = {joint["name"]: joint for joint in document["joints"]}
     assert list(joints) == list(rig.joint_names)
-    assert joints["wrist"] == {"name": "wrist", "parent": None, "bone_mm": None}
+    assert joints["wrist"] == {"name": "wrist", "parent": None, "bone_mm": None, "in_file": "wrist"}
     tip, above = (rig.joint_names.index(name) for name in ("index-finger-tip", joints["index-finger-tip"]["parent"]))
     length = np.linalg.norm(rig.bind[tip, :, 3] - rig.bind[above, :, 3])
     assert joints["index-finger-tip"]["bone_mm"] == pytest.approx(length, abs=1e-3)
@@ -92,11 +94,27 @@ def test_tables_hold_every_joint_bone_and_limit() -> None:
     for joint, name in enumerate(CANONICAL[1:], 1):
         parent = int(rig.parents[joint])
         length = np.linalg.norm(rig.bind[joint, :, 3] - rig.bind[parent, :, 3])
-        assert rows[name] == [name, rig.joint_names[parent], f"{length:.1f}"]
+        assert rows[name] == [name, rig.joint_names[parent], f"{length:.1f}", name]
     assert set(ANGLE_NAMES) < set(rows)
     low, high = np.degrees([rig.limits.lower[4, 2], rig.limits.upper[4, 2]])
     assert rows["index_pip"] == ["index_pip", "-", "-", f"{low:.0f}", "to", f"{high:.0f}"]
     assert any(line.startswith("extent: 2") for line in lines)
+
+
+def test_a_characters_joints_are_shown_with_the_names_in_its_file(tmp_path: Path) -> None:
+    names = names_of("vrm1", "left")
+    path = character({"left": names}).write(tmp_path / "body.glb")
+    rows = {line.split()[0]: line.split()[-1] for line in show(path).stdout.splitlines() if line.strip()}
+    assert all(rows[name] == called for name, called in names.items())
+    assert rows["thumb-tip"] == "(made)"
+    joints = {each["name"]: each["in_file"] for each in json.loads(show(path, "--json").stdout)["joints"]}
+    assert joints["thumb-tip"] is None
+    assert {name: called for name, called in joints.items() if called} == names
+
+
+def test_a_model_of_mano_as_npz_is_shown_as_a_rig(tmp_path: Path) -> None:
+    np.savez(tmp_path / "MANO_LEFT.npz", **mano_arrays("left"))
+    assert show(tmp_path / "MANO_LEFT.npz").stdout.startswith("MANO_LEFT: a left hand\nmesh: 778 vertices")
 
 
 def test_limits_are_those_asked_for(tmp_path: Path, picture: list[Path]) -> None:

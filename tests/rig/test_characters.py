@@ -29,7 +29,10 @@ def test_a_body_of_two_hands_gives_the_one_that_is_named(tmp_path: Path, program
     assert apart[~is_tip].max() < 0.01
     # A tip that the program does not have is made from the skin of the last bone.
     assert apart[is_tip].max() < 6
-    assert any("the joints were found by their names: wrist = " in note for note in rig.notes)
+    names = names_of(program, side)
+    assert f"the joints were found by their names, wrist {names['wrist']!r}" in rig.notes
+    called = dict(zip(rig.joint_names, rig.source_names, strict=True))
+    assert called == {name: names.get(name, "") for name in rig.joint_names}
     assert any("the hand was cut out at" in note for note in rig.notes)
     by_wrist = load_rig(path, part=names_of(program, side)["wrist"])
     assert np.array_equal(by_wrist.rest_mm, rig.rest_mm)
@@ -158,6 +161,42 @@ def test_a_skeleton_without_a_hand_is_refused(tmp_path: Path, make: object, mess
     with pytest.raises(RigError, match=message):
         load_rig(path)
     assert time.perf_counter() - started < 5
+
+
+def rehung(names: dict[str, str], body: HandFile) -> HandFile:
+    """The right hand's middle phalanges hung on the index finger's base, so that its fingers fork."""
+    assert body.parents is not None
+    row = {joint: body.names.index(name) for joint, name in names.items()}
+    body.parents[row["middle-finger-phalanx-intermediate"]] = row["index-finger-phalanx-proximal"]
+    return body
+
+
+def test_a_named_hand_that_is_incomplete_is_refused_with_the_joints_that_are_wrong(tmp_path: Path) -> None:
+    names = {side: names_of("mixamo", side) for side in ("right", "left")}
+    wrong = (
+        r"the right hand is incomplete: the joints of the middle, 'mixamorig:RightHandMiddle1', .*do not hang from "
+        r"each other in one chain: mend the skeleton, or name the joints in a mapping file \(--joint-map\)"
+    )
+    both = rehung(names["right"], character(names)).write(tmp_path / "both.glb")
+    with pytest.raises(RigError, match=wrong):
+        load_rig(both, "right")
+    assert load_rig(both).side == load_rig(both, "left").side == "left"
+    alone = rehung(names["right"], character({"right": names["right"]})).write(tmp_path / "alone.glb")
+    for side in ("right", None):
+        with pytest.raises(RigError, match=wrong):
+            load_rig(alone, side)
+    wrists = {side: {"wrist": own["wrist"]} for side, own in names.items()}
+    with pytest.raises(
+        RigError, match="incomplete: the thumb needs three joints in a row, but none can be told by name"
+    ):
+        load_rig(character(wrists).write(tmp_path / "none.glb"))
+
+
+def test_the_joint_that_was_taken_for_the_wrist_is_named(tmp_path: Path) -> None:
+    own = {name: called for name, called in names_of("mixamo", "right").items() if name != "wrist"}
+    path = character({"right": own}, arms=False).write(tmp_path / "no-wrist.glb")
+    with pytest.raises(RigError, match=r"from the wrist, for which 'spine' was taken, to the tip of the middle finger"):
+        load_rig(path)
 
 
 def test_a_loop_of_joints_is_refused(tmp_path: Path) -> None:

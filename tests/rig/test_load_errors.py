@@ -89,3 +89,11 @@ def test_a_broken_rig_is_refused(tmp_path: Path, change: Callable[[HandFile], No
 def test_an_unknown_side_is_refused() -> None:
     with pytest.raises(RigError, match="'right' or 'left', not 'both'"):
         load_rig(side="both")
+
+
+def test_a_json_file_that_is_no_gltf_is_refused_with_what_a_camera_needs(tmp_path: Path) -> None:
+    (tmp_path / "camera.json").write_text('{"camera": {"fx": 475.0, "fy": 475.0, "cx": 319.5, "cy": 239.5}}')
+    with pytest.raises(
+        RigError, match=r"this JSON is no glTF, which has an 'asset': give a rig \(a camera goes with --"
+    ):
+        load_rig(tmp_path / "camera.json")

@@ -261,6 +261,35 @@ def test_a_truncated_or_encrypted_file_or_something_else_is_refused(tmp_path: Pa
         load_rig(tmp_path / "none.pkl")
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"stem.weight": 0, "metadata": 0}, "it is a network of handopt train, which --proposals takes"),
+        ({"rig_bind": 0, "angles_rad": 0}, "it holds the arrays of a result of handopt; give the rig that was fitted"),
+        ({"poses": 0, "betas": 0}, "it holds betas, poses; give the file as its site gives it"),
+    ],
+)
+def test_an_npz_of_something_else_is_refused_with_what_it_is(
+    tmp_path: Path, arrays: dict[str, Any], message: str
+) -> None:
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(RigError, match=f"this .npz is no model of MANO, SMPL-H or SMPL-X: {re.escape(message)}"):
+        load_rig(tmp_path / "other.npz")
+
+
+def test_an_encrypted_npz_is_refused(tmp_path: Path, right: dict[str, Any]) -> None:
+    np.savez(tmp_path / "secret.npz", **right)
+    data = bytearray((tmp_path / "secret.npz").read_bytes())
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(mark, at + 4)
+    (tmp_path / "secret.npz").write_bytes(data)
+    with pytest.raises(RigError, match=r"the \.npz is encrypted: give it without a password"):
+        load_rig(tmp_path / "secret.npz")
+
+
 def test_arrays_that_are_too_large_together_are_refused(
     tmp_path: Path, right: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
