@@ -1,7 +1,7 @@
 """Colour pictures of the depth camera's view, for overlays alone: nothing is fitted to them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -32,16 +32,21 @@ def find_picture(image: Path) -> Path | None:
 
 def read_picture(path: Path) -> Bytes:
     """A colour picture (H, W, 3) of a PNG or JPEG file. Raises DepthError."""
+    return decoded_picture(path, str(path))
+
+
+def decoded_picture(file: "Path | IO[bytes]", name: str) -> Bytes:
+    """A colour picture (H, W, 3) of a PNG or JPEG, a file or what it holds. Raises DepthError."""
     from PIL import Image
 
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            check_shape(path, (picture.height, picture.width))
+        with Image.open(file, formats=("PNG", "JPEG")) as picture:
+            check_shape(Path(name), (picture.height, picture.width))
             return np.array(picture.convert("RGB"))
     except DepthError:
         raise
     except Exception as error:  # Pillow raises almost anything on damaged files
-        raise DepthError(f"{path}: cannot be read as a colour picture ({error}); copy it again") from error
+        raise DepthError(f"{name}: cannot be read as a colour picture ({error}); copy it again") from error
 
 
 def of_depth_size(picture: Bytes, shape: tuple[int, int], name: str) -> Bytes:

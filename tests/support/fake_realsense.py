@@ -55,6 +55,31 @@ class SoftCamera:
         frame.profile = self._profile.as_video_stream_profile()
         self._sensor.on_video_frame(frame)
 
+    def add_colour(self, size: tuple[int, int], right_mm: float) -> None:
+        """Add a colour stream of another size, by a camera so far to the right that has the same focal lengths."""
+        rs, stream = self._rs, self._rs.video_stream()
+        intrinsics = rs.intrinsics()
+        intrinsics.width, intrinsics.height = size
+        intrinsics.ppx, intrinsics.ppy, (intrinsics.fx, intrinsics.fy) = size[0] / 2 - 0.5, size[1] / 2 - 0.5, FOCAL
+        intrinsics.model, intrinsics.coeffs = rs.distortion.none, [0.0] * 5
+        stream.type, stream.index, stream.uid, stream.fmt = rs.stream.color, 0, 1, rs.format.bgr8
+        stream.width, stream.height, stream.fps, stream.bpp, stream.intrinsics = *size, self._fps, 3, intrinsics
+        self._colour, self._colour_size = self._sensor.add_video_stream(stream, True), size
+        to_colour = rs.extrinsics()
+        to_colour.rotation = [1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0]
+        to_colour.translation = [-right_mm / 1000, 0.0, 0.0]
+        self._profile.register_extrinsics_to(self._colour, to_colour)
+
+    def give_colour(self, number: int, picture: NDArray[np.uint8]) -> None:
+        """Give a picture (H, W, 3), red, green and blue."""
+        frame = self._rs.software_video_frame()
+        frame.pixels = np.ascontiguousarray(picture[..., ::-1])
+        frame.stride, frame.bpp = 3 * self._colour_size[0], 3
+        frame.timestamp, frame.frame_number = 1000.0 * number / self._fps, number
+        frame.domain = self._rs.timestamp_domain.hardware_clock
+        frame.profile = self._colour.as_video_stream_profile()
+        self._sensor.on_video_frame(frame)
+
     def film(
         self,
         images: Sequence[NDArray[np.uint16] | None],
@@ -76,8 +101,14 @@ class SoftCamera:
         return thread
 
 
-def record(rs: Any, camera: SoftCamera, folder: Path, images: Sequence[NDArray[np.uint16] | None]) -> Path:
-    """A recording of the images, in whatever format the library writes."""
+def record(
+    rs: Any,
+    camera: SoftCamera,
+    folder: Path,
+    images: Sequence[NDArray[np.uint16] | None],
+    pictures: Sequence[NDArray[np.uint8]] = (),
+) -> Path:
+    """A recording of the images, and of their pictures, in whatever format the library writes."""
     path = folder / "hand.bag"
     try:
         recorder = rs.recorder(str(path), camera.device)
@@ -85,11 +116,15 @@ def record(rs: Any, camera: SoftCamera, folder: Path, images: Sequence[NDArray[n
         path = folder / "hand.db3"
         recorder = rs.recorder(str(path), camera.device)
     sensor, queue = recorder.query_sensors()[0], rs.frame_queue(50)
-    sensor.open(sensor.get_stream_profiles()[0])
+    profiles = sensor.get_stream_profiles()
+    sensor.open(profiles if pictures else profiles[0])
     sensor.start(queue)
     for number, image in enumerate(images):
         camera.give(number, image)
         queue.wait_for_frame(2000)
+        for picture in pictures[number : number + 1]:
+            camera.give_colour(number, picture)
+            queue.wait_for_frame(2000)
     sensor.stop()
     sensor.close()
     del recorder, sensor

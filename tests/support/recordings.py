@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def write_mkv(
     return path
 
 
-def write_record3d(path: Path, images: list[Any], facts: Any) -> Path:
+def write_record3d(path: Path, images: list[Any], facts: Any, pictures: Sequence[bytes] = ()) -> Path:
     """A recording of Record3D. images: (H, W) m, or the bytes of a damaged one; facts: None for none."""
     import liblzfse
 
@@ -56,7 +57,7 @@ def write_record3d(path: Path, images: list[Any], facts: Any) -> Path:
         for index, image in enumerate(images):
             data = image if isinstance(image, bytes) else liblzfse.compress(image.tobytes())
             archive.writestr(f"rgbd/{index}.depth", data)
-            archive.writestr(f"rgbd/{index}.jpg", b"no picture")
+            archive.writestr(f"rgbd/{index}.jpg", pictures[index] if pictures else b"no picture")
     return path
 
 

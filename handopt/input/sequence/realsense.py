@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from handopt.input.reader import Reader
 from handopt.input.sequence.base import SequenceFrame, StreamInfo
 from handopt.input.sequence.librealsense import load_librealsense
 from handopt.input.sequence.stream_info import SourceOptions
+from handopt.typing import Bytes
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.2
@@ -23,6 +24,16 @@ PLAYED_S = 10.0
 LONGEST_STEP_MS = 60_000.0
 LIVE_SIZE, LIVE_FPS = (640, 480), 30
 MM_PER_M = 1000.0
+COLOUR_FORMATS: Final = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0)}
+"""Formats of colour that are read, and where red, green and blue stand in a pixel."""
+
+
+class DeviceFrame(NamedTuple):
+    """Counts (H, W) uint16, time in ms, and a picture (H, W, 3) of the same view where there is one."""
+
+    counts: Any
+    time_ms: float
+    colour: Bytes | None = None
 
 
 class Device(Protocol):
@@ -32,8 +43,8 @@ class Device(Protocol):
     unit_mm: float
     fps: float | None
 
-    def frames(self) -> Iterator[tuple[Any, float]]:
-        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError if the camera stops sending."""
+    def frames(self) -> Iterator["DeviceFrame"]:
+        """Each frame. Raises SourceError if the camera stops sending."""
         ...
 
     def close(self) -> None:
@@ -48,6 +59,7 @@ class RealSenseSource:
     """Depth frames of a started device. They end when the camera disappears or the file ends."""
 
     live = False
+    has_colour = True
 
     def __init__(self, name: str, device: Device, options: SourceOptions) -> None:
         """device: started. Raises CameraError."""
@@ -75,13 +87,15 @@ class RealSenseSource:
         """The frames until the recording ends. Raises SourceError if the camera stops sending."""
         elapsed_s, last_ms = 0.0, None
         try:
-            for index, (counts, time_ms) in enumerate(self._device.frames()):
+            for index, (counts, time_ms, colour) in enumerate(self._device.frames()):
                 if last_ms is not None:
                     elapsed_s += self._step_s(time_ms - last_ms)
                 last_ms = time_ms
                 name = f"{self.name}[{index}]"
                 time_s = elapsed_s if self._has_times else None
-                yield SequenceFrame(index, name, self._info.millimetres(counts, name, self._ignored), time_s)
+                depth = self._info.millimetres(counts, name, self._ignored)
+                shown = None if colour is None else self._info.picture(colour)
+                yield SequenceFrame(index, name, depth, time_s, colour=shown)
         finally:
             self._device.close()
 
@@ -97,6 +111,7 @@ class LiveSource(RealSenseSource):
     """
 
     live = True
+    has_colour = False
 
     def __init__(self, device: Device, options: SourceOptions) -> None:
         """device: started. Raises CameraError."""
@@ -135,8 +150,8 @@ class _Pipeline:
 class Recording(_Pipeline):
     """A recording that plays as fast as it is read; no frame is dropped."""
 
-    def __init__(self, rs: Any, path: Path) -> None:
-        """Raises SourceError."""
+    def __init__(self, rs: Any, path: Path, *, colour: bool = False) -> None:
+        """colour: whether frames bring the colour stream, put into the depth camera's view. Raises SourceError."""
         pipeline, config = rs.pipeline(), rs.config()
         advice = "copy or record it again"
         try:
@@ -149,24 +164,45 @@ class Recording(_Pipeline):
             return pipeline.start(config)
 
         super().__init__(rs, pipeline, start, str(path), advice)
+        self._align, self._order = None, (0, 1, 2)
+        if colour:
+            self._order = self._colour_order()
+            self._align = rs.align(rs.stream.depth)
 
-    def frames(self) -> Iterator[tuple[Any, float]]:
-        """Counts (H, W) uint16 and time in ms of each frame. Raises SourceError where it hangs."""
+    def _colour_order(self) -> tuple[int, int, int]:
+        """Where red, green and blue stand in a pixel of the colour stream. Raises SourceError."""
+        problem = "has no colour stream"
+        with contextlib.suppress(RuntimeError):  # there is no such stream
+            stream = self._pipeline.get_active_profile().get_stream(self._rs.stream.color)
+            if (order := COLOUR_FORMATS.get(stream.format().name)) is not None:
+                return order
+            problem = f"has colour as {stream.format().name}, of which only {', '.join(COLOUR_FORMATS)} are read"
+        self.close()
+        raise SourceError(f"{self._what}: {problem}; leave colour out")
+
+    def frames(self) -> Iterator[DeviceFrame]:
+        """Each frame. Raises SourceError where it hangs."""
         last, waited_s = -1, 0.0
         while True:
             arrived, frames = self._pipeline.try_wait_for_frames(round(1000 * LOOK_S))
             if arrived:
                 waited_s = 0.0
+                frames = frames if self._align is None else self._align.process(frames)
                 depth = frames.get_depth_frame()
                 if depth and depth.get_frame_number() != last:
                     last = depth.get_frame_number()
-                    yield _counts(depth)
+                    yield _counts(depth)._replace(colour=self._picture(frames))
                 continue
             if self._device.as_playback().current_status() == self._rs.playback_status.stopped:
                 return
             waited_s += LOOK_S
             if waited_s >= PLAYED_S:
                 raise SourceError(f"{self._what}: gave no frame for {waited_s:.0f} s; copy or record it again")
+
+    def _picture(self, frames: Any) -> Bytes | None:
+        """The picture (H, W, 3) that came with a depth frame, put into its view; None without."""
+        colour = frames.get_color_frame() if self._align is not None else None
+        return np.asanyarray(colour.get_data())[..., self._order] if colour else None
 
 
 class LiveCamera(_Pipeline):
@@ -191,8 +227,8 @@ class LiveCamera(_Pipeline):
             config.enable_stream(rs.stream.depth)
             return pipeline.start(config, self._newest)
 
-    def frames(self) -> Iterator[tuple[Any, float]]:
-        """Counts (H, W) uint16 and time in ms of the newest frame. Raises SourceError where the camera disappears."""
+    def frames(self) -> Iterator[DeviceFrame]:
+        """The newest frame each time. Raises SourceError where the camera disappears."""
         waited_s = 0.0
         while True:
             arrived, frame = self._newest.try_wait_for_frame(round(1000 * LOOK_S))
@@ -210,8 +246,8 @@ class LiveCamera(_Pipeline):
                 )
 
 
-def _counts(depth: Any) -> tuple[Any, float]:
-    return np.asanyarray(depth.get_data()).copy(), float(depth.get_timestamp())
+def _counts(depth: Any) -> DeviceFrame:
+    return DeviceFrame(np.asanyarray(depth.get_data()).copy(), float(depth.get_timestamp()))
 
 
 def camera_of(intrinsics: Any) -> Camera:
@@ -223,7 +259,7 @@ def camera_of(intrinsics: Any) -> Camera:
 
 def open_recording(path: Path, options: SourceOptions) -> RealSenseSource:
     """A .bag or .db3 recording. Raises SourceError and CameraError."""
-    with _closed_on_error(Recording(load_librealsense(str(path)), path)) as recording:
+    with _closed_on_error(Recording(load_librealsense(str(path)), path, colour=options.colour)) as recording:
         return RealSenseSource(path.name, recording, options)
 
 

@@ -1,8 +1,10 @@
 """Record3D's recordings (.r3d): a zip file with depth in metres, compressed by LZFSE (the extra `record3d`).
 
-https://github.com/marek-simonik/record3d/issues/93 lists the files: `metadata` (JSON) and `rgbd/N.depth`, float32.
+https://github.com/marek-simonik/record3d/issues/93 lists the files: `metadata` (JSON), `rgbd/N.depth`, float32, and
+`rgbd/N.jpg`, the colour picture of the same view.
 """
 
+import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,20 +16,23 @@ import numpy as np
 from handopt.errors import CameraError, DepthError, SourceError, how_to_install
 from handopt.files import parse_json
 from handopt.input.camera import Camera
+from handopt.input.colour import decoded_picture, of_depth_size
 from handopt.input.decode import check_shape
 from handopt.input.sequence.base import SequenceFrame
 from handopt.input.sequence.stream_info import SourceOptions, has_depth, stream_info
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Bytes
 
 METADATA: Final = "metadata"
 SIZES: Final = ((192, 256), (480, 640), (720, 960))
 """Width and height of depth, px, in files without dw and dh: LiDAR, and the TrueDepth camera."""
-MAX_METADATA, MAX_MEMBER = 64 << 20, 4 << 20
-"""Bytes of the metadata, and of one compressed frame."""
+MAX_METADATA, MAX_MEMBER, MAX_PICTURE = 64 << 20, 4 << 20, 16 << 20
+"""Bytes of the metadata, of one compressed frame, and of a picture."""
 
 
 class Record3dSource:
     """The frames of a .r3d file. A frame that cannot be decoded says so."""
+
+    has_colour = True
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         """Read the metadata and a first frame. Raises SourceError, CameraError and DepthError."""
@@ -42,6 +47,9 @@ class Record3dSource:
             self.length: int | None = len(self._names)
             if not self._names:
                 raise SourceError(f"{path}: holds no depth (rgbd/0.depth); export it again")
+            self._coloured = options.colour
+            if options.colour and _picture_of(self._names[0]) not in archive.namelist():
+                raise SourceError(f"{path}: has no colour pictures ({_picture_of(self._names[0])}); leave colour out")
             floats = np.nan_to_num(self._first(archive))
         self._shape = _shape(path, metadata, len(floats))
         if options.camera is None:
@@ -69,7 +77,20 @@ class Record3dSource:
                 except DepthError as error:
                     yield SequenceFrame(index, name, self._info.empty(), None, problem=str(error))
                 else:
-                    yield SequenceFrame(index, name, depth, None)
+                    yield SequenceFrame(index, name, depth, None, colour=self._colour(archive, member))
+
+    def _colour(self, archive: zipfile.ZipFile, member: str) -> Bytes | None:
+        """The picture (H, W, 3) of a frame; None where it is damaged, or nobody asked for it."""
+        if not self._coloured:
+            return None
+        name = _picture_of(member)
+        try:
+            if archive.getinfo(name).file_size > MAX_PICTURE:
+                return None
+            picture = decoded_picture(io.BytesIO(archive.read(name)), name)
+            return self._info.picture(of_depth_size(picture, self._info.shape, name))
+        except Exception:  # zipfile, zlib and Pillow have errors of their own; the overlay shows the depth then
+            return None
 
     def _first(self, archive: zipfile.ZipFile) -> AnyArray:
         """The values (N,) of the first frame with depth, m. Raises DepthError where there is none."""
@@ -112,6 +133,11 @@ class Record3dSource:
             return np.frombuffer(self._lzfse.decompress(archive.read(member)), "<f4")
         except Exception as error:  # zipfile, zlib and liblzfse have errors of their own
             raise DepthError(f"{self._path}: {member} is damaged ({error}); export it again") from error
+
+
+def _picture_of(member: str) -> str:
+    """The name of the picture of a frame's depth."""
+    return member.removesuffix(".depth") + ".jpg"
 
 
 def is_record3d(path: Path) -> bool:

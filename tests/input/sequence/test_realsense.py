@@ -14,7 +14,14 @@ from support.fake_realsense import FPS, SoftCamera, librealsense, record
 from handopt.errors import CameraError
 from handopt.input.camera import Camera
 from handopt.input.sequence import SourceError, open_source
-from handopt.input.sequence.realsense import LIVE_SIZE, LiveSource, RealSenseSource, open_camera, plugged_in
+from handopt.input.sequence.realsense import (
+    LIVE_SIZE,
+    DeviceFrame,
+    LiveSource,
+    RealSenseSource,
+    open_camera,
+    plugged_in,
+)
 from handopt.input.sequence.stream_info import SourceOptions
 
 SMALL = (64, 48)
@@ -33,6 +40,30 @@ def test_a_recording_is_read_with_its_camera_and_times(rs: Any, tmp_path: Path) 
     frames = list(source)
     assert [round(float(frame.depth_mm[0, 0])) for frame in frames] == [500, 501, 502, 503, 504]
     assert [frame.time_s for frame in frames] == pytest.approx([n / FPS for n in range(5)], abs=1e-3)
+
+
+def test_colour_of_a_recording_is_put_into_the_depth_cameras_view(rs: Any, tmp_path: Path) -> None:
+    """At 470 mm a camera 20 mm to the right sees a point 20 pixels farther to the left."""
+    camera, size = SoftCamera(rs, SMALL), (96, 48)
+    camera.add_colour(size, 20.0)
+    columns = np.broadcast_to(np.arange(size[0], dtype=np.uint8), size[::-1])
+    pictures = [np.stack([columns, 255 - columns, np.full_like(columns, number)], axis=2) for number in range(4)]
+    flat = np.full(SMALL[::-1], 470, np.uint16)
+    file = record(rs, camera, tmp_path, [flat] * 4, pictures)
+    shown = [frame.colour for frame in open_source(file, SourceOptions(colour=True))]
+    assert len(shown) == 4
+    for number, picture in enumerate(shown):
+        assert picture is not None
+        assert picture.shape == (*SMALL[::-1], 3)
+        # Column 40 lies at 8.5 px from the middle; in the picture at 47.5 + 8.5 - 20.
+        assert picture[20, 40].tolist() == pytest.approx([36, 219, number], abs=1.01)
+    assert [frame.colour for frame in open_source(file)] == [None] * 4, "nobody asked for it"
+
+
+def test_a_recording_without_colour_says_so(rs: Any, tmp_path: Path) -> None:
+    file = record(rs, SoftCamera(rs, SMALL), tmp_path, [None] * 2)
+    with pytest.raises(SourceError, match="has no colour stream; leave colour out"):
+        open_source(file, SourceOptions(colour=True))
 
 
 def test_a_camera_file_says_that_frames_come_mirrored(rs: Any, tmp_path: Path) -> None:
@@ -137,9 +168,9 @@ class Clocks:
 
     camera, unit_mm, fps = Camera(60.0, 60.0, 39.5, 29.5, 80, 60), 1.0, 20.0
 
-    def frames(self) -> Iterator[tuple[Any, float]]:
+    def frames(self) -> Iterator[DeviceFrame]:
         for time_ms in (100.0, 150.0, 1.8e12, 1.8e12 + 50, 1.8e12 + 50, 1.8e12 + 100):
-            yield np.full((60, 80), 500, np.uint16), time_ms
+            yield DeviceFrame(np.full((60, 80), 500, np.uint16), time_ms)
 
     def close(self) -> None:
         pass

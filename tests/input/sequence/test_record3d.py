@@ -1,10 +1,13 @@
 """Recordings of Record3D, made with the encoder of pyliblzfse."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.recordings import write_record3d
 
 from handopt.errors import CameraError, DepthError, SourceError
@@ -71,3 +74,33 @@ def test_a_file_that_a_later_zip_wrote_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.r3d").write_bytes(data)
     with pytest.raises(DepthError, match="zip file version"):
         open_source(tmp_path / "a.r3d", SourceOptions())
+
+
+def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (720, 960)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def test_pictures_have_the_size_of_the_depth(tmp_path: Path) -> None:
+    pictures = [jpeg((200, 40, 10)), b"damaged", jpeg((10, 40, 200), (960, 720)), jpeg((10, 40, 200))]
+    path = write_record3d(tmp_path / "a.r3d", depths(4), FACTS, pictures)
+    shown = [frame.colour for frame in open_source(path, SourceOptions(colour=True))]
+    assert shown[0] is not None
+    assert shown[0].shape == (ROWS, COLUMNS, 3)
+    assert shown[0][5, 7].tolist() == pytest.approx([200, 40, 10], abs=3)
+    assert shown[1:3] == [None, None], "damaged, and of another view"
+    assert shown[3] is not None
+    assert [frame.colour for frame in open_source(path)] == [None] * 4, "nobody asked for it"
+    turned = [frame.colour for frame in open_source(path, SourceOptions(colour=True, mirrored=True))]
+    assert turned[0] is not None
+
+
+def test_a_recording_without_pictures_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.r3d", depths(1))
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "b.r3d", "w") as bare:
+        for name in whole.namelist():
+            if not name.endswith(".jpg"):
+                bare.writestr(name, whole.read(name))
+    with pytest.raises(SourceError, match=r"has no colour pictures \(rgbd/0.jpg\); leave colour out"):
+        open_source(tmp_path / "b.r3d", SourceOptions(colour=True))
