@@ -156,6 +156,7 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     topic: str | None
     proposals: Path | None
     output: Path | None
+    colour: bool = False
     refine: int | None = None  # only of handopt predict
 
 

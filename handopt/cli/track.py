@@ -1,10 +1,8 @@
 """`handopt track`."""
 
 import sys
-import time
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,21 +29,29 @@ from handopt.cli.options import (
 from handopt.cli.outputs import existing_place, require_place
 from handopt.cli.rigs import load_model, load_proposals, own_rig
 from handopt.cli.stop_signal import StopOnSignal
-from handopt.cli.track_output import add_video, print_track, results_of, say_doubts, say_errors, write_tracks
+from handopt.cli.track_frames import Stoppable, reporter
+from handopt.cli.track_output import (
+    add_video,
+    pictures_of,
+    print_track,
+    results_of,
+    say_doubts,
+    say_errors,
+    write_tracks,
+)
 from handopt.cli.values import Positive
 from handopt.files import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator
 
     from handopt.cli.settings import TrackOptions
     from handopt.errors import HandoptError
-    from handopt.input.sequence import FrameSource, SequenceFrame
+    from handopt.input.sequence import FrameSource
     from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import Tracking
     from handopt.tracking.hands_api import HandsTracking
-
-RATE_EVERY_S = 1.0
+    from handopt.typing import Bytes
 
 
 @click.command(
@@ -112,6 +118,7 @@ RATE_EVERY_S = 1.0
 )
 @output_options("DIR", "Folder of the track.  [default: handopt-out/<name>-track]", replaces="a track that exists")
 @video_option("track.mp4", default=True)
+@option("Output", "--colour", is_flag=True, help="Show the hand in track.mp4 over the colour pictures in SOURCE.")
 @json_option("each frame")
 @verbosity_options
 def track(source: Path | None, **arguments: Any) -> None:
@@ -160,7 +167,7 @@ def follow(source: Path | None, options: "TrackOptions", console: Console) -> in
             console.say(f"{click.format_filename(place)}:")
         console.notes(note for note in result.notes if note not in tracking.source.assumptions)
         if options.video:
-            errors += add_video(result, place, console)
+            errors += add_video(result, place, console, _pictures(source, options))
         if not _prints_at_once(options):
             print_track(result, place, console, {"hand": name} if name else {}, as_json=options.as_json)
         say_doubts(result, console)
@@ -176,6 +183,8 @@ def _check_options(source: Path | None, options: "TrackOptions") -> None:
         raise click.UsageError("--port and --no-browser are for --view: give that as well")
     if options.view and options.max_hands > 1:
         raise click.UsageError("--view shows one hand: leave out --max-hands, or show the tracks with handopt view")
+    if options.colour and (options.live or not options.video):
+        raise click.UsageError("--colour is for track.mp4 of a recording: leave it out")
     if options.delay is not None and options.smooth is False:
         raise click.UsageError("--delay smooths with later frames: leave out --no-smooth")
     if options.delay is not None and options.max_hands > 1:
@@ -195,7 +204,6 @@ def _tracking(
     """What tracks the hands frame by frame. folder: of the results. Raises UsageError, SourceError, CameraError and
     DepthError.
     """
-    from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import hand_of
     from handopt.tracking.api import track as track_source
     from handopt.tracking.hands_api import track_hands
@@ -204,14 +212,12 @@ def _tracking(
     config, rig = load_config(options.config), load_model(options)
     check_device(options.device)
     check_ignore(options.ignore)
-    asked = SourceOptions(
-        *(options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored, options.hand),
-        topic=options.topic,
-    )
-    frames = _opened(source, asked)
+    if source is not None and options.colour:
+        _check_pictures(source, options, console)
+    frames = _opened(source, _asked(options))
     console.notes(frames.assumptions)
     side = hand_of(options.hand, rig, frames) if options.max_hands == 1 else options.hand or "auto"
-    given = cast("FrameSource", _Stoppable(frames, until, options, output))
+    given = cast("FrameSource", Stoppable(frames, until, options, output))
     settings: dict[str, Any] = {
         "hand": side,
         "rig": rig or own_rig(side, options.limits),
@@ -238,6 +244,36 @@ def _predicting(given: "FrameSource", options: "TrackOptions", settings: dict[st
     how = fit_settings(options, settings["config"], "scale")
     how = replace(how, proposals=settings["proposals"], refine=options.refine)
     return predict_source(given, hand=settings["hand"], settings=how, scratch=settings["scratch"])
+
+
+def _asked(options: "TrackOptions") -> "SourceOptions":
+    """What the options say of the source."""
+    from handopt.input.sequence.stream_info import SourceOptions
+
+    return SourceOptions(
+        *(options.camera, options.unit, options.encoding, options.fps, options.ignore, options.mirrored, options.hand),
+        topic=options.topic,
+    )
+
+
+def _pictures(source: Path | None, options: "TrackOptions") -> "Generator[Bytes | None] | None":
+    """The colour pictures of the frames, from the first one; None where they are not asked for."""
+    return pictures_of(source, _asked(options)) if source is not None and options.colour else None
+
+
+def _check_pictures(source: Path, options: "TrackOptions", console: Console) -> None:
+    """Refuse a source without colour before it is tracked. Raises UsageError."""
+    from handopt.errors import HandoptError
+
+    pictures = pictures_of(source, _asked(options))
+    try:
+        if next(pictures, None) is None:
+            console.note("The first frame has no colour picture; frames without one are shown over their depth.")
+    except HandoptError as error:
+        if "leave colour out" in str(error):  # what else is wrong is said where the source is opened
+            raise click.UsageError(f"--colour: {error}") from error
+    finally:
+        pictures.close()
 
 
 def _opened(source: Path | None, asked: "SourceOptions") -> "FrameSource":
@@ -276,7 +312,7 @@ def _follow(
 
     length, limit = tracking.source.length, options.frames
     total = limit if length is None else min(length, limit or length)
-    error, report = None, _reporter(console)
+    error, report = None, reporter(console)
     with nullcontext() if options.live else console.bar(total, "frame") as bar:
         try:
             with until:
@@ -304,38 +340,3 @@ def _unread(error: str, console: Console, *, live: bool) -> None:
         console.error(error)
     else:
         console.error_about(name, sentence, generalised(sentence, Path(name)))
-
-
-class _Stoppable:
-    """A source that ends at a signal, or after some frames; frames of files are read ahead."""
-
-    def __init__(self, source: "FrameSource", until: StopOnSignal, options: "TrackOptions", output: LiveOutput) -> None:
-        self._source, self._until, self._options, self._output = source, until, options, output
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def __iter__(self) -> "Iterator[SequenceFrame]":
-        from handopt.input.sequence.prefetch import prefetch
-
-        given = self._until.frames(self._source if self._options.live else prefetch(self._source))
-        for frame in islice(given, self._options.frames):
-            self._output.latency.frame_taken()
-            yield frame
-
-
-def _reporter(console: Console) -> "Callable[[bool], None]":
-    """What to call with whether the hand was in a frame of a camera: it says every second how many are followed."""
-    since, frames = time.perf_counter(), list[bool]()
-
-    def report(tracked: bool) -> None:
-        nonlocal since
-        frames.append(tracked)
-        seconds = time.perf_counter() - since
-        if seconds >= RATE_EVERY_S:
-            state = "hand followed" if all(frames) else "hand lost" if any(frames) else "no hand"
-            console.status(f"{len(frames) / seconds:5.1f} frames/s   {state:14}")
-            since = time.perf_counter()
-            frames.clear()
-
-    return report

@@ -2,8 +2,10 @@
 
 import json
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -12,11 +14,16 @@ from handopt.cli.errors import EXIT_INTERRUPTED, Interrupted
 from handopt.cli.stop_signal import StopOnSignal
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from handopt.cli.settings import TrackOptions
     from handopt.errors import HandoptError
+    from handopt.input.sequence.base import SequenceFrame
+    from handopt.input.sequence.stream_info import SourceOptions
     from handopt.tracking.api import Tracking
     from handopt.tracking.hands_api import HandsTracking
     from handopt.tracking.track import Track
+    from handopt.typing import Bytes
 
 RANGES_SHOWN = 12
 
@@ -47,17 +54,33 @@ def write_tracks(results: "list[Track]", folder: Path, options: "TrackOptions") 
     return {"": results[0]}
 
 
-def add_video(result: "Track", folder: Path, console: Console) -> "list[HandoptError]":
-    """Write track.mp4; the error if that fails, as the track is there without it."""
+def add_video(
+    result: "Track", folder: Path, console: Console, pictures: "Generator[Bytes | None] | None" = None
+) -> "list[HandoptError]":
+    """Write track.mp4; the error if that fails, as the track is there without it. pictures: of the frames in order."""
     from handopt.errors import OutputError
     from handopt.storage.track_folder import write_video
 
     try:
         with console.bar(len(result), "frame", "track.mp4") as bar:
-            write_video(result, folder, bar.advance)
+            write_video(result, folder, bar.advance, pictures)
     except OutputError as problem:
         return [problem]
     return []
+
+
+def pictures_of(source: Path, asked: "SourceOptions") -> "Generator[Bytes | None]":
+    """The colour pictures of a source's frames, which is read once more. Raises SourceError where it has none."""
+    from handopt.errors import SourceError
+    from handopt.input.sequence import open_source
+
+    frames = cast("Generator[SequenceFrame]", iter(open_source(source, replace(asked, colour=True))))
+    with closing(frames):
+        try:
+            for frame in frames:
+                yield frame.colour
+        except SourceError:  # where it ends when it is tracked, which was said
+            return
 
 
 def print_track(result: "Track", folder: Path, console: Console, which: dict[str, str], *, as_json: bool) -> None:

@@ -21,7 +21,7 @@ from handopt.rig.anatomy import JOINT_RADIUS_MM
 from handopt.rig.skinned import Skinned
 from handopt.tracking.depth_crops import StoredCrops
 from handopt.tracking.track import ARRAYS_NAME, INFO_NAME, LINES_NAME
-from handopt.typing import AnyArray, Bools, Floats
+from handopt.typing import AnyArray, Bools, Bytes, Floats
 
 if TYPE_CHECKING:
     from handopt.ops.rasterise import Camera as RasterCamera
@@ -164,6 +164,16 @@ class View:
         """Observed depth (side, side)."""
         inside = slice(self._margin, self._margin + self.side)
         return self.whole_mm[inside, inside]
+
+    def cut(self, picture: Bytes) -> Bytes:
+        """What the view shows (side, side, 3) of a picture (H, W, 3) of the camera's; black beyond its border."""
+        inside = slice(self._margin, self._margin + self.side)
+        down, right = (np.rint(each).astype(np.int64)[inside] for each in self.crop.image_coordinates())
+        height, width = picture.shape[:2]
+        shown = picture[np.clip(down, 0, height - 1)[:, None], np.clip(right, 0, width - 1)]
+        shown[(down < 0) | (down >= height)] = 0
+        shown[:, (right < 0) | (right >= width)] = 0
+        return shown
 
     @property
     def _margin(self) -> int:

@@ -1,6 +1,7 @@
 """The panels of a video: depth, fitted hand, overlay and residual side by side, with their colour scales in mm."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from handopt.draw import colour
 from handopt.draw.film import Film, View
 from handopt.draw.layout import Layout
 from handopt.draw.line_chart import CURVE, LineChart, per_stage
-from handopt.draw.shading import shade, tones, vertex_normals
+from handopt.draw.shading import shade, shade_over, tones, vertex_normals
 from handopt.draw.skeleton import draw_skeleton
 from handopt.errors import ConfigError
 from handopt.typing import Bytes, Floats
@@ -24,6 +25,7 @@ TITLES = {
     "depth": ("depth",),
     "fit": ("fitted hand", "fit"),
     "overlay": ("fit over depth", "overlay"),
+    "colour": ("fit over colour", "overlay"),
     "residual": ("residual: fit - depth   (purple: fit only)", "residual: fit - depth", "fit - depth", "residual"),
     TURNTABLE: ("turntable",),
     "objective": ("objective", "loss"),
@@ -40,6 +42,7 @@ GREY_REACH_MM = 600.0  # how far behind the hand the greys reach
 BEHIND_LEVEL, FAR_LEVEL = 40, 60  # levels of GREY for what is behind the hand: among depths, and among residuals
 STROKES = (0.4, 2.0)  # the thinnest and the thickest skeleton, 1 in panels of DEFAULT_PX
 OVERSAMPLING = 2  # of the shaded hand
+MESH_OPACITY = 0.55  # of the hand over a colour picture, as in overlay.png
 MARK_PX = 3  # width of the frame around panels of a doubtful or bridged frame
 INSET_SHARE, INSET_LEAST_PX = 0.3, 120  # of the panel: the inset of the whole image; panels without one
 TURNED_SHARE = 0.9  # of the panel that the turning hand fills
@@ -51,22 +54,30 @@ class Painter:
     """Paints the frames of a film, (H, W, 3) uint8 of even size.
 
     panels: names of PANELS, in order; size: edge of a panel in pixels; turntable: whether a panel with the hand turning
-    about the vertical is added. Raises ConfigError.
+    about the vertical is added. pictures: of the frames in order, (H, W, 3) of the depth camera's view, over which the
+    overlay shows the fit; where there is None, or no more of them, over the depth. Raises ConfigError.
     """
 
     def __init__(
-        self, film: Film, panels: Sequence[str] = PANELS, size: int = DEFAULT_PX, *, turntable: bool = False
+        self,
+        film: Film,
+        panels: Sequence[str] = PANELS,
+        size: int = DEFAULT_PX,
+        *,
+        turntable: bool = False,
+        pictures: Iterable[Bytes | None] | None = None,
     ) -> None:
         unknown = [name for name in panels if name not in PANELS]
         if unknown or not panels:
             raise ConfigError(f"panels: expected some of {', '.join(PANELS)}, got {', '.join(panels) or 'none'}")
         if not PX_RANGE[0] <= size <= PX_RANGE[1]:
             raise ConfigError(f"size: expected {PX_RANGE[0]} to {PX_RANGE[1]} pixels, got {size}")
-        self._film, self._size = film, size
+        self._film, self._size, self._pictures = film, size, pictures
         self._panels = (*panels, TURNTABLE) if turntable else tuple(panels)
+        self._measured = ("depth", "overlay") if pictures is None else ("depth",)
         self._middle_mm = _middles(film)
         self._curve: LineChart | None = None
-        titles = [TITLES[name] for name in self._panels]
+        titles = [TITLES["colour" if name == "overlay" and pictures is not None else name] for name in self._panels]
         if film.total is not None:
             staged = film.stages is not None and len(set(film.stages)) > 1
             total = per_stage(film.total, film.stages or ()) if staged else film.total
@@ -83,10 +94,11 @@ class Painter:
 
     def __iter__(self) -> Iterator[Bytes]:
         """Every frame."""
-        return (self.frame(index) for index in range(len(self)))
+        pictures = chain(self._pictures or (), repeat(None))
+        return (self.frame(index, picture) for index, picture in zip(range(len(self)), pictures, strict=False))
 
-    def frame(self, index: int) -> Bytes:
-        """One frame."""
+    def frame(self, index: int, picture: Bytes | None = None) -> Bytes:
+        """One frame. picture: of the depth camera's view, (H, W, 3)."""
         from PIL import Image
 
         film, layout = self._film, self._layout
@@ -104,9 +116,7 @@ class Painter:
             elif name == "fit":
                 panel = self._shaded(vertices, view)
             elif name == "overlay":
-                picture = _grey(observed, near, far)
-                picture[fitted > 0] = _depth_colours(fitted, near, far)[fitted > 0]
-                panel = self._enlarged(picture)
+                panel = self._overlay(view, vertices, (observed, fitted, near, far), picture)
                 if joints is not None:
                     strokes = min(max(self._size / DEFAULT_PX, STROKES[0]), STROKES[1])
                     seen = None if film.visible is None else film.visible[index]
@@ -118,12 +128,29 @@ class Painter:
             if name in ("fit", "overlay", TURNTABLE) and film.mark(index):
                 _draw_mark(panel, film.mark(index))
             canvas.paste(panel, layout.corner(number))
-            if name in ("depth", "overlay") and self._moving:
+            if name in self._measured and self._moving:
                 layout.ticks(canvas, number, _depth_ticks(near, far))
         if self._curve is not None:
             canvas.paste(Image.fromarray(self._curve.upto(index)), layout.corner(len(self._panels)))
         layout.caption(canvas, (film.title, *film.captions[index]))
         return np.asarray(canvas)
+
+    def _overlay(
+        self, view: View, vertices: Any, depths: tuple[Floats, Floats, float, float], picture: Bytes | None
+    ) -> "Image.Image":
+        """The fit over a picture of the camera's view, else over the depth. depths: observed, fitted, near and far."""
+        from PIL import Image
+
+        if picture is None:
+            observed, fitted, near, far = depths
+            image = _grey(observed, near, far)
+            image[fitted > 0] = _depth_colours(fitted, near, far)[fitted > 0]
+            return self._enlarged(image)
+        panel = self._enlarged(view.cut(picture))
+        if vertices is None:
+            return panel
+        camera, faces = view.camera(self._size), self._film.hand.faces
+        return Image.fromarray(shade_over(np.asarray(panel), vertices, faces, camera, MESH_OPACITY))
 
     @property
     def _moving(self) -> bool:
@@ -138,7 +165,7 @@ class Painter:
         for number, title in enumerate(titles):
             layout.title(canvas, number, title)
         for number, name in enumerate(self._panels):
-            if name in ("depth", "overlay"):
+            if name in self._measured:
                 layout.bar(canvas, number, colour.DEPTH)
                 if not self._moving:
                     layout.ticks(canvas, number, _depth_ticks(middle - DEPTH_REACH_MM, middle + DEPTH_REACH_MM))

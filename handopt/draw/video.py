@@ -39,6 +39,7 @@ def write_video(
     size: int = DEFAULT_PX,
     panels: Sequence[str] = PANELS,
     turntable: bool = False,
+    pictures: Iterable[Bytes | None] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> None:
     """Write a film as mp4 or gif, as the name ends. fps: that of the film if None; see Painter for the others.
@@ -53,7 +54,7 @@ def write_video(
         raise ConfigError(f"fps= expected a number above 0 and up to {MAX_FPS:g}, got {rate}")
     if len(film) == 0:
         raise OutputError(f"{film.title}: there is no frame to show")
-    painter = Painter(film, panels, size, turntable=turntable)
+    painter = Painter(film, panels, size, turntable=turntable, pictures=pictures)
     try:
         with written_file(path) as partial:
             pictures = _counted(painter, progress)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from handopt.files import readable
 from handopt.rig.skinned import Skinned
 from handopt.storage.hands_folder import OneOrSeveral, hand_names, unknown_in_hands, write_hands
 from handopt.tracking.track import ARRAYS_NAME, FAMILY, INFO_NAME, LINES_NAME
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Bytes
 
 if TYPE_CHECKING:
     from handopt.tracking.depth_crops import StoredCrops
@@ -31,12 +31,20 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
     atomic_folder.check_free(folder, TRACK, overwrite=overwrite)
 
 
-def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: bool = False) -> Path:
+def save_track(
+    track: "Track",
+    folder: Path,
+    *,
+    video: bool = True,
+    overwrite: bool = False,
+    pictures: Iterable[Bytes | None] | None = None,
+) -> Path:
     """Write a track into a new folder, complete or not at all, and then its video into it. Raises OutputError.
 
     track.json holds what is the same for all frames, track.jsonl a line for each, track.npz all arrays, hand.glb the
     animated hand (metres, y up), hand.bvh its skeleton (centimetres), track.mp4 the panels of handopt video. Whatever
-    happens to the video, the rest is there.
+    happens to the video, the rest is there. pictures: of the frames in order, (H, W, 3) of the depth camera's view,
+    which the video then shows the hand over; None where a frame has none.
     """
     folder = Path(folder)
     check_free(folder, overwrite=overwrite)
@@ -52,7 +60,7 @@ def save_track(track: "Track", folder: Path, *, video: bool = True, overwrite: b
         write_animation(track, partial / "hand.glb")
         write_bvh(track, partial / "hand.bvh")
     if video:
-        write_video(track, folder)
+        write_video(track, folder, pictures=pictures)
     return folder
 
 
@@ -77,13 +85,21 @@ def save_tracks(
     return named
 
 
-def write_video(track: "Track", folder: Path, progress: Callable[[], None] | None = None) -> None:
-    """Write track.mp4 into the folder of a track. progress: called after each frame. Raises OutputError."""
+def write_video(
+    track: "Track",
+    folder: Path,
+    progress: Callable[[], None] | None = None,
+    pictures: Iterable[Bytes | None] | None = None,
+) -> None:
+    """Write track.mp4 into the folder of a track. progress: called after each frame. pictures: as save_track has them.
+
+    Raises OutputError.
+    """
     from handopt.draw import video
     from handopt.draw.film import Film
 
     try:
-        video.write_video(Film.of_track(track), folder / "track.mp4", progress=progress)
+        video.write_video(Film.of_track(track), folder / "track.mp4", pictures=pictures, progress=progress)
     except HandoptError as problem:
         raise OutputError(
             f"{folder} is written, but without track.mp4, which handopt video makes: {problem}"

@@ -281,7 +281,7 @@ def test_ctrl_c_before_the_first_frame_has_its_exit_code(
         os.kill(os.getpid(), signal.SIGINT)
         yield from ()
 
-    monkeypatch.setattr("handopt.cli.track._Stoppable.__iter__", lambda self: self._until.frames(stopped(self)))
+    monkeypatch.setattr("handopt.cli.track.Stoppable.__iter__", lambda self: self._until.frames(stopped(self)))
     done = run("track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1")
     assert done.exit_code == 130, done.output
     assert "no hand was found" not in done.stderr

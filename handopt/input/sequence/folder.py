@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from handopt.errors import DepthError, SourceError
 from handopt.files import is_file, is_folder
 from handopt.input.camera import Camera
-from handopt.input.colour import of_depth_size, read_picture
+from handopt.input.colour import FOLDER, find_picture, of_depth_size, read_picture
 from handopt.input.decode import decode_file
 from handopt.input.depth import DEPTH_SUFFIXES, is_depth_file, single_channel, without_masks
 from handopt.input.ignore import IgnoreMasks
@@ -36,8 +36,13 @@ class FolderSource:
         self._times = {} if rgbd is None else rgbd.times_s
         self._confidence = {} if rgbd is None else rgbd.confidence
         self._pictures = {} if rgbd is None else rgbd.pictures
+        if options.colour and rgbd is None:
+            self._pictures = {path: place for path in self._files if (place := find_picture(path)) is not None}
         if options.colour and not self._pictures:
-            raise SourceError(f"{folder}: has no colour pictures of the depth camera's view; leave colour out")
+            raise SourceError(
+                f"{folder}: has no colour pictures of the depth camera's view, which would have the images' names and "
+                f"lie in {FOLDER}/ beside them; leave colour out"
+            )
         options = options if rgbd is None else rgbd.options
         self._options = options
         self.length: int | None = len(self._files)

@@ -1,0 +1,52 @@
+"""The frames that a track is given, until it is to end, and how many of them come in a second."""
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from handopt.cli.console import Console
+from handopt.cli.live_output import LiveOutput
+from handopt.cli.stop_signal import StopOnSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from handopt.cli.settings import TrackOptions
+    from handopt.input.sequence import FrameSource, SequenceFrame
+
+RATE_EVERY_S: Final = 1.0
+
+
+class Stoppable:
+    """A source that ends at a signal, or after some frames; frames of files are read ahead."""
+
+    def __init__(self, source: "FrameSource", until: StopOnSignal, options: "TrackOptions", output: LiveOutput) -> None:
+        self._source, self._until, self._options, self._output = source, until, options, output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def __iter__(self) -> "Iterator[SequenceFrame]":
+        from handopt.input.sequence.prefetch import prefetch
+
+        given = self._until.frames(self._source if self._options.live else prefetch(self._source))
+        for frame in islice(given, self._options.frames):
+            self._output.latency.frame_taken()
+            yield frame
+
+
+def reporter(console: Console) -> "Callable[[bool], None]":
+    """What to call with whether the hand was in a frame of a camera: it says every second how many are followed."""
+    since, frames = time.perf_counter(), list[bool]()
+
+    def report(tracked: bool) -> None:
+        nonlocal since
+        frames.append(tracked)
+        seconds = time.perf_counter() - since
+        if seconds >= RATE_EVERY_S:
+            state = "hand followed" if all(frames) else "hand lost" if any(frames) else "no hand"
+            console.status(f"{len(frames) / seconds:5.1f} frames/s   {state:14}")
+            since = time.perf_counter()
+            frames.clear()
+
+    return report
