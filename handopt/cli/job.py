@@ -9,7 +9,7 @@ import click
 
 from handopt.cli.errors import naming_option
 from handopt.cli.inputs import read_mask
-from handopt.cli.outputs import require_writable
+from handopt.cli.outputs import require_outside_results, require_writable
 from handopt.cli.rigs import load_model, load_proposals
 from handopt.files import is_file, sha256_of
 from handopt.input.reader import Reader
@@ -44,6 +44,7 @@ def make_job(options: "FitOptions", images: int) -> "Job":
         refine=options.refine,
     )
     mask = None if options.mask is None else read_mask(options.mask)
+    require_outside_results(options.output)
     require_writable(options.output)
     return Job(
         reader=make_reader(options, options.hand, rig),

@@ -2,11 +2,12 @@
 
 import errno
 import os
+import select
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +17,9 @@ from handopt.cli.help import SectionedGroup
 from handopt.cli.stop_signal import ending_signals
 from handopt.errors import HandoptError
 from handopt.files import on_one_line
+
+CLOSED_PIPE: Final = 128 + 13
+"""What a shell gives for a program that a closed pipe has ended, by SIGPIPE."""
 
 
 class UnusablePath(click.ClickException):
@@ -45,6 +49,15 @@ class Program(SectionedGroup):
         _open_standard_streams()
         return super().main(*args, **extra)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the words of the command line, which print help where they ask for it."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError:
+            if _closed_pipe():
+                raise click.exceptions.Exit(CLOSED_PIPE) from None
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         previous = {each: signal.signal(each, _terminate) for each in ending_signals()}
@@ -58,8 +71,8 @@ class Program(SectionedGroup):
             show_traceback(ctx, error)
             raise click.ClickException(one_line(error)) from None
         except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise
+            if error.errno == errno.EPIPE and _closed_pipe():
+                raise click.exceptions.Exit(CLOSED_PIPE) from None
             show_traceback(ctx, error)
             if error.errno == errno.ENOENT and not _has_working_directory():
                 raise click.ClickException(
@@ -77,6 +90,24 @@ class Program(SectionedGroup):
             for each, before in previous.items():
                 signal.signal(each, before)
             _forget_interrupt()
+
+
+def _closed_pipe() -> bool:
+    """Whether nobody reads on what is printed, as in `handopt info | head -1`; what is left of it is dropped then.
+
+    The program then ends without a word and with the code of one that SIGPIPE ended. The signal itself would end it at
+    a WebSocket client that is gone as well.
+    """
+    closed = False
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # it is no file
+            place = stream.fileno()
+            watched = select.poll()
+            watched.register(place, 0)
+            if any(event & select.POLLERR for _, event in watched.poll(0)):
+                closed = True
+                os.dup2(os.open(os.devnull, os.O_WRONLY), place)  # else Python tries again when it ends
+    return closed
 
 
 def _open_standard_streams() -> None:

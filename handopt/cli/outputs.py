@@ -38,6 +38,18 @@ def require_writable(folder: Path, option: str = "-o") -> None:
         ) from None
 
 
+def require_outside_results(folder: Path) -> None:
+    """Refuse a folder for results that is a result itself, or lies in one, which may be replaced. Raises UsageError."""
+    from handopt.storage.fit_folder import RESULT
+    from handopt.storage.track_folder import TRACK
+
+    for place in (folder, *folder.absolute().parents):
+        for kind in (RESULT, TRACK):
+            if place.is_dir() and kind.holds(place):
+                where = f"is a {kind.noun}" if place == folder else f"lies in {place}, which is a {kind.noun}"
+                raise click.UsageError(f"-o {folder} {where} of handopt and may be replaced: choose another with -o")
+
+
 def existing_place(folder: Path) -> Path:
     """The folder, or the nearest above it that exists."""
     return next((each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()), Path())

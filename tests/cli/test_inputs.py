@@ -9,7 +9,7 @@ import pytest
 from support.fit_cli import write_depth
 
 from handopt.cli.inputs import find_images, read_mask
-from handopt.cli.outputs import require_writable
+from handopt.cli.outputs import require_outside_results, require_writable
 
 
 def test_images_are_found_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +62,20 @@ def test_a_folder_is_tried_before_any_work_and_left_as_it_was(tmp_path: Path, mo
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     with pytest.raises(click.UsageError, match="cannot be written: Permission denied; choose another with -o"):
         require_writable(tmp_path)
+
+
+def test_results_are_not_put_into_a_result(tmp_path: Path) -> None:
+    fits, track = tmp_path / "fits", tmp_path / "track"
+    for folder, name, kind in ((fits / "open", "result.json", "result"), (track, "track.json", "track")):
+        folder.mkdir(parents=True)
+        (folder / name).write_text(f'{{"format": "handopt.{kind}/1"}}')
+    require_outside_results(fits)
+    require_outside_results(fits / "new" / "deeper")
+    with pytest.raises(click.UsageError, match="open is a result of handopt and may be replaced: choose another with"):
+        require_outside_results(fits / "open")
+    with pytest.raises(click.UsageError, match="open, which is a result of handopt"):
+        require_outside_results(fits / "open" / "again")
+    with pytest.raises(click.UsageError, match="track is a track of handopt"):
+        require_outside_results(track)
+    (tmp_path / "result.json").write_text('{"format": "of another program"}')
+    require_outside_results(fits)

@@ -47,6 +47,12 @@ class Bag:
         serialize = self.store.serialize_ros1 if self.version == 1 else self.store.serialize_cdr
         self.writer.write(self.connections[topic], round(sec * 1e9), serialize(message, kind))
 
+    def damaged(self, topic: str, kind: str, sec: float) -> None:
+        """A message that ends where it begins."""
+        if topic not in self.connections:
+            self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store)
+        self.writer.write(self.connections[topic], round(sec * 1e9), b"\0")
+
     def image(self, counts: np.ndarray, sec: float, encoding: str = "16UC1", topic: str = TOPIC, pad: int = 0) -> None:
         padded = np.pad(counts, ((0, 0), (0, pad)))
         data = np.frombuffer(padded.tobytes(), np.uint8)

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,9 +150,18 @@ class RosbagSource:
         )
 
     def _first_message(self, reader: Any, connection: Any) -> Any:
-        """The first message of a connection, None without one. Raises DepthError where it is damaged."""
-        for _, _, data in self._messages(reader, [connection]):
-            return _understood(reader, data, connection.msgtype, str(connection.topic))
+        """The first message of a connection that is not damaged, None without one.
+
+        Raises DepthError where the first LOOKED_AT are damaged.
+        """
+        problem: DepthError | None = None
+        for _, _, data in islice(self._messages(reader, [connection]), LOOKED_AT):
+            try:
+                return _understood(reader, data, connection.msgtype, str(connection.topic))
+            except DepthError as error:
+                problem = problem or error
+        if problem is not None:
+            raise problem
         return None
 
     def _opened(self) -> Any:
@@ -203,11 +213,11 @@ class RosbagSource:
         return next(iter(depth.values()))
 
     def _is_depth(self, reader: Any, connection: Any) -> bool:
-        for _, _, data in self._messages(reader, [connection]):
+        for _, _, data in islice(self._messages(reader, [connection]), LOOKED_AT):
             try:
                 message = reader.deserialize(data, connection.msgtype)
-            except Exception:
-                return False
+            except Exception:  # a damaged message; another one says what the topic holds
+                continue
             kind = str(getattr(message, "encoding", "") or getattr(message, "format", ""))
             return kind in ENCODINGS or "compressedDepth" in kind
         return False

@@ -104,6 +104,18 @@ def test_an_image_that_is_too_short_is_a_frame_with_a_problem(tmp_path: Path) ->
 
 
 @VERSIONS
+def test_what_a_topic_holds_is_told_by_messages_that_are_not_damaged(version: int, tmp_path: Path) -> None:
+    with bag(tmp_path, version) as made:
+        made.info()
+        for place in range(3):
+            made.damaged(TOPIC, "sensor_msgs/msg/Image", 100 + place)
+        made.image(np.full(SIZE, 500, np.uint16), 10)
+    frames = list(open_source(made.path))
+    assert [each.problem is None for each in frames] == [False, False, False, True]
+    assert frames[3].depth_mm[0, 0] == 500.0
+
+
+@VERSIONS
 def test_a_damaged_bag_is_refused_or_ends_early(version: int, tmp_path: Path) -> None:
     with bag(tmp_path, version) as made:
         made.info()

@@ -82,3 +82,20 @@ def test_a_damaged_picture_leaves_its_frame_without(tmp_path: Path) -> None:
     frames = list(open_source(made.path, WANTED))
     assert all(each.problem is None and each.depth_mm.max() == 500 for each in frames)
     assert [None if each.colour is None else tuple(each.colour[0, 0]) for each in frames] == [RED, None, BLUE]
+
+
+def test_a_topic_whose_first_picture_is_damaged_is_found(tmp_path: Path) -> None:
+    with bag(tmp_path, 1) as made:
+        with_depth(made, (10.0, 11.0))
+        made.damaged(COLOUR, "sensor_msgs/msg/Image", 110)
+        made.picture(flat(RED), 11, COLOUR)
+    frames = list(open_source(made.path, WANTED))
+    assert [None if each.colour is None else tuple(each.colour[0, 0]) for each in frames] == [None, RED]
+
+
+def test_a_topic_of_damaged_pictures_alone_is_none(tmp_path: Path) -> None:
+    with bag(tmp_path, 1) as made:
+        with_depth(made)
+        made.damaged(COLOUR, "sensor_msgs/msg/Image", 110)
+    with pytest.raises(SourceError, match="no topic has pictures of the depth's view"):
+        open_source(made.path, WANTED)
