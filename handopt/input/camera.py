@@ -23,6 +23,8 @@ MAX_SLOPE = 10.0
 """Tangent of the largest angle between the optical axis and the ray of a pixel: 84 degrees. By hand."""
 SAME_INTRINSIC_PX = 0.01  # intrinsics that were rounded when they were typed are the same
 INTRINSICS = ("fx", "fy", "cx", "cy")
+LENS_KEYS = ("distortion", "distortion_coefficients", "dist_coeffs", "coeffs", "k1", "k2", "p1", "p2", "k3")
+"""Under which a file may state a lens, which would otherwise be passed over in silence."""
 CAMERA_KEYS = (*INTRINSICS, "width", "height")
 
 
@@ -213,6 +215,12 @@ class Camera:
         missing = [key for key in CAMERA_KEYS if key not in data]
         if missing:
             raise CameraError(f"no {', '.join(missing)} in the camera; camera= needs {', '.join(CAMERA_KEYS)}")
+        for key in LENS_KEYS:
+            if key in data and _says_something(data[key]):
+                raise CameraError(
+                    f"the camera has {key!r}, a lens, which is read from files of OpenCV, ROS, COLMAP and RealSense "
+                    "alone: change camera= to one of these, or undistort the images and leave it out"
+                )
         return cls(**{key: data[key] for key in CAMERA_KEYS}, source=source)
 
 
@@ -240,6 +248,15 @@ def presets() -> dict[str, Preset]:
 def find_preset(name: str) -> Preset | None:
     """The preset of a name, in any case and with _ or -; None for other names."""
     return presets().get(name.strip().lower().replace("_", "-"))
+
+
+def _says_something(value: Any) -> bool:
+    """Whether what stands under a key of a lens is one: not null, empty, or nothing but zeros."""
+    if isinstance(value, Mapping):
+        return any(_says_something(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_says_something(each) for each in value)
+    return value not in (None, 0, "", "none")
 
 
 def finite_number(value: Any, key: str) -> float:

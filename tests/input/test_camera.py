@@ -223,3 +223,16 @@ def test_intrinsics_beyond_any_image_are_refused(name: str) -> None:
     numbers = {"fx": 475.0, "fy": 475.0, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480, name: 1e308}
     with pytest.raises(CameraError, match=rf"{name} is 1e\+308, expected at most 1e\+07 pixels; change camera="):
         Camera.from_dict(numbers)
+
+
+@pytest.mark.parametrize("lens", [{"distortion": [-0.1, 0, 0, 0, 0]}, {"k1": 0.2}, {"distortion": {"k1": 0.2}}])
+def test_a_lens_is_not_passed_over_in_silence(lens: dict[str, object]) -> None:
+    plain = Camera(475.0, 475.0, 319.5, 239.5, 640, 480).to_dict()
+    with pytest.raises(CameraError, match="a lens, which is read from files of OpenCV, ROS, COLMAP and RealSense"):
+        Camera.from_dict({**plain, **lens})
+
+
+@pytest.mark.parametrize("none", [{"distortion": None}, {"coeffs": [0.0] * 5}, {"distortion": {}}, {"k1": 0.0}])
+def test_a_camera_may_say_that_it_has_no_lens(none: dict[str, object]) -> None:
+    plain = Camera(475.0, 475.0, 319.5, 239.5, 640, 480)
+    assert Camera.from_dict({**plain.to_dict(), **none}) == Camera.from_dict(plain.to_dict())
