@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from handopt.assess.confidence import confidence_text
 from handopt.draw import colour
+from handopt.draw.overlay import PANEL_PX, SIZE_PX, panel_origin
 from handopt.errors import OutputError
 from handopt.typing import Bytes
 
 if TYPE_CHECKING:
     from PIL import Image
 
+PANELS_BOX: Final = (*panel_origin(0), panel_origin(2)[0] + PANEL_PX, panel_origin(2)[1] + PANEL_PX)
+"""Left, top, right and bottom of the panels of overlay.png: its words would be too small to read."""
 # Chosen by eye.
 TILE_PX, NAME_PX, GAP_PX, FONT_PX = 480, 22, 6, 12
 
@@ -52,6 +55,7 @@ def _tile(tile: Tile, width: int) -> "Image.Image":
     try:
         with Image.open(tile.overlay, formats=("PNG",)) as whole:
             picture = whole.convert("RGB")
+            picture = picture.crop(PANELS_BOX) if picture.size == SIZE_PX else picture
     except Exception as error:  # Pillow raises almost anything on damaged files
         raise OutputError(f"{tile.overlay} is damaged ({error}): fit it again") from error
     picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.BOX)

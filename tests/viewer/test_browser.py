@@ -75,6 +75,10 @@ def test_keys_choose_what_is_shown(fit_page: Any) -> None:
         ActionChains(fit_page).send_keys(keys).perform()
 
     solid = skin(drawn(fit_page)).mean()
+    shown = "return ['scale', 'ticks'].map((id) => document.getElementById(id).getClientRects().length)"
+    assert fit_page.execute_script(shown) == [0, 0]
+    press("3")
+    assert fit_page.execute_script(shown) == [1, 1], "the colours of the residual are explained where they are shown"
     press("4p")
     assert (drawn(fit_page) == BACKGROUND).all(axis=2).mean() > 0.999, "without mesh and points nothing is left"
     press("p")
