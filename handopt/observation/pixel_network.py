@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assets import asset
-from handopt.convolution import convolve, dense, doubled, relu
 from handopt.errors import HandoptError
 from handopt.input.pixel_labels import PIXEL_LABELS
 from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, SIZE
+from handopt.ops.networks import convolve, dense, doubled, relu
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import FloatImage, Floats
 
@@ -98,12 +98,11 @@ class PixelNetwork:
 
     def raw(self, images: FloatImage) -> tuple[FloatImage, FloatImage, FloatImage]:
         """Logits of labels (B, S, S, 6), votes (B, S/8, S/8, 8), and (B, 3) logits of presence and side, log size."""
-        details = relu(self._convolve(images, "fine", 3, 2))
-        stem = self._convolve(images[:, ::2, ::2], "stem", 5, 2)
-        stem += self._convolve(details, "detail", 3, 2)
-        levels = [relu(stem)]
+        details = self._convolve(images, "fine", 3, 2)
+        beside = self._convolve(details, "detail", 3, 2, positive=False)
+        levels = [self._convolve(images[:, ::2, ::2], "stem", 5, 2, added=beside)]
         for stage in range(STAGES):
-            x = relu(self._convolve(levels[-1], f"shrink{stage}", 3, 2))
+            x = self._convolve(levels[-1], f"shrink{stage}", 3, 2)
             levels.append(self._residual(self._residual(x, f"residual{stage}"), f"again{stage}"))
         x = levels.pop()
         hidden = relu(dense(x.reshape(len(x), -1), self.weights, "dense"))
@@ -112,7 +111,7 @@ class PixelNetwork:
         for stage in range(STAGES + 1):
             x = doubled(dense(x, self.weights, f"across{stage}"))
             x += levels.pop()
-            x = relu(self._convolve(x, f"merge{stage}", 3, 1))
+            x = self._convolve(x, f"merge{stage}", 3, 1)
             if stage == STAGES - 2:
                 votes = dense(x, self.weights, "votes")
         pixels = dense(x, self.weights, "pixels")
@@ -122,13 +121,21 @@ class PixelNetwork:
         return logits, votes, dense(hidden, self.weights, "summary")
 
     def _residual(self, x: FloatImage, name: str) -> FloatImage:
-        inner = relu(self._convolve(x, f"{name}.first", 3, 1))
-        inner = self._convolve(inner, f"{name}.second", 3, 1)
-        inner += x
-        return relu(inner)
+        inner = self._convolve(x, f"{name}.first", 3, 1)
+        return self._convolve(inner, f"{name}.second", 3, 1, added=x)
 
-    def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
-        return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)
+    def _convolve(
+        self,
+        x: FloatImage,
+        name: str,
+        size: int,
+        stride: int,
+        *,
+        added: FloatImage | None = None,
+        positive: bool = True,
+    ) -> FloatImage:
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return convolve(x, weight, bias, size, stride, added=added, positive=positive)
 
 
 def _votes(votes: FloatImage) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from handopt.assets import asset
 from handopt.errors import HandoptError
+from handopt.ops.networks import nearest_descriptions
 from handopt.proposals.network import Network, network_from_arrays
 
 ASSET: Final = "proposals.npz"
@@ -71,12 +72,14 @@ class PoseBank:
         return len(self.scales)
 
     @cached_property
-    def _floats(self) -> NDArray[np.float32]:
-        return self.descriptions.astype(np.float32)
+    def _columns(self) -> NDArray[np.int8]:
+        """The descriptions, one column for each pose."""
+        return np.ascontiguousarray(self.descriptions.T)
 
     @cached_property
     def _squares(self) -> NDArray[np.float32]:
-        return np.asarray(np.square(self._floats).sum(axis=1))
+        """(N,), exact: sums of squares of whole numbers of one byte."""
+        return np.einsum("nd,nd->n", self.descriptions, self.descriptions, dtype=np.int32).astype(np.float32)
 
     def nearest(self, features: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The poses whose images are the most similar to any of several views, nearest first.
@@ -84,15 +87,7 @@ class PoseBank:
         features: (T, hidden) of the views. Returns the rows (count,) of the poses, and which view each is similar to.
         """
         wanted = (features - self.mean) @ self.axes / np.float32(self.step)
-        distance = self._floats @ wanted.T
-        distance *= 2  # in place: there are as many distances as poses in the bank, times views
-        np.subtract(self._squares[:, None], distance, out=distance)
-        distance += np.square(wanted).sum(axis=1)
-        flat = distance.ravel()
-        count = min(count, len(flat))
-        places = np.argpartition(flat, count - 1)[:count]
-        rows, views = np.divmod(places[np.lexsort((places, flat[places]))], len(features))
-        return rows, views
+        return nearest_descriptions(self._columns, self._squares, wanted, count)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.convolution import convolve, relu
+from handopt.ops.networks import convolve, relu
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.typing import FloatImage
 
@@ -46,13 +46,11 @@ class Network:
 
     def features(self, images: FloatImage) -> FloatImage:
         """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, 2)."""
-        x = relu(self._convolve(images, "stem", STEM, 2))
+        x = self._convolve(images, "stem", STEM, 2)
         for stage in range(self.stages):
-            x = relu(self._convolve(x, f"stage{stage}.shrink", 3, 2))
-            inner = relu(self._convolve(x, f"stage{stage}.first", 3, 1))
-            inner = self._convolve(inner, f"stage{stage}.second", 3, 1)
-            inner += x
-            x = relu(inner)
+            x = self._convolve(x, f"stage{stage}.shrink", 3, 2)
+            inner = self._convolve(x, f"stage{stage}.first", 3, 1)
+            x = self._convolve(inner, f"stage{stage}.second", 3, 1, added=x)
         x = relu(self._dense(x.reshape(len(x), -1), "dense"))
         return relu(self._dense(x, "inner"))
 
@@ -73,8 +71,11 @@ class Network:
             one / (one + np.exp(-seen)), np.float32
         )
 
-    def _convolve(self, x: FloatImage, name: str, size: int, stride: int) -> FloatImage:
-        return convolve(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], size, stride)
+    def _convolve(
+        self, x: FloatImage, name: str, size: int, stride: int, added: FloatImage | None = None
+    ) -> FloatImage:
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return convolve(x, weight, bias, size, stride, added=added, positive=True)
 
     def _dense(self, x: FloatImage, name: str) -> FloatImage:
         return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]

@@ -21,7 +21,7 @@ SURFACE_KERNELS = frozenset(
 """Kernels of the observation, which is made on the CPU."""
 IMAGE_KERNELS = SURFACE_KERNELS | {
     *("splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations"),
-    *("minimise_poses", "solve_damped"),
+    *("minimise_poses", "solve_damped", "convolve", "nearest_descriptions"),
 }
 """Kernels that a GPU does not have: these, and those that run a whole image in one thread."""
 

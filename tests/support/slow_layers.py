@@ -11,7 +11,7 @@ def slow_convolution(x: Floats, weight: Floats, bias: Floats, size: int, stride:
     height, width, channels = x.shape
     kernel = weight.reshape(size, size, channels, -1).astype(np.float64)
     pad = (size - 1) // 2
-    result = np.zeros((height // stride, width // stride, kernel.shape[-1]))
+    result = np.zeros((-(-height // stride), -(-width // stride), kernel.shape[-1]))
     for i in range(result.shape[0]):
         for j in range(result.shape[1]):
             result[i, j] = bias

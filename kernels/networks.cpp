@@ -1,0 +1,174 @@
+// What small networks take of the CPU: convolutions, and the descriptions in a bank that are the nearest to given ones.
+// For the CPU alone, where networks look at an image before a fit and after it.
+#include "target.h"
+
+#if IMAGE_KERNELS
+
+#define OUTPUTS 16  // of a pixel that are computed at once
+#define PIXELS 6    // of a row that are computed at once, so that their sums and a weight fit into 16 registers
+#define ROWS 8      // of the bank that are compared at once
+#define VIEWS 4     // that they are compared with at once
+typedef real reals8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef signed char bytes8 __attribute__((vector_size(8), aligned(1), may_alias));
+
+// Sums over the windows of COUNT neighbouring pixels, for 16 of N outputs. window: of the first pixel, the next one's
+// lies `step` further on; each is `size` rows of `run` numbers, `pitch` apart. sums, added: N numbers for each pixel
+template <int COUNT>
+DEVICE void pixels_of(const real* window, int step, int size, int run, int pitch, const real* weight, const real* bias,
+                      const real* added, int positive, int N, real* sums) {
+    const reals8 *first = (const reals8*)bias, *second = (const reals8*)(bias + 8);
+    reals8 low[COUNT], high[COUNT];
+#pragma GCC unroll 6
+    for (int p = 0; p < COUNT; ++p) {
+        low[p] = *first;
+        high[p] = *second;
+    }
+    for (int row = 0; row < size; ++row) {
+        const real *here = window + row * pitch, *factors = weight + (long long)row * run * N;
+        for (int k = 0; k < run; ++k, ++here, factors += N) {
+            const reals8 by_low = *(const reals8*)factors, by_high = *(const reals8*)(factors + 8);
+#pragma GCC unroll 6
+            for (int p = 0; p < COUNT; ++p) {
+                const real x = here[p * step];
+                low[p] += x * by_low;
+                high[p] += x * by_high;
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int p = 0; p < COUNT; ++p) {
+        const long long at = (long long)p * N;
+        if (added) {
+            low[p] += *(const reals8*)(added + at);
+            high[p] += *(const reals8*)(added + at + 8);
+        }
+        if (positive) {
+            low[p] = low[p] > 0 ? low[p] : low[p] * 0;
+            high[p] = high[p] > 0 ? high[p] : high[p] * 0;
+        }
+        *(reals8*)(sums + at) = low[p];
+        *(reals8*)(sums + at + 8) = high[p];
+    }
+}
+
+// The same for one output of one pixel.
+DEVICE void pixel_of(const real* window, int size, int run, int pitch, const real* weight, real bias, const real* added,
+                     int positive, int N, real* sum_of) {
+    real sum = bias;
+    for (int row = 0; row < size; ++row)
+        for (int k = 0; k < run; ++k) sum += window[row * pitch + k] * weight[(long long)(row * run + k) * N];
+    if (added) sum += *added;
+    *sum_of = positive && !(sum > 0) ? sum * 0 : sum;
+}
+
+// A convolution without padding: out[b, y, x] = bias + sum over rows r, columns c and channels of
+// padded[b, stride y + r, stride x + c] weight[r, c], then + added where it has as many numbers, then max(., 0) where
+// `positive`. padded (B, H, W, C); weight (size, size, C, N); bias (N); added, out (B, h, w, N). Each thread computes
+// some of the rows, output by output, so that the weights of these stay in its cache.
+KERNEL(convolve)(const real* padded, const real* weight, const real* bias, const real* added, real* out, int has_added,
+                 int positive, int threads, int size, int stride, int B, int H, int W, int C, int N, int h, int w) {
+    const int rows = B * h, parts = threads < rows ? threads : rows, run = size * C, pitch = W * C, step = stride * C;
+    FOR_EACH_IMAGE(part, parts) {
+        const int first = (int)((long long)rows * part / parts), last = (int)((long long)rows * (part + 1) / parts);
+        for (int n = 0; n < N; n += OUTPUTS)
+            for (int row = first; row < last; ++row) {
+                const real* windows = padded + ((long long)(row / h) * H + (long long)(row % h) * stride) * pitch;
+                const long long here = (long long)row * w * N + n;
+                if (n + OUTPUTS > N) {
+                    for (int x = 0; x < w; ++x)
+                        for (int o = 0; o < N - n; ++o) {
+                            const long long at = here + (long long)x * N + o;
+                            pixel_of(windows + x * step, size, run, pitch, weight + n + o, bias[n + o],
+                                     has_added ? added + at : 0, positive, N, out + at);
+                        }
+                    continue;
+                }
+                for (int x = 0; x < w; x += PIXELS) {
+                    const long long at = here + (long long)x * N;
+                    const real *window = windows + x * step, *plus = has_added ? added + at : 0;
+#define SOME(count)                                                                                              \
+    case count:                                                                                                  \
+        pixels_of<count>(window, step, size, run, pitch, weight + n, bias + n, plus, positive, N, out + at); \
+        break
+                    switch (w - x) {
+                        SOME(1);
+                        SOME(2);
+                        SOME(3);
+                        SOME(4);
+                        SOME(5);
+                        default:
+                            pixels_of<PIXELS>(window, step, size, run, pitch, weight + n, bias + n, plus, positive, N,
+                                              out + at);
+                    }
+#undef SOME
+                }
+            }
+    }
+}
+
+DEVICE int before(real distance, int place, real other, int other_place) {
+    return distance < other || (distance == other && place < other_place);
+}
+
+// Put a distance into a heap of the `count` smallest, whose root is the largest of them, in the root's place.
+DEVICE void replace_largest(real* heap, int* places, int count, real distance, int place) {
+    int node = 0;
+    for (;;) {
+        int child = 2 * node + 1;
+        if (child >= count) break;
+        if (child + 1 < count && before(heap[child], places[child], heap[child + 1], places[child + 1])) ++child;
+        if (!before(distance, place, heap[child], places[child])) break;
+        heap[node] = heap[child];
+        places[node] = places[child];
+        node = child;
+    }
+    heap[node] = distance;
+    places[node] = place;
+}
+
+// The `count` smallest of the squared distances between N described poses and T views, and their places N-row * T +
+// view, in no order; of equal ones those of the first places. described (D, N) whole numbers of one byte; squares (N):
+// the sums of their squares; wanted (T, D) | nearest, places (count)
+KERNEL(nearest_descriptions)(const real* squares, const signed char* described, const real* wanted, real* nearest,
+                             int* places, int N, int T, int D, int count) {
+    for (int i = 0; i < count; ++i) {
+        nearest[i] = (real)INFINITY;
+        places[i] = N * T;
+    }
+    for (int first = 0; first < N; first += ROWS) {
+        const int rows = N - first < ROWS ? N - first : ROWS;
+        for (int view = 0; view < T; view += VIEWS) {
+            const int views = T - view < VIEWS ? T - view : VIEWS;
+            reals8 product[VIEWS];
+            real square[VIEWS];
+            for (int t = 0; t < VIEWS; ++t) {
+                product[t] = reals8{};
+                square[t] = 0;
+            }
+            for (int d = 0; d < D; ++d) {
+                const signed char* at = described + (long long)d * N + first;
+                bytes8 bytes = bytes8{};
+                if (rows == ROWS)
+                    bytes = *(const bytes8*)at;
+                else
+                    memcpy(&bytes, at, rows);
+                const reals8 value = __builtin_convertvector(bytes, reals8);
+                for (int t = 0; t < views; ++t) {
+                    const real by = wanted[(long long)(view + t) * D + d];
+                    product[t] += by * value;
+                    square[t] += by * by;
+                }
+            }
+            for (int t = 0; t < views; ++t)
+                for (int i = 0; i < rows; ++i) {
+                    real distance = squares[first + i] - 2 * product[t][i] + square[t];
+                    if (!(distance < (real)INFINITY)) distance = (real)INFINITY;  // nor anything that is no number
+                    const int place = (first + i) * T + view + t;
+                    if (before(distance, place, nearest[0], places[0]))
+                        replace_largest(nearest, places, count, distance, place);
+                }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,106 @@
+"""The layers of small networks against slow twins, and the search of a bank against a sort of all distances."""
+
+import numpy as np
+import pytest
+from support.compare import assert_close
+from support.slow_layers import slow_convolution, slow_enlargement
+
+from handopt.backend import cpu_threads, set_cpu_threads
+from handopt.errors import ShapeError
+from handopt.ops.networks import convolve, dense, doubled, nearest_descriptions, relu
+
+
+def layer(rng: np.random.Generator, size: int, shape: tuple[int, ...], outputs: int) -> tuple[np.ndarray, ...]:
+    """An input (B, H, W, C), weights and biases."""
+    x = rng.normal(size=shape).astype(np.float32)
+    weight = rng.normal(size=(size * size * shape[-1], outputs)).astype(np.float32)
+    return x, weight, rng.normal(size=outputs).astype(np.float32)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize("outputs", [4, 16, 37])
+@pytest.mark.parametrize("shape", [(2, 8, 12, 3), (1, 7, 5, 2), (3, 1, 9, 1)])
+def test_a_convolution_equals_its_loops(
+    size: int, stride: int, outputs: int, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    x, weight, bias = layer(rng, size, shape, outputs)
+    found = convolve(x, weight, bias, size, stride)
+    assert found.dtype == np.float32
+    expected = np.stack([slow_convolution(image, weight, bias, size, stride) for image in x])
+    assert_close(found, expected, of_max=2e-6, reason="sums of up to 75 products in float32")
+
+
+@pytest.mark.parametrize("outputs", [5, 32])
+def test_what_is_added_to_a_convolution_and_cut_at_zero(outputs: int, rng: np.random.Generator) -> None:
+    x, weight, bias = layer(rng, 3, (2, 6, 10, 4), outputs)
+    alone = convolve(x, weight, bias, 3, 1)
+    added = rng.normal(size=alone.shape).astype(np.float32)
+    assert np.array_equal(convolve(x, weight, bias, 3, 1, added=added), alone + added)
+    assert np.array_equal(convolve(x, weight, bias, 3, 1, positive=True), np.maximum(alone, 0))
+    both = convolve(x, weight, bias, 3, 1, added=added, positive=True)
+    assert np.array_equal(both, np.maximum(alone + added, 0))
+
+
+def test_a_convolution_is_the_same_for_any_number_of_threads(rng: np.random.Generator) -> None:
+    given = layer(rng, 3, (2, 7, 9, 4), 16)
+    threads, found = cpu_threads(), []
+    try:
+        for count in (1, 2, 5):
+            set_cpu_threads(count)
+            found.append(convolve(*given, 3, 1))
+    finally:
+        set_cpu_threads(max(1, threads))
+    assert all(np.array_equal(each, found[0]) for each in found)
+
+
+def test_a_convolution_refuses_other_shapes(rng: np.random.Generator) -> None:
+    x, weight, bias = layer(rng, 3, (1, 4, 4, 2), 4)
+    with pytest.raises(ShapeError, match=r"weight: expected \(18, 4\)"):
+        convolve(x, weight[:-1], bias, 3, 1)
+    with pytest.raises(ShapeError, match=r"added: expected \(1, 4, 4, 4\)"):
+        convolve(x, weight, bias, 3, 1, added=x)
+
+
+@pytest.mark.parametrize("views", [1, 4, 6])
+@pytest.mark.parametrize("rows", [1, 7, 8, 203])
+def test_the_nearest_descriptions_are_those_of_a_sort(views: int, rows: int, rng: np.random.Generator) -> None:
+    described = rng.integers(-3, 4, (5, rows), np.int8)  # few values, so that many are equally near
+    squares = np.square(described.astype(np.float32)).sum(axis=0)
+    wanted = rng.integers(-3, 4, (views, 5)).astype(np.float32)
+    distance = np.square(described.T[:, None].astype(np.float64) - wanted[None]).sum(axis=2).ravel()
+    for count in (1, 20, rows * views + 1):
+        order = np.argsort(distance, kind="stable")[:count]
+        found = nearest_descriptions(described, squares, wanted, count)
+        assert np.array_equal(found, np.divmod(order, views))
+
+
+def test_descriptions_that_are_no_numbers_are_the_farthest(rng: np.random.Generator) -> None:
+    described, squares = rng.integers(-9, 9, (3, 20), np.int8), np.zeros(20, np.float32)
+    rows, views = nearest_descriptions(described, squares, np.full((2, 3), np.nan, np.float32), 4)
+    assert rows.tolist() == [0, 0, 1, 1]
+    assert views.tolist() == [0, 1, 0, 1]
+
+
+def test_a_search_refuses_other_shapes() -> None:
+    with pytest.raises(ShapeError, match=r"expected \(4,\) and \(T, 3\)"):
+        nearest_descriptions(np.zeros((3, 4), np.int8), np.zeros(4, np.float32), np.zeros((1, 2), np.float32), 1)
+
+
+def test_a_dense_layer_takes_the_last_axis(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    weights = {"a.weight": rng.normal(size=(3, 4)).astype(np.float32), "a.bias": np.arange(4, dtype=np.float32)}
+    expected = np.einsum("bnc,cm->bnm", x.astype(np.float64), weights["a.weight"]) + np.arange(4)
+    found = dense(x, weights, "a")
+    assert found.dtype == np.float32
+    assert_close(found, expected, of_max=1e-6, reason="sums of three products in float32")
+
+
+def test_enlargement_repeats_each_pixel(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
+    assert np.array_equal(doubled(x), np.stack([slow_enlargement(image) for image in x]).astype(np.float32))
+
+
+def test_relu_works_in_place() -> None:
+    x = np.array([-1.0, 0.0, 2.0], np.float32)
+    assert relu(x) is x
+    assert x.tolist() == [0.0, 0.0, 2.0]
