@@ -212,7 +212,8 @@ class _Prepared:
     def _other_views(self, sides: Sequence[bool]) -> list[CroppedObservation]:
         """Views of the image read in other ways, of the given sides. The size of a rig that was given is known."""
         hints: dict[str, Any] = {name: getattr(self.given, name) for name in ("box", "center", "ignore")}
-        any_size = self.rig is default_rig(self.rig.side)
+        # Whatever its limits are
+        any_size = np.array_equal(self.rig.rest_mm, default_rig(self.rig.side).rest_mm)
         others = other_readings(np.asarray(self.given.depth_mm), self._best, hints, any_size)
         return views_of(others, sides, self.run.config)
 

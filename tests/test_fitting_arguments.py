@@ -25,7 +25,8 @@ from handopt.errors import (
 from handopt.fitting import Start, fit
 from handopt.input.camera import Camera
 from handopt.input.depth import DepthImage
-from handopt.rig import default_rig, load_rig
+from handopt.rig import Rig, default_rig, load_rig
+from handopt.rig.model import with_shape
 
 Floats = NDArray[np.float64]
 
@@ -284,3 +285,28 @@ def test_a_fit_that_stands_still_has_converged() -> None:
     assert result.converged
     assert "still improving" not in result.status
     assert result.iterations < 20
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize(
+    ("rig", "known"),
+    [
+        (None, False),
+        (default_rig("right"), False),
+        (default_rig("right", "default"), False),
+        (default_rig("right", "printed"), False),
+        (with_shape(default_rig("right"), np.full(13, 0.05)), True),
+    ],
+    ids=["none", "default", "default limits", "printed limits", "personal"],
+)
+def test_only_the_size_of_a_personal_hand_is_known(
+    rig: Rig | None, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands load the default hand with its limits by name: that makes it no other hand."""
+    asked: list[bool] = []
+    monkeypatch.setattr("handopt.fitting.other_readings", lambda *given: asked.append(given[3]) or [])
+    hard = replace(Config(), retry=0.0, proposals=8)  # a second search, which reads the image in other ways
+    fit(example("pinch").depth_mm, example("pinch").camera, hand="right", rig=rig, config=hard, device="cpu")
+    assert asked == [not known]
