@@ -306,7 +306,12 @@ def test_only_the_size_of_a_personal_hand_is_known(
 ) -> None:
     """Commands load the default hand with its limits by name: that makes it no other hand."""
     asked: list[bool] = []
-    monkeypatch.setattr("handopt.fitting.other_readings", lambda *given: asked.append(given[3]) or [])
+
+    def recorded(*given: Any) -> list[Any]:
+        asked.append(given[3])
+        return []
+
+    monkeypatch.setattr("handopt.fitting.other_readings", recorded)
     hard = replace(Config(), retry=0.0, proposals=8)  # a second search, which reads the image in other ways
     fit(example("pinch").depth_mm, example("pinch").camera, hand="right", rig=rig, config=hard, device="cpu")
     assert asked == [not known]

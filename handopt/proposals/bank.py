@@ -79,7 +79,7 @@ class PoseBank:
     @cached_property
     def _squares(self) -> NDArray[np.float32]:
         """(N,), exact: sums of squares of whole numbers of one byte."""
-        return np.einsum("nd,nd->n", self.descriptions, self.descriptions, dtype=np.int32).astype(np.float32)
+        return np.asarray(np.einsum("nd,nd->n", self.descriptions, self.descriptions, dtype=np.int32), np.float32)
 
     def nearest(self, features: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The poses whose images are the most similar to any of several views, nearest first.
@@ -87,7 +87,7 @@ class PoseBank:
         features: (T, hidden) of the views. Returns the rows (count,) of the poses, and which view each is similar to.
         """
         wanted = (features - self.mean) @ self.axes / np.float32(self.step)
-        return nearest_descriptions(self._columns, self._squares, wanted, count)
+        return nearest_descriptions(self._columns, self._squares, np.asarray(wanted, np.float32), count)
 
 
 @cache

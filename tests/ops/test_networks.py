@@ -8,9 +8,10 @@ from support.slow_layers import slow_convolution, slow_enlargement
 from handopt.backend import cpu_threads, set_cpu_threads
 from handopt.errors import ShapeError
 from handopt.ops.networks import convolve, dense, doubled, nearest_descriptions, relu
+from handopt.typing import FloatImage
 
 
-def layer(rng: np.random.Generator, size: int, shape: tuple[int, ...], outputs: int) -> tuple[np.ndarray, ...]:
+def layer(rng: np.random.Generator, size: int, shape: tuple[int, ...], outputs: int) -> tuple[FloatImage, ...]:
     """An input (B, H, W, C), weights and biases."""
     x = rng.normal(size=shape).astype(np.float32)
     weight = rng.normal(size=(size * size * shape[-1], outputs)).astype(np.float32)
@@ -42,12 +43,12 @@ def test_what_is_added_to_a_convolution_and_cut_at_zero(outputs: int, rng: np.ra
 
 
 def test_a_convolution_is_the_same_for_any_number_of_threads(rng: np.random.Generator) -> None:
-    given = layer(rng, 3, (2, 7, 9, 4), 16)
+    x, weight, bias = layer(rng, 3, (2, 7, 9, 4), 16)
     threads, found = cpu_threads(), []
     try:
         for count in (1, 2, 5):
             set_cpu_threads(count)
-            found.append(convolve(*given, 3, 1))
+            found.append(convolve(x, weight, bias, 3, 1))
     finally:
         set_cpu_threads(max(1, threads))
     assert all(np.array_equal(each, found[0]) for each in found)
