@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 from support import label_files
 from support.label_files import hand, pixels, write_label, write_result, write_text
 
 import handopt
 from handopt.errors import LabelError
 from handopt.evaluation.labels import read_labels
-from handopt.evaluation.mapping import MSRA, NYU, map_keypoints
+from handopt.evaluation.mapping import ICVL, MSRA, NYU, map_keypoints
 from handopt.evaluation.predictions import read_predictions
 
 
@@ -69,6 +70,42 @@ def test_text_against_text_in_other_coordinates(tmp_path: Path) -> None:
     write_text(tmp_path / "pred.txt", joints[:2])
     with pytest.raises(LabelError, match="PRED holds 2 frames without names and TRUTH 3"):
         handopt.evaluate(tmp_path / "pred.txt", tmp_path / "truth.txt", pred_coordinates="camera")
+
+
+PUBLISHED = {
+    "nyu": (NYU, label_files.NYU, [""] * 3),
+    "icvl": (
+        ICVL,
+        label_files.INTEL,
+        [f"test_seq_{part}/image_{row:04d}.png" for part, row in ((1, 0), (1, 1), (2, 0))],
+    ),
+    "msra": (MSRA, label_files.INTEL, [""] * 3),
+}
+"""Of each set: its joints, its camera, and the images' names in its labels, where they have names."""
+
+
+@pytest.mark.parametrize("off_mm", [0.0, 5.0])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_prediction_files_meet_the_sets_own_labels(tmp_path: Path, name: str, off_mm: float) -> None:
+    joint_set, camera, names = PUBLISHED[name]
+    joints = map_keypoints(np.stack([hand(x) for x in (0.0, 30.0, -60.0)]), joint_set)
+    if name == "nyu":
+        full = np.zeros((1, len(joints), 36, 3))
+        full[0][:, list(NYU.full)] = joints * (1.0, -1.0, 1.0)
+        truth = tmp_path / "joint_data.mat"
+        savemat(truth, {"joint_xyz": full, "joint_uvd": pixels(full * (1.0, -1.0, 1.0) + (0.0, 0.0, 1e-9), camera)})
+    elif name == "icvl":
+        truth = write_text(tmp_path / "labels.txt", pixels(joints, camera), names)
+    else:
+        truth = write_text(tmp_path / "joint.txt", joints * (1.0, -1.0, -1.0), first=str(len(joints)))
+    # As published: u, v, d with three decimals and a blank at the end, no names, in the order of the test set.
+    moved = pixels(joints + np.array([0.0, 0.0, off_mm]), camera).reshape(len(joints), -1)
+    text = "".join(" ".join(f"{number:.3f}" for number in row) + " \n" for row in moved)
+    (tmp_path / "NAME_prediction.txt").write_text(text)
+    evaluation = handopt.evaluate(tmp_path / "NAME_prediction.txt", truth)
+    assert len(evaluation.errors_mm) == 3
+    assert evaluation.joints == joint_set.joints
+    assert evaluation.errors_mm == pytest.approx(off_mm, abs=2e-3)  # three decimals of pixels
 
 
 def test_text_against_some_of_the_joints(tmp_path: Path) -> None:
