@@ -117,7 +117,8 @@ class Config(Checked):
         """
         weights = self.weights
         weights = dataclasses.replace(weights, proportions=weights.proportions / 10, size=weights.size * 10)
-        return dataclasses.replace(self, rounds=(*self.rounds, SPACE_ROUND), weights=weights)
+        points = max(self.points, SPACE_ROUND.lm_settings.points)
+        return dataclasses.replace(self, rounds=(*self.rounds, SPACE_ROUND), weights=weights, points=points)
 
     def with_shape(self, shape: str) -> "Config":
         """The same settings with only that freed which a shape allows: 'none' nothing, 'scale' the hand's size."""

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from handopt.errors import RigError
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 from handopt.rig import Rig
 
@@ -12,6 +13,9 @@ class Skeleton:
     """Keypoints of the heads, differentiable, for subjects' own proportions."""
 
     def __init__(self, rig: Rig) -> None:
+        """rig: a right hand whose keypoints are its joints, as those of handopt's own are. Raises RigError."""
+        if rig.keypoint_offsets_mm is not None:
+            raise RigError(f"{rig.name}: a network learns joints, and its keypoints lie elsewhere: use keypoints rig")
         joints = rig.keypoint_joints
         self.positions = torch.tensor(rig.bind[:, :, 3][joints] - rig.bind[0, :, 3], dtype=torch.float32)
         basis = rig.proportion_basis[1]

@@ -7,10 +7,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 from support.compare import assert_close
 
+from handopt.errors import RigError
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.skinning import skin
 from handopt.proposals.features import network_input
-from handopt.rig import default_rig, with_proportions
+from handopt.rig import default_rig, with_default_keypoints, with_proportions
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
@@ -73,6 +74,11 @@ def test_images_do_not_depend_on_the_number_of_processes() -> None:
     poses = images.sample_poses(5, 1, 1)
     one, two = (images.render_images(poses, 70, 1, processes) for processes in (1, 2))
     assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_keypoints_that_are_no_joints_are_refused() -> None:
+    with pytest.raises(RigError, match="a network learns joints, and its keypoints lie elsewhere: use keypoints rig"):
+        Skeleton(with_default_keypoints(default_rig("right")))
 
 
 def test_quarter_turns_and_shifts_move_labels_along(rendered: images.Arrays) -> None:

@@ -8,6 +8,7 @@ import pytest
 from build_proposals import compress
 from numpy.typing import NDArray
 from support.compare import assert_close, assert_same_bits
+from support.displaced_joints import with_joints_elsewhere
 from support.examples import example
 from support.proposal_factories import as_arrays, random_network, random_weights
 
@@ -19,7 +20,7 @@ from handopt.proposals.bank import FORMAT, NETWORK, load_bank
 from handopt.proposals.features import CenteredView, network_input
 from handopt.proposals.network import head_sizes, network_from_arrays
 from handopt.proposals.propose import bank_poses, network_poses, quarter_turns
-from handopt.rig import default_rig, with_proportions
+from handopt.rig import default_rig, with_keypoints, with_proportions
 from handopt.rig.anatomy import MIRROR
 
 Arrays = dict[str, NDArray]
@@ -137,6 +138,16 @@ def test_proposals_for_another_rig_keep_their_size() -> None:
     assert_same_bits(other.translation_mm, proposals.translation_mm, "wrists")
     same = proposals.for_rig(default_rig("right"))
     assert_close(same.rotation, proposals.rotation, atol=1e-12, reason="the same axes")
+
+
+def test_proposals_for_a_rig_whose_keypoints_are_no_joints_have_the_size_of_the_hand() -> None:
+    one = example("open")
+    proposals = propose(observe(one.depth_mm, one.camera)[0], 4)
+    elsewhere = with_joints_elsewhere(default_rig("right"), 9.0)
+    moved = proposals.for_rig(with_keypoints(elsewhere, "default"))
+    assert moved.scale == pytest.approx(proposals.scale, rel=0.01)
+    assert np.abs(proposals.for_rig(elsewhere).scale / proposals.scale - 1).max() > 0.05
+    assert_same_bits(moved.angles_rad, proposals.angles_rad, "angles")
 
 
 @pytest.mark.parametrize("count", [0, 10**7])
