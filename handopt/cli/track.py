@@ -165,7 +165,8 @@ def follow(source: Path | None, options: "TrackOptions", console: Console) -> in
         place = folder / name
         if name:
             console.say(f"{click.format_filename(place)}:")
-        console.notes(note for note in result.notes if note not in tracking.source.assumptions)
+        said = *tracking.source.assumptions, *result.rig.notes
+        console.notes(note for note in result.notes if note not in said)
         if options.video:
             errors += add_video(result, place, console, _pictures(source, options))
         if not _prints_at_once(options):
@@ -215,7 +216,7 @@ def _tracking(
     if source is not None and options.colour:
         _check_pictures(source, options, console)
     frames = _opened(source, _asked(options))
-    console.notes(frames.assumptions)
+    console.notes((*frames.assumptions, *(() if rig is None else rig.notes)))
     side = hand_of(options.hand, rig, frames) if options.max_hands == 1 else options.hand or "auto"
     given = cast("FrameSource", Stoppable(frames, until, options, output))
     settings: dict[str, Any] = {

@@ -80,7 +80,7 @@ def assemble(
         windows=Windows(
             crops.frames(mirrored=left), np.stack([step.center_mm for step in steps]) * flip, SHOWN_HALF_MM,
         ),
-        notes=(*notes, *uneven(steps, fps), *_doubts(sureness[tracked], config)), seconds=seconds,
+        notes=(*notes, *hand.rig.notes, *uneven(steps, fps), *_doubts(sureness[tracked], config)), seconds=seconds,
         versions={"python": platform.python_version(), "handopt": version("handopt")},
     )  # fmt: skip
     # Frames were fitted with the shape as it was known by then: the middle of the joints stays where it was.

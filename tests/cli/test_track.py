@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.character_files import character, names_of
 from support.remembered_fits import remember_fits
 from support.sequences import CAMERA, frames, samples
 
@@ -61,6 +62,18 @@ def test_bad_frames_are_named_and_the_rest_is_tracked(tracked: tuple[Result, Pat
     assert int(again) >= 1
     assert rate.endswith("frames/s\n")
     assert json.loads((out / "track.json").read_text())["errors"].keys() == {"3"}
+
+
+def test_what_was_concluded_of_a_rig_is_said_once_and_kept(folder: Path, tmp_path: Path) -> None:
+    body = character({"right": names_of("mixamo", "right")}).write(tmp_path / "body.glb")
+    done = run(
+        "track", folder, "-o", tmp_path / "out", "--camera", CAMERA_ARGUMENT, "--unit", "1", "--no-video",
+        "--frames", "1", "--model", body,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    said = "the joints were found by their names, wrist 'mixamorig:RightHand'"
+    assert done.stderr.count(said) == 1
+    assert said in json.loads((tmp_path / "out" / "track.json").read_text())["notes"]
 
 
 def test_it_prints_frames_as_json_and_refuses_to_replace(
