@@ -1,4 +1,4 @@
-"""The rigged hand: load it from glTF, check it, and what the optimiser needs to know about it."""
+"""The rigged hand: load it from a file, check it, and what the optimiser needs to know about it."""
 
 from handopt.rig.joints import ANGLE_NAMES, KEYPOINT_NAMES
 from handopt.rig.keypoint_places import with_default_keypoints, with_keypoints

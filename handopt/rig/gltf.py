@@ -1,4 +1,4 @@
-"""Read the one skinned mesh of a glTF or GLB file into plain arrays, in the file's own units and order."""
+"""Read the skinned meshes of a glTF or GLB file into plain arrays, in the file's own units and order."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Load a rig from a glTF file: name its joints, weld its seams, check weights, bind matrices, units and side."""
+"""Load a rig from a file of any kind: name its joints, weld its seams, check weights, binds, units and side."""
 
 from dataclasses import replace
 from functools import lru_cache
