@@ -173,7 +173,7 @@ def test_live_tracks_are_saved_when_the_camera_ends(
     ending: BaseException, code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sequence, "live_source", lambda _options: Live(ending))
-    monkeypatch.setattr("handopt.cli.track.RATE_EVERY_S", 0.0)
+    monkeypatch.setattr("handopt.cli.track_frames.RATE_EVERY_S", 0.0)
     done = run("track", "--live", "-o", tmp_path / "out", "--no-video")
     assert done.exit_code == code, done.output
     assert message in done.stderr
