@@ -31,6 +31,7 @@ def limb_fraction(joints_mm: Reals, seen_mm: FloatImage, limb: HandAndArm) -> fl
     """The share of a limb that a posed hand leaves unexplained, relative to the hand's area.
 
     joints_mm: (21, 3); seen_mm: (h, w), of seen_in_limb
+    A pixel of the limb counts as much as its evidence says, but in full where the hand would be seen before it.
     Where the hand is seen before the limb, the difference of depth counts up to 20 mm; what is neither hand nor forearm
     counts in full within the fingers' reach, and up to a limit beyond; so does the hand where something is measured
     behind it, or nothing.
@@ -40,16 +41,17 @@ def limb_fraction(joints_mm: Reals, seen_mm: FloatImage, limb: HandAndArm) -> fl
     here = seen[pixels]
     covered = here > 0
     parts = limb.divided(joints_mm, covered)
-    limb_cm2 = limb.pixel_cm2
+    limb_cm2, counted_cm2 = limb.pixel_cm2, limb.counted_cm2
+    at_stake = np.where(here < depth, limb_cm2, counted_cm2)[covered]
     off_mm = np.minimum(np.abs(depth - here), WRONG_MM)[covered]
     near = parts.left & (parts.to_palm_mm < config.finger_reach_mm)
-    area = max(config.min_hand_cm2, float(limb_cm2[covered].sum() + limb_cm2[near].sum()))
+    area = max(config.min_hand_cm2, float(limb_cm2[covered].sum() + counted_cm2[near].sum()))
     beside = np.flatnonzero((seen > 0) & ~limb.mask.ravel())
     behind = limb.frame.depth_mm.ravel()[beside] > seen[beside] + BEHIND_MM
     free = beside[behind | limb.nothing[beside]]
-    wrong_cm2 = float((off_mm / WRONG_MM * limb_cm2[covered]).sum()) + float(limb.area_cm2(seen[free]).sum())
-    far = float(limb_cm2[parts.left & ~near].sum()) / area
-    left = float(limb_cm2[near].sum()) / area + min(FAR_LEFT, far)
+    wrong_cm2 = float((off_mm / WRONG_MM * at_stake).sum()) + float(limb.area_cm2(seen[free]).sum())
+    far = float(counted_cm2[parts.left & ~near].sum()) / area
+    left = float(counted_cm2[near].sum()) / area + min(FAR_LEFT, far)
     pixel_mm = float(joints_mm[:, 2].mean()) / limb.frame.camera.fx
     entry_mm = np.count_nonzero(parts.fingers_side) * pixel_mm / config.border_px
     return wrong_cm2 / area + left + ENTRY_WEIGHT * min(1.0, entry_mm / config.entry_mm[1])

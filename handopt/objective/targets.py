@@ -126,12 +126,14 @@ def _one_view(
     from scipy.ndimage import distance_transform_edt, minimum_filter
 
     points = np.asarray(observation.points_mm, np.float64)
+    evidence = observation.point_evidence
+    chance = None if evidence is None else evidence / evidence.sum(dtype=np.float64)
     coefficients = np.array(crop.coefficients, np.float64)
     free, hand, depth = grid.free, grid.hand, grid.depth_mm
     weight = np.where(hand, 1.0, np.where(free, config.free_weight, 0.0)) * (hand.size / max(1, hand.sum()))
     nearest = minimum_filter(np.where(hand, depth, np.inf), NEAREST_PX, mode="nearest")
     return {
-        "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points)],
+        "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points, p=chance)],
         "coefficients": coefficients,
         "centre": np.asarray(observation.center_mm),
         "splats": _project(_subsampled(points, spacing_mm), coefficients),

@@ -21,7 +21,8 @@ def unexplained_fraction(
 
     Where both are, the absolute difference of depth counts up to 20 mm; a pixel of the hand without the mesh, and a
     pixel of the mesh where the hand is proven not to be, count in full. Where nothing is known (holes, the forearm,
-    what is in front) the mesh may be.
+    what is in front) the mesh may be. All this is multiplied by the evidence that the pixel is the hand's, but for
+    pixels where the mesh is nearer than what is measured.
     """
     device, xp = device_of(vertices_mm), namespace_of(vertices_mm)
     every = (slice(None, None, step), slice(None, None, step))
@@ -34,4 +35,9 @@ def unexplained_fraction(
     covered = depth > 0
     off = xp.minimum(xp.abs(depth - observed), WRONG_MM) / WRONG_MM
     wrong = xp.where(hand, xp.where(covered, off, 1.0), covered & free)
-    return np.asarray(to_numpy(wrong.sum(axis=(1, 2), dtype=np.float64)) / max(1, int(hand.sum())))
+    whole = float(hand.sum())
+    if grid.evidence is not None:
+        evidence = xp.where(hand, to_device(grid.evidence[every], device, grid.evidence.dtype), 1.0)
+        whole = float(evidence[hand].sum())
+        wrong = xp.where(covered & (depth < observed), wrong, wrong * evidence)
+    return np.asarray(to_numpy(wrong.sum(axis=(1, 2), dtype=np.float64)) / max(1.0, whole))

@@ -5,6 +5,7 @@ import numpy as np
 from handopt.errors import ObservationError
 from handopt.observation.hints import Hints
 from handopt.observation.palm_proposals import PalmProposal, proposals_at, propose_palms
+from handopt.observation.pixel_reading import read_windows
 from handopt.observation.segmentation import Candidate, grow
 from handopt.observation.settings import CandidateConfig
 from handopt.observation.surfaces import LabelledDepth
@@ -23,9 +24,8 @@ def find_hands(frame: LabelledDepth, hints: Hints, step: int) -> tuple[list[Cand
     nearest = min((float(palm.center_mm[2]) for palm in proposals), default=0.0)
     farthest = nearest + frame.config.candidates.farther_mm
     candidates = _grown(frame, [palm for palm in proposals if palm.center_mm[2] < farthest])
-    chosen = _choose(
-        [candidate for candidate in candidates if _plausible(candidate, bool(hints))], frame.config.candidates
-    )
+    plausible = [candidate for candidate in candidates if _plausible(candidate, bool(hints))]
+    chosen = _choose(plausible or _recognised(frame, candidates), frame.config.candidates)
     if not chosen:
         raise ObservationError(_no_hand(frame, candidates, bool(hints)))
     return chosen, candidates
@@ -107,6 +107,24 @@ def _plausible(candidate: Candidate, hinted: bool) -> bool:
         return candidate.area_cm2 >= config.min_hinted_cm2
     least, most = config.area_cm2
     return least <= candidate.area_cm2 <= most and candidate.score >= config.min_score
+
+
+def _recognised(frame: LabelledDepth, candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates whose palm the network of pixel labels recognises, where none is plausible by its shape.
+
+    Hands that hold something, and coarse images of hands, often have no such shape.
+    """
+    config = frame.config.candidates
+    asked: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
+        place = candidate.palm.center_mm
+        apart = all(np.linalg.norm(place - other.palm.center_mm) > config.distinct_mm for other in asked)
+        if apart and len(asked) < config.max_recognised and candidate.area_cm2 >= config.area_cm2[0]:
+            asked.append(candidate)
+    if not asked:
+        return []
+    readings = read_windows(frame.depth_mm, frame.camera, np.stack([each.palm.center_mm for each in asked]))
+    return [one for one, reading in zip(asked, readings, strict=True) if reading.presence >= config.recognised]
 
 
 def _choose(candidates: list[Candidate], config: CandidateConfig) -> list[Candidate]:

@@ -103,15 +103,18 @@ class Grid:
     """A depth image on the renderer's grid.
 
     depth_mm: (S, S) float32, 0 where the hand is not. hand: (S, S). free: (S, S) where the hand is proven not to be.
+    evidence: (S, S) how much it counts that a pose leaves a pixel of the hand unexplained, None where all do in full.
     """
 
     depth_mm: FloatImage
     hand: BoolImage
     free: BoolImage
+    evidence: FloatImage | None = None
 
     def mirrored(self) -> "Grid":
         """Return the mirror image."""
-        return Grid(flipped(self.depth_mm), flipped(self.hand), flipped(self.free))
+        evidence = None if self.evidence is None else flipped(self.evidence)
+        return Grid(flipped(self.depth_mm), flipped(self.hand), flipped(self.free), evidence)
 
 
 def resample(
@@ -122,13 +125,15 @@ def resample(
     free_space: FreeSpaceConfig = DEFAULT.free_space,
     *,
     ignored: BoolImage | None = None,
+    evidence: FloatImage | None = None,
 ) -> Grid:
     """Resample a depth image onto a crop's grid; every value is one of the measurements, nothing is interpolated.
 
     depth_mm: (H, W) mm, 0 = none. mask, arm: (H, W) pixels of the hand, and pixels that say nothing. ignored: (H, W)
-    pixels that were left out, of which nothing is known, None for none. Up to 4 x 4
-    pixels are looked up per grid pixel, each the nearest to a regular sub-position, as many as the camera has there.
-    A grid pixel belongs to the hand where most of them do (where half of them do, in every other row), so the
+    pixels that were left out, of which nothing is known, None for none. evidence: (H, W) how much pixels count, None
+    where all do in full. Up to 4 x 4 pixels are looked up per grid pixel, each the nearest to a regular sub-position,
+    as many as the camera has there. A grid pixel belongs to the hand where most of them do (where half of them do, in
+    every other row), so the
     silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
     where an edge crosses the pixel.
 
@@ -169,7 +174,10 @@ def resample(
     ratio = crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px)
     seen_mm = np.where(seen, median, np.float32(0))
     free = free_space_mask(seen_mm, other, is_arm, unknown, crop.mm_per_px, pixel_ratio=ratio, config=free_space)
-    return Grid(hand_depth, hand, free)
+    counts = None
+    if evidence is not None:
+        counts = np.where(is_hand, looked_up(evidence), np.float32(0)).sum(axis=-1) / np.maximum(count, 1)
+    return Grid(hand_depth, hand, free, counts)
 
 
 def nearest_pixels(positions: Vector, size: int) -> Indices:

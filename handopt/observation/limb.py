@@ -9,22 +9,25 @@ from functools import cached_property
 
 import numpy as np
 
+from handopt.observation.morphology import grown
 from handopt.observation.settings import LimbConfig
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
 from handopt.rig.joints import KNUCKLES, palm_of
-from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals
+from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals, Vector
 
 
 @dataclass(frozen=True, eq=False)
 class HandAndArm:
     """Surfaces of an image that hang together with a hand.
 
-    frame: the image that was searched, every step-th row and column; mask: (h, w) of the surfaces
+    frame: the image that was searched, every step-th row and column; mask: (h, w) of the surfaces; evidence: (h, w) how
+    much it counts against a pose that it leaves a pixel unexplained, 0 to 1; None where all count in full
     """
 
     frame: LabelledDepth
     mask: BoolImage
     step: int
+    evidence: FloatImage | None = None
 
     @property
     def config(self) -> LimbConfig:
@@ -45,6 +48,11 @@ class HandAndArm:
     def pixel_cm2(self) -> Floats:
         """The area (N,) that they stand for."""
         return self.area_cm2(self.points_mm[:, 2])
+
+    @cached_property
+    def counted_cm2(self) -> Floats:
+        """The area (N,) for which they count."""
+        return self.pixel_cm2 if self.evidence is None else self.pixel_cm2 * self.evidence.ravel()[self.pixels]
 
     @cached_property
     def at_border(self) -> Bools:
@@ -100,13 +108,31 @@ class HandAndArm:
 
     def without(self, other: BoolImage) -> "HandAndArm":
         """The limb without pixels (h, w) of something else, which then may hide the hand."""
-        return HandAndArm(self.frame, self.mask & ~other, self.step)
+        return replace(self, mask=self.mask & ~other)
+
+    def across(self, hidden: BoolImage, palm_mm: Vector) -> "HandAndArm":
+        """The limb with what is seen of it beyond pixels (h, w) that hide a part: fingers around a thing left out.
+
+        palm_mm: (3,), whose fingers they may be
+        """
+        from scipy.ndimage import label
+
+        frame, pieces = self.frame, self.frame.config.pieces
+        regions, _ = label(grown(hidden, self.config.hidden_rim_px))
+        beside = np.isin(regions, np.unique(regions[self.mask & (regions > 0)])) & (regions > 0)
+        surfaces = np.unique(frame.surfaces[beside & (frame.depth_mm > 0) & ~self.mask])
+        least, most = pieces.area_cm2
+        surfaces = surfaces[(frame.area_cm2[surfaces] >= least) & (frame.area_cm2[surfaces] <= most)]
+        added = np.isin(frame.surfaces, surfaces) & (frame.surfaces > 0)
+        away = _lengths(lifted_points(frame.camera, frame.depth_mm, added) - palm_mm.astype(np.float32))
+        added[added] = away < self.config.finger_reach_mm
+        return replace(self, mask=self.mask | added)
 
     def rescaled(self, factor: float) -> "HandAndArm":
         """The limb with all its lengths multiplied by a factor."""
         frame = self.frame
         depth, area = frame.depth_mm * np.float32(factor), frame.area_cm2 * factor**2
-        return HandAndArm(replace(frame, depth_mm=depth, area_cm2=area), self.mask, self.step)
+        return replace(self, frame=replace(frame, depth_mm=depth, area_cm2=area))
 
     def mirrored(self) -> "HandAndArm":
         """The limb in the mirror image (x -> -x)."""
@@ -118,7 +144,8 @@ class HandAndArm:
             surfaces=flipped(frame.surfaces),
             labels=flipped(frame.labels),
         )
-        return HandAndArm(mirrored, flipped(self.mask), self.step)
+        evidence = None if self.evidence is None else flipped(self.evidence)
+        return HandAndArm(mirrored, flipped(self.mask), self.step, evidence)
 
 
 @dataclass(frozen=True, eq=False)

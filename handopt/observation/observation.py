@@ -27,8 +27,9 @@ class Observation:
     much the score exceeds that of the best other place, negative if that is better, inf if there is none. config: the
     numbers that it was made with. ignored: (H, W) pixels that the user left out, which say nothing either, None for
     none. other: (H, W) pixels that hang together with the hand and are of something else, which may hide it, None where
-    nothing was found; holds: what that is, 'object' or 'hand'. Points and directions are in the camera frame. With a
-    mask that was given, the score is that of a hand beyond doubt, and there are no competitors.
+    nothing was found; holds: what that is, 'object' or 'hand'. evidence: (H, W) how much it counts that a pose leaves a
+    pixel unexplained, 0 to 1, None where all count in full. Points and directions are in the camera frame. With a mask
+    that was given, the score is that of a hand beyond doubt, and there are no competitors.
     """
 
     camera: Camera
@@ -49,6 +50,12 @@ class Observation:
     holds: str | None = None
     limb: HandAndArm | None = field(default=None, repr=False)
     size: float = 1.0
+    evidence: FloatImage | None = field(default=None, repr=False)
+
+    @property
+    def point_evidence(self) -> FloatImage | None:
+        """How much each of points_mm (N,) counts; None where all count in full."""
+        return None if self.evidence is None else self.evidence[self.mask]
 
     @property
     def hand_probability(self) -> float:
@@ -111,6 +118,7 @@ class Observation:
             ignored=None if self.ignored is None else flipped(self.ignored),
             other=None if self.other is None else flipped(self.other),
             limb=None if self.limb is None else self.limb.mirrored(),
+            evidence=None if self.evidence is None else flipped(self.evidence),
         )
 
     def rescaled(self, factor: float) -> "Observation":
@@ -152,10 +160,15 @@ class Observation:
         points = lifted_points(self.camera, self.depth_mm, mask)
         return replace(self, mask=mask, arm=arm, points_mm=points, limb=limb.without(other), other=taken, holds=holds)
 
+    def weighted(self, evidence: FloatImage, of_limb: FloatImage) -> "Observation":
+        """Return the observation whose pixels count so much, (H, W) of its own image and (h, w) of its limb's."""
+        limb = None if self.limb is None else replace(self.limb, evidence=of_limb)
+        return replace(self, evidence=evidence, limb=limb)
+
     def labelled(self, hand: BoolImage, palm_mm: Vector) -> "Observation":
         """Return the observation with other pixels (h, w) of the limb's image as the hand, about another palm."""
         assert self.limb is not None
-        limb = HandAndArm(self.limb.frame, self.limb.mask | hand, self.limb.step)
+        limb = replace(self.limb, mask=self.limb.mask | hand)
         return replace(self._with_hand(limb, hand.ravel()[limb.pixels]), limb=limb, center_mm=palm_mm)
 
     def _with_hand(self, limb: HandAndArm, hand: Bools) -> "Observation":
@@ -169,4 +182,5 @@ class Observation:
 
     def grid(self, crop: Crop) -> Grid:
         """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
-        return resample(crop, self.depth_mm, self.mask, self.arm, self.config.free_space, ignored=self.ignored)
+        images = crop, self.depth_mm, self.mask, self.arm, self.config.free_space
+        return resample(*images, ignored=self.ignored, evidence=self.evidence)

@@ -131,7 +131,15 @@ class _Image:
         """Turn observations back, and say what was left out."""
         if self.turned:
             found = [replace(each.mirrored(), camera=self.camera) for each in found]
-        return found if self.ignored is None else [replace(each, ignored=self.ignored) for each in found]
+        return found if self.ignored is None else [_leaving_out(each, self.ignored) for each in found]
+
+
+def _leaving_out(observation: Observation, ignored: BoolImage) -> Observation:
+    """An observation made without pixels (H, W), behind which its hand may go on."""
+    limb = observation.limb
+    if limb is not None:
+        limb = limb.across(subsampled(ignored, limb.step), observation.center_mm)
+    return replace(observation, ignored=ignored, limb=limb)
 
 
 def _is_turned(depth_mm: FloatImage) -> bool:

@@ -1,14 +1,22 @@
 """What hangs together with a hand and is not of it: a held object, another hand. A network of pixel labels tells."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from handopt.input.camera import Camera
 from handopt.input.pixel_labels import FOREARM, HAND, OBJECT, OTHER_HAND
 from handopt.observation.pixel_network import PixelNetwork
-from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows
+from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows, turned_as_well
+from handopt.observation.settings import DEFAULT
 from handopt.observation.surfaces import LabelledDepth, lifted_points
-from handopt.typing import BoolImage, Floats
+from handopt.typing import BoolImage, FloatImage, Floats, Vector
+
+ROUNDS: Final = 3
+"""How often the network looks around a palm, which moves to where it sees it. By hand."""
+MOST_DOUBT: Final = 0.999
+"""No pixel is something else with a larger probability, so that each counts a little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,32 +24,65 @@ class OtherPixels:
     """What the network reads around a palm, in the image (h, w) that was searched.
 
     other: pixels that are neither hand nor forearm. hand: those that are the hand's. holds: what touches the hand,
-    'object' or 'hand'. reading: of the window
+    'object' or 'hand', None where too little of something else is seen to be sure. evidence: how much it counts that a
+    pose leaves a pixel unexplained. reading: of the window
     """
 
     other: BoolImage
     hand: BoolImage
-    holds: str
+    holds: str | None
+    evidence: FloatImage
     reading: PixelReading
 
 
 def find_other_pixels(frame: LabelledDepth, palms_mm: Floats, network: PixelNetwork | None = None) -> list[OtherPixels]:
-    """What is not of the hand, for each palm that is found; palms without an object or another hand are left out.
+    """What is not of the hand, for each palm that is found.
 
     palms_mm: (B, 3) where a palm may be
     """
     config = frame.config.limb
-    readings = read_windows(frame.depth_mm, frame.camera, palms_mm, network=network)
+    readings = read_windows(frame.depth_mm, frame.camera, palms_mm, rounds=ROUNDS, network=network)
     chosen: list[PixelReading] = []
     for reading in sorted(readings, key=lambda each: -each.presence):
         apart = all(np.linalg.norm(reading.palm_mm - other.palm_mm) > config.same_palm_mm for other in chosen)
         if apart and reading.presence >= config.other_presence:
             chosen.append(reading)
-    found = (_other_pixels(frame, reading) for reading in chosen)
-    return [each for each in found if each is not None]
+    return [_other_pixels(frame, _looked_at_again(frame, reading, network)) for reading in chosen]
 
 
-def _other_pixels(frame: LabelledDepth, reading: PixelReading) -> OtherPixels | None:
+def _looked_at_again(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None) -> PixelReading:
+    """The reading, of the turned window as well where something else may be near the fingers."""
+    config = frame.config.evidence
+    box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
+    perhaps = np.zeros(frame.depth_mm.shape, np.bool_)
+    perhaps[box] = probability[..., [OBJECT, OTHER_HAND]].sum(axis=-1) > config.perhaps
+    if _area_near_cm2(frame, perhaps, reading.palm_mm) < config.perhaps_cm2:
+        return reading
+    return turned_as_well(reading, network)
+
+
+def _area_near_cm2(frame: LabelledDepth, pixels: BoolImage, palm_mm: Vector) -> float:
+    """The area of pixels (h, w) within the fingers' reach of a palm."""
+    points = lifted_points(frame.camera, frame.depth_mm, pixels)
+    near = np.linalg.norm(points - palm_mm, axis=1) < frame.config.limb.finger_reach_mm
+    return float(np.square(points[near, 2]).sum()) / (100 * frame.camera.fx * frame.camera.fy)
+
+
+def evidence_in(reading: PixelReading, depth_mm: FloatImage, camera: Camera) -> FloatImage:
+    """How much it counts that a pose leaves a pixel (H, W) unexplained, from 1 for what is surely hand or forearm to 0.
+
+    It is the logarithm of the probability that the pixel is something else, or that the network is mistaken. Beyond the
+    window all counts in full.
+    """
+    box, probability = probability_in_image(reading, depth_mm, camera)
+    mistaken, most = np.float32(DEFAULT.evidence.mistaken), np.float32(MOST_DOUBT)
+    other = np.clip(1 - probability[..., HAND] - probability[..., FOREARM], 0, most)
+    evidence = np.ones(depth_mm.shape, np.float32)
+    evidence[box] = np.log(mistaken + (1 - mistaken) * other) / np.log(mistaken)
+    return evidence
+
+
+def _other_pixels(frame: LabelledDepth, reading: PixelReading) -> OtherPixels:
     config = frame.config.limb
     box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
     masks = {name: np.zeros(frame.depth_mm.shape, np.bool_) for name in ("other", "hand", "thing")}
@@ -49,11 +90,10 @@ def _other_pixels(frame: LabelledDepth, reading: PixelReading) -> OtherPixels | 
     masks["hand"][box] = probability[..., HAND] > 1 - config.other_probability
     things = probability[..., [OBJECT, OTHER_HAND]]
     masks["thing"][box] = things.sum(axis=-1) > 1 - config.other_probability
-    points = lifted_points(frame.camera, frame.depth_mm, masks["thing"])
-    near = np.linalg.norm(points - reading.palm_mm, axis=1) < config.finger_reach_mm
-    mm2 = float(np.square(points[near, 2]).sum()) / (frame.camera.fx * frame.camera.fy)
-    if mm2 < 100 * config.min_other_cm2:
-        return None
+    evidence = evidence_in(reading, frame.depth_mm, frame.camera)
+    hand = masks["hand"] & ~masks["other"]
+    if _area_near_cm2(frame, masks["thing"], reading.palm_mm) < config.min_other_cm2:
+        return OtherPixels(np.zeros_like(hand), hand, None, evidence, reading)
     of_object, of_hand = things[masks["thing"][box]].sum(axis=0)
     holds = "hand" if of_hand > of_object else "object"
-    return OtherPixels(masks["other"], masks["hand"] & ~masks["other"], holds, reading)
+    return OtherPixels(masks["other"], hand, holds, evidence, reading)

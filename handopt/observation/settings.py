@@ -214,6 +214,10 @@ class CandidateConfig:
     """How much less than the best one a candidate may score."""
     min_score: float = -0.5
     """Score of a candidate that is a hand at all."""
+    max_recognised: int = 4
+    """Candidates about which the network of pixel labels is asked where none is plausible by its shape."""
+    recognised: float = 0.95
+    """Probability of a palm from which on such a candidate is a hand. By hand, 2026-11-29."""
     farther_mm: float = 1200.0
     """No hand is looked for farther than this behind the nearest palm, mm: it could not score min_score any more."""
     distinct_mm: float = 60.0
@@ -271,6 +275,8 @@ class LimbConfig:
     """Area that a hand has at least, cm2: what a pose leaves unexplained is relative to the hand's area."""
     finger_reach_mm: float = 130.0
     """How far from the palm's middle the hand's own pixels lie, mm."""
+    hidden_rim_px: float = 3.0
+    """What lies within this distance of pixels that were left out may go on beyond them, pixels."""
     same_palm_mm: float = 40.0
     """Palms nearer than this are one."""
     other_presence: float = 0.5
@@ -280,6 +286,19 @@ class LimbConfig:
     min_other_cm2: float = 13.0
     """Area that something else must have within the fingers' reach, cm2: of 40 rendered scenes in which nothing was
     held, the network saw 11 and 12 cm2 of an object in two, whose fits became wrong."""
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """How much a pixel counts that may be something else; see handopt.observation.other_pixels. 2026-11-29."""
+
+    mistaken: float = 0.2
+    """Probability that the network is wrong where it is sure; the smaller, the more its doubts weigh. Of 28 rendered
+    scenes with held objects 11 are right at 0.2 and 9 at 0.01."""
+    perhaps: float = 0.2
+    """Probability of something else from which on the window is looked at again, turned. By hand."""
+    perhaps_cm2: float = 4.0
+    """Area of such pixels within the fingers' reach from which on that is done, cm2. By hand."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +328,7 @@ class ObservationConfig:
     free_space: FreeSpaceConfig = FreeSpaceConfig()
     limb: LimbConfig = LimbConfig()
     readings: ReadingConfig = ReadingConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     max_hole_mm2: float = MAX_HOLE_MM2
     """Largest hole of a silhouette that is filled, mm2."""
     search_focal_px: float = 240.0

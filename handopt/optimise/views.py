@@ -1,7 +1,7 @@
 """The views of an image that a search compares poses with: readings of the hand, each cropped, and for each side."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,9 @@ from handopt.config import Config
 from handopt.observation.crop import Crop
 from handopt.observation.observation import Observation
 from handopt.observation.observe import observe_other_sizes
-from handopt.observation.other_pixels import OtherPixels
+from handopt.observation.other_pixels import OtherPixels, evidence_in
+
+ALIKE: Final = 0.85  # intersection over union from which on two readings have the same hand; chosen by hand
 
 CroppedObservation = tuple[Observation, Crop, bool]
 """An observation, its crop, and whether to mirror it, as left hands are."""
@@ -40,8 +42,17 @@ def _without_others(observation: Observation, found: Sequence[OtherPixels]) -> O
     if not found or limb is None or limb.mask.shape != found[0].other.shape:
         return observation
     nearest = min(found, key=lambda each: float(np.linalg.norm(each.reading.palm_mm - observation.center_mm)))
-    left = observation.without(nearest.other, nearest.holds)
-    return left if len(left.points_mm) else observation
+    left = _with_evidence(observation, nearest)
+    if nearest.holds is None:
+        return left
+    parted = left.without(nearest.other, nearest.holds)
+    return parted if len(parted.points_mm) else left
+
+
+def _with_evidence(observation: Observation, found: OtherPixels) -> Observation:
+    """The observation whose pixels count as much as the network says that they are of hand or forearm."""
+    depth_mm = observation.depth_mm * np.float32(observation.size)  # the network has read the image as it is
+    return observation.weighted(evidence_in(found.reading, depth_mm, observation.camera), found.evidence)
 
 
 def labelled_readings(observations: Sequence[Observation], found: Sequence[OtherPixels]) -> list[Observation]:
@@ -50,8 +61,18 @@ def labelled_readings(observations: Sequence[Observation], found: Sequence[Other
     for each in found:
         palm = each.reading.palm_mm
         nearest = min(observations, key=lambda one: float(np.linalg.norm(one.center_mm - palm)))
-        readings.append(nearest.without(each.other, each.holds).labelled(each.hand, palm))
+        read = _with_evidence(nearest, each)
+        if each.holds is not None:
+            read = read.without(each.other, each.holds)
+        read = read.labelled(each.hand, palm)
+        if each.holds is not None or not any(_alike(read, one) for one in observations):
+            readings.append(read)
     return [each for each in readings if len(each.points_mm)]
+
+
+def _alike(one: Observation, other: Observation) -> bool:
+    """Whether two observations have nearly the same hand."""
+    return bool(np.count_nonzero(one.mask & other.mask) > ALIKE * np.count_nonzero(one.mask | other.mask))
 
 
 def other_readings(

@@ -1,5 +1,6 @@
 """What a posed hand leaves unexplained of hand and forearm together."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -55,3 +56,17 @@ def test_what_hangs_together_with_the_hand_hides_no_difference(index: int) -> No
     true = fraction(wild, limb, np.eye(3), np.zeros(3))
     assert true < 0.8
     assert fraction(wild, limb, np.eye(3), 120.0 * to_arm / np.linalg.norm(to_arm)) > true + 0.3
+
+
+def test_a_limb_that_may_be_something_else_counts_less_where_it_is_left() -> None:
+    wild, limb = scene(0)
+    joints = wild.sample.scene.joints
+    to_arm = joints[0] - joints[[5, 9, 13, 17]].mean(axis=0)
+    aside = 120.0 * to_arm / np.linalg.norm(to_arm)
+    doubted = replace(limb, evidence=np.full(limb.mask.shape, 0.25, np.float32))
+    left, counted = (fraction(wild, each, np.eye(3), aside) for each in (limb, doubted))
+    assert counted < left
+    whole = replace(limb, evidence=np.ones(limb.mask.shape, np.float32))
+    assert fraction(wild, whole, np.eye(3), aside) == pytest.approx(left)
+    before = fraction(wild, doubted, np.eye(3), np.array([0.0, 0.0, -30.0]))
+    assert before >= fraction(wild, limb, np.eye(3), np.array([0.0, 0.0, -30.0])) - 0.05, "in full"

@@ -1,5 +1,7 @@
 """How well a mesh explains an observation, and which joints are seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.factories import fit_result
@@ -35,6 +37,18 @@ def test_the_true_mesh_explains_most_and_none_explains_nothing() -> None:
 def test_meshes_are_judged_one_by_one() -> None:
     both = np.stack([RESULT.vertices_mm, moved(0, 0, 10)])
     assert unexplained_fraction(both, FACES, CROP, GRID).tolist() == [unexplained(mesh) for mesh in both]
+
+
+def test_pixels_that_may_be_something_else_count_less_but_not_before_what_is_measured() -> None:
+    halved = replace(GRID, evidence=np.full(GRID.hand.shape, 0.5, np.float32))
+
+    def judged(vertices: np.ndarray) -> float:
+        return float(unexplained_fraction(vertices[None], FACES, CROP, halved)[0])
+
+    assert judged(moved(0, 0, 3000)) == pytest.approx(unexplained(moved(0, 0, 3000))), "relative to what counts"
+    behind, before = moved(0, 0, 12), moved(0, 0, -12)
+    assert judged(behind) == pytest.approx(unexplained(behind), abs=0.15)
+    assert judged(before) > 1.6 * unexplained(before), "in full, of half as much"
 
 
 def test_joints_behind_other_surfaces_are_not_seen() -> None:

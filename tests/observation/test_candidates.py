@@ -1,5 +1,7 @@
 """Which places of an image are hands, and what an observation says of the others."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
@@ -116,3 +118,25 @@ def test_a_wrong_unit_is_said_in_words_that_fit_the_option_too() -> None:
     far = np.full((48, 64), 20_000, np.float32)
     with pytest.raises(ObservationError, match=r"a hand is measured at .* to .*; check depth_mm=$"):
         observe(far, Camera(60.0, 60.0, 31.5, 23.5, 64, 48))
+
+
+def test_a_hand_without_the_shape_of_one_is_recognised_by_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = hands((0.0, 0.0, 500.0))
+    usual, _ = candidates(scene)
+    monkeypatch.setattr("handopt.observation.candidates._plausible", lambda candidate, hinted: False)
+    chosen, _ = candidates(scene)
+    assert np.allclose(chosen[0].palm.center_mm, usual[0].palm.center_mm)
+
+
+def test_what_neither_has_the_shape_nor_is_recognised_is_no_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def none_there(depth_mm: np.ndarray, camera: Camera, palms_mm: np.ndarray) -> list[SimpleNamespace]:
+        asked.append(len(palms_mm))
+        return [SimpleNamespace(presence=0.5)] * len(palms_mm)
+
+    monkeypatch.setattr("handopt.observation.candidates._plausible", lambda candidate, hinted: False)
+    monkeypatch.setattr("handopt.observation.candidates.read_windows", none_there)
+    with pytest.raises(ObservationError, match="do not look like a hand"):
+        candidates(hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0)))
+    assert 1 <= asked[0] <= 4

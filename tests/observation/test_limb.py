@@ -68,3 +68,25 @@ def test_a_reading_without_a_cut_has_the_wrist() -> None:
     assert uncut.mask.sum() > observation.mask.sum()
     assert (observation.mask & ~uncut.mask).sum() < 0.1 * observation.mask.sum()
     assert np.linalg.norm(uncut.points_mm - uncut.center_mm, axis=1).max() < 125.0
+
+
+def test_fingers_beyond_pixels_that_are_left_out_belong_to_the_limb() -> None:
+    """A hand whose fingers a rod crosses, which the user leaves out."""
+    one = example("open")
+    depth = np.asarray(one.depth_mm, np.float32)
+    (usual, *_) = observe(depth, one.camera)
+    rows, columns = np.nonzero(usual.mask)
+    rod = np.zeros(depth.shape, np.bool_)
+    middle = int(rows.min() + 0.3 * np.ptp(rows))
+    rod[middle : middle + 12, columns.min() - 5 : columns.max() + 5] = True
+    found = min(
+        observe(depth, one.camera, ignore=rod), key=lambda each: np.linalg.norm(each.center_mm - usual.center_mm)
+    )
+    limb = found.limb
+    assert limb is not None
+    first = (limb.step - 1) // 2
+    hand, hidden = (each[first :: limb.step, first :: limb.step] for each in (usual.mask, rod))
+    assert (limb.mask & hand & ~hidden).sum() > 0.9 * (hand & ~hidden).sum()
+    assert not (limb.mask & hidden).any()
+    far = limb.across(hidden, found.center_mm + np.array([0.0, 0.0, 400.0]))
+    assert np.array_equal(far.mask | limb.mask, limb.mask), "nothing beyond the reach of the fingers"

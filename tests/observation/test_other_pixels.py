@@ -81,9 +81,30 @@ def test_what_the_network_sees_before_the_palm_is_told_from_the_hand(label: int,
 def test_too_little_of_something_else_and_too_little_of_a_hand_are_nothing() -> None:
     small = scene(500.0)
     small[118:122, 158:162] = 460.0
-    assert found_in(small, NearIsOther()) == []
+    for depth in (small, scene(500.0)):
+        (found,) = found_in(depth, NearIsOther())
+        assert found.holds is None
+        assert not found.other.any()
     assert found_in(scene(), NearIsOther(presence=0.4)) == []
-    assert found_in(scene(500.0), NearIsOther()) == []
+
+
+def test_what_may_be_something_else_is_looked_at_again_in_turned_windows() -> None:
+    """A network that takes the left half of what it sees for something else, however it is turned."""
+
+    @dataclass(frozen=True)
+    class LeftIsOther(NearIsOther):
+        def both_ways(self, images: FloatImage) -> PixelOutput:
+            output = super().both_ways(images)
+            left = np.arange(SIZE) < SIZE // 2
+            output.probability[:] = np.eye(len(PIXEL_LABELS), dtype=np.float32)[np.where(left, OBJECT, HAND)]
+            return output
+
+    (found,) = found_in(scene(500.0), LeftIsOther())
+    window = found.reading.probability[..., OBJECT]
+    assert np.allclose(window, 0.5), "each pixel is left in two of the four"
+    assert np.allclose(found.reading.probability.sum(axis=-1), 1)
+    (sure,) = found_in(scene(500.0), NearIsOther())
+    assert set(np.unique(sure.reading.probability)) <= {0.0, 1.0}
 
 
 def test_palms_that_are_one_are_read_once() -> None:

@@ -1,16 +1,20 @@
 """Which readings of an image a search compares: without what is not the hand's, and as a network labels the hand."""
 
-from dataclasses import replace
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from support.compare import assert_close
 
 from handopt.config import Config
 from handopt.input.camera import Camera
+from handopt.input.pixel_labels import HAND as LABEL_OF_HAND
+from handopt.input.pixel_labels import OBJECT, PIXEL_LABELS
 from handopt.observation.limb import HandAndArm
 from handopt.observation.observation import Observation
-from handopt.observation.other_pixels import OtherPixels
+from handopt.observation.other_pixels import OtherPixels, evidence_in
+from handopt.observation.pixel_network import PixelOutput
+from handopt.observation.pixel_reading import read_window
 from handopt.observation.surfaces import lifted_points, segment_surfaces
 from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, without_others
 from handopt.typing import BoolImage
@@ -40,8 +44,26 @@ def view(observation: Observation) -> CroppedObservation:
     return cropped(observation, False, Config())
 
 
-def other(mask: BoolImage, palm: np.ndarray, hand: BoolImage = HAND, holds: str = "object") -> OtherPixels:
-    return OtherPixels(mask, hand & ~mask, holds, SimpleNamespace(palm_mm=palm))
+@dataclass(frozen=True)
+class AllSure:
+    """A network for which all that is measured is the hand, but for a probability that it is an object."""
+
+    doubt: float
+
+    def both_ways(self, images: np.ndarray) -> PixelOutput:
+        shape, count = images.shape[:-1], len(images)
+        probability = np.zeros((*shape, len(PIXEL_LABELS)), np.float32)
+        probability[..., LABEL_OF_HAND], probability[..., OBJECT] = 1 - self.doubt, self.doubt
+        nothing, one = np.zeros((count, 3)), np.ones(count)
+        return PixelOutput(probability, nothing, nothing, one, one, 0.5 * one, 0.0 * one)
+
+
+def other(
+    mask: BoolImage, palm: np.ndarray, hand: BoolImage = HAND, holds: str | None = "object", doubt: float = 0.0
+) -> OtherPixels:
+    depth = observed().depth_mm
+    reading = read_window(depth, CAMERA, palm, rounds=1, network=AllSure(doubt))
+    return OtherPixels(mask, hand & ~mask, holds, evidence_in(reading, depth, CAMERA), reading)
 
 
 def test_each_view_loses_what_is_seen_from_the_nearest_palm() -> None:
@@ -59,7 +81,7 @@ def test_each_view_loses_what_is_seen_from_the_nearest_palm() -> None:
 def test_views_stay_where_nothing_is_found_or_nothing_would_be_left() -> None:
     views = [view(observed())]
     assert without_others(views, [])[0][0] is views[0][0]
-    assert without_others(views, [other(HAND, LEFT)])[0][0] is views[0][0]
+    assert np.array_equal(without_others(views, [other(HAND, LEFT)])[0][0].mask, views[0][0].mask)
 
 
 @pytest.mark.parametrize("limb", ["none", "of another resolution"])
@@ -69,6 +91,34 @@ def test_views_whose_limb_cannot_be_compared_stay(limb: str) -> None:
     other_limb = None if limb == "none" else replace(observation.limb, mask=HAND[::2, ::2], step=2)
     views = [view(replace(observation, limb=other_limb))]
     assert without_others(views, [other(rectangle((60, 90), (100, 220)), LEFT)])[0][0] is views[0][0]
+
+
+def test_pixels_count_less_the_more_probably_they_are_something_else() -> None:
+    nothing = np.zeros_like(HAND)
+    counted = []
+    for doubt in (0.0, 0.3, 0.9, 1.0):
+        ((seen, _, _),) = without_others([view(observed())], [other(nothing, LEFT, holds=None, doubt=doubt)])
+        assert seen.holds is None
+        assert np.array_equal(seen.mask, HAND)
+        assert seen.limb is not None
+        assert seen.limb.evidence is not None
+        assert seen.point_evidence is not None
+        assert len(seen.point_evidence) == len(seen.points_mm)
+        assert_close(
+            seen.limb.counted_cm2.sum(), seen.limb.pixel_cm2.sum() * seen.point_evidence[0], rtol=1e-5, reason="float32"
+        )
+        counted.append(float(seen.point_evidence[0]))
+    assert counted[0] == pytest.approx(1.0)
+    assert counted == sorted(counted, reverse=True)
+    assert 0 < counted[-1] < 0.01 < counted[-2] < 0.1
+
+
+def test_a_reading_that_the_search_has_already_is_not_searched_again() -> None:
+    nothing = np.zeros_like(HAND)
+    assert labelled_readings([observed()], [other(nothing, LEFT, holds=None)]) == []
+    half = rectangle((60, 120), (100, 220))
+    (reading,) = labelled_readings([observed()], [other(nothing, LEFT, hand=half, holds=None)])
+    assert np.array_equal(reading.mask, half)
 
 
 def test_the_network_s_hand_is_a_reading_about_its_palm() -> None:
