@@ -9,7 +9,7 @@ from handopt.observation.pixel_reading import read_windows
 from handopt.observation.segmentation import Candidate, grow
 from handopt.observation.settings import CandidateConfig
 from handopt.observation.surfaces import LabelledDepth
-from handopt.typing import Vector
+from handopt.typing import Floats, Vector
 
 WHERE = "say where the hand is with box=, center= or mask="
 
@@ -109,18 +109,30 @@ def _plausible(candidate: Candidate, hinted: bool) -> bool:
     return least <= candidate.area_cm2 <= most and candidate.score >= config.min_score
 
 
+def palms_of(candidates: list[Candidate]) -> Floats:
+    """Where palms may be, (N, 3) mm, the likeliest first: those of all candidates that lie apart from each other."""
+    apart = _apart(candidates)
+    most = apart[0].window.frame.config.candidates.max_palms if apart else 0
+    return np.array([each.palm.center_mm for each in apart[:most]], np.float64).reshape(-1, 3)
+
+
+def _apart(candidates: list[Candidate]) -> list[Candidate]:
+    """The best candidates that lie apart from each other, best first."""
+    chosen: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
+        place, distinct_mm = candidate.palm.center_mm, candidate.window.frame.config.candidates.distinct_mm
+        if all(np.linalg.norm(place - other.palm.center_mm) > distinct_mm for other in chosen):
+            chosen.append(candidate)
+    return chosen
+
+
 def _recognised(frame: LabelledDepth, candidates: list[Candidate]) -> list[Candidate]:
     """The candidates whose palm the network of pixel labels recognises, where none is plausible by its shape.
 
     Hands that hold something, and coarse images of hands, often have no such shape.
     """
     config = frame.config.candidates
-    asked: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
-        place = candidate.palm.center_mm
-        apart = all(np.linalg.norm(place - other.palm.center_mm) > config.distinct_mm for other in asked)
-        if apart and len(asked) < config.max_recognised and candidate.area_cm2 >= config.area_cm2[0]:
-            asked.append(candidate)
+    asked = _apart([each for each in candidates if each.area_cm2 >= config.area_cm2[0]])[: config.max_recognised]
     if not asked:
         return []
     readings = read_windows(frame.depth_mm, frame.camera, np.stack([each.palm.center_mm for each in asked]))

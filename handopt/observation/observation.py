@@ -11,7 +11,7 @@ from handopt.observation.settings import DEFAULT, ObservationConfig
 from handopt.observation.surfaces import flipped, lifted_points, whole_window
 from handopt.observation.upsample import going_with
 from handopt.rig.anatomy import MIRROR
-from handopt.typing import BoolImage, Bools, FloatImage, Reals, Vector
+from handopt.typing import BoolImage, Bools, FloatImage, Floats, Reals, Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,9 @@ class Observation:
     numbers that it was made with. ignored: (H, W) pixels that the user left out, which say nothing either, None for
     none. other: (H, W) pixels that hang together with the hand and are of something else, which may hide it, None where
     nothing was found; holds: what that is, 'object' or 'hand'. evidence: (H, W) how much it counts that a pose leaves a
-    pixel unexplained, 0 to 1, None where all count in full. Points and directions are in the camera frame. With a mask
-    that was given, the score is that of a hand beyond doubt, and there are no competitors.
+    pixel unexplained, 0 to 1, None where all count in full. palms_mm: (N, 3) where a palm may be in the whole image.
+    Points and directions are in the camera frame. With a mask that was given, the score is that of a hand beyond doubt,
+    and there are no competitors.
     """
 
     camera: Camera
@@ -51,6 +52,7 @@ class Observation:
     limb: HandAndArm | None = field(default=None, repr=False)
     size: float = 1.0
     evidence: FloatImage | None = field(default=None, repr=False)
+    palms_mm: Floats = field(default_factory=lambda: np.zeros((0, 3)), repr=False)
 
     @property
     def point_evidence(self) -> FloatImage | None:
@@ -119,6 +121,7 @@ class Observation:
             other=None if self.other is None else flipped(self.other),
             limb=None if self.limb is None else self.limb.mirrored(),
             evidence=None if self.evidence is None else flipped(self.evidence),
+            palms_mm=self.palms_mm * MIRROR,
         )
 
     def rescaled(self, factor: float) -> "Observation":
@@ -168,7 +171,11 @@ class Observation:
     def labelled(self, hand: BoolImage, palm_mm: Vector) -> "Observation":
         """Return the observation with other pixels (h, w) of the limb's image as the hand, about another palm."""
         assert self.limb is not None
-        limb = replace(self.limb, mask=self.limb.mask | hand)
+        limb, surfaces = self.limb, self.limb.frame.surfaces
+        mask = limb.mask
+        if np.linalg.norm(palm_mm - self.center_mm) > self.config.candidates.competitor_mm:
+            mask = np.isin(surfaces, np.unique(surfaces[hand])) & (surfaces > 0)  # another limb
+        limb = replace(limb, mask=mask | hand)
         return replace(self._with_hand(limb, hand.ravel()[limb.pixels]), limb=limb, center_mm=palm_mm)
 
     def _with_hand(self, limb: HandAndArm, hand: Bools) -> "Observation":

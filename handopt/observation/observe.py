@@ -15,6 +15,7 @@ from handopt.observation.candidates import (
     competitors_of,
     find_hands,
     length,
+    palms_of,
     proposals_given,
 )
 from handopt.observation.hints import Hints, checked_depth, checked_hints, checked_ignore
@@ -182,8 +183,9 @@ def _search_subsampled(
     found = [_from_candidate(candidate, depth, camera, step, hints, notes) for candidate in chosen]
     if hints.place is not None:
         return found
+    palms = palms_of(candidates)
     return [
-        _with_competitors(observation, *competitors_of(one, candidates))
+        replace(_with_competitors(observation, *competitors_of(one, candidates)), palms_mm=palms)
         for observation, one in zip(found, chosen, strict=True)
     ]
 

@@ -41,13 +41,23 @@ def find_other_pixels(frame: LabelledDepth, palms_mm: Floats, network: PixelNetw
     palms_mm: (B, 3) where a palm may be
     """
     config = frame.config.limb
-    readings = read_windows(frame.depth_mm, frame.camera, palms_mm, rounds=ROUNDS, network=network)
+    first = read_windows(frame.depth_mm, frame.camera, palms_mm, rounds=1, network=network)
+    around = [each.palm_mm for each in _distinct(first, config.perhaps_presence, config.same_palm_mm)]
+    if not around:
+        return []
+    readings = read_windows(frame.depth_mm, frame.camera, np.stack(around), rounds=ROUNDS - 1, network=network)
+    chosen = _distinct(readings, config.other_presence, config.same_palm_mm)
+    return [_other_pixels(frame, _looked_at_again(frame, reading, network)) for reading in chosen]
+
+
+def _distinct(readings: list[PixelReading], presence: float, same_mm: float) -> list[PixelReading]:
+    """The readings with a palm of at least a probability, the surest first, each palm once."""
     chosen: list[PixelReading] = []
     for reading in sorted(readings, key=lambda each: -each.presence):
-        apart = all(np.linalg.norm(reading.palm_mm - other.palm_mm) > config.same_palm_mm for other in chosen)
-        if apart and reading.presence >= config.other_presence:
+        apart = all(np.linalg.norm(reading.palm_mm - other.palm_mm) > same_mm for other in chosen)
+        if apart and reading.presence >= presence and reading.palm_mm[2] > 0:
             chosen.append(reading)
-    return [_other_pixels(frame, _looked_at_again(frame, reading, network)) for reading in chosen]
+    return chosen
 
 
 def _looked_at_again(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None) -> PixelReading:

@@ -214,6 +214,8 @@ class CandidateConfig:
     """How much less than the best one a candidate may score."""
     min_score: float = -0.5
     """Score of a candidate that is a hand at all."""
+    max_palms: int = 8
+    """Places about which the network of pixel labels is asked where the first search explains little. By hand."""
     max_recognised: int = 4
     """Candidates about which the network of pixel labels is asked where none is plausible by its shape."""
     recognised: float = 0.95
@@ -279,6 +281,8 @@ class LimbConfig:
     """What lies within this distance of pixels that were left out may go on beyond them, pixels."""
     same_palm_mm: float = 40.0
     """Palms nearer than this are one."""
+    perhaps_presence: float = 0.25
+    """Probability of a palm from which on the network looks once more around the palm that it has found. By hand."""
     other_presence: float = 0.5
     """Probability of a palm from which on the network of pixel labels is believed."""
     other_probability: float = 0.5

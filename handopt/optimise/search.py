@@ -35,6 +35,8 @@ from handopt.typing import Floats, Progress
 
 OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
 RETRY_FACTOR = 3  # times as many hypotheses in a second search; chosen by hand
+SAME_PLACE_MM = 20.0  # palms nearer than this are asked about once; chosen by hand
+SEARCH_ELSEWHERE = 0.35  # limb fraction above which the second search looks for palms elsewhere as well; chosen by hand
 SEARCH_MARGIN = 0.03  # limb fraction by which the first search must be better than the second; chosen by hand
 SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a second search; chosen by hand
 
@@ -205,9 +207,10 @@ class ImageSearch:
         if observation.limb is None:
             return []
         palms = [palm]
-        for other, _, _ in self.views:
-            if not any(np.array_equal(other.center_mm, each) for each in palms):
-                palms.append(other.center_mm)
+        elsewhere = observation.palms_mm if ranking.penalised_fraction[0] > SEARCH_ELSEWHERE else ()
+        for other in (*(each.center_mm for each, _, _ in self.views), *elsewhere):
+            if not any(np.linalg.norm(other - each) < SAME_PLACE_MM for each in palms):
+                palms.append(other)
         return find_other_pixels(observation.limb.frame, np.stack(palms))
 
     def _seen_palm(self, pose: Pose) -> tuple[Observation, Floats]:

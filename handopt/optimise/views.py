@@ -12,7 +12,7 @@ from handopt.observation.observation import Observation
 from handopt.observation.observe import observe_other_sizes
 from handopt.observation.other_pixels import OtherPixels, evidence_in
 
-ALIKE: Final = 0.85  # intersection over union from which on two readings have the same hand; chosen by hand
+ALIKE: Final = 0.75  # intersection over union from which on two readings have the same hand; chosen by hand
 
 CroppedObservation = tuple[Observation, Crop, bool]
 """An observation, its crop, and whether to mirror it, as left hands are."""
