@@ -25,13 +25,13 @@ class OtherPixels:
 
     other: pixels that are neither hand nor forearm. hand: those that are the hand's. holds: what touches the hand,
     'object' or 'hand', None where too little of something else is seen to be sure. evidence: how much it counts that a
-    pose leaves a pixel unexplained. reading: of the window
+    pose leaves a pixel unexplained, None where nothing else may be near. reading: of the window
     """
 
     other: BoolImage
     hand: BoolImage
     holds: str | None
-    evidence: FloatImage
+    evidence: FloatImage | None
     reading: PixelReading
 
 
@@ -47,7 +47,7 @@ def find_other_pixels(frame: LabelledDepth, palms_mm: Floats, network: PixelNetw
         return []
     readings = read_windows(frame.depth_mm, frame.camera, np.stack(around), rounds=ROUNDS - 1, network=network)
     chosen = _distinct(readings, config.other_presence, config.same_palm_mm)
-    return [_other_pixels(frame, _looked_at_again(frame, reading, network)) for reading in chosen]
+    return [_other_pixels(frame, reading, network) for reading in chosen]
 
 
 def _distinct(readings: list[PixelReading], presence: float, same_mm: float) -> list[PixelReading]:
@@ -60,15 +60,13 @@ def _distinct(readings: list[PixelReading], presence: float, same_mm: float) -> 
     return chosen
 
 
-def _looked_at_again(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None) -> PixelReading:
-    """The reading, of the turned window as well where something else may be near the fingers."""
+def _is_perhaps_near(frame: LabelledDepth, reading: PixelReading) -> bool:
+    """Whether something else may be near the fingers."""
     config = frame.config.evidence
     box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
     perhaps = np.zeros(frame.depth_mm.shape, np.bool_)
     perhaps[box] = probability[..., [OBJECT, OTHER_HAND]].sum(axis=-1) > config.perhaps
-    if _area_near_cm2(frame, perhaps, reading.palm_mm) < config.perhaps_cm2:
-        return reading
-    return turned_as_well(reading, network)
+    return _area_near_cm2(frame, perhaps, reading.palm_mm) >= config.perhaps_cm2
 
 
 def _area_near_cm2(frame: LabelledDepth, pixels: BoolImage, palm_mm: Vector) -> float:
@@ -92,15 +90,18 @@ def evidence_in(reading: PixelReading, depth_mm: FloatImage, camera: Camera) -> 
     return evidence
 
 
-def _other_pixels(frame: LabelledDepth, reading: PixelReading) -> OtherPixels:
+def _other_pixels(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None) -> OtherPixels:
     config = frame.config.limb
+    perhaps = _is_perhaps_near(frame, reading)
+    if perhaps:
+        reading = turned_as_well(reading, network)
     box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
     masks = {name: np.zeros(frame.depth_mm.shape, np.bool_) for name in ("other", "hand", "thing")}
     masks["other"][box] = probability[..., HAND] + probability[..., FOREARM] < config.other_probability
     masks["hand"][box] = probability[..., HAND] > 1 - config.other_probability
     things = probability[..., [OBJECT, OTHER_HAND]]
     masks["thing"][box] = things.sum(axis=-1) > 1 - config.other_probability
-    evidence = evidence_in(reading, frame.depth_mm, frame.camera)
+    evidence = evidence_in(reading, frame.depth_mm, frame.camera) if perhaps else None
     hand = masks["hand"] & ~masks["other"]
     if _area_near_cm2(frame, masks["thing"], reading.palm_mm) < config.min_other_cm2:
         return OtherPixels(np.zeros_like(hand), hand, None, evidence, reading)

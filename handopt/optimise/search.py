@@ -177,7 +177,7 @@ class ImageSearch:
             first = len(self.views)
             others = self._other_pixels(found[0])
             labelled = labelled_readings([each for each, _, _ in self.views], others)
-            if others:
+            if any(each.evidence is not None for each in others):
                 self.views[:] = without_others(self.views, others)
                 self.targets = self.targets.seen_as(self.views)
                 found[0] = self._ranked(found[0].history)

@@ -50,7 +50,9 @@ def _without_others(observation: Observation, found: Sequence[OtherPixels]) -> O
 
 
 def _with_evidence(observation: Observation, found: OtherPixels) -> Observation:
-    """The observation whose pixels count as much as the network says that they are of hand or forearm."""
+    """The observation whose pixels count as much as the network says that they are of hand or forearm, if it doubts."""
+    if found.evidence is None:
+        return observation
     depth_mm = observation.depth_mm * np.float32(observation.size)  # the network has read the image as it is
     return observation.weighted(evidence_in(found.reading, depth_mm, observation.camera), found.evidence)
 
@@ -61,6 +63,9 @@ def labelled_readings(observations: Sequence[Observation], found: Sequence[Other
     for each in found:
         palm = each.reading.palm_mm
         nearest = min(observations, key=lambda one: float(np.linalg.norm(one.center_mm - palm)))
+        known = np.linalg.norm(nearest.center_mm - palm) < nearest.config.candidates.distinct_mm
+        if each.evidence is None and known:
+            continue
         read = _with_evidence(nearest, each)
         if each.holds is not None:
             read = read.without(each.other, each.holds)

@@ -9,7 +9,7 @@ from support.scenes import CAMERA, HAND, OTHER, WALL, Scene, open_hand
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.input.subsample import subsampled, subsampled_camera
-from handopt.observation.candidates import competitors_of, find_hands
+from handopt.observation.candidates import competitors_of, find_hands, palms_of
 from handopt.observation.hints import Hints
 from handopt.observation.observe import observe
 from handopt.observation.segmentation import Candidate
@@ -140,3 +140,19 @@ def test_what_neither_has_the_shape_nor_is_recognised_is_no_hand(monkeypatch: py
     with pytest.raises(ObservationError, match="do not look like a hand"):
         candidates(hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0)))
     assert 1 <= asked[0] <= 4
+
+
+def test_an_observation_knows_where_else_palms_may_be() -> None:
+    scene = hands((-140.0, 0.0, 500.0), (140.0, 0.0, 520.0))
+    _, every = candidates(scene)
+    palms = palms_of(every)
+    best = max(every, key=lambda candidate: candidate.score)
+    assert np.array_equal(palms[0], best.palm.center_mm)
+    apart = np.linalg.norm(palms[:, None] - palms, axis=2) + 1e3 * np.eye(len(palms))
+    assert apart.min() > 60.0
+    for side in (-140.0, 140.0):
+        assert np.linalg.norm(palms[:, :2] - [side, 0.0], axis=1).min() < 50.0
+    assert palms_of([]).shape == (0, 3)
+    observation = observe(scene.photograph(), CAMERA)[0]
+    assert observation.palms_mm.shape[1] == 3
+    assert np.array_equal(observation.mirrored().palms_mm, observation.palms_mm * [-1, 1, 1])

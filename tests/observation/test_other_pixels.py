@@ -85,6 +85,7 @@ def test_too_little_of_something_else_and_too_little_of_a_hand_are_nothing() -> 
         (found,) = found_in(depth, NearIsOther())
         assert found.holds is None
         assert not found.other.any()
+        assert found.evidence is None, "nothing else may be near"
     assert found_in(scene(), NearIsOther(presence=0.4)) == []
 
 
@@ -103,6 +104,8 @@ def test_what_may_be_something_else_is_looked_at_again_in_turned_windows() -> No
     window = found.reading.probability[..., OBJECT]
     assert np.allclose(window, 0.5), "each pixel is left in two of the four"
     assert np.allclose(found.reading.probability.sum(axis=-1), 1)
+    assert found.evidence is not None
+    assert 0 < found.evidence[120, 160] < 0.5
     (sure,) = found_in(scene(500.0), NearIsOther())
     assert set(np.unique(sure.reading.probability)) <= {0.0, 1.0}
 

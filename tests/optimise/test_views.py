@@ -113,6 +113,15 @@ def test_pixels_count_less_the_more_probably_they_are_something_else() -> None:
     assert 0 < counted[-1] < 0.01 < counted[-2] < 0.1
 
 
+def test_nothing_changes_where_the_network_has_no_doubt_but_at_a_palm_elsewhere() -> None:
+    nothing, half = np.zeros_like(HAND), rectangle((60, 120), (100, 220))
+    views = [view(observed())]
+    for palm, readings in ((LEFT, 0), (LEFT + np.array([90.0, 0.0, 0.0]), 1)):
+        sure = [replace(other(nothing, palm, hand=half, holds=None), evidence=None)]
+        assert without_others(views, sure)[0][0] is views[0][0]
+        assert len(labelled_readings([observed()], sure)) == readings
+
+
 def test_a_reading_that_the_search_has_already_is_not_searched_again() -> None:
     nothing = np.zeros_like(HAND)
     assert labelled_readings([observed()], [other(nothing, LEFT, holds=None)]) == []
@@ -131,3 +140,32 @@ def test_the_network_s_hand_is_a_reading_about_its_palm() -> None:
     assert np.array_equal(reading.other, upper)
     assert len(reading.points_mm) == reading.mask.sum()
     assert labelled_readings(observations, [other(upper, LEFT, hand=np.zeros_like(HAND))]) == []
+
+
+def test_a_palm_far_away_has_a_limb_of_its_own() -> None:
+    """Two hands that do not touch: the reading about the other palm is not charged for the first hand."""
+    two = HAND & ~rectangle((0, 240), (150, 170))
+    left, right = two & rectangle((0, 240), (0, 160)), two & rectangle((0, 240), (160, 320))
+    depth = np.where(two, np.float32(800.0), np.float32(0.0))
+    frame = segment_surfaces(depth, CAMERA, None, planes=False)
+    palms = [CAMERA.backproject(depth.astype(float))[120, column] for column in (125, 195)]
+    points = lifted_points(CAMERA, depth, left)
+    one = Observation(
+        CAMERA,
+        depth,
+        left,
+        np.zeros_like(left),
+        palms[0],
+        points,
+        None,
+        False,
+        2.0,
+        (),
+        limb=HandAndArm(frame, left, 1),
+    )
+    near, far = one.labelled(right, palms[0]), one.labelled(right, palms[1] + np.array([60.0, 0.0, 0.0]))
+    assert near.limb is not None
+    assert far.limb is not None
+    assert np.array_equal(near.limb.mask, two)
+    assert np.array_equal(far.limb.mask, right)
+    assert np.array_equal(far.mask, right)
