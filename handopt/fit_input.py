@@ -104,9 +104,11 @@ def notes_on_side(given: FitInput, margin: float | None) -> list[str]:
     return [f"The image looks more like a {other} hand than like a {given.hand} one (hand= changes this)."]
 
 
-def notes_on_presence(agreement: PixelAgreement | None) -> list[str]:
+def notes_on_presence(agreement: PixelAgreement | None, unexplained_fraction: float) -> list[str]:
     """Whether what was fitted looks like a hand at all. agreement: None where nobody was asked."""
     if agreement is None or agreement.presence >= ASSESS.least_presence:
+        return []
+    if unexplained_fraction < ASSESS.well_explained:
         return []
     return ["What was fitted does not look like a hand (box=, center= or mask= says where the hand is)."]
 

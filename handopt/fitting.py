@@ -259,7 +259,7 @@ class _Prepared:
             found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others,
             observation.hand_probability, agreement,
         )  # fmt: skip
-        doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement)]
+        doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
         sure = min(confidence(features), _limit(observation, contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
         if settings.refine is not None:
