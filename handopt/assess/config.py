@@ -21,8 +21,8 @@ class AssessConfig:
     least_presence: float = 0.9
     """Probability of a palm below which a fit is doubtful. By hand: of hands, one in fifty has less."""
     well_explained: float = 0.15
-    """Unexplained fraction below which the network's doubt does not make a fit doubtful. By hand, 2026-11-29: of 23 right
-    fits of rendered hands all leave less, and the network doubts 3 of them; of 12 fits to other things all leave more."""
+    """Unexplained fraction below which a network's doubt counts for nothing. By hand, 2026-11-29: 23 right fits of
+    rendered hands all leave less, and the network doubts 3 of them; 12 fits to other things all leave more."""
     touching: float = 0.89
     """Largest confidence of a hand that holds something, or that another hand touches. Chosen: not sure, as two of
     three such images are fitted wrongly."""

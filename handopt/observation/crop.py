@@ -133,9 +133,8 @@ def resample(
     pixels that were left out, of which nothing is known, None for none. evidence: (H, W) how much pixels count, None
     where all do in full. Up to 4 x 4 pixels are looked up per grid pixel, each the nearest to a regular sub-position,
     as many as the camera has there. A grid pixel belongs to the hand where most of them do (where half of them do, in
-    every other row), so the
-    silhouette neither grows nor shrinks; its depth is the lower median of those, which is on one of the two surfaces
-    where an edge crosses the pixel.
+    every other row), so the silhouette neither grows nor shrinks; its depth is the lower median of those, which is on
+    one of the two surfaces where an edge crosses the pixel.
 
     handopt.observation.free_space_mask says where a grid pixel is free; the arm, what is nearer than the hand,
     and what lies outside of the image are not. The mirror image gives the mirrored grid.

@@ -183,9 +183,9 @@ def _search_subsampled(
     found = [_from_candidate(candidate, depth, camera, step, hints, notes) for candidate in chosen]
     if hints.place is not None:
         return found
-    palms = palms_of(candidates)
+    palms_mm = palms_of(candidates)
     return [
-        replace(_with_competitors(observation, *competitors_of(one, candidates)), palms_mm=palms)
+        replace(_with_competitors(observation, *competitors_of(one, candidates)), palms_mm=palms_mm)
         for observation, one in zip(found, chosen, strict=True)
     ]
 
