@@ -36,7 +36,9 @@ from handopt.typing import Floats, Progress
 OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
 RETRY_FACTOR = 3  # times as many hypotheses in a second search; chosen by hand
 SAME_PLACE_MM = 20.0  # palms nearer than this are asked about once; chosen by hand
-SEARCH_ELSEWHERE = 0.35  # limb fraction above which the second search looks for palms elsewhere as well; chosen by hand
+# Limb fraction and unexplained fraction above which the second search looks for palms elsewhere; chosen by hand: a hand
+# that an arm or a table touches may leave much of that, but little of itself.
+SEARCH_ELSEWHERE = 0.35, 0.2
 SEARCH_MARGIN = 0.03  # limb fraction by which the first search must be better than the second; chosen by hand
 SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a second search; chosen by hand
 
@@ -207,7 +209,9 @@ class ImageSearch:
         if observation.limb is None:
             return []
         palms = [palm]
-        elsewhere = observation.palms_mm if ranking.penalised_fraction[0] > SEARCH_ELSEWHERE else ()
+        of_limb, of_hand = float(ranking.penalised_fraction[0]), float(ranking.unexplained_fraction[0])
+        poor = of_limb > SEARCH_ELSEWHERE[0] and of_hand > SEARCH_ELSEWHERE[1]
+        elsewhere = observation.palms_mm if poor else ()
         for other in (*(each.center_mm for each, _, _ in self.views), *elsewhere):
             if not any(np.linalg.norm(other - each) < SAME_PLACE_MM for each in palms):
                 palms.append(other)
