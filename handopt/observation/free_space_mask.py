@@ -26,9 +26,10 @@ def free_space_mask(
     the mirrored mask to the bit, which takes a second distance transform.
 
     A cell is free where all that is measured lies behind the hand beside it (or a little before it), and where nothing
-    is measured beyond a rim around hand and forearm, outside of small holes beside the hand.
+    is measured beyond a rim around hand and forearm, outside of small holes beside the hand. Where nothing is measured
+    far from the hand either, that is the background, which begins beside the hand.
     """
-    from scipy.ndimage import distance_transform_edt, label
+    from scipy.ndimage import distance_transform_edt, label, maximum
 
     hand = hand_mm > 0
     if not hand.any():
@@ -44,5 +45,7 @@ def free_space_mask(
     holes, _ = label(~measured & ~hand)
     small = np.bincount(holes.ravel()) * mm_per_px**2 <= config.max_hole_mm2
     in_hole = small[holes] & (to_hand <= max(config.hole_reach_px, edge_px))
-    empty = ~measured & (to_hand > edge_px) & ~grown(arm, edge_px) & ~in_hole
+    reach = maximum(to_hand, holes, np.arange(len(small))) * mm_per_px
+    open_ = (np.asarray(reach) >= config.open_mm)[holes]
+    empty = ~measured & ((to_hand > edge_px) | open_) & ~grown(arm, edge_px) & ~in_hole
     return np.asarray((behind | empty) & ~hand & ~arm & ~unknown)

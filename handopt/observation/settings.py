@@ -248,6 +248,9 @@ class FreeSpaceConfig:
     """Holes beside the hand within this distance prove nothing, grid pixels."""
     max_hole_mm2: float = MAX_HOLE_MM2
     """Largest such hole, mm2."""
+    open_mm: float = 40.0
+    """A region of nothing that reaches so far from the hand, mm, is a background beyond the sensor's range, or one that
+    was removed: there is no rim. By hand."""
 
 
 @dataclass(frozen=True)

@@ -271,11 +271,15 @@ class Tournament:
         joints = to_numpy(self.hand.joints(self.hand.transforms(population.pose), keypoints))[order]
         images = population.images[order]
         rows: list[int] = []
+        missing = set(images.tolist())  # images of which none is kept yet
         for row in range(len(order)):
+            if len(rows) >= top_k_out and not missing:
+                break
             same = [other for other in rows if images[other] == images[row]]
             if same and np.linalg.norm(joints[same] - joints[row], axis=2).mean(axis=1).min() < CONSTANTS.same_mm:
                 continue
             rows.append(row)
+            missing.discard(int(images[row]))
         kept = order[rows]
         return kept[best_rows(population.costs[kept], population.images[kept], top_k_out)]
 

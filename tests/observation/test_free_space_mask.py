@@ -9,7 +9,7 @@ from handopt.observation.free_space_mask import free_space_mask
 from handopt.observation.settings import FreeSpaceConfig
 from handopt.typing import BoolImage, FloatImage
 
-OCCLUDER_MM, EDGE_PX, HOLE_REACH_PX, HOLE_MM2 = 10.0, 2.0, 4.0, 150.0
+OCCLUDER_MM, EDGE_PX, HOLE_REACH_PX, HOLE_MM2, OPEN_MM = 10.0, 2.0, 4.0, 150.0, 40.0
 
 
 def regions(mask: BoolImage) -> list[set[tuple[int, int]]]:
@@ -35,9 +35,12 @@ def slow_mask(
     rim = EDGE_PX * max(1.0, ratio)
     hands, arms = np.argwhere(hand_mm > 0), np.argwhere(arm)
     small: set[tuple[int, int]] = set()
+    background: set[tuple[int, int]] = set()
     for region in regions(np.isinf(other_mm) & (hand_mm == 0)):
         if len(region) * mm_per_px**2 <= HOLE_MM2:
             small |= region
+        if max(np.hypot(*(hands - cell).T).min(initial=np.inf) for cell in region) * mm_per_px >= OPEN_MM:
+            background |= region
     free, open_ = np.zeros(arm.shape, bool), np.zeros(arm.shape, bool)
     for row, column in np.ndindex(arm.shape):
         if hand_mm[row, column] > 0 or arm[row, column] or unknown[row, column]:
@@ -50,7 +53,8 @@ def slow_mask(
         else:
             in_hole = (row, column) in small and away.min() <= max(HOLE_REACH_PX, rim)
             to_arm = np.hypot(*(arms - (row, column)).T).min(initial=np.inf)
-            free[row, column] = away.min() > rim and to_arm > rim and not in_hole
+            beyond = away.min() > rim or (row, column) in background
+            free[row, column] = beyond and to_arm > rim and not in_hole
     return free, open_
 
 
@@ -111,7 +115,7 @@ def test_other_numbers_prove_other_cells() -> None:
     hand, other = np.zeros((9, 30), np.float32), np.full((9, 30), np.inf, np.float32)
     hand[:, :5] = 500.0
     nothing = np.zeros((9, 30), bool)
-    usual = free_space_mask(hand, other, nothing, nothing, 5.0)
-    wide = free_space_mask(hand, other, nothing, nothing, 5.0, config=FreeSpaceConfig(edge_px=6.0))
-    assert np.flatnonzero(usual[4])[0] == 7
-    assert np.flatnonzero(wide[4])[0] == 11
+    for edge_px, open_mm, first in ((2.0, np.inf, 7), (6.0, np.inf, 11), (2.0, 120.0, 5), (2.0, 130.0, 7)):
+        config = FreeSpaceConfig(edge_px=edge_px, open_mm=open_mm)
+        free = free_space_mask(hand, other, nothing, nothing, 5.0, config=config)
+        assert np.flatnonzero(free[4])[0] == first
