@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from handopt.observation.morphology import grown
-from handopt.observation.settings import LimbConfig
+from handopt.observation.reading_settings import LimbConfig
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
 from handopt.rig.joints import KNUCKLES, palm_of
 from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals, Vector

@@ -9,14 +9,15 @@ import pytest
 from support.scenes import CAMERA, WALL, Scene, open_hand
 
 from handopt.errors import ObservationError
-from handopt.observation import settings
+from handopt.observation import reading_settings, settings
 from handopt.observation.observe import observe
 from handopt.observation.settings import ObservationConfig
 
 
 def test_every_number_says_what_it_is_and_in_what_unit() -> None:
-    tree = ast.parse(Path(settings.__file__).read_text(encoding="utf-8"))
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    files = [Path(str(each.__file__)) for each in (settings, reading_settings)]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    classes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
     assert len(classes) == 12
     for node in classes:
         for number, line in enumerate(node.body):
