@@ -38,12 +38,6 @@ class AssessConfig:
     confidence is about."""
     max_margin: float = 1.0
     """Largest margin over the runner-up, and the margin where there is none; logarithm of a ratio. By hand."""
-    good_median_mm: float = 4.0
-    """Largest median residual of a good fit, mm. By hand (commit c276c82)."""
-    good_mean_mm: float = 5.0
-    """Largest mean residual of a good fit, mm. By hand (commit c276c82)."""
-    good_overlap: float = 0.75
-    """Smallest intersection over union of a good fit's silhouette with the observed one. By hand (commit c276c82)."""
     hessian_ridge: float = 1e-6
     """Smallest eigenvalue of a pose's Hessian that is inverted, relative to the largest. By hand."""
 

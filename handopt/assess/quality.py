@@ -57,17 +57,16 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
 def status_of(
     converged: bool, observation: Observation, quality: Quality, confidence: float, config: AssessConfig = ASSESS
 ) -> str:
-    """Say how good a fit is: a good one needs a small residual, silhouettes that overlap, and confidence."""
+    """Say how good a fit is (good from a confidence of 0.9 on, fair from 0.5, else doubtful), and what was measured."""
     median, mean, overlap = quality.residual_mm["median"], quality.residual_mm["mean"], quality.silhouette_iou
     facts = f"median residual {median:.1f} mm, mean {mean:.1f} mm, silhouettes overlap by {overlap:.0%}"
     if not np.isfinite(median):
         verdict = "The fit failed: the model does not cover the observed hand"
-    elif median > config.good_median_mm or mean > config.good_mean_mm or overlap < config.good_overlap:
-        verdict = f"The fit is poor: {facts}"
-    elif confidence < config.doubtful:
-        verdict = f"The fit is doubtful (confidence {confidence:.2f}): {facts}"
-    else:
+    elif confidence >= config.confident:
         verdict = f"The fit is good: {facts}"
+    else:
+        word = "doubtful" if confidence < config.doubtful else "fair"
+        verdict = f"The fit is {word} (confidence {confidence:.2f}): {facts}"
     ending = "" if converged else "; it was still improving when the iterations ran out"
     border = "; the hand touches the image border" if observation.touches_border else ""
     holds = {"object": "; the hand holds an object", "hand": "; another hand touches it", None: ""}[observation.holds]

@@ -110,10 +110,11 @@ def test_the_status_is_a_sentence() -> None:
     assert cut.endswith("; the hand touches the image border.")
     for holds, ending in (("object", "; the hand holds an object."), ("hand", "; another hand touches it.")):
         assert status_of(True, replace(observation, holds=holds), quality(1.2, 0.9), 0.9).endswith(ending)
-    for poor in (quality(5.0, 0.9), quality(1.0, 0.7), quality(30.0, 0.1)):
-        assert status_of(True, observation, poor, 0.9).startswith("The fit is poor: median residual ")
-    uneven = Quality(np.zeros((1, 1)), {"median": 1.0, "mean": 6.0, "p95": 30.0}, 0.9)
-    assert status_of(True, observation, uneven, 0.9).startswith("The fit is poor: median residual 1.0 mm, mean 6.0 mm")
+    facts = "median residual 5.0 mm, mean 5.0 mm, silhouettes overlap by 70%."
+    verdicts = {0.99: "good", 0.9: "good", 0.89: "fair (confidence 0.89)", 0.5: "fair (confidence 0.50)"}
+    verdicts |= {0.49: "doubtful (confidence 0.49)", 0.0: "doubtful (confidence 0.00)"}
+    for sure, verdict in verdicts.items():
+        assert status_of(True, observation, quality(5.0, 0.7), sure) == f"The fit is {verdict}: {facts}"
     none = status_of(True, observation, quality(np.inf, 0.0), 0.1)
     assert none == "The fit failed: the model does not cover the observed hand."
 
