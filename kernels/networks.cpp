@@ -135,16 +135,16 @@ KERNEL(nearest_descriptions)(const real* squares, const signed char* described, 
         nearest[i] = (real)INFINITY;
         places[i] = N * T;
     }
-    for (int first = 0; first < N; first += ROWS) {
-        const int rows = N - first < ROWS ? N - first : ROWS;
-        for (int view = 0; view < T; view += VIEWS) {
-            const int views = T - view < VIEWS ? T - view : VIEWS;
+    for (int view = 0; view < T; view += VIEWS) {
+        const int views = T - view < VIEWS ? T - view : VIEWS;
+        const real* of_views = wanted + (long long)view * D;
+        real square[VIEWS] = {0};
+        for (int t = 0; t < views; ++t)
+            for (int d = 0; d < D; ++d) square[t] += of_views[t * D + d] * of_views[t * D + d];
+        for (int first = 0; first < N; first += ROWS) {
+            const int rows = N - first < ROWS ? N - first : ROWS;
             reals8 product[VIEWS];
-            real square[VIEWS];
-            for (int t = 0; t < VIEWS; ++t) {
-                product[t] = reals8{};
-                square[t] = 0;
-            }
+            for (int t = 0; t < VIEWS; ++t) product[t] = reals8{};
             for (int d = 0; d < D; ++d) {
                 const signed char* at = described + (long long)d * N + first;
                 bytes8 bytes = bytes8{};
@@ -153,11 +153,7 @@ KERNEL(nearest_descriptions)(const real* squares, const signed char* described, 
                 else
                     memcpy(&bytes, at, rows);
                 const reals8 value = __builtin_convertvector(bytes, reals8);
-                for (int t = 0; t < views; ++t) {
-                    const real by = wanted[(long long)(view + t) * D + d];
-                    product[t] += by * value;
-                    square[t] += by * by;
-                }
+                for (int t = 0; t < views; ++t) product[t] += of_views[t * D + d] * value;
             }
             for (int t = 0; t < views; ++t)
                 for (int i = 0; i < rows; ++i) {

@@ -253,7 +253,7 @@ def flat_disc(column: int, radius: int = 100) -> tuple[NDArray[np.float32], NDAr
 def test_a_bad_fit_says_so() -> None:
     depth, mask = flat_disc(160)
     result = fit(depth, SMALL, mask=mask, config=QUICK, device="cpu")
-    assert result.status.startswith("The fit is doubtful (confidence 0.")
+    assert result.status.startswith("The fit is doubtful: median residual ")
     assert "border" not in result.status
     assert result.silhouette_iou < 0.75
 
@@ -261,7 +261,7 @@ def test_a_bad_fit_says_so() -> None:
 def test_a_hand_at_the_border_is_told() -> None:
     depth, mask = flat_disc(40)
     result = fit(depth, SMALL, mask=mask, config=QUICK, device="cpu")
-    assert result.status.startswith("The fit is doubtful ")
+    assert result.status.startswith("The fit is doubtful: ")
     assert result.status.endswith("; the hand touches the image border.")
     one = example("open")
     left = 295  # through the little finger

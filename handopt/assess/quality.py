@@ -62,11 +62,9 @@ def status_of(
     facts = f"median residual {median:.1f} mm, mean {mean:.1f} mm, silhouettes overlap by {overlap:.0%}"
     if not np.isfinite(median):
         verdict = "The fit failed: the model does not cover the observed hand"
-    elif confidence >= config.confident:
-        verdict = f"The fit is good: {facts}"
     else:
-        word = "doubtful" if confidence < config.doubtful else "fair"
-        verdict = f"The fit is {word} (confidence {confidence:.2f}): {facts}"
+        fair = "fair" if confidence >= config.doubtful else "doubtful"
+        verdict = f"The fit is {'good' if confidence >= config.confident else fair}: {facts}"
     ending = "" if converged else "; it was still improving when the iterations ran out"
     border = "; the hand touches the image border" if observation.touches_border else ""
     holds = {"object": "; the hand holds an object", "hand": "; another hand touches it", None: ""}[observation.holds]

@@ -47,7 +47,15 @@ class Program(SectionedGroup):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the program, also where a standard stream is closed."""
         _open_standard_streams()
-        return super().main(*args, **extra)
+        try:
+            return super().main(*args, **extra)
+        except SystemExit as ended:
+            if ended.code:  # it has been said: else Python tries again, and ends with a code of its own
+                _drop_unwritten()
+            raise
+        except BrokenPipeError:  # of standard error, on which nothing can be said
+            _drop_unwritten()
+            sys.exit(1)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the words of the command line, which print help where they ask for it."""
@@ -108,6 +116,17 @@ def _closed_pipe() -> bool:
                 closed = True
                 os.dup2(os.open(os.devnull, os.O_WRONLY), place)  # else Python tries again when it ends
     return closed
+
+
+def _drop_unwritten() -> None:
+    """Drop what a standard stream holds that cannot be written."""
+    for stream in (sys.__stdout__, sys.__stderr__):  # those that Python writes out when it ends
+        if stream is None or stream.closed:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_standard_streams() -> None:

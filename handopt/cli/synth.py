@@ -307,6 +307,10 @@ def _right_rig(options: "SynthOptions") -> "Rig":
     if options.model is None:
         if options.joint_map is not None:
             raise click.UsageError("--joint-map names the joints of a --model, which is missing")
+        if options.part is not None:
+            raise click.UsageError("--part names a hand of a --model, which is missing")
+        if options.keypoints not in (None, "rig"):
+            raise click.UsageError("--keypoints is for a --model, which is missing")
         return default_rig("right", options.limits)
     with naming_option("--model", "--joint-map", "--limits"):
         rig = load_rig(options.model, None, options.joint_map, options.limits, options.part)

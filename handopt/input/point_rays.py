@@ -48,8 +48,11 @@ def turn_to_pixels(points: Floats) -> Floats | None:
     """The rotation (3, 3) after which points (N, 3) lie on the rays of a camera's pixels; None where there is none.
 
     A row of pixels lies in a plane through the camera, and the planes of all rows share the direction of the rows; so
-    do those of the columns. Of the four ways to hold such a camera it is the one that turns least. points: z > 0.
+    do those of the columns. Of the four ways to hold such a camera it is the one that turns least. None as well where
+    some z is not above 0.
     """
+    if not (points[:, 2] > 0).all():
+        return None
     rays = points / np.linalg.norm(points, axis=1, keepdims=True)
     first, second = _neighbours(points)
     if len(first) < _FEWEST_PAIRS:

@@ -27,7 +27,8 @@ def free_space_mask(
 
     A cell is free where all that is measured lies behind the hand beside it (or a little before it), and where nothing
     is measured beyond a rim around hand and forearm, outside of small holes beside the hand. Where nothing is measured
-    far from the hand either, that is the background, which begins beside the hand.
+    far from the hand either, and not only in a strip such as its shadow, that is the background, whose rim is
+    narrower.
     """
     from scipy.ndimage import distance_transform_edt, label, maximum
 
@@ -45,7 +46,9 @@ def free_space_mask(
     holes, _ = label(~measured & ~hand)
     small = np.bincount(holes.ravel()) * mm_per_px**2 <= config.max_hole_mm2
     in_hole = small[holes] & (to_hand <= max(config.hole_reach_px, edge_px))
-    reach = maximum(to_hand, holes, np.arange(len(small))) * mm_per_px
+    wide = distance_transform_edt(~measured & ~hand & ~unknown) * mm_per_px >= config.open_width_mm
+    reach = maximum(np.where(wide, to_hand, 0), holes, np.arange(len(small))) * mm_per_px
     open_ = (np.asarray(reach) >= config.open_mm)[holes]
-    empty = ~measured & ((to_hand > edge_px) | open_) & ~grown(arm, edge_px) & ~in_hole
+    rim_px = np.where(open_, config.open_edge_px * max(1.0, pixel_ratio), edge_px)
+    empty = ~measured & (to_hand > rim_px) & ~grown(arm, edge_px) & ~in_hole
     return np.asarray((behind | empty) & ~hand & ~arm & ~unknown)

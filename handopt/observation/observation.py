@@ -135,6 +135,7 @@ class Observation:
             center_mm=self.center_mm * factor,
             points_mm=self.points_mm * number,
             limb=None if self.limb is None else self.limb.rescaled(factor),
+            palms_mm=self.palms_mm * factor,
             size=self.size / factor,
         )
 
@@ -172,11 +173,15 @@ class Observation:
         """Return the observation with other pixels (h, w) of the limb's image as the hand, about another palm."""
         assert self.limb is not None
         limb, surfaces = self.limb, self.limb.frame.surfaces
-        mask = limb.mask
-        if np.linalg.norm(palm_mm - self.center_mm) > self.config.candidates.competitor_mm:
-            mask = np.isin(surfaces, np.unique(surfaces[hand])) & (surfaces > 0)  # another limb
+        elsewhere = np.linalg.norm(palm_mm - self.center_mm) > self.config.candidates.competitor_mm
+        mask = np.isin(surfaces, np.unique(surfaces[hand])) & (surfaces > 0) if elsewhere else limb.mask
         limb = replace(limb, mask=mask | hand)
-        return replace(self._with_hand(limb, hand.ravel()[limb.pixels]), limb=limb, center_mm=palm_mm)
+        read = replace(self._with_hand(limb, hand.ravel()[limb.pixels]), limb=limb, center_mm=palm_mm)
+        if not elsewhere:
+            return read
+        even = min(self.score, self.config.score.even)  # nobody has looked at the shape that is there
+        border = bool(read.mask[[0, -1]].any() or read.mask[:, [0, -1]].any())
+        return replace(read, score=even, touches_border=border, arm_direction=None, notes=())
 
     def _with_hand(self, limb: HandAndArm, hand: Bools) -> "Observation":
         """The observation with the given pixels (N,) of the limb as the hand, and the others as the arm."""

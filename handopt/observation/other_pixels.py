@@ -9,6 +9,7 @@ from handopt.input.camera import Camera
 from handopt.input.pixel_labels import FOREARM, HAND, OBJECT, OTHER_HAND
 from handopt.observation.pixel_network import PixelNetwork
 from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows, turned_as_well
+from handopt.observation.reading_settings import EvidenceConfig
 from handopt.observation.settings import DEFAULT
 from handopt.observation.surfaces import LabelledDepth, lifted_points
 from handopt.typing import BoolImage, FloatImage, Floats, Vector
@@ -76,14 +77,16 @@ def _area_near_cm2(frame: LabelledDepth, pixels: BoolImage, palm_mm: Vector) -> 
     return float(np.square(points[near, 2]).sum()) / (100 * frame.camera.fx * frame.camera.fy)
 
 
-def evidence_in(reading: PixelReading, depth_mm: FloatImage, camera: Camera) -> FloatImage:
+def evidence_in(
+    reading: PixelReading, depth_mm: FloatImage, camera: Camera, config: EvidenceConfig = DEFAULT.evidence
+) -> FloatImage:
     """How much it counts that a pose leaves a pixel (H, W) unexplained, from 1 for what is surely hand or forearm to 0.
 
     It is the logarithm of the probability that the pixel is something else, or that the network is mistaken. Beyond the
     window all counts in full.
     """
     box, probability = probability_in_image(reading, depth_mm, camera)
-    mistaken, most = np.float32(DEFAULT.evidence.mistaken), np.float32(MOST_DOUBT)
+    mistaken, most = np.float32(config.mistaken), np.float32(MOST_DOUBT)
     other = np.clip(1 - probability[..., HAND] - probability[..., FOREARM], 0, most)
     evidence = np.ones(depth_mm.shape, np.float32)
     evidence[box] = np.log(mistaken + (1 - mistaken) * other) / np.log(mistaken)
@@ -101,7 +104,7 @@ def _other_pixels(frame: LabelledDepth, reading: PixelReading, network: PixelNet
     masks["hand"][box] = probability[..., HAND] > 1 - config.other_probability
     things = probability[..., [OBJECT, OTHER_HAND]]
     masks["thing"][box] = things.sum(axis=-1) > 1 - config.other_probability
-    evidence = evidence_in(reading, frame.depth_mm, frame.camera) if perhaps else None
+    evidence = evidence_in(reading, frame.depth_mm, frame.camera, frame.config.evidence) if perhaps else None
     hand = masks["hand"] & ~masks["other"]
     if _area_near_cm2(frame, masks["thing"], reading.palm_mm) < config.min_other_cm2:
         return OtherPixels(np.zeros_like(hand), hand, None, evidence, reading)

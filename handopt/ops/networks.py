@@ -29,6 +29,8 @@ def convolve(
     Returns (B, ceil(H / stride), ceil(W / stride), N), the shape of added. The same for any number of threads. Raises
     ShapeError.
     """
+    if size % 2 == 0:
+        raise ShapeError(f"size: expected an odd number, got {size}")
     pad = (size - 1) // 2
     batch, height, width, channels = x.shape
     outputs = len(bias)

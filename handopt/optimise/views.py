@@ -54,7 +54,8 @@ def _with_evidence(observation: Observation, found: OtherPixels) -> Observation:
     if found.evidence is None:
         return observation
     depth_mm = observation.depth_mm * np.float32(observation.size)  # the network has read the image as it is
-    return observation.weighted(evidence_in(found.reading, depth_mm, observation.camera), found.evidence)
+    config = observation.config.evidence
+    return observation.weighted(evidence_in(found.reading, depth_mm, observation.camera, config), found.evidence)
 
 
 def labelled_readings(observations: Sequence[Observation], found: Sequence[OtherPixels]) -> list[Observation]:
@@ -66,10 +67,9 @@ def labelled_readings(observations: Sequence[Observation], found: Sequence[Other
         known = np.linalg.norm(nearest.center_mm - palm) < nearest.config.candidates.distinct_mm
         if each.evidence is None and known:
             continue
-        read = _with_evidence(nearest, each)
+        read = _with_evidence(nearest, each).labelled(each.hand, palm)
         if each.holds is not None:
             read = read.without(each.other, each.holds)
-        read = read.labelled(each.hand, palm)
         if each.holds is not None or not any(_alike(read, one) for one in observations):
             readings.append(read)
     return [each for each in readings if len(each.points_mm)]

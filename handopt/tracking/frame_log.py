@@ -19,15 +19,18 @@ IN_MEMORY_BYTES: Final = 4 << 20
 
 
 class FrameLog:
-    """Reads like a list of TrackedFrame; the last HELD ones can be replaced.
+    """Reads like a list of TrackedFrame; the last ones can be replaced.
 
     A frame with a pose takes about 7 KB, which would add up: 10,000 frames had 70 MB. In the file it costs 8 bytes of
     memory, its place there.
     """
 
-    def __init__(self, scratch: str | PathLike[str] | None = None) -> None:
-        """Begin without a frame. scratch: folder of the temporary file; the system's if None."""
-        self._scratch = scratch
+    def __init__(self, scratch: str | PathLike[str] | None = None, least: int = 0) -> None:
+        """Begin without a frame. scratch: folder of the temporary file, the system's if None.
+
+        least: how many of the last frames must stay replaceable
+        """
+        self._scratch, self._held = scratch, max(HELD, least)
         self._begin()
 
     def _begin(self) -> None:
@@ -57,7 +60,7 @@ class FrameLog:
         return self._recent[row - filed] if row >= filed else self._read(row)
 
     def __setitem__(self, index: int, step: TrackedFrame) -> None:
-        """Replace one of the last HELD frames. Raises IndexError for an earlier one."""
+        """Replace one of the last frames. Raises IndexError for an earlier one."""
         place = range(len(self))[index] - len(self._ends)
         if place < 0:
             raise IndexError(f"frame {index} is in the file by now")
@@ -65,7 +68,7 @@ class FrameLog:
 
     def append(self, step: TrackedFrame) -> None:
         """Add the next frame. Raises OutputError where the temporary file cannot be written."""
-        if len(self._recent) == HELD:
+        if len(self._recent) >= self._held:
             self._write(self._recent.popleft())
         self._recent.append(step)
 

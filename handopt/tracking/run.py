@@ -57,7 +57,7 @@ class Run:
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
         remembered, smoothing = self.tracking.look_back.remembered, self.tracking.smoothing
-        self._steps = FrameLog(self.scratch)
+        self._steps = FrameLog(self.scratch, remembered)
         self._crops = DepthCrops(remembered, self.scratch)
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
         self._tracker: Tracker | None = None

@@ -111,8 +111,7 @@ def test_the_status_is_a_sentence() -> None:
     for holds, ending in (("object", "; the hand holds an object."), ("hand", "; another hand touches it.")):
         assert status_of(True, replace(observation, holds=holds), quality(1.2, 0.9), 0.9).endswith(ending)
     facts = "median residual 5.0 mm, mean 5.0 mm, silhouettes overlap by 70%."
-    verdicts = {0.99: "good", 0.9: "good", 0.89: "fair (confidence 0.89)", 0.5: "fair (confidence 0.50)"}
-    verdicts |= {0.49: "doubtful (confidence 0.49)", 0.0: "doubtful (confidence 0.00)"}
+    verdicts = {0.99: "good", 0.9: "good", 0.897: "fair", 0.5: "fair", 0.49: "doubtful", 0.0: "doubtful"}
     for sure, verdict in verdicts.items():
         assert status_of(True, observation, quality(5.0, 0.7), sure) == f"The fit is {verdict}: {facts}"
     none = status_of(True, observation, quality(np.inf, 0.0), 0.1)

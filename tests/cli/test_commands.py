@@ -226,7 +226,7 @@ def test_a_second_run_of_fit_is_0_where_it_is_done_and_1_where_another_result_is
 def test_the_document_has_the_exit_codes_of_the_help() -> None:
     document = (Path(__file__).parents[2] / "handopt" / "cli" / "README.md").read_text(encoding="utf-8")
     table = document.split("\n## Exit codes\n")[1].split("\n## ")[0]
-    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == ["0", "1", "2", "130"]
+    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == ["0", "1", "2", "141", "130"]
 
 
 # ------------------------------------------------------------------------------------------------ errors

@@ -196,6 +196,8 @@ def test_options_reach_wild_images(tmp_path: Path) -> None:
         (["--level", "wild", "--dropout", "3,4"], "--dropout is for a sequence: level wild"),
         (["--fps", "60"], "--fps is for a sequence: give --sequence"),
         (["--joint-map", __file__], "--joint-map"),
+        (["--part", "left"], "--part names a hand of a --model"),
+        (["--keypoints", "default"], "--keypoints is for a --model"),
         (["--model", __file__], "--model"),
     ],
 )

@@ -9,7 +9,7 @@ from handopt.observation.free_space_mask import free_space_mask
 from handopt.observation.settings import FreeSpaceConfig
 from handopt.typing import BoolImage, FloatImage
 
-OCCLUDER_MM, EDGE_PX, HOLE_REACH_PX, HOLE_MM2, OPEN_MM = 10.0, 2.0, 4.0, 150.0, 40.0
+OCCLUDER_MM, EDGE_PX, HOLE_REACH_PX, HOLE_MM2, OPEN_MM, WIDTH_MM, OPEN_PX = 10.0, 2.0, 4.0, 150.0, 40.0, 15.0, 1.0
 
 
 def regions(mask: BoolImage) -> list[set[tuple[int, int]]]:
@@ -34,12 +34,14 @@ def slow_mask(
     """The mask cell by cell, and the cells where it depends on which of several nearest cells of the hand counts."""
     rim = EDGE_PX * max(1.0, ratio)
     hands, arms = np.argwhere(hand_mm > 0), np.argwhere(arm)
+    seen = np.argwhere(np.isfinite(other_mm) | (hand_mm > 0) | unknown)
     small: set[tuple[int, int]] = set()
     background: set[tuple[int, int]] = set()
     for region in regions(np.isinf(other_mm) & (hand_mm == 0)):
         if len(region) * mm_per_px**2 <= HOLE_MM2:
             small |= region
-        if max(np.hypot(*(hands - cell).T).min(initial=np.inf) for cell in region) * mm_per_px >= OPEN_MM:
+        far = [cell for cell in region if np.hypot(*(hands - cell).T).min(initial=np.inf) * mm_per_px >= OPEN_MM]
+        if any(np.hypot(*(seen - cell).T).min(initial=np.inf) * mm_per_px >= WIDTH_MM for cell in far):
             background |= region
     free, open_ = np.zeros(arm.shape, bool), np.zeros(arm.shape, bool)
     for row, column in np.ndindex(arm.shape):
@@ -53,7 +55,7 @@ def slow_mask(
         else:
             in_hole = (row, column) in small and away.min() <= max(HOLE_REACH_PX, rim)
             to_arm = np.hypot(*(arms - (row, column)).T).min(initial=np.inf)
-            beyond = away.min() > rim or (row, column) in background
+            beyond = away.min() > (OPEN_PX * max(1.0, ratio) if (row, column) in background else rim)
             free[row, column] = beyond and to_arm > rim and not in_hole
     return free, open_
 
@@ -115,7 +117,18 @@ def test_other_numbers_prove_other_cells() -> None:
     hand, other = np.zeros((9, 30), np.float32), np.full((9, 30), np.inf, np.float32)
     hand[:, :5] = 500.0
     nothing = np.zeros((9, 30), bool)
-    for edge_px, open_mm, first in ((2.0, np.inf, 7), (6.0, np.inf, 11), (2.0, 120.0, 5), (2.0, 130.0, 7)):
+    for edge_px, open_mm, first in ((2.0, np.inf, 7), (6.0, np.inf, 11), (2.0, 110.0, 6), (2.0, 130.0, 7)):
         config = FreeSpaceConfig(edge_px=edge_px, open_mm=open_mm)
         free = free_space_mask(hand, other, nothing, nothing, 5.0, config=config)
         assert np.flatnonzero(free[4])[0] == first
+
+
+def test_a_strip_of_nothing_is_no_background() -> None:
+    """The shadow of hand and forearm, and a row without depth, lie beside what is measured all along."""
+    hand, other = np.zeros((40, 40), np.float32), np.full((40, 40), 900.0, np.float32)
+    hand[:, :10] = 500.0
+    other[:, 10:12], other[20:23] = np.inf, np.inf
+    nothing = np.zeros((40, 40), bool)
+    assert not free_space_mask(hand, other, nothing, nothing, 3.0)[:, 10:12].any()
+    other[:20, 12:] = np.inf
+    assert free_space_mask(hand, other, nothing, nothing, 3.0)[:, 11].all()

@@ -58,6 +58,8 @@ def test_a_convolution_refuses_other_shapes(rng: np.random.Generator) -> None:
     x, weight, bias = layer(rng, 3, (1, 4, 4, 2), 4)
     with pytest.raises(ShapeError, match=r"weight: expected \(18, 4\)"):
         convolve(x, weight[:-1], bias, 3, 1)
+    with pytest.raises(ShapeError, match="size: expected an odd number, got 2"):
+        convolve(x, weight[:8], bias, 2, 1)
     with pytest.raises(ShapeError, match=r"added: expected \(1, 4, 4, 4\)"):
         convolve(x, weight, bias, 3, 1, added=x)
 

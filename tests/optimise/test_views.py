@@ -169,3 +169,8 @@ def test_a_palm_far_away_has_a_limb_of_its_own() -> None:
     assert np.array_equal(near.limb.mask, two)
     assert np.array_equal(far.limb.mask, right)
     assert np.array_equal(far.mask, right)
+    said = replace(one, notes=("of this place",), touches_border=True, score=5.0)
+    elsewhere = said.labelled(right, palms[1] + np.array([60.0, 0.0, 0.0]))
+    assert said.labelled(right, palms[0]).notes == said.notes
+    assert (elsewhere.notes, elsewhere.touches_border) == ((), False)
+    assert elsewhere.hand_probability == pytest.approx(0.5)

@@ -64,6 +64,17 @@ def test_frames_of_a_file_are_those_that_were_given(monkeypatch: pytest.MonkeyPa
     assert not list(tmp_path.iterdir()), "the file has no name"
 
 
+def test_what_is_looked_back_at_stays_replaceable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_a_file(monkeypatch)
+    log = FrameLog(tmp_path, least=6)
+    for index in range(7):
+        log.append(step(index))
+    log[1] = step(50)
+    assert log[1].frame.index == 50
+    with pytest.raises(IndexError, match="frame 0 is in the file by now"):
+        log[0] = step(51)
+
+
 def test_poses_are_forgotten_in_the_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
     in_a_file(monkeypatch)
     log = FrameLog()
