@@ -6,10 +6,9 @@
 
 #define OUTPUTS 16  // of a pixel that are computed at once
 #define PIXELS 6    // of a row that are computed at once, so that their sums and a weight fit into 16 registers
-#define ROWS 8      // of the bank that are compared at once
+#define ROWS 64     // of the bank that are compared at once: of each number, a line of the cache
 #define VIEWS 4     // that they are compared with at once
 typedef real reals8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
-typedef signed char bytes8 __attribute__((vector_size(8), aligned(1), may_alias));
 
 // Sums over the windows of COUNT neighbouring pixels, for 16 of N outputs. window: of the first pixel, the next one's
 // lies `step` further on; each is `size` rows of `run` numbers, `pitch` apart. sums, added: N numbers for each pixel
@@ -126,43 +125,107 @@ DEVICE void replace_largest(real* heap, int* places, int count, real distance, i
     places[node] = place;
 }
 
-// The `count` smallest of the squared distances between N described poses and T views, and their places N-row * T +
-// view, in no order; of equal ones those of the first places. described (D, N) whole numbers of one byte; squares (N):
-// the sums of their squares; wanted (T, D) | nearest, places (count)
-KERNEL(nearest_descriptions)(const real* squares, const signed char* described, const real* wanted, real* nearest,
-                             int* places, int N, int T, int D, int count) {
-    for (int i = 0; i < count; ++i) {
-        nearest[i] = (real)INFINITY;
-        places[i] = N * T;
+// Products of the descriptions of some rows with COUNT views, each summed in the order of its numbers. described (D,
+// ROWS); wanted (COUNT, D) | overwrites products (COUNT, ROWS)
+template <int COUNT>
+DEVICE void products_of(const real* described, const real* wanted, int D, real* products) {
+#ifdef __AVX__
+    for (int i = 0; i < ROWS; i += 16) {
+        reals8 low[COUNT], high[COUNT];
+#pragma GCC unroll 4
+        for (int t = 0; t < COUNT; ++t) low[t] = high[t] = reals8{};
+        for (int d = 0; d < D; ++d) {
+            const real* row = described + d * ROWS + i;
+            const reals8 by_low = *(const reals8*)row, by_high = *(const reals8*)(row + 8);
+#pragma GCC unroll 4
+            for (int t = 0; t < COUNT; ++t) {
+                const real x = wanted[t * D + d];
+                low[t] += x * by_low;
+                high[t] += x * by_high;
+            }
+        }
+#pragma GCC unroll 4
+        for (int t = 0; t < COUNT; ++t) {
+            *(reals8*)(products + t * ROWS + i) = low[t];
+            *(reals8*)(products + t * ROWS + i + 8) = high[t];
+        }
     }
-    for (int view = 0; view < T; view += VIEWS) {
-        const int views = T - view < VIEWS ? T - view : VIEWS;
-        const real* of_views = wanted + (long long)view * D;
-        real square[VIEWS] = {0};
-        for (int t = 0; t < views; ++t)
-            for (int d = 0; d < D; ++d) square[t] += of_views[t * D + d] * of_views[t * D + d];
-        for (int first = 0; first < N; first += ROWS) {
-            const int rows = N - first < ROWS ? N - first : ROWS;
-            reals8 product[VIEWS];
-            for (int t = 0; t < VIEWS; ++t) product[t] = reals8{};
+#else  // where such vectors do not fit into registers
+    for (int t = 0; t < COUNT; ++t, products += ROWS, wanted += D) {
+        for (int i = 0; i < ROWS; ++i) products[i] = 0;
+        for (int d = 0; d < D; ++d)
+            for (int i = 0; i < ROWS; ++i) products[i] += wanted[d] * described[d * ROWS + i];
+    }
+#endif
+}
+
+// Put those of some rows that are nearer to a view than the farthest in a heap there: of the most, none. A distance
+// that is no number is infinite.
+DEVICE void keep_nearest(const real* squares, const real* product, real square, int rows, int place, int T,
+                         real* nearest, int* places, int count) {
+    real distances[ROWS];
+    if (rows == ROWS) {
+        const real farthest = nearest[0];
+        int some = 0;
+        for (int i = 0; i < ROWS; ++i) {
+            distances[i] = squares[i] - 2 * product[i] + square;
+            some |= (int)!(distances[i] > farthest);
+        }
+        if (!some) return;
+    } else {
+        for (int i = 0; i < rows; ++i) distances[i] = squares[i] - 2 * product[i] + square;
+    }
+    for (int i = 0; i < rows; ++i, place += T) {
+        const real distance = distances[i] < (real)INFINITY ? distances[i] : (real)INFINITY;
+        if (before(distance, place, nearest[0], places[0])) replace_largest(nearest, places, count, distance, place);
+    }
+}
+
+// The `count` smallest of the squared distances between N described poses and T views, and their places N-row * T +
+// view, in no order; of equal ones those of the first places. Of each of `parts` ranges of rows by itself, one per
+// thread: the smallest of all are among them. described (D, N) whole numbers of one byte; squares (N): the sums of
+// their squares; wanted (T, D); scratch (parts, 64 D + T) | nearest, places (parts, count): infinite, and N T, where a
+// part has fewer
+KERNEL(nearest_descriptions)(const real* squares, const signed char* described, const real* wanted, real* scratch,
+                             real* nearest, int* places, int parts, int N, int T, int D, int count) {
+    FOR_EACH_IMAGE(part, parts) {
+        real *reals = scratch + (long long)part * (D * ROWS + T), *of_view = reals + D * ROWS;
+        real* nearest_here = nearest + (long long)part * count;
+        int* places_here = places + (long long)part * count;
+        for (int t = 0; t < T; ++t) {
+            of_view[t] = 0;
+            for (int d = 0; d < D; ++d) of_view[t] += wanted[t * D + d] * wanted[t * D + d];
+        }
+        for (int i = 0; i < count; ++i) {
+            nearest_here[i] = (real)INFINITY;
+            places_here[i] = N * T;
+        }
+        const int start = (int)((long long)N * part / parts), end = (int)((long long)N * (part + 1) / parts);
+        for (int first = start; first < end; first += ROWS) {
+            const int rows = min_int(ROWS, end - first);
             for (int d = 0; d < D; ++d) {
                 const signed char* at = described + (long long)d * N + first;
-                bytes8 bytes = bytes8{};
+                __builtin_prefetch(at + ROWS);
+                real* row = reals + d * ROWS;
                 if (rows == ROWS)
-                    bytes = *(const bytes8*)at;
+                    for (int i = 0; i < ROWS; ++i) row[i] = (real)at[i];
                 else
-                    memcpy(&bytes, at, rows);
-                const reals8 value = __builtin_convertvector(bytes, reals8);
-                for (int t = 0; t < views; ++t) product[t] += of_views[t * D + d] * value;
+                    for (int i = 0; i < ROWS; ++i) row[i] = i < rows ? (real)at[i] : 0;
             }
-            for (int t = 0; t < views; ++t)
-                for (int i = 0; i < rows; ++i) {
-                    real distance = squares[first + i] - 2 * product[t][i] + square[t];
-                    if (!(distance < (real)INFINITY)) distance = (real)INFINITY;  // nor anything that is no number
-                    const int place = (first + i) * T + view + t;
-                    if (before(distance, place, nearest[0], places[0]))
-                        replace_largest(nearest, places, count, distance, place);
+            for (int view = 0; view < T; view += VIEWS) {
+                const int views = min_int(VIEWS, T - view);
+                const real* of_views = wanted + (long long)view * D;
+                real products[VIEWS * ROWS];
+                switch (views) {
+                    case 1: products_of<1>(reals, of_views, D, products); break;
+                    case 2: products_of<2>(reals, of_views, D, products); break;
+                    case 3: products_of<3>(reals, of_views, D, products); break;
+                    default: products_of<VIEWS>(reals, of_views, D, products);
                 }
+                for (int t = 0; t < views; ++t)
+                    keep_nearest(squares + first, products + t * ROWS, of_view[view + t], rows, first * T + view + t, T,
+                                 nearest_here, places_here, count);
+            }
         }
     }
 }

@@ -94,7 +94,8 @@ distance_transform              real r* mask b* scratch i* distance d* H i W i
 mirror_columns                  real r* image b* mirrored b* bytes i H i W i
 convolve                        padded r* weight r* bias r* added r* out r* has_added i positive i threads i size i
                                 stride i B i H i W i C i N i h i w i
-nearest_descriptions            squares r* described b* wanted r* nearest r* places i* N i T i D i count i
+nearest_descriptions            squares r* described b* wanted r* scratch r* nearest r* places i* parts i N i T i D i
+                                count i
 """
 
 

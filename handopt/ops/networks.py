@@ -12,6 +12,11 @@ from handopt.backend import cpu_threads, launch
 from handopt.errors import ShapeError
 from handopt.typing import FloatImage
 
+ROWS = 64
+"""Of a bank that the kernel compares at once."""
+MIN_ROWS = 8192
+"""Of a bank that are worth a thread."""
+
 
 def convolve(
     x: FloatImage,
@@ -67,27 +72,31 @@ def nearest_descriptions(
     """The rows of a bank that are the nearest to any of T views, nearest first; of equal ones the first.
 
     described: (D, N), a column for each row of the bank; squares: (N,) sums of the columns' squares; wanted: (T, D).
-    Returns the rows and the views (min(count, N T),) that they are near to. Raises ShapeError.
+    Returns the rows and the views (min(count, N T),) that they are near to, the same for any number of threads. Raises
+    ShapeError.
     """
     size, total = described.shape
     if squares.shape != (total,) or wanted.ndim != 2 or wanted.shape[1] != size:
         raise ShapeError(f"squares, wanted: expected ({total},) and (T, {size}), got {squares.shape}, {wanted.shape}")
     count = min(count, total * len(wanted))
-    nearest, places = np.empty(count, np.float32), np.empty(count, np.int32)
+    parts = min(max(1, cpu_threads()), 1 + total // MIN_ROWS)
+    nearest, places = np.empty(parts * count, np.float32), np.empty(parts * count, np.int32)
     launch(
         "nearest_descriptions",
         1,
         np.ascontiguousarray(squares, np.float32),
         np.ascontiguousarray(described, np.int8).view(np.uint8),
         np.ascontiguousarray(wanted, np.float32),
+        np.empty((parts, ROWS * size + len(wanted)), np.float32),
         nearest,
         places,
+        parts,
         total,
         len(wanted),
         size,
         count,
     )
-    rows, views = np.divmod(places[np.lexsort((places, nearest))].astype(np.int64), len(wanted))
+    rows, views = np.divmod(places[np.lexsort((places, nearest))[:count]].astype(np.int64), len(wanted))
     return rows, views
 
 

@@ -7,7 +7,7 @@ from support.slow_layers import slow_convolution, slow_enlargement
 
 from handopt.backend import cpu_threads, set_cpu_threads
 from handopt.errors import ShapeError
-from handopt.ops.networks import convolve, dense, doubled, nearest_descriptions, relu
+from handopt.ops.networks import MIN_ROWS, convolve, dense, doubled, nearest_descriptions, relu
 from handopt.typing import FloatImage
 
 
@@ -65,7 +65,7 @@ def test_a_convolution_refuses_other_shapes(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("views", [1, 4, 6])
-@pytest.mark.parametrize("rows", [1, 7, 8, 203])
+@pytest.mark.parametrize("rows", [1, 63, 64, 203])
 def test_the_nearest_descriptions_are_those_of_a_sort(views: int, rows: int, rng: np.random.Generator) -> None:
     described = rng.integers(-3, 4, (5, rows), np.int8)  # few values, so that many are equally near
     squares = np.square(described.astype(np.float32)).sum(axis=0)
@@ -75,6 +75,20 @@ def test_the_nearest_descriptions_are_those_of_a_sort(views: int, rows: int, rng
         order = np.argsort(distance, kind="stable")[:count]
         found = nearest_descriptions(described, squares, wanted, count)
         assert np.array_equal(found, np.divmod(order, views))
+
+
+def test_a_search_does_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
+    described = rng.integers(-3, 4, (5, 3 * MIN_ROWS + 11), np.int8)
+    squares = np.square(described.astype(np.float32)).sum(axis=0)
+    wanted = rng.normal(size=(6, 5)).astype(np.float32)
+    threads, found = cpu_threads(), []
+    try:
+        for count in (1, 2, 5):
+            set_cpu_threads(count)
+            found.append(nearest_descriptions(described, squares, wanted, 200))
+    finally:
+        set_cpu_threads(max(1, threads))
+    assert all(np.array_equal(each, found[0]) for each in found)
 
 
 def test_descriptions_that_are_no_numbers_are_the_farthest(rng: np.random.Generator) -> None:
