@@ -8,6 +8,8 @@
 
 #if IMAGE_KERNELS
 
+#define MOST_SAMPLES 16  // of a cell of a grid: handopt.observation.crop.MAX_SAMPLES squared
+
 typedef unsigned char byte;
 
 DEVICE int linked(real one, real other) { return (int)(fabs(one - other) <= 1); }
@@ -195,11 +197,10 @@ KERNEL(extreme_filter)(const real* image, real* scratch, real* out, int size, in
     }
 }
 
-// The exact Euclidean distance of each pixel to the nearest one that is not in the mask, of which there is at least one
-// (A. Meijster, J. Roerdink and W. Hesselink, A general algorithm for computing distance transforms in linear time,
-// 2000). mask (H, W) byte | scratch (H W + 2 W) int | overwrites distance (H, W) px, double
-KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* distance, int H, int W) {
-    int *columns = scratch, *site = scratch + (long long)H * W, *start = site + W;
+// Exact Euclidean distances of pixels to the nearest one that is not in a mask, of which there is at least one (A.
+// Meijster, J. Roerdink and W. Hesselink, A general algorithm for computing distance transforms in linear time, 2000).
+// First along columns: mask (H, W) byte | overwrites columns (H, W) px, more than all others where a column has none
+DEVICE void distances_along_columns(const byte* mask, int* columns, int H, int W) {
     const int far = H + W;
     for (int y = 0; y < H; ++y)
         for (int x = 0; x < W; ++x) {
@@ -211,36 +212,102 @@ KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* 
             const long long at = (long long)y * W + x;
             columns[at] = min_int(columns[at], columns[at + W] + 1);
         }
-    for (int y = 0; y < H; ++y) {
-        const int* g = columns + (long long)y * W;
-        const auto squared = [g](int x, int at) {
-            return (long long)(x - at) * (x - at) + (long long)g[at] * g[at];
-        };
-        int last = 0;
-        site[0] = start[0] = 0;
-        for (int x = 1; x < W; ++x) {
-            while (last >= 0 && squared(start[last], site[last]) > squared(start[last], x)) --last;
-            if (last < 0) {
-                last = 0;
-                site[0] = x;
-                start[0] = 0;
-                continue;
-            }
-            const long long i = site[last], at = (long long)x * x - i * i + (long long)g[x] * g[x] - (long long)g[i] * g[i];
-            const long long from = at / (2 * (x - i)) + 1;
-            if (from < W) {
-                ++last;
-                site[last] = x;
-                start[last] = (int)from;
-            }
+}
+
+// Then along a row: for each of its pixels the column in which the nearest one is, of several the leftmost. g (W): the
+// row's distances along columns; site, start (W) scratch | calls found(x, column, squared distance)
+template <typename Found>
+DEVICE void nearest_along_row(const int* g, int* site, int* start, int W, Found found) {
+    const auto squared = [g](int x, int at) { return (long long)(x - at) * (x - at) + (long long)g[at] * g[at]; };
+    int last = 0;
+    site[0] = start[0] = 0;
+    for (int x = 1; x < W; ++x) {
+        while (last >= 0 && squared(start[last], site[last]) > squared(start[last], x)) --last;
+        if (last < 0) {
+            last = 0;
+            site[0] = x;
+            start[0] = 0;
+            continue;
         }
-        double* row = distance + (long long)y * W;
-        for (int x = W - 1; x >= 0; --x) {
-            row[x] = (double)squared(x, site[last]);
-            if (x == start[last]) --last;
+        const long long i = site[last], at = (long long)x * x - i * i + (long long)g[x] * g[x] - (long long)g[i] * g[i];
+        const long long from = at / (2 * (x - i)) + 1;
+        if (from < W) {
+            ++last;
+            site[last] = x;
+            start[last] = (int)from;
         }
     }
+    for (int x = W - 1; x >= 0; --x) {
+        found(x, site[last], squared(x, site[last]));
+        if (x == start[last]) --last;
+    }
+}
+
+// mask (H, W) byte | scratch (H W + 2 W) int | overwrites distance (H, W) px, double
+KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* distance, int H, int W) {
+    int *columns = scratch, *site = scratch + (long long)H * W;
+    distances_along_columns(mask, columns, H, W);
+    for (int y = 0; y < H; ++y) {
+        double* row = distance + (long long)y * W;
+        nearest_along_row(columns + (long long)y * W, site, site + W, W,
+                          [row](int x, int, long long squared) { row[x] = (double)squared; });
+    }
     for (long long i = 0; i < (long long)H * W; ++i) distance[i] = sqrt(distance[i]);
+}
+
+// The same, and which pixel is the nearest: of several the one in the leftmost column, there the upper one.
+// overwrites nearest (H, W) int: its index in the flattened image
+KERNEL(nearest_outside)(const real*, const byte* mask, int* scratch, int* nearest, double* distance, int H, int W) {
+    int *columns = scratch, *site = scratch + (long long)H * W;
+    distances_along_columns(mask, columns, H, W);
+    for (int y = 0; y < H; ++y) {
+        const int* g = columns + (long long)y * W;
+        double* row = distance + (long long)y * W;
+        int* nearest_row = nearest + (long long)y * W;
+        nearest_along_row(g, site, site + W, W, [=](int x, int column, long long squared) {
+            const long long up = (long long)(y - g[column]) * W + column;
+            nearest_row[x] = (int)(y >= g[column] && !mask[up] ? up : up + 2LL * g[column] * W);
+            row[x] = (double)squared;
+        });
+    }
+    for (long long i = 0; i < (long long)H * W; ++i) distance[i] = sqrt(distance[i]);
+}
+
+// What the k x k pixels of each cell of a grid of S x S show. depth (., W) mm, 0 = none; hand, arm, ignored (., W)
+// byte, none of the last where it is null; v, u (S k): the pixels' rows and columns, -1 outside of the image
+// | overwrites, (S, S) each: count: pixels of the hand that are measured; median: their lower median, or else infinity;
+// other: the least depth of other pixels, or else infinity; flags byte: 1 where one is of the arm, 2 where one lies
+// outside, 4 where one is ignored
+KERNEL(resample_cells)(const real* depth, const byte* hand, const byte* arm, const byte* ignored, const int* v,
+                       const int* u, real* median, real* other, int* count, byte* flags, int has_ignored, int S, int k,
+                       int W) {
+    FOR_EACH(cell, S * S) {
+        const int *rows = v + cell / S * k, *columns = u + cell % S * k;
+        real of_hand[MOST_SAMPLES], least = (real)INFINITY;
+        int found = 0, flag = 0;
+        for (int y = 0; y < k; ++y)
+            for (int x = 0; x < k; ++x) {
+                if (rows[y] < 0 || columns[x] < 0) {
+                    flag |= 2;
+                    continue;
+                }
+                const long long at = (long long)rows[y] * W + columns[x];
+                const real z = depth[at];
+                flag |= (arm[at] ? 1 : 0) | (has_ignored && ignored[at] ? 4 : 0);
+                if (!(z > 0)) continue;
+                if (!hand[at]) {
+                    least = min_real(least, z);
+                    continue;
+                }
+                int place = found++;
+                for (; place > 0 && of_hand[place - 1] > z; --place) of_hand[place] = of_hand[place - 1];
+                of_hand[place] = z;
+            }
+        median[cell] = found ? of_hand[(found - 1) / 2] : (real)INFINITY;
+        other[cell] = least;
+        count[cell] = found;
+        flags[cell] = (byte)flag;
+    }
 }
 
 template <typename T>

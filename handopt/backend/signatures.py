@@ -91,6 +91,9 @@ going_with                      depth r* low r* high r* others r* v i* u i* goin
                                 columns i W i w i
 extreme_filter                  image r* scratch r* out r* size i largest i H i W i
 distance_transform              real r* mask b* scratch i* distance d* H i W i
+nearest_outside                 real r* mask b* scratch i* nearest i* distance d* H i W i
+resample_cells                  depth r* hand b* arm b* ignored b* v i* u i* median r* other r* count i* flags b*
+                                has_ignored i S i k i W i
 mirror_columns                  real r* image b* mirrored b* bytes i H i W i
 convolve                        padded r* weight r* bias r* added r* out r* has_added i positive i threads i size i
                                 stride i B i H i W i C i N i h i w i

@@ -10,6 +10,7 @@ from handopt.backend import Array, Device, namespace_of, to_device
 from handopt.config import Config
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
+from handopt.ops.surfaces import distance_inside, extreme_filter
 from handopt.typing import Floats
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     View = tuple[Observation, Crop, bool]
 
 NEAREST_PX = 5
+MOST_CELLS = 1 << 20  # of a lattice whose cells are counted one by one
+FARTHEST = 2.0  # distance in widths of a grid, where the hand may be nowhere
 PADDING_Z = 2.0  # in crop coordinates, beyond all that is rendered
 
 
@@ -74,8 +77,9 @@ class FitTargets:
     def seen_as(self, views: "Sequence[View]") -> "FitTargets":
         """The same targets to be scored against other readings of the same crops; their points stay as they are."""
         upright = _upright(views)
-        grids = tuple((crop, observation.grid(crop)) for observation, crop in upright)
-        return replace(self, grids=grids, limbs=tuple(observation.limb for observation, _ in upright))
+        return replace(
+            self, grids=tuple(_grids(views, upright)), limbs=tuple(observation.limb for observation, _ in upright)
+        )
 
     def target(self, radius: float) -> Array:
         """Observed closeness (I, S, S), splatted like the model (why: kernels/README.md)."""
@@ -95,7 +99,7 @@ def build_targets(
     spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
     """
     cropped = _upright(views)
-    grids = [(crop, observation.grid(crop)) for observation, crop in cropped]
+    grids = _grids(views, cropped)
     parts = [
         _one_view(observation, crop, grid, spacing_mm, config, rng)
         for (observation, _), (crop, grid) in zip(cropped, grids, strict=True)
@@ -108,6 +112,26 @@ def build_targets(
     mirrored = tuple(mirror for _, _, mirror in views)
     limbs = tuple(observation.limb for observation, _ in cropped)
     return FitTargets(size=config.crop_px, mirrored=mirrored, grids=tuple(grids), limbs=limbs, **arrays)
+
+
+def _grids(views: "Sequence[View]", upright: "Sequence[tuple[Observation, Crop]]") -> list[tuple["Crop", "Grid"]]:
+    """Each upright view's crop and grid; seen as either hand, an observation has mirrored ones.
+
+    Evidence is summed up in the order of the pixels, so that its grids are made one by one.
+    """
+    grids: list[tuple[Crop, Grid]] = []
+    for index, ((given, crop, mirror), (observation, upright_crop)) in enumerate(zip(views, upright, strict=True)):
+        twin = next(
+            (
+                other
+                for other, (one, its_crop, flip) in enumerate(views[:index])
+                if one is given and its_crop == crop and flip != mirror and given.evidence is None
+            ),
+            None,
+        )
+        grid = observation.grid(upright_crop) if twin is None else grids[twin][1].mirrored()
+        grids.append((upright_crop, grid))
+    return grids
 
 
 def _upright(views: "Sequence[View]") -> list[tuple["Observation", "Crop"]]:
@@ -123,21 +147,19 @@ def _one_view(
     config: Config,
     rng: np.random.Generator,
 ) -> dict[str, Floats]:
-    from scipy.ndimage import distance_transform_edt, minimum_filter
-
     points = np.asarray(observation.points_mm, np.float64)
     evidence = observation.point_evidence
     chance = None if evidence is None else evidence / evidence.sum(dtype=np.float64)
     coefficients = np.array(crop.coefficients, np.float64)
     free, hand, depth = grid.free, grid.hand, grid.depth_mm
     weight = np.where(hand, 1.0, np.where(free, config.free_weight, 0.0)) * (hand.size / max(1, hand.sum()))
-    nearest = minimum_filter(np.where(hand, depth, np.inf), NEAREST_PX, mode="nearest")
+    nearest = extreme_filter(np.where(hand, depth, np.float32(np.inf)), NEAREST_PX, largest=False)
     return {
         "points": points[rng.choice(len(points), config.points, replace=len(points) < config.points, p=chance)],
         "coefficients": coefficients,
         "centre": np.asarray(observation.center_mm),
         "splats": _project(_subsampled(points, spacing_mm), coefficients),
-        "field": distance_transform_edt(free) * crop.mm_per_px,
+        "field": np.minimum(distance_inside(free), FARTHEST * len(free)) * crop.mm_per_px,
         "nearest_depth": np.where(hand, nearest, 0.0),
         "mm_per_px": np.asarray(crop.mm_per_px),
         "weight": weight,
@@ -149,9 +171,12 @@ def _subsampled(points: Floats, spacing_mm: float) -> Floats:
     x, y, z = np.floor(points / spacing_mm).astype(np.int64).T
     x, y, z = x - x.min(), y - y.min(), z - z.min()
     numbers = (x * (y.max() + 1) + y) * (z.max() + 1) + z
-    _, cell, count = np.unique(numbers, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(cell, points[:, axis]) for axis in range(3)], axis=1)
-    return np.asarray(sums / count[:, None])
+    if numbers.max() > MOST_CELLS:  # of a lattice that is nearly empty
+        numbers = np.unique(numbers, return_inverse=True)[1]
+    count = np.bincount(numbers)
+    sums = np.stack([np.bincount(numbers, points[:, axis]) for axis in range(3)], axis=1)
+    occupied = np.flatnonzero(count)
+    return np.asarray(sums[occupied] / count[occupied, None])
 
 
 def _project(points: Floats, coefficients: Floats) -> Floats:

@@ -11,10 +11,10 @@ from handopt.input.camera import Camera
 from handopt.observation.free_space_mask import free_space_mask
 from handopt.observation.settings import DEFAULT, FreeSpaceConfig
 from handopt.observation.surfaces import flipped
+from handopt.ops.surfaces import MAX_SAMPLES, resample_cells
 from handopt.typing import BoolImage, FloatImage, Indices, Vector
 
 MAX_SIZE = 4096
-MAX_SAMPLES = 4
 TIE_PX = 1e-6
 """Positions this near to the middle between two pixels are taken for lying in the middle, pixels."""
 
@@ -141,42 +141,42 @@ def resample(
     """
     samples = _samples_per_pixel(crop)
     positions = (np.arange(crop.size * samples) + 0.5) / samples - 0.5
-    height, width = depth_mm.shape
     down, right = crop._coordinates(positions)
-    v, u = nearest_pixels(down, height), nearest_pixels(right, width)
-    inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))
-    rows, columns = np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)
-
-    def cells(image: NDArray[Any]) -> NDArray[Any]:
-        blocks = image.reshape(crop.size, samples, crop.size, samples).transpose(0, 2, 1, 3)
-        return blocks.reshape(crop.size, crop.size, samples * samples)
-
-    def looked_up(image: NDArray[Any]) -> NDArray[Any]:
-        return cells(image.take(rows, axis=0).take(columns, axis=1) * inside)
-
-    depth = looked_up(depth_mm)
-    is_hand = looked_up(mask) & (depth > 0)
-    is_arm = np.asarray(looked_up(arm).any(axis=-1))
+    rows, columns = nearest_pixels(down, depth_mm.shape[0]), nearest_pixels(right, depth_mm.shape[1])
+    depth = np.ascontiguousarray(depth_mm, np.float32)
+    hidden = None if ignored is None else np.ascontiguousarray(ignored)
+    masks = np.ascontiguousarray(mask), np.ascontiguousarray(arm)
+    cells = resample_cells(depth, *masks, hidden, rows, columns, samples)
+    count, median = cells.count, cells.median_mm
     near, far = crop.center_mm[2] - crop.half_mm, crop.center_mm[2] + crop.half_mm
-    ordered = np.sort(np.where(is_hand, depth, np.float32(np.inf)), axis=-1)
-    count = np.count_nonzero(is_hand, axis=-1)
-    median = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, axis=-1)[..., 0]
     even = np.arange(crop.size)[:, None] % 2 == 0
     seen = (2 * count > samples**2) | ((2 * count == samples**2) & even)
     hand = seen & (median >= near) & (median < far)
-    hand_depth = np.where(hand, median, np.float32(0)).astype(np.float32)
-    other = np.where((depth > 0) & ~is_hand, depth, np.float32(np.inf)).min(axis=-1)
-    out = np.asarray(~cells(inside).all(axis=-1))
-    unknown = np.asarray((count > 0) | out)
-    if ignored is not None:
-        unknown |= looked_up(ignored).any(axis=-1)
+    hand_depth = np.where(hand, median, np.float32(0))
+    unknown = (count > 0) | cells.outside | cells.ignored
     ratio = crop.center_mm[2] / (min(crop.camera.fx, crop.camera.fy) * crop.mm_per_px)
     seen_mm = np.where(seen, median, np.float32(0))
-    free = free_space_mask(seen_mm, other, is_arm, unknown, crop.mm_per_px, pixel_ratio=ratio, config=free_space)
-    counts = None
+    images = seen_mm, cells.other_mm, cells.arm, unknown
+    free = free_space_mask(*images, crop.mm_per_px, pixel_ratio=ratio, config=free_space)
+    counts: NDArray[Any] | None = None
     if evidence is not None:
-        counts = np.where(is_hand, looked_up(evidence), np.float32(0)).sum(axis=-1) / np.maximum(count, 1)
+        total = _sum_of_hand(evidence, depth_mm, mask, (rows, columns), samples)
+        counts = total / np.maximum(count, 1)
     return Grid(hand_depth, hand, free, counts)
+
+
+def _sum_of_hand(
+    image: FloatImage, depth_mm: FloatImage, mask: BoolImage, places: tuple[Indices, Indices], samples: int
+) -> NDArray[Any]:
+    """The sum (S, S) of an image (H, W) over the measured pixels of the hand in each cell of a grid."""
+    rows, columns = places
+    height, width = image.shape
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    pixels = np.ix_(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1))
+    counted = np.where(inside & mask[pixels] & (depth_mm[pixels] > 0), image[pixels], np.float32(0))
+    size = len(rows) // samples
+    blocks = counted.reshape(size, samples, size, samples).transpose(0, 2, 1, 3)
+    return np.asarray(blocks.reshape(size, size, samples * samples).sum(axis=-1))
 
 
 def nearest_pixels(positions: Vector, size: int) -> Indices:

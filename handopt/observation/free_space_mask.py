@@ -4,6 +4,7 @@ import numpy as np
 
 from handopt.observation.morphology import grown
 from handopt.observation.settings import DEFAULT, FreeSpaceConfig
+from handopt.ops.surfaces import distance_inside, nearest_outside
 from handopt.typing import BoolImage, FloatImage
 
 
@@ -30,25 +31,27 @@ def free_space_mask(
     far from the hand either, and not only in a strip such as its shadow, that is the background, whose rim is
     narrower.
     """
-    from scipy.ndimage import distance_transform_edt, label, maximum
+    from scipy.ndimage import label
 
     hand = hand_mm > 0
     if not hand.any():
         return np.asarray(~arm & ~unknown)
     measured = np.isfinite(other_mm)
-    to_hand, nearest = distance_transform_edt(~hand, return_indices=True)
-    beside = hand_mm[tuple(nearest)]
+    to_hand, nearest = nearest_outside(~hand)
+    beside = hand_mm.ravel()[nearest]
     if symmetric:  # where two cells of the hand are nearest, the farther one, on whichever side it is
-        nearest = distance_transform_edt(~hand[:, ::-1], return_distances=False, return_indices=True)
-        beside = np.maximum(beside, hand_mm[:, ::-1][tuple(nearest)][:, ::-1])
+        _, nearest = nearest_outside(~hand[:, ::-1])
+        beside = np.maximum(beside, hand_mm[:, ::-1].ravel()[nearest][:, ::-1])
     behind = measured & (other_mm >= beside - config.occluder_mm)
     edge_px = config.edge_px * max(1.0, pixel_ratio)
-    holes, _ = label(~measured & ~hand)
+    nothing = ~measured & ~hand
+    holes, _ = label(nothing)
     small = np.bincount(holes.ravel()) * mm_per_px**2 <= config.max_hole_mm2
     in_hole = small[holes] & (to_hand <= max(config.hole_reach_px, edge_px))
-    wide = distance_transform_edt(~measured & ~hand & ~unknown) * mm_per_px >= config.open_width_mm
-    reach = maximum(np.where(wide, to_hand, 0), holes, np.arange(len(small))) * mm_per_px
-    open_ = (np.asarray(reach) >= config.open_mm)[holes]
-    rim_px = np.where(open_, config.open_edge_px * max(1.0, pixel_ratio), edge_px)
+    open_ = np.zeros(len(small), np.bool_)
+    far = nothing & ~unknown & (to_hand * mm_per_px >= config.open_mm)
+    if far.any():
+        open_[holes[far & (distance_inside(nothing & ~unknown) * mm_per_px >= config.open_width_mm)]] = True
+    rim_px = np.where(open_[holes], config.open_edge_px * max(1.0, pixel_ratio), edge_px)
     empty = ~measured & (to_hand > rim_px) & ~grown(arm, edge_px) & ~in_hole
     return np.asarray((behind | empty) & ~hand & ~arm & ~unknown)

@@ -1,6 +1,7 @@
-"""Passes over the pixels of a depth image, on the CPU: flying pixels, components, planes. None has a gradient."""
+"""Passes over the pixels of a depth image, on the CPU: flying pixels, components, planes, grids, without gradients."""
 
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from handopt.backend import launch
 from handopt.errors import ShapeError
 from handopt.typing import AnyArray, BoolImage, Box, FloatImage, Floats, Indices, LabelImage, Value
 
+MAX_SAMPLES: Final = 4
+"""Pixels along a side of a cell of a grid that are looked up."""
 Real = TypeVar("Real", np.float32, np.float64)
 _FLOAT = np.empty(0, np.float32)  # of kernels that have no reals among their arguments
 
@@ -121,6 +124,77 @@ def distance_inside(mask: BoolImage) -> Floats:
     distance, scratch = np.empty(mask.shape), np.empty(height * width + 2 * width, np.int32)
     launch("distance_transform", 1, _FLOAT, mask, scratch, distance, height, width)
     return distance
+
+
+def nearest_outside(mask: BoolImage) -> tuple[Floats, LabelImage]:
+    """As distance_inside, and the index (H, W) of that nearest pixel in the flattened image.
+
+    Of several it is the one in the leftmost column, and there the upper one, as in scipy.ndimage. There must be one.
+    Raises ShapeError.
+    """
+    mask = np.ascontiguousarray(mask)
+    _check("mask", mask, np.bool_, mask.shape)
+    if mask.all():
+        raise ShapeError("mask: expected a pixel outside of it")
+    height, width = mask.shape
+    nearest: LabelImage = np.empty(mask.shape, np.int32)
+    distance: Floats = np.empty(mask.shape)
+    scratch = np.empty(height * width + 2 * width, np.int32)
+    launch("nearest_outside", 1, _FLOAT, mask, scratch, nearest, distance, height, width)
+    return distance, nearest
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What the pixels of each cell of a grid show, (S, S) each.
+
+    count: int32, measured pixels of the hand; median_mm: their lower median, inf where there is none; other_mm: the
+    least depth of other pixels, inf where there is none; arm, outside, ignored: whether one is of the arm, lies outside
+    of the image, or is ignored
+    """
+
+    count: LabelImage
+    median_mm: FloatImage
+    other_mm: FloatImage
+    arm: BoolImage
+    outside: BoolImage
+    ignored: BoolImage
+
+
+def resample_cells(
+    depth_mm: FloatImage,
+    hand: BoolImage,
+    arm: BoolImage,
+    ignored: BoolImage | None,
+    rows: Indices,
+    columns: Indices,
+    samples: int,
+) -> Cells:
+    """Look up samples x samples pixels of an image (H, W) for each cell of a grid.
+
+    depth_mm: float32, 0 = none; rows, columns: (S samples,), where they lie; samples: up to MAX_SAMPLES.
+    Raises ShapeError.
+    """
+    shape = depth_mm.shape
+    for name, image, dtype in (("depth_mm", depth_mm, np.float32), ("hand", hand, np.bool_), ("arm", arm, np.bool_)):
+        _check(name, image, dtype, shape)
+    if ignored is not None:
+        _check("ignored", ignored, np.bool_, shape)
+    if not 1 <= samples <= MAX_SAMPLES or len(rows) != len(columns) or len(rows) % samples:
+        raise ShapeError(f"samples: expected up to {MAX_SAMPLES} for each cell along both sides, got {samples}")
+    size = len(rows) // samples
+    inside = (
+        np.where((places >= 0) & (places < length), places, -1).astype(np.int32)
+        for places, length in zip((rows, columns), shape, strict=True)
+    )
+    count, flags = np.empty((size, size), np.int32), np.empty((size, size), np.uint8)
+    median, other = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
+    v, u = inside
+    out = median, other, count, flags
+    hidden = arm if ignored is None else ignored
+    numbers = int(ignored is not None), size, samples, shape[1]
+    launch("resample_cells", size * size, depth_mm, hand, arm, hidden, v, u, *out, *numbers)
+    return Cells(count, median, other, *((flags & bit).astype(np.bool_) for bit in (1, 2, 4)))
 
 
 def mirror_columns(image: NDArray[Value]) -> NDArray[Value]:

@@ -13,6 +13,7 @@ from support.op_check import Place
 
 from handopt.backend import device_of
 from handopt.config import Config
+from handopt.objective import targets as targets_module
 from handopt.objective.targets import FitTargets
 from handopt.observation.observation import Observation
 from handopt.ops.splat import render_depth
@@ -102,6 +103,30 @@ def test_splats_are_spaced_as_the_models_vertices(spacing: float, observation: O
     assert 0.4 * spacing**2 < per_point < 1.3 * spacing**2, "about one of each square of the surface"
     gaps = cKDTree(drawn).query(observation.points_mm)[0]
     assert gaps.max() <= np.sqrt(3) * spacing, "no gap is wider than a cell's diagonal"
+
+
+def test_both_sides_of_an_observation_have_the_grids_of_each_alone(observation: Observation) -> None:
+    evidence = np.random.default_rng(0).random(observation.mask.shape).astype(np.float32)
+    for seen in (observation, replace(observation, evidence=evidence)):
+        views = [(seen, True), (seen, False), (every_ninth(observation), True)]
+        for (_, grid), view in zip(gather(CONFIG, views, spacing_mm=SPACING_MM).grids, views, strict=True):
+            ((_, alone),) = gather(CONFIG, [view], spacing_mm=SPACING_MM).grids
+            for name in ("depth_mm", "hand", "free"):
+                np.testing.assert_array_equal(getattr(grid, name), getattr(alone, name))
+            assert (grid.evidence is None) == (seen.evidence is None or view[0] is not seen)
+            if grid.evidence is not None:
+                np.testing.assert_array_equal(grid.evidence, alone.evidence)
+
+
+def test_points_are_thinned_to_the_mean_of_each_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(0).uniform(-40, 40, (500, 3))
+    cells: dict[tuple[float, ...], list[Floats]] = {}
+    for point in points:
+        cells.setdefault(tuple(np.floor(point / 10.0)), []).append(point)
+    expected = np.array([np.mean(cells[key], axis=0) for key in sorted(cells)])
+    for most in (targets_module.MOST_CELLS, 0):  # counted one by one, and where a lattice is nearly empty
+        monkeypatch.setattr(targets_module, "MOST_CELLS", most)
+        assert_close(targets_module._subsampled(points, 10.0), expected, atol=1e-12, reason=ROUNDING)
 
 
 def test_the_target_is_splatted_with_the_renderers_falloff(targets: FitTargets) -> None:

@@ -11,8 +11,10 @@ from handopt.ops.surfaces import (
     extreme_filter,
     label_components,
     mirror_columns,
+    nearest_outside,
     pixels_going_with,
     pixels_on_plane,
+    resample_cells,
     squares_by_label,
 )
 
@@ -96,6 +98,45 @@ def test_extremes_and_distances_are_those_of_scipy(dtype: type) -> None:
     assert np.isinf(distance_inside(np.ones((3, 4), bool))).all()
 
 
+def test_the_nearest_pixel_is_the_leftmost_and_there_the_upper_one() -> None:
+    rng = np.random.default_rng(6)
+    for shape in SHAPES:
+        for share in (0.3, 0.9, 0.97):
+            mask = rng.random(shape) < share
+            mask.flat[rng.integers(mask.size)] = False
+            distance, nearest = nearest_outside(mask)
+            expected, (rows, columns) = distance_transform_edt(mask, return_indices=True)
+            np.testing.assert_array_equal(distance, expected)
+            np.testing.assert_array_equal(nearest, rows * shape[1] + columns)
+    row = np.array([[False, True, False]])
+    assert nearest_outside(row)[1].tolist() == [[0, 0, 2]]
+    assert nearest_outside(row.T)[1].ravel().tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4])
+def test_cells_of_a_grid_are_looked_up_pixel_by_pixel(samples: int) -> None:
+    rng = np.random.default_rng(7)
+    depth = rng.integers(0, 6, (9, 11)).astype(np.float32)
+    hand, arm, ignored = (rng.random(depth.shape) < share for share in (0.5, 0.1, 0.05))
+    rows, columns = rng.integers(-2, 11, 5 * samples), rng.integers(-2, 13, 5 * samples)
+    cells = resample_cells(depth, hand, arm, ignored, rows, columns, samples)
+    assert not resample_cells(depth, hand, arm, None, rows, columns, samples).ignored.any()
+    for y, x in np.ndindex(5, 5):
+        pixels = [
+            (v, u) for v in rows[y * samples : (y + 1) * samples] for u in columns[x * samples : (x + 1) * samples]
+        ]
+        inside = [(v, u) for v, u in pixels if 0 <= v < 9 and 0 <= u < 11]
+        shown = sorted(depth[at] for at in inside if depth[at] > 0 and hand[at])
+        assert cells.count[y, x] == len(shown)
+        assert cells.median_mm[y, x] == (shown[(len(shown) - 1) // 2] if shown else np.inf)
+        assert cells.other_mm[y, x] == min(
+            (depth[at] for at in inside if depth[at] > 0 and not hand[at]), default=np.inf
+        )
+        assert cells.arm[y, x] == any(arm[at] for at in inside)
+        assert cells.ignored[y, x] == any(ignored[at] for at in inside)
+        assert cells.outside[y, x] == (len(inside) < len(pixels))
+
+
 def test_pixels_of_a_plane_are_told_from_those_beside_it() -> None:
     v, u = np.mgrid[:30, :40]
     depth = (1 / (1e-6 * u - 2e-6 * v + 1.25e-3)).astype(np.float32)
@@ -128,3 +169,8 @@ def test_images_that_do_not_fit_are_refused() -> None:
         distance_inside(np.zeros((4, 5), np.uint8))
     with pytest.raises(ShapeError, match="left"):
         pixels_on_plane(steps, np.zeros((4, 5), np.uint8), np.zeros(3), 5.0, 0.0)
+    with pytest.raises(ShapeError, match="a pixel outside"):
+        nearest_outside(np.ones((4, 5), np.bool_))
+    for samples, rows in ((0, 4), (5, 5), (2, 3)):
+        with pytest.raises(ShapeError, match="samples: expected up to 4"):
+            resample_cells(steps, steps > 0, steps > 0, None, np.arange(rows), np.arange(rows), samples)

@@ -16,6 +16,7 @@ SURFACE_KERNELS = frozenset(
     {
         *("drop_flying", "label_surfaces", "label_areas", "plane_pixels", "going_with"),
         *("extreme_filter", "distance_transform", "mirror_columns"),
+        *("nearest_outside", "resample_cells"),
     }
 )
 """Kernels of the observation, which is made on the CPU."""
