@@ -381,6 +381,45 @@ DEVICE void sort_by_weights(const real* weights, int V, int K, int* by_count, in
     for (int v = 0; v < V; ++v) by_count[starts[counts[v]]++] = v;
 }
 
+// What all images share, and where the results go
+struct Batch {
+    const real *grad_loss, *transforms, *coefficients, *target, *pixel_weight;
+    const int* index;
+    real *loss, *grad_transforms, *grad_rest_images;
+    int weighted, with_rest, threads;
+    size_t bytes;
+};
+
+DEVICE void run_image(const HandImage& common, const Skeleton& skeleton, const Batch& batch, int b) {
+    const int S = common.S, V = common.V, J = common.J, threads = batch.threads;
+    char* base = held_memory(1, batch.bytes);
+    HandImage h = common;
+    h.threads = threads;
+    h.transforms = batch.transforms + 12 * (long long)b * J;
+    h.coefficients = batch.coefficients + 6 * (long long)b;
+    h.target = batch.target + (long long)batch.index[b] * S * S;
+    h.pixel_weight = batch.weighted ? batch.pixel_weight + (long long)batch.index[b] * S * S : nullptr;
+    real* joints = (real*)(base + lay_out(h, base));
+    const real grad_mean = batch.grad_loss[b] / ((real)S * S);
+    real *grad = batch.grad_transforms + 12 * (long long)b * J,
+         *grad_rest = batch.with_rest ? batch.grad_rest_images + 3 * (long long)b * V : nullptr;
+    set_columns(h);
+    for (int k = 0; batch.with_rest && k < 3 * V; ++k) grad_rest[k] = 0;
+    FOR_EACH_PART(threads, place_points(h, part))
+    sort_points(h);
+    FOR_EACH_PART(threads, render_part(h, part))
+    FOR_EACH_PART(threads, pull_back(h, part, grad_mean, grad_rest))
+    for (int j = 0; j < J; ++j)
+        for (int r = 0; r < 3; ++r)
+            for (int c = 0; c < 4; ++c) {
+                const int at = 16 * j + 4 * c + r;
+                grad[12 * j + 4 * r + c] = h.grad_columns[0][at] + h.grad_columns[1][at];
+            }
+    batch.loss[b] = (h.loss[0] + h.loss[1]) / ((real)S * S);
+    if (skeleton.N > 0)
+        batch.loss[b] += collide(skeleton, h.transforms, batch.grad_loss[b], joints, joints + 3 * skeleton.M, grad);
+}
+
 // overwrites loss (B), grad_transforms (B, J, 3, 4) and, if with_rest, grad_rest_images (B, V, 3), whose sum over b is
 // Eq. 8. Gradients are those of loss times grad_loss (B).
 KERNEL(hand_image_loss)(const real* grad_loss, const real* transforms, const real* rest, const int* indices,
@@ -414,32 +453,13 @@ KERNEL(hand_image_loss)(const real* grad_loss, const real* transforms, const rea
 #else
     const int threads = 1;
 #endif
-    FOR_EACH_IMAGE(b, B) {
-        char* base = held_memory(1, bytes);
-        HandImage h = common;
-        h.threads = threads;
-        h.transforms = transforms + 12 * (long long)b * J;
-        h.coefficients = coefficients + 6 * (long long)b;
-        h.target = target + (long long)index[b] * S * S;
-        h.pixel_weight = weighted ? pixel_weight + (long long)index[b] * S * S : nullptr;
-        real* joints = (real*)(base + lay_out(h, base));
-        const real grad_mean = grad_loss[b] / ((real)S * S);
-        real *grad = grad_transforms + 12 * (long long)b * J,
-             *grad_rest = with_rest ? grad_rest_images + 3 * (long long)b * V : nullptr;
-        set_columns(h);
-        for (int k = 0; with_rest && k < 3 * V; ++k) grad_rest[k] = 0;
-        FOR_EACH_PART(threads, place_points(h, part))
-        sort_points(h);
-        FOR_EACH_PART(threads, render_part(h, part))
-        FOR_EACH_PART(threads, pull_back(h, part, grad_mean, grad_rest))
-        for (int j = 0; j < J; ++j)
-            for (int r = 0; r < 3; ++r)
-                for (int c = 0; c < 4; ++c) {
-                    const int at = 16 * j + 4 * c + r;
-                    grad[12 * j + 4 * r + c] = h.grad_columns[0][at] + h.grad_columns[1][at];
-                }
-        loss[b] = (h.loss[0] + h.loss[1]) / ((real)S * S);
-        if (N > 0) loss[b] += collide(skeleton, h.transforms, grad_loss[b], joints, joints + 3 * M, grad);
+    const Batch batch = {grad_loss, transforms, coefficients, target, pixel_weight, index, loss, grad_transforms,
+                         grad_rest_images, weighted, with_rest, threads, bytes};
+    // A single image is not in a parallel region: its parts would be threads that are made anew each time.
+    if (B == 1) {
+        run_image(common, skeleton, batch, 0);
+        return;
     }
+    FOR_EACH_IMAGE(b, B) { run_image(common, skeleton, batch, b); }
 }
 #endif

@@ -24,14 +24,24 @@ def unexplained_fraction(
     what is in front) the mesh may be. All this is multiplied by the evidence that the pixel is the hand's, but for
     pixels where the mesh is nearer than what is measured.
     """
-    device, xp = device_of(vertices_mm), namespace_of(vertices_mm)
+    return fraction_of_depths(nearest_depths(vertices_mm, faces, crop, grid, step), grid, step)
+
+
+def nearest_depths(vertices_mm: Array, faces: Array, crop: Crop, grid: Grid, step: int = 1) -> Array:
+    """The z-buffers (K, h, w) mm of K meshes on every step-th row and column of a crop, 0 where there is no mesh."""
+    ax, bx, ay, by = crop.coefficients[:4]
+    height, width = (-(-size // step) for size in grid.hand.shape)
+    camera = (ax / step, ay / step, bx / step, by / step, width, height)
+    return rasterise(namespace_of(vertices_mm).ascontiguousarray(vertices_mm, np.float32), faces, camera)
+
+
+def fraction_of_depths(depth: Array, grid: Grid, step: int = 1) -> NDArray[np.float64]:
+    """The same fraction (K,) of z-buffers (K, h, w) mm, as nearest_depths gives them."""
+    device, xp = device_of(depth), namespace_of(depth)
     every = (slice(None, None, step), slice(None, None, step))
     observed, hand, free = (
         to_device(each[every], device, each.dtype) for each in (grid.depth_mm, grid.hand, grid.free)
     )
-    ax, bx, ay, by = crop.coefficients[:4]
-    camera = (ax / step, ay / step, bx / step, by / step, hand.shape[1], hand.shape[0])
-    depth = rasterise(xp.ascontiguousarray(vertices_mm, np.float32), faces, camera)
     covered = depth > 0
     off = xp.minimum(xp.abs(depth - observed), WRONG_MM) / WRONG_MM
     wrong = xp.where(hand, xp.where(covered, off, 1.0), covered & free)

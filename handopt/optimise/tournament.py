@@ -12,6 +12,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
+from handopt.optimise.finger_parts import unexplained_by_finger
 from handopt.optimise.history import Iteration, SearchHistory
 from handopt.optimise.ranking import best_of_image, best_rows, best_rows_evenly, fractions_by_image, limb_fractions
 from handopt.typing import Bools, Floats, Indices, Ints, Progress, Reals
@@ -211,8 +212,9 @@ class Tournament:
 
     def _mutated(self, population: Population, round_: TournamentRound) -> Population:
         """The hypotheses, then the copies of the best with one finger redrawn that leave the least unexplained."""
-        mutants, parents = self._mutants(population)
-        best = best_rows(self._unexplained(mutants.pose), mutants.images, self._share_of(round_.mutations))
+        mutants, parents, fingers = self._mutants(population)
+        fractions = self._unexplained_mutants(mutants.pose, population.pose, parents, fingers)
+        best = best_rows(fractions, mutants.images, self._share_of(round_.mutations))
         mutants = mutants.select(best, self.hand)
         mutants.ids = self._new_ids(len(best))
         self._parents |= {
@@ -226,8 +228,21 @@ class Tournament:
             np.concatenate([population.costs, mutants.costs]),
         )
 
-    def _mutants(self, population: Population) -> tuple[Population, Indices]:
-        """Copies of the best hypothesis of each image with one finger changed, and the row that each is a copy of.
+    def _unexplained_mutants(self, pose: Pose, of: Pose, parents: Indices, fingers: Indices) -> Floats:
+        """The unexplained fraction (B,) of poses that differ from those of their parents, rows of `of`, in a finger."""
+        if self.hand.has_correctives:  # an angle may move all of the skin
+            return self._unexplained(pose)
+        fractions = np.empty(len(parents))
+        for parent in np.unique(parents):
+            rows = np.flatnonzero(parents == parent)
+            here, there = (to_device(each, self.hand.device, np.int64) for each in (rows, [parent]))
+            fractions[rows] = unexplained_by_finger(
+                self.hand, self.targets, of.select(there), pose.select(here), fingers[rows], CONSTANTS.pixel_step
+            )
+        return fractions
+
+    def _mutants(self, population: Population) -> tuple[Population, Indices, Indices]:
+        """Copies of the best hypothesis of each image with one finger changed, what each is a copy of, and the finger.
 
         The finger comes from a grid (mutation), or from a start with a similar rotation (crossover).
         """
@@ -236,7 +251,7 @@ class Tournament:
         )
         starts = [to_numpy(each) for each in (self._starts.angles, self._starts.rotation, self._starts.image)]
         lower, upper = to_numpy(self.hand.lower), to_numpy(self.hand.upper)
-        copies, rows = [], []
+        copies, rows, changed = [], [], []
         for parent in best_rows(population.costs, images, 1):
             fingers, turned = (each[starts[2] == images[parent]] for each in starts[:2])
             alike = np.einsum("aij,ij->a", turned, rotations[parent])
@@ -248,10 +263,11 @@ class Tournament:
                 copy[:, part] = np.clip(drawn, lower[part], upper[part])
                 copies.append(copy)
                 rows.append(np.full(len(drawn), parent))
+                changed.append(np.full(len(drawn), finger))
         row = np.concatenate(rows)
         found = population.select(row, self.hand)
         found.pose.angles = to_device(np.concatenate(copies), self.hand.device, angles.dtype)
-        return found, row
+        return found, row, np.concatenate(changed)
 
     def _fractions(self, population: Population) -> Floats:
         """The unexplained fraction of each hypothesis, (B,)."""
