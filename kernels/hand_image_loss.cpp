@@ -13,29 +13,10 @@
 // transforms (B, J, 3, 4) | rest (V, 3) | indices, weights (V, K) | coefficients (B, 6) | target, pixel_weight (I, S, S)
 // index (B) int | joint_rest (M, 3), joint_indices (M) int, bones (N, 2) int: joints for the collision term
 #include "collision.h"
+#include "held_memory.h"
 #include "robust.h"
 
 #if IMAGE_KERNELS
-#include <cstdlib>
-
-// Memory that a thread keeps for its next image
-struct HeldMemory {
-    char* base = nullptr;
-    size_t bytes = 0;
-    ~HeldMemory() { free(base); }
-};
-
-static char* held_memory(int slot, size_t bytes) {
-    static thread_local HeldMemory slots[2];
-    HeldMemory& held = slots[slot];
-    if (held.bytes < bytes) {
-        free(held.base);
-        held.base = (char*)malloc(bytes + 64);
-        held.bytes = held.base ? bytes : 0;
-    }
-    return held.base ? held.base + (64 - (size_t)held.base % 64) : nullptr;
-}
-
 template <int BYTES>
 struct WholeNumber {
     typedef int type;

@@ -5,6 +5,7 @@
 //
 // points (B, V, 3) camera frame, mm | faces (F, 3) int, either winding | depth (B, H, W) mm, +infinity before
 // Triangles with a corner closer than 1 mm are left out.
+#include "held_memory.h"
 #include "linear.h"
 
 // A triangle in the image, and the rows and columns of the pixels that it may cover.
@@ -23,25 +24,41 @@ DEVICE real edge_area(const real* u, const real* v, const int* corners, int a, i
     return ordered ? area : -area;
 }
 
-// Project a triangle of an image's points (V, 3). Returns whether it can be seen.
-DEVICE bool project_triangle(const real* points, const int* corners, real fx, real fy, real cx, real cy, int W, int H,
-                             Triangle& t) {
-    bool usable = true;
-    for (int k = 0; k < 3; ++k) {
-        const real* p = points + 3 * corners[k];
-        usable = usable && p[2] > 1;
-        t.inverse_z[k] = 1 / (p[2] > 1 ? p[2] : (real)1);
-        t.u[k] = fx * p[0] * t.inverse_z[k] + cx;
-        t.v[k] = fy * p[1] * t.inverse_z[k] + cy;
-        usable = usable && t.u[k] - t.u[k] == 0 && t.v[k] - t.v[k] == 0;
-    }
-    if (!usable) return false;
+// A point in the image, and whether it is in front of the camera
+struct Corner {
+    real u, v, inverse_z;
+    int usable;
+};
+
+DEVICE Corner project_corner(const real* p, real fx, real fy, real cx, real cy) {
+    Corner c;
+    c.inverse_z = 1 / (p[2] > 1 ? p[2] : (real)1);
+    c.u = fx * p[0] * c.inverse_z + cx;
+    c.v = fy * p[1] * c.inverse_z + cy;
+    c.usable = p[2] > 1 && c.u - c.u == 0 && c.v - c.v == 0;
+    return c;
+}
+
+// Returns whether a triangle can be seen.
+DEVICE bool place_triangle(const Corner& a, const Corner& b, const Corner& c, int W, int H, Triangle& t) {
+    if (!(a.usable && b.usable && c.usable)) return false;
+    t.u[0] = a.u, t.u[1] = b.u, t.u[2] = c.u;
+    t.v[0] = a.v, t.v[1] = b.v, t.v[2] = c.v;
+    t.inverse_z[0] = a.inverse_z, t.inverse_z[1] = b.inverse_z, t.inverse_z[2] = c.inverse_z;
     const real left = min_real(t.u[0], min_real(t.u[1], t.u[2])), right = max_real(t.u[0], max_real(t.u[1], t.u[2]));
     const real top = min_real(t.v[0], min_real(t.v[1], t.v[2])), bottom = max_real(t.v[0], max_real(t.v[1], t.v[2]));
     if (right < 0 || left > W - 1 || bottom < 0 || top > H - 1) return false;
     t.first_column = (int)ceil(max_real(left, 0)), t.last_column = (int)floor(min_real(right, W - 1));
     t.first_row = (int)ceil(max_real(top, 0)), t.last_row = (int)floor(min_real(bottom, H - 1));
     return true;
+}
+
+// Project a triangle of an image's points (V, 3). Returns whether it can be seen.
+DEVICE bool project_triangle(const real* points, const int* corners, real fx, real fy, real cx, real cy, int W, int H,
+                             Triangle& t) {
+    return place_triangle(project_corner(points + 3 * corners[0], fx, fy, cx, cy),
+                          project_corner(points + 3 * corners[1], fx, fy, cx, cy),
+                          project_corner(points + 3 * corners[2], fx, fy, cx, cy), W, H, t);
 }
 
 // e: twice the areas (3,) opposite to the corners. Returns the depth in mm, or 0 where the pixel is not covered.
@@ -54,20 +71,84 @@ DEVICE real depth_at(const Triangle& t, const int* corners, real column, real ro
     return area / (e[0] * t.inverse_z[0] + e[1] * t.inverse_z[1] + e[2] * t.inverse_z[2]);
 }
 
+// depth (H, W): of the triangle's image
+DEVICE void draw_triangle(const Triangle& t, const int* corners, real* depth, int W) {
+    real e[3];
+    for (int i = t.first_row; i <= t.last_row; ++i)
+        for (int j = t.first_column; j <= t.last_column; ++j) {
+            const real z = depth_at(t, corners, j, i, e);
+            if (z > 0) atomic_min_real(depth + (long long)i * W + j, z);
+        }
+}
+
+#if IMAGE_KERNELS
+#define PIXELS 8
+typedef real pixels __attribute__((vector_size(PIXELS * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+// The ends of an edge in the order of their indices, and the sign of its areas; see edge_area.
+struct Edge {
+    real u[2], v[2], sign;
+};
+
+DEVICE Edge edge_of(const Triangle& t, const int* corners, int a, int b) {
+    const bool ordered = corners[a] < corners[b];
+    const int first = ordered ? a : b, second = ordered ? b : a;
+    return Edge{{t.u[first], t.u[second]}, {t.v[first], t.v[second]}, ordered ? (real)1 : (real)-1};
+}
+
+DEVICE pixels edge_areas(const Edge& edge, pixels column, real row) {
+    return edge.sign * ((edge.u[0] - column) * (edge.v[1] - row) - (edge.u[1] - column) * (edge.v[0] - row));
+}
+
+// The same for PIXELS columns at once, of images that are at least as wide
+DEVICE void draw_triangle_by_rows(const Triangle& t, const int* corners, real* depth, int W) {
+    if (t.first_row > t.last_row || t.first_column > t.last_column) return;
+    const Edge edges[3] = {edge_of(t, corners, 1, 2), edge_of(t, corners, 2, 0), edge_of(t, corners, 0, 1)};
+    pixels lane;
+    for (int k = 0; k < PIXELS; ++k) lane[k] = (real)k;
+    for (int i = t.first_row; i <= t.last_row; ++i)
+        for (int j = t.first_column; j <= t.last_column; j += PIXELS) {
+            const int first = min_int(j, W - PIXELS);
+            const pixels column = lane + (real)first;
+            const pixels e0 = edge_areas(edges[0], column, (real)i), e1 = edge_areas(edges[1], column, (real)i),
+                         e2 = edge_areas(edges[2], column, (real)i);
+            const pixels area = e0 + e1 + e2;
+            const pixels z = area / (e0 * t.inverse_z[0] + e1 * t.inverse_z[1] + e2 * t.inverse_z[2]);
+            pixels* place = (pixels*)(depth + (long long)i * W + first);
+            const auto inside = ((e0 >= 0) & (e1 >= 0) & (e2 >= 0)) | ((e0 <= 0) & (e1 <= 0) & (e2 <= 0));
+            const auto drawn = inside & (column >= (real)t.first_column) & (column <= (real)t.last_column) & (z > 0) &
+                               (z < *place);
+            *place = drawn ? z : *place;
+        }
+}
+#endif
+
 // lowers depth
 KERNEL(rasterise_forward)(const real* points, const int* faces, real* depth, real fx, real fy, real cx, real cy, int B,
                           int V, int F, int W, int H) {
+#if IMAGE_KERNELS
+    // Each point is projected once, and not for every triangle that it is a corner of.
+    FOR_EACH_IMAGE(b, B) {
+        Corner* projected = (Corner*)held_memory(0, V * sizeof(Corner));
+        for (int v = 0; v < V; ++v) projected[v] = project_corner(points + 3 * ((long long)b * V + v), fx, fy, cx, cy);
+        for (int face = 0; face < F; ++face) {
+            const int* corners = faces + 3 * face;
+            Triangle t;
+            if (!place_triangle(projected[corners[0]], projected[corners[1]], projected[corners[2]], W, H, t)) continue;
+            if (W >= PIXELS)
+                draw_triangle_by_rows(t, corners, depth + (long long)b * H * W, W);
+            else
+                draw_triangle(t, corners, depth + (long long)b * H * W, W);
+        }
+    }
+#else
     FOR_EACH_IN_IMAGE(b, B, face, F) {
         const int* corners = faces + 3 * face;
         Triangle t;
-        real e[3];
-        if (!project_triangle(points + 3LL * b * V, corners, fx, fy, cx, cy, W, H, t)) continue;
-        for (int i = t.first_row; i <= t.last_row; ++i)
-            for (int j = t.first_column; j <= t.last_column; ++j) {
-                const real z = depth_at(t, corners, j, i, e);
-                if (z > 0) atomic_min_real(depth + ((long long)b * H + i) * W + j, z);
-            }
+        if (project_triangle(points + 3LL * b * V, corners, fx, fy, cx, cy, W, H, t))
+            draw_triangle(t, corners, depth + (long long)b * H * W, W);
     }
+#endif
 }
 
 // nearest_face (B, H, W), F before: lowers it to the first face whose depth at the pixel is the nearest one. A compiler

@@ -31,10 +31,10 @@ class FingerPart:
 def finger_parts(hand: Hand) -> list[FingerPart]:
     """The part of a hand that each finger moves, the thumb first."""
     ancestry, faces = to_numpy(hand.ancestry), to_numpy(hand.faces)
-    indices, weighted = to_numpy(hand.indices), to_numpy(hand.weights) != 0
+    indices, weighted = to_numpy(hand.indices), np.asarray(to_numpy(hand.weights) != 0)
     parts = []
     for finger in range(FINGERS):
-        joints = ((ancestry >= ROWS * finger) & (ancestry < ROWS * (finger + 1))).any(axis=1)
+        joints = np.asarray((ancestry >= ROWS * finger) & (ancestry < ROWS * (finger + 1))).any(axis=1)
         moved = (joints[indices] & weighted).any(axis=1)[faces].any(axis=1)
         vertices, corners = np.unique(faces[moved], return_inverse=True)
         rows = to_device(vertices, hand.device, np.int64)
