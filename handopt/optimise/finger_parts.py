@@ -10,7 +10,7 @@ from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import fraction_of_depths, nearest_depths
 from handopt.ops.skinning import skin
 from handopt.optimise.finger_mutation import FINGERS, ROWS
-from handopt.typing import Floats, Indices
+from handopt.typing import Bools, Floats, Indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,15 @@ class FingerPart:
 def finger_parts(hand: Hand) -> list[FingerPart]:
     """The part of a hand that each finger moves, the thumb first."""
     ancestry, faces = to_numpy(hand.ancestry), to_numpy(hand.faces)
-    indices, weighted = to_numpy(hand.indices), np.asarray(to_numpy(hand.weights) != 0)
+    indices, weights = to_numpy(hand.indices), to_numpy(hand.weights)
     parts = []
     for finger in range(FINGERS):
-        joints = np.asarray((ancestry >= ROWS * finger) & (ancestry < ROWS * (finger + 1))).any(axis=1)
-        moved = (joints[indices] & weighted).any(axis=1)[faces].any(axis=1)
-        vertices, corners = np.unique(faces[moved], return_inverse=True)
-        rows = to_device(vertices, hand.device, np.int64)
+        of_finger = (ancestry >= ROWS * finger) & (ancestry < ROWS * (finger + 1))
+        joints: Bools = np.asarray(np.any(of_finger, axis=1))
+        vertices: Bools = np.asarray(np.any(joints[indices] & (weights != 0), axis=1))
+        moved = np.any(vertices[faces], axis=1)
+        kept, corners = np.unique(faces[moved], return_inverse=True)
+        rows = to_device(kept, hand.device, np.int64)
         parts.append(
             FingerPart(
                 rows,

@@ -286,17 +286,16 @@ class Tournament:
         keypoints = self.hand.keypoints_of(population.pose)
         joints = to_numpy(self.hand.joints(self.hand.transforms(population.pose), keypoints))[order]
         images = population.images[order]
-        rows: list[int] = []
+        same = _alike(joints, images)
+        stays = np.zeros(len(order), np.bool_)
         missing = set(images.tolist())  # images of which none is kept yet
-        for row in range(len(order)):
-            if len(rows) >= top_k_out and not missing:
+        for row, image in enumerate(images.tolist()):
+            if not missing and np.count_nonzero(stays) >= top_k_out:
                 break
-            same = [other for other in rows if images[other] == images[row]]
-            if same and np.linalg.norm(joints[same] - joints[row], axis=2).mean(axis=1).min() < CONSTANTS.same_mm:
-                continue
-            rows.append(row)
-            missing.discard(int(images[row]))
-        kept = order[rows]
+            if not (same[row] & stays).any():
+                stays[row] = True
+                missing.discard(image)
+        kept = order[stays]
         return kept[best_rows(population.costs[kept], population.images[kept], top_k_out)]
 
     def _with_proportions(self, pose: Pose) -> Pose:
@@ -309,6 +308,17 @@ class Tournament:
     def _new_ids(self, count: int) -> Indices:
         first, self._next = self._next, self._next + count
         return np.arange(first, self._next)
+
+
+def _alike(joints: Reals, images: Ints) -> Bools:
+    """Which of B hypotheses, of the same image, are the same: (B, B). joints: (B, 21, 3) mm."""
+    same = np.zeros((len(images), len(images)), np.bool_)
+    for image in np.unique(images):
+        rows = np.flatnonzero(images == image)
+        off = joints[rows][:, None] - joints[rows]
+        distances = np.sqrt(np.einsum("abjk,abjk->abj", off, off)).mean(axis=2)
+        same[np.ix_(rows, rows)] = distances < CONSTANTS.same_mm
+    return same
 
 
 def _finite(costs: Reals) -> Floats:
