@@ -5,14 +5,29 @@ from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
-from handopt.ops.minimise_poses import PoseMinimum, PoseModel, PosePriors, Steps, TermWeights, minimise_poses
+from handopt.ops.minimise_poses import (
+    PosedHand,
+    PoseMinimum,
+    PosePriors,
+    PoseTargets,
+    Steps,
+    TermWeights,
+    minimise_poses,
+)
+
+_OF_HAND = (
+    *("parents", "articulated", "normals", "indices", "weights", "keypoint_joints", "ones", "bones", "lower", "upper"),
+    *("joint_basis", "vertex_basis", "ancestry", "columns"),
+)
+"""Arrays of a hand that the kernel knows; its rest mesh may be another one in each call."""
 
 
 class OneCall:
     """Evaluates and minimises poses of a hand in one launch; terms but the priors are those of the ops to the bit."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[int, int], tuple[Hand, FitTargets, PoseModel]] = {}
+        self._hands: dict[int, tuple[Hand, PosedHand]] = {}
+        self._targets: dict[tuple[int, int], tuple[Hand, FitTargets, PoseTargets]] = {}
 
     @staticmethod
     def suits(hand: Hand) -> bool:
@@ -35,7 +50,7 @@ class OneCall:
         """Minimise the terms of poses, or evaluate them, as minimise_poses does."""
         weights, unit_mm2 = config.weights, SCALES.length_unit_mm**2
         return minimise_poses(
-            self._model(hand, targets, lm_settings.points, pose.proportions.shape[1]),
+            self._pose_targets(hand, targets, lm_settings.points, pose.proportions.shape[1]),
             *(pose.angles, pose.rotation, pose.translation, pose.scale, pose.proportions, pose.image),
             *(hand.bind, hand.rest, hand.keypoints),
             TermWeights(
@@ -56,18 +71,28 @@ class OneCall:
             every=every,
         )
 
-    def _model(self, hand: Hand, targets: FitTargets, points: int, shapes: int) -> PoseModel:
+    def _pose_targets(self, hand: Hand, targets: FitTargets, points: int, shapes: int) -> PoseTargets:
         """The arrays of a hand and of targets, checked when they are first met."""
-        known = self._models.get((points, shapes))
+        known = self._targets.get((points, shapes))
         if known is not None and known[0] is hand and known[1] is targets:
             return known[2]
-        model = PoseModel(
-            *(hand.parents, hand.articulated, hand.normals, hand.indices, hand.weights, hand.keypoint_joints),
-            *(hand.ones, hand.bones, hand.lower, hand.upper, targets.points[:, :points].copy()),
+        found = PoseTargets(
+            self._posed_hand(hand, shapes),
+            targets.points[:, :points].copy(),
             *(targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px),
-            *(hand.joint_basis[:shapes], hand.vertex_basis[:shapes]),
+        )
+        self._targets[points, shapes] = hand, targets, found
+        return found
+
+    def _posed_hand(self, hand: Hand, shapes: int) -> PosedHand:
+        known = self._hands.get(shapes)
+        if known is not None and all(getattr(hand, name) is getattr(known[0], name) for name in _OF_HAND):
+            return known[1]
+        posed = PosedHand(
+            *(hand.parents, hand.articulated, hand.normals, hand.indices, hand.weights, hand.keypoint_joints),
+            *(hand.ones, hand.bones, hand.lower, hand.upper, hand.joint_basis[:shapes], hand.vertex_basis[:shapes]),
             hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]].copy(),
             *(hand.ancestry, hand.columns),
         )
-        self._models[points, shapes] = hand, targets, model
-        return model
+        self._hands[shapes] = hand, posed
+        return posed

@@ -7,6 +7,7 @@ ops one by one, in the loop of handopt.optimise.levenberg_marquardt.
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
@@ -15,15 +16,17 @@ from handopt.errors import ShapeError
 from handopt.ops.kinematics import MAX_JOINTS
 from handopt.ops.normal_equations import MAX_PARAMETERS, MAX_ROWS, RIGID
 
+BEFORE_IMAGES: Final = 10
+"""Arrays of the hand that come before those of the images."""
+
 
 @dataclass(frozen=True, eq=False)
-class PoseModel:
-    """What the kernel compares poses with, as NumPy arrays of one real type: a hand and I observed images.
+class PosedHand:
+    """The hand that the kernel poses, as NumPy arrays of one real type.
 
-    Of the hand: parents (J,), articulated (A,), rest_normals (V, 3), indices and weights (V, K), keypoint_joints and
-    ones (M, 1), bones (N, 2), lower and upper (A, 3), joint_basis (S, J, 3), vertex_basis (S, V, 3), keypoint_basis
-    (S, M, 3), ancestry (J, D) and columns (A, 3). Of the images: observed (I, O, 3), coefficients (I, 6), field and
-    nearest_depth (I, W, W), mm_per_px (I,). All as in the ops of the same arguments. Raises ShapeError.
+    parents (J,), articulated (A,), rest_normals (V, 3), indices and weights (V, K), keypoint_joints and ones (M, 1),
+    bones (N, 2), lower and upper (A, 3), joint_basis (S, J, 3), vertex_basis (S, V, 3), keypoint_basis (S, M, 3),
+    ancestry (J, D) and columns (A, 3), as in the ops of the same arguments. Raises ShapeError.
     """
 
     parents: Array
@@ -36,11 +39,6 @@ class PoseModel:
     bones: Array
     lower: Array
     upper: Array
-    observed: Array
-    coefficients: Array
-    field: Array
-    nearest_depth: Array
-    mm_per_px: Array
     joint_basis: Array
     vertex_basis: Array
     keypoint_basis: Array
@@ -48,7 +46,7 @@ class PoseModel:
     columns: Array
 
     def __post_init__(self) -> None:
-        """Check every array once, for all calls."""
+        """Check every array once, for all images and calls."""
         if self.sizes["J"] > MAX_JOINTS or self.sizes["A"] > MAX_ROWS or self.parameters > MAX_PARAMETERS:
             raise ShapeError(
                 f"expected at most {MAX_JOINTS} joints, {MAX_ROWS} of them articulated, and {MAX_PARAMETERS} "
@@ -57,7 +55,7 @@ class PoseModel:
 
     @cached_property
     def arrays(self) -> tuple[Array, ...]:
-        """All arrays, in the order of the kernel."""
+        """All arrays, in the order of the kernel, which has those of images after BEFORE_IMAGES of them."""
         return tuple(getattr(self, each.name) for each in fields(self))
 
     @cached_property
@@ -74,11 +72,6 @@ class PoseModel:
         call.whole("bones", self.bones, ("N", 2), below="M")
         call.real("lower", self.lower, ("A", 3))
         call.real("upper", self.upper, ("A", 3))
-        call.real("observed", self.observed, ("I", "O", 3))
-        call.real("coefficients", self.coefficients, ("I", 6))
-        call.real("field", self.field, ("I", "W", "W"))
-        call.real("nearest_depth", self.nearest_depth, ("I", "W", "W"))
-        call.real("mm_per_px", self.mm_per_px, ("I",))
         call.real("joint_basis", self.joint_basis, ("S", "J", 3))
         call.real("vertex_basis", self.vertex_basis, ("S", "V", 3))
         call.real("keypoint_basis", self.keypoint_basis, ("S", "M", 3))
@@ -96,6 +89,49 @@ class PoseModel:
     def parameters(self) -> int:
         """How many parameters the normal equations have."""
         return RIGID + int((self.columns >= 0).sum()) + self.sizes["S"]
+
+
+@dataclass(frozen=True, eq=False)
+class PoseTargets:
+    """What the kernel compares: poses of a hand with I observed images, as NumPy arrays of the hand's real type.
+
+    observed (I, O, 3), coefficients (I, 6), field and nearest_depth (I, W, W), mm_per_px (I,), as in the ops of the
+    same arguments. Raises ShapeError.
+    """
+
+    hand: PosedHand
+    observed: Array
+    coefficients: Array
+    field: Array
+    nearest_depth: Array
+    mm_per_px: Array
+
+    def __post_init__(self) -> None:
+        """Check every array once, for all calls."""
+        assert self.sizes
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """All arrays, in the order of the kernel."""
+        hand = self.hand.arrays
+        images = self.observed, self.coefficients, self.field, self.nearest_depth, self.mm_per_px
+        return *hand[:BEFORE_IMAGES], *images, *hand[BEFORE_IMAGES:]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of all arrays by letter."""
+        call = Arguments(dict(self.hand.sizes), self.hand.rest_normals.dtype)
+        call.real("observed", self.observed, ("I", "O", 3))
+        call.real("coefficients", self.coefficients, ("I", 6))
+        call.real("field", self.field, ("I", "W", "W"))
+        call.real("nearest_depth", self.nearest_depth, ("I", "W", "W"))
+        call.real("mm_per_px", self.mm_per_px, ("I",))
+        return call.size
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters the normal equations have."""
+        return self.hand.parameters
 
 
 @dataclass(frozen=True)
@@ -186,7 +222,7 @@ class PoseMinimum:
 
 
 def minimise_poses(
-    model: PoseModel,
+    targets: PoseTargets,
     angles: Array,
     rotation: Array,
     translation: Array,
@@ -211,8 +247,8 @@ def minimise_poses(
     derivatives: whether normal equations are wanted at the last poses; every: whether every iteration is kept
     Raises ShapeError.
     """
-    n = model.sizes
-    call = Arguments({name: n[name] for name in "AJVMIS"}, model.rest_normals.dtype)
+    n = targets.sizes
+    call = Arguments({name: n[name] for name in "AJVMIS"}, targets.hand.rest_normals.dtype)
     rows = 1 + steps.iterations if every else 1
     found = [
         call.real(name, array, shape)
@@ -223,17 +259,17 @@ def minimise_poses(
     call.real("bind", bind, ("J", 3, 4))
     call.real("rest", rest, ("V", 3))
     call.real("keypoints", keypoints, ("M", 3))
-    b, p = call.size["B"], model.parameters
+    b, p = call.size["B"], targets.parameters
     call.real("free", steps.free, (p,))
     own, given = _prior_arrays(call, priors)
     terms, improved = call.empty(rows, len(TERMS), b), call.empty(b, dtype=np.int32)
     count = b if derivatives else 0
     hessian, gradient = call.empty(count, p, p), call.empty(count, p)
     threads = max(1, min(threads_for_poses(), b))
-    reals, numbers = _scratch_sizes(model), n["V"] + n["O"]
+    reals, numbers = _scratch_sizes(targets), n["V"] + n["O"]
     launch(
         *("minimise_poses", b, *trace, terms, image_index, priors.expected, steps.free, bind, rest, keypoints),
-        *(*model.arrays, *own, improved, hessian, gradient),
+        *(*targets.arrays, *own, improved, hessian, gradient),
         *(call.empty(threads, reals), call.empty(threads, numbers, dtype=np.int32)),
         *(weights.points, weights.sigma, weights.plane, weights.silhouette, weights.free_space, weights.front),
         *(weights.margin, weights.collision, weights.radius, weights.limits, priors.weight, priors.follow_share),
@@ -283,9 +319,9 @@ def _prior_arrays(call: Arguments, priors: PosePriors) -> tuple[list[Array], lis
     return own, given
 
 
-def _scratch_sizes(model: PoseModel) -> int:
+def _scratch_sizes(targets: PoseTargets) -> int:
     """How many reals a thread needs: memory_of in kernels/minimise_poses.cpp, to a multiple of a cache line."""
-    n, p = model.sizes, model.parameters
+    n, p = targets.sizes, targets.parameters
     own = 30 * n["J"] + 21 * n["V"] + 15 * n["M"] + MAX_PARAMETERS**2 + 18 * n["A"] + 3 * n["J"] * n["S"]
     own += 26 + 2 * n["S"] + 3 * p * (p + 1)
     return -(-own // 32) * 32

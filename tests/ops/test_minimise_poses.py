@@ -3,7 +3,7 @@
 Its terms are tested in tests/objective/test_least_squares.py, its steps in tests/optimise/test_pose_fit.py.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,29 +13,36 @@ from handopt.config import LMSchedule
 from handopt.errors import ShapeError
 from handopt.hand_model import Pose
 from handopt.objective.one_call import OneCall
-from handopt.ops.minimise_poses import PoseMinimum, PoseModel, TermWeights, minimise_poses
+from handopt.ops.minimise_poses import PosedHand, PoseMinimum, PoseTargets, TermWeights, minimise_poses
 
 PROBLEM = least_squares()
 WEIGHTS = TermWeights(1.0, 15.0, 0.7, 1.0, 20.0, 0.8, 2.0, 1.0, 14.0, 1.0)
 
 
 @pytest.fixture(scope="module")
-def model() -> PoseModel:
-    return OneCall()._model(PROBLEM.hand, PROBLEM.targets, SETTINGS.points, poses().proportions.shape[1])
+def targets() -> PoseTargets:
+    return OneCall()._pose_targets(PROBLEM.hand, PROBLEM.targets, SETTINGS.points, poses().proportions.shape[1])
 
 
-def evaluate(model: PoseModel, pose: Pose, expected: np.ndarray | None = None) -> PoseMinimum:
+def evaluate(targets: PoseTargets, pose: Pose, expected: np.ndarray | None = None) -> PoseMinimum:
     hand = PROBLEM.hand
     priors = PROBLEM.priors(poses(), SETTINGS, expected)
     steps = PROBLEM.parameters.steps(poses(), SETTINGS, LMSchedule())
     given = (pose.angles, pose.rotation, pose.translation, pose.scale, pose.proportions, pose.image)
-    return minimise_poses(model, *given, hand.bind, hand.rest, hand.keypoints, WEIGHTS, priors, steps)
+    return minimise_poses(targets, *given, hand.bind, hand.rest, hand.keypoints, WEIGHTS, priors, steps)
 
 
-def test_no_poses_give_nothing(model: PoseModel) -> None:
-    found = evaluate(model, poses().part(slice(0, 0)), np.zeros((0, 15, 3)))
+def changed_of(targets: PoseTargets, name: str, value: np.ndarray) -> PoseTargets:
+    """The same with another array, of the images or of the hand."""
+    if name in {each.name for each in fields(PosedHand)}:
+        return replace(targets, hand=replace(targets.hand, **{name: value}))
+    return replace(targets, **{name: value})
+
+
+def test_no_poses_give_nothing(targets: PoseTargets) -> None:
+    found = evaluate(targets, poses().part(slice(0, 0)), np.zeros((0, 15, 3)))
     assert found.terms.shape == (1, 7, 0)
-    assert found.hessian.shape == (0, model.parameters, model.parameters)
+    assert found.hessian.shape == (0, targets.parameters, targets.parameters)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +56,11 @@ def test_no_poses_give_nothing(model: PoseModel) -> None:
         ("image", lambda each: each.astype(np.int64), "image_index: expected int32"),
     ],
 )
-def test_poses_that_do_not_fit_are_refused(model: PoseModel, name: str, change: object, message: str) -> None:
+def test_poses_that_do_not_fit_are_refused(targets: PoseTargets, name: str, change: object, message: str) -> None:
     assert callable(change)
     pose = replace(poses(), **{name: change(getattr(poses(), name))})
     with pytest.raises(ShapeError, match=message):
-        evaluate(model, pose)
+        evaluate(targets, pose)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +72,11 @@ def test_poses_that_do_not_fit_are_refused(model: PoseModel, name: str, change: 
         ("observed", np.zeros((2, 60)), "observed: expected shape"),
     ],
 )
-def test_models_that_do_not_fit_are_refused(model: PoseModel, name: str, value: np.ndarray, message: str) -> None:
+def test_targets_that_do_not_fit_are_refused(targets: PoseTargets, name: str, value: np.ndarray, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
-        replace(model, **{name: value})
+        changed_of(targets, name, value)
 
 
-def test_priors_that_do_not_fit_are_refused(model: PoseModel) -> None:
+def test_priors_that_do_not_fit_are_refused(targets: PoseTargets) -> None:
     with pytest.raises(ShapeError, match=r"expected: expected shape \(B=4"):
-        evaluate(model, poses(), np.zeros((3, 15, 3)))
+        evaluate(targets, poses(), np.zeros((3, 15, 3)))
