@@ -28,11 +28,11 @@ from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
 from handopt.optimise.search import ImageSearch, SearchResult
+from handopt.optimise.predicted_views import PredictedView, predicted_views
 from handopt.optimise.starts import Start
 from handopt.optimise.views import CroppedObservation, other_readings, views_of
 from handopt.progress import counted
 from handopt.proposals.model_file import PoseModel
-from handopt.proposals.propose import predicted_joints
 from handopt.result import FitResult
 from handopt.rig import Rig, default_rig, with_shape
 from handopt.typing import Progress
@@ -197,12 +197,19 @@ class _Prepared:
         observations = observe(depth, camera, mask=given.mask, box=given.box, center=given.center, ignore=given.ignore)
         self._best = observations[0]
         self._side = None if given.hand == "auto" else self.rig.side == "left"
-        self.views = views_of(observations, [False, True] if self._side is None else [self._side], config)
+        sides = [False, True] if self._side is None else [self._side]
+        self.timer.record("observe")
+        self.predicted: list[PredictedView] = []
+        if run.settings.refine is not None:
+            self.predicted = predicted_views(observations, sides, config, run.settings.proposals)
+            self.views = [each.view for each in self.predicted]
+            self.timer.record("network")
+        else:
+            self.views = views_of(observations, sides, config)
         compared = config.solver == "auto" and run.settings.refine is None
         if self._side is not None and given.start is None and compared:
             # In the likeliest place it is compared with the other hand, for the image may speak against the user
             self.views += views_of(observations[:1], [not self._side], config)
-        self.timer.record("observe")
         rng = np.random.default_rng(run.settings.seed)
         with using(run.device):
             self.targets = build_targets(self.views, self.right.vertex_spacing_mm, config, rng, run.device)
@@ -225,6 +232,7 @@ class _Prepared:
             settings=self.run.settings,
             side=self._side,
             others=self._other_views,
+            predictions=[each.predicted for each in self.predicted],
             timer=self.timer,
             progress=progress,
         )
@@ -262,9 +270,8 @@ class _Prepared:
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
         sure = min(confidence(features), _limit(observation, contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
-        if settings.refine is not None:
-            seen_right = observation.mirrored() if mirror else observation
-            uncertainty, visible = predicted_joints(seen_right, settings.proposals) or (uncertainty, visible)
+        if self.predicted:
+            uncertainty, visible = self.predicted[winner.view].predicted.joints or (uncertainty, visible)
         self.timer.record("measure")
         return FitResult(
             image=given.image,

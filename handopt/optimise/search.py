@@ -24,9 +24,10 @@ from handopt.optimise.history import SearchHistory
 from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
-from handopt.optimise.starts import Start, around, fixed_starts, given_start, proposal_mean_angles, proposed_starts
+from handopt.optimise.starts import Start, around, fixed_starts, given_start, proposal_mean_angles, proposed_starts, starts_of
 from handopt.optimise.tournament import Tournament
 from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, views_of, without_others
+from handopt.proposals.consensus import PredictedPose
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
@@ -81,16 +82,18 @@ class ImageSearch:
         timer: StageTimer,
         side: bool | None = None,
         others: Callable[[Sequence[bool]], list[CroppedObservation]] = lambda _: [],
+        predictions: Sequence[PredictedPose] = (),
         progress: Progress | None = None,
     ) -> None:
         """hand: of rig; targets: of the views; start: an argument of handopt.fit; settings: of all images.
 
         config: for one side; side: of the hand that the user named (whether mirrored), None where that is to be found
-        out; others: gives further views for a second search, of the given sides (whether mirrored)
+        out; others: gives further views for a second search, of the given sides (whether mirrored); predictions: of
+        each view where nothing is searched
         """
         self._settings, self._side, self._others = settings, side, others
         self.hand, self.rig, self.views, self.targets = hand, rig, views, targets
-        self.config = config
+        self.config, self._predictions = config, predictions
         self._start, self._shape, self._timer, self._progress = start, settings.shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
@@ -155,12 +158,11 @@ class ImageSearch:
         return found
 
     def _predicted(self, steps: int) -> Search[Ranking]:
-        """The network's likeliest pose of each view, after some steps of Levenberg-Marquardt."""
-        with one_cpu_thread():
-            pose = proposed_starts(self.hand, self.rig, self.views, 0, model=self._settings.proposals)
+        """The pose that the network predicts of each view, after some steps of Levenberg-Marquardt."""
+        poses = [each.pose for each in self._predictions]
+        pose = starts_of(self.hand, self.rig, poses, range(len(poses)))
         if self._shape == "none":
             pose.scale[:] = 1
-        self._timer.record("network")
         found = self._ranked((yield from refined(self.hand, pose, self.config, steps)))
         self._timer.record("refine")
         return found

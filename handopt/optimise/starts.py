@@ -17,6 +17,7 @@ from handopt.rig.anatomy import FLEXION, MIRROR
 from handopt.typing import Floats
 
 if TYPE_CHECKING:
+    from handopt.proposals import Proposals
     from handopt.proposals.model_file import PoseModel
 
 
@@ -107,35 +108,39 @@ def proposed_starts(
 ) -> Pose:
     """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of.
 
-    first: number of the first view; model: see propose; a count of 0 gives the network's likeliest pose alone.
+    first: number of the first view; model: see propose
     """
     from handopt.proposals import propose
-    from handopt.proposals.propose import likeliest
 
-    found, images = [], np.zeros(0, np.int64)
+    found, images = [], []
     for image, (observation, _, mirrored) in enumerate(views, first):
         try:
             seen = observation.mirrored() if mirrored else observation
-            proposals = (propose(seen, count, model=model) if count else likeliest(seen, model)).for_rig(rig)
+            found.append(propose(seen, count, model=model))
         except ObservationError as error:  # no point near its centre; another candidate may be the hand
             problem = error
             continue
-        found.append(proposals)
-        images = np.append(images, np.full(len(proposals), image))
+        images.append(image)
     if not found:
         raise problem
-    dtype = hand.rest.dtype
+    return starts_of(hand, rig, found, images)
+
+
+def starts_of(hand: Hand, rig: Rig, proposals: "Sequence[Proposals]", images: Sequence[int]) -> Pose:
+    """Proposals of the default right hand for each of some images, as poses of another. rig: what `hand` was made of."""
+    dtype, found = hand.rest.dtype, [each.for_rig(rig) for each in proposals]
 
     def joined(name: str) -> Array:
         return to_device(np.concatenate([getattr(each, name) for each in found]), hand.device, dtype)
 
+    rows = np.repeat(images, [len(each) for each in found])
     return Pose(
         angles=joined("angles_rad"),
         rotation=joined("rotation"),
         translation=joined("translation_mm"),
         scale=joined("scale").clip(MIN_SCALE, MAX_SCALE),
-        image=to_device(images, hand.device, np.int32),
-        proportions=to_device(np.zeros((len(images), 0)), hand.device, dtype),
+        image=to_device(rows, hand.device, np.int32),
+        proportions=to_device(np.zeros((len(rows), 0)), hand.device, dtype),
     )
 
 

@@ -19,7 +19,7 @@ from handopt.proposals.bank import (
     PoseBank,
     default_bank,
 )
-from handopt.proposals.features import CenteredView, SeenHand, centered_view, network_input
+from handopt.proposals.features import CenteredView, centered_view, network_input
 from handopt.proposals.model_file import PoseModel
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 from handopt.rig import Rig, default_rig
@@ -94,32 +94,6 @@ def propose(
     for turn in np.unique(turns):
         proposals = proposals.joined(bank_poses(views[turn], chosen, rows[turns == turn]))
     return proposals
-
-
-def likeliest(observation: Observation, model: PoseModel | None = None) -> Proposals:
-    """The network's most probable pose of the default right hand, as one proposal. Raises as propose.
-
-    model: whose network looks, by default the one that comes with handopt
-    """
-    network = default_bank().network if model is None else model.network
-    view = centered_view(observation)
-    heads = network.hypotheses(network.features(network_input(view.offset_mm[None])))
-    return network_poses([view], heads).select([0])
-
-
-def likeliest_with_joints(
-    seen: SeenHand, model: PoseModel | None = None
-) -> tuple[Proposals, tuple[Floats, Bools] | None]:
-    """The network's most probable pose, and what it tells of the joints as predicted_joints does, in one look.
-
-    Raises ObservationError if nothing of the hand is in view.
-    """
-    network = default_bank().network if model is None else model.network
-    view = centered_view(seen)
-    features = network.features(network_input(view.offset_mm[None]))
-    pose = network_poses([view], network.hypotheses(features)).select([0])
-    told = None if model is None else network.joints(features)
-    return pose, None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5)
 
 
 def predicted_joints(observation: Observation, model: PoseModel | None) -> tuple[Floats, Bools] | None:

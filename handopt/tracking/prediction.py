@@ -25,7 +25,7 @@ from handopt.input.sequence.base import FrameSource, split_ignored
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.surfaces import flipped, lifted_points
 from handopt.proposals.features import SeenHand
-from handopt.proposals.propose import likeliest_with_joints
+from handopt.proposals.consensus import predict_pose
 from handopt.result import FitResult
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
@@ -132,9 +132,10 @@ class PredictionRun:
         camera, grid = roi.crop.as_camera(), roi.grid
         seen = SeenHand(camera, grid.depth_mm, grid.hand, lifted_points(camera, grid.depth_mm, grid.hand))
         try:
-            pose, told = likeliest_with_joints(seen, self._settings.proposals)
+            predicted = predict_pose(seen, self._settings.proposals)
         except ObservationError:
             return None
+        pose, told = predicted.pose, predicted.joints
         placed, scale = Placed(pose.rotation[0], pose.translation_mm[0], pose.angles_rad[0]), float(pose.scale[0])
         shape = _of_size(shape, scale)
         vertices, joints = fitter.model.meshes(fitter.model.poses([placed], shape), shape)
