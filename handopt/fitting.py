@@ -27,8 +27,8 @@ from handopt.observation.observation import Observation
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
-from handopt.optimise.search import ImageSearch, SearchResult
 from handopt.optimise.predicted_views import PredictedView, predicted_views
+from handopt.optimise.search import ImageSearch, SearchResult
 from handopt.optimise.starts import Start
 from handopt.optimise.views import CroppedObservation, other_readings, views_of
 from handopt.progress import counted

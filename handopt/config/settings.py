@@ -161,8 +161,8 @@ class FitSettings(Checked):
     shape: what is fitted besides the pose: 'none', 'scale' (the hand's size), 'proportions' (of fingers and palm as
     well; gradient descent leaves them out) or 'vertices' (the surface as well). config: every other setting. device:
     'auto', 'cpu', 'cuda' or 'cuda:N'. seed: of the points that are drawn. proposals: a handopt.load_model whose poses
-    take the place of those of handopt's own network. refine: None searches; a number takes the network's likeliest pose
-    as it is, and refines it by as many steps of Levenberg-Marquardt.
+    take the place of those of handopt's own network. refine: None searches; a number takes the pose that the network
+    predicts, and refines it by as many steps of Levenberg-Marquardt.
     """
 
     shape: Shape = "proportions"

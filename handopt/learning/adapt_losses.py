@@ -110,7 +110,7 @@ class HeldOut:
         self.loss = SelfSupervisedLoss(self.generic.layer)
 
     def score(self, network: nn.Module, skeleton: Skeleton) -> dict[str, float]:
-        """Scores of what handopt predict would say.
+        """Scores of the likeliest hands of a network.
 
         depth: geometric mean of the self-supervised loss. fits_mm: mean distance of the joints from confident fits, NaN
         where there is none. jitter_mm: mean acceleration of the joints in consecutive frames, mm per frame and frame

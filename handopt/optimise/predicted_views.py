@@ -25,8 +25,10 @@ EXPLAINED: Final = 0.3
 these half are explained so well, and none of those is elsewhere."""
 NO_PALM: Final = 0.5
 """Unexplained share that a place adds where the network of pixel labels is sure that there is no palm. By hand."""
+POOR: Final = 0.6
+"""Cost of the best likely place from which on others are asked about. Chosen on synthetic images."""
 PERHAPS: Final = 0.3
-"""Presence of a palm below which, at all likely places, others are asked about. By hand."""
+"""Presence of a palm below which another place is left out. By hand."""
 MOST_PALMS: Final = 6
 """Other places that are asked about, at most. By hand."""
 LEAST_PX: Final = 200
@@ -62,7 +64,7 @@ def predicted_views(
     """
     with one_cpu_thread():
         first = _looked_at(observations[0], sides, model)
-        places = [first]
+        places: list[_Place | None] = [first]
         if (first is None or first.cost > EXPLAINED) and observations[0].limb is not None:
             places = _asked(first, observations, sides, model)
     found = [each for each in places if each is not None]
@@ -93,7 +95,7 @@ def _asked(
     frame = observations[0].limb.frame
     palms = np.stack([each.center_mm for each in observations])
     readings = read_windows(frame.depth_mm, frame.camera, palms, rounds=1)
-    places = []
+    places: list[_Place | None] = []
     for number, (observation, reading) in enumerate(zip(observations, readings, strict=True)):
         doubt = NO_PALM * (1 - reading.presence)
         if number == 0 and first is not None:
@@ -102,7 +104,7 @@ def _asked(
             places.append(_looked_at(observation, sides, model, doubt))
         places.append(_labelled(observation, reading, sides, model))
     others = observations[0].palms_mm
-    if max(each.presence for each in readings) < PERHAPS and len(others):
+    if len(others) and not any(each is not None and each.cost < POOR for each in places):
         for reading in read_windows(frame.depth_mm, frame.camera, others[:MOST_PALMS], rounds=1):
             if reading.presence >= PERHAPS:
                 places.append(_labelled(observations[0], reading, sides, model))

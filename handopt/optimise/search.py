@@ -24,7 +24,15 @@ from handopt.optimise.history import SearchHistory
 from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
-from handopt.optimise.starts import Start, around, fixed_starts, given_start, proposal_mean_angles, proposed_starts, starts_of
+from handopt.optimise.starts import (
+    Start,
+    around,
+    fixed_starts,
+    given_start,
+    proposal_mean_angles,
+    proposed_starts,
+    starts_of,
+)
 from handopt.optimise.tournament import Tournament
 from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, views_of, without_others
 from handopt.proposals.consensus import PredictedPose

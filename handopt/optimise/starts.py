@@ -127,7 +127,7 @@ def proposed_starts(
 
 
 def starts_of(hand: Hand, rig: Rig, proposals: "Sequence[Proposals]", images: Sequence[int]) -> Pose:
-    """Proposals of the default right hand for each of some images, as poses of another. rig: what `hand` was made of."""
+    """Proposals of the default right hand for each of some images, as poses of another. rig: what `hand` is of."""
     dtype, found = hand.rest.dtype, [each.for_rig(rig) for each in proposals]
 
     def joined(name: str) -> Array:

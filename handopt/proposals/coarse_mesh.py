@@ -1,6 +1,6 @@
 """A coarse mesh of the default right hand, in parts that can be rendered apart: the palm and five fingers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -22,9 +22,9 @@ FINGER_ANGLES: Final = 3
 
 @dataclass(frozen=True, eq=False)
 class CoarseMesh:
-    """hand: with the coarse mesh's vertices. parts: faces (F, 3) of the palm and of each finger; all: of all together.
+    """hand: with the coarse mesh's vertices alone. faces: (F, 3) of them; parts: those of the palm and of each finger.
 
-    keypoints_mm, wrist_mm: (21, 3) and (3,) of the rig
+    palm_mm: (3,) from the wrist to the middle between it and the knuckle of the middle finger, in the rig
     """
 
     hand: Hand
@@ -49,11 +49,12 @@ def coarse_mesh() -> CoarseMesh:
     kept = _kept(rig, np.asarray(hand.rest, np.float64))
     faces = kept[rig.faces]
     whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    faces = np.ascontiguousarray(np.unique(faces[whole], axis=0).astype(np.int32))
+    faces = np.unique(faces[whole], axis=0)
     finger = _finger_of(rig, hand)[faces].max(axis=1)
-    parts = tuple(np.ascontiguousarray(faces[finger == number]) for number in range(-1, FINGERS))
+    parts = tuple(np.ascontiguousarray(faces[finger == number], np.int32) for number in range(-1, FINGERS))
     wrist, knuckle = rig.keypoints_mm[0], rig.keypoints_mm[9]
-    return CoarseMesh(replace(hand, faces=faces), parts, faces, 0.5 * (wrist + knuckle) - rig.bind[0, :, 3])
+    palm = 0.5 * (wrist + knuckle) - rig.bind[0, :, 3]
+    return CoarseMesh(hand, parts, np.ascontiguousarray(faces, np.int32), palm)
 
 
 def _kept(rig: Rig, coarse_mm: Floats) -> NDArray[np.int64]:
@@ -76,4 +77,4 @@ def _finger_of(rig: Rig, hand: Hand) -> NDArray[np.int64]:
     of_joint[np.asarray(rig.articulated)] = np.arange(FINGERS * FINGER_ANGLES) // FINGER_ANGLES
     indices, weights = np.asarray(hand.indices), np.asarray(hand.weights)
     main = np.take_along_axis(indices, weights.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return of_joint[main]
+    return np.asarray(of_joint[main])

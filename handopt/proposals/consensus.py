@@ -16,7 +16,7 @@ from handopt.observation.observation import Observation
 from handopt.ops.rasterise import rasterise
 from handopt.proposals.bank import default_bank
 from handopt.proposals.coarse_mesh import FINGER_ANGLES, FINGERS, CoarseMesh, coarse_mesh
-from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, SIZE, CenteredView, SeenHand, centered_view, network_input
+from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, CenteredView, SeenHand, centered_view, network_input
 from handopt.proposals.model_file import PoseModel
 from handopt.proposals.propose import Proposals, poses_of_heads, quarter_turns
 from handopt.typing import Bools, FloatImage, Floats, Indices
@@ -61,9 +61,7 @@ def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -
     features = network.features(network_input(np.stack([view.offset_mm for view in views])))
     pose, unexplained = consensus(views, network.hypotheses(features))
     told = None if model is None else network.joints(features[:1])
-    return PredictedPose(
-        pose, unexplained, None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5)
-    )
+    return PredictedPose(pose, unexplained, None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5))
 
 
 def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Proposals, float]:
@@ -170,7 +168,9 @@ def _with_palm(pose: Proposals, others: Proposals, shown: _Shown) -> Proposals:
     count = len(others)
     palm = shown.mesh.palm_mm
     places = _palms(pose.joined(others), palm)
-    rotation, place, scale = (np.repeat(each[:1], 3 * count + 1, axis=0) for each in (pose.rotation, places, pose.scale))
+    rotation, place, scale = (
+        np.repeat(each[:1], 3 * count + 1, axis=0) for each in (pose.rotation, places, pose.scale)
+    )
     turned, moved, sized = (slice(1 + part * count, 1 + (part + 1) * count) for part in range(3))
     rotation[turned], place[moved], scale[sized] = others.rotation, places[1:], others.scale
     tried = Proposals(

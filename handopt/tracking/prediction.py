@@ -24,8 +24,8 @@ from handopt.input.camera import Camera
 from handopt.input.sequence.base import FrameSource, split_ignored
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.surfaces import flipped, lifted_points
-from handopt.proposals.features import SeenHand
 from handopt.proposals.consensus import predict_pose
+from handopt.proposals.features import SeenHand
 from handopt.result import FitResult
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
