@@ -93,7 +93,8 @@ def test_a_sequence_is_predicted_as_a_track(tmp_path: Path) -> None:
     done = run(*given, "--track", "-o", tmp_path / "track", "--frames", "5", "--fps", "10")
     assert done.exit_code == 0, done.stderr
     folder, count, found, whole, rate = done.stdout.strip().split("\t")
-    assert (folder, count, found, whole) == (str(tmp_path / "track"), "5", "5", "1")
+    assert (folder, count, found) == (str(tmp_path / "track"), "5", "5")
+    assert int(whole) < 3  # most frames are looked at where the hand was
     assert rate.endswith(" frames/s")
     facts = json.loads((tmp_path / "track" / "track.json").read_text())
     assert facts["fps"] == 10.0
