@@ -52,7 +52,7 @@ class _Place:
 
     @property
     def cost(self) -> float:
-        return min(predicted.unexplained for _, _, predicted in self.views) + self.doubt
+        return min(predicted.unexplained_fraction for _, _, predicted in self.views) + self.doubt
 
 
 def predicted_views(

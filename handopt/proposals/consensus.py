@@ -40,13 +40,13 @@ CONSENSUS: Final = ConsensusConfig()
 
 @dataclass(frozen=True, eq=False)
 class PredictedPose:
-    """What a network sees. pose: of the default right hand, one proposal. unexplained: share of the view, from 0.
+    """What a network sees. pose: of the default right hand, one proposal. unexplained_fraction: of the view, from 0.
 
     joints: what the network tells of the joints, as predicted_joints does, None where it does not tell.
     """
 
     pose: Proposals
-    unexplained: float
+    unexplained_fraction: float
     joints: tuple[Floats, Bools] | None = None
 
 
@@ -59,9 +59,10 @@ def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -
     network = default_bank().network if model is None else model.network
     views = quarter_turns(centered_view(seen))
     features = network.features(network_input(np.stack([view.offset_mm for view in views])))
-    pose, unexplained = consensus(views, network.hypotheses(features))
+    pose, fraction = consensus(views, network.hypotheses(features))
     told = None if model is None else network.joints(features[:1])
-    return PredictedPose(pose, unexplained, None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5))
+    joints = None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5)
+    return PredictedPose(pose, fraction, joints)
 
 
 def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Proposals, float]:
@@ -76,14 +77,14 @@ def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Pr
     likely = np.exp(logits - logits.max(axis=1, keepdims=True))
     likely /= likely.sum(axis=1, keepdims=True)
     shown = _Shown.of(first, coarse_mesh())
-    weights = likely.ravel() * _weights(shown.unexplained(every), CONSENSUS.whole)
+    weights = likely.ravel() * _weights(shown.fractions(every), CONSENSUS.whole)
     order = np.argsort(-weights, kind="stable")
     pose = _mean(every, weights / weights.sum())
     fingers, palms = every.select(order[: CONSENSUS.best]), every.select(order[: CONSENSUS.best_palms])
     pose, _ = _with_fingers(pose, fingers, shown)
     pose = _with_palm(pose, palms, shown)
-    pose, unexplained = _with_fingers(pose, fingers, shown)
-    return _turned(pose, first.rotation.T), unexplained
+    pose, fraction = _with_fingers(pose, fingers, shown)
+    return _turned(pose, first.rotation.T), fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +113,12 @@ class _Shown:
         depth = offset.ravel()[hand] + np.float32(view.distance_mm)
         return cls(mesh, hand, np.flatnonzero(~seen), depth, (focal, focal, middle, middle, size, size))
 
-    def unexplained(self, poses: Proposals) -> Floats:
+    def fractions(self, poses: Proposals) -> Floats:
         """What poses (K,) leave unexplained, relative to the hand's area."""
         on_hand, beside = self._rendered(self.mesh.vertices(poses), self.mesh.faces)
         return self._compared(on_hand, beside)
 
-    def unexplained_by_finger(self, pose: Proposals, fingers: Proposals) -> Floats:
+    def fractions_by_finger(self, pose: Proposals, fingers: Proposals) -> Floats:
         """The same of a pose with each finger as it is, and as in K others: (5, 1 + K)."""
         count = len(fingers)
         angles = np.repeat(pose.angles_rad, FINGERS * count + 1, axis=0)
@@ -156,11 +157,11 @@ def _with_fingers(pose: Proposals, others: Proposals, shown: _Shown) -> tuple[Pr
 
     Also the least that a pose with one other finger leaves unexplained.
     """
-    unexplained = shown.unexplained_by_finger(pose, others)
+    fractions = shown.fractions_by_finger(pose, others)
     every = np.concatenate([pose.angles_rad, others.angles_rad]).reshape(1 + len(others), FINGERS, FINGER_ANGLES, 3)
-    weights = np.stack([_weights(each, CONSENSUS.part) for each in unexplained])
+    weights = np.stack([_weights(each, CONSENSUS.part) for each in fractions])
     angles = np.einsum("fk,kfac->fac", weights, every).reshape(1, FINGERS * FINGER_ANGLES, 3)
-    return replace(pose, angles_rad=angles), float(unexplained.min())
+    return replace(pose, angles_rad=angles), float(fractions.min())
 
 
 def _with_palm(pose: Proposals, others: Proposals, shown: _Shown) -> Proposals:
@@ -179,8 +180,8 @@ def _with_palm(pose: Proposals, others: Proposals, shown: _Shown) -> Proposals:
         np.repeat(pose.angles_rad, len(scale), axis=0),
         scale,
     )
-    unexplained = shown.unexplained(tried)
-    weights = [_weights(np.r_[unexplained[:1], unexplained[rows]], CONSENSUS.part) for rows in (turned, moved, sized)]
+    fractions = shown.fractions(tried)
+    weights = [_weights(np.r_[fractions[:1], fractions[rows]], CONSENSUS.part) for rows in (turned, moved, sized)]
     new = _mean_rotation(np.concatenate([pose.rotation, others.rotation]), weights[0])
     size = np.exp(weights[2] @ np.log(np.concatenate([pose.scale, others.scale])))
     middle = weights[1] @ places
@@ -192,9 +193,9 @@ def _palms(poses: Proposals, palm_mm: Floats) -> Floats:
     return np.asarray(poses.translation_mm + poses.scale[:, None] * (poses.rotation @ palm_mm))
 
 
-def _weights(unexplained: Floats, temperature: float) -> Floats:
+def _weights(fractions: Floats, temperature: float) -> Floats:
     """Weights of a sum of 1."""
-    shares = np.exp(-(unexplained - unexplained.min()) / temperature)
+    shares = np.exp(-(fractions - fractions.min()) / temperature)
     return np.asarray(shares / shares.sum())
 
 

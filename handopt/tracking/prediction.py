@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 LOST: Final = 0.6
 """Share of what is seen near the last hand that a prediction leaves unexplained, above which the whole image is
 observed again. By hand: good predictions leave 0.1 to 0.4, others most of it."""
-WORSE: Final = 1.2
+WORSE: Final = 1.4
 """The same as a multiple of what was left when the whole image was observed last, for networks that are not so good."""
 NOWHERE_MM: Final = (0.0, 0.0, 500.0)
 """Middle of what is shown of frames before the first one with a hand."""

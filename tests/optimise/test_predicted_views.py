@@ -45,7 +45,7 @@ def test_a_place_that_is_explained_is_taken_without_asking(monkeypatch: pytest.M
     open_hand = example("open")
     depth_mm, camera = open_hand.depth_mm, open_hand.camera
     (found,) = predicted_views(observe(depth_mm, camera)[:1], [False], Config(), None)
-    assert found.predicted.unexplained < EXPLAINED
+    assert found.predicted.unexplained_fraction < EXPLAINED
     assert found.view[2] is False
 
 

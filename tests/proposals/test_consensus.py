@@ -49,18 +49,18 @@ def heads_of(views: list[CenteredView]) -> NDArray[np.float32]:
 
 def test_agreement_is_nearer_to_the_truth_than_the_likeliest_hypothesis(images: dict[str, NDArray]) -> None:
     truth = joints_of(true_poses(images))
-    likeliest, agreed, unexplained = [], [], []
+    likeliest, agreed, fractions = [], [], []
     for row in range(IMAGES):
         views = quarter_turns(view_of(images, row))
         heads = heads_of(views)
         first = joints_of(network_poses(views[:1], heads[:1]).select([0]))[0]
         pose, left = consensus(views, heads)
-        unexplained.append(left)
+        fractions.append(left)
         likeliest.append(np.linalg.norm(first - truth[row], axis=1).mean())
         agreed.append(np.linalg.norm(joints_of(pose)[0] - truth[row], axis=1).mean())
     assert np.mean(agreed) < 0.9 * np.mean(likeliest)
     assert np.median(agreed) < 0.75 * np.median(likeliest)
-    assert 0.02 < np.median(unexplained) < 0.6
+    assert 0.02 < np.median(fractions) < 0.6
 
 
 def test_the_same_view_gives_the_same_bits(images: dict[str, NDArray]) -> None:
@@ -91,14 +91,14 @@ def test_where_all_hypotheses_are_one_that_is_the_pose(images: dict[str, NDArray
 def test_fingers_rendered_apart_explain_what_whole_hands_do(images: dict[str, NDArray]) -> None:
     shown, poses = _Shown.of(view_of(images, 0), coarse_mesh()), true_poses(images)
     base, others = poses.select([0]), poses.select(np.arange(1, 7))
-    by_finger = shown.unexplained_by_finger(base, others)
+    by_finger = shown.fractions_by_finger(base, others)
     assert by_finger.shape == (FINGERS, 7)
     for finger in range(FINGERS):
         angles = np.repeat(base.angles_rad, 7, axis=0)
         joints = slice(3 * finger, 3 * finger + 3)
         angles[1:, joints] = others.angles_rad[:, joints]
         same = base.select(np.zeros(7, np.int64))
-        whole = shown.unexplained(Proposals(same.rotation, same.translation_mm, angles, same.scale))
+        whole = shown.fractions(Proposals(same.rotation, same.translation_mm, angles, same.scale))
         assert_close(by_finger[finger], whole, atol=0.03, reason="a finger's skin on the palm moves with it a little")
         assert np.ptp(whole) > 0.01
 
