@@ -91,6 +91,7 @@ class TrainOptions:
     overwrite: bool
     resume: bool
     steps: int | None
+    bfloat16: bool
     minutes: float | None
     workers: int
     threads: int

@@ -29,7 +29,8 @@ class TrainSettings(Checked):
     cooled_at: how much heads learn from images that another one explains better. average: of the weights, that are kept
     and not renewed in each step. Images come in blocks of block_images; one more every steps_per_block steps, and the
     last pool_blocks of them are drawn from. held_out_blocks: of other seeds, for the scores, every report_steps steps.
-    checkpoint_s: seconds between checkpoints
+    checkpoint_s: seconds between checkpoints. bfloat16: whether the layers multiply numbers of 16 bits; weights, losses
+    and the model are float32
     """
 
     steps: Many = 20_000
@@ -51,6 +52,7 @@ class TrainSettings(Checked):
     held_out_blocks: Images = 4
     report_steps: Many = 250
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 120.0
+    bfloat16: bool = False
 
     @classmethod
     def from_toml(cls, path: Path) -> "TrainSettings":

@@ -73,6 +73,7 @@ class Training:
         """Go on from the folder's checkpoint; a note where the newest one was damaged. Raises HandoptError."""
         state, note = load_checkpoint(self.folder)
         asked = {"settings": self.settings.to_dict(), "seed": self.seed}
+        state["settings"] = {"bfloat16": False, **state.get("settings", {})}  # which older checkpoints lack
         differing = [name for name, value in asked.items() if state.get(name) != value]
         if differing:
             raise OutputError(
@@ -127,7 +128,9 @@ class Training:
         offset, labels = augment(*tensors(images), generator)
         labels = {name: each.to(self.device) for name, each in labels.items()}
         self.network.train()
-        heads, joints = self.network(encoded(offset.to(self.device)))
+        view = encoded(offset.to(self.device))
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bfloat16):
+            heads, joints = (each.float() for each in self.network(view))
         found = compare(self.skeleton, heads, labels)
         value = hypothesis_loss(found, settings.temperature_at(share)) + joint_loss(found, joints, labels["visible"])
         self.optimiser.zero_grad(set_to_none=True)

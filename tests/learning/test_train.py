@@ -18,7 +18,7 @@ from handopt.proposals.model_file import load_model
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
-from handopt.learning import checkpoint, training  # noqa: E402
+from handopt.learning import checkpoint, losses, training  # noqa: E402
 from handopt.learning.encode import encoded  # noqa: E402
 from handopt.learning.losses import hypothesis_loss  # noqa: E402
 from handopt.learning.train import train  # noqa: E402
@@ -168,7 +168,7 @@ def test_settings_from_a_file(tmp_path: Path) -> None:
 
 def test_the_command_trains_goes_on_and_says_where(tmp_path: Path) -> None:
     config = tmp_path / "tiny.toml"
-    config.write_text("".join(f"{name} = {value}\n" for name, value in TINY.to_dict().items()))
+    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in TINY.to_dict().items()))
     output = tmp_path / "base.npz"
     given = ("train", "-o", output, "--config", config, "--workers", "0", "--seed", "5")
     done = run(*given, "--steps", "8")
@@ -202,3 +202,42 @@ def test_the_command_refuses(arguments: tuple[str, ...], message: str, tmp_path:
     assert done.exit_code in (1, 2)
     assert message in done.stderr
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_bfloat16_gives_the_same_model_for_a_seed_and_says_so(whole: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(TINY, bfloat16=True)
+    first, parts = tmp_path / "first.npz", tmp_path / "parts.npz"
+    train(first, settings, seed=5, workers=0)
+    stopped_at(7, parts, settings)
+    with pytest.raises(OutputError, match="begun with other settings"):
+        train(parts, TINY, seed=5, workers=0, resume=True)
+    train(parts, settings, seed=5, workers=0, resume=True)
+    assert weights(parts) == weights(first)
+    assert weights(first) != weights(whole)
+    said = [load_model(path).metadata for path in (first, whole)]
+    assert [each["training"]["bfloat16"] for each in said] == [True, False]
+    scores = [each["scores"]["best_mm"] for each in said]
+    assert_close(scores[0], scores[1], rtol=0.2, reason="layers that multiply 8 bits of precision, after 12 steps")
+
+
+def test_losses_are_float32_whatever_the_layers_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = set()
+
+    def watching(skeleton: Any, heads: Any, labels: Any) -> Any:
+        kinds.add(heads.dtype)
+        return losses.compare(skeleton, heads, labels)
+
+    monkeypatch.setattr(training, "compare", watching)
+    train(tmp_path / "base.npz", dataclasses.replace(TINY, steps=4, bfloat16=True), seed=5, workers=0)
+    assert kinds == {torch.float32}
+
+
+def test_a_checkpoint_of_before_there_was_bfloat16_goes_on(whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "base.npz"
+    stopped_at(7, output)
+    place = tmp_path / "base-training" / checkpoint.NAME
+    state = torch.load(place, weights_only=True)
+    del state["settings"]["bfloat16"]
+    torch.save(state, place)
+    train(output, TINY, seed=5, workers=0, resume=True)
+    assert weights(output) == weights(whole)
