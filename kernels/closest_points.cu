@@ -6,35 +6,7 @@
 //
 // observed (I, N, 3), posed (B, V, 3) camera frame, mm | normals (B, V, 3) unit
 // index (B) int: the observation of each image
-#include "vertex_normal_equations.h"
-
-// LANES observed points, and the nearest vertex so far of each
-struct Search {
-    real x[LANES], y[LANES], z[LANES], best[LANES];
-    int winner[LANES];
-};
-
-// Starts with `count` points; the remaining lanes repeat the first.
-DEVICE void start_search(Search* search, const real* observed, int count) {
-    for (int lane = 0; lane < LANES; ++lane) {
-        const real* o = observed + 3 * (lane < count ? lane : 0);
-        search->x[lane] = o[0];
-        search->y[lane] = o[1];
-        search->z[lane] = o[2];
-        search->best[lane] = (real)1e30;
-        search->winner[lane] = -1;
-    }
-}
-
-DEVICE void visit_vertex(Search* search, real x, real y, real z, int number) {
-    for (int lane = 0; lane < LANES; ++lane) {
-        const real dx = search->x[lane] - x, dy = search->y[lane] - y, dz = search->z[lane] - z;
-        const real d2 = dx * dx + dy * dy + dz * dz;
-        const int wins = -(int)(d2 < search->best[lane]);  // all bits or none: compilers vectorise a selection by bits
-        search->best[lane] = min_real(d2, search->best[lane]);
-        search->winner[lane] = (number & wins) | (search->winner[lane] & ~wins);
-    }
-}
+#include "closest_points.h"
 
 #if IMAGE_KERNELS
 // One image per thread, which first packs the vertices that face the camera into its scratch memory.
@@ -70,19 +42,11 @@ KERNEL(closest_points_search_grid)(const real* observed, const int* index, const
                                    int* nearest, int B, int N, int V) {
     FOR_EACH_IN_IMAGE(b, B, group, (N + LANES - 1) / LANES) {
         const int first = group * LANES, count = min_int(LANES, N - first);
-        const real *x = posed + 3 * (long long)b * V, *n = normals + 3 * (long long)b * V;
         Search search;
         start_search(&search, observed + 3 * ((long long)index[b] * N + first), count);
-        for (int v = 0; v < V; ++v)
-            if (dot3(n + 3 * v, x + 3 * v) < 0) visit_vertex(&search, x[3 * v], x[3 * v + 1], x[3 * v + 2], v);
+        search_facing(&search, posed + 3 * (long long)b * V, normals + 3 * (long long)b * V, V);
         for (int lane = 0; lane < count; ++lane) nearest[(long long)b * N + first + lane] = search.winner[lane];
     }
-}
-
-DEVICE real closest_error(const real* o, const real* x, const real* n, real plane, real* difference, real* along) {
-    for (int c = 0; c < 3; ++c) difference[c] = o[c] - x[c];
-    *along = dot3(n, difference);
-    return plane * *along * *along + (1 - plane) * dot3(difference, difference);
 }
 
 // accumulates loss (B); a point without a vertex counts sigma^2, the largest value of rho
@@ -119,7 +83,6 @@ KERNEL(closest_points_backward)(const real* grad_loss, const real* observed, con
     }
 }
 
-// Gauss-Newton, weighted by the slope of the robust function.
 // accumulates vertex_normal_equations (B, V, 9), see vertex_normal_equations.h
 KERNEL(closest_points_normal_equations)(const real* grad_loss, const real* observed, const int* index,
                                         const real* posed, const real* normals, const int* nearest,
@@ -132,12 +95,7 @@ KERNEL(closest_points_normal_equations)(const real* grad_loss, const real* obser
         const real* normal = normals + 3 * at;
         const real e = closest_error(observed + 3 * ((long long)index[b] * N + k), posed + 3 * at, normal, plane,
                                      difference, &along);
-        const real weight = grad_loss[b] / N * robust_slope(e, sigma);
-        real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * at;
-        add_residual(q, weight * plane, normal, -along);
-        ADD(q, weight * (1 - plane));
-        ADD(q + 3, weight * (1 - plane));
-        ADD(q + 5, weight * (1 - plane));
-        for (int c = 0; c < 3; ++c) ADD(q + 6 + c, -weight * (1 - plane) * difference[c]);
+        add_closest(difference, normal, along, e, grad_loss[b] / N, sigma, plane,
+                    vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * at);
     }
 }

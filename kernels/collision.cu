@@ -11,20 +11,11 @@
 //
 // joints (B, M, 3) mm | bones (N, 2) int | radius r in mm
 #include "collision.h"
-#include "vertex_normal_equations.h"
 
 // accumulates loss (B)
 KERNEL(collision_forward)(const real* joints, const int* bones, real* loss, real radius, int B, int M, int N) {
     FOR_EACH_IN_IMAGE(b, B, n, N) {
-        const real* x = joints + 3 * (long long)b * M;
-        const int first = bones[2 * n], second = bones[2 * n + 1];
-        real sum = 0;
-        for (int k = 0; k < M; ++k) {
-            if (k == first || k == second) continue;
-            Contact contact;
-            make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
-            sum += contact.depth;
-        }
+        const real sum = overlap(joints + 3 * (long long)b * M, bones[2 * n], bones[2 * n + 1], radius, M);
         if (sum > 0) ADD(loss + b, sum / M);
     }
 }
@@ -53,26 +44,12 @@ KERNEL(collision_backward)(const real* grad_loss, const real* joints, const int*
     }
 }
 
-// Gauss-Newton on sqrt(f), each of the three joints on its own: 3 times a joint's share bounds their joint curvature.
-// The curvature has a pole at f = 0, so f is at least (radius/3)^2 in it. Bone lengths are held constant.
 // accumulates vertex_normal_equations (B, M, 9), see vertex_normal_equations.h
 KERNEL(collision_normal_equations)(const real* grad_loss, const real* joints, const int* bones,
                                    real* vertex_normal_equations, real radius, int B, int M, int N) {
     FOR_EACH_IN_IMAGE(b, B, n, N) {
-        const real* x = joints + 3 * (long long)b * M;
-        const int first = bones[2 * n], second = bones[2 * n + 1];
-        for (int k = 0; k < M; ++k) {
-            if (k == first || k == second) continue;
-            Contact contact;
-            make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
-            if (!(contact.depth > 0)) continue;
-            real gradient[3][3];
-            contact_gradient(&contact, true, gradient[0], gradient[1], gradient[2]);
-            const real curvature = 3 / (4 * max_real(contact.depth, radius * radius / 9)), scale = grad_loss[b] / M;
-            const int ends[3] = {first, second, k};
-            for (int end = 0; end < 3; ++end)
-                add_residual(vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * ((long long)b * M + ends[end]),
-                             scale * curvature, gradient[end], 1 / (2 * curvature));
-        }
+        const long long at = (long long)b * M;
+        add_contacts(joints + 3 * at, bones[2 * n], bones[2 * n + 1], radius, grad_loss[b] / M, M,
+                     vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * at);
     }
 }

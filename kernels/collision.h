@@ -1,6 +1,6 @@
 // One joint against one bone; collision.cu has the equations.
 #pragma once
-#include "linear.h"
+#include "vertex_normal_equations.h"
 
 struct Contact {
     real along[3], q[3];  // b - a, p - mu
@@ -36,5 +36,36 @@ DEVICE void contact_gradient(const Contact* contact, bool fixed_length, real* gr
         grad_a[c] = ds * (-across - u / 2) - dq * q - 2 * dh2 * contact->along[c];
         grad_b[c] = ds * (across - u / 2) - dq * q + 2 * dh2 * contact->along[c];
         grad_p[c] = ds * u + 2 * dq * q;
+    }
+}
+
+// The depths of all joints but a bone's own in it, summed. x (M, 3)
+DEVICE real overlap(const real* x, int first, int second, real radius, int M) {
+    real sum = 0;
+    for (int k = 0; k < M; ++k) {
+        if (k == first || k == second) continue;
+        Contact contact;
+        make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
+        sum += contact.depth;
+    }
+    return sum;
+}
+
+// Gauss-Newton on sqrt(f), each of the three joints on its own: 3 times a joint's share bounds their joint curvature.
+// The curvature has a pole at f = 0, so f is at least (radius/3)^2 in it. Bone lengths are held constant.
+// accumulates equations (M, 9)
+DEVICE void add_contacts(const real* x, int first, int second, real radius, real scale, int M, real* equations) {
+    for (int k = 0; k < M; ++k) {
+        if (k == first || k == second) continue;
+        Contact contact;
+        make_contact(x + 3 * first, x + 3 * second, x + 3 * k, radius, &contact);
+        if (!(contact.depth > 0)) continue;
+        real gradient[3][3];
+        contact_gradient(&contact, true, gradient[0], gradient[1], gradient[2]);
+        const real curvature = 3 / (4 * max_real(contact.depth, radius * radius / 9));
+        const int ends[3] = {first, second, k};
+        for (int end = 0; end < 3; ++end)
+            add_residual(equations + VERTEX_NORMAL_EQUATIONS * ends[end], scale * curvature, gradient[end],
+                         1 / (2 * curvature));
     }
 }

@@ -9,28 +9,7 @@
 // coefficients (I, 6) of each crop: column ax X/Z + bx, row ay Y/Z + by | field (I, S, S) mm | mm_per_px (I)
 // nearest_depth (I, S, S) mm: F, the smallest depth measured around a pixel, 0 where there is none to compare with
 // Vertices that are not in front of the camera do not count.
-#include "field.h"
-#include "vertex_normal_equations.h"
-
-struct Place {
-    real outside, dx, dy;  // d_v and its derivative by column and row
-    real in_front;         // g_v
-};
-
-DEVICE bool make_place(const real* p, const real* k, const real* field, const real* nearest_depth, real mm_per_px,
-                       real margin, int S, Place* place) {
-    if (!(p[2] > 0)) return false;
-    const real column = k[0] * p[0] / p[2] + k[1], row = k[2] * p[1] / p[2] + k[3];
-    if (!(column - column == 0) || !(row - row == 0)) return false;
-    place->outside = field_distance(field, column, row, mm_per_px, S, &place->dx, &place->dy);
-    place->in_front = 0;
-    if (column > -0.5 && row > -0.5 && column < S - (real)0.5 && row < S - (real)0.5) {
-        const int i = min_int((int)(row + (real)0.5), S - 1), j = min_int((int)(column + (real)0.5), S - 1);
-        const real depth = nearest_depth[i * S + j];
-        if (depth > 0) place->in_front = max_real(0, depth - margin - p[2]);
-    }
-    return true;
-}
+#include "free_space.h"
 
 // accumulates loss (B)
 KERNEL(free_space_forward)(const real* posed, const int* index, const real* coefficients, const real* field,
@@ -42,13 +21,11 @@ KERNEL(free_space_forward)(const real* posed, const int* index, const real* coef
         if (!make_place(posed + 3 * ((long long)b * V + v), coefficients + 6 * image, field + at, nearest_depth + at,
                         mm_per_px[image], margin, S, &place))
             continue;
-        const real total =
-            robust(place.outside * place.outside, sigma) + front * robust(place.in_front * place.in_front, sigma);
+        const real total = place_loss(&place, sigma, front);
         if (total != 0) ADD(loss + b, total / V);
     }
 }
 
-// Gauss-Newton; a vertex in front is pushed back along z alone.
 // accumulates vertex_normal_equations (B, V, 9), see vertex_normal_equations.h
 KERNEL(free_space_normal_equations)(const real* grad_loss, const real* posed, const int* index,
                                     const real* coefficients, const real* field, const real* nearest_depth,
@@ -59,17 +36,7 @@ KERNEL(free_space_normal_equations)(const real* grad_loss, const real* posed, co
         const real *p = posed + 3 * vertex, *k = coefficients + 6 * image;
         Place place;
         if (!make_place(p, k, field + at, nearest_depth + at, mm_per_px[image], margin, S, &place)) continue;
-        real* q = vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * vertex;
-        const real scale = grad_loss[b] / V;
-        if (place.outside > 0) {
-            const real gx = place.dx * k[0] / p[2], gy = place.dy * k[2] / p[2];
-            const real j[3] = {gx, gy, -(gx * p[0] + gy * p[1]) / p[2]};
-            add_residual(q, scale * robust_slope(place.outside * place.outside, sigma), j, place.outside);
-        }
-        if (place.in_front > 0) {
-            const real weight = scale * front * robust_slope(place.in_front * place.in_front, sigma);
-            ADD(q + 5, weight);
-            ADD(q + 8, -weight * place.in_front);
-        }
+        add_place(&place, p, k, grad_loss[b] / V, sigma, front,
+                  vertex_normal_equations + VERTEX_NORMAL_EQUATIONS * vertex);
     }
 }

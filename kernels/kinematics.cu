@@ -8,31 +8,9 @@
 // angles (B, A, 3) rad: twist, abduction, flexion | rotation (B, 3, 3) | translation (B, 3) mm | scale (B)
 // parents (J) int, parents before children, -1 at the root | articulated (A) int: the joint of each row of angles
 // bind (J, 3, 4) mm, joint -> rig, or (B, J, 3, 4) | side +1 right, -1 left | transforms (B, J, 3, 4)
-#include "linear.h"
+#include "kinematics.h"
 
 #define MAX_JOINTS 64
-
-struct LocalRotation {
-    real twist[9], abduction[9], flexion[9];  // the three factors of L
-};
-
-DEVICE void rotation_x(real angle, real* m) {
-    const real c = cos(angle), s = sin(angle);
-    const real values[9] = {1, 0, 0, 0, c, -s, 0, s, c};
-    for (int k = 0; k < 9; ++k) m[k] = values[k];
-}
-
-DEVICE void rotation_y(real angle, real* m) {
-    const real c = cos(angle), s = sin(angle);
-    const real values[9] = {c, 0, s, 0, 1, 0, -s, 0, c};
-    for (int k = 0; k < 9; ++k) m[k] = values[k];
-}
-
-DEVICE void rotation_z(real angle, real* m) {
-    const real c = cos(angle), s = sin(angle);
-    const real values[9] = {c, -s, 0, s, c, 0, 0, 0, 1};
-    for (int k = 0; k < 9; ++k) m[k] = values[k];
-}
 
 // A derivative of a rotation about `axis` by its angle: [axis]x R.
 DEVICE void rotation_derivative(int axis, const real* rotation, real* derivative) {
@@ -42,27 +20,6 @@ DEVICE void rotation_derivative(int axis, const real* rotation, real* derivative
         derivative[3 * j + c] = -rotation[3 * k + c];
         derivative[3 * k + c] = rotation[3 * j + c];
     }
-}
-
-DEVICE void local_rotation(const real* angles, int side, LocalRotation* factors, real* local) {
-    rotation_z(side * angles[0], factors->twist);
-    rotation_y(side * angles[1], factors->abduction);
-    rotation_x(-angles[2], factors->flexion);
-    real partial[9];
-    matmul3(factors->abduction, factors->flexion, partial);
-    matmul3(partial, factors->twist, local);
-}
-
-// Q = N L N^T
-DEVICE void about_bind(const real* bind_rotation, const real* local, real* q) {
-    real partial[9];
-    matmul3(bind_rotation, local, partial);
-    matmul3_transposed_right(partial, bind_rotation, q);
-}
-
-DEVICE void bind_parts(const real* bind, int joint, real* rotation, real* position) {
-    linear_part(bind + 12 * joint, rotation);
-    for (int r = 0; r < 3; ++r) position[r] = bind[12 * joint + 4 * r + 3];
 }
 
 // chain (J, 12): rows of [G_R (9), G_t (3)], in memory of the caller; row_of (J): the joint's row of angles or -1
@@ -81,16 +38,9 @@ DEVICE void pose_chain(const real* angles, const int* parents, const int* articu
             for (int k = 0; k < 12; ++k) g[k] = parent[k];
             continue;
         }
-        real n[9], c[3], local[9], q[9], qc[3], offset[3], moved[3];
-        LocalRotation factors;
+        real n[9], c[3];
         bind_parts(bind, j, n, c);
-        local_rotation(angles + 3 * row_of[j], side, &factors, local);
-        about_bind(n, local, q);
-        matmul3(parent, q, g);
-        matvec3(q, c, qc);
-        for (int r = 0; r < 3; ++r) offset[r] = c[r] - qc[r];
-        matvec3(parent, offset, moved);
-        for (int r = 0; r < 3; ++r) g[9 + r] = moved[r] + parent[9 + r];
+        chain_link(n, c, angles + 3 * row_of[j], side, parent, g);
     }
 }
 
@@ -103,16 +53,11 @@ KERNEL(kinematics_forward)(const real* angles, const real* rotation, const real*
         const real* own_bind = bind + (long long)b * bind_stride;
         real* chain = transforms + 12 * (long long)b * J;
         pose_chain(angles + 3 * A * b, parents, articulated, own_bind, side, J, A, row_of, chain);
+        const real wrist[3] = {own_bind[3], own_bind[7], own_bind[11]};
         for (int j = 0; j < J; ++j) {
-            real *m = chain + 12 * j, g[12], linear[9], centred[3], moved[3];
-            for (int k = 0; k < 12; ++k) g[k] = m[k];
-            matmul3(rotation + 9 * b, g, linear);
-            for (int r = 0; r < 3; ++r) centred[r] = g[9 + r] - own_bind[4 * r + 3];
-            matvec3(rotation + 9 * b, centred, moved);
-            for (int r = 0; r < 3; ++r) {
-                for (int c = 0; c < 3; ++c) m[4 * r + c] = scale[b] * linear[3 * r + c];
-                m[4 * r + 3] = scale[b] * moved[r] + translation[3 * b + r];
-            }
+            real g[12];
+            for (int k = 0; k < 12; ++k) g[k] = chain[12 * j + k];
+            into_camera(g, wrist, rotation + 9 * b, translation + 3 * b, scale[b], chain + 12 * j);
         }
     }
 }

@@ -1,24 +1,21 @@
 // Levenberg-Marquardt for poses in one call: each pose has all its iterations in one thread, without Python in between.
 //
-// A CPU's schedule; a GPU runs the same kernels one by one, and handopt.optimise.levenberg_marquardt is the loop. Here
-// they are called as they are, with a batch of one, so that what a pose needs stays in the cache of its thread.
+// A CPU's schedule; pose_iteration.cu has a GPU's. Here the kernels
+// are called as they are, with a batch of one, so that what a pose needs stays in the cache of its thread.
 //
 //   cost = points + silhouette + collision + limits + prior + size + temporal
 //   points      points_weight closest_points        collision   collision_weight collision, NaN where joints are
 //   silhouette  silhouette_weight free_space_loss   limits      limits_weight joint_limits
-//   prior       deviations from the expected angles, and of each follower's flexion from its share of its leader's
-//   size        deviations of log scale and proportions from 0, and from an estimate of the hand's shape, if there is one
-//   temporal    robust deviations from the pose that a track expects, if it expects one
+//   prior, size, temporal: pose_priors.h
 //
 // A step solves (H + damping diag H) p = -g and is kept where the cost falls; a trial that is refused is not linearised.
 // The arrays are those of the kernels. Compiled without fused products, as NumPy computes.
-#include "target.h"
+#include "pose_priors.h"
+#include "pose_step.h"
 #include "vertex_normal_equations.h"
 
 #if IMAGE_KERNELS
 #define MAX_PARAMETERS 80  // as in normal_equations.cu
-#define RIGID 7
-#define FLEXION 2
 #define TERMS 7
 #define RUN(name) JOIN(name, SUFFIX)
 
@@ -59,12 +56,10 @@ struct Problem {
     const real *lower, *upper, *observed, *coefficients, *field, *nearest_depth, *mm_per_px, *joint_basis, *vertex_basis,
         *keypoint_basis;
     const int *ancestry, *columns;
-    const real* precision;
-    const int* followers;
-    const real *shape_mean, *shape_precision, *temporal_pose, *temporal_weight, *temporal_width;
+    Priors priors;
     real points_weight, sigma, plane, silhouette_weight, free_space, front, margin, collision_weight, radius,
-        limits_weight, prior_weight, follow_share, follow_precision, size_weight, proportion_weight;
-    int has_shape, has_temporal, J, V, K, A, M, N, O, W, D, S, P, F;
+        limits_weight;
+    int J, V, K, A, M, N, O, W, D, S, P;
 };
 
 // A pose: angles (A, 3), rotation (3, 3), translation (3), scale, proportions (S), one behind the other
@@ -152,90 +147,6 @@ DEVICE bool are_finite(const real* values, int count) {
     return finite;
 }
 
-// What pulls a pose, in the order of the parameters: it adds to the gradient and to the diagonal of the Hessian.
-DEVICE void pull(const Problem* p, int parameter, real gradient, real curvature, real* h, real* g) {
-    if (h == nullptr || parameter < 0) return;
-    g[parameter] += gradient;
-    h[parameter * p->P + parameter] += curvature;
-}
-
-// The prior of angles. h, g: nullptr where derivatives are not asked for
-DEVICE real angle_prior(const Problem* p, const real* angles, const real* expected, real* h, real* g) {
-    real sum = 0;
-    for (int i = 0; i < 3 * p->A; ++i) {
-        const real offset = angles[i] - expected[i], weight = p->prior_weight * p->precision[i];
-        sum += p->precision[i] * offset * offset;
-        pull(p, p->columns[i], weight * offset, weight, h, g);
-        const real over = (angles[i] > p->upper[i] ? angles[i] - p->upper[i] : 0) -
-                          (angles[i] < p->lower[i] ? p->lower[i] - angles[i] : 0);
-        if (over != 0) pull(p, p->columns[i], p->limits_weight * over, p->limits_weight, h, g);
-    }
-    for (int f = 0; f < p->F; ++f) {
-        const int own = 3 * p->followers[2 * f] + FLEXION, leader = 3 * p->followers[2 * f + 1] + FLEXION;
-        const real lag = angles[own] - p->follow_share * angles[leader], weight = p->prior_weight * p->follow_precision;
-        sum += p->follow_precision * lag * lag;
-        const int i = p->columns[own], k = p->columns[leader];
-        pull(p, i, weight * lag, weight, h, g);
-        pull(p, k, -weight * p->follow_share * lag, weight * p->follow_share * p->follow_share, h, g);
-        if (h != nullptr && i >= 0 && k >= 0) h[max_int(i, k) * p->P + min_int(i, k)] -= weight * p->follow_share;
-    }
-    return p->prior_weight * sum;
-}
-
-// The prior of the logarithm of the scale and of proportions, and what is known of the hand's shape
-DEVICE real size_prior(const Problem* p, real log_scale, const real* proportions, real* h, real* g) {
-    const int first = p->P - p->S;
-    real sum = p->size_weight * log_scale * log_scale;
-    pull(p, RIGID - 1, p->size_weight * log_scale, p->size_weight, h, g);
-    for (int s = 0; s < p->S; ++s) {
-        sum += p->proportion_weight * proportions[s] * proportions[s];
-        pull(p, first + s, p->proportion_weight * proportions[s], p->proportion_weight, h, g);
-    }
-    for (int i = 0; i < (p->has_shape ? 1 + p->S : 0); ++i) {
-        const int row = i ? first + i - 1 : RIGID - 1;
-        const real off = (i ? proportions[i - 1] : log_scale) - p->shape_mean[i];
-        real slope = 0;
-        for (int j = 0; j <= p->S; ++j) {
-            const real precision = p->shape_precision[i * (1 + p->S) + j];
-            slope += precision * ((j ? proportions[j - 1] : log_scale) - p->shape_mean[j]);
-            if (h != nullptr && j <= i) h[row * p->P + (j ? first + j - 1 : RIGID - 1)] += precision;
-        }
-        sum += slope * off;
-        if (h != nullptr) g[row] += slope;
-    }
-    return sum;
-}
-
-// The rotation vector of a (3, 3) b^T, of less than half a turn
-DEVICE void turn_between(const real* a, const real* b, real* turn) {
-    real r[9];
-    matmul3_transposed_right(a, b, r);
-    const real skew[3] = {r[7] - r[5], r[2] - r[6], r[3] - r[1]};
-    const real cosine = (real)0.5 * (r[0] + r[4] + r[8] - 1);
-    const real angle = std::acos(cosine < -1 ? -1 : cosine > 1 ? 1 : cosine), sine = (real)0.5 * sqrt(dot3(skew, skew));
-    for (int i = 0; i < 3; ++i) turn[i] = skew[i] * ((real)0.5 * angle / max_real(sine, (real)1e-9));
-}
-
-// What a track expects of a pose; beyond the widths deviations count less and less
-DEVICE real temporal_prior(const Problem* p, const real* pose, real* h, real* g) {
-    if (!p->has_temporal) return 0;
-    const Parts at = parts_of(p);
-    real turn[3], sum = 0;
-    turn_between(pose + at.rotation, p->temporal_pose + at.rotation, turn);
-    for (int i = 0; i < 6 + 3 * p->A; ++i) {
-        const int parameter = i < 6 ? i : p->columns[i - 6];
-        if (parameter < 0) continue;
-        real offset = i < 3 ? turn[i] : 0;
-        if (i >= 3 && i < 6) offset = pose[at.translation + i - 3] - p->temporal_pose[at.translation + i - 3];
-        if (i >= 6) offset = pose[i - 6] - p->temporal_pose[i - 6];
-        const real ratio = offset / p->temporal_width[i], robust = 1 / (1 + ratio * ratio);
-        const real weight = p->temporal_weight[i] * robust * robust;
-        sum += p->temporal_weight[i] * offset * offset * robust;
-        pull(p, parameter, weight * offset, weight, h, g);
-    }
-    return sum;
-}
-
 // overwrites terms (TERMS) but the priors; leaves in memory what linearise needs
 DEVICE void evaluate(const Problem* p, const real* pose, const int* image, const Shaped* hand, const Memory* m,
                      real* terms) {
@@ -299,61 +210,35 @@ DEVICE real visit(const Problem* p, const real* pose, const int* image, const re
                   const real* best, real* terms, real* h, real* g) {
     const Parts at = parts_of(p);
     const Shaped hand = shaped_hand(p, pose + at.proportions, m);
-    const real log_scale = std::log(pose[at.scale]), *proportions = pose + at.proportions;
+    const real log_scale = log(pose[at.scale]), *proportions = pose + at.proportions;
     evaluate(p, pose, image, &hand, m, terms);
-    terms[4] = angle_prior(p, pose, expected, nullptr, nullptr);
-    terms[5] = size_prior(p, log_scale, proportions, nullptr, nullptr);
-    terms[6] = temporal_prior(p, pose, nullptr, nullptr);
+    const Priors* priors = &p->priors;
+    const real *rotation = pose + at.rotation, *translation = pose + at.translation;
+    terms[4] = angle_prior(priors, pose, expected, nullptr, nullptr);
+    terms[5] = size_prior(priors, log_scale, proportions, nullptr, nullptr);
+    terms[6] = temporal_prior(priors, pose, rotation, translation, nullptr, nullptr);
     real cost = terms[0];
     for (int i = 1; i < TERMS; ++i) cost += terms[i];
     if (h == nullptr || (best != nullptr && !(cost < *best))) return cost;
     linearise(p, pose, image, &hand, m, terms[2] > 0, h, g);
-    angle_prior(p, pose, expected, h, g);
-    size_prior(p, log_scale, proportions, h, g);
-    temporal_prior(p, pose, h, g);
+    angle_prior(priors, pose, expected, h, g);
+    size_prior(priors, log_scale, proportions, h, g);
+    temporal_prior(priors, pose, rotation, translation, h, g);
     return cost;
 }
-
-DEVICE real within(real value, real lower, real upper) {
-    return value < lower ? lower : value > upper ? upper : value;
-}
-
-// A vector (3), shortened where it is longer
-DEVICE void shortened(const real* vector, real longest, real* result) {
-    const real factor = min_real(1, longest / max_real(sqrt(dot3(vector, vector)), (real)1e-12));
-    for (int i = 0; i < 3; ++i) result[i] = vector[i] * factor;
-}
-
-// The most that a step may change, and what poses keep to
-struct Bounds {
-    real turn, shift, relative, smallest_scale, largest_scale, proportion;
-};
 
 // overwrites moved: the pose after a step (P)
 DEVICE void move(const Problem* p, const real* pose, const real* step, const Bounds* bounds, real* moved) {
     const Parts at = parts_of(p);
     for (int i = 0; i < 3 * p->A; ++i) {
         const int column = p->columns[i];
-        moved[i] = column < 0 ? pose[i] : pose[i] + within(step[column], -bounds->turn, bounds->turn);
+        moved[i] = column < 0 ? pose[i] : moved_angle(pose[i], step[column], bounds);
     }
-    real turn[3], shift[3];
-    shortened(step, bounds->turn, turn);
-    shortened(step + 3, bounds->shift, shift);
-    const real angle = max_real(sqrt(dot3(turn, turn)), (real)1e-12), half = sin(angle / 2) / angle;
-    const real first = sin(angle) / angle, second = 2 * half * half;
-    const real cross[9] = {0, -turn[2], turn[1], turn[2], 0, -turn[0], -turn[1], turn[0], 0};
-    real squared[9], rotation[9];
-    matmul3(cross, cross, squared);
-    for (int i = 0; i < 9; ++i) rotation[i] = (i % 4 == 0) + first * cross[i] + second * squared[i];
-    matmul3(rotation, pose + at.rotation, moved + at.rotation);
-    for (int i = 0; i < 3; ++i) moved[at.translation + i] = pose[at.translation + i] + shift[i];
-    const real larger = std::exp(within(step[RIGID - 1], -bounds->relative, bounds->relative));
-    moved[at.scale] = within(pose[at.scale] * larger, bounds->smallest_scale, bounds->largest_scale);
-    for (int s = 0; s < p->S; ++s) {
-        const real change = within(step[p->P - p->S + s], -bounds->relative, bounds->relative);
-        moved[at.proportions + s] =
-            within(pose[at.proportions + s] + change, -bounds->proportion, bounds->proportion);
-    }
+    moved_rotation(pose + at.rotation, step, bounds, moved + at.rotation);
+    moved_translation(pose + at.translation, step + 3, bounds, moved + at.translation);
+    moved[at.scale] = moved_scale(pose[at.scale], step[RIGID - 1], bounds);
+    for (int s = 0; s < p->S; ++s)
+        moved[at.proportions + s] = moved_proportion(pose[at.proportions + s], step[p->P - p->S + s], bounds);
 }
 
 // Where poses are read and kept: those of iteration n at row n, or all at row 0
@@ -433,13 +318,15 @@ KERNEL(minimise_poses)(real* trace_angles, real* trace_rotation, real* trace_tra
                        int has_shape, int has_temporal, int iterations, int linearised, int rows, int threads,
                        int scratch_size, int numbers_size, int B, int J, int V, int K, int A, int M, int N, int O, int W,
                        int D, int S, int P, int F) {
+    const Priors priors = {
+        precision, followers, shape_mean, shape_precision, temporal_pose, temporal_weight, temporal_width, lower, upper,
+        columns, prior_weight, follow_share, follow_precision, size_weight, proportion_weight, limits_weight, has_shape,
+        has_temporal, A, S, P, F};
     const Problem problem = {
         bind, rest, keypoints, parents, articulated, rest_normals, indices, weights, keypoint_joints, ones, bones,
         lower, upper, observed, coefficients, field, nearest_depth, mm_per_px, joint_basis, vertex_basis,
-        keypoint_basis, ancestry, columns, precision, followers, shape_mean, shape_precision, temporal_pose,
-        temporal_weight, temporal_width, points_weight, sigma, plane, silhouette_weight, free_space, front, margin,
-        collision_weight, radius, limits_weight, prior_weight, follow_share, follow_precision, size_weight,
-        proportion_weight, has_shape, has_temporal, J, V, K, A, M, N, O, W, D, S, P, F};
+        keypoint_basis, ancestry, columns, priors, points_weight, sigma, plane, silhouette_weight, free_space, front,
+        margin, collision_weight, radius, limits_weight, J, V, K, A, M, N, O, W, D, S, P};
     const Schedule schedule = {iterations, linearised, first_damping, lowest_damping, highest_damping, accepted, refused};
     const Bounds bounds = {turn, shift, relative, smallest_scale, largest_scale, proportion};
     const Trace trace = {trace_angles, trace_rotation, trace_translation, trace_scale, trace_proportions, terms, rows, B};

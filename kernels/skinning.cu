@@ -5,18 +5,7 @@
 //   dL/dp_i  = sum_b (sum_k w_ik M_b,j(i,k))^T g_bi               (Eq. 8; the homogeneous coordinate has no gradient)
 //
 // transforms (B, J, 3, 4) | rest (V, 3) | indices (V, K) int, weights (V, K): zero weights stand last | posed (B, V, 3)
-#include "linear.h"
-
-// the blended transform of one vertex, 12 values
-DEVICE void blend(const real* transforms, const int* indices, const real* weights, int K, real* blended) {
-    for (int c = 0; c < 12; ++c) blended[c] = 0;
-    for (int k = 0; k < K; ++k) {
-        const real w = weights[k];
-        if (w == 0) break;
-        const real* m = transforms + 12 * indices[k];
-        for (int c = 0; c < 12; ++c) blended[c] += w * m[c];
-    }
-}
+#include "skinning.h"
 
 // overwrites posed; rest of image b at b * rest_stride, 0 where all images share it
 KERNEL(skin_forward)(const real* transforms, const real* rest, const int* indices, const real* weights, real* posed,
@@ -24,9 +13,7 @@ KERNEL(skin_forward)(const real* transforms, const real* rest, const int* indice
     FOR_EACH_IN_IMAGE(b, B, i, V) {
         real t[12];
         blend(transforms + 12 * (long long)b * J, indices + (long long)i * K, weights + (long long)i * K, K, t);
-        const real* p = rest + (long long)b * rest_stride + 3 * i;
-        real* out = posed + 3 * ((long long)b * V + i);
-        for (int r = 0; r < 3; ++r) out[r] = t[4 * r] * p[0] + t[4 * r + 1] * p[1] + t[4 * r + 2] * p[2] + t[4 * r + 3];
+        transformed(t, rest + (long long)b * rest_stride + 3 * i, posed + 3 * ((long long)b * V + i));
     }
 }
 
@@ -62,12 +49,9 @@ KERNEL(skin_backward)(const real* grad_posed, const real* transforms, const real
 KERNEL(skin_normals)(const real* transforms, const real* rest_normals, const int* indices, const real* weights,
                      real* normals, int B, int J, int V, int K) {
     FOR_EACH_IN_IMAGE(b, B, i, V) {
-        real t[12], n[3];
+        real t[12];
         blend(transforms + 12 * (long long)b * J, indices + (long long)i * K, weights + (long long)i * K, K, t);
-        const real* p = rest_normals + 3 * i;
-        for (int r = 0; r < 3; ++r) n[r] = t[4 * r] * p[0] + t[4 * r + 1] * p[1] + t[4 * r + 2] * p[2];
-        const real length = sqrt(dot3(n, n));
-        for (int r = 0; r < 3; ++r) normals[3 * ((long long)b * V + i) + r] = length > 0 ? n[r] / length : 0;
+        turned(t, rest_normals + 3 * i, normals + 3 * ((long long)b * V + i));
     }
 }
 

@@ -55,10 +55,13 @@ DEVICE key64 bits_of(double value) { return (key64)__double_as_longlong(value); 
 
 #include <cmath>
 #include <cstring>
+using std::acos;
 using std::ceil;
 using std::cos;
+using std::exp;
 using std::fabs;
 using std::floor;
+using std::log;
 using std::sin;
 using std::sqrt;
 
