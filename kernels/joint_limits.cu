@@ -1,11 +1,7 @@
 // Physical joint limits (paper, Table 1): L = sum max(0, lo - theta)^2 + max(0, theta - hi)^2
 //
 // angles (B, D) rad: a row for each image | lower, upper (D) rad
-#include "linear.h"
-
-DEVICE real overshoot(real angle, real lower, real upper) {
-    return max_real(0, angle - upper) - max_real(0, lower - angle);
-}
+#include "joint_limits.h"
 
 // accumulates loss (B)
 KERNEL(joint_limits_forward)(const real* angles, const real* lower, const real* upper, real* loss, int B, int D) {

@@ -2,12 +2,13 @@
 //
 // A CPU has each image solved by one thread. That would keep a GPU waiting: P^3 / 6 operations one after the other, and
 // a thread for each of a few dozen images. There, a thread has one row of an image and one panel of SIDE columns at a
-// time, in two launches a panel: the rows of the panel are solved, then what is left is updated. The launches need no
-// barriers, as no thread waits for another one of the same launch.
+// time, in one launch a panel. It subtracts what the columns before the panel explain from its own row and from the
+// panel's triangle, which every thread of an image factors for itself: a launch more would cost more. The launches need
+// no barriers, as no thread waits for another one of the same launch.
 //
-// The rows of the GPU's table (Q + 1, Q), Q the multiple of SIDE from P on: H with damping below the diagonal, which
-// becomes L; above and on it the rows of Z = L^-T, which begin as those of the identity; last -gradient, which becomes
-// y = L^-1 (-gradient). Then step = Z y. All of these are one operation on rows: r becomes r L^-T.
+// The rows of the GPU's table (Q + 1, Q), Q the multiple of SIDE from P on: below the diagonal L, in the panels before
+// the row's own; from the row's own panel on the rows of Z = L^-T; last y = L^-1 (-gradient). Then step = Z y. All of
+// these are one operation on rows: r becomes r L^-T, with r a row of H with damping, of the identity, or -gradient.
 #include "target.h"
 
 #define SIDE 16  // its triangle fits into the registers of a thread
@@ -55,83 +56,96 @@ KERNEL(solve_damped)(const real* hessian, const real* gradient, const real* damp
 }
 #endif
 
-// A thread for each entry of the table: H with damping, where nothing moves and from P on the identity, last -gradient.
-// hessian (B, P, P), its lower triangle | damping (B) | free (P) | overwrites left (B, Q + 1, Q)
-KERNEL(damped_table)(const real* hessian, const real* gradient, const real* damping, const real* free, real* left, int B,
-                     int P, int Q) {
-    FOR_EACH_IN_IMAGE(b, B, item, (Q + 1) * Q) {
-        const int i = item / Q, j = item % Q;
-        const real *h = hessian + (long long)b * P * P, *g = gradient + (long long)b * P;
-        const bool moves_j = j < P && moves(h, free, j, P);
-        real value = i == j ? 1 : 0;
-        if (i == Q)
-            value = moves_j ? -g[j] : 0;
-        else if (i == j && moves_j)
-            value = h[i * P + i] * (1 + damping[b]);
-        else if (j < i && i < P && moves_j && moves(h, free, i, P))
-            value = h[i * P + j];
-        left[(long long)b * (Q + 1) * Q + item] = value;
+// H with damping, where nothing moves and from P on the identity, and last -gradient
+struct Damped {
+    const real *hessian, *gradient, *free;
+    real damping;
+    int P, Q;
+};
+
+// Entry j of row i, 0 above the diagonal
+DEVICE real damped_entry(const Damped* d, int i, int j) {
+    const int P = d->P;
+    const bool moves_j = j < P && moves(d->hessian, d->free, j, P);
+    if (i == d->Q) return moves_j ? -d->gradient[j] : 0;
+    if (i == j) return moves_j ? d->hessian[i * P + i] * (1 + d->damping) : 1;
+    return j < i && i < P && moves_j && moves(d->hessian, d->free, i, P) ? d->hessian[i * P + j] : 0;
+}
+
+// What the columns before a panel leave of its triangle (SIDE, SIDE), its lower half
+DEVICE void reduce_triangle(const Damped* d, const real* factor, int first, real* triangle) {
+    UNROLL for (int i = 0; i < SIDE; ++i) {
+        UNROLL for (int j = 0; j <= i; ++j) triangle[i * SIDE + j] = damped_entry(d, first + i, first + j);
+    }
+    for (int k = 0; k < first; ++k) {
+        real column[SIDE];
+        UNROLL for (int i = 0; i < SIDE; ++i) column[i] = factor[(first + i) * d->Q + k];
+        UNROLL for (int i = 0; i < SIDE; ++i) {
+            UNROLL for (int j = 0; j <= i; ++j) triangle[i * SIDE + j] -= column[i] * column[j];
+        }
     }
 }
 
-// triangle (SIDE, SIDE), its lower half: L of the rows of the panel that begins at `first`. Where H is not positive
-// definite, its diagonal has NaN or 0, and nothing that follows from it is finite.
-DEVICE void factor_triangle(const real* left, int first, int Q, real* triangle) {
+// What they leave of row i in the panel, (SIDE). A row above it has only those from its own panel on, and one of the
+// panel's own is that of the identity.
+DEVICE void reduce_row(const Damped* d, const real* factor, int first, int i, real* row) {
+    const bool own = i >= first && i < first + SIDE;
+    UNROLL for (int j = 0; j < SIDE; ++j) row[j] = !own ? damped_entry(d, i, first + j) : i == first + j ? 1 : 0;
+    for (int k = own ? first : i < first ? i / SIDE * SIDE : 0; k < first; ++k) {
+        const real before = factor[i * d->Q + k];
+        UNROLL for (int j = 0; j < SIDE; ++j) row[j] -= before * factor[(first + j) * d->Q + k];
+    }
+}
+
+// triangle (SIDE, SIDE), its lower half, becomes L. Where H is not positive definite, its diagonal has NaN or 0, and
+// nothing that follows from it is finite.
+DEVICE void factor_triangle(real* triangle) {
     UNROLL for (int i = 0; i < SIDE; ++i) {
         UNROLL for (int j = 0; j <= i; ++j) {
-            real sum = left[(first + i) * Q + first + j];
+            real sum = triangle[i * SIDE + j];
             UNROLL for (int k = 0; k < j; ++k) sum -= triangle[i * SIDE + k] * triangle[j * SIDE + k];
             triangle[i * SIDE + j] = i == j ? sqrt(sum) : sum / triangle[j * SIDE + j];
         }
     }
 }
 
-// Row i of the panel, (SIDE), becomes itself times L^-T. The panel's own rows are those of the identity.
-DEVICE void solve_row(const real* left, int first, int Q, const real* triangle, int i, real* row) {
-    const bool own = i >= first && i < first + SIDE;
+// row (SIDE) becomes itself times L^-T
+DEVICE void solve_row(const real* triangle, real* row) {
     UNROLL for (int j = 0; j < SIDE; ++j) {
-        real sum = left[i * Q + first + j];
-        if (own) sum = i == first + j ? 1 : 0;
+        real sum = row[j];
         UNROLL for (int k = 0; k < j; ++k) sum -= row[k] * triangle[j * SIDE + k];
         row[j] = sum / triangle[j * SIDE + j];
     }
 }
 
 // The columns first .. first + SIDE of each row; after those of the last panel the step.
-// left (B, Q + 1, Q) | overwrites these columns of factor (B, Q + 1, Q), or step (B, P): 0 where it is no finite number
-KERNEL(solve_panel)(const real* left, real* factor, real* step, int first, int B, int P, int Q) {
+// hessian (B, P, P), its lower triangle | damping (B) | free (P)
+// factor (B, Q + 1, Q): its columns before `first` are read | overwrites its columns first .. first + SIDE, or step (B, P):
+// 0 where it is no finite number
+KERNEL(solve_panel)(const real* hessian, const real* gradient, const real* damping, const real* free, real* factor,
+                    real* step, int first, int B, int P, int Q) {
     FOR_EACH_IN_IMAGE(b, B, i, Q + 1) {
-        const long long place = (long long)b * (Q + 1) * Q;
+        const long long image = b;
+        real* table = factor + image * (Q + 1) * Q;
         const bool last = first + SIDE == Q;
         if (last && i >= P) continue;
+        const Damped damped = {hessian + image * P * P, gradient + image * P, free, damping[b], P, Q};
         real triangle[SIDE * SIDE], row[SIDE];
-        factor_triangle(left + place, first, Q, triangle);
-        solve_row(left + place, first, Q, triangle, i, row);
-        real* own = factor + place + i * Q;
+        reduce_triangle(&damped, table, first, triangle);
+        factor_triangle(triangle);
+        reduce_row(&damped, table, first, i, row);
+        solve_row(triangle, row);
+        real* own = table + i * Q;
         if (!last) {
             UNROLL for (int k = 0; k < SIDE; ++k) own[first + k] = row[k];
             continue;
         }
-        const real* y = factor + place + Q * Q;
         real end[SIDE], sum = 0;
-        solve_row(left + place, first, Q, triangle, Q, end);
+        reduce_row(&damped, table, first, Q, end);
+        solve_row(triangle, end);
+        const real* y = table + Q * Q;
         for (int k = i / SIDE * SIDE; k < first; ++k) sum += own[k] * y[k];
         UNROLL for (int k = 0; k < SIDE; ++k) sum += row[k] * end[k];
-        step[(long long)b * P + i] = sum - sum == 0 ? sum : 0;
-    }
-}
-
-// What is left of the columns behind a panel, a thread for each entry. Above the diagonal, entries are those of Z from
-// their row's own panel on, and 0 before.
-// factor (B, Q + 1, Q), its columns first .. first + SIDE | updates left (B, Q + 1, Q)
-KERNEL(solve_rest)(const real* factor, real* left, int first, int B, int Q) {
-    const int next = first + SIDE;
-    FOR_EACH_IN_IMAGE(b, B, item, (Q + 1) * (Q - next)) {
-        const int i = item / (Q - next), j = next + item % (Q - next);
-        if (i >= next && i < j) continue;
-        const real* of_image = factor + (long long)b * (Q + 1) * Q + first;
-        real sum = 0;
-        UNROLL for (int k = 0; k < SIDE; ++k) sum += of_image[i * Q + k] * of_image[j * Q + k];
-        left[(long long)b * (Q + 1) * Q + i * Q + j] -= sum;
+        step[image * P + i] = sum - sum == 0 ? sum : 0;
     }
 }

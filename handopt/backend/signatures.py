@@ -63,9 +63,30 @@ normal_equations_grid           vertex_normal_equations r* posed r* transforms r
                                 weights r* ancestry i* columns i* axes r* joint_positions r* vertex_basis r*
                                 bind_jacobian r* hessian r* gradient r* rest_stride i B i J i V i K i D i A i S i P i
 solve_damped                    hessian r* gradient r* damping r* free r* factor r* step r* B i P i
-damped_table                    hessian r* gradient r* damping r* free r* left r* B i P i Q i
-solve_panel                     left r* factor r* step r* first i B i P i Q i
-solve_rest                      factor r* left r* first i B i Q i
+solve_panel                     hessian r* gradient r* damping r* free r* factor r* step r* first i B i P i Q i
+move_poses                      from_angles r* from_rotation r* from_translation r* from_scale r*
+                                from_proportions r* step r* columns i* articulated i* ancestry i* bind r*
+                                joint_basis r* angles r* rotation r* translation r* scale r* proportions r*
+                                shaped_bind r* transforms r* found_terms r* turn r shift r relative r
+                                smallest_scale r largest_scale r proportion r moves i from i to i B i J i A i D i
+                                S i P i
+pose_points                     angles r* rotation r* translation r* scale r* proportions r* shaped_bind r*
+                                transforms r* rest r* basis r* indices i* weights r* rest_normals r* parents i*
+                                articulated i* joint_basis r* index i* coefficients r* field r* nearest_depth r*
+                                mm_per_px r* expected r* precision r* followers i* shape_mean r* shape_precision r*
+                                temporal_pose r* temporal_weight r* temporal_width r* lower r* upper r* columns i*
+                                posed r* shaped_rest r* normals r* equations r* axes r* joint_positions r*
+                                bind_jacobian r* found_terms r* found_hessian r* found_gradient r*
+                                silhouette_weight r free_space r front r margin r limits_weight r prior_weight r
+                                follow_share r follow_precision r size_weight r proportion_weight r has_shape i
+                                has_temporal i derivatives i to i B i J i U i V i K i A i S i P i F i W i
+compare_points                  observed r* index i* posed r* normals r* bones i* equations r* found_terms r*
+                                points_weight r sigma r plane r collision_weight r radius r derivatives i B i O i
+                                U i V i N i
+keep_lower                      angles r* rotation r* translation r* scale r* proportions r* terms r*
+                                found_terms r* found_hessian r* found_gradient r* hessian r* gradient r* damping r*
+                                improved i* first_damping r lowest_damping r highest_damping r accepted r refused r
+                                moves i derivatives i to i B i A i S i P i
 minimise_poses                  trace_angles r* trace_rotation r* trace_translation r* trace_scale r*
                                 trace_proportions r* terms r* index i* expected r* free r* bind r* rest r*
                                 keypoints r* parents i* articulated i* rest_normals r* indices i* weights r*

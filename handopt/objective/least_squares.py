@@ -117,6 +117,7 @@ class LeastSquares:
         self._xp = namespace(hand.device)
         self._one_call = OneCall() if OneCall.suits(hand) else None
         self._prior = PosePrior(hand.device, hand.rest.dtype)
+        self._followers = to_device(FOLLOWERS, hand.device, np.int32)
         self._angles, self._count = self.parameters.angles, self.parameters.count
         free = to_numpy(hand.free).ravel() > 0
         self._curvature = to_device(self._prior.curvature[np.ix_(free, free)], hand.device, hand.rest.dtype)
@@ -138,7 +139,7 @@ class LeastSquares:
 
     @property
     def in_one_call(self) -> bool:
-        """Whether `minimum` can be asked for: on a CPU, for most hands."""
+        """Whether `minimum` can be asked for: for most hands."""
         return self._one_call is not None
 
     def minimum(
@@ -182,7 +183,7 @@ class LeastSquares:
             expected=self._prior.relaxed(len(pose)) if expected is None else expected,
             precision=self._prior.precision,
             weight=weights.prior * lm_settings.prior,
-            followers=FOLLOWERS,
+            followers=self._followers,
             follow_share=DIP_OF_PIP,
             follow_precision=FOLLOW_PRECISION,
             size=weights.size / SCALES.size_sigma**2,

@@ -1,8 +1,9 @@
-"""The sum of squares, its normal equations and its minimisation from one kernel, where there is one: on the CPU."""
+"""The sum of squares, its normal equations and its minimisation from one call of an op, on any device."""
 
-from handopt.backend import schedule, to_numpy
+from handopt.backend import schedule
 from handopt.config import Config, LMSettings
 from handopt.hand_model import Hand, Pose
+from handopt.objective.point_models import PointModels
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
 from handopt.ops.minimise_poses import (
@@ -14,6 +15,7 @@ from handopt.ops.minimise_poses import (
     TermWeights,
     minimise_poses,
 )
+from handopt.ops.minimise_poses_grid import minimise_poses_grid
 
 _OF_HAND = (
     *("parents", "articulated", "normals", "indices", "weights", "keypoint_joints", "ones", "bones", "lower", "upper"),
@@ -23,16 +25,17 @@ _OF_HAND = (
 
 
 class OneCall:
-    """Evaluates and minimises poses of a hand in one launch; terms but the priors are those of the ops to the bit."""
+    """Evaluates and minimises poses of a hand. On a CPU terms but the priors are those of the ops to the bit."""
 
     def __init__(self) -> None:
+        self._points = PointModels()
         self._hands: dict[int, tuple[Hand, PosedHand]] = {}
         self._targets: dict[tuple[int, int], tuple[Hand, FitTargets, PoseTargets]] = {}
 
     @staticmethod
     def suits(hand: Hand) -> bool:
-        """Whether there is a kernel for a hand: on a CPU, unless its rest mesh changes with the pose."""
-        return hand.device.kind == "cpu" and not hand.has_correctives and schedule(to_numpy(hand.rest)) == "image"
+        """Whether there is an op for a hand: unless its rest mesh changes with the pose."""
+        return not hand.has_correctives
 
     def minimise(
         self,
@@ -48,25 +51,15 @@ class OneCall:
         every: bool,
     ) -> PoseMinimum:
         """Minimise the terms of poses, or evaluate them, as minimise_poses does."""
-        weights, unit_mm2 = config.weights, SCALES.length_unit_mm**2
+        given = (hand, targets, lm_settings.points, pose.proportions.shape[1])
+        poses = (pose.angles, pose.rotation, pose.translation, pose.scale, pose.proportions, pose.image)
+        weights = _term_weights(config, lm_settings)
+        if schedule(hand.rest) == "grid":
+            points = self._points.model(*given)
+            return minimise_poses_grid(points, *poses, weights, priors, steps, derivatives=derivatives, every=every)
         return minimise_poses(
-            self._pose_targets(hand, targets, lm_settings.points, pose.proportions.shape[1]),
-            *(pose.angles, pose.rotation, pose.translation, pose.scale, pose.proportions, pose.image),
-            *(hand.bind, hand.rest, hand.keypoints),
-            TermWeights(
-                points=weights.points / lm_settings.sigma_mm**2,
-                sigma=lm_settings.sigma_mm,
-                plane=lm_settings.plane,
-                silhouette=weights.silhouette / unit_mm2,
-                free_space=lm_settings.free_space_mm,
-                front=weights.front,
-                margin=config.front_margin_mm,
-                collision=weights.collision / unit_mm2,
-                radius=config.collision_radius_mm,
-                limits=weights.limits,
-            ),
-            priors,
-            steps,
+            self._pose_targets(*given),
+            *(*poses, hand.bind, hand.rest, hand.keypoints, weights, priors, steps),
             derivatives=derivatives,
             every=every,
         )
@@ -96,3 +89,19 @@ class OneCall:
         )
         self._hands[shapes] = hand, posed
         return posed
+
+
+def _term_weights(config: Config, lm_settings: LMSettings) -> TermWeights:
+    weights, unit_mm2 = config.weights, SCALES.length_unit_mm**2
+    return TermWeights(
+        points=weights.points / lm_settings.sigma_mm**2,
+        sigma=lm_settings.sigma_mm,
+        plane=lm_settings.plane,
+        silhouette=weights.silhouette / unit_mm2,
+        free_space=lm_settings.free_space_mm,
+        front=weights.front,
+        margin=config.front_margin_mm,
+        collision=weights.collision / unit_mm2,
+        radius=config.collision_radius_mm,
+        limits=weights.limits,
+    )

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt for poses in one launch, on the CPU: all iterations, with every term and its derivatives.
 
 It joins forward_kinematics, skin, skin_normals, closest_points, free_space_loss, collision, joint_limits, pose_axes,
-normal_equations and solve_damped, and adds the priors; results do not depend on the number of threads. A GPU runs these
-ops one by one, in the loop of handopt.optimise.levenberg_marquardt.
+normal_equations and solve_damped, and adds the priors; results do not depend on the number of threads. On a GPU,
+minimise_poses_grid does the same.
 """
 
 from dataclasses import dataclass, fields
@@ -152,7 +152,7 @@ class TermWeights:
 
 @dataclass(frozen=True, eq=False)
 class PosePriors:
-    """What is expected of poses, as NumPy arrays of the model's real type.
+    """What is expected of poses, as arrays of the model's device and real type.
 
     expected: (B, A, 3) rad; precision: (A, 3), of deviations from it; weight: of these and of the followers
     followers: (F, 2) int32, rows of angles: the flexion of the first follows that of the second times follow_share,
@@ -252,7 +252,7 @@ def minimise_poses(
     rows = 1 + steps.iterations if every else 1
     found = [
         call.real(name, array, shape)
-        for name, array, shape in zip(_POSES, (angles, rotation, translation, scale, proportions), _SHAPES, strict=True)
+        for name, array, shape in zip(POSES, (angles, rotation, translation, scale, proportions), SHAPES, strict=True)
     ]
     angles, rotation, translation, scale, proportions = trace = [_trace(array, rows) for array in found]
     call.whole("image_index", image_index, ("B",), below="I")
@@ -261,7 +261,7 @@ def minimise_poses(
     call.real("keypoints", keypoints, ("M", 3))
     b, p = call.size["B"], targets.parameters
     call.real("free", steps.free, (p,))
-    own, given = _prior_arrays(call, priors)
+    own, given = prior_arrays(call, priors)
     terms, improved = call.empty(rows, len(TERMS), b), call.empty(b, dtype=np.int32)
     count = b if derivatives else 0
     hessian, gradient = call.empty(count, p, p), call.empty(count, p)
@@ -283,8 +283,8 @@ def minimise_poses(
 
 
 TERMS = ("points", "silhouette", "collision", "limits", "prior", "size", "temporal")
-_POSES = ("angles", "rotation", "translation", "scale", "proportions")
-_SHAPES: tuple[tuple[int | str, ...], ...] = (("B", "A", 3), ("B", 3, 3), ("B", 3), ("B",), ("B", "S"))
+POSES = ("angles", "rotation", "translation", "scale", "proportions")
+SHAPES: tuple[tuple[int | str, ...], ...] = (("B", "A", 3), ("B", 3, 3), ("B", 3), ("B",), ("B", "S"))
 
 
 def _trace(start: Array, rows: int) -> Array:
@@ -294,7 +294,7 @@ def _trace(start: Array, rows: int) -> Array:
     return trace
 
 
-def _prior_arrays(call: Arguments, priors: PosePriors) -> tuple[list[Array], list[int]]:
+def prior_arrays(call: Arguments, priors: PosePriors) -> tuple[list[Array], list[int]]:
     """The arrays of the priors in the kernel's order, after those of the poses, and which of the last are given."""
     size = 1 + call.size["S"]
     parameters = 3 * call.size["A"]

@@ -197,13 +197,15 @@ def solve_damped(hessian: Array, gradient: Array, damping: Array, free: Array) -
     if schedule(hessian) == "image":
         launch("solve_damped", b, hessian, gradient, damping, free, call.empty(b, p, p), step, b, p)
         return step
-    columns = -(-p // PANEL) * PANEL
-    left, factor = call.empty(b, columns + 1, columns), call.empty(b, columns + 1, columns)
-    entries = b * (columns + 1)
-    launch("damped_table", entries * columns, hessian, gradient, damping, free, left, b, p, columns)
+    columns = panel_columns(p)
+    factor = call.empty(b, columns + 1, columns)
     for first in range(0, columns, PANEL):
-        launch("solve_panel", entries, left, factor, step, first, b, p, columns)
-        behind = columns - first - PANEL
-        if behind:
-            launch("solve_rest", entries * behind, factor, left, first, b, columns)
+        launch(
+            "solve_panel", b * (columns + 1), hessian, gradient, damping, free, factor, step, first, b, p, columns
+        )  # fmt: skip
     return step
+
+
+def panel_columns(parameters: int) -> int:
+    """The columns of the table in which a GPU solves: whole panels."""
+    return -(-parameters // PANEL) * PANEL

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from handopt.backend import Array, namespace_of
+from handopt.backend import Array, namespace_of, to_numpy
 from handopt.config import LMSettings
 from handopt.hand_model import Pose
 from handopt.objective.least_squares import LeastSquares, System
@@ -54,7 +54,7 @@ def fit_poses(
 ) -> Solution[Pose, System]:
     """Run a round's iterations on B poses.
 
-    record: called with the poses and their terms (B,) at the start and after every iteration
+    record: called with the poses and their terms (B,) at the start and after every iteration, which may be on the host
     expected: (B, 15, 3) rad, what the pose prior expects of each pose; a relaxed hand if None
     linearised: whether the system is wanted at the last poses; else only its terms are of them
     """
@@ -80,7 +80,10 @@ def _in_one_call(
     *,
     linearised: bool,
 ) -> Solution[Pose, System]:
-    """The same by the kernel that runs all iterations; without `linearised` the system has no normal equations."""
+    """The same by the op that runs all iterations; without `linearised` the system has no normal equations.
+
+    A device is asked for nothing before the last of them.
+    """
     schedule = lm_settings.schedule
     every = record is not None
     found = problem.minimum(pose, lm_settings, schedule, expected, derivatives=linearised, every=every)
@@ -90,9 +93,11 @@ def _in_one_call(
         return replace(pose, **{name: getattr(found, name)[iteration] for name in names})
 
     if record is not None:
+        told = replace(found, terms=to_numpy(found.terms))
         for iteration in range(schedule.iterations + 1):
-            record(pose_at(iteration), dict(problem.system_of(found, iteration).terms))
+            record(pose_at(iteration), dict(problem.system_of(told, iteration).terms))
     system = problem.system_of(found)
-    cost = np.where(np.isnan(system.cost), system.cost.dtype.type(np.inf), system.cost)  # as in the loop's init
+    xp, cost = namespace_of(pose.scale), system.cost
+    cost = xp.where(xp.isnan(cost), xp.asarray(np.inf, cost.dtype), cost)  # as in the loop's init
     no = found.improved & False
     return Solution(pose_at(-1), system, cost, schedule.iterations, converged=no, improved=found.improved)

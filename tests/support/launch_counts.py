@@ -1,10 +1,12 @@
 """Counts launches, synchronisations and copies of an LM iteration, a fit and a tracked frame on the stand-in for CuPy.
 
-Run as a process of its own: python -m support.launch_counts. Prints them as JSON.
+An iteration is one of the last round, the widest: with proportions. Run as a process of its own: python -m support.launch_counts. Prints them as JSON.
 """
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from support import stand_in
@@ -19,34 +21,26 @@ def main() -> None:
     import cupy
 
     from handopt.config import FitSettings
-    from handopt.optimise import pose_fit
+    from handopt.objective.least_squares import LeastSquares
     from handopt.tracking.run import Run
     from support.examples import example
     from support.sequences import CAMERA, frames
 
     counts: Counter[str] = cupy.COUNTS
-    iterations: list[Counter[str]] = []
-    room: Any = pose_fit
-    minimise = room.levenberg_marquardt
+    rounds: list[Callable[[int], object]] = []
+    minimum = LeastSquares.minimum
 
-    def counted(problem: Any, state: Any, schedule: Any, solve: Any, told: Any, *, linearised: bool) -> Any:
-        seen = Counter(counts)
+    def remembered(self: LeastSquares, pose: Any, lm: Any, schedule: Any, *given: Any, **options: Any) -> Any:
+        if schedule.iterations:
+            rounds.append(lambda n: minimum(self, pose, lm, replace(schedule, iterations=n), *given, **options))
+        return minimum(self, pose, lm, schedule, *given, **options)
 
-        def record(number: int, at: Any, model: Any) -> None:
-            nonlocal seen
-            if number:
-                iterations.append(Counter(counts) - seen)
-            if told is not None:
-                told(number, at, model)
-            seen = Counter(counts)
-
-        return minimise(problem, state, schedule, solve, record, linearised=linearised)
-
-    room.levenberg_marquardt = counted
+    LeastSquares.minimum = remembered  # type: ignore[method-assign]
     counts.clear()
     example("open").fit(device="cuda", config=None)
     fitted = Counter(counts)
-    inner = iterations[len(iterations) // 2]
+    few, more = (_counted(counts, rounds[-1], iterations) for iterations in (4, 5))
+    inner = Counter({name: more[name] - few[name] for name in KEYS})
     run = Run(CAMERA, "right", settings=FitSettings(device="cuda"))
     tracked: list[Counter[str]] = []
     for frame in frames("right")[:FRAMES]:
@@ -55,6 +49,13 @@ def main() -> None:
         tracked.append(Counter(counts))
     found = {"iteration": inner, "fit": fitted, "frame": tracked[-1]}
     print(json.dumps({name: {key: each[key] for key in KEYS} for name, each in found.items()}))
+
+
+def _counted(counts: Counter[str], minimise: Callable[[int], object], iterations: int) -> Counter[str]:
+    """What so many iterations of a round cost."""
+    counts.clear()
+    minimise(iterations)
+    return Counter(counts)
 
 
 if __name__ == "__main__":
