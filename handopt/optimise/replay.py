@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from handopt.backend import to_device, to_numpy
+from handopt.backend import namespace_of, to_device, to_numpy
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.ops.projection import project
@@ -44,11 +44,11 @@ class BestHypothesis:
         path = search.path(row)
         view = int(to_numpy(search.pose.image)[row])
         flip = np.diag(MIRROR) if targets.mirrored[view] else np.eye(3)
-        poses = [
-            Pose(*(to_numpy(getattr(iteration.pose, f.name)[row : row + 1]) for f in dataclasses.fields(Pose)))
-            for iteration, row in path
-        ]
-        joined = Pose(*(np.concatenate([getattr(p, f.name) for p in poses]) for f in dataclasses.fields(Pose)))
+        parts = [iteration.pose.part(slice(row, row + 1)) for iteration, row in path]
+        xp = namespace_of(parts[0].scale)
+        joined = Pose(
+            *(to_numpy(xp.concatenate([getattr(part, f.name) for part in parts])) for f in dataclasses.fields(Pose))
+        )
         rests = [iteration.rest for iteration, _ in path]
         names = dict.fromkeys(name for iteration, _ in path for name in iteration.terms)
         history: dict[str, AnyArray] = {

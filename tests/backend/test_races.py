@@ -16,14 +16,21 @@ pytestmark = [
 ]
 # file, problem that launches it, what is replaced, and by what: an atomic becomes a read and a write, or what other
 # threads of a launch still read is written
-MUTANTS = {
+MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "splat_scatter": ("splat", "render_depth", "atomic_max_key(slot, key)", "*slot = key"),
     "skin_backward": ("skinning", "skin", "ADD(grad_transforms", "LOST(grad_transforms"),
     "closest_points_forward": ("closest_points", "closest_points", "ADD(loss + b,", "LOST(loss + b,"),
     "rasterise_forward": ("rasterise", "rasterise", "atomic_min_real(depth", "LOST_MINIMUM(depth"),
     "normal_equations_grid": ("normal_equations", "normal_equations, hessian", "ADD(h + number", "LOST(h + number"),
-    "solve_panel": ("solve_damped", "solve_damped, panels", "own = factor + place", "own = (real*)left + place"),
+    "solve_panel": ("solve_damped", "solve_damped, panels", "own[first + k] = row[k]", "own[k] = row[k]"),
+    "compare_points": ("pose_iteration", "minimise_poses_grid", "ADD(term, weight", "LOST(term, weight"),
+    "keep_lower": (
+        *("pose_iteration", "minimise_poses_grid"),
+        *("found_hessian[at] = 0;", "found_hessian[at] = 0, ((real*)found_terms)[b] = 0;"),
+    ),
 }
+NEEDED = {"splat": ["projection"], "pose_iteration": ["normal_equations", "solve_damped"]}
+"""The other files with kernels that a problem launches."""
 LOST = """
 #define LOST(address, value) (*(address) += (value))
 #define LOST_MINIMUM(address, value) do { if ((value) < *(address)) *(address) = (value); } while (0)
@@ -47,7 +54,7 @@ def test_a_lost_atomic_or_an_early_write_is_noticed(kernel: str, tmp_path: Path)
     text = path.read_text()
     assert text.count(right) == 1
     path.write_text(LOST + text.replace(right, wrong))
-    needed = [name, "projection"] if name == "splat" else [name]
+    needed = [name, *NEEDED.get(name, ())]
     library = races.build(tmp_path / "built", sources, "f32", needed)
     found, _ = races.races_of([library], [problem], tmp_path / "log")
     assert [each for each in found if not each.is_benign and each.kernel == kernel], found

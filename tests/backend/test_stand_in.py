@@ -48,9 +48,9 @@ def test_the_cuda_tests_pass_without_a_gpu() -> None:
 # Every number is a cost: each launch takes 8 to 25 microseconds of the host, each synchronisation more. An iteration is
 # exact; a fit and a tracked frame may take some iterations more on another processor.
 MOST = {
-    "iteration": {"launches": 143, "synchronisations": 0, "copies to host": 0, "copies to device": 0},
-    "fit": {"launches": 7600, "synchronisations": 680, "copies to host": 580, "copies to device": 120},
-    "frame": {"launches": 2800, "synchronisations": 43, "copies to host": 24, "copies to device": 131},
+    "iteration": {"launches": 8, "synchronisations": 0, "copies to host": 0, "copies to device": 0},
+    "fit": {"launches": 960, "synchronisations": 350, "copies to host": 340, "copies to device": 120},
+    "frame": {"launches": 300, "synchronisations": 21, "copies to host": 21, "copies to device": 62},
 }
 
 

@@ -56,23 +56,36 @@ def test_no_iteration_raises_the_cost(shapes: int, dtype: type) -> None:
         assert array.dtype == (np.int32 if name == "image" else dtype), name
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("expected", [None, 0.3])
-def test_one_call_takes_the_steps_of_the_loop(expected: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    means = None if expected is None else np.full((4, 15, 3), expected)
-    by_kernel: list[tuple[Pose, dict[str, Any]]] = []
-    by_loop: list[tuple[Pose, dict[str, Any]]] = []
-    assert least_squares().in_one_call, "built with the schedule of a GPU"
-    together = fit_poses(least_squares(), poses(), SETTINGS, lambda at, terms: by_kernel.append((at, terms)), means)
-    monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
-    apart = fit_poses(least_squares(), poses(), SETTINGS, lambda at, terms: by_loop.append((at, terms)), means)
-    np.testing.assert_array_equal(together.improved, apart.improved)
-    reason = "float64 sums in another order, through six steps"
-    for (at, terms), (other, others) in zip(by_kernel, by_loop, strict=True):
+def test_one_call_takes_the_steps_of_the_loop(
+    expected: float | None, dtype: type, device: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS if dtype == np.float64 else replace(SETTINGS, iterations=2)
+    told: list[list[tuple[Pose, dict[str, Any]]]] = []
+    found = []
+    for in_one_call in (True, False):
+        if not in_one_call:
+            monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
+        problem = least_squares(dtype=dtype, device=device.device)
+        assert problem.in_one_call == in_one_call
+        means = None if expected is None else device.send({"means": np.full((4, 15, 3), expected, dtype)})["means"]
+        told.append([])
+        start, record = on_device(poses(dtype), device.device), told[-1].append
+        found.append(fit_poses(problem, start, settings, lambda at, terms, to=record: to((at, terms)), means))  # type: ignore[misc]
+    np.testing.assert_array_equal(*(device.fetch(each.improved) for each in found))
+    reason, bound = "sums in another order, through all steps", 3e3 * float(np.finfo(dtype).eps)
+    for (at, terms), (other, others) in zip(*told, strict=True):
         assert list(terms) == list(others)
-        assert_close(sum(terms.values()), sum(others.values()), rtol=1e-9, reason=reason)
+        for name, term in terms.items():
+            rows = backend.to_numpy(term), device.fetch(others[name])
+            assert_close(*rows, of_max=bound, atol=1e-3 * bound, reason=f"{name}: {reason}")
         for name in ("angles", "rotation", "translation", "scale", "proportions"):
-            assert_close(getattr(at, name), getattr(other, name), of_max=1e-8, reason=reason)
-    assert_close(np.tril(together.model.hessian), np.tril(apart.model.hessian), of_max=1e-8, reason=reason)
+            same = (device.fetch(getattr(each, name)) for each in (at, other))
+            assert_close(*same, of_max=bound, reason=f"{name}: {reason}")
+    if dtype == np.float64:  # in float another vertex is the nearest here and there
+        assert_close(*(np.tril(device.fetch(each.model.hessian)) for each in found), of_max=10 * bound, reason=reason)
+        assert_close(*(device.fetch(each.model.gradient) for each in found), of_max=10 * bound, reason=reason)
 
 
 def test_a_pose_that_is_no_number_costs_infinity(monkeypatch: pytest.MonkeyPatch) -> None:

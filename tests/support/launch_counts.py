@@ -1,6 +1,7 @@
 """Counts launches, synchronisations and copies of an LM iteration, a fit and a tracked frame on the stand-in for CuPy.
 
-An iteration is one of the last round, the widest: with proportions. Run as a process of its own: python -m support.launch_counts. Prints them as JSON.
+An iteration is one of the last round, with proportions, which has the most parameters. Run as a process of its own:
+python -m support.launch_counts. Prints them as JSON.
 """
 
 import json
@@ -28,14 +29,15 @@ def main() -> None:
 
     counts: Counter[str] = cupy.COUNTS
     rounds: list[Callable[[int], object]] = []
-    minimum = LeastSquares.minimum
+    problems: Any = LeastSquares
+    minimum = problems.minimum
 
     def remembered(self: LeastSquares, pose: Any, lm: Any, schedule: Any, *given: Any, **options: Any) -> Any:
         if schedule.iterations:
             rounds.append(lambda n: minimum(self, pose, lm, replace(schedule, iterations=n), *given, **options))
         return minimum(self, pose, lm, schedule, *given, **options)
 
-    LeastSquares.minimum = remembered  # type: ignore[method-assign]
+    problems.minimum = remembered
     counts.clear()
     example("open").fit(device="cuda", config=None)
     fitted = Counter(counts)

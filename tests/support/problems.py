@@ -22,6 +22,7 @@ from support.problems_image import (
     render_problem,
     silhouette_problem,
 )
+from support.problems_iteration import ITERATION_PROBLEMS
 from support.problems_newton import NEWTON_PROBLEMS
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -42,4 +43,5 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "rasterise": rasterise_problem,
     "rasterise_faces": rasterise_faces_problem,
     **NEWTON_PROBLEMS,
+    **ITERATION_PROBLEMS,
 }

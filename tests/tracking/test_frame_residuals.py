@@ -5,6 +5,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from support.compare import assert_close
 from support.least_squares_cases import SETTINGS, SHAPES, least_squares, poses
+from support.observation_factory import on_device
+from support.op_check import Place
 
 from handopt.config import Config
 from handopt.objective.one_call import OneCall
@@ -62,26 +64,30 @@ def test_what_is_expected_counts_less_after_a_longer_time() -> None:
 
 
 @pytest.mark.parametrize(("known", "tracked"), [(True, False), (False, True), (True, True)])
-def test_one_call_takes_the_steps_of_the_loop(known: bool, tracked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_call_takes_the_steps_of_the_loop(
+    known: bool, tracked: bool, device: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = []
     for in_one_call in (True, False):
-        given = least_squares()
-        start = poses() if known else poses(shapes=0)
         if not in_one_call:
             monkeypatch.setattr(OneCall, "suits", lambda _hand: False)
+        given = least_squares(device=device.device)
+        start = poses() if known else poses(shapes=0)
         near = start.rotation[0], start.translation[0] + 4.0, start.angles[0] + 0.1
         shape = ShapeEstimate(np.full(1 + SHAPES, 0.02), 40 * np.eye(1 + SHAPES) + 3)
         residuals = FrameResiduals(given.hand, without_sizes(given.config)).at(
             given.hand, given.targets, shape if known else None, Temporal(*near) if tracked else None
         )
-        found.append(fit_poses(residuals, start, SETTINGS))
+        assert residuals.in_one_call == in_one_call
+        found.append(fit_poses(residuals, on_device(start, device.device), SETTINGS))
     together, apart = found
     reason = "float64 sums in another order, through six steps"
     assert list(together.model.terms) == list(apart.model.terms)
     assert ("temporal" in together.model.terms) == tracked
-    for name, term in apart.model.terms.items():
-        assert_close(together.model.terms[name], term, of_max=1e-8, reason=f"{name}: {reason}")
+    for name in apart.model.terms:
+        terms = (device.fetch(each.model.terms[name]) for each in found)
+        assert_close(*terms, of_max=1e-8, reason=f"{name}: {reason}")
     for name in ("angles", "rotation", "translation", "scale", "proportions"):
-        assert_close(getattr(together.state, name), getattr(apart.state, name), of_max=1e-8, reason=reason)
-    assert_close(np.tril(together.model.hessian), np.tril(apart.model.hessian), of_max=1e-8, reason=reason)
-    assert_close(together.model.gradient, apart.model.gradient, of_max=1e-7, reason=reason)
+        assert_close(*(device.fetch(getattr(each.state, name)) for each in found), of_max=1e-8, reason=reason)
+    assert_close(*(np.tril(device.fetch(each.model.hessian)) for each in found), of_max=1e-8, reason=reason)
+    assert_close(*(device.fetch(each.model.gradient) for each in found), of_max=1e-7, reason=reason)
