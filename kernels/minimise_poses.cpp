@@ -1,7 +1,7 @@
 // Levenberg-Marquardt for poses in one call: each pose has all its iterations in one thread, without Python in between.
 //
-// A CPU's schedule; pose_iteration.cu has a GPU's. Here the kernels
-// are called as they are, with a batch of one, so that what a pose needs stays in the cache of its thread.
+// A CPU's schedule; pose_iteration.cu has a GPU's. The kernels are called as they are, with a batch of one, so that what
+// a pose needs stays in the cache of its thread.
 //
 //   cost = points + silhouette + collision + limits + prior + size + temporal
 //   points      points_weight closest_points        collision   collision_weight collision, NaN where joints are

@@ -25,15 +25,21 @@ def launch_cuda(kernel: str, items: int, arguments: tuple[Any, ...]) -> None:
     """Run a kernel on CuPy arrays, in the precision of the first, with a thread for each of `items`."""
     import cupy
 
-    dtype = arguments[0].dtype
-    scalars = {"r": dtype.type, "i": np.int32}
-    packed = tuple(
-        scalars[kind](argument) if kind in scalars else argument
-        for argument, (_, kind) in zip(arguments, SIGNATURES[kernel], strict=True)
-    )
+    if len(arguments) != len(SIGNATURES[kernel]):
+        raise ValueError(f"{kernel} takes {len(SIGNATURES[kernel])} arguments, got {len(arguments)}")
+    dtype, packed = arguments[0].dtype, list(arguments)
+    for place, kind in _scalars(kernel):
+        packed[place] = dtype.type(packed[place]) if kind == "r" else np.int32(packed[place])
     blocks = min(-(-items // CUDA_BLOCK), CUDA_MAX_BLOCKS)
     with cupy.cuda.Device(arguments[0].device.id):
-        _cuda_function(kernel, dtype)((blocks,), (CUDA_BLOCK,), packed)
+        _cuda_function(kernel, dtype)((blocks,), (CUDA_BLOCK,), tuple(packed))
+
+
+@cache
+def _scalars(kernel: str) -> tuple[tuple[int, str], ...]:
+    """The places of a kernel's numbers among its arguments, and their kinds."""
+    kinds = [kind for _, kind in SIGNATURES[kernel]]
+    return tuple((place, kind) for place, kind in enumerate(kinds) if not kind.endswith("*"))
 
 
 @cache

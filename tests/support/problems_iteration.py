@@ -9,6 +9,7 @@ import numpy as np
 
 from handopt.backend import namespace_of
 from handopt.objective.one_call import OneCall
+from handopt.objective.point_models import PointModels
 from handopt.ops.minimise_poses import PoseMinimum, PosePriors, Steps, TermWeights, minimise_poses
 from handopt.ops.minimise_poses_grid import PointModel, minimise_poses_grid
 from handopt.ops.normal_equations import RIGID
@@ -31,7 +32,7 @@ def iteration_arrays(shapes: int, batch: int) -> Arrays:
     rng = np.random.default_rng(31)
     start = poses(shapes=shapes).select(np.arange(batch) % 4)
     start.angles += 0.05 * rng.normal(size=start.angles.shape)
-    model = OneCall()._point_model(PROBLEM.hand, PROBLEM.targets, 40, shapes)
+    model = PointModels().model(PROBLEM.hand, PROBLEM.targets, 40, shapes)
     priors = PROBLEM.priors(start, SETTINGS, None)
     near = start.angles[0] + 0.1, start.rotation[0], start.translation[0] + 4.0
     return {
@@ -78,7 +79,7 @@ def by_pose(found: PoseMinimum) -> Any:
 def twin(a: Arrays, shapes: int, iterations: int = 3) -> Floats:
     """The same by the kernel of a CPU."""
     hand = PROBLEM.hand
-    model = OneCall()._model(hand, PROBLEM.targets, 40, shapes)
+    model = OneCall()._pose_targets(hand, PROBLEM.targets, 40, shapes)
     start = [*(a[name] for name in (*POSES, "image_index")), hand.bind, hand.rest, hand.keypoints]
     op: Callable[..., PoseMinimum] = minimise_poses
     return np.asarray(by_pose(op(model, *start, *settings(a, iterations), every=True)))
