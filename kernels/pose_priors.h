@@ -1,4 +1,4 @@
-// What is expected of a pose: terms that are quadratic in its parameters, or nearly so. One thread has all of a pose.
+// What is expected of a pose: squares of deviations, or nearly so. One thread has all of a pose.
 //
 //   prior     deviations from the expected angles, and of each follower's flexion from its share of its leader's
 //   size      deviations of log scale and proportions from 0, and from an estimate of the hand's shape, if there is one

@@ -2,7 +2,7 @@
 //
 // A CPU has each image solved by one thread. That would keep a GPU waiting: P^3 / 6 operations one after the other, and
 // a thread for each of a few dozen images. There, a thread has one row of an image and one panel of SIDE columns at a
-// time, in one launch a panel. It subtracts what the columns before the panel explain from its own row and from the
+// time, in one launch a panel. It subtracts what the columns before the panel contribute from its own row and from the
 // panel's triangle, which every thread of an image factors for itself: a launch more would cost more. The launches need
 // no barriers, as no thread waits for another one of the same launch.
 //
