@@ -1,7 +1,8 @@
 """Levenberg-Marquardt: damped Gauss-Newton steps, each kept where it lowers the cost (Marquardt, 1963).
 
-The one loop of the pose fit, of the tracker, and of both stages of the shape fit. A problem says what is minimised, a
-solver turns a linear model and a damping into a step, and a schedule says how the damping changes and when to stop.
+The one loop of both stages of the shape fit, and of poses that no op minimises in one call (handopt.ops.minimise_poses
+and minimise_poses_grid). A problem says what is minimised, a solver turns a linear model and a damping into a step, and
+a schedule says how the damping changes and when to stop.
 """
 
 from collections.abc import Callable
