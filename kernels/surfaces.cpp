@@ -110,6 +110,109 @@ KERNEL(label_surfaces)(const real* steps, int* scratch, int* labels, int max_gap
     for (long long i = 0; i < (long long)H * W; ++i) labels[i] = parents[labels[i]];
 }
 
+// Label runs of the pixels outside of a mask (H, W) byte, and unite those that touch in a column | overwrites labels
+// (H, W) int: the number of each pixel's run, 0 in the mask; parents (H W + 1) int. Returns how many runs there are.
+DEVICE int unite_runs(const byte* mask, int* labels, int* parents, int H, int W) {
+    int runs = 0;
+    for (int y = 0; y < H; ++y) {
+        const byte* in = mask + (long long)y * W;
+        int *label = labels + (long long)y * W, *above = label - W;
+        for (int x = 0; x < W; ++x) {
+            if (in[x]) {
+                label[x] = 0;
+                continue;
+            }
+            const bool joined = x > 0 && label[x - 1];
+            if (!joined) {
+                ++runs;
+                parents[runs] = runs;
+            }
+            label[x] = runs;
+            if (y > 0 && above[x] && !(joined && above[x - 1])) unite(parents, above[x], runs);
+        }
+    }
+    return runs;
+}
+
+// The regions of a mask's outside (H, W) byte, numbered from 1 in the order of their first pixels.
+// scratch (H W + 1) int | overwrites labels (H, W) int, 0 in the mask, and count (1) int
+KERNEL(label_regions)(const real*, const byte* mask, int* scratch, int* labels, int* count, int H, int W) {
+    const int runs = unite_runs(mask, labels, scratch, H, W);
+    int next = 0;
+    scratch[0] = 0;
+    for (int run = 1; run <= runs; ++run) scratch[run] = scratch[run] == run ? ++next : scratch[scratch[run]];
+    for (long long i = 0; i < (long long)H * W; ++i) labels[i] = scratch[labels[i]];
+    *count = next;
+}
+
+// A mask (H, W) byte with the regions outside of it that have at most `most` pixels, if there are two regions.
+// scratch (3 H W + 2) int | overwrites filled (H, W) byte
+KERNEL(fill_regions)(const real*, const byte* mask, int* scratch, byte* filled, int most, int H, int W) {
+    const long long pixels = (long long)H * W;
+    int *labels = scratch, *parents = labels + pixels, *sizes = parents + pixels + 1;
+    const int runs = unite_runs(mask, labels, parents, H, W);
+    int regions = 0;
+    for (int run = 0; run <= runs; ++run) sizes[run] = 0;
+    for (int run = 1; run <= runs; ++run) {
+        regions += parents[run] == run;
+        parents[run] = parents[parents[run]];
+    }
+    parents[0] = 0;
+    for (long long i = 0; i < pixels; ++i) ++sizes[parents[labels[i]]];
+    sizes[0] = most + 1;
+    for (long long i = 0; i < pixels; ++i)
+        filled[i] = (byte)(mask[i] | (int)(regions > 1 && sizes[parents[labels[i]]] <= most));
+}
+
+// The mean of 3 x 3 pixels, edges doubled, as scipy.ndimage.uniform_filter gives it: with running sums in double, along
+// columns and then along rows, each rounded to real. image (H, W) | sums (W) double | overwrites mean (H, W)
+DEVICE void mean_of_nine(const real* image, double* sums, real* mean, int H, int W) {
+    for (int y = 0; y < H; ++y) {
+        const real *here = image + (long long)y * W, *below = y + 1 < H ? here + W : here;
+        const real* left = y > 1 ? here - 2 * W : image;
+        real* out = mean + (long long)y * W;
+        if (y == 0)
+            for (int x = 0; x < W; ++x) sums[x] = ((double)here[x] + (double)here[x] + (double)below[x]) / 3.0;
+        else
+            for (int x = 0; x < W; ++x) sums[x] += ((double)below[x] - (double)left[x]) / 3.0;
+        for (int x = 0; x < W; ++x) out[x] = (real)sums[x];
+    }
+    for (int y = 0; y < H; ++y) {
+        real* row = mean + (long long)y * W;
+        for (int x = 0; x < W; ++x) sums[x] = (double)row[x];
+        double sum = (sums[0] + sums[0] + sums[W > 1 ? 1 : 0]) / 3.0;
+        row[0] = (real)sum;
+        for (int x = 1; x < W; ++x) {
+            sum += (sums[x + 1 < W ? x + 1 : x] - sums[x > 1 ? x - 2 : 0]) / 3.0;
+            row[x] = (real)sum;
+        }
+    }
+}
+
+// Where a hand's surface is concave: farther by more than `least` than the middle of two of its pixels on opposite
+// sides, `step` away along a row or column, or `aslant` in both. depth (H, W) mm, hand (H, W) byte | smooth (H, W), weight
+// (2, H, W) and sums (W) double scratch | overwrites creases (H, W) byte, none within `step` of the border
+KERNEL(hand_creases)(const real* depth, const byte* hand, real* smooth, real* weight, double* sums, byte* creases,
+                     real least, int step, int aslant, int H, int W) {
+    const long long pixels = (long long)H * W;
+    memset(creases, 0, pixels);
+    if (min_int(H, W) <= 2 * step) return;
+    real* image = weight + pixels;
+    for (long long i = 0; i < pixels; ++i) image[i] = hand[i] ? depth[i] : 0;
+    mean_of_nine(image, sums, smooth, H, W);
+    for (long long i = 0; i < pixels; ++i) image[i] = (real)(hand[i] != 0);
+    mean_of_nine(image, sums, weight, H, W);
+    for (long long i = 0; i < pixels; ++i) smooth[i] /= max_real(weight[i], (real)1e-3);
+    const long long sides[4] = {(long long)step * W, step, (long long)aslant * W + aslant, (long long)aslant * W - aslant};
+    for (int side = 0; side < 4; ++side)
+        for (int y = step; y < H - step; ++y)
+            for (int x = step; x < W - step; ++x) {
+                const long long at = (long long)y * W + x, one = at + sides[side], other = at - sides[side];
+                const int deeper = smooth[at] - (real)0.5 * (smooth[one] + smooth[other]) > least;
+                creases[at] = (byte)(creases[at] | (deeper & hand[at] & hand[one] & hand[other]));
+            }
+}
+
 // Sums of depth^2 by label, in the order of the pixels. accumulates sums (labels) double; label 0 does not count
 KERNEL(label_areas)(const real* depth, const int* labels, double* sums, int count) {
     for (int i = 0; i < count; ++i) {
@@ -199,14 +302,16 @@ KERNEL(extreme_filter)(const real* image, real* scratch, real* out, int size, in
 
 // Exact Euclidean distances of pixels to the nearest one that is not in a mask, of which there is at least one (A.
 // Meijster, J. Roerdink and W. Hesselink, A general algorithm for computing distance transforms in linear time, 2000).
-// First along columns: mask (H, W) byte | overwrites columns (H, W) px, more than all others where a column has none
-DEVICE void distances_along_columns(const byte* mask, int* columns, int H, int W) {
-    const int far = H + W;
+// First along columns: mask (H, W) byte; border: whether what lies around the image is not in the mask either
+// | overwrites columns (H, W) px, more than all others where a column has none
+DEVICE void distances_along_columns(const byte* mask, int* columns, int border, int H, int W) {
+    const int far = H + W, edge = border ? 1 : far;
     for (int y = 0; y < H; ++y)
         for (int x = 0; x < W; ++x) {
             const long long at = (long long)y * W + x;
-            columns[at] = !mask[at] ? 0 : y > 0 ? min_int(far, columns[at - W] + 1) : far;
+            columns[at] = !mask[at] ? 0 : y > 0 ? min_int(far, columns[at - W] + 1) : edge;
         }
+    for (int x = 0; x < W; ++x) columns[(long long)(H - 1) * W + x] = min_int(columns[(long long)(H - 1) * W + x], edge);
     for (int y = H - 2; y >= 0; --y)
         for (int x = 0; x < W; ++x) {
             const long long at = (long long)y * W + x;
@@ -244,13 +349,15 @@ DEVICE void nearest_along_row(const int* g, int* site, int* start, int W, Found 
 }
 
 // mask (H, W) byte | scratch (H W + 2 W) int | overwrites distance (H, W) px, double
-KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* distance, int H, int W) {
+KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* distance, int border, int H, int W) {
     int *columns = scratch, *site = scratch + (long long)H * W;
-    distances_along_columns(mask, columns, H, W);
+    distances_along_columns(mask, columns, border, H, W);
     for (int y = 0; y < H; ++y) {
         double* row = distance + (long long)y * W;
-        nearest_along_row(columns + (long long)y * W, site, site + W, W,
-                          [row](int x, int, long long squared) { row[x] = (double)squared; });
+        nearest_along_row(columns + (long long)y * W, site, site + W, W, [=](int x, int, long long squared) {
+            const int edge = min_int(x + 1, W - x);
+            row[x] = (double)(border && (long long)edge * edge < squared ? (long long)edge * edge : squared);
+        });
     }
     for (long long i = 0; i < (long long)H * W; ++i) distance[i] = sqrt(distance[i]);
 }
@@ -259,7 +366,7 @@ KERNEL(distance_transform)(const real*, const byte* mask, int* scratch, double* 
 // overwrites nearest (H, W) int: its index in the flattened image
 KERNEL(nearest_outside)(const real*, const byte* mask, int* scratch, int* nearest, double* distance, int H, int W) {
     int *columns = scratch, *site = scratch + (long long)H * W;
-    distances_along_columns(mask, columns, H, W);
+    distances_along_columns(mask, columns, 0, H, W);
     for (int y = 0; y < H; ++y) {
         const int* g = columns + (long long)y * W;
         double* row = distance + (long long)y * W;

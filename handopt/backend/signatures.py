@@ -111,7 +111,11 @@ plane_pixels                    depth r* left b* plane r* inside b* thickness r 
 going_with                      depth r* low r* high r* others r* v i* u i* going b* step r top i left i rows i
                                 columns i W i w i
 extreme_filter                  image r* scratch r* out r* size i largest i H i W i
-distance_transform              real r* mask b* scratch i* distance d* H i W i
+distance_transform              real r* mask b* scratch i* distance d* border i H i W i
+label_regions                   real r* mask b* scratch i* labels i* count i* H i W i
+fill_regions                    real r* mask b* scratch i* filled b* most i H i W i
+hand_creases                    depth r* hand b* smooth r* weight r* sums d* creases b* least r step i aslant i H i
+                                W i
 nearest_outside                 real r* mask b* scratch i* nearest i* distance d* H i W i
 resample_cells                  depth r* hand b* arm b* ignored b* v i* u i* median r* other r* count i* flags b*
                                 has_ignored i S i k i W i

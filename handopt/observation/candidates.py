@@ -6,6 +6,7 @@ from handopt.errors import ObservationError
 from handopt.observation.hints import Hints
 from handopt.observation.palm_proposals import PalmProposal, proposals_at, propose_palms
 from handopt.observation.pixel_reading import read_windows
+from handopt.observation.quantiles import percentiles
 from handopt.observation.segmentation import Candidate, grow
 from handopt.observation.settings import CandidateConfig
 from handopt.observation.surfaces import LabelledDepth
@@ -51,11 +52,11 @@ def competitors_of(candidate: Candidate, candidates: list[Candidate]) -> tuple[l
 
 def check_distance(frame: LabelledDepth) -> None:
     """Refuse a frame in which nothing is at a distance where a hand can be measured."""
-    depths = frame.depth_mm[frame.labels > 0]
+    depths = frame.depth_mm.ravel()[np.flatnonzero(frame.labels > 0)]
     if not len(depths):
         raise ObservationError("nothing is measured where the hand is looked for; check mask=, box= and depth_mm=")
     nearest, farthest = frame.config.palm.distance_mm
-    near, far = np.percentile(depths[:: max(1, len(depths) // 20_000)], (2, 98))
+    near, far = percentiles(depths[:: max(1, len(depths) // 20_000)], (2, 98))
     if near > farthest or far < nearest:
         raise ObservationError(
             f"the nearest surface is {length(near)} away and the farthest {length(far)}, but a hand is measured at "

@@ -5,6 +5,7 @@ import numpy as np
 from handopt.observation.palm_proposals import PalmProposal
 from handopt.observation.protrusions import Protrusion
 from handopt.observation.surfaces import Window
+from handopt.ops.surfaces import hand_creases
 from handopt.typing import BoolImage
 
 
@@ -67,23 +68,9 @@ def _creases(window: Window, hand: BoolImage, z_mm: float) -> BoolImage:
     Hands are concave between fingers and over the palm; forearms, heads and balls are not. The depth that counts grows
     with a depth sensor's noise, from 1.7 mm at 400 mm to 3 mm at 1 m.
     """
-    from scipy.ndimage import uniform_filter
-
     config = window.frame.config
-    weight = uniform_filter(hand.astype(np.float32), 3)
-    smooth = uniform_filter(np.where(hand, window.depth_mm, np.float32(0)), 3) / np.maximum(weight, 1e-3)
     step = max(1, round(config.segmentation.crease_mm / window.pixel_mm(z_mm)))
     aslant = max(1, round(0.7 * step))
     near, per_m2 = config.score.crease_depth_mm
     least = near + per_m2 * (z_mm / 1000.0) ** 2
-    height, width = hand.shape
-    creases = np.zeros(hand.shape, np.bool_)
-    if min(height, width) <= 2 * step:
-        return creases
-    middle = np.s_[step : height - step, step : width - step]
-    for down, right in ((step, 0), (0, step), (aslant, aslant), (aslant, -aslant)):
-        one = np.s_[step + down : height - step + down, step + right : width - step + right]
-        other = np.s_[step - down : height - step - down, step - right : width - step - right]
-        deeper = smooth[middle] - 0.5 * (smooth[one] + smooth[other]) > least
-        creases[middle] |= deeper & hand[middle] & hand[one] & hand[other]
-    return creases
+    return hand_creases(np.ascontiguousarray(window.depth_mm), np.ascontiguousarray(hand), least, step, aslant)

@@ -55,17 +55,19 @@ def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tupl
             f"{camera.width} x {camera.height}; change camera="
         )
     with np.errstate(over="ignore"):
-        depth = given.astype(np.float32)
-    finite = np.isfinite(depth)
+        depth = np.ascontiguousarray(given, np.float32)
     notes: tuple[str, ...] = ()
-    if not finite.all():
+    least, most = (depth.min(), depth.max()) if depth.size else (0, 0)
+    if not (np.isfinite(least) and np.isfinite(most)):
+        finite = np.isfinite(depth)
         depth = np.where(finite, depth, np.float32(0))
+        least, most = depth.min(), depth.max()
         notes = (f"{np.count_nonzero(~finite)} pixels of the depth image are not finite; they count as not measured.",)
-    if depth.min() < 0:
+    if least < 0:
         raise DepthError(
-            f"the depth image goes down to {depth.min():g} mm; depths must not be negative, check depth_mm="
+            f"the depth image goes down to {least:g} mm; depths must not be negative, check depth_mm="
         )
-    if not depth.any():
+    if most == 0:
         raise ObservationError(
             "nothing is measured in the depth image: every pixel is 0 or not finite; check that it is the depth image, "
             "and record or export it again"

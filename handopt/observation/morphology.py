@@ -4,27 +4,20 @@ import math
 
 import numpy as np
 
-from handopt.ops.surfaces import distance_inside
+from handopt.ops.surfaces import distance_inside, fill_regions
 from handopt.typing import BoolImage
 
 
 def fill_holes(mask: BoolImage, max_px: float) -> BoolImage:
     """Fill the holes of a mask (H, W) that have at most max_px pixels. The largest region outside is never a hole."""
-    from scipy.ndimage import label
-
-    holes, count = label(~mask)
-    if count < 2:
-        return mask
-    small = np.bincount(holes.ravel()) <= max_px
-    small[0] = False
-    return np.asarray(mask | small[holes])
+    return fill_regions(mask, int(min(max_px, mask.size)))
 
 
 def opened(mask: BoolImage, radius_px: float) -> BoolImage:
     """Open a mask (H, W) with a disc: what is left is as wide as the disc everywhere."""
-    eroded = np.asarray(distance_inside(np.pad(mask, 1))[1:-1, 1:-1] > radius_px)
+    eroded = distance_inside(mask, border=True) > radius_px
     if not eroded.any():
-        return eroded
+        return np.asarray(eroded)
     return np.asarray(distance_inside(~eroded) <= radius_px)
 
 

@@ -35,6 +35,9 @@ from handopt.observation.upsample import in_pixels
 from handopt.rig.anatomy import PALM_DEPTH_MM
 from handopt.typing import BoolImage, FloatImage, Vector
 
+ROWS_AT_ONCE = 8
+"""Rows of an image that are compared with its mirror image at once."""
+
 
 def observe(
     depth_mm: ArrayLike,
@@ -145,11 +148,15 @@ def _leaving_out(observation: Observation, ignored: BoolImage) -> Observation:
 
 def _is_turned(depth_mm: FloatImage) -> bool:
     """Tell an image from its mirror image: where they differ first, it has the larger value."""
-    half = depth_mm.shape[1] // 2
-    left, right = depth_mm[:, :half], depth_mm[:, : -half - 1 : -1]
-    differ = left != right
-    row, column = divmod(int(differ.argmax()), half) if half else (0, 0)
-    return bool(half and left[row, column] > right[row, column])
+    height, width = depth_mm.shape
+    half = width // 2
+    for start in range(0, height if half else 0, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        left, right = depth_mm[rows, :half], depth_mm[rows, : -half - 1 : -1]
+        row, column = divmod(int((left != right).argmax()), half)
+        if left[row, column] != right[row, column]:
+            return bool(left[row, column] > right[row, column])
+    return False
 
 
 def _search(

@@ -7,6 +7,7 @@ import numpy as np
 from handopt.input.camera import Camera
 from handopt.observation.morphology import fill_holes
 from handopt.observation.pieces import with_pieces
+from handopt.observation.quantiles import median, percentile, percentiles
 from handopt.observation.surfaces import LabelledDepth, Window, coarse_stride, open_window
 from handopt.ops.surfaces import distance_inside, extreme_filter
 from handopt.typing import BoolImage, Box, FloatImage, Floats, Indices, Vector
@@ -46,7 +47,7 @@ def propose_palms(frame: LabelledDepth) -> list[PalmProposal]:
 def inscribed_palm(frame: LabelledDepth) -> PalmProposal:
     """Return the palm at the largest inscribed disc of all that may be the hand."""
     rows, columns = np.nonzero(frame.labels)
-    z = float(np.median(frame.depth_mm[rows, columns]))
+    z = median(frame.depth_mm[rows, columns])
     box = (slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1))
     window = _window_of_box(frame, box, z)
     surface = window.labels > 0
@@ -98,7 +99,7 @@ def _proposals_on_surface(frame: LabelledDepth, label: int, box: Box) -> list[Pa
     step = max(1, (box[0].stop - box[0].start) // 40)
     sample = np.s_[box[0].start : box[0].stop : step, box[1]]
     depths = frame.depth_mm[sample][frame.labels[sample] == label]
-    z = float(np.median(depths)) if len(depths) else 0.0
+    z = median(depths) if len(depths) else 0.0
     if not config.distance_mm[0] <= z <= config.distance_mm[1]:
         return []
     window = _window_of_box(frame, box, z)
@@ -141,7 +142,7 @@ def _window_of_box(frame: LabelledDepth, box: Box, z_mm: float) -> Window:
 def _inscribed_radius(window: Window, silhouette: BoolImage, z_mm: float) -> Floats:
     """Return (h, w) the radius in mm of the largest disc around each pixel within a silhouette without small holes."""
     filled = fill_holes(silhouette, window.frame.config.max_hole_mm2 / window.pixel_mm(z_mm) ** 2)
-    distance = distance_inside(np.pad(filled, 1))[1:-1, 1:-1]
+    distance = distance_inside(filled, border=True)
     return np.asarray(distance * (window.depth_mm * (window.stride / window.frame.camera.fx)))
 
 
@@ -156,14 +157,15 @@ def _behind_tips(window: Window, surface: BoolImage, radius: Floats, plausible: 
     at_border = window.border.ravel()[some]
     offsets = points - points.mean(axis=0)
     along = offsets @ np.linalg.eigh(offsets.T @ offsets)[1][:, 2]
-    targets = [(along, q) for q in np.percentile(along, (0.5, 99.5))] + [(depth, np.percentile(depth, 0.5))]
+    targets = [(along, q) for q in percentiles(along, (0.5, 99.5))] + [(depth, percentile(depth, 0.5))]
     places, discs = np.argwhere(plausible), radius[plausible]
     candidates = window.points_mm[plausible]
     ends = set()
     for tip in {int(np.abs(values - target).argmin()) for values, target in targets}:
         if at_border[tip]:
             continue
-        distance = np.linalg.norm(candidates - points[tip], axis=1)
+        square = np.square(candidates - points[tip])
+        distance = np.sqrt(square[:, 0] + square[:, 1] + square[:, 2])
         behind = np.flatnonzero((distance > config.tip_to_palm_mm[0]) & (distance < config.tip_to_palm_mm[1]))
         if len(behind):
             ends.add(int(behind[discs[behind].argmax()]))
@@ -176,4 +178,4 @@ def _on_surface(window: Window, surface: BoolImage, row: int, column: int, radiu
     reach = int(radius_mm / window.pixel_mm(float(point[2]))) + 1
     near = np.s_[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
     close = surface[near] & (np.abs(window.points_mm[near] - window.points_mm[row, column]).max(axis=-1) < radius_mm)
-    return np.asarray(point * (float(np.median(window.depth_mm[near][close])) / point[2]))
+    return np.asarray(point * (median(window.depth_mm[near][close]) / point[2]))

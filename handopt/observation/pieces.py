@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from handopt.observation.quantiles import median
 from handopt.observation.settings import DEFAULT, PieceConfig
 from handopt.ops.surfaces import extreme_filter
 from handopt.typing import BoolImage, FloatImage, LabelImage, Vector
@@ -31,7 +32,7 @@ def with_pieces(
         for label in np.flatnonzero(np.bincount(around) >= 2).tolist():
             if not config.area_cm2[0] <= area_cm2[label] <= config.area_cm2[1] or label in own:
                 continue
-            gap = float(np.median(gaps[around == label]))
+            gap = median(gaps[around == label])
             if 0 <= gap < config.gap_mm[1]:
                 pieces.append(label)
             elif config.gap_mm[0] < gap < 0 and area_cm2[label] <= config.farther_cm2:

@@ -1,11 +1,14 @@
 """Parts that leave a palm: fingers and the forearm."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from handopt.observation.quantiles import percentile
 from handopt.observation.settings import SegmentationConfig
 from handopt.observation.surfaces import Window
+from handopt.ops.surfaces import label_regions
 from handopt.typing import BoolImage, FloatImage, LabelImage, Points, Vector
 
 
@@ -35,35 +38,35 @@ def find_protrusions(
     offsets: (h, w, 3) from the palm, mm. distance: (h, w), their lengths. region: (h, w) what was grown around the
     palm. narrow: (h, w) where it is as narrow as a finger.
     """
-    from scipy.ndimage import label
-
-    parts, count = label(region & (distance > rim_mm))
+    parts, count = label_regions(region & (distance > rim_mm))
     config = window.frame.config.segmentation
     protrusions = []
-    area = np.bincount(parts.ravel(), window.pixel_cm2.ravel(), minlength=count + 1)
+    pixels = np.flatnonzero(parts)
+    numbers, distances, rays_mm = parts.ravel()[pixels], distance.ravel(), offsets.reshape(-1, 3)
+    area = np.bincount(numbers, window.pixel_cm2.ravel()[pixels], minlength=count + 1)
     for number in range(1, count + 1):
         if area[number] < config.min_protrusion_cm2:
             continue
-        mask = parts == number
-        rays, reach = offsets[mask], distance[mask]
-        direction = rays.mean(axis=0, dtype=np.float64)
-        direction /= np.linalg.norm(direction)
+        here = pixels[numbers == number]
+        rays, reach = rays_mm[here], distances[here]
+        direction = rays.astype(np.float64).sum(axis=0) / len(rays)
+        direction /= math.sqrt(direction @ direction)
         base = rays[reach < rim_mm + config.base_mm]
         if len(base) < 4:
             base = rays
         axis = base.mean(axis=0)
-        axis /= np.linalg.norm(axis)
-        across = base - np.outer(base @ axis, axis)
+        axis /= np.sqrt(axis @ axis)
+        across = base - (base @ axis)[:, None] * axis
         width = float(np.sqrt(12.0 * np.linalg.eigvalsh(across.T @ across / len(base))[-1]))
         protrusions.append(
             Protrusion(
-                mask=mask,
+                mask=parts == number,
                 direction=direction,
                 area_cm2=float(area[number]),
                 width_mm=width,
-                reach_mm=float(np.percentile(reach, 98)),
-                finger_fraction=float(narrow[mask].mean()),
-                at_border=bool((mask & window.border).any()),
+                reach_mm=percentile(reach, 98),
+                finger_fraction=np.count_nonzero(narrow.ravel()[here]) / len(here),
+                at_border=bool(window.border.ravel()[here].any()),
             )
         )
     return protrusions

@@ -1,6 +1,7 @@
 """Segmenting a hand: it is grown around a palm, and the forearm is cut off."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from handopt.observation.morphology import fill_holes, opened
 from handopt.observation.palm_proposals import PalmProposal
 from handopt.observation.pieces import with_pieces
 from handopt.observation.protrusions import Protrusion, arm_pieces, find_arm, find_protrusions
+from handopt.observation.quantiles import median
 from handopt.observation.surfaces import LabelledDepth, Window, bounding_box, label_surfaces, window_around
 from handopt.typing import BoolImage, Box, FloatImage, LabelImage
 
@@ -32,12 +34,12 @@ class Candidate:
     arm: Protrusion | None
     features: dict[str, float]
 
-    @property
+    @cached_property
     def area_cm2(self) -> float:
         """Area of the hand."""
         return float(self.window.pixel_cm2[self.hand].sum())
 
-    @property
+    @cached_property
     def score(self) -> float:
         """Plausibility: a weighted sum of the features, higher is better; hands have more than 0."""
         weights = self.window.frame.config.score.weights
@@ -52,7 +54,8 @@ def grow(frame: LabelledDepth, palm: PalmProposal, nearest_mm: float) -> list[Ca
     """
     config = frame.config.segmentation
     window = window_around(frame, palm.center_mm, config.ball_mm)
-    distance = _distance(window, palm)
+    from_palm = window.points_mm - palm.center_mm.astype(np.float32)
+    distance = _distance(window, from_palm)
     ball = distance < config.ball_mm
     parts = _parts(window, ball & (window.labels == palm.label))
     core = parts[(distance < config.core[0] * palm.radius_mm + config.core[1]) & (parts > 0)]
@@ -64,26 +67,28 @@ def grow(frame: LabelledDepth, palm: PalmProposal, nearest_mm: float) -> list[Ca
     whole &= ball
     box = bounding_box(whole, 1)
     region, near = whole[box], window.part(box)
-    offsets = near.points_mm - palm.center_mm.astype(np.float32)
+    offsets = from_palm[box]
     pixel_mm = near.pixel_mm(float(palm.center_mm[2]))
     silhouette = fill_holes(region, frame.config.max_hole_mm2 / pixel_mm**2) & (region | ~(near.depth_mm > 0))
     narrow = silhouette & ~opened(silhouette, config.finger_radius_mm / pixel_mm)
     rim_mm = max(config.rim_mm[0], palm.radius_mm + config.rim_mm[1])
     protrusions = find_protrusions(near, offsets, distance[box], region, narrow, rim_mm)
     arm = find_arm(protrusions, config)
+    of_surfaces = np.zeros(len(frame.area_cm2), np.bool_)
+    of_surfaces[labels] = True
     readings = [arm]
     if arm is not None and not arm.at_border and arm.reach_mm < config.stump_mm and arm.area_cm2 > config.stump_cm2:
         readings.append(None)
     found = []
     for reading in readings:
-        hand, forearm_mask = region, np.isin(window.labels, labels)
+        hand, forearm_mask = region, of_surfaces.take(window.labels)
         if reading is not None:
             direction = reading.direction.astype(np.float32)
             along, away = offsets @ direction, distance[box]
             beyond = reading.mask & (along > config.arm_cone * away)
             hand = region & (along <= config.cut_mm) & ~(beyond & (away > config.arm_end_mm))
             hand &= ~arm_pieces(near, hand, narrow, beyond, labels[labels != palm.label])
-            forearm_mask &= (window.points_mm - palm.center_mm.astype(np.float32)) @ direction > 0.5 * config.cut_mm
+            forearm_mask &= from_palm @ direction > 0.5 * config.cut_mm
         features = hand_features(palm, near, hand, protrusions, reading, narrow, nearest_mm)
         forearm_mask[box] &= ~hand
         placed = _placed(hand, box, whole.shape)
@@ -91,9 +96,8 @@ def grow(frame: LabelledDepth, palm: PalmProposal, nearest_mm: float) -> list[Ca
     return found
 
 
-def _distance(window: Window, palm: PalmProposal) -> FloatImage:
-    """Return (h, w) the distance of each point from a palm, mm; inf where nothing is measured."""
-    offsets = window.points_mm - palm.center_mm.astype(np.float32)
+def _distance(window: Window, offsets: FloatImage) -> FloatImage:
+    """Return (h, w) the lengths of offsets (h, w, 3) from a palm, mm; inf where nothing is measured."""
     distance = np.sqrt(np.einsum("ijk,ijk->ij", offsets, offsets))
     distance[window.depth_mm <= 0] = np.inf
     return np.asarray(distance)
@@ -124,11 +128,12 @@ def _with_pieces_and_parts(window: Window, label: int, parts: LabelImage, core: 
     for one may be a body behind the hand. Returns the mask and the labels of the surfaces in it.
     """
     config, areas = window.frame.config, window.frame.area_cm2
-    part_areas = np.bincount(parts.ravel(), window.pixel_cm2.ravel())
+    pixels = np.flatnonzero(parts)
+    part_areas = np.bincount(parts.ravel()[pixels], window.pixel_cm2.ravel()[pixels])
     part_areas[(part_areas > config.segmentation.max_part_cm2) | (np.arange(len(part_areas)) == 0)] = np.inf
     local = np.where(window.labels == label, np.int32(len(areas)) + parts, window.labels)
     own = np.array([len(areas) + core], np.int32)
-    pixel_mm = window.pixel_mm(float(np.median(window.depth_mm[parts == core])))
+    pixel_mm = window.pixel_mm(median(window.depth_mm[parts == core]))
     all_areas = np.append(areas, part_areas).astype(np.float64)
     region, found = with_pieces(window.depth_mm, local, all_areas, parts == core, own, pixel_mm, config.pieces)
     return region, np.append(found[found < len(areas)], np.int32(label))

@@ -5,6 +5,7 @@ frame.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +61,14 @@ class Window:
         """Edge of a pixel of the window at a distance."""
         return self.stride * z_mm / self.frame.camera.fx
 
-    @property
+    @cached_property
     def pixel_cm2(self) -> FloatImage:
         """Return (h, w) the area that each pixel of the window stands for."""
         camera = self.frame.camera
         scale = np.float32(self.stride * self.stride / (100.0 * camera.fx * camera.fy))
         return np.asarray(scale * self.depth_mm * self.depth_mm)
 
-    @property
+    @cached_property
     def border(self) -> BoolImage:
         """Return (h, w) True at the border of the image."""
         height, width = self.frame.depth_mm.shape
@@ -164,7 +165,10 @@ def open_window(frame: LabelledDepth, rows: tuple[float, float], columns: tuple[
     camera = frame.camera
     x = ((np.arange(width)[cut[1]] - camera.cx) / camera.fx).astype(np.float32)
     y = ((np.arange(height)[cut[0]] - camera.cy) / camera.fy).astype(np.float32)
-    points = np.stack([depth * x, depth * y[:, None], depth], axis=-1)
+    points = np.empty((*depth.shape, 3), np.float32)
+    np.multiply(depth, x, out=points[..., 0])
+    np.multiply(depth, y[:, None], out=points[..., 1])
+    points[..., 2] = depth
     return Window(frame, cut[0], cut[1], depth, frame.labels[cut], points)
 
 

@@ -111,19 +111,60 @@ def extreme_filter(image: NDArray[Real], size: int, *, largest: bool) -> NDArray
     return out
 
 
-def distance_inside(mask: BoolImage) -> Floats:
+def distance_inside(mask: BoolImage, *, border: bool = False) -> Floats:
     """The distance (H, W) px of each pixel to the nearest one outside of the mask, 0 there; float64, exact.
 
-    What scipy.ndimage.distance_transform_edt gives, but infinite where the mask is all of the image. Raises ShapeError.
+    What scipy.ndimage.distance_transform_edt gives, but infinite where the mask is all of the image. border: whether
+    what lies around the image is outside of the mask. Raises ShapeError.
     """
     mask = np.ascontiguousarray(mask)
     _check("mask", mask, np.bool_, mask.shape)
-    if mask.all():
+    if not border and mask.all():
         return np.full(mask.shape, np.inf)
     height, width = mask.shape
     distance, scratch = np.empty(mask.shape), np.empty(height * width + 2 * width, np.int32)
-    launch("distance_transform", 1, _FLOAT, mask, scratch, distance, height, width)
+    launch("distance_transform", 1, _FLOAT, mask, scratch, distance, int(border), height, width)
     return distance
+
+
+def label_regions(mask: BoolImage) -> tuple[LabelImage, int]:
+    """The regions of a mask (H, W) that hang together over edges, int32 from 1, 0 outside, and how many there are.
+
+    What scipy.ndimage.label gives: they are numbered in the order of their first pixels. Raises ShapeError.
+    """
+    _check("mask", mask, np.bool_, mask.shape)
+    outside, labels, count = ~mask, np.empty(mask.shape, np.int32), np.zeros(1, np.int32)
+    launch("label_regions", 1, _FLOAT, outside, np.empty(mask.size + 1, np.int32), labels, count, *mask.shape)
+    return labels, int(count[0])
+
+
+def fill_regions(mask: BoolImage, most: int) -> BoolImage:
+    """A mask (H, W) with the regions outside of it that have at most so many pixels, if there are two. ShapeError."""
+    mask = np.ascontiguousarray(mask)
+    _check("mask", mask, np.bool_, mask.shape)
+    filled = np.empty_like(mask)
+    launch("fill_regions", 1, _FLOAT, mask, np.empty(3 * mask.size + 2, np.int32), filled, most, *mask.shape)
+    return filled
+
+
+def hand_creases(depth_mm: FloatImage, hand: BoolImage, least_mm: float, step: int, aslant: int) -> BoolImage:
+    """Where a hand (H, W) is farther by more than least_mm than the middle of two of its pixels on opposite sides.
+
+    These lie `step` pixels away along a row or column, or `aslant` pixels, at most as many, along both. Depths are
+    means of 3 x 3 pixels of the hand. depth_mm: (H, W). Raises ShapeError.
+    """
+    _check("depth_mm", depth_mm, depth_mm.dtype, hand.shape)
+    _check("hand", hand, np.bool_, depth_mm.shape)
+    if not 1 <= aslant <= step:
+        raise ShapeError(f"aslant: expected 1 to {step}, got {aslant}")
+    height, width = hand.shape
+    smooth, weight = np.empty(hand.shape, depth_mm.dtype), np.empty((2, height, width), depth_mm.dtype)
+    creases, sums = np.empty(hand.shape, np.bool_), np.empty(width)
+    launch(
+        *("hand_creases", 1, depth_mm, hand, smooth, weight, sums, creases),
+        *(least_mm, step, aslant, height, width),
+    )
+    return creases
 
 
 def nearest_outside(mask: BoolImage) -> tuple[Floats, LabelImage]:

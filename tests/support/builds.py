@@ -16,7 +16,7 @@ SURFACE_KERNELS = frozenset(
     {
         *("drop_flying", "label_surfaces", "label_areas", "plane_pixels", "going_with"),
         *("extreme_filter", "distance_transform", "mirror_columns"),
-        *("nearest_outside", "resample_cells"),
+        *("nearest_outside", "resample_cells", "label_regions", "fill_regions", "hand_creases"),
     }
 )
 """Kernels of the observation, which is made on the CPU."""
