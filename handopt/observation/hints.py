@@ -64,9 +64,7 @@ def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tupl
         least, most = depth.min(), depth.max()
         notes = (f"{np.count_nonzero(~finite)} pixels of the depth image are not finite; they count as not measured.",)
     if least < 0:
-        raise DepthError(
-            f"the depth image goes down to {least:g} mm; depths must not be negative, check depth_mm="
-        )
+        raise DepthError(f"the depth image goes down to {least:g} mm; depths must not be negative, check depth_mm=")
     if most == 0:
         raise ObservationError(
             "nothing is measured in the depth image: every pixel is 0 or not finite; check that it is the depth image, "

@@ -177,5 +177,6 @@ def _on_surface(window: Window, surface: BoolImage, row: int, column: int, radiu
     point = window.points_mm[row, column].astype(np.float64)
     reach = int(radius_mm / window.pixel_mm(float(point[2]))) + 1
     near = np.s_[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
-    close = surface[near] & (np.abs(window.points_mm[near] - window.points_mm[row, column]).max(axis=-1) < radius_mm)
+    away = np.abs(window.points_mm[near] - window.points_mm[row, column])
+    close = surface[near] & (np.maximum(np.maximum(away[..., 0], away[..., 1]), away[..., 2]) < radius_mm)
     return np.asarray(point * (median(window.depth_mm[near][close]) / point[2]))

@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
+from scipy.ndimage import distance_transform_edt, label, maximum_filter, minimum_filter, uniform_filter
 
 from handopt.errors import ShapeError
 from handopt.ops.surfaces import (
     distance_inside,
     drop_flying_pixels,
     extreme_filter,
+    fill_regions,
+    hand_creases,
     label_components,
+    label_regions,
     mirror_columns,
     nearest_outside,
     pixels_going_with,
@@ -93,9 +96,46 @@ def test_extremes_and_distances_are_those_of_scipy(dtype: type) -> None:
             mask = rng.random(shape) < share
             mask.flat[-1] = False
             np.testing.assert_array_equal(distance_inside(mask), distance_transform_edt(mask))
+            for inside in (mask, np.ones(shape, bool)):
+                bordered = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+                np.testing.assert_array_equal(distance_inside(inside, border=True), bordered)
         np.testing.assert_array_equal(mirror_columns(image), image[:, ::-1])
         np.testing.assert_array_equal(mirror_columns(mask), mask[:, ::-1])
     assert np.isinf(distance_inside(np.ones((3, 4), bool))).all()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.62, 0.9])
+def test_regions_are_labelled_as_scipy_does_and_small_ones_filled(share: float) -> None:
+    rng = np.random.default_rng(8)
+    for shape in SHAPES:
+        mask = rng.random(shape) < share
+        labels, count = label_regions(mask)
+        expected, number = label(mask)
+        np.testing.assert_array_equal(labels, expected)
+        assert count == number
+        outside, regions = label(~mask)
+        for most in (0, 2, 10, mask.size):
+            small = (np.bincount(outside.ravel()) <= most) & (np.arange(regions + 1) > 0)
+            np.testing.assert_array_equal(fill_regions(mask, most), mask | small[outside] if regions > 1 else mask)
+
+
+@pytest.mark.parametrize(("step", "aslant"), [(1, 1), (3, 2), (5, 4)])
+def test_creases_are_deeper_than_what_lies_on_both_sides(step: int, aslant: int) -> None:
+    rng = np.random.default_rng(9)
+    for shape in SHAPES:
+        hand, depth = rng.random(shape) < 0.9, rng.normal(500, 3, shape).astype(np.float32)
+        weight = uniform_filter(hand.astype(np.float32), 3)
+        smooth = uniform_filter(np.where(hand, depth, np.float32(0)), 3) / np.maximum(weight, np.float32(1e-3))
+        expected = np.zeros(shape, bool)
+        for y, x in np.ndindex(shape):
+            if not (step <= y < shape[0] - step and step <= x < shape[1] - step):
+                continue
+            for down, right in ((step, 0), (0, step), (aslant, aslant), (aslant, -aslant)):
+                one, other = (y + down, x + right), (y - down, x - right)
+                deeper = smooth[y, x] - np.float32(0.5) * (smooth[one] + smooth[other]) > np.float32(0.7)
+                expected[y, x] |= deeper and hand[y, x] and hand[one] and hand[other]
+        np.testing.assert_array_equal(hand_creases(depth, hand, 0.7, step, aslant), expected)
+        assert expected.any() or min(shape) < 17
 
 
 def test_the_nearest_pixel_is_the_leftmost_and_there_the_upper_one() -> None:
@@ -169,6 +209,10 @@ def test_images_that_do_not_fit_are_refused() -> None:
         distance_inside(np.zeros((4, 5), np.uint8))
     with pytest.raises(ShapeError, match="left"):
         pixels_on_plane(steps, np.zeros((4, 5), np.uint8), np.zeros(3), 5.0, 0.0)
+    with pytest.raises(ShapeError, match="aslant: expected 1 to 2, got 3"):
+        hand_creases(steps, steps > 0, 0.5, 2, 3)
+    with pytest.raises(ShapeError, match="mask"):
+        label_regions(np.zeros((4, 5), np.uint8))
     with pytest.raises(ShapeError, match="a pixel outside"):
         nearest_outside(np.ones((4, 5), np.bool_))
     for samples, rows in ((0, 4), (5, 5), (2, 3)):
