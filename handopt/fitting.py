@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from handopt.assess.pixel_agreement import pixel_agreement
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints, with_things
-from handopt.backend import Device, resolve_device, using
+from handopt.backend import Device, known_indices, resolve_device, using
 from handopt.config import Config, FitSettings
 from handopt.errors import ConfigError, HandoptError, ShapeError
 from handopt.fit_input import FitInput, check_input, notes_on, notes_on_presence, notes_on_side, side_of
@@ -317,7 +318,9 @@ def _fit_together(
     images: list[_Prepared], run: _Run, progress: Progress | None = None
 ) -> list[FitResult | HandoptError]:
     """Search in images of the same right hand, with as many hypotheses each, as one batch."""
-    with using(run.device):
+    # What a caller's own function runs meanwhile is checked
+    vouched = known_indices() if progress is None else nullcontext()
+    with using(run.device), vouched:
         hand = Hand.of(images[0].right, run.device)
         batch = BatchedSearch(hand, [image.targets for image in images], images[0].settings)
         searches = [image.search(hand, progress).run() for image in images]

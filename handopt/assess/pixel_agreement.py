@@ -11,7 +11,7 @@ from handopt.observation.pixel_network import PixelNetwork, default_network
 from handopt.observation.pixel_reading import LEAST_SEEN_PX
 from handopt.observation.pixel_window import network_input, pixel_window
 from handopt.rig.joints import KEYPOINT_NAMES
-from handopt.typing import FloatImage, Reals
+from handopt.typing import BoolImage, FloatImage, Reals
 
 NEAR_MM: Final = 25.0
 """A pixel shows the fitted hand where the two depths differ by less than this, mm of a hand of the default size. Chosen
@@ -52,13 +52,23 @@ def pixel_agreement(
         return None
     windows = [pixel_window(depth, camera, palm, size) for depth in (depth_mm, fitted_depth_mm)]
     offset, rendered = (window.offset_mm[:, :: -1 if left else 1] for window in windows)
-    output = (default_network() if network is None else network)(network_input(offset[None]))
+    logits, _, summary = (default_network() if network is None else network).raw(network_input(offset[None]))
     measured = np.isfinite(offset)
-    hand = measured & (np.argmax(output.probability[0], axis=-1) == HAND)
+    hand = measured & _likeliest(logits[0], HAND)
     with np.errstate(invalid="ignore"):
         shown = np.abs(offset - rendered) < NEAR_MM
     enough = np.count_nonzero(measured) >= LEAST_SEEN_PX
     return PixelAgreement(
-        presence=float(output.presence[0]) if enough else 0.0,
+        presence=float(1 / (1 + np.exp(-np.float64(summary[0, 0])))) if enough else 0.0,
         overlap=float((hand & shown).sum() / max((hand | shown).sum(), 1)),
     )
+
+
+def _likeliest(logits: FloatImage, label: int) -> BoolImage:
+    """Where (H, W) a label has the largest of logits (H, W, N), of equal ones the first."""
+    own = np.ascontiguousarray(logits[..., label])
+    likeliest = np.ones(own.shape, np.bool_)
+    for other in range(logits.shape[-1]):
+        if other != label:
+            likeliest &= own > logits[..., other] if other < label else own >= logits[..., other]
+    return likeliest

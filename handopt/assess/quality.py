@@ -6,6 +6,7 @@ import numpy as np
 
 from handopt.assess.config import ASSESS, AssessConfig
 from handopt.observation.observation import Observation
+from handopt.observation.quantiles import median, percentile
 from handopt.observation.surfaces import bounding_box
 from handopt.ops.rasterise import rasterise
 from handopt.typing import Faces, Reals
@@ -32,25 +33,26 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
     vertices = np.ascontiguousarray(vertices_mm[None])
     fitted = rasterise(vertices, np.ascontiguousarray(faces), intrinsics)[0].astype(np.float32)
     covered = fitted > 0
-    seen = observation.mask & covered & (observation.depth_mm > 0)
-    residual = np.abs(observation.depth_mm - fitted)[seen]
+    box = bounding_box(observation.mask | covered, 0)
+    covered, depth, hand = covered[box], observation.depth_mm[box], observation.mask[box].copy()
+    seen = hand & covered & (depth > 0)
+    residual = np.abs(depth[seen] - fitted[box][seen])
     numbers = (
         {
-            "median": float(np.median(residual)),
+            "median": median(residual),
             "mean": float(residual.mean()),
-            "p95": float(np.percentile(residual, 95)),
+            "p95": percentile(residual, 95),
         }
         if residual.size
         else dict.fromkeys(("median", "mean", "p95"), float("inf"))
     )
-    hand = observation.mask.copy()
-    box = bounding_box(hand, 0)
-    hand[box] = binary_fill_holes(hand[box])
-    union = (hand | covered) & ~observation.arm
+    inner = bounding_box(hand, 0)
+    hand[inner] = binary_fill_holes(hand[inner])
+    union = (hand | covered) & ~observation.arm[box]
     both = hand & covered
     for unknown in (observation.ignored, observation.other):
         if unknown is not None:
-            union, both = union & ~unknown, both & ~unknown
+            union, both = union & ~unknown[box], both & ~unknown[box]
     return Quality(fitted, numbers, float(both.sum() / max(1, union.sum())))
 
 

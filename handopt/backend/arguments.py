@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +13,20 @@ from handopt.errors import ShapeError
 
 REAL_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _INT32 = np.dtype(np.int32)
-_vouched: list[None] = []
+_vouched: ContextVar[bool] = ContextVar("vouched", default=False)
 
 
 @contextmanager
 def known_indices() -> Iterator[None]:
-    """Look at no values of index arrays meanwhile: they are a rig's, and were looked at before. Shapes are checked."""
-    _vouched.append(None)
+    """Look at no values of index arrays meanwhile: they are a rig's, and were looked at before. Shapes are checked.
+
+    Other threads look at those that they are given.
+    """
+    before = _vouched.set(True)
     try:
         yield
     finally:
-        _vouched.pop()
+        _vouched.reset(before)
 
 
 @dataclass
@@ -67,7 +71,7 @@ class Arguments:
     @staticmethod
     def scans(array: Array) -> bool:
         """Whether the values of an index array are looked at: on the CPU, unless the caller vouches for them."""
-        return not _vouched and isinstance(array, np.ndarray)
+        return isinstance(array, np.ndarray) and not _vouched.get()
 
     def output(self, name: str, array: Array, shape: tuple[int | str, ...]) -> Array:
         """An array of the call's real type that a kernel may write to."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.observation import Observation
+from handopt.observation.quantiles import median
 from handopt.typing import BoolImage, FloatImage, Floats
 
 SIZE: Final = 64
@@ -84,8 +85,9 @@ def centered_view(observation: "Observation | SeenHand") -> CenteredView:
 
 def robust_centre(points: Floats) -> Floats:
     """The mean (3,) of points (N, 3) mm, without those far from their median."""
-    near = np.linalg.norm(points - np.median(points, axis=0), axis=1) < CENTRE_REACH_MM
-    return np.asarray((points[near] if near.any() else points).mean(axis=0))
+    x, y, z = np.square(points - [median(axis) for axis in points.T]).T
+    near = np.sqrt(x + y + z) < CENTRE_REACH_MM
+    return np.asarray((points if near.all() or not near.any() else points[near]).mean(axis=0))
 
 
 def rotation_to_axis(centre: Floats) -> tuple[Floats, float]:

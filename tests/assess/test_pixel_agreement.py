@@ -7,10 +7,10 @@ import pytest
 from support.examples import fitted
 from support.factories import fit_result
 
-from handopt.assess.pixel_agreement import PixelAgreement, pixel_agreement
+from handopt.assess.pixel_agreement import PixelAgreement, _likeliest, pixel_agreement
 from handopt.input.camera import Camera
 from handopt.input.pixel_labels import BACKGROUND, HAND, PIXEL_LABELS
-from handopt.observation.pixel_network import PixelNetwork, PixelOutput
+from handopt.observation.pixel_network import PixelNetwork
 from handopt.observation.pixel_window import OFFSET_SCALE_MM, SIZE
 from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import FloatImage, Floats
@@ -28,14 +28,11 @@ class NearIsHand(PixelNetwork):
     def __init__(self) -> None:
         super().__init__({}, {})
 
-    def __call__(self, images: FloatImage) -> PixelOutput:
+    def raw(self, images: FloatImage) -> tuple[FloatImage, FloatImage, FloatImage]:
         near = (images[..., 0] > 0) & (np.abs(images[..., 1] * OFFSET_SCALE_MM) < 40)
-        probability = np.eye(len(PIXEL_LABELS), dtype=np.float32)[np.where(near, HAND, BACKGROUND)]
-        assert probability.shape == (1, SIZE, SIZE, len(PIXEL_LABELS))
-        return PixelOutput(
-            probability, np.array([[6.0, 0.0, 0.0]]), np.array([[0.0, 40.0, 0.0]]), np.ones(1), np.array([0.75]),
-            np.array([0.5]), np.zeros(1),
-        )  # fmt: skip
+        logits = np.eye(len(PIXEL_LABELS), dtype=np.float32)[np.where(near, HAND, BACKGROUND)]
+        assert logits.shape == (1, SIZE, SIZE, len(PIXEL_LABELS))
+        return logits, np.zeros((1, 20, 20, 8), np.float32), np.full((1, 3), np.log(3), np.float32)  # of 0.75
 
 
 def scene() -> tuple[FloatImage, Floats]:
@@ -65,7 +62,7 @@ def test_a_right_fit_overlaps_with_the_network_and_a_moved_one_less() -> None:
     right, moved = agreed(rendered(120)), agreed(rendered(140))
     assert right.overlap == 1.0
     assert moved.overlap == pytest.approx(60 / 80, abs=0.02), "where the hand was fitted beside it, the wall is behind"
-    assert right.presence == 0.75
+    assert right.presence == pytest.approx(0.75)
 
 
 def test_a_fit_far_before_the_surface_does_not_show_it() -> None:
@@ -105,3 +102,9 @@ def test_hardly_measured_images_show_no_palm_and_a_palm_behind_the_camera_is_now
     assert found is not None
     assert found.presence == 0.0
     assert pixel_agreement(depth, empty, CAMERA, -joints, 1.0, left=False, network=NearIsHand()) is None
+
+
+def test_the_likeliest_label_is_the_first_of_the_largest() -> None:
+    logits = np.random.default_rng(0).integers(0, 3, (20, 30, len(PIXEL_LABELS))).astype(np.float32)
+    for label in range(len(PIXEL_LABELS)):
+        np.testing.assert_array_equal(_likeliest(logits, label), np.argmax(logits, axis=-1) == label)

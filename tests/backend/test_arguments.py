@@ -1,5 +1,7 @@
 """Arrays that ops refuse, with the message, and those that they accept."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from support.compare import assert_same_bits
@@ -59,5 +61,7 @@ def test_values_of_known_indices_are_not_looked_at_but_their_shapes_are() -> Non
         assert call.whole("rows", beyond, ("N",), below="J") is beyond
         with pytest.raises(ShapeError, match="expected shape"):
             call.whole("rows", beyond, (5,), below="J")
+        with ThreadPoolExecutor(1) as pool, pytest.raises(ShapeError, match="expected values"):
+            pool.submit(call.whole, "rows", beyond, ("N",), below="J").result()
     with pytest.raises(ShapeError, match=r"expected values in 0\.\.2, got 0\.\.7"):
         call.whole("rows", beyond, ("N",), below="J")
