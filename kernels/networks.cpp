@@ -6,7 +6,7 @@
 
 #define OUTPUTS 16  // of a pixel that are computed at once
 #define PIXELS 6    // of a row that are computed at once, so that their sums and a weight fit into 16 registers
-#define ROWS 64     // of the bank that are compared at once: of each number, a line of the cache
+#define ROWS 64     // of the bank that are compared at once
 #define VIEWS 4     // that they are compared with at once
 typedef real reals8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 
@@ -183,9 +183,9 @@ DEVICE void keep_nearest(const real* squares, const real* product, real square, 
 
 // The `count` smallest of the squared distances between N described poses and T views, and their places N-row * T +
 // view, in no order; of equal ones those of the first places. Of each of `parts` ranges of rows by itself, one per
-// thread: the smallest of all are among them. described (D, N) whole numbers of one byte; squares (N): the sums of
-// their squares; wanted (T, D); scratch (parts, 64 D + T) | nearest, places (parts, count): infinite, and N T, where a
-// part has fewer
+// thread: the smallest of all are among them. described (ceil(N / 64), D, 64) whole numbers of one byte, 64 rows after
+// the other; squares (N): the sums of their squares; wanted (T, D); scratch (parts, 64 D + T) | nearest, places (parts,
+// count): infinite, and N T, where a part has fewer
 KERNEL(nearest_descriptions)(const real* squares, const signed char* described, const real* wanted, real* scratch,
                              real* nearest, int* places, int parts, int N, int T, int D, int count) {
     FOR_EACH_IMAGE(part, parts) {
@@ -200,18 +200,11 @@ KERNEL(nearest_descriptions)(const real* squares, const signed char* described, 
             nearest_here[i] = (real)INFINITY;
             places_here[i] = N * T;
         }
-        const int start = (int)((long long)N * part / parts), end = (int)((long long)N * (part + 1) / parts);
-        for (int first = start; first < end; first += ROWS) {
-            const int rows = min_int(ROWS, end - first);
-            for (int d = 0; d < D; ++d) {
-                const signed char* at = described + (long long)d * N + first;
-                __builtin_prefetch(at + ROWS);
-                real* row = reals + d * ROWS;
-                if (rows == ROWS)
-                    for (int i = 0; i < ROWS; ++i) row[i] = (real)at[i];
-                else
-                    for (int i = 0; i < ROWS; ++i) row[i] = i < rows ? (real)at[i] : 0;
-            }
+        const int blocks = (N + ROWS - 1) / ROWS, last = (int)((long long)blocks * (part + 1) / parts);
+        for (int block = (int)((long long)blocks * part / parts); block < last; ++block) {
+            const int first = block * ROWS, rows = min_int(ROWS, N - first);
+            const signed char* whole = described + (long long)first * D;
+            for (int i = 0; i < D * ROWS; ++i) reals[i] = (real)whole[i];
             for (int view = 0; view < T; view += VIEWS) {
                 const int views = min_int(VIEWS, T - view);
                 const real* of_views = wanted + (long long)view * D;

@@ -13,7 +13,7 @@ from handopt.errors import ShapeError
 from handopt.typing import FloatImage
 
 ROWS = 64
-"""Of a bank that the kernel compares at once."""
+"""Of a bank that lie together in memory and are compared at once."""
 MIN_ROWS = 8192
 """Of a bank that are worth a thread."""
 
@@ -66,20 +66,33 @@ def convolve(
     return out
 
 
+def in_blocks(described: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Rows (N, D) of a bank as nearest_descriptions reads them: (ceil(N / 64), D, 64), each block column by column."""
+    blocks = -(-len(described) // ROWS)
+    padded = np.zeros((blocks * ROWS, described.shape[1]), np.int8)
+    padded[: len(described)] = described
+    return np.ascontiguousarray(padded.reshape(blocks, ROWS, -1).transpose(0, 2, 1))
+
+
 def nearest_descriptions(
     described: NDArray[np.int8], squares: NDArray[np.float32], wanted: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows of a bank that are the nearest to any of T views, nearest first; of equal ones the first.
 
-    described: (D, N), a column for each row of the bank; squares: (N,) sums of the columns' squares; wanted: (T, D).
+    described: the N rows (N, D) in blocks; squares: (N,) sums of the rows' squares; wanted: (T, D).
     Returns the rows and the views (min(count, N T),) that they are near to, the same for any number of threads. Raises
     ShapeError.
     """
-    size, total = described.shape
-    if squares.shape != (total,) or wanted.ndim != 2 or wanted.shape[1] != size:
-        raise ShapeError(f"squares, wanted: expected ({total},) and (T, {size}), got {squares.shape}, {wanted.shape}")
+    blocks, size, _ = described.shape
+    total = len(squares)
+    if described.shape != (-(-total // ROWS), size, ROWS):
+        raise ShapeError(
+            f"described: expected {total} rows in blocks, ({-(-total // ROWS)}, D, {ROWS}), got {described.shape}"
+        )
+    if wanted.ndim != 2 or wanted.shape[1] != size:
+        raise ShapeError(f"wanted: expected (T, {size}), got {wanted.shape}")
     count = min(count, total * len(wanted))
-    parts = min(max(1, cpu_threads()), 1 + total // MIN_ROWS)
+    parts = min(max(1, cpu_threads()), 1 + total // MIN_ROWS, blocks)
     nearest, places = np.empty(parts * count, np.float32), np.empty(parts * count, np.int32)
     launch(
         "nearest_descriptions",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from handopt.assets import asset
 from handopt.errors import HandoptError
-from handopt.ops.networks import nearest_descriptions
+from handopt.ops.networks import in_blocks, nearest_descriptions
 from handopt.proposals.network import Network, network_from_arrays
 
 ASSET: Final = "proposals.npz"
@@ -72,9 +72,9 @@ class PoseBank:
         return len(self.scales)
 
     @cached_property
-    def _columns(self) -> NDArray[np.int8]:
-        """The descriptions, one column for each pose."""
-        return np.ascontiguousarray(self.descriptions.T)
+    def _blocks(self) -> NDArray[np.int8]:
+        """The descriptions as they are searched."""
+        return in_blocks(self.descriptions)
 
     @cached_property
     def _squares(self) -> NDArray[np.float32]:
@@ -87,7 +87,7 @@ class PoseBank:
         features: (T, hidden) of the views. Returns the rows (count,) of the poses, and which view each is similar to.
         """
         wanted = (features - self.mean) @ self.axes / np.float32(self.step)
-        return nearest_descriptions(self._columns, self._squares, np.asarray(wanted, np.float32), count)
+        return nearest_descriptions(self._blocks, self._squares, np.asarray(wanted, np.float32), count)
 
 
 @cache

@@ -7,7 +7,7 @@ from support.slow_layers import slow_convolution, slow_enlargement
 
 from handopt.backend import cpu_threads, set_cpu_threads
 from handopt.errors import ShapeError
-from handopt.ops.networks import MIN_ROWS, convolve, dense, doubled, nearest_descriptions, relu
+from handopt.ops.networks import MIN_ROWS, convolve, dense, doubled, in_blocks, nearest_descriptions, relu
 from handopt.typing import FloatImage
 
 
@@ -73,7 +73,7 @@ def test_the_nearest_descriptions_are_those_of_a_sort(views: int, rows: int, rng
     distance = np.square(described.T[:, None].astype(np.float64) - wanted[None]).sum(axis=2).ravel()
     for count in (1, 20, rows * views + 1):
         order = np.argsort(distance, kind="stable")[:count]
-        found = nearest_descriptions(described, squares, wanted, count)
+        found = nearest_descriptions(in_blocks(described.T), squares, wanted, count)
         assert np.array_equal(found, np.divmod(order, views))
 
 
@@ -85,7 +85,7 @@ def test_a_search_does_not_depend_on_the_number_of_threads(rng: np.random.Genera
     try:
         for count in (1, 2, 5):
             set_cpu_threads(count)
-            found.append(nearest_descriptions(described, squares, wanted, 200))
+            found.append(nearest_descriptions(in_blocks(described.T), squares, wanted, 200))
     finally:
         set_cpu_threads(max(1, threads))
     assert all(np.array_equal(each, found[0]) for each in found)
@@ -93,14 +93,17 @@ def test_a_search_does_not_depend_on_the_number_of_threads(rng: np.random.Genera
 
 def test_descriptions_that_are_no_numbers_are_the_farthest(rng: np.random.Generator) -> None:
     described, squares = rng.integers(-9, 9, (3, 20), np.int8), np.zeros(20, np.float32)
-    rows, views = nearest_descriptions(described, squares, np.full((2, 3), np.nan, np.float32), 4)
+    rows, views = nearest_descriptions(in_blocks(described.T), squares, np.full((2, 3), np.nan, np.float32), 4)
     assert rows.tolist() == [0, 0, 1, 1]
     assert views.tolist() == [0, 1, 0, 1]
 
 
 def test_a_search_refuses_other_shapes() -> None:
-    with pytest.raises(ShapeError, match=r"expected \(4,\) and \(T, 3\)"):
-        nearest_descriptions(np.zeros((3, 4), np.int8), np.zeros(4, np.float32), np.zeros((1, 2), np.float32), 1)
+    blocks, squares = in_blocks(np.zeros((4, 3), np.int8)), np.zeros(4, np.float32)
+    with pytest.raises(ShapeError, match=r"wanted: expected \(T, 3\)"):
+        nearest_descriptions(blocks, squares, np.zeros((1, 2), np.float32), 1)
+    with pytest.raises(ShapeError, match="described: expected 65 rows in blocks"):
+        nearest_descriptions(blocks, np.zeros(65, np.float32), np.zeros((1, 3), np.float32), 1)
 
 
 def test_a_dense_layer_takes_the_last_axis(rng: np.random.Generator) -> None:
