@@ -91,9 +91,8 @@ def propose(
     guessed = network_poses(views, heads)
     proposals = guessed.select(np.arange(min(len(guessed), int(fraction * count))))
     rows, turns = chosen.nearest(features, count - len(proposals))
-    for turn in np.unique(turns):
-        proposals = proposals.joined(bank_poses(views[turn], chosen, rows[turns == turn]))
-    return proposals
+    order = np.argsort(turns, kind="stable")
+    return proposals.joined(bank_poses(views, turns[order], chosen, rows[order]))
 
 
 def predicted_joints(observation: Observation, model: PoseModel | None) -> tuple[Floats, Bools] | None:
@@ -119,44 +118,52 @@ def quarter_turns(view: CenteredView) -> list[CenteredView]:
 
 def network_poses(views: list[CenteredView], heads: NDArray[np.float32]) -> Proposals:
     """The poses (T * K) that the heads (T, K, n) of T views stand for, the most probable first."""
-    decoded = [poses_of_heads(rows, view) for rows, view in zip(heads, views, strict=True)]
-    joined = decoded[0]
-    for each in decoded[1:]:
-        joined = joined.joined(each)
+    poses = poses_of_heads(views, heads)
     logits = heads[..., -1].astype(np.float64)
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
     probability = (share / share.sum(axis=1, keepdims=True)).ravel()
-    return joined.select(np.argsort(-probability, kind="stable"))
+    return poses.select(np.argsort(-probability, kind="stable"))
 
 
-def poses_of_heads(heads: NDArray[np.float32], view: CenteredView) -> Proposals:
-    """The poses in the camera's frame that the heads (K, n) of a view stand for, in the heads' order."""
+def poses_of_heads(views: list[CenteredView], heads: NDArray[np.float32]) -> Proposals:
+    """The poses in the camera's frame that the heads (T, K, n) of T views stand for, in the heads' order."""
     limits = default_rig("right").limits
     free = np.flatnonzero(limits.free)
-    six, bends, wrist, size, _ = np.split(heads.astype(np.float64), np.cumsum(head_sizes(len(free)))[:-1], axis=1)
-    angles = np.repeat(0.5 * (limits.lower + limits.upper).reshape(1, -1), len(heads), axis=0)
+    rows, sizes = heads.reshape(-1, heads.shape[-1]).astype(np.float64), np.cumsum(head_sizes(len(free)))
+    six, bends, wrist, size, _ = np.split(rows, sizes[:-1], axis=1)
+    angles = np.repeat(0.5 * (limits.lower + limits.upper).reshape(1, -1), len(rows), axis=0)
     angles[:, free] += ANGLE_STD_RAD * bends
-    place = WRIST_STD_MM * wrist + [0.0, 0.0, view.distance_mm]
-    return Proposals(
-        rotation=view.rotation.T @ _orthonormal(six),
-        translation_mm=place @ view.rotation,
-        angles_rad=np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper),
-        scale=np.exp(LOG_SCALE_STD * size[:, 0]),
-    )
+    turns = np.repeat(np.arange(len(views)), heads.shape[1])
+    rotation, translation = _in_camera(views, turns, _orthonormal(six), WRIST_STD_MM * wrist)
+    angles = np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper)
+    return Proposals(rotation, translation, angles, np.exp(LOG_SCALE_STD * size[:, 0]))
 
 
-def bank_poses(view: CenteredView, bank: PoseBank, rows: NDArray[Any]) -> Proposals:
-    """The bank's poses in the given rows, in the frame of the camera that a view was made from."""
+def bank_poses(views: list[CenteredView], turns: NDArray[Any], bank: PoseBank, rows: NDArray[Any]) -> Proposals:
+    """The bank's poses in the given rows (K,), in the frame of the camera that views were made from.
+
+    turns: (K,) which view each is seen in
+    """
     limits = default_rig("right").limits
     angles = np.repeat(bank.middle[None].astype(np.float64), len(rows), axis=0)
     angles[:, np.flatnonzero(limits.free)] += ANGLE_STEP_RAD * bank.angles[rows]
-    place = WRIST_STEP_MM * bank.wrists[rows] + [0.0, 0.0, view.distance_mm]
-    return Proposals(
-        rotation=view.rotation.T @ _rotations(QUATERNION_STEP * bank.quaternions[rows]),
-        translation_mm=place @ view.rotation,
-        angles_rad=np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper),
-        scale=1 + SCALE_STEP * bank.scales[rows],
-    )
+    turned = _rotations(QUATERNION_STEP * bank.quaternions[rows])
+    rotation, translation = _in_camera(views, turns, turned, WRIST_STEP_MM * bank.wrists[rows])
+    angles = np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper)
+    return Proposals(rotation, translation, angles, 1 + SCALE_STEP * bank.scales[rows])
+
+
+def _in_camera(
+    views: list[CenteredView], turns: NDArray[Any], rotation: Floats, wrist_mm: Floats
+) -> tuple[Floats, Floats]:
+    """Rotations (K, 3, 3) and places (K, 3) in the camera's frame for those in views. wrist_mm: from a view's centre."""
+    turned, places = np.empty_like(rotation), np.empty_like(wrist_mm)
+    for turn, view in enumerate(views):
+        here = np.flatnonzero(turns == turn)
+        if len(here):
+            turned[here] = view.rotation.T @ rotation[here]
+            places[here] = (wrist_mm[here] + [0.0, 0.0, view.distance_mm]) @ view.rotation
+    return turned, places
 
 
 def _orthonormal(six: Floats) -> Floats:

@@ -89,7 +89,7 @@ def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
 
 def test_poses_are_stored_to_a_small_error(images: Arrays, bank: PoseBank) -> None:
     view = CenteredView(np.zeros((64, 64), np.float32), np.eye(3), 500.0)
-    poses = bank_poses(view, bank, np.arange(len(bank)))
+    poses = bank_poses([view], np.zeros(len(bank), int), bank, np.arange(len(bank)))
     assert np.abs(poses.angles_rad - images["angles"]).max() < 0.0101
     assert np.abs(poses.rotation - images["rotation"]).max() < 1e-3
     assert_close(poses.rotation @ poses.rotation.transpose(0, 2, 1), np.tile(np.eye(3), (len(poses), 1, 1)), atol=1e-12,
