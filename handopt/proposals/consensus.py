@@ -68,7 +68,7 @@ def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -
 def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Proposals, float]:
     """One pose from the heads (T, K, n) of T views of a hand, and the share of the first view that it leaves."""
     first = views[0]
-    hypotheses = [poses_of_heads(rows, view) for rows, view in zip(heads, views, strict=True)]
+    hypotheses = [poses_of_heads([view], rows[None]) for rows, view in zip(heads, views, strict=True)]
     every = hypotheses[0]
     for other in hypotheses[1:]:
         every = every.joined(other)

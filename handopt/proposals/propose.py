@@ -156,7 +156,7 @@ def bank_poses(views: list[CenteredView], turns: NDArray[Any], bank: PoseBank, r
 def _in_camera(
     views: list[CenteredView], turns: NDArray[Any], rotation: Floats, wrist_mm: Floats
 ) -> tuple[Floats, Floats]:
-    """Rotations (K, 3, 3) and places (K, 3) in the camera's frame for those in views. wrist_mm: from a view's centre."""
+    """Rotations (K, 3, 3) and places (K, 3) in the camera's frame for those in views; wrist_mm from a centre."""
     turned, places = np.empty_like(rotation), np.empty_like(wrist_mm)
     for turn, view in enumerate(views):
         here = np.flatnonzero(turns == turn)
