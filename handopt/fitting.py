@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.assess.confidence import ConfidenceFeatures, confidence
+from handopt.assess.confidence import FITTED, PREDICTED, ConfidenceFeatures, confidence
 from handopt.assess.config import ASSESS
 from handopt.assess.pixel_agreement import pixel_agreement
 from handopt.assess.quality import measure, status_of
@@ -269,7 +269,10 @@ class _Prepared:
             observation.hand_probability, agreement,
         )  # fmt: skip
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
-        sure = min(confidence(features), _limit(observation, contradicted=bool(doubts)))
+        sure = min(
+            confidence(features, PREDICTED if self.predicted else FITTED),
+            _limit(observation, contradicted=bool(doubts)),
+        )
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
         if self.predicted:
             uncertainty, visible = self.predicted[winner.view].predicted.joints or (uncertainty, visible)

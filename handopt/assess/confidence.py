@@ -70,10 +70,16 @@ class ConfidenceFeatures:
         )
 
 
-def confidence(features: ConfidenceFeatures) -> float:
-    """The probability, 0 to 1."""
+FITTED: Final = "fit_confidence"
+PREDICTED: Final = "prediction_confidence"
+"""Tables of weights: of fits, and of what a network alone predicts, which explains an image less well where it is right
+and has few competitors."""
+
+
+def confidence(features: ConfidenceFeatures, table: str = FITTED) -> float:
+    """The probability, 0 to 1. table: FITTED or PREDICTED."""
     names = ("constant", *(each.name for each in fields(features)))
-    probability = float(logistic(np.array(weights("fit_confidence", *names)), np.array(features.inputs)))
+    probability = float(logistic(np.array(weights(table, *names)), np.array(features.inputs)))
     doubtful = features.log_unexplained_fraction > np.log(ASSESS.most_unexplained)
     return min(probability, ASSESS.contradicted) if doubtful else probability
 

@@ -63,14 +63,11 @@ def predicted_views(
     observations: the most plausible first. sides: whether to mirror it. Raises ObservationError.
     """
     with one_cpu_thread():
-        first = _looked_at(observations[0], sides, model)
-        places: list[_Place | None] = [first]
-        if (first is None or first.cost > EXPLAINED) and observations[0].limb is not None:
-            places = _asked(first, observations, sides, model)
-    found = [each for each in places if each is not None]
-    if not found:
+        best = _looked_at(observations[0], sides, model)
+        if (best is None or best.cost > EXPLAINED) and observations[0].limb is not None:
+            best = _asked(best, observations, sides, model)
+    if best is None:
         raise ObservationError("nothing of the hand lies within 120 mm of the middle of its points")
-    best = min(found, key=lambda each: each.cost)
     return [PredictedView(cropped(seen, side, config), predicted) for seen, side, predicted in best.views]
 
 
@@ -89,26 +86,43 @@ def _looked_at(
 
 def _asked(
     first: _Place | None, observations: Sequence[Observation], sides: Sequence[bool], model: PoseModel | None
-) -> list[_Place | None]:
-    """All places with what the network of pixel labels says of them; first: of the first observation."""
+) -> _Place | None:
+    """The best place by what the network of pixel labels says of all; first: of the first observation."""
     assert observations[0].limb is not None  # None where the pixels of the hand were given
     frame = observations[0].limb.frame
     palms = np.stack([each.center_mm for each in observations])
     readings = read_windows(frame.depth_mm, frame.camera, palms, rounds=1)
-    places: list[_Place | None] = []
-    for number, (observation, reading) in enumerate(zip(observations, readings, strict=True)):
-        doubt = NO_PALM * (1 - reading.presence)
-        if number == 0 and first is not None:
-            places.append(_Place(first.views, doubt))
-        elif number > 0:
-            places.append(_looked_at(observation, sides, model, doubt))
-        places.append(_labelled(observation, reading, sides, model))
+    best = None if first is None else _Place(first.views, _doubt(readings[0]))
+    order = np.argsort([-each.presence for each in readings], kind="stable")
+    for number in order:
+        observation, reading = observations[number], readings[number]
+        if number > 0 and _may_be_better(reading, best):
+            best = _better(best, _looked_at(observation, sides, model, _doubt(reading)))
+        if _may_be_better(reading, best):
+            best = _better(best, _labelled(observation, reading, sides, model))
     others = observations[0].palms_mm
-    if len(others) and not any(each is not None and each.cost < POOR for each in places):
+    if len(others) and (best is None or best.cost >= POOR):
         for reading in read_windows(frame.depth_mm, frame.camera, others[:MOST_PALMS], rounds=1):
-            if reading.presence >= PERHAPS:
-                places.append(_labelled(observations[0], reading, sides, model))
-    return places
+            if reading.presence >= PERHAPS and _may_be_better(reading, best):
+                best = _better(best, _labelled(observations[0], reading, sides, model))
+    return best
+
+
+def _doubt(reading: PixelReading) -> float:
+    """What a place adds to its cost for lack of a palm."""
+    return NO_PALM * (1 - reading.presence)
+
+
+def _may_be_better(reading: PixelReading, best: _Place | None) -> bool:
+    """Whether a place could be better than the best one: its doubt alone may be more than all that that one costs."""
+    return best is None or _doubt(reading) < best.cost
+
+
+def _better(best: _Place | None, other: _Place | None) -> _Place | None:
+    """The better one of two places."""
+    if best is None or other is None:
+        return best or other
+    return other if other.cost < best.cost else best
 
 
 def _labelled(
@@ -123,4 +137,4 @@ def _labelled(
     if np.count_nonzero(hand) < LEAST_PX:
         return None
     read = observation.labelled(hand, reading.palm_mm)
-    return _looked_at(read, sides, model, NO_PALM * (1 - reading.presence)) if len(read.points_mm) else None
+    return _looked_at(read, sides, model, _doubt(reading)) if len(read.points_mm) else None

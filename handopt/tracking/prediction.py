@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from handopt.assess.confidence import ConfidenceFeatures, confidence
+from handopt.assess.confidence import PREDICTED, ConfidenceFeatures, confidence
 from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, one_cpu_thread, using
 from handopt.config import FitSettings
@@ -150,7 +150,8 @@ class PredictionRun:
             told = radii, visible_joints(joints[0], surface, camera, scale)
         uncertainty, visible = told
         likely = found.observation.hand_probability
-        sure = confidence(ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], likely, None))
+        features = ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], likely, None)
+        sure = confidence(features, PREDICTED)
         return Predicted(placed, scale, joints[0], visible, uncertainty, fraction, sure, refitted=False)
 
     def _anywhere(self, depth: FloatImage) -> Predicted | None:

@@ -5,7 +5,7 @@ Success (the right side, and every visible joint of it, or of the second hand, w
 features of a fit; the errors of joints are explained by their spread. With weights from half of the images, the script
 prints how often fits of each confidence succeed on the others and how many joints lie within their radius, for both
 halves. It then prints both tables of assets/calibration.toml, found on all; --write puts them there; --rows keeps what
-was found, from which --from calibrates again.
+was found, from which --from calibrates again. --predictions does this for handopt predict: its confidence alone.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import pickle
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from handopt import Camera, HandoptError, fit, rasterise
 from handopt.assess.calibration import weights as calibrated
 from handopt.assess.confidence import ConfidenceFeatures, logistic
 from handopt.assess.uncertainty import WEIGHT_NAMES, radius_mm
+from handopt.fitting import FitInput, FitSettings, fit_image
 from handopt.synth import Settings, generate
 from handopt.synth.handless import sample_handless_scene
 from handopt.synth.noise import sense
@@ -65,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--objects", type=int, default=150, help="images without a hand")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--predictions", action="store_true", help="what a network alone predicts, in place of fits")
     parser.add_argument("--rows", type=Path, help="file for all fits, a pickle of this script's own")
     parser.add_argument("--from", dest="read", type=Path, help="such a file, instead of fitting")
     parser.add_argument("--write", action="store_true", help="put the weights into assets/calibration.toml")
@@ -77,19 +80,25 @@ def main(arguments: list[str] | None = None) -> None:
         rows = pickle.loads(options.read.read_bytes())
     else:
         with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-            rows = [row for row in pool.map(_one, jobs, chunksize=4) if row is not None]
+            work = partial(_one, predicted=options.predictions)
+            rows = [row for row in pool.map(work, jobs, chunksize=4) if row is not None]
     if options.rows is not None:
         options.rows.write_bytes(pickle.dumps(rows))
     np.random.default_rng(options.seed).shuffle(rows)
     for first, second in ((rows[::2], rows[1::2]), (rows[1::2], rows[::2])):
         weights = regress(first)
         report(second, logistic(weights, features_of(second)))
+        if options.predictions:
+            continue
         radii = explain_errors(first, logistic(weights, features_of(first)))
         report_radii(second, logistic(weights, features_of(second)), radii)
     weights = regress(rows)
-    radii = explain_errors(rows, logistic(weights, features_of(rows)))
     names = ("constant", *(each.name for each in fields(ConfidenceFeatures)))
-    tables = {"fit_confidence": named(names, weights), "fit_uncertainty": named(WEIGHT_NAMES, radii)}
+    if options.predictions:
+        tables = {"prediction_confidence": named(names, weights)}
+    else:
+        radii = explain_errors(rows, logistic(weights, features_of(rows)))
+        tables = {"fit_confidence": named(names, weights), "fit_uncertainty": named(WEIGHT_NAMES, radii)}
     report_tables(tables, "calibrate_fits.py", options.seed, write=options.write)
 
 
@@ -168,11 +177,14 @@ def report(fits: list[Row], confidence: NDArray[np.float64]) -> None:
         print("; ".join(line))
 
 
-def _one(job: tuple[str, int, int]) -> Row | None:
+def _one(job: tuple[str, int, int], *, predicted: bool = False) -> Row | None:
     kind, index, seed = job
     depth, camera, hands = _drawn(kind, index, seed)
     try:
-        result = fit(depth, camera)
+        if predicted:
+            result = fit_image(FitInput(depth, camera), FitSettings("scale", device="cpu", refine=0))
+        else:
+            result = fit(depth, camera)
     except HandoptError:
         return None  # no answer is no wrong answer
     features = result.confidence_features.inputs

@@ -13,7 +13,7 @@ from handopt.errors import HandoptError
 from handopt.tracking.confidence import FEATURES, RADIUS_WEIGHT_NAMES
 
 PROJECT = Path(__file__).parents[2]
-TABLES = ("fit_confidence", "fit_uncertainty", "track_confidence", "track_uncertainty")
+TABLES = ("fit_confidence", "fit_uncertainty", "prediction_confidence", "track_confidence", "track_uncertainty")
 
 
 @pytest.mark.parametrize("name", TABLES)

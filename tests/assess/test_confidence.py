@@ -9,7 +9,7 @@ from support.factories import fit_result
 
 from handopt import HandoptError, fit
 from handopt.assess.calibration import calibration
-from handopt.assess.confidence import ConfidenceFeatures, confidence, confidence_text, logistic
+from handopt.assess.confidence import FITTED, PREDICTED, ConfidenceFeatures, confidence, confidence_text, logistic
 
 GOOD = ConfidenceFeatures(
     log_unexplained_fraction=np.log(0.12),
@@ -86,7 +86,18 @@ def test_the_logistic_function_is_the_probability_of_its_odds() -> None:
 
 
 def test_every_feature_has_a_weight() -> None:
-    assert calibration("fit_confidence").weights.keys() == {"constant", *asdict(GOOD)}
+    for table in (FITTED, PREDICTED):
+        assert calibration(table).weights.keys() == {"constant", *asdict(GOOD)}
+
+
+def test_a_prediction_is_less_sure_than_a_fit_that_leaves_as_much() -> None:
+    for fraction in (0.15, 0.25, 0.4):
+        features = replace(GOOD, log_unexplained_fraction=float(np.log(fraction)))
+        assert confidence(features, PREDICTED) < confidence(features) - 0.05
+    several = [replace(GOOD, log_unexplained_fraction=float(np.log(each))) for each in (0.25, 0.35, 0.45)]
+    sure = [confidence(each, PREDICTED) for each in several]
+    assert sure == sorted(sure, reverse=True)
+    assert sure[0] > 0.5 > sure[-1]
 
 
 @pytest.mark.parametrize(
