@@ -8,14 +8,6 @@
 #define PIXELS 6    // of a row that are computed at once, so that their sums and a weight fit into 16 registers
 #define ROWS 64     // of the bank that are compared at once
 #define VIEWS 4     // that they are compared with at once
-// Parts of a whole, one per thread: also where the launches around are to run on one
-#if defined(_OPENMP) && !defined(HANDOPT_EMULATE_CUDA)
-#define FOR_EACH_PART(part, parts)                                                      \
-    PRAGMA(omp parallel for schedule(static) num_threads(parts) if ((parts) > 1)) \
-    for (int part = 0; part < (parts); ++part)
-#else
-#define FOR_EACH_PART(part, parts) for (int part = 0; part < (parts); ++part)
-#endif
 typedef real reals8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 
 // Sums over the windows of COUNT neighbouring pixels, for 16 of N outputs. window: of the first pixel, the next one's
@@ -75,7 +67,7 @@ DEVICE void pixel_of(const real* window, int size, int run, int pitch, const rea
 KERNEL(convolve)(const real* padded, const real* weight, const real* bias, const real* added, real* out, int has_added,
                  int positive, int threads, int size, int stride, int B, int H, int W, int C, int N, int h, int w) {
     const int rows = B * h, parts = threads < rows ? threads : rows, run = size * C, pitch = W * C, step = stride * C;
-    FOR_EACH_PART(part, parts) {
+    FOR_EACH_IMAGE(part, parts) {
         const int first = (int)((long long)rows * part / parts), last = (int)((long long)rows * (part + 1) / parts);
         for (int n = 0; n < N; n += OUTPUTS)
             for (int row = first; row < last; ++row) {
@@ -196,7 +188,7 @@ DEVICE void keep_nearest(const real* squares, const real* product, real square, 
 // count): infinite, and N T, where a part has fewer
 KERNEL(nearest_descriptions)(const real* squares, const signed char* described, const real* wanted, real* scratch,
                              real* nearest, int* places, int parts, int N, int T, int D, int count) {
-    FOR_EACH_PART(part, parts) {
+    FOR_EACH_IMAGE(part, parts) {
         real *reals = scratch + (long long)part * (D * ROWS + T), *of_view = reals + D * ROWS;
         real* nearest_here = nearest + (long long)part * count;
         int* places_here = places + (long long)part * count;

@@ -64,8 +64,7 @@ def set_cpu_threads(count: int) -> None:
 def one_cpu_thread(*, poses_side_by_side: bool = False) -> Iterator[None]:
     """Run CPU kernels and BLAS on one thread meanwhile: for many short launches, which cost less than waking others.
 
-    poses_side_by_side: let launches that compute many poses (handopt.ops.minimise_poses) or much else
-    (handopt.ops.networks) use all threads all the same.
+    poses_side_by_side: let launches that compute many poses (handopt.ops.minimise_poses) use all threads all the same.
     What BLAS rounds depends on how many threads it has; so it is the same everywhere.
     """
     threads = cpu_threads()
@@ -80,7 +79,7 @@ def one_cpu_thread(*, poses_side_by_side: bool = False) -> Iterator[None]:
 
 
 def threads_for_poses() -> int:
-    """How many threads may compute poses side by side, or parts of other work of more than a tenth of a millisecond."""
+    """How many threads may compute poses side by side."""
     return _pose_threads[-1] if _pose_threads else max(1, cpu_threads())
 
 

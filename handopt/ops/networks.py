@@ -8,14 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from handopt.backend import launch, threads_for_poses
+from handopt.backend import cpu_threads, launch
 from handopt.errors import ShapeError
 from handopt.typing import FloatImage
 
 ROWS = 64
 """Of a bank that lie together in memory and are compared at once."""
-MIN_PRODUCTS = 2_000_000
-"""Of a convolution that are worth a thread: 0.05 ms."""
 MIN_ROWS = 8192
 """Of a bank that are worth a thread."""
 
@@ -58,7 +56,7 @@ def convolve(
         out,
         int(added is not None),
         int(positive),
-        min(threads_for_poses(), 1 + out.size * len(weight) // MIN_PRODUCTS),
+        max(1, cpu_threads()),
         size,
         stride,
         *padded.shape,
@@ -94,7 +92,7 @@ def nearest_descriptions(
     if wanted.ndim != 2 or wanted.shape[1] != size:
         raise ShapeError(f"wanted: expected (T, {size}), got {wanted.shape}")
     count = min(count, total * len(wanted))
-    parts = min(threads_for_poses(), 1 + total // MIN_ROWS, blocks)
+    parts = min(max(1, cpu_threads()), 1 + total // MIN_ROWS, blocks)
     nearest, places = np.empty(parts * count, np.float32), np.empty(parts * count, np.int32)
     launch(
         "nearest_descriptions",

@@ -200,7 +200,7 @@ class ImageSearch:
 
     def _tournament(self, config: Config, first: int) -> Search[Ranking]:
         """The survivors of a tournament of the views from the given one on."""
-        with one_cpu_thread(poses_side_by_side=True):
+        with one_cpu_thread():
             pose, expected = self._starts(config, first)
         self._timer.record("starts")
         tournament = Tournament(self.hand, self.targets, config, self._progress, int(first > 0), self._side)
