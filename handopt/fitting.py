@@ -269,10 +269,8 @@ class _Prepared:
             observation.hand_probability, agreement,
         )  # fmt: skip
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
-        sure = min(
-            confidence(features, PREDICTED if self.predicted else FITTED),
-            _limit(observation, contradicted=bool(doubts)),
-        )
+        weights = PREDICTED if self.predicted else FITTED
+        sure = min(confidence(features, weights), _limit(observation, contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
         if self.predicted:
             uncertainty, visible = self.predicted[winner.view].predicted.joints or (uncertainty, visible)
