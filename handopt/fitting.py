@@ -260,10 +260,9 @@ class _Prepared:
         size, surface = float(winner.trace.scale[-1]), with_things(quality.fitted_depth_mm, observation)
         visible = visible_joints(winner.joints_mm, surface, given.camera, size)
         others = [(other.limb_fraction, other.joints_mm) for other in found.alternatives]
-        agreement = None
-        if settings.refine is None:  # one network says little of what another one predicts
-            seen = observation.depth_mm, quality.fitted_depth_mm, given.camera, winner.joints_mm, size
-            agreement = pixel_agreement(*seen, left=mirror)
+        seen = observation.depth_mm, quality.fitted_depth_mm, given.camera, winner.joints_mm, size
+        # One network says little of what another one predicts
+        agreement = None if self.predicted else pixel_agreement(*seen, left=mirror)
         features = ConfidenceFeatures.of(
             found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others,
             observation.hand_probability, agreement,
