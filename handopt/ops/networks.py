@@ -12,10 +12,12 @@ from handopt.backend import cpu_threads, launch
 from handopt.errors import ShapeError
 from handopt.typing import FloatImage
 
+MIN_PRODUCTS = 6_000_000
+"""Of a convolution that are worth a thread: 0.15 ms. Where other processes have the cores, waking one costs more."""
 ROWS = 64
 """Of a bank that lie together in memory and are compared at once."""
-MIN_ROWS = 8192
-"""Of a bank that are worth a thread."""
+MIN_ROWS = 300_000
+"""Of a bank, times views, that are worth a thread: half a millisecond."""
 
 
 def convolve(
@@ -56,7 +58,7 @@ def convolve(
         out,
         int(added is not None),
         int(positive),
-        max(1, cpu_threads()),
+        max(1, min(cpu_threads(), out.size * len(weight) // MIN_PRODUCTS)),
         size,
         stride,
         *padded.shape,
@@ -83,16 +85,16 @@ def nearest_descriptions(
     Returns the rows and the views (min(count, N T),) that they are near to, the same for any number of threads. Raises
     ShapeError.
     """
-    blocks, size, _ = described.shape
     total = len(squares)
-    if described.shape != (-(-total // ROWS), size, ROWS):
+    if described.ndim != 3 or described.shape[::2] != (-(-total // ROWS), ROWS):
         raise ShapeError(
             f"described: expected {total} rows in blocks, ({-(-total // ROWS)}, D, {ROWS}), got {described.shape}"
         )
+    size = described.shape[1]
     if wanted.ndim != 2 or wanted.shape[1] != size:
         raise ShapeError(f"wanted: expected (T, {size}), got {wanted.shape}")
     count = min(count, total * len(wanted))
-    parts = min(max(1, cpu_threads()), 1 + total // MIN_ROWS, blocks)
+    parts = max(1, min(cpu_threads(), total * len(wanted) // MIN_ROWS))
     nearest, places = np.empty(parts * count, np.float32), np.empty(parts * count, np.int32)
     launch(
         "nearest_descriptions",

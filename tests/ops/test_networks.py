@@ -7,7 +7,7 @@ from support.slow_layers import slow_convolution, slow_enlargement
 
 from handopt.backend import cpu_threads, set_cpu_threads
 from handopt.errors import ShapeError
-from handopt.ops.networks import MIN_ROWS, convolve, dense, doubled, in_blocks, nearest_descriptions, relu
+from handopt.ops.networks import convolve, dense, doubled, in_blocks, nearest_descriptions, relu
 from handopt.typing import FloatImage
 
 
@@ -42,7 +42,10 @@ def test_what_is_added_to_a_convolution_and_cut_at_zero(outputs: int, rng: np.ra
     assert np.array_equal(both, np.maximum(alone + added, 0))
 
 
-def test_a_convolution_is_the_same_for_any_number_of_threads(rng: np.random.Generator) -> None:
+def test_a_convolution_is_the_same_for_any_number_of_threads(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handopt.ops.networks.MIN_PRODUCTS", 1)  # or else one thread does it
     x, weight, bias = layer(rng, 3, (2, 7, 9, 4), 16)
     threads, found = cpu_threads(), []
     try:
@@ -77,8 +80,11 @@ def test_the_nearest_descriptions_are_those_of_a_sort(views: int, rows: int, rng
         assert np.array_equal(found, np.divmod(order, views))
 
 
-def test_a_search_does_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
-    described = rng.integers(-3, 4, (5, 3 * MIN_ROWS + 11), np.int8)
+def test_a_search_does_not_depend_on_the_number_of_threads(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handopt.ops.networks.MIN_ROWS", 1)  # or else one thread does it
+    described = rng.integers(-3, 4, (5, 3011), np.int8)
     squares = np.square(described.astype(np.float32)).sum(axis=0)
     wanted = rng.normal(size=(6, 5)).astype(np.float32)
     threads, found = cpu_threads(), []
