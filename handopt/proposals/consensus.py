@@ -68,11 +68,7 @@ def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -
 def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Proposals, float]:
     """One pose from the heads (T, K, n) of T views of a hand, and the share of the first view that it leaves."""
     first = views[0]
-    hypotheses = [poses_of_heads([view], rows[None]) for rows, view in zip(heads, views, strict=True)]
-    every = hypotheses[0]
-    for other in hypotheses[1:]:
-        every = every.joined(other)
-    every = _turned(every, first.rotation)
+    every = _turned(poses_of_heads(views, heads), first.rotation)
     logits = heads[..., -1].astype(np.float64)
     likely = np.exp(logits - logits.max(axis=1, keepdims=True))
     likely /= likely.sum(axis=1, keepdims=True)
@@ -115,8 +111,7 @@ class _Shown:
 
     def fractions(self, poses: Proposals) -> Floats:
         """What poses (K,) leave unexplained, relative to the hand's area."""
-        on_hand, beside = self._rendered(self.mesh.vertices(poses), self.mesh.faces)
-        return self._compared(on_hand, beside)
+        return self._compared(*self._rendered(self.mesh.vertices(poses), self.mesh.faces))
 
     def fractions_by_finger(self, pose: Proposals, fingers: Proposals) -> Floats:
         """The same of a pose with each finger as it is, and as in K others: (5, 1 + K)."""
@@ -129,26 +124,27 @@ class _Shown:
         parts = [self._rendered(vertices[:1], faces) for faces in self.mesh.parts]
         found = np.empty((FINGERS, 1 + count))
         for finger in range(FINGERS):
-            others = [each for part, each in enumerate(parts) if part != finger + 1]
-            rest = [np.minimum.reduce([each[where] for each in others]) for where in (0, 1)]
-            rows = vertices[1 + finger * count : 1 + (finger + 1) * count]
-            tried = self._rendered(rows, self.mesh.parts[finger + 1])
             own = parts[finger + 1]
-            on_hand, beside = (np.minimum(rest[at], np.concatenate([own[at], tried[at]])) for at in (0, 1))
-            found[finger] = self._compared(on_hand, beside)
+            others = [each for part, each in enumerate(parts) if part != finger + 1]
+            tried = self._rendered(vertices[1 + finger * count : 1 + (finger + 1) * count], self.mesh.parts[finger + 1])
+            on_hand = np.minimum.reduce([each[0] for each in others])
+            beside = np.logical_or.reduce([each[1] for each in others])
+            found[finger, :1] = self._compared(np.minimum(on_hand, own[0]), beside | own[1])
+            found[finger, 1:] = self._compared(np.minimum(on_hand, tried[0]), beside | tried[1])
         return found
 
-    def _rendered(self, vertices: FloatImage, faces: NDArray[np.int32]) -> tuple[FloatImage, FloatImage]:
-        """Z-buffers of meshes (K, V, 3) mm, infinite where there is no mesh, at the hand's pixels and at the others."""
-        depth = rasterise(np.ascontiguousarray(vertices), faces, self.camera).reshape(len(vertices), -1)
-        depth[depth == 0] = np.inf
-        return depth[:, self.hand], depth[:, self.beside]
+    def _rendered(self, vertices: FloatImage, faces: NDArray[np.int32]) -> tuple[FloatImage, Bools]:
+        """Depth of meshes (K, V, 3) at the hand's pixels, mm, infinite where there is none, and where it is beside."""
+        depth = rasterise(vertices, faces, self.camera).reshape(len(vertices), -1)
+        on_hand = depth.take(self.hand, axis=1)
+        on_hand[on_hand == 0] = np.inf
+        return on_hand, (depth > 0).take(self.beside, axis=1)
 
-    def _compared(self, on_hand: FloatImage, beside: FloatImage) -> Floats:
+    def _compared(self, on_hand: FloatImage, beside: Bools) -> Floats:
         """What z-buffers leave unexplained."""
         off = np.minimum(np.abs(on_hand - self.depth_mm), np.float32(CONSENSUS.wrong_mm))
         wrong = off.sum(axis=1, dtype=np.float64) / CONSENSUS.wrong_mm
-        wrong += CONSENSUS.beside * np.count_nonzero(beside < np.inf, axis=1)
+        wrong += CONSENSUS.beside * np.count_nonzero(beside, axis=1)
         return np.asarray(wrong / len(self.hand))
 
 
