@@ -10,6 +10,7 @@
 //
 // A step solves (H + damping diag H) p = -g and is kept where the cost falls; a trial that is refused is not linearised.
 // The arrays are those of the kernels. Compiled without fused products, as NumPy computes.
+#define STANDARD_FUNCTIONS
 #include "pose_priors.h"
 #include "pose_step.h"
 #include "vertex_normal_equations.h"

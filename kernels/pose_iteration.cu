@@ -16,6 +16,7 @@
 // terms, found_terms (TERMS, B), in the order: points, silhouette, collision, limits, prior, size, temporal
 #include "closest_points.h"
 #include "collision.h"
+#include "elementary.h"
 #include "free_space.h"
 #include "joint_limits.h"
 #include "kinematics.h"
@@ -131,7 +132,7 @@ DEVICE void expect_pose(const Priors* p, const real* angles, const real* rotatio
                         const real* proportions, const real* expected, real* terms, int B, real* h, real* g) {
     terms[3LL * B] = p->limits_weight * beyond_limits(p, angles);
     terms[4LL * B] = angle_prior(p, angles, expected, h, g);
-    terms[5LL * B] = size_prior(p, log(scale), proportions, h, g);
+    terms[5LL * B] = size_prior(p, logarithm(scale), proportions, h, g);
     terms[6LL * B] = temporal_prior(p, angles, rotation, translation, h, g);
 }
 

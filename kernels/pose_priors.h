@@ -6,6 +6,7 @@
 //
 // Where derivatives are asked for, half of the gradient g (P) and the lower triangle of the Hessian h (P, P) are added to.
 #pragma once
+#include "elementary.h"
 #include "pose_axes.h"
 
 #define FLEXION 2
@@ -82,7 +83,7 @@ DEVICE void turn_between(const real* a, const real* b, real* turn) {
     matmul3_transposed_right(a, b, r);
     const real skew[3] = {r[7] - r[5], r[2] - r[6], r[3] - r[1]};
     const real cosine = (real)0.5 * (r[0] + r[4] + r[8] - 1);
-    const real angle = acos(cosine < -1 ? -1 : cosine > 1 ? 1 : cosine), sine = (real)0.5 * sqrt(dot3(skew, skew));
+    const real angle = arccosine(cosine < -1 ? -1 : cosine > 1 ? 1 : cosine), sine = (real)0.5 * sqrt(dot3(skew, skew));
     for (int i = 0; i < 3; ++i) turn[i] = skew[i] * ((real)0.5 * angle / max_real(sine, (real)1e-9));
 }
 

@@ -1,5 +1,6 @@
 // A step of a pose's parameters, limited to what the linear model can foresee.
 #pragma once
+#include "elementary.h"
 #include "pose_axes.h"
 
 // The most that a step may change, and what poses keep to
@@ -43,7 +44,7 @@ DEVICE void moved_translation(const real* translation, const real* step, const B
 
 // step: of the logarithm of the scale
 DEVICE real moved_scale(real scale, real step, const Bounds* bounds) {
-    const real larger = exp(within(step, -bounds->relative, bounds->relative));
+    const real larger = exponential(within(step, -bounds->relative, bounds->relative));
     return within(scale * larger, bounds->smallest_scale, bounds->largest_scale);
 }
 
