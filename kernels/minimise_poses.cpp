@@ -332,7 +332,8 @@ KERNEL(minimise_poses)(real* trace_angles, real* trace_rotation, real* trace_tra
     const Bounds bounds = {turn, shift, relative, smallest_scale, largest_scale, proportion};
     const Trace trace = {trace_angles, trace_rotation, trace_translation, trace_scale, trace_proportions, terms, rows, B};
     const Parts at = parts_of(&problem);
-#ifdef _OPENMP
+// In a GPU's schedule the kernels that are called have no team of their own: they would take this one's THREAD_INDEX.
+#if defined(_OPENMP) && !defined(HANDOPT_EMULATE_CUDA)
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
 #else
     (void)threads;
