@@ -14,7 +14,7 @@ from handopt.input.pixel_labels import BODY, FOREARM, HAND, OBJECT, PIXEL_LABELS
 from handopt.learning.network import Convolution, Residual
 from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, OFFSET_SCALE_MM, REACH_MM, SIZE
 
-WIDTHS = (16, 32, 64, 96)
+WIDTHS = (32, 64, 96, 128)
 FINE = 16
 HIDDEN = 64
 LABELS = len(PIXEL_LABELS)
@@ -26,7 +26,7 @@ VOTE_PX = 8
 
 
 class Network(nn.Module):
-    """Windows (B, S, S, 2) -> logits of labels (B, 6, S, S), votes (B, 8, S/4, S/4), and three numbers (B, 3).
+    """Windows (B, S, S, 2) -> logits of labels (B, 6, S, S), votes (B, 8, S/8, S/8), and three numbers (B, 3).
 
     A vote has for palm and wrist a logit and an offset (3) from its own place; the three numbers are the logits of
     presence and of a right hand, and the logarithm of the size.
@@ -36,27 +36,21 @@ class Network(nn.Module):
         super().__init__()
         a, b, c, d = WIDTHS
         self.stem = Convolution(CHANNELS, a, 5, 2, active=False)
+        self.early = Residual(a)
         self.shrink = nn.ModuleList([Convolution(a, b, 3, 2), Convolution(b, c, 3, 2), Convolution(c, d, 3, 2)])
         self.fine = Convolution(CHANNELS, FINE, 3, 2)
         self.detail = nn.Conv2d(FINE, a, 3, 2, 1)
         self.residual = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
         self.again = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
-        for each in self.again:
+        for each in (self.early, *self.again):
             nn.init.zeros_(each.second.norm.weight)
         nn.init.zeros_(self.detail.weight)
         nn.init.zeros_(self.detail.bias)
         self.across = nn.ModuleList(
-            [nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, FINE, 1), nn.Conv2d(FINE, FINE, 1)]
+            [nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1), nn.Conv2d(a, FINE, 1)]
         )
-        self.beside = nn.Conv2d(a, FINE, 1)
-        self.merge = nn.ModuleList(
-            [
-                Convolution(c, c, 3, 1),
-                Convolution(b, b, 3, 1),
-                Convolution(FINE, FINE, 3, 1),
-                Convolution(FINE, FINE, 3, 1),
-            ]
-        )
+        self.beside = nn.Conv2d(a, a, 1)
+        self.merge = nn.ModuleList([Convolution(width, width, 3, 1) for width in (c, b, a, FINE)])
         self.votes = nn.Conv2d(b, 8, 1)
         self.pixels = nn.Conv2d(FINE, 4 * LABELS, 1)
         self.dense = nn.Linear(d * (SIZE // 32) ** 2, HIDDEN)
@@ -65,47 +59,49 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         image = x.permute(0, 3, 1, 2)
         fine = self.fine(image)
-        levels = [torch.relu(self.stem(image[:, :, ::2, ::2]) + self.detail(fine))]
+        x = self.early(torch.relu(self.stem(image[:, :, ::2, ::2]) + self.detail(fine)))
+        levels = [fine, self.beside(x)]
         for shrink, residual, again in zip(self.shrink, self.residual, self.again, strict=True):
-            levels.append(again(residual(shrink(levels[-1]))))
-        x = levels.pop()
+            x = again(residual(shrink(x)))
+            levels.append(x)
+        levels.pop()
         hidden = torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
-        beside = [fine, self.beside(levels[0]), levels[1], levels[2]]
         votes = None
         for across, merge in zip(self.across, self.merge, strict=True):
-            x = merge(interpolate(across(x), scale_factor=2) + beside.pop())
-            if len(beside) == 2:
+            x = merge(interpolate(across(x), scale_factor=2) + levels.pop())
+            if len(levels) == 2:
                 votes = self.votes(x)
         return pixel_shuffle(self.pixels(x), 2), votes, self.summary(hidden)
 
+    def named_layers(self) -> dict[str, Convolution | nn.Conv2d | nn.Linear]:
+        """Every layer by its name in assets/pixel_labels.npz."""
+        layers = {name: getattr(self, name) for name in ("stem", "fine", "detail", "beside", "votes", "pixels")}
+        blocks = {"early": self.early}
+        for number in range(3):
+            layers[f"shrink{number}"] = self.shrink[number]
+            blocks |= {f"residual{number}": self.residual[number], f"again{number}": self.again[number]}
+        for number in range(4):
+            layers |= {f"across{number}": self.across[number], f"merge{number}": self.merge[number]}
+        for name, block in blocks.items():
+            layers |= {f"{name}.first": block.first, f"{name}.second": block.second}
+        return layers | {"dense": self.dense, "summary": self.summary}
+
     def export(self) -> dict[str, NDArray[np.float16]]:
         """The arrays of assets/pixel_labels.npz, normalisations folded into the convolutions."""
-        layers: dict[str, dict[str, Any]] = {"stem": self.stem.folded()}
-        for number in range(3):
-            layers[f"shrink{number}"] = self.shrink[number].folded()
-            layers[f"residual{number}.first"] = self.residual[number].first.folded()
-            layers[f"residual{number}.second"] = self.residual[number].second.folded()
-            layers[f"again{number}.first"] = self.again[number].first.folded()
-            layers[f"again{number}.second"] = self.again[number].second.folded()
-        for number in range(4):
-            layers[f"merge{number}"] = self.merge[number].folded()
-            layers[f"across{number}"] = _pointwise(self.across[number])
-        layers["fine"] = self.fine.folded()
-        kernel = self.detail.weight.permute(2, 3, 1, 0)
-        layers["detail"] = {"weight": kernel.reshape(-1, kernel.shape[-1]), "bias": self.detail.bias}
-        layers |= {name: _pointwise(getattr(self, name)) for name in ("beside", "votes", "pixels")}
-        for name in ("dense", "summary"):
-            layer = getattr(self, name)
-            layers[name] = {"weight": layer.weight.T, "bias": layer.bias}
         return {
             f"{name}.{key}": np.ascontiguousarray(torch.as_tensor(value).detach().numpy().astype(np.float16))
-            for name, both in layers.items()
-            for key, value in both.items()
+            for name, layer in self.named_layers().items()
+            for key, value in _folded(layer).items()
         }
 
 
-def _pointwise(layer: nn.Conv2d) -> dict[str, Tensor]:
-    return {"weight": layer.weight[:, :, 0, 0].T, "bias": layer.bias}
+def _folded(layer: Convolution | nn.Conv2d | nn.Linear) -> dict[str, Any]:
+    if isinstance(layer, Convolution):
+        return layer.folded()
+    if isinstance(layer, nn.Linear):
+        return {"weight": layer.weight.T, "bias": layer.bias}
+    kernel = layer.weight.permute(2, 3, 1, 0)
+    return {"weight": kernel.reshape(-1, kernel.shape[-1]), "bias": layer.bias}
 
 
 def encoded(offset: Tensor) -> Tensor:
