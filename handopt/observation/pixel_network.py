@@ -24,7 +24,7 @@ from handopt.rig.anatomy import MIRROR
 from handopt.typing import FloatImage, Floats
 
 ASSET: Final = "pixel_labels.npz"
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the arrays' layout."""
 VOTE_STEP_MM: Final = 50.0
 """What a 1 of a vote means, mm. Fixed by the trained network."""
@@ -58,8 +58,9 @@ class PixelNetwork:
     """Weights as float32: (size * size * inputs, outputs) of a convolution, (inputs, outputs) of others.
 
     A 3 x 3 convolution of stride 2, for the details; a 5 x 5 convolution of stride 2 of every other pixel, to which
-    the details are added; stages of a 3 x 3 convolution of stride 2 and two residual blocks; on the way back, each
-    stage is doubled, added to what was there before and merged by a 3 x 3 convolution, and so are the details at last.
+    the details are added, and a residual block; stages of a 3 x 3 convolution of stride 2 and two residual blocks; on
+    the way back, each stage is doubled, added to what was there before and merged by a 3 x 3 convolution, and so are
+    the details at last.
     Votes are read at an eighth of the resolution, labels at half of it, four to a pixel. metadata: how it was trained.
     """
 
@@ -100,13 +101,14 @@ class PixelNetwork:
         """Logits of labels (B, S, S, 6), votes (B, S/8, S/8, 8), and (B, 3) logits of presence and side, log size."""
         details = self._convolve(images, "fine", 3, 2)
         beside = self._convolve(details, "detail", 3, 2, positive=False)
-        levels = [self._convolve(images[:, ::2, ::2], "stem", 5, 2, added=beside)]
+        x = self._residual(self._convolve(images[:, ::2, ::2], "stem", 5, 2, added=beside), "early")
+        levels = [details, dense(x, self.weights, "beside")]
         for stage in range(STAGES):
-            x = self._convolve(levels[-1], f"shrink{stage}", 3, 2)
-            levels.append(self._residual(self._residual(x, f"residual{stage}"), f"again{stage}"))
-        x = levels.pop()
+            x = self._convolve(x, f"shrink{stage}", 3, 2)
+            x = self._residual(self._residual(x, f"residual{stage}"), f"again{stage}")
+            levels.append(x)
+        levels.pop()
         hidden = relu(dense(x.reshape(len(x), -1), self.weights, "dense"))
-        levels = [details, dense(levels[0], self.weights, "beside"), *levels[1:]]
         votes = x
         for stage in range(STAGES + 1):
             x = doubled(dense(x, self.weights, f"across{stage}"))

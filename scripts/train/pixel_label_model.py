@@ -46,9 +46,7 @@ class Network(nn.Module):
             nn.init.zeros_(each.second.norm.weight)
         nn.init.zeros_(self.detail.weight)
         nn.init.zeros_(self.detail.bias)
-        self.across = nn.ModuleList(
-            [nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1), nn.Conv2d(a, FINE, 1)]
-        )
+        self.across = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1), nn.Conv2d(a, FINE, 1)])
         self.beside = nn.Conv2d(a, a, 1)
         self.merge = nn.ModuleList([Convolution(width, width, 3, 1) for width in (c, b, a, FINE)])
         self.votes = nn.Conv2d(b, 8, 1)

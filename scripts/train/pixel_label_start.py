@@ -34,6 +34,8 @@ def start_from(network: Network, path: Path, images: Tensor) -> None:
     if lacking:
         sys.exit(f"{path} is no network of pixel labels to start from: it has no {lacking[0]}")
     hooks = []
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    usual = norms[0].momentum
     with torch.no_grad():
         for name, layer in network.named_layers().items():
             if f"{name}.weight" not in weights:
@@ -48,10 +50,17 @@ def start_from(network: Network, path: Path, images: Tensor) -> None:
             else:
                 _widen_matrix(layer, weight, PLACES if name == "dense" else 1)
             layer.bias[: len(bias)] = bias
+        _set_momentum(norms, 0.0)  # the hooks set the running means
         network.train()
         network(images)
+    _set_momentum(norms, usual)
     for hook in hooks:
         hook.remove()
+
+
+def _set_momentum(norms: list[nn.BatchNorm2d], momentum: float | None) -> None:
+    for norm in norms:
+        norm.momentum = momentum
 
 
 def _widen_kernel(layer: nn.Conv2d, weight: Tensor) -> None:

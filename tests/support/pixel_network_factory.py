@@ -12,7 +12,7 @@ from support.slow_layers import slow_convolution, slow_enlargement
 
 Floats = NDArray[np.float64]
 FINE = 2
-WIDTHS = (2, 3, 4, 5)
+WIDTHS = (3, 4, 5, 6)
 
 
 def random_weights(rng: np.random.Generator) -> dict[str, Any]:
@@ -25,6 +25,8 @@ def random_weights(rng: np.random.Generator) -> dict[str, Any]:
 
     a, b, c, d = WIDTHS
     layer("stem", 25 * CHANNELS, a)
+    layer("early.first", 9 * a, a)
+    layer("early.second", 9 * a, a)
     for stage, (before, width) in enumerate(((a, b), (b, c), (c, d))):
         layer(f"shrink{stage}", 9 * before, width)
         layer(f"residual{stage}.first", 9 * width, width)
@@ -33,10 +35,10 @@ def random_weights(rng: np.random.Generator) -> dict[str, Any]:
         layer(f"again{stage}.second", 9 * width, width)
     layer("fine", 9 * CHANNELS, FINE)
     layer("detail", 9 * FINE, a)
-    for stage, (before, width) in enumerate(((d, c), (c, b), (b, FINE), (FINE, FINE))):
+    for stage, (before, width) in enumerate(((d, c), (c, b), (b, a), (a, FINE))):
         layer(f"across{stage}", before, width)
         layer(f"merge{stage}", 9 * width, width)
-    layer("beside", a, FINE)
+    layer("beside", a, a)
     layer("votes", b, 8)
     layer("pixels", FINE, 24)
     layer("dense", 25 * d, 7)
@@ -63,6 +65,8 @@ def slow_raw(network: PixelNetwork, image: Floats) -> tuple[Floats, Floats, Floa
 
     details = np.maximum(layer(image, "fine", 3, 2), 0)
     stem = np.maximum(layer(image[::2, ::2], "stem", 5, 2) + layer(details, "detail", 3, 2), 0)
+    inner = np.maximum(layer(stem, "early.first", 3, 1), 0)
+    stem = np.maximum(stem + layer(inner, "early.second", 3, 1), 0)
     levels = [stem]
     for stage in range(3):
         x = np.maximum(layer(levels[-1], f"shrink{stage}", 3, 2), 0)

@@ -1,0 +1,52 @@
+"""Where training of the network of pixel labels begins: a wider network first says what earlier weights say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.compare import assert_close
+from support.pixel_network_factory import as_arrays, random_weights
+
+from handopt.observation.pixel_network import PixelNetwork
+from handopt.observation.pixel_window import CHANNELS, SIZE
+
+torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
+
+import pixel_label_model  # noqa: E402
+import pixel_label_start  # noqa: E402
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_wider_network_says_at_first_what_the_narrow_one_does(
+    rng: np.random.Generator, tmp_path: Path, *, older: bool
+) -> None:
+    weights = random_weights(rng)
+    early = [name for name in weights if name.startswith("early.")]
+    if older:  # without the first residual block, which then does nothing
+        weights |= {name: np.zeros_like(weights[name]) for name in early}
+    kept = {name: value for name, value in weights.items() if not older or name not in early}
+    np.savez(tmp_path / "narrow.npz", **as_arrays(kept))
+    images = rng.normal(size=(6, SIZE, SIZE, CHANNELS)).astype(np.float32)
+    network = pixel_label_model.Network()
+    pixel_label_start.start_from(network, tmp_path / "narrow.npz", torch.from_numpy(images))
+    network.eval()
+    with torch.no_grad():
+        logits, votes, summary = network(torch.from_numpy(images))
+    expected = PixelNetwork(weights, {}).raw(images)
+    found = logits.permute(0, 2, 3, 1), votes.permute(0, 2, 3, 1), summary
+    for mine, his in zip(found, expected, strict=True):
+        assert_close(mine.numpy(), his, of_max=1e-4, reason="twenty layers in float32, normalised and back")
+
+
+def test_what_is_kept_is_read_again(rng: np.random.Generator, tmp_path: Path) -> None:
+    one, other = pixel_label_model.Network(), pixel_label_model.Network()
+    torch.save(one.state_dict(), tmp_path / "kept.pt")
+    images = torch.from_numpy(rng.normal(size=(2, SIZE, SIZE, CHANNELS)).astype(np.float32))
+    pixel_label_start.start_from(other, tmp_path / "kept.pt", images)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", metadata="{}", stem=np.zeros(3))
+    with pytest.raises(SystemExit, match=r"is no network of pixel labels to start from: it has no stem\.weight"):
+        pixel_label_start.start_from(pixel_label_model.Network(), tmp_path / "other.npz", torch.zeros(1))
