@@ -12,7 +12,7 @@ from handopt.errors import HandoptError
 from handopt.observation.pixel_network import ASSET, default_network, load_network, network_from_arrays
 from handopt.observation.pixel_window import CHANNELS, SIZE
 
-MAX_BYTES = 2.5 * 2**20
+MAX_BYTES = 3.5 * 2**20
 
 
 def windows(rng: np.random.Generator, count: int) -> np.ndarray:
