@@ -86,7 +86,7 @@ def test_arrays_become_a_network(rng: np.random.Generator) -> None:
 
 def test_arrays_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
     weights = random_weights(rng)
-    with pytest.raises(ValueError, match="version 99, expected 2"):
+    with pytest.raises(ValueError, match="version 99, expected 3"):
         network_from_arrays(as_arrays(weights, version=99))
     with pytest.raises(KeyError, match=r"merge1\.weight"):
         network_from_arrays(as_arrays({name: each for name, each in weights.items() if name != "merge1.weight"}))
