@@ -31,6 +31,7 @@ _EXPORTS = {
         "HandoptError",
         "KernelError",
         "LabelError",
+        "NoColourError",
         "NumericalError",
         "ObservationError",
         "OutputError",

@@ -58,6 +58,10 @@ class SourceError(HandoptError, OSError):
     """A source of frames cannot be opened, or ended before its time."""
 
 
+class NoColourError(SourceError, DepthError):
+    """There is no colour picture of the depth camera's view that can be read."""
+
+
 class OutputError(HandoptError, OSError):
     """Results cannot be written."""
 

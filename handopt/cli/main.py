@@ -114,7 +114,7 @@ def _closed_pipe() -> bool:
             watched.register(place, 0)
             if any(event & select.POLLERR for _, event in watched.poll(0)):
                 closed = True
-                os.dup2(os.open(os.devnull, os.O_WRONLY), place)  # else Python tries again when it ends
+                _to_nowhere(place)
     return closed
 
 
@@ -126,7 +126,12 @@ def _drop_unwritten() -> None:
         try:
             stream.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            _to_nowhere(stream.fileno())
+
+
+def _to_nowhere(place: int) -> None:
+    """Drop what is written to a file descriptor from now on; else Python tries to write it again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), place)
 
 
 def _open_standard_streams() -> None:

@@ -9,14 +9,14 @@ from handopt.cli.errors import naming_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from handopt.cli.settings import HandOptions
+    from handopt.cli.settings import HandOptions, SynthOptions
     from handopt.proposals.model_file import PoseModel
     from handopt.rig import Rig
     from handopt.rig.keypoint_places import Places
 
 
-def load_model(options: "HandOptions") -> "Rig | None":
-    """Load --model, if one is given. Raises UsageError."""
+def load_model(options: "HandOptions | SynthOptions", *, either_side: bool = False) -> "Rig | None":
+    """Load --model, if one is given. either_side: also where --hand names the other one. Raises UsageError."""
     from handopt.rig import load_rig
     from handopt.rig.joints import read_mapping
 
@@ -35,7 +35,7 @@ def load_model(options: "HandOptions") -> "Rig | None":
     if mapping is not None:
         with naming_option("--joint-map"):
             read_mapping(mapping)
-    side = options.hand if options.hand in ("right", "left") else None
+    side = options.hand if options.hand in ("right", "left") and not either_side else None
     with naming_option("--model"):
         rig = load_rig(options.model, side, mapping, options.limits, options.part)
     return placed_keypoints(rig, options.keypoints)

@@ -20,7 +20,7 @@ from handopt.cli.options import (
     verbosity_options,
 )
 from handopt.cli.outputs import require_place
-from handopt.cli.rigs import placed_keypoints
+from handopt.cli.rigs import load_model
 from handopt.cli.values import Choice, Numbers, Positive
 
 if TYPE_CHECKING:
@@ -302,17 +302,9 @@ def _camera(spec: str) -> "Camera":
 
 def _right_rig(options: "SynthOptions") -> "Rig":
     """The right hand of --model, mirrored if it is a left one, or handopt's own."""
-    from handopt.rig import default_rig, load_rig
+    from handopt.rig import default_rig
 
-    if options.model is None:
-        if options.joint_map is not None:
-            raise click.UsageError("--joint-map names the joints of a --model, which is missing")
-        if options.part is not None:
-            raise click.UsageError("--part names a hand of a --model, which is missing")
-        if options.keypoints not in (None, "rig"):
-            raise click.UsageError("--keypoints is for a --model, which is missing")
+    rig = load_model(options, either_side=True)
+    if rig is None:
         return default_rig("right", options.limits)
-    with naming_option("--model", "--joint-map", "--limits"):
-        rig = load_rig(options.model, None, options.joint_map, options.limits, options.part)
-    rig = placed_keypoints(rig, options.keypoints)
     return rig if rig.side == "right" else rig.mirrored()

@@ -264,15 +264,16 @@ def _pictures(source: Path | None, options: "TrackOptions") -> "Generator[Bytes 
 
 def _check_pictures(source: Path, options: "TrackOptions", console: Console) -> None:
     """Refuse a source without colour before it is tracked. Raises UsageError."""
-    from handopt.errors import HandoptError
+    from handopt.errors import HandoptError, NoColourError
 
     pictures = pictures_of(source, _asked(options))
     try:
         if next(pictures, None) is None:
             console.note("The first frame has no colour picture; frames without one are shown over their depth.")
-    except HandoptError as error:
-        if "leave colour out" in str(error):  # what else is wrong is said where the source is opened
-            raise click.UsageError(f"--colour: {error}") from error
+    except NoColourError as error:
+        raise click.UsageError(f"--colour: {error}") from error
+    except HandoptError:
+        pass  # what else is wrong is said where the source is opened
     finally:
         pictures.close()
 

@@ -5,7 +5,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
-from handopt.errors import DepthError
+from handopt.errors import DepthError, NoColourError
 from handopt.files import is_file
 from handopt.input.decode import check_shape
 from handopt.typing import Bytes
@@ -58,7 +58,7 @@ def of_depth_size(picture: Bytes, shape: tuple[int, int], name: str) -> Bytes:
     if (high, wide) == shape:
         return picture
     if abs(wide * height / (high * width) - 1) > SAME_ASPECT:
-        raise DepthError(
+        raise NoColourError(
             f"{name}: the colour picture has {wide} x {high} pixels, the depth {width} x {height}: it does not show "
             "the depth camera's view; register it first, or leave colour out"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from handopt.errors import DepthError, SourceError
+from handopt.errors import DepthError, NoColourError, SourceError
 from handopt.files import is_file, is_folder
 from handopt.input.camera import Camera
 from handopt.input.colour import FOLDER, find_picture, of_depth_size, read_picture
@@ -39,7 +39,7 @@ class FolderSource:
         if options.colour and rgbd is None:
             self._pictures = {path: place for path in self._files if (place := find_picture(path)) is not None}
         if options.colour and not self._pictures:
-            raise SourceError(
+            raise NoColourError(
                 f"{folder}: has no colour pictures of the depth camera's view, which would have the images' names and "
                 f"lie in {FOLDER}/ beside them; leave colour out"
             )

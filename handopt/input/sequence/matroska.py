@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from handopt.errors import CameraError, DepthError, SourceError, how_to_install
+from handopt.errors import CameraError, DepthError, NoColourError, SourceError, how_to_install
 from handopt.input.decode import check_shape
 from handopt.input.sequence.azure_calibration import NAME, ColourView, colour_view, depth_camera
 from handopt.input.sequence.base import SequenceFrame
@@ -117,13 +117,13 @@ class MatroskaSource:
         tracks = _colour_tracks(container)
         if not tracks or calibration is None:
             lacks = "colour track" if not tracks else f"{NAME}, which says where the colour camera stands"
-            raise SourceError(f"{self._path}: has no {lacks}; leave colour out")
+            raise NoColourError(f"{self._path}: has no {lacks}; leave colour out")
         if options.mirrored:
-            raise SourceError(f"{self._path}: colour of mirrored depth is not read; leave colour or mirrored out")
+            raise NoColourError(f"{self._path}: colour of mirrored depth is not read; leave colour or mirrored out")
         try:
             return colour_view(calibration, tracks[0].width, tracks[0].height)
         except CameraError as error:
-            raise SourceError(f"{self._path}: its {NAME} cannot be used: {error}; leave colour out") from error
+            raise NoColourError(f"{self._path}: its {NAME} cannot be used: {error}; leave colour out") from error
 
     def _with_camera(
         self, options: SourceOptions, shape: tuple[int, ...], calibration: bytes | None, notes: list[str]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from handopt.errors import SourceError
+from handopt.errors import NoColourError, SourceError
 from handopt.files import UnreadableError, exists, is_file, is_folder, open_regular
 from handopt.input.sequence.base import FrameSource
 from handopt.input.sequence.stream_info import SourceOptions
@@ -23,7 +23,7 @@ def open_source(path: Path, options: SourceOptions | None = None) -> FrameSource
     options = options or SourceOptions()
     source = _opened(path, options)
     if options.colour and not getattr(source, "has_colour", False):
-        raise SourceError(f"{path}: no colour of the depth camera's view is read from such files; leave colour out")
+        raise NoColourError(f"{path}: no colour of the depth camera's view is read from such files; leave colour out")
     return source
 
 
@@ -37,6 +37,8 @@ def _opened(path: Path, options: SourceOptions) -> FrameSource:
             return FolderSource(path, options)
         with open_regular(path) as file:
             head = file.read(16)
+    except SourceError:
+        raise
     except UnreadableError as error:
         hint = "check the path" if not exists(path) else f"give {_KINDS}"
         raise SourceError(f"{path}: {error}; {hint}") from error

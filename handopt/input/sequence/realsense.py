@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from handopt.errors import SourceError
+from handopt.errors import NoColourError, SourceError
 from handopt.input.camera import Camera
 from handopt.input.camera_spec import load_camera
 from handopt.input.reader import Reader
@@ -178,7 +178,7 @@ class Recording(_Pipeline):
                 return order
             problem = f"has colour as {stream.format().name}, of which only {', '.join(COLOUR_FORMATS)} are read"
         self.close()
-        raise SourceError(f"{self._what}: {problem}; leave colour out")
+        raise NoColourError(f"{self._what}: {problem}; leave colour out")
 
     def frames(self) -> Iterator[DeviceFrame]:
         """Each frame. Raises SourceError where it hangs."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from handopt.errors import CameraError, DepthError, SourceError, how_to_install
+from handopt.errors import CameraError, DepthError, NoColourError, SourceError, how_to_install
 from handopt.files import parse_json
 from handopt.input.camera import Camera
 from handopt.input.colour import decoded_picture, of_depth_size
@@ -49,7 +49,7 @@ class Record3dSource:
                 raise SourceError(f"{path}: holds no depth (rgbd/0.depth); export it again")
             self._coloured = options.colour
             if options.colour and _picture_of(self._names[0]) not in archive.namelist():
-                raise SourceError(f"{path}: has no colour pictures ({_picture_of(self._names[0])}); leave colour out")
+                raise NoColourError(f"{path}: has no colour pictures ({_picture_of(self._names[0])}); leave colour out")
             floats = np.nan_to_num(self._first(archive))
         self._shape = _shape(path, metadata, len(floats))
         if options.camera is None:

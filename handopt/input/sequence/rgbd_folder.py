@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from handopt.errors import SourceError
+from handopt.errors import NoColourError, SourceError
 from handopt.files import UnreadableError, is_file, is_folder, read_text
 from handopt.input.camera import Camera
 from handopt.input.colour import SUFFIXES
@@ -117,7 +117,7 @@ def _pictures_in_order(folder: Path, files: Sequence[Path]) -> dict[Path, Path]:
     beside = next(folder / name for name in COLOUR_NAMES if is_folder(folder / name))
     pictures = sorted(each for each in beside.iterdir() if each.suffix.lower() in SUFFIXES and is_file(each))
     if len(pictures) != len(files):
-        raise SourceError(f"{beside}: has {len(pictures)} pictures for {len(files)} depth images: leave colour out")
+        raise NoColourError(f"{beside}: has {len(pictures)} pictures for {len(files)} depth images: leave colour out")
     return dict(zip(files, pictures, strict=True))
 
 

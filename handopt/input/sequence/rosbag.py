@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from handopt.errors import CameraError, DepthError, SourceError, how_to_install
+from handopt.errors import CameraError, DepthError, NoColourError, SourceError, how_to_install
 from handopt.files import open_regular
 from handopt.input.camera import Camera
 from handopt.input.camera_files import ros_camera
@@ -144,7 +144,7 @@ class RosbagSource:
                     return str(each.topic)
             except DepthError:
                 continue
-        raise SourceError(
+        raise NoColourError(
             f"{self._path}: no topic has pictures of the depth's view, with its frame_id and aspect ratio; record the "
             "depth that is registered to colour, or leave colour out"
         )
