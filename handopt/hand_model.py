@@ -195,6 +195,13 @@ class Hand:
             self.bind_of(pose),
         )  # fmt: skip
 
+    def moves_like(self, other: "Hand") -> bool:
+        """Whether all is the same but the rest mesh: rest, bind and keypoints. By the arrays themselves."""
+        its_own = {"device", "rest", "bind", "keypoints"}
+        return all(
+            getattr(self, each.name) is getattr(other, each.name) for each in fields(self) if each.name not in its_own
+        )
+
     def vertices(self, transforms: Array, rest: Array | None = None) -> Array:
         """Posed vertices (B, V, 3) mm. rest: (V, 3) or (B, V, 3) mm, the rig's own if None."""
         return skin(transforms, self.rest if rest is None else rest, self.indices, self.weights)

@@ -81,7 +81,14 @@ DEVICE void draw_triangle(const Triangle& t, const int* corners, real* depth, in
         }
 }
 
-#if IMAGE_KERNELS
+// An emulated GPU runs the GPU's schedule
+#if IMAGE_KERNELS && !defined(HANDOPT_EMULATE_CUDA)
+#define DRAW_BY_ROWS 1
+#else
+#define DRAW_BY_ROWS 0
+#endif
+
+#if DRAW_BY_ROWS
 #define PIXELS 8
 typedef real pixels __attribute__((vector_size(PIXELS * sizeof(real)), aligned(sizeof(real)), may_alias));
 
@@ -102,7 +109,6 @@ DEVICE pixels edge_areas(const Edge& edge, pixels column, real row) {
 
 // The same for PIXELS columns at once, of images that are at least as wide
 DEVICE void draw_triangle_by_rows(const Triangle& t, const int* corners, real* depth, int W) {
-    if (t.first_row > t.last_row || t.first_column > t.last_column) return;
     const Edge edges[3] = {edge_of(t, corners, 1, 2), edge_of(t, corners, 2, 0), edge_of(t, corners, 0, 1)};
     pixels lane;
     for (int k = 0; k < PIXELS; ++k) lane[k] = (real)k;
@@ -126,7 +132,7 @@ DEVICE void draw_triangle_by_rows(const Triangle& t, const int* corners, real* d
 // lowers depth
 KERNEL(rasterise_forward)(const real* points, const int* faces, real* depth, real fx, real fy, real cx, real cy, int B,
                           int V, int F, int W, int H) {
-#if IMAGE_KERNELS
+#if DRAW_BY_ROWS
     // Each point is projected once, and not for every triangle that it is a corner of.
     FOR_EACH_IMAGE(b, B) {
         Corner* projected = (Corner*)held_memory(0, V * sizeof(Corner));

@@ -85,8 +85,14 @@ def confidence(features: ConfidenceFeatures, table: str = FITTED) -> float:
 
 
 def confidence_text(value: float) -> str:
-    """A confidence for people, with two digits: one that would be rounded to 1 is ">0.99", as no fit is certain."""
+    """A confidence for people, with two digits, which never reach a verdict's limit that the confidence does not.
+
+    One that would be rounded to 1 is ">0.99", as no fit is certain.
+    """
     text = f"{value:.2f}"
+    for limit in (ASSESS.doubtful, ASSESS.confident):
+        if value < limit <= float(text):
+            text = f"{limit - 0.01:.2f}"
     return ">0.99" if text == "1.00" else text
 
 

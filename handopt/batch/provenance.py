@@ -189,6 +189,8 @@ def _filled(path: Path) -> bool:
 
 
 def _setting_that_differs(known: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    if (known.get("refine") is None) != (now.get("refine") is None):
+        return "was made by " + ("handopt fit" if known.get("refine") is None else "handopt predict")
     for name in {**known, **now}:
         if known.get(name) != now.get(name):
             argument = "handopt's version" if name == "handopt" else f"{name}="

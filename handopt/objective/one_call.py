@@ -17,12 +17,6 @@ from handopt.ops.minimise_poses import (
 )
 from handopt.ops.minimise_poses_grid import minimise_poses_grid
 
-_OF_HAND = (
-    *("parents", "articulated", "normals", "indices", "weights", "keypoint_joints", "ones", "bones", "lower", "upper"),
-    *("joint_basis", "vertex_basis", "ancestry", "columns"),
-)
-"""Arrays of a hand that the kernel knows; its rest mesh may be another one in each call."""
-
 
 class OneCall:
     """Evaluates and minimises poses of a hand. On a CPU terms but the priors are those of the ops to the bit."""
@@ -79,7 +73,7 @@ class OneCall:
 
     def _posed_hand(self, hand: Hand, shapes: int) -> PosedHand:
         known = self._hands.get(shapes)
-        if known is not None and all(getattr(hand, name) is getattr(known[0], name) for name in _OF_HAND):
+        if known is not None and hand.moves_like(known[0]):
             return known[1]
         posed = PosedHand(
             *(hand.parents, hand.articulated, hand.normals, hand.indices, hand.weights, hand.keypoint_joints),

@@ -21,7 +21,7 @@ class PointModels:
         if known is not None and known[0] is hand and known[1] is targets:
             return known[2]
         own = self._hands.get(shapes)
-        if own is None or own.of is not hand.indices:
+        if own is None or not hand.moves_like(own.of):
             own = self._hands[shapes] = _HandPoints.made(hand, shapes)
         model = PointModel(
             *(namespace(hand.device).concatenate([hand.rest, hand.keypoints]), own.indices, own.weights, own.basis),
@@ -35,9 +35,9 @@ class PointModels:
 
 @dataclass(frozen=True, eq=False)
 class _HandPoints:
-    """What of a hand's vertices and keypoints holds in all its proportions, as in PointModel; of: its own indices."""
+    """What of a hand's vertices and keypoints holds in all its proportions, as in PointModel; of: that hand."""
 
-    of: Array
+    of: Hand
     indices: Array
     weights: Array
     basis: Array
@@ -52,4 +52,4 @@ class _HandPoints:
         weights = xp.concatenate([hand.weights, xp.pad(hand.ones, padding)])
         moved = hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]]
         basis = xp.concatenate([hand.vertex_basis[:shapes], moved], axis=1)
-        return cls(hand.indices, indices, weights, basis, int((to_numpy(hand.columns) >= 0).sum()))
+        return cls(hand, indices, weights, basis, int((to_numpy(hand.columns) >= 0).sum()))

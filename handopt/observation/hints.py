@@ -44,6 +44,7 @@ class Hints:
 def checked_depth(depth_mm: ArrayLike, camera: Camera) -> tuple[FloatImage, tuple[str, ...]]:
     """Return the depth image as float32 with 0 where nothing was measured, and notes on what was changed.
 
+    It may be the caller's own array, into which nothing may be written.
     Raises ShapeError, CameraError, DepthError, and ObservationError where nothing is measured.
     """
     given = np.asarray(depth_mm)

@@ -93,6 +93,8 @@ def nearest_descriptions(
     size = described.shape[1]
     if wanted.ndim != 2 or wanted.shape[1] != size:
         raise ShapeError(f"wanted: expected (T, {size}), got {wanted.shape}")
+    if count < 1:
+        raise ShapeError(f"count: expected at least 1, got {count}")
     count = min(count, total * len(wanted))
     parts = max(1, min(cpu_threads(), total * len(wanted) // MIN_ROWS))
     nearest, places = np.empty(parts * count, np.float32), np.empty(parts * count, np.int32)

@@ -53,11 +53,17 @@ def finger_parts(hand: Hand) -> list[FingerPart]:
 
 
 def unexplained_by_finger(
-    hand: Hand, targets: FitTargets, parent: Pose, pose: Pose, fingers: Indices, step: int
+    hand: Hand,
+    parts: list[FingerPart],
+    targets: FitTargets,
+    parent: Pose,
+    pose: Pose,
+    fingers: Indices,
+    step: int,
 ) -> Floats:
     """The unexplained fraction (B,) of copies of a parent (1 pose) that differ from it in the angles of one finger.
 
-    pose: (B) the copies; fingers: (B,) which finger of each; step: look at every step-th row and column only. It is
+    parts: as finger_parts gives them; pose: (B) the copies; fingers: (B,) which finger of each; step: look at every step-th row and column only. It is
     that of the whole meshes, to the bit, but what no finger moves is posed and rendered once.
     """
     (image,) = to_numpy(parent.image)
@@ -68,7 +74,7 @@ def unexplained_by_finger(
     rest = rest if rest.ndim == 2 else rest[0]
     xp = namespace(hand.device)
     fractions = np.full(len(fingers), np.inf)
-    for finger, part in enumerate(finger_parts(hand)):
+    for finger, part in enumerate(parts):
         rows = np.flatnonzero(fingers == finger)
         if len(rows) == 0:
             continue

@@ -1,6 +1,7 @@
 """The tournament: many starts in one batch, pruned round by round; single fingers of the best are mutated."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
-from handopt.optimise.finger_parts import unexplained_by_finger
+from handopt.optimise.finger_parts import FingerPart, finger_parts, unexplained_by_finger
 from handopt.optimise.history import Iteration, SearchHistory
 from handopt.optimise.ranking import best_of_image, best_rows, best_rows_evenly, fractions_by_image, limb_fractions
 from handopt.typing import Bools, Floats, Indices, Ints, Progress, Reals
@@ -228,6 +229,10 @@ class Tournament:
             np.concatenate([population.costs, mutants.costs]),
         )
 
+    @cached_property
+    def _finger_parts(self) -> list[FingerPart]:
+        return finger_parts(self.hand)
+
     def _unexplained_mutants(self, pose: Pose, of: Pose, parents: Indices, fingers: Indices) -> Floats:
         """The unexplained fraction (B,) of poses that differ from those of their parents, rows of `of`, in a finger."""
         if self.hand.has_correctives:  # an angle may move all of the skin
@@ -237,7 +242,8 @@ class Tournament:
             rows = np.flatnonzero(parents == parent)
             here, there = (to_device(each, self.hand.device, np.int64) for each in (rows, [parent]))
             fractions[rows] = unexplained_by_finger(
-                self.hand, self.targets, of.select(there), pose.select(here), fingers[rows], CONSTANTS.pixel_step
+                *(self.hand, self._finger_parts, self.targets, of.select(there), pose.select(here), fingers[rows]),
+                CONSTANTS.pixel_step,
             )
         return fractions
 

@@ -66,7 +66,10 @@ def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -
 
 
 def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Proposals, float]:
-    """One pose from the heads (T, K, n) of T views of a hand, and the share of the first view that it leaves."""
+    """One pose from the heads (T, K, n) of T views of a hand, and about the share of the first view that it leaves.
+
+    The share is the least of the pose before its fingers are averaged last, and of that with single fingers of others.
+    """
     first = views[0]
     every = _turned(poses_of_heads(views, heads), first.rotation)
     logits = heads[..., -1].astype(np.float64)

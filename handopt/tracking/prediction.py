@@ -1,7 +1,7 @@
 """A hand through the frames of a sequence as a network sees it: no fit, and no frame is smoothed with others.
 
-A frame is looked at where the hand was in the one before, which costs a tenth of looking at the whole image; the whole
-image is observed where that fails, and where steps of Levenberg-Marquardt refine each pose.
+A frame is looked at where the hand was in the one before, which costs less than half of looking at the whole image; the
+whole image is observed where that fails, and where steps of Levenberg-Marquardt refine each pose.
 """
 
 import platform

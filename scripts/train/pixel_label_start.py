@@ -30,9 +30,13 @@ def start_from(network: Network, path: Path, images: Tensor) -> None:
         return
     with np.load(path, allow_pickle=False) as file:
         weights = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files if name != "metadata"}
-    lacking = [name for name in network.export() if name not in weights and not name.startswith(NEW)]
-    if lacking:
-        sys.exit(f"{path} is no network of pixel labels to start from: it has no {lacking[0]}")
+    for name, mine in network.export().items():
+        his = weights.get(name)
+        if his is None and not name.startswith(NEW):
+            sys.exit(f"{path} is no network of pixel labels to start from: it has no {name}")
+        odd = his is not None and name == "dense.weight" and len(his) % PLACES != 0
+        if his is not None and (odd or any(a > b for a, b in zip(his.shape, mine.shape, strict=True))):
+            sys.exit(f"{path} is of other windows or wider than this network: {name} is {tuple(his.shape)}")
     hooks = []
     norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
     usual = norms[0].momentum

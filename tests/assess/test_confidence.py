@@ -101,7 +101,17 @@ def test_a_prediction_is_less_sure_than_a_fit_that_leaves_as_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0.00"), (0.5, "0.50"), (0.994, "0.99"), (0.996, ">0.99"), (1.0, ">0.99")]
+    ("value", "text"),
+    [
+        (0.0, "0.00"),
+        (0.5, "0.50"),
+        (0.8999, "0.89"),
+        (0.4999, "0.49"),
+        (0.9, "0.90"),
+        (0.994, "0.99"),
+        (0.996, ">0.99"),
+        (1.0, ">0.99"),
+    ],
 )
 def test_no_confidence_is_said_to_be_certain(value: float, text: str) -> None:
     assert confidence_text(value) == text

@@ -34,7 +34,7 @@ def test_copies_with_another_finger_leave_as_much_as_their_whole_meshes(rng: np.
         pose.angles[row, part] = GRIDS[finger][rng.integers(len(GRIDS[finger]))]
     pose.angles[3] = np.nan
     for step in (1, 2):
-        found = unexplained_by_finger(hand, targets, parent, pose, fingers, step)
+        found = unexplained_by_finger(hand, finger_parts(hand), targets, parent, pose, fingers, step)
         posed = hand.vertices(hand.transforms(pose), hand.rest_of(pose))
         whole = unexplained_fraction(posed, hand.faces, *targets.grids[1], step)
         finite = np.arange(len(fingers)) != 3

@@ -46,6 +46,14 @@ def test_what_is_kept_is_read_again(rng: np.random.Generator, tmp_path: Path) ->
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
+def test_a_wider_network_is_refused(rng: np.random.Generator, tmp_path: Path) -> None:
+    weights = random_weights(rng)
+    weights["votes.weight"] = np.zeros((999, 8), np.float32)
+    np.savez(tmp_path / "wide.npz", **as_arrays(weights))
+    with pytest.raises(SystemExit, match=r"wider than this network: votes\.weight is \(999, 8\)"):
+        pixel_label_start.start_from(pixel_label_model.Network(), tmp_path / "wide.npz", torch.zeros(1))
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", metadata="{}", stem=np.zeros(3))
     with pytest.raises(SystemExit, match=r"is no network of pixel labels to start from: it has no stem\.weight"):
