@@ -63,8 +63,9 @@ def unexplained_by_finger(
 ) -> Floats:
     """The unexplained fraction (B,) of copies of a parent (1 pose) that differ from it in the angles of one finger.
 
-    parts: as finger_parts gives them; pose: (B) the copies; fingers: (B,) which finger of each; step: look at every step-th row and column only. It is
-    that of the whole meshes, to the bit, but what no finger moves is posed and rendered once.
+    parts: as finger_parts gives them; pose: (B) the copies; fingers: (B,) which finger of each; step: look at every
+    step-th row and column only. It is that of the whole meshes, to the bit, but what no finger moves is posed and
+    rendered once.
     """
     (image,) = to_numpy(parent.image)
     crop, grid = targets.grids[image]
