@@ -145,7 +145,7 @@ def features_of(rows: list[Row]) -> NDArray[np.float64]:
 
 
 def regress(rows: list[Row], share: float | None = None) -> NDArray[np.float64]:
-    """Logistic regression with a small ridge: the weights of 1 and of each feature.
+    """Logistic regression with a small ridge: the weights of 1 and of each feature, 0 of those that never differ.
 
     share: rows count so that this share of them succeeds; None: as they are
     """
@@ -153,13 +153,16 @@ def regress(rows: list[Row], share: float | None = None) -> NDArray[np.float64]:
     counts = np.array([OBJECT_WEIGHT if row.kind in NO_HAND else 1.0 for row in rows])
     if share is not None:
         counts *= np.where(success, share / success.mean(), (1 - share) / (1 - success).mean())
-    inputs = np.column_stack([np.ones(len(features)), features])
+    told = np.append(True, np.ptp(features, axis=0) > 0)
+    inputs = np.column_stack([np.ones(len(features)), features])[:, told]
 
     def loss(weights: NDArray[np.float64]) -> float:
         score = inputs @ weights
         return float((counts * np.logaddexp(0, np.where(success, -score, score))).sum() + RIDGE * (weights**2).sum())
 
-    return np.asarray(minimize(loss, np.zeros(inputs.shape[1])).x)
+    found = np.zeros(len(told))
+    found[told] = minimize(loss, np.zeros(inputs.shape[1])).x
+    return found
 
 
 def report(fits: list[Row], confidence: NDArray[np.float64]) -> None:
