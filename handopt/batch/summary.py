@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from handopt.atomic_folder import FULL_DISK, written_file
-from handopt.batch.outcome import DONE, SKIPPED, Outcome
+from handopt.batch.outcome import DONE, Outcome
 from handopt.errors import OutputError
 from handopt.files import parse_json
 
@@ -67,9 +67,8 @@ class Summary:
             os.close(self._folder)
 
     def add(self, outcome: Outcome) -> None:
-        """Append a line, unless that of an earlier run still holds. Raises OutputError."""
-        holds = outcome.before or outcome.kind == SKIPPED  # what is skipped keeps its result
-        if holds and str(outcome.task.image) in self._known:
+        """Append a line, unless it is there from an earlier run. Raises OutputError."""
+        if outcome.before and str(outcome.task.image) in self._known:
             return
         try:
             self._append((outcome.to_json() + "\n").encode("utf-8"))
