@@ -5,6 +5,7 @@ normal_equations and solve_damped, and adds the priors; results do not depend on
 minimise_poses_grid does the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Final
@@ -250,10 +251,7 @@ def minimise_poses(
     n = targets.sizes
     call = Arguments({name: n[name] for name in "AJVMIS"}, targets.hand.rest_normals.dtype)
     rows = 1 + steps.iterations if every else 1
-    found = [
-        call.real(name, array, shape)
-        for name, array, shape in zip(POSES, (angles, rotation, translation, scale, proportions), SHAPES, strict=True)
-    ]
+    found = checked_poses(call, (angles, rotation, translation, scale, proportions))
     angles, rotation, translation, scale, proportions = trace = [_trace(array, rows) for array in found]
     call.whole("image_index", image_index, ("B",), below="I")
     call.real("bind", bind, ("J", 3, 4))
@@ -284,7 +282,12 @@ def minimise_poses(
 
 TERMS = ("points", "silhouette", "collision", "limits", "prior", "size", "temporal")
 POSES = ("angles", "rotation", "translation", "scale", "proportions")
-SHAPES: tuple[tuple[int | str, ...], ...] = (("B", "A", 3), ("B", 3, 3), ("B", 3), ("B",), ("B", "S"))
+_SHAPES: tuple[tuple[int | str, ...], ...] = (("B", "A", 3), ("B", 3, 3), ("B", 3), ("B",), ("B", "S"))
+
+
+def checked_poses(call: Arguments, parts: Sequence[Array]) -> list[Array]:
+    """The parts of B poses in the order of POSES, as both kernels take them. Raises ShapeError."""
+    return [call.real(name, array, shape) for name, array, shape in zip(POSES, parts, _SHAPES, strict=True)]
 
 
 def _trace(start: Array, rows: int) -> Array:

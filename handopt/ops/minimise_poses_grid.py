@@ -13,12 +13,12 @@ from handopt.backend import Arguments, Array, launch
 from handopt.errors import ShapeError
 from handopt.ops.minimise_poses import (
     POSES,
-    SHAPES,
     TERMS,
     PoseMinimum,
     PosePriors,
     Steps,
     TermWeights,
+    checked_poses,
     prior_arrays,
 )
 from handopt.ops.normal_equations import MAX_PARAMETERS, MAX_ROWS, PANEL, RIGID, panel_columns
@@ -125,10 +125,7 @@ def minimise_poses_grid(
     n = model.sizes
     call = Arguments({name: n[name] for name in "AJVUIS"})
     call.real("rest", model.rest, ("U", 3))  # of the call's device and real type
-    start = [
-        call.real(name, array, shape)
-        for name, array, shape in zip(POSES, (angles, rotation, translation, scale, proportions), SHAPES, strict=True)
-    ]
+    start = checked_poses(call, (angles, rotation, translation, scale, proportions))
     call.whole("image_index", image_index, ("B",), below="I")
     call.real("free", steps.free, (model.parameters,))
     own, given = prior_arrays(call, priors)

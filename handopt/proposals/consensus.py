@@ -18,7 +18,7 @@ from handopt.proposals.bank import default_bank
 from handopt.proposals.coarse_mesh import FINGER_ANGLES, FINGERS, CoarseMesh, coarse_mesh
 from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, CenteredView, SeenHand, centered_view, network_input
 from handopt.proposals.model_file import PoseModel
-from handopt.proposals.propose import Proposals, poses_of_heads, quarter_turns
+from handopt.proposals.propose import Proposals, poses_of_heads, probability_of_heads, quarter_turns
 from handopt.typing import Bools, FloatImage, Floats, Indices
 
 
@@ -72,11 +72,8 @@ def consensus(views: list[CenteredView], heads: NDArray[np.float32]) -> tuple[Pr
     """
     first = views[0]
     every = _turned(poses_of_heads(views, heads), first.rotation)
-    logits = heads[..., -1].astype(np.float64)
-    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
-    likely /= likely.sum(axis=1, keepdims=True)
     shown = _Shown.of(first, coarse_mesh())
-    weights = likely.ravel() * _weights(shown.fractions(every), CONSENSUS.whole)
+    weights = probability_of_heads(heads).ravel() * _weights(shown.fractions(every), CONSENSUS.whole)
     order = np.argsort(-weights, kind="stable")
     pose = _mean(every, weights / weights.sum())
     fingers, palms = every.select(order[: CONSENSUS.best]), every.select(order[: CONSENSUS.best_palms])

@@ -118,11 +118,15 @@ def quarter_turns(view: CenteredView) -> list[CenteredView]:
 
 def network_poses(views: list[CenteredView], heads: NDArray[np.float32]) -> Proposals:
     """The poses (T * K) that the heads (T, K, n) of T views stand for, the most probable first."""
-    poses = poses_of_heads(views, heads)
+    probability = probability_of_heads(heads).ravel()
+    return poses_of_heads(views, heads).select(np.argsort(-probability, kind="stable"))
+
+
+def probability_of_heads(heads: NDArray[np.float32]) -> Floats:
+    """How probable each of the heads (T, K, n) of T views is, (T, K); those of a view add up to 1."""
     logits = heads[..., -1].astype(np.float64)
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probability = (share / share.sum(axis=1, keepdims=True)).ravel()
-    return poses.select(np.argsort(-probability, kind="stable"))
+    return np.asarray(share / share.sum(axis=1, keepdims=True))
 
 
 def poses_of_heads(views: list[CenteredView], heads: NDArray[np.float32]) -> Proposals:
