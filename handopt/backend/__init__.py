@@ -26,6 +26,7 @@ from handopt.backend.launch_cpu import (
     library_problem,
     one_cpu_thread,
     set_cpu_threads,
+    some_cpu_threads,
     threads_for_poses,
 )
 from handopt.backend.launch_cuda import CUDA_BLOCK, CUDA_MAX_BLOCKS, nvrtc_options
@@ -59,6 +60,7 @@ __all__ = [
     "resolve_device",
     "schedule",
     "set_cpu_threads",
+    "some_cpu_threads",
     "source_hash",
     "sparse_to_device",
     "threads_for_poses",

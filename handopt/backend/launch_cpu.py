@@ -2,9 +2,10 @@
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,14 +18,13 @@ from handopt.backend.sources import kernel_folder, source_hash
 from handopt.errors import KernelError
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import ThreadpoolController, threadpool_limits
 
 LIBRARY_VARIABLE = "HANDOPT_LIBRARY"
 LEVEL_VARIABLE = "HANDOPT_LEVEL"
 """Which of the kernels that the processor can run are taken: base, v3 or v4 (x86-64-v4); by default the highest."""
 SPIN_COUNT = "10000"
 _BYTE = ctypes.c_char
-_pose_threads: list[int] = []
 # The suffix of a CPU kernel's name by real type
 _SUFFIX = {np.dtype(np.float32): "_f32", np.dtype(np.float64): "_f64"}
 
@@ -39,6 +39,43 @@ class Library:
     level: str
     """What the names of the kernels that suit this processor end in."""
     compiler: str
+
+
+class _PoseThreads(threading.local):
+    """How many threads each thread of Python may compute poses with; the last one counts."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+
+@dataclass
+class _OneBlasThread:
+    """Keeps BLAS at one thread for as long as any thread of Python needs that; it has one setting for all of them."""
+
+    users: int = 0
+    before: "threadpool_limits | None" = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self) -> None:
+        """A thread of Python needs it from now on."""
+        with self.lock:
+            _take_blas_over()
+            limits = _blas().limit(limits=1)
+            self.before = limits if self.before is None else self.before
+            self.users += 1
+
+    def leave(self) -> None:
+        """It needs it no more."""
+        with self.lock:
+            self.users -= 1
+            if self.users == 0 and self.before is not None:
+                _take_blas_over()
+                self.before.restore_original_limits()
+                self.before = None
+
+
+_pose_threads = _PoseThreads()
+_one_blas_thread = _OneBlasThread()
 
 
 def library_problem() -> str | None:
@@ -56,8 +93,19 @@ def cpu_threads() -> int:
 
 
 def set_cpu_threads(count: int) -> None:
-    """Set how many threads the CPU kernels use. Results do not depend on it."""
+    """Set how many threads the CPU kernels use that this thread of Python calls. Results do not depend on it."""
     library().handle.handopt_set_threads(max(1, count))
+
+
+@contextmanager
+def some_cpu_threads(count: int) -> Iterator[None]:
+    """Run CPU kernels on so many threads meanwhile; BLAS stays as it is."""
+    threads = cpu_threads()
+    set_cpu_threads(count)
+    try:
+        yield
+    finally:
+        set_cpu_threads(threads)
 
 
 @contextmanager
@@ -69,27 +117,40 @@ def one_cpu_thread(*, poses_side_by_side: bool = False) -> Iterator[None]:
     """
     threads = cpu_threads()
     set_cpu_threads(1)
-    _pose_threads.append(max(1, threads) if poses_side_by_side else 1)
+    is_first = not _pose_threads.counts
+    if is_first:
+        _one_blas_thread.enter()
+    _pose_threads.counts.append(max(1, threads) if poses_side_by_side else 1)
     try:
-        with _thread_pools().limit(limits=1, user_api="blas"):
-            yield
+        yield
     finally:
-        _pose_threads.pop()
+        _pose_threads.counts.pop()
+        if is_first:
+            _one_blas_thread.leave()
         set_cpu_threads(threads)
 
 
 def threads_for_poses() -> int:
     """How many threads may compute poses side by side."""
-    return _pose_threads[-1] if _pose_threads else max(1, cpu_threads())
+    return _pose_threads.counts[-1] if _pose_threads.counts else max(1, cpu_threads())
 
 
 @cache
-def _thread_pools() -> "ThreadpoolController":
-    """The thread pools of the libraries that are loaded, SciPy's linear algebra among them."""
+def _blas() -> "ThreadpoolController":
+    """The thread pools of BLAS, that of SciPy's linear algebra among them."""
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _take_blas_over() -> None:
+    """Let this thread of Python set BLAS's threads: from 3.8 on threadpoolctl lets only one, until that gives it up."""
+    import threadpoolctl
+
+    give_up = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", None)
+    if give_up is not None:
+        give_up(force=True)
 
 
 @cache

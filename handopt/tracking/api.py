@@ -18,6 +18,7 @@ from handopt.input.ignore import checked_mask
 from handopt.input.reader import Reader
 from handopt.input.sequence.base import FrameSource, SequenceFrame, StreamInfo
 from handopt.input.sequence.prefetch import prefetch
+from handopt.input.sequence.read_ahead import ReadAhead
 from handopt.observation.hints import checked_ignore
 from handopt.progress import counted
 from handopt.proposals.model_file import PoseModel
@@ -185,8 +186,10 @@ def track(
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side = hand_of(hand, rig, opened)
     settings = settings_of("proportions", config, device, seed, proposals)
-    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch)
-    return Tracking(run, opened, frames, delay)
+    # Only what has a length is a recording for sure: frames of anything else are not read before their turn.
+    ahead = None if opened.length is None else ReadAhead(frames)
+    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, ahead)
+    return Tracking(run, opened, frames if ahead is None else ahead, delay)
 
 
 def _check_delay(delay: int | None, *, smooth: bool) -> None:

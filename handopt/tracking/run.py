@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -9,20 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handopt.config import FitSettings
-from handopt.errors import NumericalError, ObservationError
+from handopt.errors import ObservationError
 from handopt.input.camera import Camera
-from handopt.input.sequence.base import split_ignored
+from handopt.input.sequence.read_ahead import ReadAhead
 from handopt.observation.candidates import length
 from handopt.observation.surfaces import flipped
 from handopt.rig import Rig, default_rig
 from handopt.tracking.assemble import TrackedHand, assemble, rate
+from handopt.tracking.beside import Beside, NextFrame
 from handopt.tracking.confidence import causal_confidence
 from handopt.tracking.config import TrackingConfig
 from handopt.tracking.delayed import DEFAULT_FPS, delayed_estimate
 from handopt.tracking.depth_crops import DepthCrops, crop_about
 from handopt.tracking.frame_estimate import FrameEstimate
 from handopt.tracking.frame_log import FrameLog
+from handopt.tracking.intervals import Intervals, seconds_between
 from handopt.tracking.pose_estimate import PoseEstimate, TrackedFrame, hidden_joint_jump
+from handopt.tracking.side import SideVotes
 from handopt.tracking.smoothing import filtered, pose_filter
 from handopt.tracking.track import Track
 from handopt.tracking.tracker import Tracker, TrackerState
@@ -43,6 +47,8 @@ class Run:
     fits of earlier frames again; without it nothing waits for later frames, and jitter is filtered causally.
     fps: frames a second, for frames without a time, and as the usual interval; None goes by the frames.
     scratch: folder of the temporary file that keeps the depth around the hand; the system's if None.
+    ahead: what the frames come from, where they can be looked at before their turn: then fits from scratch run beside
+    the track, which stays the same. None where they cannot, as those of a camera.
     """
 
     camera: Camera
@@ -53,6 +59,7 @@ class Run:
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     scratch: str | PathLike[str] | None = None
+    ahead: ReadAhead | None = None
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
@@ -62,29 +69,30 @@ class Run:
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
         self._tracker: Tracker | None = None
         self._state: TrackerState | None = None
+        self._beside: Beside | None = None
         self._side = ""
-        self._first = 0
-        self._votes: float | None = None
+        self._votes: SideVotes | None = None
         self._warm = 0
         self._found = False
         self._range_mm: tuple[float, float] | None = None
         self._filter = pose_filter(smoothing)
         self._busy = 0.0
-        self._gone: deque[float] = deque(maxlen=remembered)
+        self._intervals = Intervals(self.fps, remembered)
         if self.hand != "auto":
             self._begin(self.hand)
+        else:
+            self._votes = SideVotes(self.camera, self.rig, self.settings, self.tracking.side)
 
     def push(self, frame: "SequenceFrame") -> FrameEstimate:
         """Track the hand to the next frame."""
         started = time.perf_counter()
-        depth = frame.depth_mm
-        if frame.problem is not None:  # whatever the source gives for it, nothing is measured
-            depth = np.zeros((self.camera.height, self.camera.width), np.float32)
+        depth = self._depth_of(frame)
         self._decide_side(depth)
         pose = None
-        if self._tracker is not None and self._state is not None:
-            own = flipped(depth) if self._side == "left" else depth
-            self._state, pose = self._tracker.step(self._state, own, self._intervals(frame))
+        if self._beside is not None and self._state is not None:
+            own = self._as_right(depth)
+            given = NextFrame(len(self._steps), own, self._intervals.take(frame, self._last_frame))
+            self._state, pose = self._beside.step(self._state, given, lambda: self._upcoming(frame))
             pose = self._remember(own, frame, pose)
         else:
             self._keep(frame, None, None)
@@ -97,8 +105,8 @@ class Run:
 
     def skip(self, frame: "SequenceFrame", depth_mm: FloatImage | None = None) -> FrameEstimate:
         """Pass over the next frame without a search; with its depth (H, W), mm, a later look back may find the hand."""
-        self._intervals(frame)
-        own = None if depth_mm is None else flipped(depth_mm) if self._side == "left" else depth_mm
+        self._intervals.take(frame, self._last_frame)
+        own = None if depth_mm is None else self._as_right(depth_mm)
         if depth_mm is not None and own is not None:
             if self.smooth:
                 self._recent.append((len(self._steps), own))
@@ -195,7 +203,7 @@ class Run:
         worse = 0
         for index, depth in list(self._recent)[-2::-1]:
             step = self._steps[index]
-            intervals = self._intervals(self._steps[index + 1].frame, step.frame)
+            intervals = self._intervals.between(self._steps[index + 1].frame, step.frame)
             state, there = self._tracker.step(state, depth, intervals)
             if there is None:
                 return
@@ -219,26 +227,29 @@ class Run:
         """The pose after the causal filter, which starts again where the hand was found from scratch."""
         if pose.refitted:
             self._filter.reset()
-        seconds = self._since(frame) or 1.0 / (self.fps or DEFAULT_FPS)
+        seconds = seconds_between(frame, self._last_frame) or 1.0 / (self.fps or DEFAULT_FPS)
         return replace(pose, placed=filtered(self._filter, pose.placed, seconds))
 
-    def _since(self, frame: "SequenceFrame", before: "SequenceFrame | None" = None) -> float | None:
-        """Seconds since another frame, else the last one; None where nothing says."""
-        if before is None and self._steps:
-            before = self._steps[-1].frame
-        if before is None or before.time_s is None or frame.time_s is None or frame.time_s <= before.time_s:
-            return None
-        return frame.time_s - before.time_s
+    @property
+    def _last_frame(self) -> "SequenceFrame | None":
+        return self._steps[-1].frame if self._steps else None
 
-    def _intervals(self, frame: "SequenceFrame", before: "SequenceFrame | None" = None) -> float:
-        """How long after another frame, else the last one, in usual intervals."""
-        gone = self._since(frame, before)
-        if gone is None:
-            return 1.0
-        if before is None:
-            self._gone.append(gone)
-        usual = 1.0 / self.fps if self.fps else float(np.median(self._gone))
-        return gone / usual
+    def _depth_of(self, frame: "SequenceFrame") -> FloatImage:
+        """The depth (H, W) of a frame; of one with a problem nothing is measured, whatever the source gives for it."""
+        if frame.problem is None:
+            return frame.depth_mm
+        return np.zeros((self.camera.height, self.camera.width), np.float32)
+
+    def _as_right(self, depth: FloatImage) -> FloatImage:
+        """A depth image (H, W) in which the followed hand is a right one."""
+        return flipped(depth) if self._side == "left" else depth
+
+    def _upcoming(self, frame: "SequenceFrame") -> Iterator[NextFrame]:
+        """What the tracker will get of the frames after one that it has, as far as they can be looked at."""
+        intervals = self._intervals.copy()
+        for number, after in enumerate(() if self.ahead is None else self.ahead.upcoming(), len(self._steps) + 1):
+            yield NextFrame(number, self._as_right(self._depth_of(after)), intervals.take(after, frame))
+            frame = after
 
     def _see(self, depth: FloatImage) -> None:
         """Note at which distances a frame without a hand shows something."""
@@ -258,24 +269,22 @@ class Run:
         right = rig.mirrored() if side == "left" else rig
         camera = self.camera.mirrored() if side == "left" else self.camera
         self._tracker = Tracker(right, camera, self.settings, self.tracking)
+        self._beside = Beside(self._tracker)
         self._state = self._tracker.start()
 
     def _decide_side(self, depth: FloatImage) -> None:
-        """With hand "auto", ask frames which hand it is, a few more of them where the first ones are not sure of it."""
-        since = len(self._steps) - self._first
-        if self._tracker is None or (self._votes is not None and since in self.tracking.side.asked):
-            votes = self._guess(depth)
-            if votes is None:
-                return
-            if self._tracker is None:
-                self._first, self._votes = len(self._steps), 0.0
-            assert self._votes is not None
-            self._votes += votes
-            side = "right" if self._votes >= 0 else "left"
-            if side != self._side:
-                self._start_over(side)
-            if abs(self._votes) >= self.tracking.side.sure or since >= self.tracking.side.asked[-1]:
-                self._votes = None
+        """With hand "auto", ask frames which hand it is."""
+        if self._votes is None:
+            return
+        side = self._votes.decide(len(self._steps), depth)
+        if side is not None and side != self._side:
+            self._start_over(side)
+        if self.ahead is not None:
+            upcoming = self.ahead.upcoming
+            first = len(self._steps) + 1
+            self._votes.foresee(
+                first - 1, lambda: ((at, self._depth_of(each)) for at, each in enumerate(upcoming(), first))
+            )
 
     def _start_over(self, side: str) -> None:
         """Follow the other hand from here on; looking back finds it in the frames before."""
@@ -286,24 +295,6 @@ class Run:
         self._crops.restart(len(self._steps))
         self._warm = 0
         self._filter.reset()
-
-    def _guess(self, depth: FloatImage) -> float | None:
-        """How clearly a frame shows a right hand, below 0 for a left one; None where it shows none."""
-        from handopt.fitting import fit
-
-        if not (depth > 0).any():
-            return None
-        depth, ignored = split_ignored(depth)
-        try:
-            given = self.settings
-            found = fit(
-                depth, self.camera, hand="auto", rig=self.rig, ignore=ignored,
-                config=given.config, device=given.device, seed=given.seed, proposals=given.proposals,
-            )  # fmt: skip
-        except (ObservationError, NumericalError):
-            return None
-        clear = found.confidence * max(found.hand_margin or 0.0, 0.0)
-        return clear if found.hand == "right" else -clear
 
     def delayed(self, frame: int) -> FrameEstimate:
         """The hand in an earlier frame, smoothed with those around it that are known by now."""

@@ -1,12 +1,13 @@
 """The tracker: each frame starts from where the hand was going, and from scratch where that fails."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from handopt.assess.config import ASSESS
-from handopt.backend import known_indices, one_cpu_thread, resolve_device, using
+from handopt.backend import cpu_threads, known_indices, one_cpu_thread, resolve_device, some_cpu_threads, using
 from handopt.config import FitSettings
 from handopt.errors import NumericalError, ObservationError
 from handopt.fitting import fit
@@ -23,6 +24,11 @@ from handopt.tracking.pose_estimate import Placed, PoseEstimate, max_joint_jump,
 from handopt.typing import FloatImage, Floats
 
 SEED_OF_POINTS = 20170111
+SEED_OF_SCRATCH = 20170112
+
+FitAlone = Callable[[FloatImage, Floats | None], FitResult | None]
+"""What fits a frame (H, W), mm, as a single image; None where it finds no hand. The second argument, (3,) mm, says
+where the palm is, None where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,20 @@ class TrackerState:
 
 
 @dataclass(frozen=True)
+class _Frame:
+    """A frame on its way. depth_mm: (H, W). rng: draws the points of the fit that goes on from the last frame.
+
+    scratch_rng: draws those of fits from scratch: what follows a frame is the same whether there was one, as long as
+    its pose was not taken. alone: fits the frame as a single image.
+    """
+
+    depth_mm: FloatImage
+    rng: np.random.Generator
+    scratch_rng: np.random.Generator
+    alone: FitAlone
+
+
+@dataclass(frozen=True)
 class _Scratch:
     """A frame fitted from scratch. start: the shape that it was fitted with."""
 
@@ -88,21 +108,38 @@ class Tracker:
         with using(self._place):
             self._fitter = FrameFitter(rig, camera, self._config, tracking, self._place)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the CPU."""
+        return self._place.kind == "cpu"
+
     def start(self) -> TrackerState:
         """The state before the first frame."""
         return TrackerState(_random_state(self._seed), self._settings.first_retry, self._settings.first_usual)
 
     def step(
-        self, state: TrackerState, depth_mm: FloatImage, intervals: float = 1.0
+        self,
+        state: TrackerState,
+        depth_mm: FloatImage,
+        intervals: float = 1.0,
+        alone: FitAlone | None = None,
     ) -> tuple[TrackerState, PoseEstimate | None]:
         """The state after the next frame, and the hand in it, None where it is not in it.
 
         depth_mm: (H, W), mm, 0 where nothing is measured, NaN where pixels are left out. intervals: how long
-        after the frame before, in usual intervals. The given state is not changed.
+        after the frame before, in usual intervals. alone: what fits the frame as a single image where that is needed,
+        `fit_alone` if None. The given state is not changed.
         """
-        rng = _generator(state)
+        rng, threads = _generator(state), cpu_threads()
+
+        def with_all_threads(depth_mm: FloatImage, hint: Floats | None) -> FitResult | None:
+            with some_cpu_threads(threads):
+                return self.fit_alone(depth_mm, hint)
+
+        drawn = np.random.default_rng([self._seed, SEED_OF_SCRATCH, state.frames])
+        frame = _Frame(depth_mm, rng, drawn, alone or with_all_threads)
         with using(self._place), one_cpu_thread(), known_indices():
-            after, found = self._follow(state, depth_mm, intervals, rng)
+            after, found = self._follow(state, frame, intervals)
         after = replace(
             after, intervals=intervals, frames=state.frames + 1, random_state=rng.bit_generator.state, fit=found
         )
@@ -135,24 +172,22 @@ class Tracker:
             better = self._fitter.prefers(depth_mm, one, other, state.shape, rng)
         return replace(state, random_state=rng.bit_generator.state), better
 
-    def _follow(
-        self, state: TrackerState, depth_mm: FloatImage, intervals: float, rng: np.random.Generator
-    ) -> tuple[TrackerState, FrameFit | None]:
+    def _follow(self, state: TrackerState, frame: _Frame, intervals: float) -> tuple[TrackerState, FrameFit | None]:
         """The fit of a frame, and the state with what was decided on the way to it."""
         settings = self._settings
-        if not (depth_mm > 0).any():
+        if not (frame.depth_mm > 0).any():
             return state, None
-        found, surprise = self._continue(state, depth_mm, intervals, rng)
+        found, surprise = self._continue(state, frame, intervals)
         if not state.learns:  # backwards: where the hand is lost, earlier frames stay as they are
             return state, None if surprise or self._lost(found) else found
         if found is not None and found.estimate.anchor_confidence < settings.trusted_anchor:
-            state, found = self._check_anchor(state, depth_mm, found, rng)
+            state, found = self._check_anchor(state, frame, found)
             surprise = surprise and not found.estimate.refitted  # the surprise was that of the pose that was left
         if found is not None and not surprise and not self._doubtful(state, found):
             return replace(state, patience=max(state.patience - 1, 0)), found
         if found is not None and not self._lost(found) and state.waited < state.patience:
             return replace(state, waited=state.waited + 1), found
-        searched, again = self._search(state, depth_mm, found, rng)
+        searched, again = self._search(state, frame, found)
         patience = 0
         if again is found:  # nothing better was found: search less often
             patience = min(2 * state.patience + settings.first_patience, settings.max_patience)
@@ -168,9 +203,7 @@ class Tracker:
         usual = self._settings.doubtful_ratio * state.usual
         return found.estimate.unexplained_fraction > max(self._settings.doubtful, usual)
 
-    def _continue(
-        self, state: TrackerState, depth_mm: FloatImage, intervals: float, rng: np.random.Generator
-    ) -> tuple[FrameFit | None, bool]:
+    def _continue(self, state: TrackerState, frame: _Frame, intervals: float) -> tuple[FrameFit | None, bool]:
         """Go on from the last frame; and whether the hand is far from where it was going."""
         if state.fit is None:
             return None, False
@@ -182,7 +215,7 @@ class Tracker:
         temporal = Temporal(predicted.rotation, predicted.translation_mm, predicted.angles_rad).after(intervals)
         starts = [predicted, last, *state.fit.competitors]
         found = self._fitter.fit(
-            depth_mm, starts, state.shape, rng, last=state.fit, temporal=temporal, learns=state.learns
+            frame.depth_mm, starts, state.shape, frame.rng, last=state.fit, temporal=temporal, learns=state.learns
         )
         if found is None:
             return None, True
@@ -194,15 +227,13 @@ class Tracker:
         jump = max_joint_jump(state.fit.estimate, found.estimate) / settings.surprise_joint_mm
         return found, max(shift, turn, jump) > max(intervals, 1.0)
 
-    def _check_anchor(
-        self, state: TrackerState, depth_mm: FloatImage, found: FrameFit, rng: np.random.Generator
-    ) -> tuple[TrackerState, FrameFit]:
+    def _check_anchor(self, state: TrackerState, frame: _Frame, found: FrameFit) -> tuple[TrackerState, FrameFit]:
         """Now and then search the whole image for the hand again, where the track rests on a doubtful fit."""
         state = replace(state, unchecked=state.unchecked + 1)
         if state.unchecked < state.retry:
             return state, found
         state = replace(state, retry=min(2 * state.retry, self._settings.max_retry), unchecked=0)
-        _, again = self._from_scratch(replace(state, shape=None), depth_mm, None, found, rng)
+        _, again = self._from_scratch(replace(state, shape=None), frame, None, found)
         here = found.estimate
         if again is None or self._lost(again.fit) or again.result.confidence <= here.anchor_confidence:
             return state, found
@@ -211,17 +242,17 @@ class Tracker:
         if away[here.joint_visible].max(initial=0.0) < ASSESS.distinct_mm:
             return state, replace(found, estimate=replace(here, anchor_confidence=again.result.confidence))
         if again.result.confidence >= self._settings.trusted_anchor or self._fitter.prefers(
-            depth_mm, there, here, again.start, rng
+            frame.depth_mm, there, here, again.start, frame.scratch_rng
         ):
             return replace(state, usual=there.unexplained_fraction, shape=again.start), again.fit
         return state, found
 
     def _search(
-        self, state: TrackerState, depth_mm: FloatImage, found: FrameFit | None, rng: np.random.Generator
+        self, state: TrackerState, frame: _Frame, found: FrameFit | None
     ) -> tuple[TrackerState, FrameFit | None]:
         """Fit a frame from scratch; the better of that and what was found before."""
         hint = None if found is None or state.fit is None else palm_of(state.fit.estimate.joints_mm)
-        shape, again = self._from_scratch(state, depth_mm, hint, found or state.fit, rng)
+        shape, again = self._from_scratch(state, frame, hint, found or state.fit)
         state = replace(state, shape=shape)
         if again is None or found is None:
             return state, found if again is None else again.fit
@@ -230,9 +261,9 @@ class Tracker:
         meshes = np.stack([model.vertices(each.placed, each.shape) for each in (found.estimate, again.fit.estimate)])
         left = unexplained_fraction(meshes, self._rig.faces, result.crop, grid)
         gained = left[1] < (1 - self._settings.refit_gain) * left[0]
-        return state, self._confirmed(again.fit, depth_mm) if gained else found
+        return state, self._confirmed(again.fit, frame) if gained else found
 
-    def _confirmed(self, found: FrameFit, depth_mm: FloatImage) -> FrameFit:
+    def _confirmed(self, found: FrameFit, frame: _Frame) -> FrameFit:
         """A fit from scratch that looked where the hand was last, with the confidence of one that looks anywhere.
 
         A hand that moved far is cut out badly around its last place, which is why the fit trusts it little. Where the
@@ -241,7 +272,7 @@ class Tracker:
         estimate = found.estimate
         if estimate.anchor_confidence >= self._settings.trusted_anchor:
             return found
-        free = self._fitted_alone(depth_mm, None)
+        free = frame.alone(frame.depth_mm, None)
         if free is None or free.confidence <= estimate.anchor_confidence:
             return found
         away = np.linalg.norm(free.joints_mm - estimate.joints_mm, axis=1)
@@ -250,18 +281,13 @@ class Tracker:
         return replace(found, estimate=replace(estimate, anchor_confidence=free.confidence))
 
     def _from_scratch(
-        self,
-        state: TrackerState,
-        depth_mm: FloatImage,
-        hint: Floats | None,
-        last: FrameFit | None,
-        rng: np.random.Generator,
+        self, state: TrackerState, frame: _Frame, hint: Floats | None, last: FrameFit | None
     ) -> tuple[ShapeEstimate | None, _Scratch | None]:
         """Fit a frame as a single image; and the shape that is known then.
 
         hint: (3,) mm, where the palm is. last: see FrameFitter.fit.
         """
-        result = self._fitted_alone(depth_mm, hint)
+        result = frame.alone(frame.depth_mm, hint)
         if result is None:
             return state.shape, None
         shape = state.shape
@@ -271,14 +297,14 @@ class Tracker:
         start = Placed(
             *(np.asarray(each, np.float64) for each in (result.rotation, result.translation_mm, result.angles_rad))
         )
-        found = self._fitter.fit(depth_mm, [start], shape, rng, last=last)
+        found = self._fitter.fit(frame.depth_mm, [start], shape, frame.scratch_rng, last=last)
         if found is None:
             return shape, None
         margin = result.confidence_features.runner_up_margin
         estimate = replace(found.estimate, refitted=True, anchor_confidence=result.confidence, runner_up_margin=margin)
         return shape, _Scratch(replace(found, estimate=estimate), result, shape)
 
-    def _fitted_alone(self, depth_mm: FloatImage, hint: Floats | None) -> FitResult | None:
+    def fit_alone(self, depth_mm: FloatImage, hint: Floats | None) -> FitResult | None:
         """handopt.fit of a frame, None where it finds no hand. hint: (3,) mm, where the palm is."""
         depth, ignored = split_ignored(depth_mm)
         try:

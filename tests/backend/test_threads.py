@@ -1,5 +1,6 @@
-"""Results do not depend on the number of CPU threads, nor change from run to run."""
+"""Results do not depend on the number of CPU threads, nor change from run to run; threads of Python share BLAS."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +52,39 @@ def test_one_thread_for_a_while() -> None:
     with backend.one_cpu_thread():
         assert backend.cpu_threads() <= 1
     assert backend.cpu_threads() == threads
+
+
+def test_blas_stays_at_one_thread_until_the_last_thread_of_python_needs_it_no_more() -> None:
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def of_blas() -> set[int]:
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with backend.one_cpu_thread():
+            entered.set()
+            leave.wait(20)
+
+    with threadpool_limits(2, "blas"):
+        before = of_blas()
+        thread = threading.Thread(target=other)
+        with backend.one_cpu_thread():
+            thread.start()
+            assert entered.wait(20)
+        assert of_blas() == {1}, "the other thread is not done"
+        leave.set()
+        thread.join(20)
+        assert of_blas() == before == {2}
+
+
+def test_each_thread_of_python_has_its_own_number_of_threads_for_poses() -> None:
+    found: list[int] = []
+    with backend.one_cpu_thread():
+        thread = threading.Thread(target=lambda: found.append(backend.threads_for_poses()))
+        thread.start()
+        thread.join(20)
+        assert backend.threads_for_poses() == 1
+    assert found == [max(1, backend.cpu_threads())]

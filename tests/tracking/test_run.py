@@ -78,7 +78,7 @@ def test_the_side_is_decided_in_the_first_frame_with_a_hand_and_by_the_users_see
             raise NumericalError("the objective is not finite")
         return fit(*arguments, seed=seed, **options)
 
-    monkeypatch.setattr("handopt.fitting.fit", refused_at_first)
+    monkeypatch.setattr("handopt.tracking.side.fit", refused_at_first)
     run = Run(CAMERA, "auto", smooth=False, settings=FitSettings(seed=3))
     estimates = [run.push(frame) for frame in frames("left")[:2]]
     assert [each.tracked for each in estimates] == [False, True]
@@ -191,6 +191,6 @@ def test_the_way_back_goes_as_fast_as_the_way_there() -> None:
     for frame in frames()[:2]:
         run.push(frame)
     later = SequenceFrame(2, "c", frames()[2].depth_mm, frames()[1].time_s + 3 / FPS)  # type: ignore[operator]
-    assert run._intervals(later) == pytest.approx(1.5)  # of a median of 1 and 3 frames
-    assert run._intervals(later, frames()[1]) == pytest.approx(1.5)
-    assert run._intervals(frames()[0], later) == 1.0, "time that goes back says nothing"
+    assert run._intervals.take(later, frames()[1]) == pytest.approx(1.5)  # of a median of 1 and 3 frames
+    assert run._intervals.between(later, frames()[1]) == pytest.approx(1.5)
+    assert run._intervals.between(frames()[0], later) == 1.0, "time that goes back says nothing"

@@ -172,7 +172,7 @@ def test_searches_that_do_not_help_become_rarer(monkeypatch: pytest.MonkeyPatch)
     searched: list[int] = []
     monkeypatch.setattr(follower._fitter, "fit", lambda *_, **__: stub(0.4))
 
-    def search(state: TrackerState, _depth: Any, found: FrameFit, _rng: Any) -> Any:
+    def search(state: TrackerState, _frame: Any, found: FrameFit) -> Any:
         searched.append(state.frames)
         return state, found
 
@@ -283,7 +283,9 @@ def test_the_check_of_an_anchor_takes_no_fit_of_no_hand(
         again = tracker._Scratch(stub(left, refitted=True), sure, shape)
         monkeypatch.setattr(follower, "_from_scratch", lambda *_, found=again: (shape, found))
         state = replace(states[3], fit=doubtful, retry=1)
-        _, chosen = follower._check_anchor(state, DEPTHS[3], doubtful, np.random.default_rng(0))
+        draws = np.random.default_rng(0)
+        frame = tracker._Frame(DEPTHS[3], draws, draws, follower.fit_alone)
+        _, chosen = follower._check_anchor(state, frame, doubtful)
         assert (chosen is not doubtful) is taken
 
 
