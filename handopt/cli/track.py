@@ -318,6 +318,7 @@ def _follow(
     with nullcontext() if options.live else console.bar(total, "frame") as bar:
         try:
             with until:
+                output.latency.frame_taken()
                 for frame in tracking:
                     estimates = frame if isinstance(frame, tuple) else (frame,)
                     for estimate in estimates:
@@ -328,6 +329,7 @@ def _follow(
                         report(any(estimate.tracked for estimate in estimates))
                     else:
                         bar.advance()
+                        output.latency.frame_taken()
         except HandoptError as problem:
             error = problem
     console.end_status()

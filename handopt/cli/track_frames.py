@@ -29,9 +29,11 @@ class Stoppable:
     def __iter__(self) -> "Iterator[SequenceFrame]":
         from handopt.input.sequence.prefetch import prefetch
 
-        given = self._until.frames(self._source if self._options.live else prefetch(self._source))
+        live = self._options.live
+        given = self._until.frames(self._source if live else prefetch(self._source))
         for frame in islice(given, self._options.frames):
-            self._output.latency.frame_taken()
+            if live:  # frames of files are taken before their turn
+                self._output.latency.frame_taken()
             yield frame
 
 

@@ -184,12 +184,10 @@ def track(
     """
     _check_delay(delay, smooth=smooth)
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
-    side = hand_of(hand, rig, opened)
-    settings = settings_of("proportions", config, device, seed, proposals)
-    # Only what has a length is a recording for sure: frames of anything else are not read before their turn.
-    ahead = None if opened.length is None else ReadAhead(frames)
-    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, ahead)
-    return Tracking(run, opened, frames if ahead is None else ahead, delay)
+    side, settings = hand_of(hand, rig, opened), settings_of("proportions", config, device, seed, proposals)
+    lookahead = ReadAhead.of(opened, frames)
+    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, lookahead)
+    return Tracking(run, opened, lookahead or frames, delay)
 
 
 def _check_delay(delay: int | None, *, smooth: bool) -> None:

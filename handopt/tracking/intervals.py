@@ -23,7 +23,7 @@ class Intervals:
         other._gone = self._gone.copy()
         return other
 
-    def take(self, frame: "SequenceFrame", before: "SequenceFrame | None") -> float:
+    def advance(self, frame: "SequenceFrame", before: "SequenceFrame | None") -> float:
         """How long the next frame comes after the one before it, which is counted; 1 where nothing says."""
         gone = seconds_between(frame, before)
         if gone is None:

@@ -47,7 +47,7 @@ class Run:
     fits of earlier frames again; without it nothing waits for later frames, and jitter is filtered causally.
     fps: frames a second, for frames without a time, and as the usual interval; None goes by the frames.
     scratch: folder of the temporary file that keeps the depth around the hand; the system's if None.
-    ahead: what the frames come from, where they can be looked at before their turn: then fits from scratch run beside
+    lookahead: what the frames come from, where they can be looked at before their turn: then fits from scratch run beside
     the track, which stays the same. None where they cannot, as those of a camera.
     """
 
@@ -59,7 +59,7 @@ class Run:
     fps: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     scratch: str | PathLike[str] | None = None
-    ahead: ReadAhead | None = None
+    lookahead: ReadAhead | None = None
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
@@ -91,7 +91,7 @@ class Run:
         pose = None
         if self._beside is not None and self._state is not None:
             own = self._as_right(depth)
-            given = NextFrame(len(self._steps), own, self._intervals.take(frame, self._last_frame))
+            given = NextFrame(len(self._steps), own, self._intervals.advance(frame, self._last_frame))
             self._state, pose = self._beside.step(self._state, given, lambda: self._upcoming(frame))
             pose = self._remember(own, frame, pose)
         else:
@@ -105,7 +105,7 @@ class Run:
 
     def skip(self, frame: "SequenceFrame", depth_mm: FloatImage | None = None) -> FrameEstimate:
         """Pass over the next frame without a search; with its depth (H, W), mm, a later look back may find the hand."""
-        self._intervals.take(frame, self._last_frame)
+        self._intervals.advance(frame, self._last_frame)
         own = None if depth_mm is None else self._as_right(depth_mm)
         if depth_mm is not None and own is not None:
             if self.smooth:
@@ -247,8 +247,10 @@ class Run:
     def _upcoming(self, frame: "SequenceFrame") -> Iterator[NextFrame]:
         """What the tracker will get of the frames after one that it has, as far as they can be looked at."""
         intervals = self._intervals.copy()
-        for number, after in enumerate(() if self.ahead is None else self.ahead.upcoming(), len(self._steps) + 1):
-            yield NextFrame(number, self._as_right(self._depth_of(after)), intervals.take(after, frame))
+        for number, after in enumerate(
+            () if self.lookahead is None else self.lookahead.upcoming(), len(self._steps) + 1
+        ):
+            yield NextFrame(number, self._as_right(self._depth_of(after)), intervals.advance(after, frame))
             frame = after
 
     def _see(self, depth: FloatImage) -> None:
@@ -279,8 +281,8 @@ class Run:
         side = self._votes.decide(len(self._steps), depth)
         if side is not None and side != self._side:
             self._start_over(side)
-        if self.ahead is not None:
-            upcoming = self.ahead.upcoming
+        if self.lookahead is not None:
+            upcoming = self.lookahead.upcoming
             first = len(self._steps) + 1
             self._votes.foresee(
                 first - 1, lambda: ((at, self._depth_of(each)) for at, each in enumerate(upcoming(), first))

@@ -24,7 +24,6 @@ from handopt.tracking.pose_estimate import Placed, PoseEstimate, max_joint_jump,
 from handopt.typing import FloatImage, Floats
 
 SEED_OF_POINTS = 20170111
-SEED_OF_SCRATCH = 20170112
 
 FitAlone = Callable[[FloatImage, Floats | None], FitResult | None]
 """What fits a frame (H, W), mm, as a single image; None where it finds no hand. The second argument, (3,) mm, says
@@ -136,7 +135,7 @@ class Tracker:
             with some_cpu_threads(threads):
                 return self.fit_alone(depth_mm, hint)
 
-        drawn = np.random.default_rng([self._seed, SEED_OF_SCRATCH, state.frames])
+        drawn = np.random.default_rng([self._seed, SEED_OF_POINTS, state.frames, 1])
         frame = _Frame(depth_mm, rng, drawn, alone or with_all_threads)
         with using(self._place), one_cpu_thread(), known_indices():
             after, found = self._follow(state, frame, intervals)

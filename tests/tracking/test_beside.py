@@ -43,9 +43,9 @@ def slowed(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[], float]) -> Non
 
 
 def followed(given: list[SequenceFrame], config: TrackerConfig, *, beside: bool, **options: Any) -> tuple[Run, Track]:
-    ahead = ReadAhead(given)
-    run = Run(CAMERA, settings=CPU, tracking=TrackingConfig(config), ahead=ahead if beside else None, **options)
-    for frame in ahead:
+    lookahead = ReadAhead(given)
+    run = Run(CAMERA, settings=CPU, tracking=TrackingConfig(config), lookahead=lookahead if beside else None, **options)
+    for frame in lookahead:
         run.push(frame)
     return run, run.track("frames", FPS)
 
@@ -71,9 +71,9 @@ def test_a_track_is_the_same_to_the_bit_however_long_fits_take(
 
 def test_steps_are_taken_while_a_fit_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frame 3 is doubtful; its fit is slow, and the frames after it are not doubtful."""
-    run = Run(CAMERA, settings=CPU, smooth=False, ahead=(ahead := ReadAhead(frames()[:8])))
+    run = Run(CAMERA, settings=CPU, smooth=False, lookahead=(lookahead := ReadAhead(frames()[:8])))
     for _ in range(3):
-        run.push(next(ahead))
+        run.push(next(lookahead))
     assert run._state is not None
     run._state = replace(run._state, patience=0)
     monkeypatch.setattr(tracker.Tracker, "_doubtful", lambda _self, state, _found: state.frames == 3)
@@ -87,10 +87,10 @@ def test_steps_are_taken_while_a_fit_runs(monkeypatch: pytest.MonkeyPatch) -> No
         return 0.0
 
     slowed(monkeypatch, until_steps_are_taken)
-    run.push(next(ahead))
+    run.push(next(lookahead))
     assert set(beside._steps) == {4, 5, 6, 7}
     monkeypatch.setattr(tracker.Tracker, "_follow", lambda *_: pytest.fail("it was taken before"))
-    assert all(run.push(frame).tracked for frame in ahead)
+    assert all(run.push(frame).tracked for frame in lookahead)
 
 
 def test_frames_without_a_hand_are_searched_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,23 +104,25 @@ def test_frames_without_a_hand_are_searched_side_by_side(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(tracker, "fit", nothing)
     depth = np.full((CAMERA.height, CAMERA.width), 900, np.float32)
-    run = Run(CAMERA, settings=CPU, ahead=(ahead := ReadAhead([SequenceFrame(at, "", depth) for at in range(5)])))
-    assert not any(run.push(frame).tracked for frame in ahead)
+    run = Run(
+        CAMERA, settings=CPU, lookahead=(lookahead := ReadAhead([SequenceFrame(at, "", depth) for at in range(5)]))
+    )
+    assert not any(run.push(frame).tracked for frame in lookahead)
     assert threads == {0, 1}
     assert run._beside is not None
     assert not run._beside._fits
 
 
 def test_what_fails_in_a_fit_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(CAMERA, settings=CPU, ahead=(ahead := ReadAhead(frames()[:5])), tracking=TrackingConfig(KEPT))
-    run.push(next(ahead))
+    run = Run(CAMERA, settings=CPU, lookahead=(lookahead := ReadAhead(frames()[:5])), tracking=TrackingConfig(KEPT))
+    run.push(next(lookahead))
 
     def fails(*_: Any, **__: Any) -> Any:
         raise MemoryError("a fit needs more")
 
     monkeypatch.setattr(tracker, "fit", fails)
     with pytest.raises(MemoryError, match="a fit needs more"):
-        list(map(run.push, ahead))
+        list(map(run.push, lookahead))
 
 
 def test_one_thread_and_frames_of_a_camera_need_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

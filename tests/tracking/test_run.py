@@ -191,6 +191,6 @@ def test_the_way_back_goes_as_fast_as_the_way_there() -> None:
     for frame in frames()[:2]:
         run.push(frame)
     later = SequenceFrame(2, "c", frames()[2].depth_mm, frames()[1].time_s + 3 / FPS)  # type: ignore[operator]
-    assert run._intervals.take(later, frames()[1]) == pytest.approx(1.5)  # of a median of 1 and 3 frames
+    assert run._intervals.advance(later, frames()[1]) == pytest.approx(1.5)  # of a median of 1 and 3 frames
     assert run._intervals.between(later, frames()[1]) == pytest.approx(1.5)
     assert run._intervals.between(frames()[0], later) == 1.0, "time that goes back says nothing"

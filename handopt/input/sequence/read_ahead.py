@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from handopt.errors import HandoptError
-from handopt.input.sequence.base import SequenceFrame
+from handopt.input.sequence.base import FrameSource, SequenceFrame
 
 MOST_AHEAD: Final = 64
 """Most frames that are held: a fit from scratch takes as long as 20 to 60 frames of a track; 79 MB at 640 x 480."""
@@ -19,6 +19,11 @@ class ReadAhead(Iterator[SequenceFrame]):
         self._held: deque[SequenceFrame] = deque()
         self._failure: HandoptError | None = None
         self._ended = False
+
+    @classmethod
+    def of(cls, source: FrameSource, frames: Iterable[SequenceFrame]) -> "ReadAhead | None":
+        """The frames of a recording; None for a source without a length, which may be a camera."""
+        return None if source.length is None else cls(frames)
 
     def __next__(self) -> SequenceFrame:
         """The next frame. Raises what the source raises."""
