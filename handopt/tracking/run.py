@@ -47,8 +47,8 @@ class Run:
     fits of earlier frames again; without it nothing waits for later frames, and jitter is filtered causally.
     fps: frames a second, for frames without a time, and as the usual interval; None goes by the frames.
     scratch: folder of the temporary file that keeps the depth around the hand; the system's if None.
-    lookahead: what the frames come from, where they can be looked at before their turn: then fits from scratch run beside
-    the track, which stays the same. None where they cannot, as those of a camera.
+    lookahead: what the frames come from, where they can be looked at before their turn: then fits from scratch run
+    beside the track, which stays the same. None where they cannot, as those of a camera.
     """
 
     camera: Camera
