@@ -1,12 +1,13 @@
 """The one shader: a matt hand under two lights, with smooth normals, a bright rim and dark crevices."""
 
-from typing import Final
+from math import ceil
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from handopt.draw import colour
 from handopt.ops.rasterise import Camera, rasterise_faces
-from handopt.typing import BoolImage, Bytes, Floats, Integers, Reals
+from handopt.typing import Bytes, Floats, Indices, Integers, Reals
 
 # All numbers were chosen by eye.
 SKIN: Final = (0.90, 0.65, 0.53)
@@ -29,6 +30,10 @@ CREVICE_MM: Final = 14.0
 CREVICE_DARKNESS: Final = 0.5
 COARSE: Final = 2
 """Crevices are looked for in every second row and column."""
+REACH_SIGMAS: Final = 4.0
+"""Where the surroundings of a pixel end, in standard deviations."""
+LIGHT_LEVELS: Final = 4096
+"""Steps of light of which the values of pixels are looked up."""
 
 
 def vertex_normals(vertices: Reals, faces: Integers) -> Floats:
@@ -44,17 +49,37 @@ def vertex_normals(vertices: Reals, faces: Integers) -> Floats:
     return units
 
 
-def surface_normals(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> tuple[Floats, Floats]:
+class _Surface(NamedTuple):
+    """What is seen of a mesh: depth (H, W) mm, 0 where nothing is; the pixels (N,) of the surface; normals (3, N)."""
+
+    depth: Reals
+    pixels: Indices
+    normals: Reals
+
+    @classmethod
+    def of(cls, points: Reals, normals: Reals, faces: Integers, camera: Camera) -> "_Surface":
+        """Unit normals are interpolated in their face from those of the vertices (V, 3)."""
+        placed = np.ascontiguousarray(points[None], np.float32)
+        rasterised = rasterise_faces(placed, np.ascontiguousarray(faces, np.int32), camera)
+        depth, face, weights = (each[0] for each in rasterised)
+        pixels = np.flatnonzero(face >= 0)
+        seen, shares = face.ravel()[pixels], weights.reshape(-1, 3)[pixels].T.copy()
+        corners = np.asarray(normals, np.float32)[faces].transpose(1, 2, 0).copy()  # (3, 3, F): corner, axis, face
+        found = np.empty((3, len(pixels)), np.float32)
+        for axis in range(3):
+            found[axis] = sum(share * corner[axis].take(seen) for share, corner in zip(shares, corners, strict=True))
+        return cls(depth, pixels, found / _length(found))
+
+
+def surface_normals(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> tuple[Reals, Reals]:
     """Depth (H, W) in mm, 0 where nothing is, and the unit normal (H, W, 3) of what is seen, interpolated in its face.
 
     points, normals: (V, 3) of the vertices, camera frame, mm
     """
-    placed = np.ascontiguousarray(points[None], np.float64)
-    depth, face, weights = (each[0] for each in rasterise_faces(placed, np.ascontiguousarray(faces, np.int32), camera))
-    seen = face >= 0
-    image = np.zeros((*depth.shape, 3))
-    image[seen] = np.einsum("nk,nkc->nc", weights[seen], normals[faces[face[seen]]])
-    return depth, _unit(image)
+    surface = _Surface.of(points, normals, faces, camera)
+    image = np.zeros((surface.depth.size, 3), np.float32)
+    image[surface.pixels] = surface.normals.T
+    return surface.depth, image.reshape(*surface.depth.shape, 3)
 
 
 def shade(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> Bytes:
@@ -62,27 +87,20 @@ def shade(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> Byt
 
     points, normals: (V, 3) of the vertices, camera frame, mm. camera: fx, fy, cx, cy, width, height
     """
-    return _shaded(points, normals, faces, camera)[0]
+    surface = _Surface.of(points, normals, faces, camera)
+    picture = np.empty((surface.depth.size, 3), np.uint8)
+    picture[:] = colour.EMPTY
+    picture[surface.pixels] = _shaded(surface, camera)
+    return picture.reshape(*surface.depth.shape, 3)
 
 
 def shade_over(picture: Bytes, points: Reals, faces: Integers, camera: Camera, opacity: float) -> Bytes:
     """A picture (H, W, 3) with a shaded mesh over it that lets it show through. opacity: 0 to 1, of the mesh."""
-    shaded, surface = _shaded(points, vertex_normals(points, faces), faces, camera)
-    out = picture.copy()
-    mixed = opacity * shaded[surface].astype(np.float64) + (1.0 - opacity) * picture[surface]
-    out[surface] = np.rint(mixed).astype(np.uint8)
-    return out
-
-
-def _shaded(points: Reals, normals: Reals, faces: Integers, camera: Camera) -> tuple[Bytes, BoolImage]:
-    """A mesh's picture (H, W, 3), and where it is (H, W)."""
-    depth, facing = surface_normals(points, normals, faces, camera)
-    surface = depth > 0
-    picture = np.empty((*depth.shape, 3), np.uint8)
-    picture[:] = colour.EMPTY
-    if surface.any():
-        picture[surface] = _reflected(facing[surface], _towards(surface, camera), _crevices(depth)[surface])
-    return picture, surface
+    surface = _Surface.of(points, vertex_normals(points, faces), faces, camera)
+    out = picture.reshape(-1, 3).copy()
+    share, below = np.float32(opacity), out[surface.pixels]
+    out[surface.pixels] = np.rint(share * _shaded(surface, camera) + (1 - share) * below).astype(np.uint8)
+    return out.reshape(picture.shape)
 
 
 def tones(count: int) -> Bytes:
@@ -91,37 +109,66 @@ def tones(count: int) -> Bytes:
     return _pixels(np.asarray(SKIN) * light[:, None])
 
 
-def _reflected(normal: Floats, towards: Floats, crevices: Floats) -> Bytes:
-    """Colours (N, 3) of a surface with unit normals (N, 3), seen from unit directions (N, 3), darkened by (N,)."""
-    key, fill = _unit(np.asarray(KEY_LIGHT)), _unit(np.asarray(FILL_LIGHT))
-    facing = np.clip(np.einsum("nc,nc->n", normal, towards), 0, 1)
-    light = AMBIENT + KEY * np.clip((1 - WRAP) * normal @ key + WRAP, 0, 1) + FILL * np.clip(normal @ fill, 0, 1)
-    half = _unit(towards + key)
-    gloss = GLOSS * np.clip(np.einsum("nc,nc->n", normal, half), 0, 1) ** GLOSS_EXPONENT
-    rim = RIM * (1 - facing) ** RIM_EXPONENT
-    return _pixels(np.asarray(SKIN) * (light * crevices)[:, None] + (gloss + rim)[:, None])
+def _shaded(surface: _Surface, camera: Camera) -> Bytes:
+    """Colours (N, 3) of a surface's pixels. With the half vector between the viewer and the main light it glosses."""
+    if not len(surface.pixels):
+        return np.empty((0, 3), np.uint8)
+    key, fill = (_unit(np.asarray(light)).astype(np.float32) for light in (KEY_LIGHT, FILL_LIGHT))
+    normals, towards = surface.normals, _towards(surface, camera)
+    seen, lit = (normals * towards).sum(axis=0), key @ normals
+    light = AMBIENT + KEY * np.maximum((1 - WRAP) * lit + WRAP, 0) + FILL * np.maximum(fill @ normals, 0)
+    half = np.sqrt(np.maximum(2 + 2 * (key @ towards), np.finfo(np.float32).tiny))  # the length of towards + key
+    gloss = GLOSS * np.clip((seen + lit) / half, 0, 1) ** GLOSS_EXPONENT
+    rim = RIM * (1 - np.clip(seen, 0, 1)) ** RIM_EXPONENT
+    light *= _crevices(surface.depth).ravel()[surface.pixels]
+    return np.stack([_pixels(np.float32(skin) * light + (gloss + rim)) for skin in SKIN], axis=-1)
 
 
-def _pixels(linear: Floats) -> Bytes:
-    return np.rint(255 * np.clip(linear, 0, 1) ** (1 / GAMMA)).astype(np.uint8)
+def _pixels(linear: Reals) -> Bytes:
+    """Values of pixels from light (...,): below 1 in LIGHT_LEVELS steps, which is exact to half a value."""
+    steps = np.linspace(0, 1, LIGHT_LEVELS) ** (1 / GAMMA)
+    table = np.rint(255 * steps).astype(np.uint8)
+    return table.take((np.clip(linear, 0, 1) * np.float32(LIGHT_LEVELS - 1) + np.float32(0.5)).astype(np.int32))
 
 
-def _towards(surface: BoolImage, camera: Camera) -> Floats:
-    """Unit directions (N, 3) from the chosen pixels of (H, W) to the camera."""
+def _towards(surface: _Surface, camera: Camera) -> Reals:
+    """Unit directions (3, N) from the pixels of a surface to the camera."""
     fx, fy, cx, cy = camera[:4]
-    rows, columns = np.nonzero(surface)
-    return _unit(-np.stack([(columns - cx) / fx, (rows - cy) / fy, np.ones(len(rows))], axis=1))
+    rows, columns = np.divmod(surface.pixels.astype(np.int32), np.int32(surface.depth.shape[1]))
+    found = np.empty((3, len(surface.pixels)), np.float32)
+    found[0], found[1], found[2] = (cx - columns) / fx, (cy - rows) / fy, -1
+    return found / _length(found)
 
 
-def _crevices(depth: Floats) -> Floats:
+def _crevices(depth: Reals) -> Reals:
     """Factor (H, W) up to 1: darker where a pixel lies behind its surroundings on the surface."""
     from scipy.ndimage import gaussian_filter
 
-    coarse, sigma = depth[::COARSE, ::COARSE], CREVICE_SHARE * len(depth) / COARSE
-    share = gaussian_filter((coarse > 0).astype(np.float64), sigma)
-    around = gaussian_filter(coarse, sigma) / np.maximum(share, 1e-9)
-    enlarged = np.repeat(np.repeat(around, COARSE, axis=0), COARSE, axis=1)[: depth.shape[0], : depth.shape[1]]
-    return np.asarray(1.0 - CREVICE_DARKNESS * np.clip((depth - enlarged) / CREVICE_MM, 0.0, 1.0))
+    factor, sigma = np.ones_like(depth), CREVICE_SHARE * len(depth) / COARSE
+    part = _part_around(depth, COARSE * ceil(REACH_SIGMAS * sigma + 1))
+    fine = depth[part]
+    coarse = fine[::COARSE, ::COARSE]
+    share = gaussian_filter((coarse > 0).astype(depth.dtype), sigma, truncate=REACH_SIGMAS)
+    around = gaussian_filter(coarse, sigma, truncate=REACH_SIGMAS) / np.maximum(share, 1e-9)
+    enlarged = np.repeat(np.repeat(around, COARSE, axis=0), COARSE, axis=1)[: fine.shape[0], : fine.shape[1]]
+    factor[part] = 1.0 - CREVICE_DARKNESS * np.clip((fine - enlarged) / CREVICE_MM, 0.0, 1.0)
+    return factor
+
+
+def _part_around(depth: Reals, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of an image (H, W) that hold its surface, with a margin; they begin at multiples of COARSE."""
+    seen, slices = depth > 0, []
+    for axis in (1, 0):
+        places = np.flatnonzero(seen.any(axis=axis))
+        slices.append(slice(max(0, (places[0] - margin) // COARSE * COARSE), int(places[-1]) + margin + 1))
+    return slices[0], slices[1]
+
+
+def _length(vectors: Reals) -> Reals:
+    """Lengths (N,) of vectors (3, N), and 1 for those of length 0."""
+    lengths: Reals = np.sqrt((vectors * vectors).sum(axis=0))
+    lengths[lengths == 0] = 1
+    return lengths
 
 
 def _unit(vectors: Floats) -> Floats:
