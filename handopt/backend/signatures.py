@@ -124,6 +124,14 @@ convolve                        padded r* weight r* bias r* added r* out r* has_
                                 stride i B i H i W i C i N i h i w i
 nearest_descriptions            squares r* described b* wanted r* scratch r* nearest r* places i* parts i N i T i D i
                                 count i
+unexplained_pixels              depth r* behind r* observed r* hand b* free b* evidence r* scratch r* wrong d*
+                                whole d* wrong_mm r has_behind i has_evidence i step i K i h i w i W i
+divide_limb                     points r* covered b* at_border b* cm2 d* hand r* tube r* scratch r* arm b* left b*
+                                fingers_side b* to_palm r* reach r bend r near_wrist r at_wrist r axis_reach r
+                                least_cm2 r before r entry r N i
+limb_areas                      seen r* pixels i* points r* cm2 d* counted_cm2 d* left b* to_palm r* mask b*
+                                nothing b* depth r* areas d* wrong_mm r finger_reach r behind_mm r N i h i w i
+same_poses                      joints r* images i* same b* most_mm r B i N i
 """
 
 

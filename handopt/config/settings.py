@@ -64,7 +64,7 @@ class Config(Checked):
     # Starts of the tournament for each candidate hand, from network and bank; 0 takes the fixed starts. [tuned]: with
     # fixed starts 45 instead of 92 % of hard images are right.
     proposals: Hypotheses = 64
-    # Unexplained fraction above which the search is repeated with three times as many hypotheses. [hand]
+    # Unexplained fraction above which the search is repeated with twice as many hypotheses. [hand]
     retry: NonNegative = 0.14
     # Hypotheses that enter the first stage of gradient descent, the best of all fixed starts. [tuned]: better than 48
     starts: PositiveHypotheses = 96
@@ -89,8 +89,11 @@ class Config(Checked):
     # Relative decrease of the objective over 10 iterations below which a stage has converged. [hand]
     tolerance: NonNegative = 1e-4
 
-    def times(self, factor: int) -> "Config":
-        """The same settings with `factor` times as many hypotheses, within their range."""
+    def times(self, factor: int, first_rounds: int | None = None) -> "Config":
+        """The same settings with `factor` times as many hypotheses, within their range.
+
+        first_rounds: of the tournament, which alone get more; all of them if None
+        """
         if factor == 1:
             return self
 
@@ -106,7 +109,10 @@ class Config(Checked):
             self,
             starts=multiplied(self.starts),
             stages=tuple(more(each, "top_k_out", "parents") for each in self.stages),
-            rounds=tuple(more(each, *of_round) for each in self.rounds),
+            rounds=(
+                *(more(each, *of_round) for each in self.rounds[:first_rounds]),
+                *(self.rounds[first_rounds:] if first_rounds is not None else ()),
+            ),
             coarse_round=more(self.coarse_round, *of_round),
         )
 

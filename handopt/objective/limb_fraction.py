@@ -9,6 +9,7 @@ import numpy as np
 from handopt.backend import Array, namespace_of, to_numpy
 from handopt.objective.unexplained import WRONG_MM
 from handopt.observation.limb import HandAndArm
+from handopt.ops.comparisons import limb_areas
 from handopt.ops.rasterise import rasterise
 from handopt.typing import FloatImage, Reals
 
@@ -36,22 +37,17 @@ def limb_fraction(joints_mm: Reals, seen_mm: FloatImage, limb: HandAndArm) -> fl
     counts in full within the fingers' reach, and up to a limit beyond; so does the hand where something is measured
     behind it, or nothing.
     """
-    config, pixels, depth = limb.config, limb.pixels, limb.points_mm[:, 2]
-    seen = seen_mm.ravel()
-    here = seen[pixels]
-    covered = here > 0
-    parts = limb.divided(joints_mm, covered)
-    limb_cm2, counted_cm2 = limb.pixel_cm2, limb.counted_cm2
-    at_stake = np.where(here < depth, limb_cm2, counted_cm2)[covered]
-    off_mm = np.minimum(np.abs(depth - here), WRONG_MM)[covered]
-    near = parts.left & (parts.to_palm_mm < config.finger_reach_mm)
-    area = max(config.min_hand_cm2, float(limb_cm2[covered].sum() + counted_cm2[near].sum()))
-    beside = np.flatnonzero((seen > 0) & ~limb.mask.ravel())
-    behind = limb.frame.depth_mm.ravel()[beside] > seen[beside] + BEHIND_MM
-    free = beside[behind | limb.nothing[beside]]
-    wrong_cm2 = float((off_mm / WRONG_MM * at_stake).sum()) + float(limb.area_cm2(seen[free]).sum())
-    far = float(counted_cm2[parts.left & ~near].sum()) / area
-    left = float(counted_cm2[near].sum()) / area + min(FAR_LEFT, far)
-    pixel_mm = float(joints_mm[:, 2].mean()) / limb.frame.camera.fx
+    config, camera = limb.config, limb.frame.camera
+    parts = limb.divided(joints_mm, seen_mm.ravel()[limb.pixels] > 0)
+    covered, near, far, wrong, free_mm2 = limb_areas(
+        *(seen_mm, limb.frame.depth_mm, limb.mask, limb.nothing),
+        (limb.places, limb.points_mm, limb.pixel_cm2, limb.counted_cm2),
+        (parts.left, parts.to_palm_mm),
+        (WRONG_MM, config.finger_reach_mm, BEHIND_MM),
+    )
+    area = max(config.min_hand_cm2, covered + near)
+    wrong_cm2 = wrong + free_mm2 / (100.0 * camera.fx * camera.fy)
+    left = near / area + min(FAR_LEFT, far / area)
+    pixel_mm = float(joints_mm[:, 2].mean()) / camera.fx
     entry_mm = np.count_nonzero(parts.fingers_side) * pixel_mm / config.border_px
-    return wrong_cm2 / area + left + ENTRY_WEIGHT * min(1.0, entry_mm / config.entry_mm[1])
+    return float(wrong_cm2 / area + left + ENTRY_WEIGHT * min(1.0, entry_mm / config.entry_mm[1]))

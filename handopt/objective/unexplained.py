@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from handopt.backend import Array, device_of, namespace_of, to_device, to_numpy
 from handopt.observation.crop import Crop, Grid
+from handopt.ops.comparisons import unexplained_pixels
 from handopt.ops.rasterise import rasterise
 
 WRONG_MM = 20.0
@@ -35,9 +36,19 @@ def nearest_depths(vertices_mm: Array, faces: Array, crop: Crop, grid: Grid, ste
     return rasterise(namespace_of(vertices_mm).ascontiguousarray(vertices_mm, np.float32), faces, camera)
 
 
-def fraction_of_depths(depth: Array, grid: Grid, step: int = 1) -> NDArray[np.float64]:
-    """The same fraction (K,) of z-buffers (K, h, w) mm, as nearest_depths gives them."""
+def fraction_of_depths(depth: Array, grid: Grid, step: int = 1, behind: Array | None = None) -> NDArray[np.float64]:
+    """The same fraction (K,) of z-buffers (K, h, w) mm, as nearest_depths gives them.
+
+    behind: (h, w) mm, of what all of the meshes have besides, 0 = none
+    """
     device, xp = device_of(depth), namespace_of(depth)
+    if device.kind == "cpu":
+        wrong_px, whole = unexplained_pixels(
+            *(depth, grid.depth_mm, grid.hand, grid.free, grid.evidence), wrong_mm=WRONG_MM, step=step, behind=behind
+        )
+        return np.asarray(wrong_px / max(1.0, whole))
+    if behind is not None:
+        depth = xp.where((depth == 0) | (behind > 0) & (behind < depth), behind, depth)
     every = (slice(None, None, step), slice(None, None, step))
     observed, hand, free = (
         to_device(each[every], device, each.dtype) for each in (grid.depth_mm, grid.hand, grid.free)

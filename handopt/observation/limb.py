@@ -12,8 +12,12 @@ import numpy as np
 from handopt.observation.morphology import grown
 from handopt.observation.reading_settings import LimbConfig
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
+from handopt.ops.comparisons import LimbTube, divide_limb
 from handopt.rig.joints import KNUCKLES, palm_of
-from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Reals, Vector
+from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Ints, Reals, Vector
+
+BEFORE_WRIST_MM = 10.0
+"""How far before the wrist a forearm may begin along its axis, mm. By hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,11 @@ class HandAndArm:
     def pixels(self) -> Indices:
         """The limb's pixels (N,), as indices into the flattened image."""
         return np.flatnonzero(self.mask)
+
+    @cached_property
+    def places(self) -> Ints:
+        """The same as int32, which kernels take."""
+        return self.pixels.astype(np.int32)
 
     @cached_property
     def points_mm(self) -> FloatImage:
@@ -80,25 +89,23 @@ class HandAndArm:
         """Divide the limb at the wrist of a posed hand. joints_mm: (21, 3); covered: (N,), where the hand is seen."""
         config = self.config
         joints = joints_mm.astype(np.float32)
-        wrist, palm = joints[0], palm_of(joints)
-        to_arm = wrist - joints[list(KNUCKLES)].mean(axis=0)
-        to_arm /= np.linalg.norm(to_arm)
-        offsets = self.points_mm - wrist
-        away = _lengths(offsets)
-        along_hand = offsets @ to_arm
-        bare = ~covered & (away < config.reach_mm)
-        arm = np.zeros(bare.shape, np.bool_)
-        near = bare & (along_hand > config.bend * away) & (away > config.wrist_mm[0]) & (away < config.axis_mm)
-        if self.pixel_cm2[near].sum() > config.min_arm_cm2:
-            axis = (offsets[near] / away[near][:, None]).mean(axis=0)
-            axis /= np.linalg.norm(axis)
-            along = offsets @ axis
-            across = np.sqrt(np.maximum(away**2 - along**2, 0.0))
-            radius = config.arm_radius_mm[0] + config.arm_radius_mm[1] * np.maximum(along, 0.0)
-            arm = bare & (along > -10.0) & (across < radius) & (along_hand > -config.wrist_mm[0])
-        arm |= bare & (along_hand > 0.0) & (away < config.wrist_mm[1])
-        fingers_side = self.at_border & ~arm & (along_hand < -config.entry_mm[0]) & (away < config.reach_mm)
-        return DividedLimb(arm, bare & ~arm, _lengths(self.points_mm - palm), fingers_side)
+        wrist, to_arm = joints[0], joints[0] - joints[list(KNUCKLES)].mean(axis=0)
+        hand = np.stack([wrist, to_arm / np.linalg.norm(to_arm), palm_of(joints)])
+        tube = LimbTube(
+            reach=config.reach_mm,
+            bend=config.bend,
+            near_wrist=config.wrist_mm[0],
+            at_wrist=config.wrist_mm[1],
+            axis_reach=config.axis_mm,
+            least_cm2=config.min_arm_cm2,
+            before=BEFORE_WRIST_MM,
+            entry=config.entry_mm[0],
+            radius=config.arm_radius_mm,
+        )
+        arm, left, fingers_side, to_palm = divide_limb(
+            self.points_mm, covered, self.at_border, self.pixel_cm2, hand.astype(np.float32), tube
+        )
+        return DividedLimb(arm, left, to_palm, fingers_side)
 
     def image_of(self, pixels: Bools) -> BoolImage:
         """The image (h, w) of some of the limb's pixels (N,)."""

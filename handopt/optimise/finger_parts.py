@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handopt.backend import Array, namespace, to_device, to_numpy
+from handopt.backend import Array, to_device, to_numpy
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import fraction_of_depths, nearest_depths
@@ -73,7 +73,6 @@ def unexplained_by_finger(
     posed = hand.vertices(hand.transforms(parent), rest)
     transforms = hand.transforms(pose)
     rest = rest if rest.ndim == 2 else rest[0]
-    xp = namespace(hand.device)
     fractions = np.full(len(fingers), np.inf)
     for finger, part in enumerate(parts):
         rows = np.flatnonzero(fingers == finger)
@@ -83,8 +82,7 @@ def unexplained_by_finger(
             transforms[to_device(rows, hand.device, np.int64)], rest[part.vertices], part.indices, part.weights
         )
         depth = nearest_depths(moved, part.faces, crop, grid, step)
-        behind = nearest_depths(posed, part.still, crop, grid, step)
-        depth = xp.where((depth == 0) | (behind > 0) & (behind < depth), behind, depth)
+        behind = nearest_depths(posed, part.still, crop, grid, step)[0]
         finite = np.isfinite(to_numpy(moved).sum(axis=(1, 2)))
-        fractions[rows] = np.where(finite, fraction_of_depths(depth, grid, step), np.inf)
+        fractions[rows] = np.where(finite, fraction_of_depths(depth, grid, step, behind), np.inf)
     return fractions

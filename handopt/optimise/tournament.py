@@ -11,6 +11,7 @@ from handopt.config import Config, TournamentRound
 from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
+from handopt.ops.comparisons import same_poses
 from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.finger_parts import FingerPart, finger_parts, unexplained_by_finger
@@ -292,7 +293,7 @@ class Tournament:
         keypoints = self.hand.keypoints_of(population.pose)
         joints = to_numpy(self.hand.joints(self.hand.transforms(population.pose), keypoints))[order]
         images = population.images[order]
-        same = _alike(joints, images)
+        same = same_poses(joints, images, CONSTANTS.same_mm)
         stays = np.zeros(len(order), np.bool_)
         missing = set(images.tolist())  # images of which none is kept yet
         for row, image in enumerate(images.tolist()):
@@ -314,17 +315,6 @@ class Tournament:
     def _new_ids(self, count: int) -> Indices:
         first, self._next = self._next, self._next + count
         return np.arange(first, self._next)
-
-
-def _alike(joints: Reals, images: Ints) -> Bools:
-    """Which of B hypotheses, of the same image, are the same: (B, B). joints: (B, 21, 3) mm."""
-    same = np.zeros((len(images), len(images)), np.bool_)
-    for image in np.unique(images):
-        rows = np.flatnonzero(images == image)
-        off = joints[rows][:, None] - joints[rows]
-        distances = np.sqrt(np.einsum("abjk,abjk->abj", off, off)).mean(axis=2)
-        same[np.ix_(rows, rows)] = distances < CONSTANTS.same_mm
-    return same
 
 
 def _finite(costs: Reals) -> Floats:

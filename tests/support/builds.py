@@ -12,6 +12,8 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parents[1]
+COMPARISON_KERNELS = frozenset({"unexplained_pixels", "divide_limb", "limb_areas", "same_poses"})
+"""Kernels that rank hypotheses, on the CPU alone."""
 SURFACE_KERNELS = frozenset(
     {
         *("drop_flying", "label_surfaces", "label_areas", "plane_pixels", "going_with"),
@@ -20,10 +22,14 @@ SURFACE_KERNELS = frozenset(
     }
 )
 """Kernels of the observation, which is made on the CPU."""
-IMAGE_KERNELS = SURFACE_KERNELS | {
-    *("splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations"),
-    *("minimise_poses", "solve_damped", "convolve", "nearest_descriptions"),
-}
+IMAGE_KERNELS = (
+    SURFACE_KERNELS
+    | COMPARISON_KERNELS
+    | {
+        *("splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations"),
+        *("minimise_poses", "solve_damped", "convolve", "nearest_descriptions"),
+    }
+)
 """Kernels that a GPU does not have: these, and those that run a whole image in one thread."""
 
 
