@@ -5,9 +5,19 @@
 
 #if IMAGE_KERNELS
 
-#define PARTS 8  // sums that run side by side
+#define CHUNK 256  // pixels that are computed before they are added up
+#define PARTS 8    // sums that run side by side
 
 typedef unsigned char byte;
+
+// The sum of a chunk's values, of which those from `count` on become 0
+DEVICE double sum_of(real* values, int count) {
+    double sums[PARTS] = {0};
+    for (int i = count; i < CHUNK; ++i) values[i] = 0;
+    for (int i = 0; i < CHUNK; i += PARTS)
+        for (int part = 0; part < PARTS; ++part) sums[part] += (double)values[i + part];
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
 
 // What each of K meshes leaves unexplained of an image, and what counts of the image: see
 // handopt.objective.unexplained. depth (K, h, w) mm of the meshes on every step-th row and column, 0 = none; behind
@@ -29,26 +39,25 @@ KERNEL(unexplained_pixels)(const real* depth, const real* behind, const real* ob
             if (hand[from]) *whole += (double)counts[to];
         }
     for (int k = 0; k < K; ++k) {
-        const real* mesh = depth + k * pixels;
-        double sums[PARTS] = {0};
-        for (long long first = 0; first < pixels; first += PARTS) {
-            const int count = (int)(pixels - first < PARTS ? pixels - first : PARTS);
-            for (int part = 0; part < count; ++part) {
-                const long long at = first + part;
-                real z = mesh[at];
-                if (has_behind) {
-                    const real other = behind[at];
-                    z = z == 0 || (other > 0 && other < z) ? other : z;
+        wrong[k] = 0;
+        for (long long first = 0; first < pixels; first += CHUNK) {
+            const int count = (int)(pixels - first < CHUNK ? pixels - first : CHUNK);
+            const real *mesh = depth + k * pixels + first, *others = behind + first, *here = seen + first;
+            real values[CHUNK], nearest[CHUNK];
+            for (int i = 0; i < count; ++i) nearest[i] = mesh[i];
+            if (has_behind)
+                for (int i = 0; i < count; ++i) {
+                    const int shows = (int)(mesh[i] == 0) | ((int)(others[i] > 0) & (int)(others[i] < mesh[i]));
+                    nearest[i] = shows ? others[i] : mesh[i];
                 }
-                const real away = z < seen[at] ? seen[at] - z : z - seen[at];
-                const real off = (away < wrong_mm ? away : wrong_mm) / wrong_mm;
-                const real there = missed[at] > 0 ? off : invented[at];
-                const real value = z > 0 ? there : missed[at];
-                const real factor = (z > 0) & (z < seen[at]) ? (real)1 : counts[at];
-                sums[part] += (double)(value * factor);
+            for (int i = 0; i < count; ++i) {
+                const real z = nearest[i], away = fabs(z - here[i]), off = (away < wrong_mm ? away : wrong_mm) / wrong_mm;
+                const real both = missed[first + i] > 0 ? off : invented[first + i];
+                const real value = z > 0 ? both : missed[first + i];
+                values[i] = (int)(z > 0) & (int)(z < here[i]) ? value : value * counts[first + i];
             }
+            wrong[k] += sum_of(values, count);
         }
-        wrong[k] = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
     }
 }
 
@@ -113,10 +122,27 @@ KERNEL(limb_areas)(const real* seen, const int* pixels, const real* points, cons
         }
         if (left[n]) areas[to_palm[n] < finger_reach ? 1 : 2] += counted_cm2[n];
     }
-    for (long long at = 0; at < (long long)h * w; ++at) {
-        if (!(seen[at] > 0) || mask[at]) continue;
-        if (depth[at] > seen[at] + behind_mm || nothing[at]) areas[4] += (double)seen[at] * (double)seen[at];
+    const long long all = (long long)h * w;
+    for (long long first = 0; first < all; first += CHUNK) {
+        const int count = (int)(all - first < CHUNK ? all - first : CHUNK);
+        const real *hand = seen + first, *measured = depth + first;
+        const byte *limb = mask + first, *empty = nothing + first;
+        real free[CHUNK];
+        int any = 0;
+        for (int i = 0; i < count; ++i) {
+            const int behind = (int)(measured[i] > hand[i] + behind_mm) | (int)empty[i];
+            const int counts = behind & (int)!limb[i] & (int)(hand[i] > 0);
+            free[i] = counts ? hand[i] : (real)0;
+            any |= counts;
+        }
+        if (!any) continue;
+        for (int i = 0; i < count; ++i) areas[4] += (double)free[i] * (double)free[i];
     }
+}
+
+// depth (n) mm: infinity, which the rasteriser leaves where there is no surface, becomes 0
+KERNEL(clear_unseen)(real* depth, int n) {
+    for (int i = 0; i < n; ++i) depth[i] = depth[i] < (real)INFINITY ? depth[i] : (real)0;
 }
 
 // Which of B poses of the same image are the same: the mean distance of their joints (B, N, 3) is below most_mm.

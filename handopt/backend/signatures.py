@@ -131,6 +131,7 @@ divide_limb                     points r* covered b* at_border b* cm2 d* hand r*
                                 least_cm2 r before r entry r N i
 limb_areas                      seen r* pixels i* points r* cm2 d* counted_cm2 d* left b* to_palm r* mask b*
                                 nothing b* depth r* areas d* wrong_mm r finger_reach r behind_mm r N i h i w i
+clear_unseen                    depth r* n i
 same_poses                      joints r* images i* same b* most_mm r B i N i
 """
 

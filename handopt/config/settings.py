@@ -64,7 +64,7 @@ class Config(Checked):
     # Starts of the tournament for each candidate hand, from network and bank; 0 takes the fixed starts. [tuned]: with
     # fixed starts 45 instead of 92 % of hard images are right.
     proposals: Hypotheses = 64
-    # Unexplained fraction above which the search is repeated with twice as many hypotheses. [hand]
+    # Unexplained fraction above which the search is repeated with three times as many hypotheses. [hand]
     retry: NonNegative = 0.14
     # Hypotheses that enter the first stage of gradient descent, the best of all fixed starts. [tuned]: better than 48
     starts: PositiveHypotheses = 96

@@ -1,9 +1,8 @@
 """How posed hands compare with an image and with each other, on the CPU: passes over pixels or pairs, no gradients."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import launch
 from handopt.errors import ShapeError
@@ -49,18 +48,18 @@ def unexplained_pixels(
     columns = observed.shape[1]
     if (height, width) != tuple(-(-size // step) for size in observed.shape):
         raise ShapeError(f"depth: expected every {step}-th row and column of {observed.shape}, got {depth.shape}")
-    for name, array, kind in (("hand", hand, np.bool_), ("free", free, np.bool_), ("evidence", evidence, depth.dtype)):
-        if array is not None:
-            _check(name, array, kind, observed.shape)
-    if behind is not None:
-        _check("behind", behind, depth.dtype, (height, width))
-    wrong, whole, scratch = np.empty(count), np.empty(1), np.empty((4, height * width), depth.dtype)
-    measured = np.ascontiguousarray(observed, depth.dtype)
+    real, whole_image = depth.dtype, observed.shape
+    measured = _given("observed", observed, real, whole_image)
+    wrong, whole, scratch = np.empty(count), np.empty(1), np.empty((4, height * width), real)
     launch(
         "unexplained_pixels",
         1,
-        *(np.ascontiguousarray(depth), measured if behind is None else behind, measured, hand, free),
-        *(measured if evidence is None else evidence, scratch, wrong, whole, wrong_mm),
+        np.ascontiguousarray(depth),
+        measured if behind is None else _given("behind", behind, real, (height, width)),
+        measured,
+        *(_given(name, mask, np.bool_, whole_image) for name, mask in (("hand", hand), ("free", free))),
+        measured if evidence is None else _given("evidence", evidence, real, whole_image),
+        *(scratch, wrong, whole, wrong_mm),
         *(int(behind is not None), int(evidence is not None), step, count, height, width, columns),
     )
     return wrong, float(whole[0])
@@ -75,15 +74,15 @@ def divide_limb(
     unit vector from the knuckles to it, and the palm. Also gives the distance (N,) to the palm, mm. Raises ShapeError.
     """
     (count, _), dtype = points_mm.shape, points_mm.dtype
-    for name, array, kind in (("covered", covered, np.bool_), ("at_border", at_border, np.bool_), ("cm2", cm2, float)):
-        _check(name, array, kind, (count,))
-    _check("hand_mm", hand_mm, dtype, (3, 3))
     arm, left, fingers_side = (np.empty(count, np.bool_) for _ in range(3))
     scratch, to_palm = np.empty((2, count), dtype), np.empty(count, dtype)
     launch(
         "divide_limb",
         1,
-        *(np.ascontiguousarray(points_mm), covered, at_border, cm2, hand_mm, np.array(tube.radius, dtype), scratch),
+        np.ascontiguousarray(points_mm),
+        *(_given(name, mask, np.bool_, (count,)) for name, mask in (("covered", covered), ("at_border", at_border))),
+        *(_given("cm2", cm2, float, (count,)), _given("hand_mm", hand_mm, dtype, (3, 3))),
+        *(np.array(tube.radius, dtype), scratch),
         *(arm, left, fingers_side, to_palm, *tube[:-1], count),
     )
     return arm, left, fingers_side, to_palm
@@ -109,18 +108,17 @@ def limb_areas(
     fingers' reach, and a measurement so far behind the hand as the third says that the hand is not there
     """
     (height, width), (pixels, points, cm2, counted_cm2), (left, to_palm) = seen_mm.shape, limb, divided
-    _check("depth_mm", depth_mm, seen_mm.dtype, seen_mm.shape)
-    _check("mask", mask, np.bool_, seen_mm.shape)
-    _check("points", points, seen_mm.dtype, (len(pixels), 3))
-    _check("pixels", pixels, np.int32, (len(pixels),))
-    for name, area in (("cm2", cm2), ("counted_cm2", counted_cm2)):
-        _check(name, area, float, (len(pixels),))
-    _check("nothing", nothing, np.bool_, (height * width,))
+    real, count = seen_mm.dtype, (len(pixels),)
     areas = np.empty(5)
     launch(
         "limb_areas",
         1,
-        *(np.ascontiguousarray(seen_mm), pixels, points, cm2, counted_cm2, left, to_palm, mask, nothing, depth_mm),
+        *(np.ascontiguousarray(seen_mm), _given("pixels", pixels, np.int32, count)),
+        _given("points", points, real, (*count, 3)),
+        *(_given(name, each, float, count) for name, each in (("cm2", cm2), ("counted_cm2", counted_cm2))),
+        *(_given("left", left, np.bool_, count), _given("to_palm", to_palm, real, count)),
+        *(_given("mask", mask, np.bool_, seen_mm.shape), _given("nothing", nothing, np.bool_, (height * width,))),
+        _given("depth_mm", depth_mm, real, seen_mm.shape),
         *(areas, *limits_mm, len(pixels), height, width),
     )
     return areas
@@ -132,12 +130,15 @@ def same_poses(joints_mm: Reals, images: Ints, most_mm: float) -> Bools:
     joints_mm: (B, J, 3); images: (B,) int32. Raises ShapeError.
     """
     count, joints, _ = joints_mm.shape
-    _check("images", images, np.int32, (count,))
     same = np.empty((count, count), np.bool_)
-    launch("same_poses", 1, np.ascontiguousarray(joints_mm), images, same, most_mm, count, joints)
+    of = _given("images", images, np.int32, (count,))
+    launch("same_poses", 1, np.ascontiguousarray(joints_mm), of, same, most_mm, count, joints)
     return same
 
 
-def _check(name: str, array: AnyArray, kind: NDArray[np.generic] | type | np.dtype, shape: tuple[int, ...]) -> None:
-    if array.dtype != kind or array.shape != shape or not array.flags.c_contiguous:
-        raise ShapeError(f"{name}: expected contiguous {np.dtype(kind)} {shape}, got {array.dtype} {array.shape}")
+def _given(name: str, array: AnyArray, kind: type | np.dtype[Any], shape: tuple[int, ...]) -> AnyArray:
+    """An array as a kernel takes it: contiguous, and reals in its precision. Raises ShapeError."""
+    kind = np.dtype(kind)
+    if array.shape != shape or array.dtype.kind != kind.kind or (kind.kind == "i" and array.dtype != kind):
+        raise ShapeError(f"{name}: expected {kind} of shape {shape}, got {array.dtype} of shape {array.shape}")
+    return np.ascontiguousarray(array, kind)

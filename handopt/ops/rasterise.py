@@ -30,7 +30,7 @@ def rasterise(points: Array, faces: Array, camera: Camera) -> Array:
     Raises ShapeError.
     """
     _, depth = _nearest(points, faces, camera)
-    depth[namespace_of(points).isinf(depth)] = 0
+    _clear_unseen(depth)
     return depth
 
 
@@ -51,7 +51,7 @@ def rasterise_faces(points: Array, faces: Array, camera: Camera) -> Surface:
         launch("rasterise_faces", b * f, points, faces, depth, face, *view)
         launch("rasterise_weights", face.size, points, faces, face, weights, *view)
         face[face == f] = -1
-        depth[namespace_of(points).isinf(depth)] = 0
+        _clear_unseen(depth)
     return Surface(depth, face, weights)
 
 
@@ -69,3 +69,11 @@ def _nearest(points: Array, faces: Array, camera: Camera) -> tuple[Arguments, Ar
         depth.fill(np.inf)
         launch("rasterise_forward", b * f, points, faces, depth, fx, fy, cx, cy, b, v, f, int(width), int(height))
     return call, depth
+
+
+def _clear_unseen(depth: Array) -> None:
+    """Set infinity to 0, in place."""
+    if isinstance(depth, np.ndarray):
+        launch("clear_unseen", 1, depth, depth.size)
+    else:
+        depth[namespace_of(depth).isinf(depth)] = 0

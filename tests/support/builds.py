@@ -12,7 +12,7 @@ import pytest
 from handopt import backend
 
 TESTS = Path(__file__).resolve().parents[1]
-COMPARISON_KERNELS = frozenset({"unexplained_pixels", "divide_limb", "limb_areas", "same_poses"})
+COMPARISON_KERNELS = frozenset({"unexplained_pixels", "divide_limb", "limb_areas", "same_poses", "clear_unseen"})
 """Kernels that rank hypotheses, on the CPU alone."""
 SURFACE_KERNELS = frozenset(
     {
