@@ -186,7 +186,10 @@ def track(
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
     side, settings = hand_of(hand, rig, opened), settings_of("proportions", config, device, seed, proposals)
     lookahead = ReadAhead.of(opened, frames)
-    run = Run(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, lookahead)
+    run = Run(
+        *(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, lookahead),
+        live=getattr(opened, "live", False),
+    )
     return Tracking(run, opened, lookahead or frames, delay)
 
 

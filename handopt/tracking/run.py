@@ -25,6 +25,7 @@ from handopt.tracking.depth_crops import DepthCrops, crop_about
 from handopt.tracking.frame_estimate import FrameEstimate
 from handopt.tracking.frame_log import FrameLog
 from handopt.tracking.intervals import Intervals, seconds_between
+from handopt.tracking.live_search import LiveSearch
 from handopt.tracking.pose_estimate import PoseEstimate, TrackedFrame, hidden_joint_jump
 from handopt.tracking.side import SideVotes
 from handopt.tracking.smoothing import filtered, pose_filter
@@ -49,6 +50,7 @@ class Run:
     scratch: folder of the temporary file that keeps the depth around the hand; the system's if None.
     lookahead: what the frames come from, where they can be looked at before their turn: then fits from scratch run
     beside the track, which stays the same. None where they cannot, as those of a camera.
+    live: whether they are those of a camera: then no frame waits for a fit from scratch.
     """
 
     camera: Camera
@@ -60,6 +62,7 @@ class Run:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     scratch: str | PathLike[str] | None = None
     lookahead: ReadAhead | None = None
+    live: bool = False
 
     def __post_init__(self) -> None:
         """Prepare the tracker; with hand "auto" the first frames in which a hand is found decide."""
@@ -69,7 +72,7 @@ class Run:
         self._recent: deque[tuple[int, FloatImage]] = deque(maxlen=remembered)
         self._tracker: Tracker | None = None
         self._state: TrackerState | None = None
-        self._beside: Beside | None = None
+        self._beside: Beside | LiveSearch | None = None
         self._side = ""
         self._votes: SideVotes | None = None
         self._warm = 0
@@ -81,7 +84,7 @@ class Run:
         if self.hand != "auto":
             self._begin(self.hand)
         else:
-            self._votes = SideVotes(self.camera, self.rig, self.settings, self.tracking.side)
+            self._votes = SideVotes(self.camera, self.rig, self.settings, self.tracking.side, live=self.live)
 
     def push(self, frame: "SequenceFrame") -> FrameEstimate:
         """Track the hand to the next frame."""
@@ -270,8 +273,8 @@ class Run:
         self._side, self._own = side, rig
         right = rig.mirrored() if side == "left" else rig
         camera = self.camera.mirrored() if side == "left" else self.camera
-        self._tracker = Tracker(right, camera, self.settings, self.tracking)
-        self._beside = Beside(self._tracker)
+        self._tracker, *others = (Tracker(right, camera, self.settings, self.tracking) for _ in range(1 + self.live))
+        self._beside = LiveSearch(self._tracker, *others) if self.live else Beside(self._tracker)
         self._state = self._tracker.start()
 
     def _decide_side(self, depth: FloatImage) -> None:

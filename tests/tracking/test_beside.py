@@ -78,7 +78,7 @@ def test_steps_are_taken_while_a_fit_runs(monkeypatch: pytest.MonkeyPatch) -> No
     run._state = replace(run._state, patience=0)
     monkeypatch.setattr(tracker.Tracker, "_doubtful", lambda _self, state, _found: state.frames == 3)
     beside = run._beside
-    assert beside is not None
+    assert isinstance(beside, Beside)
 
     def until_steps_are_taken() -> float:
         until = time.monotonic() + 60
@@ -109,7 +109,7 @@ def test_frames_without_a_hand_are_searched_side_by_side(monkeypatch: pytest.Mon
     )
     assert not any(run.push(frame).tracked for frame in lookahead)
     assert threads == {0, 1}
-    assert run._beside is not None
+    assert isinstance(run._beside, Beside)
     assert not run._beside._fits
 
 
