@@ -184,13 +184,10 @@ def track(
     """
     _check_delay(delay, smooth=smooth)
     opened, frames = Given(camera, unit, fps, ignore, mirrored, topic).opened(source, hand)
-    side, settings = hand_of(hand, rig, opened), settings_of("proportions", config, device, seed, proposals)
-    lookahead = ReadAhead.of(opened, frames)
-    run = Run(
-        *(opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, lookahead),
-        live=getattr(opened, "live", False),
-    )
-    return Tracking(run, opened, lookahead or frames, delay)
+    side, lookahead = hand_of(hand, rig, opened), ReadAhead.of(opened, frames)
+    settings = settings_of("proportions", config, device, seed, proposals)
+    given = (opened.camera, side, rig, smooth, settings, opened.fps, tracking or TrackingConfig(), scratch, lookahead)
+    return Tracking(Run(*given, live=getattr(opened, "live", False)), opened, lookahead or frames, delay)
 
 
 def _check_delay(delay: int | None, *, smooth: bool) -> None:

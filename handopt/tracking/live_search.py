@@ -79,13 +79,13 @@ class LiveSearch:
             number = frame.number
             while pose is not None and (pose.refitted or pose.anchor_confidence != before or number > frame.number):
                 with self._lock:
-                    missed = [each for each in self._frames if each.number > number]
-                if missed and missed[0].number > number + 1:
+                    passed = [each for each in self._frames if each.number > number]
+                if passed and passed[0].number > number + 1:
                     return None
-                if not missed:
+                if not passed:
                     return _CaughtUp(state, number)
-                state, pose = self._pass(self._chaser, state, missed[:STRIDE])
-                number += len(missed[:STRIDE])
+                state, pose = self._pass(self._chaser, state, passed[:STRIDE])
+                number += len(passed[:STRIDE])
         return None
 
     @staticmethod
@@ -103,8 +103,8 @@ class LiveSearch:
         found, self._search = self._search.result(), None
         if found is None:
             return state, False
-        missed = [each for each in self._frames if each.number > found.number]
-        other = found.state if not missed else self._pass(self._tracker, found.state, missed)[0]
+        passed = [each for each in self._frames if each.number > found.number]
+        other = found.state if not passed else self._pass(self._tracker, found.state, passed)[0]
         here, there = state.estimate, other.estimate
         if there is None:
             return state, False
