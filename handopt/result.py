@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from handopt.deferred import MadeWhenAsked
 from handopt.errors import import_extra
 from handopt.files import readable
 from handopt.rig import ANGLE_NAMES, KEYPOINT_NAMES, with_shape
@@ -85,8 +86,7 @@ class FitResult:
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers
     silhouette_iou: intersection over union of the mesh and the observed hand, 0 to 1
     unexplained_fraction: share of the observed hand that the mesh does not explain, see handopt.objective.unexplained
-    limb_fraction: the same of hand and forearm together, by which poses are compared, see
-    handopt.objective.limb_fraction; an implausible size or place adds to it
+    limb_fraction: the same of hand and forearm, see handopt.objective.limb_fraction; an implausible size or place adds
     confidence: 0 to 1, see handopt.assess.confidence; confidence_features: what it is made of
     joint_visible: (21,) whether a joint has no more than its own flesh in front of it
     joint_uncertainty_mm: (21,) radius around each joint that holds the true one in two of three cases, see
@@ -97,10 +97,10 @@ class FitResult:
     notes: what was assumed about the input, and what the user should look at
     history: every term (T,), and 'total', 'radius_px', 'stage', 'step'; trace: the pose at every iteration
     mirrored: whether the image was given as a mirror image; camera, observation and all else are those of the true one
-    hand_margin: limb fraction of the best fit of the other hand minus this one's, None where it was not tried; a hand
-    that is clearly worse is dropped before it is fitted to the end, and its limb fraction is from then
+    hand_margin: limb fraction of the best fit of the other hand minus this one's, None where it was not tried; that of
+    a clearly worse hand is from when it was dropped
     proposals: format, digest and training of the model whose poses were tried, None for handopt's own network
-    renders: (T, S, S) closeness of the fitted hand; target: (S, S) observed closeness at the final radius
+    renders: (T, S, S) closeness of the hand, or a function that gives it; target: (S, S) observed, at the final radius
     """
 
     image: str | None
@@ -146,6 +146,9 @@ class FitResult:
     mirrored: bool = False
     hand_margin: float | None = None
     proposals: dict[str, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:  # what is copied and pickled
+        return {**vars(self), "renders": self.renders}
 
     @property
     def ignored_pixels(self) -> int:
@@ -287,6 +290,9 @@ class FitResult:
         """The result as indented JSON text (RFC 8259), rows of numbers on one line each."""
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", readable(text)) + "\n"
+
+
+setattr(FitResult, "renders", MadeWhenAsked("renders"))  # noqa: B010  # in the class it would be the field's default
 
 
 def joint_columns(

@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "handopt"
 
 # From low to high, the way that data flows: a room imports only rooms that stand before it.
 ROOMS = (
-    *("errors", "typing", "files", "assets", "atomic_folder", "progress"),
+    *("errors", "typing", "files", "assets", "atomic_folder", "progress", "deferred"),
     *("config", "backend", "ops", "input"),
     *(
         "rig",

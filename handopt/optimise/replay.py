@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from handopt.backend import namespace_of, to_device, to_numpy
+from handopt.backend import Array, namespace_of, to_device, to_numpy, using
 from handopt.hand_model import Hand, Pose
 from handopt.objective.targets import FitTargets
 from handopt.ops.projection import project
@@ -25,7 +25,7 @@ class BestHypothesis:
     """The best hypothesis, on the host, mirrored back where the hand is a left one.
 
     view: number of the image that it fits; trace: its pose at each iteration; history: its terms and the schedule, by
-    column; renders: (T, S, S) closeness at each iteration, target: (S, S) of the image; proportions: (S,)
+    column; renders: gives (T, S, S) closeness at each iteration; target: (S, S) of the image; proportions: (S,)
     """
 
     view: int
@@ -34,7 +34,7 @@ class BestHypothesis:
     joints_mm: Reals
     vertices_mm: Reals
     proportions: Reals
-    renders: Reals
+    renders: "Renders"
     target: Reals
     converged: bool
 
@@ -59,8 +59,10 @@ class BestHypothesis:
         history["stage"] = np.array([iteration.stage for iteration, _ in path])
         history["radius_px"] = np.array([iteration.radius_px for iteration, _ in path])
         history["step"] = np.array([iteration.factor for iteration, _ in path])
-        vertices, joints, renders = _replay(hand, targets, joined, rests, history["radius_px"])
         mirrored = targets.mirrored[view]
+        coefficients = to_numpy(targets.coefficients)[view].copy()
+        renders = Renders(hand, joined, rests, history["radius_px"], coefficients, targets.size, mirrored)
+        vertices, joints = renders.last()
         observed = to_numpy(targets.target(float(history["radius_px"][-1])))[view]
         rest_trace = None
         if rests[-1] is not None:
@@ -80,7 +82,7 @@ class BestHypothesis:
             joints_mm=joints.astype(np.float64) @ flip,
             vertices_mm=vertices.astype(np.float64) @ flip,
             proportions=joined.proportions[-1].astype(np.float64),
-            renders=renders[:, :, ::-1] if mirrored else renders,
+            renders=renders,
             target=observed[:, ::-1] if mirrored else observed,
             converged=search.converged[view],
         )
@@ -115,24 +117,52 @@ class BestHypothesis:
         }
 
 
-def _replay(
-    hand: Hand, targets: FitTargets, pose: Pose, rests: list[Any], radii: AnyArray
-) -> tuple[Reals, Reals, Reals]:
-    """The last pose's vertices and joints, and a render of every pose at its radius."""
-    device = hand.device
-    on_device = _on(hand, pose)
-    transforms = hand.transforms(on_device)
-    vertices = hand.vertices(transforms, hand.rest_of(on_device))
-    for row, rest in enumerate(rests):
-        if rest is not None:
-            vertices[row] = hand.vertices(transforms[row : row + 1], to_device(rest, device))[0]
-    projected = project(vertices, targets.coefficients[on_device.image])
-    renders = np.empty((len(radii), targets.size, targets.size), np.float32)
-    for radius in np.unique(radii):
-        rows = np.flatnonzero(radii == radius)
-        picked = projected[to_device(rows, device, np.int64)]
-        renders[rows] = to_numpy(render_depth(picked, float(radius), targets.size)[0])
-    return to_numpy(vertices[-1]), to_numpy(hand.joints(transforms, hand.keypoints_of(on_device))[-1]), renders
+@dataclass(frozen=True, eq=False)
+class Renders:
+    """Renders of a hand at each of T iterations, which take as long as a round and are made when they are asked for.
+
+    pose: (T) on the host; rests: (V, 3) mm of each, None where it is the hand's own; radii: (T,) px; coefficients: of
+    the crop of size x size pixels that is rendered; mirrored: whether the result is of its mirror image
+    """
+
+    hand: Hand
+    pose: Pose
+    rests: list[Any]
+    radii: AnyArray
+    coefficients: Reals
+    size: int
+    mirrored: bool
+
+    def __call__(self) -> Reals:
+        """The renders (T, S, S), each at its radius."""
+        hand, count = self.hand, len(self.radii)
+        with using(hand.device):
+            vertices = self._vertices(slice(0, count))
+            coefficients = np.broadcast_to(self.coefficients, (count, *self.coefficients.shape))
+            projected = project(vertices, to_device(coefficients.copy(), hand.device, coefficients.dtype))
+            renders = np.empty((count, self.size, self.size), np.float32)
+            for radius in np.unique(self.radii):
+                rows = np.flatnonzero(self.radii == radius)
+                picked = projected[to_device(rows, hand.device, np.int64)]
+                renders[rows] = to_numpy(render_depth(picked, float(radius), self.size)[0])
+        return renders[:, :, ::-1] if self.mirrored else renders
+
+    def last(self) -> tuple[Reals, Reals]:
+        """The last pose's vertices (V, 3) and joints (21, 3), mm."""
+        count = len(self.radii)
+        pose = _on(self.hand, self.pose.part(slice(count - 1, count)))
+        joints = self.hand.joints(self.hand.transforms(pose), self.hand.keypoints_of(pose))
+        return to_numpy(self._vertices(slice(count - 1, count)))[0], to_numpy(joints)[0]
+
+    def _vertices(self, rows: slice) -> Array:
+        """The vertices (N, V, 3) mm of some iterations."""
+        hand, pose = self.hand, _on(self.hand, self.pose.part(rows))
+        transforms = hand.transforms(pose)
+        vertices = hand.vertices(transforms, hand.rest_of(pose))
+        for row, rest in enumerate(self.rests[rows]):
+            if rest is not None:
+                vertices[row] = hand.vertices(transforms[row : row + 1], to_device(rest, hand.device))[0]
+        return vertices
 
 
 def _on(hand: Hand, pose: Pose) -> Pose:
