@@ -247,8 +247,6 @@ def test_more_hypotheses_stay_within_their_range() -> None:
     many = Config(starts=900, rounds=(TournamentRound(LMSettings(3, 12.0), top_k_out=1000, top_k_in=9),))
     tripled = many.times(3)
     assert (tripled.starts, tripled.rounds[0].top_k_out, tripled.rounds[0].top_k_in) == (1000, 1000, 27)
-    rounds = Config().times(2, first_rounds=1).rounds
-    assert rounds == (Config().times(2).rounds[0], *Config().rounds[1:])
 
 
 def test_whole_numbers_and_numbers_of_numpy_become_plain_ones() -> None:

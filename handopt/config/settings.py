@@ -89,11 +89,8 @@ class Config(Checked):
     # Relative decrease of the objective over 10 iterations below which a stage has converged. [hand]
     tolerance: NonNegative = 1e-4
 
-    def times(self, factor: int, first_rounds: int | None = None) -> "Config":
-        """The same settings with `factor` times as many hypotheses, within their range.
-
-        first_rounds: of the tournament, which alone get more; all of them if None
-        """
+    def times(self, factor: int) -> "Config":
+        """The same settings with `factor` times as many hypotheses, within their range."""
         if factor == 1:
             return self
 
@@ -109,10 +106,7 @@ class Config(Checked):
             self,
             starts=multiplied(self.starts),
             stages=tuple(more(each, "top_k_out", "parents") for each in self.stages),
-            rounds=(
-                *(more(each, *of_round) for each in self.rounds[:first_rounds]),
-                *(self.rounds[first_rounds:] if first_rounds is not None else ()),
-            ),
+            rounds=tuple(more(each, *of_round) for each in self.rounds),
             coarse_round=more(self.coarse_round, *of_round),
         )
 

@@ -43,10 +43,9 @@ from handopt.rig.joints import palm_of
 from handopt.typing import Floats, Progress
 
 OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
-# Times as many hypotheses as in the first search go through so many of the first rounds of a second one. The factor was
-# chosen by hand, the rounds tuned on 90 rendered images with a second search: where all rounds have more, 65.6 % are
-# right instead of 66.7 %, in 1.08 of the time; where only the first has more, or twice as many, right ones are lost.
-RETRY_FACTOR, RETRY_ROUNDS = 3, 3
+# Times as many hypotheses in a second search, in all rounds: with fewer in the last ones as many poses are right, but
+# the confidence is too high, as fewer alternatives are left to compare. Chosen by hand.
+RETRY_FACTOR = 3
 SAME_PLACE_MM = 20.0  # palms nearer than this are asked about once; chosen by hand
 # Limb fraction and unexplained fraction above which the second search looks for palms elsewhere; chosen by hand: a hand
 # that an arm or a table touches may leave much of that, but little of itself.
@@ -197,8 +196,7 @@ class ImageSearch:
                 self.targets = self.targets.seen_as(self.views)
                 found[0] = self._ranked(found[0].history)
             yield self._further(found[0], labelled, others)
-            more = RETRY_FACTOR * config.proposals
-            larger = dataclasses.replace(config.times(RETRY_FACTOR, RETRY_ROUNDS), proposals=more)
+            larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
             found.append((yield from self._tournament(larger, first)))
         return found
 
