@@ -179,11 +179,14 @@ def proposal_mean_angles(pose: Pose) -> Floats:
 
     It is what a hidden finger most likely does.
     """
-    rotation, angles, image = (to_numpy(each).astype(np.float64) for each in (pose.rotation, pose.angles, pose.image))
-    cosine = 0.5 * (np.einsum("aij,bij->ab", rotation, rotation) - 1)
-    away = np.arccos(cosine.clip(-1, 1))
-    weight = np.exp(-((away / CONSTANTS.alike_rad) ** 2)) * (image[:, None] == image)
-    return np.asarray(np.einsum("ab,bij->aij", weight / weight.sum(axis=1, keepdims=True), angles))
+    rotation, angles = (to_numpy(each).astype(np.float64) for each in (pose.rotation, pose.angles))
+    image, mean = to_numpy(pose.image), np.empty_like(angles)
+    for own in (image == each for each in np.unique(image)):
+        turns, bends = rotation[own].reshape(-1, 9), angles[own].reshape(-1, 45)
+        away = np.arccos((0.5 * (turns @ turns.T - 1)).clip(-1, 1))
+        weight = np.exp(-((away / CONSTANTS.alike_rad) ** 2))
+        mean[own] = (weight @ bends / weight.sum(axis=1, keepdims=True)).reshape(-1, 15, 3)
+    return mean
 
 
 def _facing_centre(hand: Hand, pose: Pose) -> Floats:

@@ -12,7 +12,7 @@ from handopt.hand_model import Pose
 from handopt.input.camera import Camera
 from handopt.objective.descent_objective import MAX_POINTS
 from handopt.objective.least_squares import System
-from handopt.objective.unexplained import unexplained_fraction
+from handopt.objective.unexplained import fraction_of_depths, unexplained_fraction
 from handopt.ops.normal_equations import RIGID
 from handopt.rig import Rig
 from handopt.tracking.config import TrackingConfig
@@ -163,7 +163,7 @@ class FrameFitter:
         vertices, every = self.model.meshes(pose, ShapeEstimate(solution, shape.precision))
         joints = every[0]
         surface = self.model.depth(vertices[0], roi.crop)
-        fraction = float(unexplained_fraction(vertices, self._rig.faces, roi.crop, roi.grid)[0])
+        fraction = float(fraction_of_depths(surface[None], roi.grid)[0])
         visible = visible_joints(joints, surface, roi.crop.as_camera(), scale)
         placed = Placed(
             *(to_numpy(each)[0].astype(np.float64) for each in (pose.rotation, pose.translation, pose.angles))

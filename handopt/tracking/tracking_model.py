@@ -39,10 +39,12 @@ class TrackingModel:
         self.hand = Hand.of(rig, place)
         self.free = np.flatnonzero(np.asarray(rig.limits.free).ravel())
         self._problems = {}
-        rest = to_numpy(self.hand.rest)
+        row_of = {
+            vertex: row for row, vertex in reversed(list(enumerate(map(tuple, to_numpy(self.hand.rest).tolist()))))
+        }
         for count in vertices:
             hand = self.hand.coarse(count) if count else self.hand
-            rows = np.array([np.flatnonzero((rest == vertex).all(axis=1))[0] for vertex in to_numpy(hand.rest)])
+            rows = np.array([row_of[tuple(vertex)] for vertex in to_numpy(hand.rest).tolist()])
             self._problems[count] = FrameResiduals(hand, without_sizes(config)), hand, rows
 
     def problem(
