@@ -46,7 +46,7 @@ def test_exponents_are_those_of_the_times(monkeypatch: pytest.MonkeyPatch, tmp_p
         nonlocal clock
         clock += 1e-3 * size**1.5
 
-    monkeypatch.setattr(bench_growth.time, "process_time", lambda: clock)
+    monkeypatch.setattr("bench_growth.time.process_time", lambda: clock)
     cases: Any = [(size, lambda size=size: run(size)) for size in (1, 2, 4, 8)]
     row = bench_growth.measured(bench_growth.Growth("things", cases), 2)
     assert row["seconds"] == pytest.approx([1e-3 * size**1.5 for size in (1, 2, 4, 8)])
