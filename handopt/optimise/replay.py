@@ -137,7 +137,7 @@ class Renders:
         """The renders (T, S, S), each at its radius."""
         hand, count = self.hand, len(self.radii)
         with using(hand.device):
-            vertices = self._vertices(slice(0, count))
+            _, _, vertices = self._posed(slice(0, count))
             coefficients = np.broadcast_to(self.coefficients, (count, *self.coefficients.shape))
             projected = project(vertices, to_device(coefficients.copy(), hand.device, coefficients.dtype))
             renders = np.empty((count, self.size, self.size), np.float32)
@@ -150,19 +150,18 @@ class Renders:
     def last(self) -> tuple[Reals, Reals]:
         """The last pose's vertices (V, 3) and joints (21, 3), mm."""
         count = len(self.radii)
-        pose = _on(self.hand, self.pose.part(slice(count - 1, count)))
-        joints = self.hand.joints(self.hand.transforms(pose), self.hand.keypoints_of(pose))
-        return to_numpy(self._vertices(slice(count - 1, count)))[0], to_numpy(joints)[0]
+        pose, transforms, vertices = self._posed(slice(count - 1, count))
+        return to_numpy(vertices)[0], to_numpy(self.hand.joints(transforms, self.hand.keypoints_of(pose)))[0]
 
-    def _vertices(self, rows: slice) -> Array:
-        """The vertices (N, V, 3) mm of some iterations."""
+    def _posed(self, rows: slice) -> tuple[Pose, Array, Array]:
+        """The poses of some iterations, their transforms, and their vertices (N, V, 3) mm."""
         hand, pose = self.hand, _on(self.hand, self.pose.part(rows))
         transforms = hand.transforms(pose)
         vertices = hand.vertices(transforms, hand.rest_of(pose))
         for row, rest in enumerate(self.rests[rows]):
             if rest is not None:
                 vertices[row] = hand.vertices(transforms[row : row + 1], to_device(rest, hand.device))[0]
-        return vertices
+        return pose, transforms, vertices
 
 
 def _on(hand: Hand, pose: Pose) -> Pose:
