@@ -272,7 +272,8 @@ class _Prepared:
         sure = min(confidence(features, weights), _limit(observation, contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
         if self.predicted:
-            uncertainty, visible = self.predicted[winner.view].predicted.joints or (uncertainty, visible)
+            predicted = self.predicted[winner.view].predicted
+            uncertainty, visible = predicted.radius_mm, predicted.visible
         self.timer.record("measure")
         return FitResult(
             image=given.image,

@@ -122,8 +122,6 @@ resample_cells                  depth r* hand b* arm b* ignored b* v i* u i* med
 mirror_columns                  real r* image b* mirrored b* bytes i H i W i
 convolve                        padded r* weight r* bias r* added r* out r* has_added i positive i threads i size i
                                 stride i B i H i W i C i N i h i w i
-nearest_descriptions            squares r* described b* wanted r* scratch r* nearest r* places i* parts i N i T i D i
-                                count i
 unexplained_pixels              depth r* behind r* observed r* hand b* free b* evidence r* scratch r* wrong d*
                                 whole d* wrong_mm r has_behind i has_evidence i step i K i h i w i W i
 divide_limb                     points r* covered b* at_border b* cm2 d* hand r* tube r* scratch r* arm b* left b*

@@ -21,7 +21,7 @@ from handopt.cli.options import (
     video_option,
 )
 from handopt.cli.outputs import require_place
-from handopt.cli.rigs import load_proposals
+from handopt.cli.rigs import named_network
 from handopt.cli.values import Choice
 from handopt.files import resolved
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from handopt.cli.settings import CompareOptions
     from handopt.proposals.model_file import PoseModel
     from handopt.tracking.track import Track
-
-OWN = "handopt"
-"""Stands for handopt's own network."""
 
 
 @click.command(
@@ -89,7 +86,7 @@ def compare(base: str, adapted: str, source: Path, **arguments: Any) -> None:
     check_sequence(source)
     folder = options.output or Path("handopt-out") / f"{resolved(source).stem}-compared"
     require_place(folder, lambda: check_free(folder, COMPARISON, overwrite=options.overwrite))
-    models = [_model(word, name) for word, name in ((base, "BASE"), (adapted, "ADAPTED"))]
+    models = [named_network(word, name) for word, name in ((base, "BASE"), (adapted, "ADAPTED"))]
     first = _predicted(source, models[0], NAMES[0], options, console)
     # Both are asked for the same side, which is else that of the first frame in which a model finds a hand
     tracks = first, _predicted(source, models[1], NAMES[1], replace(options, hand=first.hand), console)
@@ -106,16 +103,6 @@ def compare(base: str, adapted: str, source: Path, **arguments: Any) -> None:
     for name in NAMES:
         values = (summary[name][each] for each in ("error_mm", "residual_mm", "acceleration_mm"))
         console.result("\t".join((name, *("-" if each is None else f"{each:.2f}" for each in values))))
-
-
-def _model(word: str, name: str) -> "PoseModel | None":
-    """The model that an argument names, None for handopt's own network. Raises UsageError."""
-    if word == OWN:
-        return None
-    path = Path(word)
-    if not path.is_file():
-        raise click.UsageError(f"{name} {word} is no file: give a model, or the word {OWN} for handopt's own network")
-    return load_proposals(path, name)
 
 
 def _predicted(

@@ -1,5 +1,6 @@
-"""From --model, --joint-map, --limits and --hand to a rig."""
+"""From --model, --joint-map, --limits and --hand to a rig; and from names to networks."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -7,12 +8,13 @@ import click
 from handopt.cli.errors import naming_option
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from handopt.cli.settings import HandOptions, SynthOptions
     from handopt.proposals.model_file import PoseModel
     from handopt.rig import Rig
     from handopt.rig.keypoint_places import Places
+
+OWN_NETWORK = "handopt"
+"""Stands for handopt's own network."""
 
 
 def load_model(options: "HandOptions | SynthOptions", *, either_side: bool = False) -> "Rig | None":
@@ -57,6 +59,18 @@ def load_proposals(path: "Path | None", name: str = "--proposals") -> "PoseModel
         return None
     with naming_option(name):
         return load_network(path)
+
+
+def named_network(word: str, name: str) -> "PoseModel | None":
+    """The model that an argument names, None for handopt's own network. Raises UsageError."""
+    if word == OWN_NETWORK:
+        return None
+    path = Path(word)
+    if not path.is_file():
+        raise click.UsageError(
+            f"{name} {word} is no file: give a model, or the word {OWN_NETWORK} for handopt's own network"
+        )
+    return load_proposals(path, name)
 
 
 def own_rig(side: str, limits: str) -> "Rig | None":

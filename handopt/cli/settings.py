@@ -85,11 +85,12 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options of `handopt train`. minutes: --time."""
+    """The options of `handopt train`. begin: --from; minutes: --time."""
 
     output: Path | None
     overwrite: bool
     resume: bool
+    begin: str | None
     steps: int | None
     bfloat16: bool
     minutes: float | None

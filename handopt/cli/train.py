@@ -12,6 +12,7 @@ from handopt.cli.errors import naming_option
 from handopt.cli.help import SectionedCommand, option
 from handopt.cli.options import compute_options, json_option, learner_options, output_options, verbosity_options
 from handopt.cli.outputs import remove_leftovers, require_writable
+from handopt.cli.rigs import named_network
 from handopt.cli.stop_signal import StopOnSignal
 from handopt.cli.values import Minutes
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from handopt.cli.settings import TrainOptions
     from handopt.learning.settings import TrainSettings
     from handopt.learning.training import Progress
+    from handopt.proposals.model_file import PoseModel
 
 
 @click.command(
@@ -44,6 +46,13 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1, max=10_000_000),
     metavar="N",
     help="Train for at most so many steps.  [default: 20000]",
+)
+@option(
+    "Training",
+    "--from",
+    "begin",
+    metavar="MODEL",
+    help="Begin with the weights of a model, or of handopt's own network by the word handopt.  [default: random ones]",
 )
 @option(
     "Training",
@@ -100,6 +109,15 @@ def _settings(options: "TrainOptions") -> "TrainSettings":
     return dataclasses.replace(settings, bfloat16=True) if options.bfloat16 else settings
 
 
+def _beginning(options: "TrainOptions") -> "PoseModel | None":
+    """The model to begin with. Raises UsageError."""
+    if options.begin is None:
+        return None
+    from handopt.proposals import default_model
+
+    return named_network(options.begin, "--from") or default_model()
+
+
 def _train(options: "TrainOptions", console: Console) -> tuple[dict[str, float], StopOnSignal]:
     """Train; the scores, and whether the user has stopped it."""
     from handopt.learning.train import train as train_model
@@ -128,6 +146,7 @@ def _train(options: "TrainOptions", console: Console) -> tuple[dict[str, float],
             device=options.device,
             resume=options.resume,
             overwrite=options.overwrite,
+            begin=_beginning(options),
             progress=watched,
             note=console.note,
         )

@@ -20,8 +20,7 @@ from handopt.learning.checkpoint import has_checkpoint, remove_checkpoints
 from handopt.learning.fitted_frames import AdaptFrame, likely_side
 from handopt.learning.frame_store import INDEX, FrameStore, full
 from handopt.learning.training import Progress
-from handopt.proposals.bank import default_bank
-from handopt.proposals.model_file import PoseModel, check_model_place
+from handopt.proposals.model_file import PoseModel, check_model_place, default_model
 from handopt.rig import Rig, default_rig
 
 LEAST_FRAMES: Final = 40
@@ -104,7 +103,7 @@ def adapt(
     if not done:
         return None
     _load_checked(store, anew=anew)
-    network = default_bank().network if model is None else model.network
+    network = (default_model() if model is None else model).network
     run = Adaptation(network, store, folder, chosen, shape=shape, seed=seed, minutes=minutes)
     if resume and has_checkpoint(folder):
         damaged = run.resume()

@@ -11,7 +11,7 @@ from handopt.learning.augment import augment
 from handopt.learning.encode import encoded, tensors
 from handopt.learning.frame_store import FrameStore
 from handopt.learning.images import Arrays
-from handopt.learning.losses import compare, hypothesis_loss, joint_loss
+from handopt.learning.losses import compare, hypothesis_loss, joint_loss, votes_loss
 from handopt.learning.own_hand import OwnHand, in_camera
 from handopt.learning.skeleton import Skeleton
 from handopt.torch import DepthTarget, SelfSupervisedLoss
@@ -50,19 +50,25 @@ def fits_loss(
 ) -> Tensor:
     """The distance of the hypotheses from the fits, on views that are spoilt as sensors do it."""
     offset, labels = augment(*tensors(arrays), generator)
-    heads, joints = network(encoded(offset))
+    heads, joints, votes = network(encoded(offset))
     found = compare(skeleton, heads, labels)
-    loss = hypothesis_loss(found, temperature_mm)
-    return loss if joints is None else loss + joint_loss(found, joints, labels["visible"])
+    loss = hypothesis_loss(found, temperature_mm) + joint_loss(found, joints, labels["visible"])
+    return loss + votes_loss(votes, labels["keypoints"])
 
 
-def posed(network: nn.Module, skeleton: Skeleton, hand: OwnHand, arrays: Arrays) -> HandOutput:
-    """The hands that the network sees in frames, in the camera's frame."""
+def posed(network: nn.Module, skeleton: Skeleton, hand: OwnHand, arrays: Arrays) -> tuple[HandOutput, Tensor]:
+    """The likeliest hands that the network sees in frames, and the joints (B, 21, 3) mm that its cells vote for.
+
+    Both are in the camera's frame.
+    """
     offset, _ = tensors(arrays)
-    heads, _ = network(encoded(offset))
-    pose = in_camera(skeleton, heads, torch.from_numpy(arrays["view"]), torch.from_numpy(arrays["distance"]))
-    posed_hand: HandOutput = hand(*pose)
-    return posed_hand
+    heads, _, votes = network(encoded(offset))
+    view, distance = torch.from_numpy(arrays["view"]), torch.from_numpy(arrays["distance"])
+    posed_hand: HandOutput = hand(*in_camera(skeleton, heads, view, distance))
+    depth = votes.keypoints[..., 2] + distance[:, None]
+    share = (depth / distance[:, None])[..., None]
+    joints = torch.cat([votes.keypoints[..., :2] * share, depth[..., None]], dim=-1) @ view
+    return posed_hand, joints
 
 
 def smooth_loss(joints: Tensor, together: AnyArray, window: int) -> Tensor:
@@ -110,19 +116,21 @@ class HeldOut:
         self.loss = SelfSupervisedLoss(self.generic.layer)
 
     def score(self, network: nn.Module, skeleton: Skeleton) -> dict[str, float]:
-        """Scores of the likeliest hands of a network.
+        """Scores of a network.
 
-        depth: geometric mean of the self-supervised loss. fits_mm: mean distance of the joints from confident fits, NaN
-        where there is none. jitter_mm: mean acceleration of the joints in consecutive frames, mm per frame and frame
+        depth: geometric mean of the self-supervised loss of its likeliest hands. fits_mm: mean distance of the joints
+        that it sees from confident fits, NaN where there is none. jitter_mm: mean acceleration of these joints in
+        consecutive frames, mm per frame and frame
         """
         network.eval()
         losses, joints = [], []
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):  # of a network that has gone astray
             for first in range(0, len(self.rows), PART):
                 part = np.arange(first, min(first + PART, len(self.rows)))
-                hand = posed(network, skeleton, self.generic, {name: each[part] for name, each in self.arrays.items()})
+                given = {name: each[part] for name, each in self.arrays.items()}
+                hand, seen = posed(network, skeleton, self.generic, given)
                 losses.append(self.loss(hand, target_of(self.store.targets(self.rows[part]))))
-                joints.append(hand.joints)
+                joints.append(seen)
         values, places = torch.cat(losses).double().numpy(), torch.cat(joints).numpy()
         off = np.linalg.norm(places - self.arrays["joints"], axis=-1).mean(axis=1)[self.trusted]
         return {

@@ -7,17 +7,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from handopt.learning.votes import Votes, votes_of
 from handopt.proposals.network import STEM, Network
+from handopt.proposals.votes import VOTES, edge
 from handopt.typing import FloatImage
 
-DENSE = ("dense", "inner", "head", "joints")
+DENSE = ("dense", "inner", "head", "joints", f"{VOTES}context")
 
 
 class AdaptableNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
     """The layers of handopt.proposals.network.Network, without normalisations: these are in the weights already.
 
-    Views (B, 64, 64, 2) -> heads (B, K, numbers of a head), and (B, 42) of the joints, None where the model has no
-    such layer.
+    Views (B, 64, 64, 2) -> heads (B, K, numbers of a head), (B, 42) of the joints, and votes.
     """
 
     def __init__(self, network: Network) -> None:
@@ -31,17 +32,22 @@ class AdaptableNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not follo
             made = _dense(weight, bias) if name in DENSE else _convolution(name, weight, bias)
             self.layers[name.replace(".", "_")] = made
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        layers = self.layers
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Votes]:
+        layers, maps = self.layers, []
         x = torch.relu(layers["stem"](x.permute(0, 3, 1, 2)))
         for stage in range(self.stages):
             x = torch.relu(layers[f"stage{stage}_shrink"](x))
             inner = layers[f"stage{stage}_second"](torch.relu(layers[f"stage{stage}_first"](x)))
             x = torch.relu(x + inner)
+            maps.append(x)
         x = torch.relu(layers["dense"](x.permute(0, 2, 3, 1).flatten(1)))
         x = torch.relu(layers["inner"](x))
-        joints = layers["joints"](x) if "joints" in layers else None
-        return layers["head"](x).view(len(x), self.heads, -1), joints
+        votes = votes_of(self._voting(), maps, x)
+        return layers["head"](x).view(len(x), self.heads, -1), layers["joints"](x), votes
+
+    def _voting(self) -> dict[str, Any]:
+        start = VOTES.replace(".", "_")
+        return {name.removeprefix(start): layer for name, layer in self.layers.items() if name.startswith(start)}
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The arrays of a model's file, by name."""
@@ -60,7 +66,7 @@ def _dense(weight: FloatImage, bias: FloatImage) -> Any:
 
 
 def _convolution(name: str, weight: FloatImage, bias: FloatImage) -> Any:
-    size = STEM if name == "stem" else 3
+    size = edge(name.removeprefix(VOTES)) if name.startswith(VOTES) else STEM if name == "stem" else 3
     stride = 2 if name == "stem" or name.endswith("shrink") else 1
     inputs = weight.shape[0] // size**2
     layer = nn.Conv2d(inputs, weight.shape[1], size, stride, (size - 1) // 2)

@@ -170,9 +170,9 @@ class Adaptation:
         if settings.depth or settings.smooth:
             first = rng.integers(len(self.training) - settings.window + 1, size=settings.windows)
             rows = self.training[(first[:, None] + np.arange(settings.window)).ravel()]
-            hand = posed(self.network, self.skeleton, self.own, rows_of(small, rows))
+            hand, joints = posed(self.network, self.skeleton, self.own, rows_of(small, rows))
             together = consecutive(self._places, first, settings.window, settings.still_mm)
-            smooth = smooth_loss(hand.joints, together, settings.window)
+            smooth = smooth_loss(joints, together, settings.window)
             if settings.depth:
                 self.loss.set_stage(STAGES[min(len(STAGES) - 1, int(len(STAGES) * share))])
                 depth = self.loss(hand, target_of(self.store.targets(rows))).log1p().mean()
@@ -220,7 +220,7 @@ class Adaptation:
         arrays = rows_of(self.store.small, rows)
         network.eval()
         with torch.no_grad():
-            hand = posed(network, self.skeleton, self.own, arrays)
+            hand, _ = posed(network, self.skeleton, self.own, arrays)
             view = torch.from_numpy(arrays["view"])
             return (hand.vertices @ view.transpose(1, 2)).half()
 

@@ -34,20 +34,24 @@ def augment(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generato
 
 def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
     """Quarter turns about the optical axis, which are exact, and small shifts of the centre, which nearly are."""
-    rotation, wrist = labels["rotation"].clone(), labels["wrist"].clone()
+    rotation, wrist, keypoints = (labels[name].clone() for name in ("rotation", "wrist", "keypoints"))
     parts = []
     for turns, rows in enumerate(torch.arange(len(offset)).tensor_split(4)):
         image = offset[rows]
         for _ in range(turns):
             image = image.transpose(1, 2).flip(2)
             rotation[rows], wrist[rows] = _QUARTER @ rotation[rows], wrist[rows] @ _QUARTER.T
+            keypoints[rows] = keypoints[rows] @ _QUARTER.T
         right, down = torch.randint(-MAX_SHIFT_PX, MAX_SHIFT_PX + 1, (2,), generator=generator).tolist()
         parts.append(image.roll((down, right), (1, 2)))
-        wrist[rows, 0] += right * MM_PER_PX
-        wrist[rows, 1] += down * MM_PER_PX
+        shift = torch.tensor([right * MM_PER_PX, down * MM_PER_PX, 0.0])
+        wrist[rows] += shift
+        keypoints[rows] += shift
     away = DEPTH_SHIFT_MM * torch.randn(len(offset), generator=generator)
     wrist[:, 2] += away
-    return torch.cat(parts) + away[:, None, None], {**labels, "rotation": rotation, "wrist": wrist}
+    keypoints[..., 2] += away[:, None]
+    changed = {"rotation": rotation, "wrist": wrist, "keypoints": keypoints}
+    return torch.cat(parts) + away[:, None, None], {**labels, **changed}
 
 
 def _cluttered(offset: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ def tensors(images: Arrays) -> tuple[Tensor, dict[str, Tensor]]:
     """Offsets (B, 64, 64) mm, NaN where no hand is, and labels."""
     counts = torch.from_numpy(images["offset"])
     offset = torch.where(counts == int(EMPTY), torch.nan, counts.float() * UNIT_MM)
-    return offset, {name: torch.from_numpy(images[name]) for name in (*LABELS, "visible")}
+    return offset, {name: torch.from_numpy(images[name]) for name in (*LABELS, "visible", "keypoints")}
 
 
 def encoded(offset: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from handopt.learning.images import EMPTY, UNIT_MM, Arrays
 from handopt.objective.descent_objective import MAX_POINTS
 from handopt.objective.targets import PADDING_Z, build_targets
 from handopt.observation.surfaces import flipped
-from handopt.proposals.features import centered_view
+from handopt.proposals.features import centered_view, to_view
 from handopt.proposals.model_file import PoseModel
 from handopt.result import FitResult
 from handopt.rig import default_rig
@@ -109,6 +109,7 @@ def _row(result: FitResult, config: Config, seed: int) -> dict[str, AnyArray]:
         "view": view.rotation,
         "distance": np.asarray(view.distance_mm),
         "joints": result.joints_mm,
+        "keypoints": to_view(result.joints_mm @ view.rotation.T, view.distance_mm),
         "confidence": np.asarray(result.confidence),
         "camera_centre": np.asarray(observation.center_mm),
     }

@@ -28,7 +28,7 @@ BLOCK: Final = 32
 """Frames of a block."""
 SMALL: Final = (
     *("number", "rotation", "angles", "wrist", "scale", "proportions", "view", "distance", "joints", "confidence"),
-    *("camera_centre", "visible", "offset"),
+    *("camera_centre", "visible", "offset", "keypoints"),
 )
 """Arrays that are kept in memory: 9 kB of a frame."""
 INDEX: Final = "frames.json"

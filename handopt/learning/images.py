@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
-from handopt.proposals.features import HALF_MM, MIDDLE_PX, MM_PER_PX, SIZE, robust_centre, rotation_to_axis
+from handopt.proposals.features import HALF_MM, MIDDLE_PX, MM_PER_PX, SIZE, robust_centre, rotation_to_axis, to_view
 from handopt.rig import Rig, default_rig, with_proportions
 from handopt.rig.anatomy import JOINT_DEPTH_MM
 from handopt.rig.joints import KNUCKLES
@@ -73,7 +73,7 @@ def render_images(poses: Floats, count: int, seed: Seed, processes: int) -> Arra
 
     Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
     wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13); visible (N, 21),
-    which joints the image shows.
+    which joints the image shows; keypoints (N, 21, 3), see handopt.proposals.features.to_view.
     """
     jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
     chunks = _run(partial(_images, poses), jobs, processes)
@@ -144,7 +144,8 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
     vertices = skin(transforms, dressed.rest, dressed.indices, dressed.weights) + wrist[:, None]
     offset, turn, reach = _views(rng, vertices, dressed, palm + wrist, rotation)
     joints = skin(transforms, dressed.keypoints, np.array(rig.keypoint_joints)[:, None], np.ones((21, 1)))
-    visible = _visible(np.einsum("bij,bkj->bki", turn, joints + wrist[:, None]), offset, reach, scale)
+    joints = np.einsum("bij,bkj->bki", turn, joints + wrist[:, None])
+    visible = _visible(joints, offset, reach, scale)
     wrist = np.einsum("bij,bj->bi", turn, wrist)
     wrist[:, 2] -= reach
     images = {
@@ -155,6 +156,7 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
         "scale": scale.astype(np.float32),
         "proportions": np.tile(subject.proportions.astype(np.float32), (CHUNK, 1)),
         "visible": visible,
+        "keypoints": to_view(joints, reach[:, None]).astype(np.float32),
     }
     enough = (offset != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
     return {name: values[enough] for name, values in images.items()}

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from handopt.learning.skeleton import Skeleton
+from handopt.learning.votes import Votes
 
 ROTATION_MM, ANGLE_MM = 8.0, 5.0
 """What a rotation that is off by a Frobenius distance of 1, and an angle that is off by a radian, count like, mm."""
@@ -16,6 +17,8 @@ LEAST_LOG_MM = 0.0
 """Logarithm of the least uncertainty that is learned, mm."""
 SCORE_WEIGHT, JOINT_WEIGHT = 2.0, 1.0
 """What the likelihoods, and uncertainty and visibility, weigh beside the error in mm. Chosen by hand."""
+VOTE_WEIGHT, NEAR_WEIGHT = 1.0, 0.05
+"""What the votes weigh beside the hypotheses, and in them the distance of the cells that vote. Chosen by hand."""
 
 
 LABELS = ("rotation", "angles", "wrist", "scale", "proportions")
@@ -78,3 +81,15 @@ def joint_loss(found: Hypotheses, joints: Tensor, visible: Tensor) -> Tensor:
     distance = found.distance.detach()[torch.arange(len(likeliest)), likeliest]
     uncertainty = (log_mm + distance * torch.exp(-log_mm)).mean()
     return JOINT_WEIGHT * (uncertainty + binary_cross_entropy_with_logits(seen, visible.float()))
+
+
+def votes_loss(votes: Votes, keypoints: Tensor) -> Tensor:
+    """How far votes are off the joints (B, 21, 3), mm, how well they know it, and how far away the cells are that vote.
+
+    The last keeps the votes of a joint to the cells about it (A2J, Eq. 6).
+    """
+    distance = torch.sqrt((votes.keypoints - keypoints).square().sum(-1) + 1.0)
+    log_mm = votes.log_mm.clamp_min(LEAST_LOG_MM)
+    uncertainty = log_mm + distance.detach() * torch.exp(-log_mm)
+    away = torch.sqrt((votes.near - keypoints[..., :2]).square().sum(-1) + 1.0)
+    return VOTE_WEIGHT * (distance + uncertainty + NEAR_WEIGHT * away).mean()

@@ -8,51 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from handopt.learning.layers import Convolution, Residual, as_layer
+from handopt.learning.votes import FIRST_LOG_MM, VoteLayers, Votes, votes_of
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.network import head_sizes
+from handopt.proposals.votes import VOTES
 from handopt.rig.joints import KEYPOINT_JOINTS
 
 WIDTHS = (16, 32, 64, 160)
 HIDDEN = 512
-FIRST_LOG_MM = 3.0
-"""Logarithm of the uncertainty that training begins with, mm."""
 
 
-class Convolution(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
-    """A convolution, a batch normalisation and (unless it closes a residual block) a ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int, active: bool = True) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, size, stride, (size - 1) // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
-        self.active = active
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.convolution(x))
-        return torch.relu_(x) if self.active else x
-
-    def folded(self) -> dict[str, NDArray[np.float32]]:
-        """Weights (size * size * inputs, outputs) and bias with the normalisation in them."""
-        factor = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-        weight = (self.convolution.weight * factor[:, None, None, None]).permute(2, 3, 1, 0)
-        bias = self.norm.bias - self.norm.running_mean * factor
-        return {"weight": _array(weight.reshape(-1, weight.shape[-1])), "bias": _array(bias)}
-
-
-class Residual(nn.Module):  # type: ignore[misc]
-    """Two convolutions and a short cut."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = Convolution(width, width, 3, 1)
-        self.second = Convolution(width, width, 3, 1, active=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.second(self.first(x)))
-
-
-class Network(nn.Module):  # type: ignore[misc]
-    """Views (B, 64, 64, 2) -> heads (B, K, numbers of a head), and (B, 42) of the joints of the likeliest one.
+class Network(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
+    """Views (B, 64, 64, 2) -> heads (B, K, numbers of a head), (B, 42) of the joints of the likeliest one, and votes.
 
     The 42 are 21 logarithms of how far off a joint is, in mm, and 21 logits of whether it is visible. See
     handopt.proposals.network.
@@ -70,6 +38,7 @@ class Network(nn.Module):  # type: ignore[misc]
         self.inner = nn.Linear(hidden, hidden)
         self.head = nn.Linear(hidden, heads * sum(head_sizes(free)))
         self.joints = nn.Linear(hidden, 2 * len(KEYPOINT_JOINTS))
+        self.votes = VoteLayers(widths, hidden)
         self._start_heads()
 
     def _start_heads(self) -> None:
@@ -84,34 +53,31 @@ class Network(nn.Module):  # type: ignore[misc]
             self.joints.bias.zero_()
             self.joints.bias[: len(KEYPOINT_JOINTS)] = FIRST_LOG_MM
 
-    def features(self, x: Tensor) -> Tensor:
-        """The (B, hidden) numbers from which the heads are read."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Votes]:
         x = self.stem(x.permute(0, 3, 1, 2))
+        maps = []
         for shrink, residual in self.stages:
             x = residual(shrink(x))
-        x = x.permute(0, 2, 3, 1).flatten(1)
-        x = torch.relu(self.dense(x))
-        return torch.relu(self.inner(x))
+            maps.append(x)
+        x = torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
+        features = torch.relu(self.inner(x))
+        heads = self.head(features).float().view(len(x), self.heads, -1)
+        return heads, self.joints(features).float(), votes_of(self.votes, maps, features)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.features(x)
-        return self.head(features).view(len(x), self.heads, -1), self.joints(features)
+    def named_layers(self) -> dict[str, Any]:
+        """The layers by the names that a model's file has for them."""
+        layers: dict[str, Any] = {"stem": self.stem}
+        for number, (shrink, residual) in enumerate(self.stages):
+            layers[f"stage{number}.shrink"] = shrink
+            layers[f"stage{number}.first"] = residual.first
+            layers[f"stage{number}.second"] = residual.second
+        layers |= {name: getattr(self, name) for name in ("dense", "inner", "head", "joints")}
+        return layers | {VOTES + name: layer for name, layer in self.votes.items()}
 
     def export(self) -> dict[str, NDArray[np.float16]]:
         """The arrays of a model's file, normalisations folded into the convolutions."""
-        layers: dict[str, dict[str, Any]] = {"stem": self.stem.folded()}
-        for number, (shrink, residual) in enumerate(self.stages):
-            layers[f"stage{number}.shrink"] = shrink.folded()
-            layers[f"stage{number}.first"] = residual.first.folded()
-            layers[f"stage{number}.second"] = residual.second.folded()
-        for name in ("dense", "inner", "head", "joints"):
-            layer = getattr(self, name)
-            layers[name] = {"weight": _array(layer.weight.T), "bias": _array(layer.bias)}
         return {
-            f"{name}.{key}": value.astype(np.float16) for name, both in layers.items() for key, value in both.items()
+            f"{name}.{key}": value.astype(np.float16)
+            for name, layer in self.named_layers().items()
+            for key, value in as_layer(layer).items()
         }
-
-
-def _array(values: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = values.detach().cpu().numpy().astype(np.float32)
-    return np.ascontiguousarray(array)

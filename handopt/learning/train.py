@@ -10,7 +10,7 @@ from handopt.learning.checkpoint import has_checkpoint, remove_checkpoints
 from handopt.learning.image_pool import ImagePool
 from handopt.learning.settings import TrainSettings
 from handopt.learning.training import Progress, Training, folder_of
-from handopt.proposals.model_file import check_model_place
+from handopt.proposals.model_file import PoseModel, check_model_place
 
 
 def train(
@@ -24,6 +24,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    begin: PoseModel | None = None,
     progress: Callable[[Progress], bool] = lambda _: True,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
@@ -32,8 +33,9 @@ def train(
     minutes: of training, at most; else settings.steps decides alone, and the same seed and number of threads give the
     same model. workers: processes that render. threads: of PyTorch. device: 'auto', 'cpu' or 'cuda'. resume: go on from
     the last checkpoint in the folder beside the model; minutes then count from its beginning. overwrite: replace a
-    model, and what a run that was stopped has left. progress: called after each step; False stops the training, which
-    can be resumed. note: called with what the user should know.
+    model, and what a run that was stopped has left. begin: a model with whose weights this one begins, as far as it
+    has the same layers. progress: called after each step; False stops the training, which can be resumed. note: called
+    with what the user should know.
 
     Returns the scores of the model (handopt.learning.scores), empty where none was written yet. Raises OutputError,
     ConfigError, DeviceError, NumericalError where the loss is no number, and HandoptError where nothing can be resumed.
@@ -41,7 +43,7 @@ def train(
     chosen, place = settings or TrainSettings(), _device(device)
     check_free(output, resume=resume, overwrite=overwrite)
     torch.set_num_threads(threads)
-    training = Training(output, chosen, seed=seed, minutes=minutes, device=place)
+    training = Training(output, chosen, seed=seed, minutes=minutes, device=place, begin=begin)
     if resume:
         damaged = training.resume()
         if damaged is not None:

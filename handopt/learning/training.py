@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,15 @@ from handopt.learning.curves import write_curves
 from handopt.learning.encode import encoded, tensors
 from handopt.learning.image_pool import ImagePool
 from handopt.learning.images import Arrays
-from handopt.learning.losses import compare, hypothesis_loss, joint_loss
+from handopt.learning.losses import compare, hypothesis_loss, joint_loss, votes_loss
 from handopt.learning.network import Network
 from handopt.learning.scores import score
 from handopt.learning.settings import TrainSettings
 from handopt.learning.skeleton import Skeleton
-from handopt.proposals.model_file import save_model
+from handopt.learning.warm_start import as_tensors, begin_with
+from handopt.proposals.model_file import PoseModel, save_model
 from handopt.rig import default_rig
+from handopt.typing import FloatImage
 
 STEP: Final = 4
 """What the generator of a step's augmentation is for, beside those of poses, images and rows."""
@@ -50,8 +52,12 @@ class Training:
         seed: int = 0,
         minutes: float | None = None,
         device: str = "cpu",
+        begin: PoseModel | None = None,
     ) -> None:
-        """output: where the model goes. minutes: of training, at most. device: of PyTorch, 'cpu' or 'cuda'."""
+        """output: where the model goes. minutes: of training, at most. device: of PyTorch, 'cpu' or 'cuda'.
+
+        begin: another model, with whose weights the network begins
+        """
         self.output, self.folder = output, folder_of(output)
         self.settings, self.seed, self.minutes, self.device = settings, seed, minutes, device
         torch.manual_seed(seed)
@@ -65,7 +71,8 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self._begin = 0, 0.0, begin
+        self._begun_with = None if begin is None else begin.digest
         self.history: list[dict[str, float]] = []
         self._losses: list[float] = []
 
@@ -85,6 +92,7 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.history, self._losses = list(state["history"]), list(state["losses"])
+        self._begun_with = state.get("begun_with")
         return note
 
     def run(self, pool: ImagePool, progress: Callable[[Progress], bool]) -> dict[str, float]:
@@ -95,6 +103,8 @@ class Training:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         held_out = pool.held_out()
+        if self._begin is not None and self.step == 0:
+            self._begin_with(self._begin.network.weights, pool.batch(0))
         saved = started = time.monotonic()
         before = self.seconds
         share = self._share()
@@ -114,6 +124,18 @@ class Training:
                 break
         return self.history[-1] if self.history else {}
 
+    def _begin_with(self, weights: Mapping[str, FloatImage], images: Arrays) -> None:
+        """Take the weights of another model. Raises OutputError where its layers are wider."""
+        for name, mine in self.network.export().items():
+            if name in weights and any(a > b for a, b in zip(weights[name].shape, mine.shape, strict=True)):
+                raise OutputError(
+                    f"the model to begin with has a wider layer ({name} is {weights[name].shape}, here {mine.shape}): "
+                    "begin with another one"
+                )
+        view = encoded(tensors(images)[0]).to(self.device)
+        begin_with(self.network, self.network.named_layers(), as_tensors(weights, self.device), view)
+        self.average.module.load_state_dict(self.network.state_dict())
+
     def _share(self) -> float:
         of_time = 0.0 if self.minutes is None else self.seconds / (60 * self.minutes)
         return max(self.step / self.settings.steps, of_time)
@@ -130,9 +152,10 @@ class Training:
         self.network.train()
         view = encoded(offset.to(self.device))
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bfloat16):
-            heads, joints = (each.float() for each in self.network(view))
+            heads, joints, votes = self.network(view)
         found = compare(self.skeleton, heads, labels)
         value = hypothesis_loss(found, settings.temperature_at(share)) + joint_loss(found, joints, labels["visible"])
+        value = value + votes_loss(votes, labels["keypoints"])
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.largest_gradient)
@@ -154,6 +177,7 @@ class Training:
         self.history.append({**row, **scores})
         self._losses.clear()
         training = {"seed": self.seed, "seconds": round(self.seconds), "step": self.step, **self.settings.to_dict()}
+        training |= {} if self._begun_with is None else {"begun_with": self._begun_with}
         metadata = {
             "heads": self.settings.heads,
             "stages": len(self.average.module.stages),
@@ -174,6 +198,7 @@ class Training:
             "seconds": self.seconds,
             "history": self.history,
             "losses": self._losses,
+            "begun_with": self._begun_with,
         }
         self._write(lambda: save_checkpoint(self.folder, state))
 

@@ -1,4 +1,4 @@
-"""The layers of small networks (convolutions, dense layers, ReLU, enlargement), and the search of a bank of poses.
+"""The layers of small networks (convolutions, dense layers, ReLU, enlargement).
 
 On the CPU alone, without gradients: networks look at an image before a fit and after it.
 """
@@ -6,7 +6,6 @@ On the CPU alone, without gradients: networks look at an image before a fit and 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handopt.backend import cpu_threads, launch
 from handopt.errors import ShapeError
@@ -14,10 +13,6 @@ from handopt.typing import FloatImage
 
 MIN_PRODUCTS = 6_000_000
 """Of a convolution that are worth a thread: 0.15 ms. Where other processes have the cores, waking one costs more."""
-ROWS = 64
-"""Of a bank that lie together in memory and are compared at once."""
-MIN_ROWS = 300_000
-"""Of a bank, times views, that are worth a thread: half a millisecond."""
 
 
 def convolve(
@@ -66,55 +61,6 @@ def convolve(
         *out.shape[1:3],
     )
     return out
-
-
-def in_blocks(described: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Rows (N, D) of a bank as nearest_descriptions reads them: (ceil(N / 64), D, 64), each block column by column."""
-    blocks = -(-len(described) // ROWS)
-    padded = np.zeros((blocks * ROWS, described.shape[1]), np.int8)
-    padded[: len(described)] = described
-    return np.ascontiguousarray(padded.reshape(blocks, ROWS, -1).transpose(0, 2, 1))
-
-
-def nearest_descriptions(
-    described: NDArray[np.int8], squares: NDArray[np.float32], wanted: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of a bank that are the nearest to any of T views, nearest first; of equal ones the first.
-
-    described: the N rows (N, D) in blocks; squares: (N,) sums of the rows' squares; wanted: (T, D).
-    Returns the rows and the views (min(count, N T),) that they are near to, the same for any number of threads. Raises
-    ShapeError.
-    """
-    total = len(squares)
-    if described.ndim != 3 or described.shape[::2] != (-(-total // ROWS), ROWS):
-        raise ShapeError(
-            f"described: expected {total} rows in blocks, ({-(-total // ROWS)}, D, {ROWS}), got {described.shape}"
-        )
-    size = described.shape[1]
-    if wanted.ndim != 2 or wanted.shape[1] != size:
-        raise ShapeError(f"wanted: expected (T, {size}), got {wanted.shape}")
-    if count < 1:
-        raise ShapeError(f"count: expected at least 1, got {count}")
-    count = min(count, total * len(wanted))
-    parts = max(1, min(cpu_threads(), total * len(wanted) // MIN_ROWS))
-    nearest, places = np.empty(parts * count, np.float32), np.empty(parts * count, np.int32)
-    launch(
-        "nearest_descriptions",
-        1,
-        np.ascontiguousarray(squares, np.float32),
-        np.ascontiguousarray(described, np.int8).view(np.uint8),
-        np.ascontiguousarray(wanted, np.float32),
-        np.empty((parts, ROWS * size + len(wanted)), np.float32),
-        nearest,
-        places,
-        parts,
-        total,
-        len(wanted),
-        size,
-        count,
-    )
-    rows, views = np.divmod(places[np.lexsort((places, nearest))[:count]].astype(np.int64), len(wanted))
-    return rows, views
 
 
 def dense(x: FloatImage, weights: Mapping[str, FloatImage], name: str) -> FloatImage:

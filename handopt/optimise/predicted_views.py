@@ -17,8 +17,8 @@ from handopt.input.pixel_labels import HAND
 from handopt.observation.observation import Observation
 from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows
 from handopt.optimise.views import CroppedObservation, cropped
-from handopt.proposals.consensus import PredictedPose, predict_pose
 from handopt.proposals.model_file import PoseModel
+from handopt.proposals.predict_pose import PredictedPose, predict_pose
 
 EXPLAINED: Final = 0.3
 """Share of a view that a pose may leave unexplained for its place to be taken at once. Chosen on synthetic images: of

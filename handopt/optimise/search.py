@@ -35,7 +35,7 @@ from handopt.optimise.starts import (
 )
 from handopt.optimise.tournament import Tournament
 from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, views_of, without_others
-from handopt.proposals.consensus import PredictedPose
+from handopt.proposals.predict_pose import PredictedPose
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR

@@ -1,6 +1,7 @@
-"""Starts for the pose search, proposed from the depth alone by a network and by a bank of rendered poses."""
+"""Starts for the pose search, proposed by a network from the depth alone."""
 
-from handopt.proposals.bank import PoseBank, default_bank
-from handopt.proposals.propose import Proposals, propose
+from handopt.proposals.model_file import default_model
+from handopt.proposals.proposals import Proposals
+from handopt.proposals.propose import propose
 
-__all__ = ["PoseBank", "Proposals", "default_bank", "propose"]
+__all__ = ["Proposals", "default_model", "propose"]

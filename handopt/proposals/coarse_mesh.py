@@ -1,4 +1,4 @@
-"""A coarse mesh of the default right hand, in parts that can be rendered apart: the palm and five fingers."""
+"""A coarse mesh of the default right hand, with which poses are compared with a view."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,28 +9,20 @@ from numpy.typing import NDArray
 
 from handopt.backend import Device
 from handopt.hand_model import Hand, Pose
-from handopt.proposals.propose import Proposals
+from handopt.proposals.proposals import Proposals
 from handopt.rig import Rig, default_rig
 from handopt.typing import FloatImage, Floats
 
 COARSE_VERTICES: Final = 300
 """Of the mesh. Chosen by hand: with all 1,159 vertices the poses that are chosen are no better."""
-FINGERS: Final = 5
-FINGER_ANGLES: Final = 3
-"""Articulated joints of a finger."""
 
 
 @dataclass(frozen=True, eq=False)
 class CoarseMesh:
-    """hand: with the coarse mesh's vertices alone. faces: (F, 3) of them; parts: those of the palm and of each finger.
-
-    palm_mm: (3,) from the wrist to the middle between it and the knuckle of the middle finger, in the rig
-    """
+    """hand: with the coarse mesh's vertices alone. faces: (F, 3) of them."""
 
     hand: Hand
-    parts: tuple[NDArray[np.int32], ...]
     faces: NDArray[np.int32]
-    palm_mm: Floats
 
     def vertices(self, poses: Proposals) -> FloatImage:
         """Vertices (K, V, 3) mm of poses."""
@@ -50,11 +42,7 @@ def coarse_mesh() -> CoarseMesh:
     faces = kept[rig.faces]
     whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
     faces = np.unique(faces[whole], axis=0)
-    finger = _finger_of(rig, hand)[faces].max(axis=1)
-    parts = tuple(np.ascontiguousarray(faces[finger == number], np.int32) for number in range(-1, FINGERS))
-    wrist, knuckle = rig.keypoints_mm[0], rig.keypoints_mm[9]
-    palm = 0.5 * (wrist + knuckle) - rig.bind[0, :, 3]
-    return CoarseMesh(hand, parts, np.ascontiguousarray(faces, np.int32), palm)
+    return CoarseMesh(hand, np.ascontiguousarray(faces, np.int32))
 
 
 def _kept(rig: Rig, coarse_mm: Floats) -> NDArray[np.int64]:
@@ -69,12 +57,3 @@ def _kept(rig: Rig, coarse_mm: Floats) -> NDArray[np.int64]:
     lengths = np.linalg.norm(rest[edges[:, 0]] - rest[edges[:, 1]], axis=1)
     graph = coo_array((lengths, (edges[:, 0], edges[:, 1])), shape=(len(rest), len(rest))).tocsr()
     return np.asarray(dijkstra(graph, directed=False, indices=rows).argmin(axis=0), np.int64)
-
-
-def _finger_of(rig: Rig, hand: Hand) -> NDArray[np.int64]:
-    """The finger of each vertex, by the joint that moves it most; -1 for the palm's."""
-    of_joint = np.full(len(rig.parents), -1)
-    of_joint[np.asarray(rig.articulated)] = np.arange(FINGERS * FINGER_ANGLES) // FINGER_ANGLES
-    indices, weights = np.asarray(hand.indices), np.asarray(hand.weights)
-    main = np.take_along_axis(indices, weights.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return np.asarray(of_joint[main])

@@ -106,6 +106,23 @@ def view_rays(distance_mm: float) -> Floats:
     return np.stack([x, y, np.ones_like(x)], axis=-1)
 
 
+def to_view(points_mm: Floats, distance_mm: Floats | float) -> Floats:
+    """Points (..., 3) mm in a view's frame as its picture has them: x and y of their pixel, and depth from the centre.
+
+    distance_mm: (...) of the centre
+    """
+    z = points_mm[..., 2]
+    share = distance_mm / z
+    return np.stack([points_mm[..., 0] * share, points_mm[..., 1] * share, z - distance_mm], axis=-1)
+
+
+def from_view(seen_mm: Floats, distance_mm: Floats | float) -> Floats:
+    """The inverse of to_view."""
+    z = seen_mm[..., 2] + distance_mm
+    share = z / distance_mm
+    return np.stack([seen_mm[..., 0] * share, seen_mm[..., 1] * share, z], axis=-1)
+
+
 def network_input(offset_mm: NDArray[Any]) -> FloatImage:
     """The network's input (..., 64, 64, 2) for offsets (..., 64, 64) mm: whether there is a hand, and its offset."""
     seen = np.isfinite(offset_mm)

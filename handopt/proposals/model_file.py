@@ -16,15 +16,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.assets import asset
 from handopt.atomic_folder import written_file
 from handopt.errors import HandoptError, OutputError
 from handopt.files import UnreadableError, sha256_of
 from handopt.input.arrays import ArraySpec, read_arrays
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.network import STEM, VERSION, Network, head_sizes
+from handopt.proposals.votes import MAPS, vote_layers
 from handopt.rig import default_rig
 from handopt.rig.joints import KEYPOINT_JOINTS
 
+ASSET: Final = "proposals.npz"
+"""The model that comes with handopt."""
 MODEL_FORMAT: Final = "handopt.model/1"
 LARGEST_BYTES: Final = 256 << 20
 """Of all arrays of a model."""
@@ -90,9 +94,6 @@ def load_model(path: str | PathLike[str]) -> PoseModel:
         metadata = _metadata(path)
         specs = _layout(int(metadata["stages"]), int(metadata["heads"]))
         arrays, _ = read_arrays(path, specs, LARGEST_BYTES)
-        lacking = [name for name in ("joints.weight", "joints.bias") if name not in arrays]
-        if len(lacking) == 1:
-            raise UnreadableError(f"lacks {lacking[0]!r}")
         digest = sha256_of(path)
     except UnreadableError as error:
         raise HandoptError(f"{path} is no usable model: {error.reason}; copy or train it again") from error
@@ -102,6 +103,15 @@ def load_model(path: str | PathLike[str]) -> PoseModel:
     if problem is not None:
         raise HandoptError(f"{path} is no usable model: {problem}; copy or train it again")
     return PoseModel(network, metadata, digest)
+
+
+@cache
+def default_model() -> PoseModel:
+    """The model that comes with handopt. Raises HandoptError where its file is missing or broken."""
+    try:
+        return load_model(asset(ASSET))
+    except (HandoptError, OSError) as error:
+        raise HandoptError(f"handopt's own network cannot be used ({error}): install handopt again") from error
 
 
 @cache
@@ -131,8 +141,8 @@ def _metadata(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UnreadableError("has damaged metadata") from error
     known = isinstance(metadata, dict) and all(
-        isinstance(metadata.get(name), int) and 1 <= metadata[name] <= most
-        for name, most in (("stages", MOST_STAGES), ("heads", MOST_HEADS))
+        isinstance(metadata.get(name), int) and least <= metadata[name] <= most
+        for name, least, most in (("stages", MAPS, MOST_STAGES), ("heads", 1, MOST_HEADS))
     )
     if not known:
         raise UnreadableError("has damaged metadata")
@@ -153,13 +163,17 @@ def _layout(stages: int, heads: int) -> dict[str, ArraySpec]:
         width = f"width{stage + 1}"
         sizes[f"stage{stage}.shrink"] = (None, width)
         sizes[f"stage{stage}.first"] = sizes[f"stage{stage}.second"] = (None, width)
-    sizes |= {"dense": (None, "hidden"), "inner": ("hidden", "features"), "head": ("features", heads * numbers)}
+    sizes |= {
+        "dense": (None, "hidden"),
+        "inner": ("hidden", "features"),
+        "head": ("features", heads * numbers),
+        "joints": ("features", 2 * len(KEYPOINT_JOINTS)),
+        **vote_layers("features", *(f"width{stage + 1}" for stage in range(stages - MAPS, stages))),
+    }
     specs = {}
     for name, (inputs, outputs) in sizes.items():
         specs[f"{name}.weight"] = ArraySpec("number", (inputs, outputs), -LARGEST_WEIGHT, LARGEST_WEIGHT)
         specs[f"{name}.bias"] = ArraySpec("number", (outputs,), -LARGEST_WEIGHT, LARGEST_WEIGHT)
-    for name, shape in (("weight", ("features", 2 * len(KEYPOINT_JOINTS))), ("bias", (2 * len(KEYPOINT_JOINTS),))):
-        specs[f"joints.{name}"] = ArraySpec("number", shape, -LARGEST_WEIGHT, LARGEST_WEIGHT, optional=True)
     return specs
 
 
@@ -170,8 +184,8 @@ def _misfit(network: Network) -> str | None:
             return f"its layer {name.removesuffix('.bias')} is too wide"
     try:
         with np.errstate(all="ignore"):
-            features = network.features(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))
-            found = [network.hypotheses(features), *(network.joints(features) or ())]
+            features, maps = network.look(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))
+            found = [network.hypotheses(features), *network.joints(features), *network.votes(features, maps)]
     except ValueError:
         return "its layers do not fit together"
     return None if all(np.isfinite(each).all() for each in found) else "it gives numbers that are not finite"

@@ -6,7 +6,8 @@ import numpy as np
 
 from handopt.errors import import_extra
 from handopt.proposals.features import CHANNELS, SIZE
-from handopt.proposals.network import HIGHEST_LOG_MM, LOWEST_LOG_MM, STEM
+from handopt.proposals.network import STEM
+from handopt.proposals.votes import HIGHEST_LOG_MM, LOWEST_LOG_MM, MAPS, VOTE_MM, VOTE_NUMBERS, VOTES, cell_places, edge
 
 if TYPE_CHECKING:
     from handopt.proposals.model_file import PoseModel
@@ -21,15 +22,14 @@ def onnx_bytes(model: "PoseModel") -> bytes:
     """The network of a model as an ONNX file.
 
     Input "view": (B, 64, 64, 2) float32, see handopt.proposals.features. Outputs: "hypotheses" (B, heads, numbers), as
-    Network.hypotheses, and with a layer for joints "uncertainty_mm" and "visible", both (B, 21), as Network.joints.
+    Network.hypotheses; "uncertainty_mm" and "visible", both (B, 21), as Network.joints; and "keypoints_mm" (B, 21, 3)
+    and "radius_mm" (B, 21), as Network.votes.
     Raises OutputError where the package onnx is missing.
     """
     onnx = import_extra("onnx", "an ONNX file", "onnx")
     graph = _Graph(onnx, model)
     features = graph.features()
-    outputs = graph.hypotheses(features)
-    if "joints.weight" in model.network.weights:
-        outputs += graph.joints(features)
+    outputs = graph.hypotheses(features) + graph.joints(features) + graph.votes(features)
     view = onnx.helper.make_tensor_value_info("view", onnx.TensorProto.FLOAT, ["batch", SIZE, SIZE, CHANNELS])
     made = onnx.helper.make_graph(graph.nodes, "handopt", [view], outputs, graph.constants)
     opset = onnx.helper.make_opsetid("", OPSET)
@@ -46,6 +46,7 @@ class _Graph:
         self._onnx, self._network = onnx, model.network
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._maps: list[str] = []
 
     def features(self) -> str:
         """The name of the features (B, hidden). Images go through the layers as (B, channels, rows, columns)."""
@@ -56,6 +57,7 @@ class _Graph:
             inner = self._relu(self._convolve(x, f"stage{stage}.first", 3, 1))
             inner = self._convolve(inner, f"stage{stage}.second", 3, 1)
             x = self._relu(self._node("Add", [inner, x], f"stage{stage}.sum"))
+            self._maps.append(x)
         x = self._node("Transpose", [x], "dense.in", perm=[0, 2, 3, 1])
         x = self._node("Flatten", [x], "dense.flat", axis=1)
         return self._relu(self._dense(self._relu(self._dense(x, "dense")), "inner"))
@@ -81,6 +83,59 @@ class _Graph:
         self._node("Exp", [self._node("Clip", ["joints.log_mm", *ends], "joints.clipped")], "uncertainty_mm")
         self._node("Sigmoid", ["joints.logit"], "visible")
         return [self._output(name, ["batch", half]) for name in ("uncertainty_mm", "visible")]
+
+    def votes(self, features: str) -> list[Any]:
+        """Where the cells vote that the joints are, and how far off these may be, as outputs."""
+        fine, middle, deep = self._maps[-MAPS:]
+        axes = self._constant("votes.axes", np.array([2, 3], np.int64))
+        context = self._relu(self._dense(features, f"{VOTES}context"))
+        context = self._node("Unsqueeze", [context, axes], "votes.context.map")
+        x = self._node("Add", [self._relu(self._vote(deep, "deep")), context], "votes.deepest")
+        x = self._node("Add", [self._vote(middle, "middle"), self._doubled(x)], "votes.middle.sum")
+        x = self._relu(self._vote(self._relu(x), "joined"))
+        narrow = self._doubled(self._vote(x, "narrowed"))
+        x = self._relu(self._node("Add", [self._vote(fine, "fine"), narrow], "votes.fine.sum"))
+        inner = self._vote(self._relu(self._vote(x, "first")), "second")
+        x = self._relu(self._node("Add", [x, inner], "votes.cells"))
+        return self._told(self._vote(x, "said"))
+
+    def _told(self, said: str) -> list[Any]:
+        joints = len(self._network.weights[f"{VOTES}said.bias"]) // VOTE_NUMBERS
+        cells = SIZE >> (self._network.stages - MAPS + 2)
+        places = np.zeros((cells * cells, 3), np.float32)
+        places[:, :2] = cell_places(cells).reshape(-1, 2)
+        shape = self._constant("votes.shape", np.array([-1, joints, VOTE_NUMBERS, cells * cells], np.int64))
+        parts = self._constant("votes.parts", np.array([3, 1, 1], np.int64))
+        last, both = (
+            self._constant(f"votes.{name}", np.array(axes, np.int64))
+            for name, axes in (("last", [3]), ("both", [2, 3]))
+        )
+        said = self._node("Reshape", [said, shape], "votes.each")
+        names = ["votes.offset", "votes.logit", "votes.log_mm"]
+        self.nodes.append(self._onnx.helper.make_node("Split", [said, parts], names, axis=2))
+        share = self._node("Softmax", ["votes.logit"], "votes.share", axis=3)
+        offset = self._node("Mul", ["votes.offset", share], "votes.weighed")
+        offset = self._node("ReduceSum", [offset, last], "votes.moved", keepdims=0)
+        offset = self._node(
+            "Mul", [offset, self._constant("votes.mm", np.array(VOTE_MM, np.float32))], "votes.moved_mm"
+        )
+        near = self._node("MatMul", [share, self._constant("votes.places", places)], "votes.near")
+        axis = self._constant("votes.axis", np.array([2], np.int64))
+        self._node("Add", [offset, self._node("Squeeze", [near, axis], "votes.cells_mm")], "keypoints_mm")
+        log_mm = self._node("Mul", ["votes.log_mm", share], "votes.log_weighed")
+        log_mm = self._node("ReduceSum", [log_mm, both], "votes.log_sum", keepdims=0)
+        limits = {"votes.low": LOWEST_LOG_MM, "votes.high": HIGHEST_LOG_MM}
+        ends = [self._constant(name, np.array(value, np.float32)) for name, value in limits.items()]
+        self._node("Exp", [self._node("Clip", [log_mm, *ends], "votes.log_clipped")], "radius_mm")
+        return [self._output("keypoints_mm", ["batch", joints, 3]), self._output("radius_mm", ["batch", joints])]
+
+    def _vote(self, x: str, name: str) -> str:
+        return self._convolve(x, f"{VOTES}{name}", edge(name), 1)
+
+    def _doubled(self, x: str) -> str:
+        scales = self._constant(f"{x}.scales", np.array([1, 1, 2, 2], np.float32))
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self._node("Resize", [x, "", scales], f"{x}.doubled", **how)
 
     def _convolve(self, x: str, name: str, size: int, stride: int) -> str:
         weight = self._network.weights[f"{name}.weight"]

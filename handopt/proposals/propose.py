@@ -1,9 +1,8 @@
-"""Poses that an observation may show: from a network's heads, and from the most similar images in a bank.
+"""Poses that an observation may show: from a network's hypotheses, and from where it sees the joints.
 
-Both look at the view four times, in quarter turns about the optical axis, which are exact.
+It looks at the view four times, in quarter turns about the optical axis, which are exact.
 """
 
-from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -11,100 +10,41 @@ from numpy.typing import NDArray
 
 from handopt.errors import ShapeError
 from handopt.observation.observation import Observation
-from handopt.proposals.bank import (
-    ANGLE_STEP_RAD,
-    QUATERNION_STEP,
-    SCALE_STEP,
-    WRIST_STEP_MM,
-    PoseBank,
-    default_bank,
-)
 from handopt.proposals.features import CenteredView, centered_view, network_input
-from handopt.proposals.model_file import PoseModel
+from handopt.proposals.model_file import PoseModel, default_model
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
-from handopt.rig import Rig, default_rig
-from handopt.typing import Bools, Floats
+from handopt.proposals.proposals import Proposals
+from handopt.proposals.voted_poses import drawn_poses, voted_joints
+from handopt.rig import default_rig
+from handopt.typing import Floats
 
-NETWORK_FRACTION: Final = 0.25
-"""Fraction of the proposals that come from the network's heads, the others from the bank. Chosen by hand."""
-MODEL_FRACTION: Final = 0.5
-"""The same where the heads are those of a model that the user gives. Chosen by hand."""
+VOTED_FRACTION, PLAIN_FRACTION = 0.125, 0.625
+"""Fractions of the proposals that are drawn to where the network sees the joints, and that are hypotheses as they are;
+the others are drawn to joints that are as far off as they may be. Chosen by hand."""
 QUARTER_TURNS: Final = 4
 _QUARTER: Final = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-@dataclass(frozen=True, eq=False)
-class Proposals:
-    """K poses of a right hand that an observation may show: by probability from the heads, by similarity from the bank.
-
-    rotation: (K, 3, 3) rig -> camera; translation_mm: (K, 3), where the wrist is; angles_rad: (K, 15, 3); scale: (K,).
-    """
-
-    rotation: Floats
-    translation_mm: Floats
-    angles_rad: Floats
-    scale: Floats
-
-    def __len__(self) -> int:
-        return len(self.scale)
-
-    def for_rig(self, rig: Rig) -> "Proposals":
-        """The same poses of another right hand: turned to its wrist's axes, scaled to its size, within its limits."""
-        own = default_rig("right")
-        axes = own.bind[0, :, :3] @ rig.bind[0, :, :3].T
-        return Proposals(
-            self.rotation @ axes,
-            self.translation_mm,
-            np.clip(self.angles_rad, rig.limits.lower, rig.limits.upper),
-            self.scale * (_palm_mm(own) / _palm_mm(rig)),
-        )
-
-    def select(self, rows: Any) -> "Proposals":
-        """Some of the proposals."""
-        return Proposals(*(getattr(self, each.name)[rows] for each in fields(self)))
-
-    def joined(self, other: "Proposals") -> "Proposals":
-        """These proposals, then others."""
-        names = [each.name for each in fields(self)]
-        return Proposals(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
-
-
-def propose(
-    observation: Observation, count: int = 64, bank: PoseBank | None = None, model: PoseModel | None = None
-) -> Proposals:
+def propose(observation: Observation, count: int = 64, model: PoseModel | None = None) -> Proposals:
     """Propose poses of the default right hand for an observation; of a left hand give observation.mirrored().
 
-    count: how many; bank: the one that comes with handopt if None; model: whose heads take the place of those of the
-    bank's network. Raises ShapeError, ObservationError if nothing of the hand is in view, and HandoptError if the
-    bank's file is broken.
+    First come hypotheses that are drawn to the joints that the network sees, then some that are drawn to joints as far
+    off as it says they may be, then hypotheses as they are, the most probable first.
+
+    count: how many; model: the one that comes with handopt if None. Raises ShapeError, ObservationError if nothing of
+    the hand is in view, and HandoptError if handopt's own network cannot be read.
     """
-    chosen = default_bank() if bank is None else bank
-    if not 1 <= count <= len(chosen):
-        raise ShapeError(f"count must be between 1 and {len(chosen)}, not {count!r}")
+    if count < 1:
+        raise ShapeError(f"count must be at least 1, not {count!r}")
+    network = (default_model() if model is None else model).network
     views = quarter_turns(centered_view(observation))
-    images = network_input(np.stack([view.offset_mm for view in views]))
-    features = chosen.network.features(images)
-    if model is None:
-        heads, fraction = chosen.network.hypotheses(features), NETWORK_FRACTION
-    else:
-        heads, fraction = model.network.hypotheses(model.network.features(images)), MODEL_FRACTION
+    features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
+    heads = network.hypotheses(features)
     guessed = network_poses(views, heads)
-    proposals = guessed.select(np.arange(min(len(guessed), int(fraction * count))))
-    rows, turns = chosen.nearest(features, count - len(proposals))
-    order = np.argsort(turns, kind="stable")
-    return proposals.joined(bank_poses(views, turns[order], chosen, rows[order]))
-
-
-def predicted_joints(observation: Observation, model: PoseModel | None) -> tuple[Floats, Bools] | None:
-    """What a model tells of the joints: radius of uncertainty (21,), mm, and which are more likely visible than not.
-
-    None where it does not tell. observation: of a right hand, or mirrored
-    """
-    if model is None:
-        return None
-    view = network_input(centered_view(observation).offset_mm[None])
-    told = model.network.joints(model.network.features(view))
-    return None if told is None else (told[0][0].astype(np.float64), told[1][0] > 0.5)
+    joints = voted_joints(views, *network.votes(features, maps))
+    nearest, plain = max(1, int(VOTED_FRACTION * count)), min(len(guessed), int(PLAIN_FRACTION * count))
+    drawn = drawn_poses(guessed, joints, nearest, count - nearest - plain)
+    return drawn.joined(guessed.select(np.arange(plain)))
 
 
 def quarter_turns(view: CenteredView) -> list[CenteredView]:
@@ -143,20 +83,6 @@ def poses_of_heads(views: list[CenteredView], heads: NDArray[np.float32]) -> Pro
     return Proposals(rotation, translation, angles, np.exp(LOG_SCALE_STD * size[:, 0]))
 
 
-def bank_poses(views: list[CenteredView], turns: NDArray[Any], bank: PoseBank, rows: NDArray[Any]) -> Proposals:
-    """The bank's poses in the given rows (K,), in the frame of the camera that views were made from.
-
-    turns: (K,) which view each is seen in
-    """
-    limits = default_rig("right").limits
-    angles = np.repeat(bank.middle[None].astype(np.float64), len(rows), axis=0)
-    angles[:, np.flatnonzero(limits.free)] += ANGLE_STEP_RAD * bank.angles[rows]
-    turned = _rotations(QUATERNION_STEP * bank.quaternions[rows])
-    rotation, translation = _in_camera(views, turns, turned, WRIST_STEP_MM * bank.wrists[rows])
-    angles = np.clip(angles.reshape(-1, 15, 3), limits.lower, limits.upper)
-    return Proposals(rotation, translation, angles, 1 + SCALE_STEP * bank.scales[rows])
-
-
 def _in_camera(
     views: list[CenteredView], turns: NDArray[Any], rotation: Floats, wrist_mm: Floats
 ) -> tuple[Floats, Floats]:
@@ -176,21 +102,3 @@ def _orthonormal(six: Floats) -> Floats:
     second = six[:, 3:] - (six[:, 3:] * first).sum(axis=1, keepdims=True) * first
     second /= np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-4)
     return np.stack([first, second, np.cross(first, second)], axis=2)
-
-
-def _rotations(quaternions: Floats) -> Floats:
-    """Rotations (K, 3, 3) of quaternions (K, 4), the real part first, of about unit length."""
-    w, x, y, z = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
-    return np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], axis=1),
-            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], axis=1),
-            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=1),
-        ],
-        axis=1,
-    )
-
-
-def _palm_mm(rig: Rig) -> float:
-    """Distance of the middle finger's base from the wrist, mm."""
-    return float(np.linalg.norm(rig.keypoints_mm[9] - rig.keypoints_mm[0]))

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from handopt.assess.confidence import PREDICTED, ConfidenceFeatures, confidence
-from handopt.assess.visibility import visible_joints
 from handopt.backend import Device, one_cpu_thread, using
 from handopt.config import FitSettings
 from handopt.errors import ConfigError, NumericalError, ObservationError
@@ -24,8 +23,8 @@ from handopt.input.camera import Camera
 from handopt.input.sequence.base import FrameSource, split_ignored
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.surfaces import flipped, lifted_points
-from handopt.proposals.consensus import predict_pose
 from handopt.proposals.features import SeenHand
+from handopt.proposals.predict_pose import predict_pose
 from handopt.result import FitResult
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
@@ -135,7 +134,7 @@ class PredictionRun:
             predicted = predict_pose(seen, self._settings.proposals)
         except ObservationError:
             return None
-        pose, told = predicted.pose, predicted.joints
+        pose, visible = predicted.pose, predicted.visible
         placed, scale = Placed(pose.rotation[0], pose.translation_mm[0], pose.angles_rad[0]), float(pose.scale[0])
         shape = _of_size(shape, scale)
         vertices, joints = fitter.model.meshes(fitter.model.poses([placed], shape), shape)
@@ -144,15 +143,10 @@ class PredictionRun:
         fraction = float(unexplained_fraction(vertices, default_rig("right").faces, roi.crop, grid)[0])
         if not fraction < max(LOST, WORSE * found.unexplained_fraction):
             return None
-        if told is None:
-            surface = fitter.model.depth(vertices[0], roi.crop)
-            radii = np.asarray(found.joint_uncertainty_mm, np.float64)
-            told = radii, visible_joints(joints[0], surface, camera, scale)
-        uncertainty, visible = told
         likely = found.observation.hand_probability
         features = ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], likely, None)
         sure = confidence(features, PREDICTED)
-        return Predicted(placed, scale, joints[0], visible, uncertainty, fraction, sure, refitted=False)
+        return Predicted(placed, scale, joints[0], visible, predicted.radius_mm, fraction, sure, refitted=False)
 
     def _anywhere(self, depth: FloatImage) -> Predicted | None:
         """The hand in a whole frame; None where there is none."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, pixel_shuffle
 
 from handopt.input.pixel_labels import BODY, FOREARM, HAND, OBJECT, PIXEL_LABELS
-from handopt.learning.network import Convolution, Residual
+from handopt.learning.layers import Convolution, Residual
 from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, OFFSET_SCALE_MM, REACH_MM, SIZE
 
 WIDTHS = (32, 64, 96, 128)

@@ -16,7 +16,7 @@ from support.sequences import CAMERA, samples
 from handopt import atomic_folder
 from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
 from handopt.fitting import fit_images
-from handopt.proposals.bank import default_bank
+from handopt.proposals import default_model
 from handopt.proposals.features import network_input
 from handopt.proposals.model_file import load_model
 from handopt.rig import default_rig, load_rig
@@ -95,15 +95,19 @@ def weights(path: Path) -> dict[str, bytes]:
 
 
 def test_layers_of_a_model_compute_what_it_does() -> None:
-    network = default_bank().network
+    network = default_model().network
     offset = np.random.default_rng(1).uniform(-90, 90, (3, 64, 64)).astype(np.float32)
     offset[offset > 60] = np.nan
     layers = AdaptableNetwork(network)
     with torch.no_grad():
-        heads, joints = layers(encoded(torch.from_numpy(offset)))
-    expected = network.hypotheses(network.features(network_input(offset)))
-    assert_close(heads.numpy(), expected, of_max=1e-5, reason="float32, other order of sums")
-    assert joints is None
+        heads, joints, votes = layers(encoded(torch.from_numpy(offset)))
+    features, maps = network.look(network_input(offset))
+    assert_close(heads.numpy(), network.hypotheses(features), of_max=1e-5, reason="float32, other order of sums")
+    keypoints, radius = network.votes(features, maps)
+    assert_close(votes.keypoints.numpy(), keypoints, of_max=1e-5, reason="float32, other order of sums")
+    assert_close(votes.log_mm.exp().numpy(), radius, of_max=1e-4, reason="float32, other order of sums")
+    visible = network.joints(features)[1]
+    assert_close(torch.sigmoid(joints[:, 21:]).numpy(), visible, of_max=1e-5, reason="float32, other order of sums")
     for name, array in layers.export().items():
         assert np.array_equal(array, network.weights[name]), name
 
@@ -195,7 +199,7 @@ def test_a_model_that_gets_worse_is_not_given(tmp_path: Path) -> None:
     found = adapted(output, dataclasses.replace(TINY, rate=0.004))
     assert not found.improved
     assert found.step == 0
-    layers = AdaptableNetwork(default_bank().network)
+    layers = AdaptableNetwork(default_model().network)
     assert weights(output) == {
         name: each.astype(np.float16).astype(np.float32).tobytes() for name, each in layers.export().items()
     }

@@ -146,14 +146,46 @@ def test_the_model_computes_what_torch_does(whole: Path, tmp_path: Path) -> None
 
     save_model(tmp_path / "model.npz", network.export(), {"heads": 3, "stages": 3})
     with torch.no_grad():
-        heads, joints = (each.numpy() for each in network(encoded(offset)))
+        heads, joints, votes = network(encoded(offset))
     model = load_model(tmp_path / "model.npz").network
-    features = model.features(network_input(offset.numpy()))
+    features, maps = model.look(network_input(offset.numpy()))
+    keypoints, radius = model.votes(features, maps)
+    assert_close(keypoints, votes.keypoints.numpy(), of_max=3e-3, reason="weights are stored as float16")
+    assert_close(np.log(radius), votes.log_mm.numpy(), of_max=3e-3, reason="weights are stored as float16")
+    heads, joints = heads.numpy(), joints.numpy()
     assert_close(model.hypotheses(features), heads, of_max=3e-3, reason="weights are stored as float16")
     told = model.joints(features)
-    assert told is not None
     assert_close(np.log(told[0]), joints[:, :21], of_max=3e-3, reason="weights are stored as float16")
     assert_close(told[1], 1 / (1 + np.exp(-joints[:, 21:])), of_max=3e-3, reason="weights are stored as float16")
+
+
+def test_a_training_begins_with_another_model(whole: Path, tmp_path: Path) -> None:
+    """It says the same of images before the first step, and tells what it began with."""
+    begin, output = load_model(whole), tmp_path / "more.npz"
+    settings = dataclasses.replace(TINY, steps=1, rate=1e-9, warm_up_steps=1)
+    train(output, settings, seed=9, workers=0, begin=begin)
+    more = load_model(output)
+    assert more.metadata["training"]["begun_with"] == begin.digest
+    views = network_input(np.random.default_rng(1).uniform(-90, 90, (4, 64, 64)).astype(np.float32))
+    before, after = (model.network.hypotheses(model.network.features(views)) for model in (begin, more))
+    assert_close(after, before, of_max=0.05, reason="normalisations are set anew from a batch of 8 images")
+    train(tmp_path / "other.npz", settings, seed=9, workers=0)
+    other = load_model(tmp_path / "other.npz").network
+    assert np.abs(other.hypotheses(other.features(views)) - before).max() > 10 * np.abs(after - before).max()
+
+
+def test_a_wider_model_is_no_beginning(whole: Path, tmp_path: Path) -> None:
+    from handopt.proposals.model_file import save_model
+
+    network = load_model(whole).network
+    wide = dict(network.weights)
+    wide["inner.weight"] = np.pad(wide["inner.weight"], ((0, 0), (0, 8)))
+    wide["inner.bias"] = np.pad(wide["inner.bias"], (0, 8))
+    for name in ("head", "joints", "votes.context"):
+        wide[f"{name}.weight"] = np.pad(wide[f"{name}.weight"], ((0, 8), (0, 0)))
+    save_model(tmp_path / "wide.npz", wide, {"heads": 3, "stages": 3})
+    with pytest.raises(OutputError, match=r"has a wider layer \(inner\.weight is \(512, 520\), here \(512, 512\)\)"):
+        train(tmp_path / "base.npz", TINY, seed=5, workers=0, begin=load_model(tmp_path / "wide.npz"))
 
 
 def test_settings_from_a_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The layers of small networks against slow twins, and the search of a bank against a sort of all distances."""
+"""The layers of small networks against slow twins."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from support.slow_layers import slow_convolution, slow_enlargement
 
 from handopt.backend import cpu_threads, set_cpu_threads
 from handopt.errors import ShapeError
-from handopt.ops.networks import convolve, dense, doubled, in_blocks, nearest_descriptions, relu
+from handopt.ops.networks import convolve, dense, doubled, relu
 from handopt.typing import FloatImage
 
 
@@ -65,51 +65,6 @@ def test_a_convolution_refuses_other_shapes(rng: np.random.Generator) -> None:
         convolve(x, weight[:8], bias, 2, 1)
     with pytest.raises(ShapeError, match=r"added: expected \(1, 4, 4, 4\)"):
         convolve(x, weight, bias, 3, 1, added=x)
-
-
-@pytest.mark.parametrize("views", [1, 4, 6])
-@pytest.mark.parametrize("rows", [1, 63, 64, 203])
-def test_the_nearest_descriptions_are_those_of_a_sort(views: int, rows: int, rng: np.random.Generator) -> None:
-    described = rng.integers(-3, 4, (5, rows), np.int8)  # few values, so that many are equally near
-    squares = np.square(described.astype(np.float32)).sum(axis=0)
-    wanted = rng.integers(-3, 4, (views, 5)).astype(np.float32)
-    distance = np.square(described.T[:, None].astype(np.float64) - wanted[None]).sum(axis=2).ravel()
-    for count in (1, 20, rows * views + 1):
-        order = np.argsort(distance, kind="stable")[:count]
-        found = nearest_descriptions(in_blocks(described.T), squares, wanted, count)
-        assert np.array_equal(found, np.divmod(order, views))
-
-
-def test_a_search_does_not_depend_on_the_number_of_threads(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("handopt.ops.networks.MIN_ROWS", 1)  # or else one thread does it
-    described = rng.integers(-3, 4, (5, 3011), np.int8)
-    squares = np.square(described.astype(np.float32)).sum(axis=0)
-    wanted = rng.normal(size=(6, 5)).astype(np.float32)
-    threads, found = cpu_threads(), []
-    try:
-        for count in (1, 2, 5):
-            set_cpu_threads(count)
-            found.append(nearest_descriptions(in_blocks(described.T), squares, wanted, 200))
-    finally:
-        set_cpu_threads(max(1, threads))
-    assert all(np.array_equal(each, found[0]) for each in found)
-
-
-def test_descriptions_that_are_no_numbers_are_the_farthest(rng: np.random.Generator) -> None:
-    described, squares = rng.integers(-9, 9, (3, 20), np.int8), np.zeros(20, np.float32)
-    rows, views = nearest_descriptions(in_blocks(described.T), squares, np.full((2, 3), np.nan, np.float32), 4)
-    assert rows.tolist() == [0, 0, 1, 1]
-    assert views.tolist() == [0, 1, 0, 1]
-
-
-def test_a_search_refuses_other_shapes() -> None:
-    blocks, squares = in_blocks(np.zeros((4, 3), np.int8)), np.zeros(4, np.float32)
-    with pytest.raises(ShapeError, match=r"wanted: expected \(T, 3\)"):
-        nearest_descriptions(blocks, squares, np.zeros((1, 2), np.float32), 1)
-    with pytest.raises(ShapeError, match="described: expected 65 rows in blocks"):
-        nearest_descriptions(blocks, np.zeros(65, np.float32), np.zeros((1, 3), np.float32), 1)
 
 
 def test_a_dense_layer_takes_the_last_axis(rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""What the bank of proposals is asked with: a view that does not depend on where the hand is."""
+"""What the network of proposals sees: a view that does not depend on where the hand is."""
 
 from dataclasses import replace
 

@@ -11,6 +11,7 @@ from support.proposal_factories import MODEL_FACTS, MODEL_HEADS, MODEL_NUMBERS, 
 
 from handopt.errors import HandoptError, OutputError
 from handopt.proposals.model_file import MODEL_FORMAT, load_model, rig_digest, save_model
+from handopt.proposals.network import VERSION
 
 
 @pytest.fixture
@@ -29,9 +30,7 @@ def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: 
         assert np.array_equal(model.network.weights[name], values.astype(np.float16).astype(np.float32))
     features = model.network.features(np.zeros((3, 64, 64, 2), np.float32))
     assert model.network.hypotheses(features).shape == (3, MODEL_HEADS, MODEL_NUMBERS)
-    told = model.network.joints(features)
-    assert told is not None
-    uncertainty, visible = told
+    uncertainty, visible = model.network.joints(features)
     assert uncertainty.shape == visible.shape == (3, 21)
     assert (uncertainty > 0).all()
     assert ((visible > 0) & (visible < 1)).all()
@@ -41,22 +40,16 @@ def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: 
     save_model(path, arrays, MODEL_FACTS, overwrite=True)
 
 
-def test_a_network_need_not_tell_of_joints(rng: np.random.Generator, tmp_path: Path) -> None:
-    save_model(tmp_path / "base.npz", random_arrays(rng, joints=False), MODEL_FACTS)
-    network = load_model(tmp_path / "base.npz").network
-    assert network.joints(network.features(np.zeros((1, 64, 64, 2), np.float32))) is None
-
-
 def written(path: Path, arrays: dict[str, Any], **changes: Any) -> Path:
     """A model with some arrays changed, or left out where they are None."""
-    facts = {"version": 1, "rig": rig_digest(), **MODEL_FACTS}
+    facts = {"version": VERSION, "rig": rig_digest(), **MODEL_FACTS}
     document = {"format": np.array(MODEL_FORMAT), "metadata": np.array(json.dumps(facts)), **arrays, **changes}
     np.savez(path, allow_pickle=True, **{name: each for name, each in document.items() if each is not None})
     return path
 
 
 def metadata(**changes: Any) -> Any:
-    return np.array(json.dumps({"version": 1, "rig": rig_digest(), **MODEL_FACTS, **changes}))
+    return np.array(json.dumps({"version": VERSION, "rig": rig_digest(), **MODEL_FACTS, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -64,10 +57,10 @@ def metadata(**changes: Any) -> Any:
     [
         ({"format": np.array("handopt.model/9")}, r"is 'handopt.model/9', this handopt reads handopt.model/1"),
         ({"format": None}, "is no model of handopt: give a file that handopt train wrote"),
-        ({"metadata": metadata(version=7)}, "a network of version 7, this handopt runs 1: train it again"),
+        ({"metadata": metadata(version=7)}, "a network of version 7, this handopt runs 2: train it again"),
         ({"metadata": metadata(rig="0123")}, "another hand than handopt's own"),
         ({"metadata": metadata(heads=10**9)}, "damaged metadata"),
-        ({"metadata": metadata(stages="2")}, "damaged metadata"),
+        ({"metadata": metadata(stages="3")}, "damaged metadata"),
         ({"metadata": np.array("{")}, "damaged metadata"),
         ({"metadata": np.array([1, 2])}, "metadata must hold text"),
         ({"head.weight": None}, "lacks 'head.weight'"),
@@ -78,7 +71,10 @@ def metadata(**changes: Any) -> Any:
         ({"stem.bias": np.full(3, 1e30)}, "stem.bias has values from"),
         ({"stem.bias": np.array([object()] * 3)}, "no usable model"),
         ({"stem.bias": np.zeros(3, np.complex64)}, "must hold numbers"),
-        ({"metadata": metadata(stages=3)}, "lacks 'stage2.shrink.weight'"),
+        ({"metadata": metadata(stages=2)}, "damaged metadata"),
+        ({"metadata": metadata(stages=4)}, "lacks 'stage3.shrink.weight'"),
+        ({"votes.said.bias": None}, "lacks 'votes.said.bias'"),
+        ({"votes.deep.weight": np.zeros((6, 96), np.float16)}, "expected \\(width3=5, 96\\)|has shape"),
     ],
 )
 def test_what_is_no_model_is_refused(

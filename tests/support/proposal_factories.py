@@ -1,7 +1,6 @@
 """Small networks with random weights, a slow twin of their layers, and observations of rendered hands."""
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.model_file import PoseModel, load_model, save_model
-from handopt.proposals.network import VERSION, Network, head_sizes
+from handopt.proposals.network import Network, head_sizes
+from handopt.proposals.votes import vote_layers
 from handopt.rig import default_rig
 from handopt.synth.poses import HandSample
 from support.slow_layers import slow_convolution
@@ -51,11 +51,6 @@ def random_weights(rng: np.random.Generator, heads: int = HEADS, widths: tuple[i
 def random_network(rng: np.random.Generator, heads: int = HEADS, widths: tuple[int, ...] = (3, 4, 6)) -> Network:
     """A network of random weights."""
     return Network(random_weights(rng, heads, widths), len(widths) - 1, heads, {})
-
-
-def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The arrays of a file with these weights."""
-    return {"metadata": json.dumps({"version": VERSION, "heads": HEADS, "stages": 2, **changes}), **weights}
 
 
 def slow_heads(network: Network, image: Floats) -> Floats:
@@ -102,31 +97,33 @@ def observed(vertices: Floats, camera: Camera = CAMERA) -> Observation:
 
 MODEL_HEADS = 2
 MODEL_NUMBERS = 6 + 22 + 3 + 1 + 1
-MODEL_FACTS = {"heads": MODEL_HEADS, "stages": 2, "training": {"seed": 4}, "scores": {"best_mm": 9.5}}
+MODEL_FACTS = {"heads": MODEL_HEADS, "stages": 3, "training": {"seed": 4}, "scores": {"best_mm": 9.5}}
 
 
-def random_arrays(rng: np.random.Generator, *, joints: bool = True) -> dict[str, Any]:
-    """Weights of a narrow network of two stages."""
+def random_arrays(rng: np.random.Generator) -> dict[str, Any]:
+    """Weights of a narrow model of three stages."""
     arrays: dict[str, Any] = {}
+    widths = (3, 4, 5, 5)
 
     def layer(name: str, inputs: int, outputs: int) -> None:
         arrays[f"{name}.weight"] = rng.normal(0, 0.1, (inputs, outputs)).astype(np.float32)
         arrays[f"{name}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
 
     layer("stem", 50, 3)
-    for stage, (before, width) in enumerate(((3, 4), (4, 5))):
+    for stage, (before, width) in enumerate(itertools.pairwise(widths)):
         layer(f"stage{stage}.shrink", 9 * before, width)
         layer(f"stage{stage}.first", 9 * width, width)
         layer(f"stage{stage}.second", 9 * width, width)
-    layer("dense", 8 * 8 * 5, 6)
+    layer("dense", 4 * 4 * 5, 6)
     layer("inner", 6, 7)
     layer("head", 7, MODEL_HEADS * MODEL_NUMBERS)
-    if joints:
-        layer("joints", 7, 42)
+    layer("joints", 7, 42)
+    for name, (inputs, outputs) in vote_layers(7, *widths[1:]).items():
+        layer(name, int(inputs), outputs)
     return arrays
 
 
-def random_model(path: Path, rng: np.random.Generator, *, joints: bool = True) -> PoseModel:
+def random_model(path: Path, rng: np.random.Generator) -> PoseModel:
     """A model of random weights, written and read again."""
-    save_model(path, random_arrays(rng, joints=joints), MODEL_FACTS)
+    save_model(path, random_arrays(rng), MODEL_FACTS)
     return load_model(path)

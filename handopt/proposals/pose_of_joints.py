@@ -1,0 +1,98 @@
+"""The pose of the default right hand whose joints lie where a network says that they are (inverse kinematics)."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from handopt.backend import Device
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
+from handopt.proposals.proposals import Proposals
+from handopt.rig import default_rig
+from handopt.typing import Floats, Indices
+
+
+@dataclass(frozen=True)
+class JointsConfig:
+    """How a pose is drawn to joints. Chosen on synthetic images."""
+
+    steps: int = 3  # of Gauss-Newton
+    least_mm: float = 2.0  # how far off a joint may always be
+    angle_rad: float = 0.7  # how far angles may move from those of the start, where joints do not say
+    log_scale: float = 0.05  # the same for the logarithm of the size
+    difference_rad: float = 0.02  # by which angles are turned to see what moves
+
+
+CONFIG: Final = JointsConfig()
+
+
+def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Proposals:
+    """Poses near others whose joints are as near as they can be to given ones, within the limits of the angles.
+
+    start: K poses. joints_mm: (K, 21, 3) or (21, 3); radius_mm: (K, 21) or (21,), how far off these may be. It
+    minimises the sum of squares of distance / radius, of how far angles move from those of the start, and of the size.
+    """
+    free = _free()
+    count = len(start)
+    weight = 1 / np.maximum(np.broadcast_to(radius_mm, (count, 21)), CONFIG.least_mm)
+    target = np.broadcast_to(joints_mm, (count, 21, 3))
+    prior = np.r_[np.full(len(free), CONFIG.angle_rad**-2), np.zeros(6), CONFIG.log_scale**-2]
+    limits, now = default_rig("right").limits, start
+    for _ in range(CONFIG.steps):
+        joints, moved = _joints_and_motion(now, free)
+        off = (weight[..., None] * (target - joints)).reshape(count, -1)
+        motion = (weight[:, None, :, None] * moved).reshape(count, len(prior), -1)
+        away = np.zeros((count, len(prior)))
+        away[:, : len(free)] = (start.angles_rad - now.angles_rad).reshape(count, -1)[:, free]
+        away[:, -1] = np.log(start.scale / now.scale)
+        normal = motion @ motion.transpose(0, 2, 1) + np.diag(prior + 1e-6)
+        step = np.linalg.solve(normal, (motion @ off[..., None])[..., 0][..., None] + (prior * away)[..., None])[..., 0]
+        angles = now.angles_rad.reshape(count, -1).copy()
+        angles[:, free] += step[:, : len(free)]
+        turn, shift = step[:, len(free) : len(free) + 3], step[:, len(free) + 3 : -1]
+        now = Proposals(
+            exponential(turn) @ now.rotation,
+            now.translation_mm + shift,
+            np.clip(angles.reshape(count, 15, 3), limits.lower, limits.upper),
+            np.clip(now.scale * np.exp(np.clip(step[:, -1], -0.2, 0.2)), MIN_SCALE, MAX_SCALE),
+        )
+    return now
+
+
+def joints_of(poses: Proposals) -> Floats:
+    """Joints (K, 21, 3) mm of poses."""
+    real = (poses.angles_rad, poses.rotation, poses.translation_mm, poses.scale)
+    angles, rotation, translation, scale = (np.ascontiguousarray(each, np.float64) for each in real)
+    count = len(poses)
+    pose = Pose(angles, rotation, translation, scale, np.zeros(count, np.int32), np.zeros((count, 0)))
+    hand = _hand()
+    return np.asarray(hand.joints(hand.transforms(pose)))
+
+
+def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]:
+    """Joints (K, 21, 3) of poses, and how they move (K, P, 21, 3) with free angles, rotation, place and log scale."""
+    count, step = len(poses), CONFIG.difference_rad
+    rows = np.repeat(np.arange(count), 1 + len(free))
+    bent = poses.select(rows)
+    angles = bent.angles_rad.reshape(count, 1 + len(free), -1).copy()
+    angles[:, np.arange(1, 1 + len(free)), free] += step
+    every = joints_of(replace(bent, angles_rad=angles.reshape(-1, 15, 3))).reshape(count, 1 + len(free), 21, 3)
+    joints = every[:, 0]
+    motion = np.empty((count, len(free) + 7, 21, 3))
+    motion[:, : len(free)] = (every[:, 1:] - joints[:, None]) / step
+    arms = joints - poses.translation_mm[:, None]
+    motion[:, len(free) : len(free) + 3] = np.cross(np.eye(3)[None, :, None], arms[:, None])
+    motion[:, len(free) + 3 : -1] = np.eye(3)[None, :, None]
+    motion[:, -1] = arms
+    return joints, motion
+
+
+@cache
+def _free() -> Indices:
+    return np.flatnonzero(default_rig("right").limits.free)
+
+
+@cache
+def _hand() -> Hand:
+    return Hand.of(default_rig("right"), Device("cpu"), np.float64)

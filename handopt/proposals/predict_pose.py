@@ -1,0 +1,67 @@
+"""The pose that a network sees: the hypothesis that is nearest to the joints that it sees, drawn to these."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from handopt.observation.observation import Observation
+from handopt.ops.rasterise import rasterise
+from handopt.proposals.coarse_mesh import coarse_mesh
+from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, CenteredView, SeenHand, centered_view, network_input
+from handopt.proposals.model_file import PoseModel, default_model
+from handopt.proposals.proposals import Proposals
+from handopt.proposals.propose import poses_of_heads, quarter_turns
+from handopt.proposals.voted_poses import drawn_poses, voted_joints
+from handopt.typing import Bools, Floats
+
+STEP: Final = 2
+"""Only every STEP-th row and column of a view is compared with a pose. Chosen by hand."""
+WRONG_MM: Final = 20.0
+"""A depth that is off by this much counts as wholly wrong. Chosen by hand."""
+BESIDE: Final = 0.5
+"""Weight of a pixel of the mesh where the view has none: something may have been cut away. Chosen by hand."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedPose:
+    """What a network sees. pose: of the default right hand, one proposal. unexplained_fraction: of the view, from 0.
+
+    radius_mm: (21,), how far off each joint may be; visible: (21,), which joints are more likely visible than not
+    """
+
+    pose: Proposals
+    unexplained_fraction: float
+    radius_mm: Floats
+    visible: Bools
+
+
+def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -> PredictedPose:
+    """The pose that a network sees.
+
+    model: whose network looks, by default the one that comes with handopt. seen: a right hand, or a mirrored left one.
+    Raises ObservationError if nothing of the hand is in view.
+    """
+    network = (default_model() if model is None else model).network
+    views = quarter_turns(centered_view(seen))
+    features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
+    joints = voted_joints(views, *network.votes(features, maps))
+    pose = drawn_poses(poses_of_heads(views, network.hypotheses(features)), joints, 1)
+    return PredictedPose(
+        pose, unexplained_fraction(views[0], pose), joints.radius_mm, network.joints(features[:1])[1][0] > 0.5
+    )
+
+
+def unexplained_fraction(view: CenteredView, pose: Proposals) -> float:
+    """What a pose, as a coarse mesh, leaves unexplained of a view, relative to the hand's area there."""
+    offset, step = view.offset_mm[::STEP, ::STEP], STEP
+    if not np.isfinite(offset).any():
+        offset, step = view.offset_mm, 1
+    focal, middle, size = view.distance_mm / MM_PER_PX / step, MIDDLE_PX / step, len(offset)
+    turned = replace(pose, rotation=view.rotation @ pose.rotation, translation_mm=pose.translation_mm @ view.rotation.T)
+    mesh = coarse_mesh()
+    depth = rasterise(mesh.vertices(turned), mesh.faces, (focal, focal, middle, middle, size, size))[0]
+    seen, rendered = np.isfinite(offset), depth > 0
+    off = np.where(rendered, np.abs(depth - offset - np.float32(view.distance_mm)), np.inf)[seen]
+    wrong = np.minimum(off, WRONG_MM).sum(dtype=np.float64) / WRONG_MM
+    return float((wrong + BESIDE * np.count_nonzero(rendered & ~seen)) / np.count_nonzero(seen))

@@ -1,0 +1,48 @@
+"""Poses whose joints lie where the cells of a view vote that they are.
+
+The network looks at a view in four quarter turns; what it says of a joint in each counts by how sure it is of it. The
+hypotheses whose joints are the nearest to that are drawn to it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handopt.proposals.features import CenteredView, from_view
+from handopt.proposals.pose_of_joints import joints_of, pose_of_joints
+from handopt.proposals.proposals import Proposals
+from handopt.typing import FloatImage, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class VotedJoints:
+    """Where joints are. places_mm: (21, 3) in the camera's frame. radius_mm: (21,), how far off each may be."""
+
+    places_mm: Floats
+    radius_mm: Floats
+
+
+def voted_joints(views: list[CenteredView], keypoints_mm: FloatImage, radius_mm: FloatImage) -> VotedJoints:
+    """What the votes of T views say together. keypoints_mm: (T, 21, 3) as the views show them; radius_mm: (T, 21)."""
+    places = np.stack(
+        [from_view(each.astype(np.float64), view.distance_mm) @ view.rotation
+         for each, view in zip(keypoints_mm, views, strict=True)]
+    )  # fmt: skip
+    weight = 1 / np.square(radius_mm.astype(np.float64))
+    mean = np.einsum("tj,tjc->jc", weight / weight.sum(axis=0), places)
+    return VotedJoints(mean, 1 / np.sqrt(weight.mean(axis=0)))
+
+
+def drawn_poses(hypotheses: Proposals, joints: VotedJoints, nearest: int, sampled: int = 0) -> Proposals:
+    """Hypotheses that are drawn to the voted joints, and others drawn to joints as far off as these may be.
+
+    nearest: how many of the first, those that are the nearest to the voted joints already, the nearest first. sampled:
+    how many of the second, in the hypotheses' order; what they are drawn to is always the same.
+    """
+    off = np.linalg.norm(joints_of(hypotheses) - joints.places_mm, axis=-1) / joints.radius_mm
+    rows = np.argsort(np.square(off).sum(axis=1), kind="stable")[:nearest]
+    shift = np.random.default_rng(sampled).normal(size=(sampled, *joints.places_mm.shape))
+    shift *= joints.radius_mm[:, None] / np.sqrt(3)
+    shift = np.concatenate([np.zeros((len(rows), *joints.places_mm.shape)), shift])
+    start = hypotheses.select(np.concatenate([rows, np.arange(sampled) % len(hypotheses)]))
+    return pose_of_joints(start, joints.places_mm + shift, joints.radius_mm)
