@@ -1,6 +1,6 @@
 """The pose of the default right hand whose joints lie where a network says that they are (inverse kinematics)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -10,7 +10,7 @@ from handopt.backend import Device
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.proposals.proposals import Proposals
 from handopt.rig import default_rig
-from handopt.typing import Floats, Indices
+from handopt.typing import Bools, Floats, Indices
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class JointsConfig:
     least_mm: float = 2.0  # how far off a joint may always be
     angle_rad: float = 0.7  # how far angles may move from those of the start, where joints do not say
     log_scale: float = 0.05  # the same for the logarithm of the size
-    difference_rad: float = 0.02  # by which angles are turned to see what moves
 
 
 CONFIG: Final = JointsConfig()
@@ -62,30 +61,47 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
 
 def joints_of(poses: Proposals) -> Floats:
     """Joints (K, 21, 3) mm of poses."""
+    hand = _hand()
+    return np.asarray(hand.joints(hand.transforms(_as_pose(poses))))
+
+
+def _as_pose(poses: Proposals) -> Pose:
     real = (poses.angles_rad, poses.rotation, poses.translation_mm, poses.scale)
     angles, rotation, translation, scale = (np.ascontiguousarray(each, np.float64) for each in real)
     count = len(poses)
-    pose = Pose(angles, rotation, translation, scale, np.zeros(count, np.int32), np.zeros((count, 0)))
-    hand = _hand()
-    return np.asarray(hand.joints(hand.transforms(pose)))
+    return Pose(angles, rotation, translation, scale, np.zeros(count, np.int32), np.zeros((count, 0)))
 
 
 def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]:
     """Joints (K, 21, 3) of poses, and how they move (K, P, 21, 3) with free angles, rotation, place and log scale."""
-    count, step = len(poses), CONFIG.difference_rad
-    rows = np.repeat(np.arange(count), 1 + len(free))
-    bent = poses.select(rows)
-    angles = bent.angles_rad.reshape(count, 1 + len(free), -1).copy()
-    angles[:, np.arange(1, 1 + len(free)), free] += step
-    every = joints_of(replace(bent, angles_rad=angles.reshape(-1, 15, 3))).reshape(count, 1 + len(free), 21, 3)
-    joints = every[:, 0]
-    motion = np.empty((count, len(free) + 7, 21, 3))
-    motion[:, : len(free)] = (every[:, 1:] - joints[:, None]) / step
+    hand, moved = _hand(), _moved_by()
+    transforms = hand.transforms(_as_pose(poses))
+    joints = np.asarray(hand.joints(transforms))
+    # Axes of twist, abduction and flexion (Ry(abduction) Rx(-flexion) Rz(twist)), first as the turned joint has them
+    (st, _, sf), (ct, _, cf) = (np.moveaxis(turn(poses.angles_rad), -1, 0) for turn in (np.sin, np.cos))
+    zero, one = np.zeros_like(st), np.ones_like(st)
+    own = np.stack([zero, zero, one, st * cf, ct * cf, sf, -ct, st, zero], axis=-1).reshape(*st.shape, 3, 3)
+    frames = transforms[:, hand.articulated, :, :3] @ hand.bind[hand.articulated, :, :3]
+    axes = own @ frames.swapaxes(-1, -2) / poses.scale[:, None, None, None]
+    arms = np.where(moved[..., None], joints[:, None] - joints[:, moved.argmax(axis=1) - 1][:, :, None], 0.0)
+    motion = np.empty((len(poses), len(free) + 7, 21, 3))
+    motion[:, : len(free)] = np.cross(axes[:, :, :, None], arms[:, :, None]).reshape(len(poses), -1, 21, 3)[:, free]
     arms = joints - poses.translation_mm[:, None]
     motion[:, len(free) : len(free) + 3] = np.cross(np.eye(3)[None, :, None], arms[:, None])
     motion[:, len(free) + 3 : -1] = np.eye(3)[None, :, None]
     motion[:, -1] = arms
     return joints, motion
+
+
+@cache
+def _moved_by() -> Bools:
+    """Which keypoints (15, 21) lie beyond each articulated joint. The one before the first of them is the joint."""
+    rig = default_rig("right")
+    beyond = np.zeros((len(rig.articulated), len(rig.keypoint_joints)), np.bool_)
+    for column, joint in enumerate(rig.keypoint_joints):
+        while (joint := int(rig.parents[joint])) >= 0:
+            beyond[:, column] |= np.asarray(rig.articulated) == joint
+    return beyond
 
 
 @cache

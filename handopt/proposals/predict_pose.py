@@ -11,7 +11,7 @@ from handopt.proposals.coarse_mesh import coarse_mesh
 from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, CenteredView, SeenHand, centered_view, network_input
 from handopt.proposals.model_file import PoseModel, default_model
 from handopt.proposals.proposals import Proposals
-from handopt.proposals.propose import poses_of_heads, quarter_turns
+from handopt.proposals.propose import QUARTER_TURNS, poses_of_heads, quarter_turns
 from handopt.proposals.voted_poses import drawn_poses, voted_joints
 from handopt.typing import Bools, Floats
 
@@ -36,14 +36,16 @@ class PredictedPose:
     visible: Bools
 
 
-def predict_pose(seen: Observation | SeenHand, model: PoseModel | None = None) -> PredictedPose:
+def predict_pose(
+    seen: Observation | SeenHand, model: PoseModel | None = None, turns: int = QUARTER_TURNS
+) -> PredictedPose:
     """The pose that a network sees.
 
     model: whose network looks, by default the one that comes with handopt. seen: a right hand, or a mirrored left one.
-    Raises ObservationError if nothing of the hand is in view.
+    turns: in how many quarter turns it looks. Raises ObservationError if nothing of the hand is in view.
     """
     network = (default_model() if model is None else model).network
-    views = quarter_turns(centered_view(seen))
+    views = quarter_turns(centered_view(seen))[:turns]
     features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
     joints = voted_joints(views, *network.votes(features, maps))
     pose = drawn_poses(poses_of_heads(views, network.hypotheses(features)), joints, 1)

@@ -19,7 +19,7 @@ from handopt.tracking.config import TrackingConfig
 from handopt.tracking.finger_proposals import FingerProposer, unexplained_patches
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal, learn
 from handopt.tracking.pose_estimate import Placed, PoseEstimate
-from handopt.tracking.roi import RoiObservation, Wrist, crop_around, observe_roi
+from handopt.tracking.roi import CutOut, RoiObservation, Wrist, crop_around, cut_out, observe_roi
 from handopt.tracking.tracking_model import TrackingModel
 from handopt.typing import FloatImage, Floats
 
@@ -97,6 +97,11 @@ class FrameFitter:
     def observe(
         self, depth_mm: FloatImage, expected: Placed, shape: ShapeEstimate, rng: np.random.Generator
     ) -> RoiObservation | None:
+        """What is near an expected hand, to be fitted to; None where too little is seen there."""
+        cut = self.cut_out(depth_mm, expected, shape)
+        return None if cut is None else observe_roi(cut, min(self._config.points, MAX_POINTS), rng, self._place)
+
+    def cut_out(self, depth_mm: FloatImage, expected: Placed, shape: ShapeEstimate) -> CutOut | None:
         """Cut out what is near an expected hand; None where too little is seen there."""
         vertices = self.model.vertices(expected, shape)
         if not vertices[:, 2].min() > 0:
@@ -104,8 +109,7 @@ class FrameFitter:
         crop = crop_around(vertices, self.camera, self._roi)
         end_mm = shape.scale * self._skin_end_mm - self._settings.skin_margin_mm
         wrist = Wrist(expected.translation_mm, expected.rotation @ self._rig.bind[0][:, 2], end_mm)
-        points = min(self._config.points, MAX_POINTS)
-        return observe_roi(depth_mm, crop, self.model.depth(vertices, crop), wrist, points, rng, self._place, self._roi)
+        return cut_out(depth_mm, crop, self.model.depth(vertices, crop), wrist, self._roi)
 
     def prefers(
         self,

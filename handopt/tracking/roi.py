@@ -40,20 +40,30 @@ def crop_around(vertices_mm: Reals, camera: Camera, config: RoiConfig) -> Crop:
     return Crop((float(x), float(y), float(z)), config.half_mm, config.size_px, camera)
 
 
-def observe_roi(
-    depth_mm: FloatImage,
-    crop: Crop,
-    expected_mm: FloatImage,
-    wrist: Wrist,
-    points: int,
-    rng: np.random.Generator,
-    device: Device,
-    config: RoiConfig,
-) -> RoiObservation | None:
+@dataclass(frozen=True, eq=False)
+class CutOut:
+    """A hand that was cut out of an image. x, y: (S, S) mm of the grid's cells."""
+
+    crop: Crop
+    grid: Grid
+    x: FloatImage
+    y: FloatImage
+    seen_cells: int
+
+
+def observe_roi(cut: CutOut, points: int, rng: np.random.Generator, device: Device) -> RoiObservation:
+    """What a hand is fitted to that was cut out. points: how many are drawn."""
+    targets = _targets(cut.grid, cut.x, cut.y, cut.crop, points, rng, device)
+    return RoiObservation(cut.crop, cut.grid, targets, cut.seen_cells)
+
+
+def cut_out(
+    depth_mm: FloatImage, crop: Crop, expected_mm: FloatImage, wrist: Wrist, config: RoiConfig
+) -> CutOut | None:
     """Cut the hand out of a depth image (H, W), mm, NaN where pixels are left out; None where too little is seen.
 
-    expected_mm: (S, S) z-buffer of the expected hand on the crop's grid. points: how many are drawn for the fit.
-    Every grid pixel looks up the nearest pixel of the image. The hand is what lies near the expected silhouette and
+    expected_mm: (S, S) z-buffer of the expected hand on the crop's grid. Every grid pixel looks up the nearest pixel of
+    the image. The hand is what lies near the expected silhouette and
     depth on surfaces that agree with it; the forearm is cut off where the model's skin ends.
     """
     v, u, depth = crop.look_up(depth_mm)
@@ -73,8 +83,7 @@ def observe_roi(
     unknown = ((depth > 0) & (clean == 0)) | ignored | ~inside
     measured_mm = np.where(depth > 0, depth, np.float32(np.inf))
     free = free_space_mask(hand_mm, measured_mm, arm, unknown, crop.mm_per_px, symmetric=False)
-    grid = Grid(hand_mm, hand, free)
-    return RoiObservation(crop, grid, _targets(grid, x, y, crop, points, rng, device), seen)
+    return CutOut(crop, Grid(hand_mm, hand, free), x, y, seen)
 
 
 def _lifted(depth: FloatImage, u: Indices, v: Indices, camera: Camera) -> tuple[FloatImage, FloatImage]:

@@ -1,5 +1,6 @@
 """Votes of cells for joints, and the poses that are drawn to them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ from support.compare import assert_close
 from support.proposal_factories import random_model
 from support.slow_layers import slow_convolution
 
+from handopt.hand_model import exponential
 from handopt.proposals.features import CenteredView, from_view, to_view
-from handopt.proposals.pose_of_joints import joints_of, pose_of_joints
+from handopt.proposals.pose_of_joints import _joints_and_motion, joints_of, pose_of_joints
 from handopt.proposals.proposals import Proposals
 from handopt.proposals.propose import quarter_turns
 from handopt.proposals.voted_poses import drawn_poses, voted_joints
@@ -81,6 +83,25 @@ def test_votes_are_what_the_layers_say_one_by_one(rng: np.random.Generator, tmp_
             assert_close(
                 radius[image, joint], np.exp(share[:, joint] @ said[:, joint, 4]), of_max=1e-4, reason="float32"
             )
+
+
+def test_joints_move_as_differences_say(rng: np.random.Generator) -> None:
+    poses = drawn(rng, 3)
+    free = np.flatnonzero(default_rig("right").limits.free)
+    joints, motion = _joints_and_motion(poses, free)
+    assert_close(joints, joints_of(poses), of_max=1e-12, reason="the same")
+    step = 1e-5
+    for number, angle in enumerate(free):
+        turned = poses.angles_rad.reshape(3, -1).copy()
+        turned[:, angle] += step
+        bent = joints_of(replace(poses, angles_rad=turned.reshape(3, 15, 3)))
+        assert_close(motion[:, number], (bent - joints) / step, atol=1e-2, reason="a difference over 1e-5 rad")
+    for axis in range(3):
+        turn = exponential(np.tile(step * np.eye(3)[axis], (3, 1)))
+        turned = joints_of(replace(poses, rotation=turn @ poses.rotation))
+        assert_close(motion[:, len(free) + axis], (turned - joints) / step, atol=1e-2, reason="the same for rotations")
+    larger = joints_of(replace(poses, scale=poses.scale * np.exp(step)))
+    assert_close(motion[:, -1], (larger - joints) / step, atol=1e-2, reason="the same for the size")
 
 
 def test_poses_come_back_from_their_joints(rng: np.random.Generator) -> None:

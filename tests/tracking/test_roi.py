@@ -8,7 +8,7 @@ from handopt.backend import resolve_device
 from handopt.ops.rasterise import rasterise
 from handopt.rig import default_rig
 from handopt.tracking.config import RoiConfig
-from handopt.tracking.roi import RoiObservation, Wrist, crop_around, observe_roi
+from handopt.tracking.roi import RoiObservation, Wrist, crop_around, cut_out, observe_roi
 
 CONFIG = RoiConfig()
 
@@ -24,7 +24,8 @@ def view_of(depth: np.ndarray, *, shift: tuple[float, float, float] = (0.0, 0.0,
     expected = rasterise(np.ascontiguousarray(vertices[None], np.float32), faces, numbers)[0]
     wrist = Wrist(scene.translation + shift, hand.rotation @ default_rig("right").bind[0, :, 2], 30.0)
     rng = np.random.default_rng(0)
-    return observe_roi(depth, crop, expected, wrist, 500, rng, resolve_device("cpu"), CONFIG)
+    cut = cut_out(depth, crop, expected, wrist, CONFIG)
+    return None if cut is None else observe_roi(cut, 500, rng, resolve_device("cpu"))
 
 
 DEPTH = samples()[0].counts.astype(np.float32)
