@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from handopt import Camera, HandoptError, fit, rasterise
-from handopt.assess.calibration import weights as calibrated
 from handopt.assess.confidence import ConfidenceFeatures, logistic
 from handopt.assess.uncertainty import WEIGHT_NAMES, radius_mm
 from handopt.fitting import FitInput, FitSettings, fit_image
@@ -45,6 +44,7 @@ RIDGE = 0.01
 OBJECT_WEIGHT = 3.0  # most objects get no answer, so that those that do are few
 THRESHOLDS = (0.5, 0.7, 0.9, 0.95)
 INSIDE = 2 / 3  # of the joints lie within the radius
+FIRST_RADII = (3.0, 0.001, 0.002, 1000.0)  # where the search for the weights of fit_uncertainty begins
 FREEDOM = 3.0  # of Student's t, whose heavy tails keep gross errors from deciding
 
 
@@ -110,11 +110,7 @@ def explain_errors(rows: list[Row], confidence: NDArray[np.float64]) -> NDArray[
         variance = radius_mm(spread, visible, sureness, np.exp(logarithms)) ** 2
         return float((1.5 * np.log(variance) + 0.5 * (FREEDOM + 3) * np.log1p(errors**2 / variance / FREEDOM)).sum())
 
-    weights = np.exp(
-        minimize(
-            loss, np.log(calibrated("fit_uncertainty", *WEIGHT_NAMES)), method="Nelder-Mead", options={"maxiter": 4000}
-        ).x
-    )
+    weights = np.exp(minimize(loss, np.log(FIRST_RADII), method="Nelder-Mead", options={"maxiter": 4000}).x)
     factor = np.quantile(errors / radius_mm(spread, visible, sureness, weights), INSIDE)
     return np.asarray(weights * [factor**2, factor, factor, factor**2])
 

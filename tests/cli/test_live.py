@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from support.fake_realsense import FPS, SoftCamera, librealsense
-from support.proposal_factories import random_model
 from support.sequences import CAMERA, samples, truth
 
+from handopt.assets import asset
 from handopt.cli.main import main
 from handopt.cli.stop_signal import StopOnSignal
 from handopt.input import sequence
 from handopt.input.sequence.realsense import open_camera
+from handopt.proposals.model_file import ASSET, default_model
 
 UNIT_MM = 0.25
 SHOWN, HELD = 10, 4
@@ -60,13 +62,13 @@ def test_a_camera_that_is_unplugged_leaves_what_was_tracked(camera: SoftCamera, 
     assert np.median(off) < 6.0, "the last frame is the newest"
 
 
-def test_a_model_proposes_poses_of_a_camera(camera: SoftCamera, tmp_path: Path, rng: np.random.Generator) -> None:
-    random_model(tmp_path / "base.npz", rng)
+def test_a_model_proposes_poses_of_a_camera(camera: SoftCamera, tmp_path: Path) -> None:
+    shutil.copy(asset(ASSET), tmp_path / "base.npz")
     feeder = camera.film(images(), every_s=0.25)
     done = live("-o", tmp_path / "now", "--no-video", "--proposals", tmp_path / "base.npz", "--frames", "1")
     feeder.join()
     assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path / "now" / "track.json").read_text())["proposals"]["training"] == {"seed": 4}
+    assert json.loads((tmp_path / "now" / "track.json").read_text())["proposals"] == default_model().describe()
 
 
 def test_a_network_alone_predicts_what_a_camera_sees(camera: SoftCamera, tmp_path: Path) -> None:
