@@ -70,8 +70,6 @@ def describe_network(path: Path, *, as_json: bool) -> Iterator[str]:
     yield f"{path.name}: a network of {facts['heads']} hypotheses, {facts['numbers']:,} numbers"
     yield f"digest: {model.digest}"
     yield f"written by handopt {facts['handopt']}"
-    tells = "yes" if facts["tells_joints"] else "no"
-    yield f"tells visibility and uncertainty of joints: {tells}"
     for title, values in (("trained on", facts["training"]), ("scores", facts["scores"])):
         yield ""
         yield f"{title}:" if values else f"{title}: the file does not say"
@@ -88,7 +86,6 @@ def document(model: "PoseModel") -> dict[str, Any]:
         "version": metadata.get("version"),
         "heads": model.network.heads,
         "numbers": sum(each.size for each in weights.values()),
-        "tells_joints": "joints.weight" in weights,
         "scores": metadata.get("scores"),
     }
 

@@ -89,9 +89,9 @@ def predict(ctx: click.Context, /, images: tuple[tuple[Path, ...], ...], **argum
     """Predict the hand's pose in each depth image in IMAGE... with a network alone: files, folders of them, patterns in
     quotes, or - for a list of them on standard input.
 
-    The network looks at the hand in four ways and gives 16 poses for each; what is written is what they agree on where
-    they explain the image. Folders, lines on stdout and a second run are those of handopt fit, which is slower and more
-    accurate.
+    The network sees where the joints are, and gives some poses; what is written is the one that is nearest to these
+    joints, with its joints moved there as far as a hand allows. Folders, lines on stdout and a second run are those of
+    handopt fit, which is slower and more accurate.
     """
     from handopt.cli.settings import FitOptions
 

@@ -74,7 +74,8 @@ def train(**arguments: Any) -> None:
     MODEL-training, are the learning curves as curve.csv and curve.png (with Matplotlib), and every two minutes a
     checkpoint. The same --steps, --seed and --threads give the same model, however many --workers there are.
 
-    One line goes to stdout: the model, and its mean joint errors of the likeliest and the best hypothesis in mm.
+    One line goes to stdout: the model, and the mean errors in mm of the likeliest hypothesis, of the best one, and of
+    the joints that the network sees.
     """
     from handopt.cli.settings import TrainOptions
     from handopt.errors import import_extra
@@ -95,7 +96,7 @@ def train(**arguments: Any) -> None:
     if options.as_json:
         click.echo(json.dumps({"model": str(options.output), **scores}))
     else:
-        errors = (f"{scores['likeliest_mm']:.2f}", f"{scores['best_mm']:.2f}")
+        errors = (f"{scores[name]:.2f}" for name in ("likeliest_mm", "best_mm", "votes_mm"))
         click.echo("\t".join((click.format_filename(options.output), *errors)))
 
 
@@ -132,7 +133,7 @@ def _train(options: "TrainOptions", console: Console) -> tuple[dict[str, float],
         def watched(state: "Progress") -> bool:
             bar.remark = "" if options.minutes is None else f", step {state.step}"
             if state.scores:
-                bar.remark += f", likeliest hypothesis {state.scores['likeliest_mm']:.1f} mm off"
+                bar.remark += f", joints {state.scores['votes_mm']:.1f} mm off"
             bar.to(min(total, state.step if options.minutes is None else int(total * state.share)))
             return not until.stopped
 

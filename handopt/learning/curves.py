@@ -16,6 +16,7 @@ SHOWN: Final = {
     "loss": ("loss of the training", colour.FINGERS[4]),
     "likeliest_mm": ("mean joint error of the likeliest hypothesis, mm", colour.FINGERS[2]),
     "best_mm": ("of the best one of all, mm", colour.FINGERS[3]),
+    "votes_mm": ("of the joints that it sees, mm", colour.FINGERS[1]),
 }
 INCHES: Final = (8.0, 5.0)
 

@@ -17,6 +17,8 @@ from handopt.rig.joints import KEYPOINT_JOINTS
 
 WIDTHS = (16, 32, 64, 160)
 HIDDEN = 512
+PLACES = (SIZE >> len(WIDTHS)) ** 2
+"""Pixels of the last map, which the dense layer sees."""
 
 
 class Network(nn.Module):  # type: ignore[misc]  # PyTorch is not followed

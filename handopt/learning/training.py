@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +19,13 @@ from handopt.learning.encode import encoded, tensors
 from handopt.learning.image_pool import ImagePool
 from handopt.learning.images import Arrays
 from handopt.learning.losses import compare, hypothesis_loss, joint_loss, votes_loss
-from handopt.learning.network import Network
+from handopt.learning.network import PLACES, Network
 from handopt.learning.scores import score
 from handopt.learning.settings import TrainSettings
 from handopt.learning.skeleton import Skeleton
 from handopt.learning.warm_start import as_tensors, begin_with
 from handopt.proposals.model_file import PoseModel, save_model
 from handopt.rig import default_rig
-from handopt.typing import FloatImage
 
 STEP: Final = 4
 """What the generator of a step's augmentation is for, beside those of poses, images and rows."""
@@ -80,8 +79,9 @@ class Training:
         """Go on from the folder's checkpoint; a note where the newest one was damaged. Raises HandoptError."""
         state, note = load_checkpoint(self.folder)
         asked = {"settings": self.settings.to_dict(), "seed": self.seed}
-        state["settings"] = {"bfloat16": False, **state.get("settings", {})}  # which older checkpoints lack
-        differing = [name for name, value in asked.items() if state.get(name) != value]
+        if self._begin is not None:
+            asked["begun_with"] = self._begun_with
+        differing = [name.replace("begun_with", "first weights") for name in asked if state.get(name) != asked[name]]
         if differing:
             raise OutputError(
                 f"{self.folder} was begun with other {' and '.join(differing)}: give the same, or begin anew with "
@@ -104,7 +104,7 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         held_out = pool.held_out()
         if self._begin is not None and self.step == 0:
-            self._begin_with(self._begin.network.weights, pool.batch(0))
+            self._begin_with(self._begin, pool.batch(0))
         saved = started = time.monotonic()
         before = self.seconds
         share = self._share()
@@ -124,16 +124,22 @@ class Training:
                 break
         return self.history[-1] if self.history else {}
 
-    def _begin_with(self, weights: Mapping[str, FloatImage], images: Arrays) -> None:
-        """Take the weights of another model. Raises OutputError where its layers are wider."""
+    def _begin_with(self, begin: PoseModel, images: Arrays) -> None:
+        """Take the weights of another model. Raises OutputError where its layers are wider, or more or fewer."""
+        weights, stages = begin.network.weights, len(self.network.stages)
+        if begin.network.stages != stages:
+            raise OutputError(
+                f"the model to begin with has {begin.network.stages} stages, here there are {stages}: begin with "
+                "another one"
+            )
         for name, mine in self.network.export().items():
             if name in weights and any(a > b for a, b in zip(weights[name].shape, mine.shape, strict=True)):
                 raise OutputError(
                     f"the model to begin with has a wider layer ({name} is {weights[name].shape}, here {mine.shape}): "
-                    "begin with another one"
+                    f"begin with another one, or set heads to {begin.network.heads} in config= if it is the head's"
                 )
         view = encoded(tensors(images)[0]).to(self.device)
-        begin_with(self.network, self.network.named_layers(), as_tensors(weights, self.device), view)
+        begin_with(self.network, self.network.named_layers(), as_tensors(weights, self.device), view, {"dense": PLACES})
         self.average.module.load_state_dict(self.network.state_dict())
 
     def _share(self) -> float:

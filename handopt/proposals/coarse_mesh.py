@@ -14,7 +14,7 @@ from handopt.rig import Rig, default_rig
 from handopt.typing import FloatImage, Floats
 
 COARSE_VERTICES: Final = 300
-"""Of the mesh. Chosen by hand: with all 1,159 vertices the poses that are chosen are no better."""
+"""Of the mesh. Chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)

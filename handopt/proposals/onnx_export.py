@@ -22,8 +22,8 @@ def onnx_bytes(model: "PoseModel") -> bytes:
     """The network of a model as an ONNX file.
 
     Input "view": (B, 64, 64, 2) float32, see handopt.proposals.features. Outputs: "hypotheses" (B, heads, numbers), as
-    Network.hypotheses; "uncertainty_mm" and "visible", both (B, 21), as Network.joints; and "keypoints_mm" (B, 21, 3)
-    and "radius_mm" (B, 21), as Network.votes.
+    Network.hypotheses; "uncertainty_mm" (of the likeliest) and "visible", both (B, 21), as Network.joints; and
+    "keypoints_mm" (B, 21, 3) with their own "radius_mm" (B, 21), as Network.votes.
     Raises OutputError where the package onnx is missing.
     """
     onnx = import_extra("onnx", "an ONNX file", "onnx")

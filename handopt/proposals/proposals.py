@@ -11,7 +11,7 @@ from handopt.typing import Floats
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """K poses of a right hand that an observation may show: the likeliest first.
+    """K poses of a right hand that an observation may show.
 
     rotation: (K, 3, 3) rig -> camera; translation_mm: (K, 3), where the wrist is; angles_rad: (K, 15, 3); scale: (K,).
     """

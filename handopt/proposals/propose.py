@@ -25,7 +25,7 @@ QUARTER_TURNS: Final = 4
 _QUARTER: Final = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-def propose(observation: Observation, count: int = 64, model: PoseModel | None = None) -> Proposals:
+def propose(observation: Observation, count: int = 24, model: PoseModel | None = None) -> Proposals:
     """Propose poses of the default right hand for an observation; of a left hand give observation.mirrored().
 
     First come hypotheses that are drawn to the joints that the network sees, then some that are drawn to joints as far
@@ -42,7 +42,8 @@ def propose(observation: Observation, count: int = 64, model: PoseModel | None =
     heads = network.hypotheses(features)
     guessed = network_poses(views, heads)
     joints = voted_joints(views, *network.votes(features, maps))
-    nearest, plain = max(1, int(VOTED_FRACTION * count)), min(len(guessed), int(PLAIN_FRACTION * count))
+    nearest, plain = (min(len(guessed), int(share * count)) for share in (VOTED_FRACTION, PLAIN_FRACTION))
+    nearest = max(1, nearest)
     drawn = drawn_poses(guessed, joints, nearest, count - nearest - plain)
     return drawn.joined(guessed.select(np.arange(plain)))
 

@@ -13,6 +13,9 @@ from handopt.proposals.pose_of_joints import joints_of, pose_of_joints
 from handopt.proposals.proposals import Proposals
 from handopt.typing import FloatImage, Floats
 
+SEED = 6
+"""Of how far off the joints are that hypotheses are drawn to."""
+
 
 @dataclass(frozen=True, eq=False)
 class VotedJoints:
@@ -41,7 +44,7 @@ def drawn_poses(hypotheses: Proposals, joints: VotedJoints, nearest: int, sample
     """
     off = np.linalg.norm(joints_of(hypotheses) - joints.places_mm, axis=-1) / joints.radius_mm
     rows = np.argsort(np.square(off).sum(axis=1), kind="stable")[:nearest]
-    shift = np.random.default_rng(sampled).normal(size=(sampled, *joints.places_mm.shape))
+    shift = np.random.default_rng(SEED).normal(size=(sampled, *joints.places_mm.shape))
     shift *= joints.radius_mm[:, None] / np.sqrt(3)
     shift = np.concatenate([np.zeros((len(rows), *joints.places_mm.shape)), shift])
     start = hypotheses.select(np.concatenate([rows, np.arange(sampled) % len(hypotheses)]))

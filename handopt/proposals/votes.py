@@ -17,8 +17,8 @@ SHALLOW: Final = 64
 """Channels of the map that votes."""
 VOTE_NUMBERS: Final = 5
 """Of a joint in a cell: offset (3), logit of its weight, logarithm of how far off it may be in mm."""
-LOWEST_LOG_MM, HIGHEST_LOG_MM = -3.0, 6.0
-"""Range of the logarithm of a joint's uncertainty in mm."""
+LOWEST_LOG_MM, HIGHEST_LOG_MM = 0.0, 6.0
+"""Range of the logarithm of a joint's uncertainty in mm; less than 1 mm is not learned."""
 VOTES: Final = "votes."
 """What the names of these layers begin with."""
 MAPS: Final = 3

@@ -133,7 +133,7 @@ def test_a_model_is_shown_and_exported(tmp_path: Path, model: Path) -> None:
     assert "seed: 4" in shown.stdout
     assert "best_mm: 9.5" in shown.stdout
     facts = json.loads(run("model", "show", model, "--json").stdout)
-    assert (facts["heads"], facts["tells_joints"], facts["scores"]) == (2, True, {"best_mm": 9.5})
+    assert (facts["heads"], facts["scores"]) == (2, {"best_mm": 9.5})
     missing = run("model", "export", model)
     assert (missing.exit_code, "-o FILE is missing" in missing.stderr) == (2, True)
     wrong = run("model", "export", model, "-o", tmp_path / "base.pb")

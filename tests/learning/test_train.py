@@ -188,6 +188,17 @@ def test_a_wider_model_is_no_beginning(whole: Path, tmp_path: Path) -> None:
         train(tmp_path / "base.npz", TINY, seed=5, workers=0, begin=load_model(tmp_path / "wide.npz"))
 
 
+def test_a_training_goes_on_only_with_the_model_that_it_began_with(whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "more.npz"
+    stopped_at(3, output, begin=load_model(whole))
+    other = tmp_path / "other.npz"
+    train(other, TINY, seed=7, workers=0)
+    with pytest.raises(OutputError, match="was begun with other first weights"):
+        train(output, TINY, seed=5, workers=0, resume=True, begin=load_model(other))
+    train(output, TINY, seed=5, workers=0, resume=True)
+    assert load_model(output).metadata["training"]["begun_with"] == load_model(whole).digest
+
+
 def test_settings_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "train.toml"
     path.write_text("steps = 100\nrate = 0.001\n")
@@ -205,7 +216,7 @@ def test_the_command_trains_goes_on_and_says_where(tmp_path: Path) -> None:
     given = ("train", "-o", output, "--config", config, "--workers", "0", "--seed", "5")
     done = run(*given, "--steps", "8")
     assert done.exit_code == 0, done.stderr
-    name, likeliest, best = done.stdout.strip().split("\t")
+    name, likeliest, best, _ = done.stdout.strip().split("\t")
     assert name == str(output)
     assert float(likeliest) >= float(best) > 0
     assert "base-training has the learning curves" in done.stderr
@@ -262,14 +273,3 @@ def test_losses_are_float32_whatever_the_layers_multiply(tmp_path: Path, monkeyp
     monkeypatch.setattr(training, "compare", watching)
     train(tmp_path / "base.npz", dataclasses.replace(TINY, steps=4, bfloat16=True), seed=5, workers=0)
     assert kinds == {torch.float32}
-
-
-def test_a_checkpoint_of_before_there_was_bfloat16_goes_on(whole: Path, tmp_path: Path) -> None:
-    output = tmp_path / "base.npz"
-    stopped_at(7, output)
-    place = tmp_path / "base-training" / checkpoint.NAME
-    state = torch.load(place, weights_only=True)
-    del state["settings"]["bfloat16"]
-    torch.save(state, place)
-    train(output, TINY, seed=5, workers=0, resume=True)
-    assert weights(output) == weights(whole)

@@ -54,7 +54,7 @@ def test_heads_mean_poses_and_come_in_the_order_of_their_probability() -> None:
 def test_one_of_the_proposals_is_near(name: str) -> None:
     """Near enough for the first rounds of the tournament."""
     one = example(name)
-    proposals = propose(observe(one.depth_mm, one.camera)[0])
+    proposals = propose(observe(one.depth_mm, one.camera)[0], 64)
     assert len(proposals) == 64
     true = np.asarray(one.truth.rotation)
     turn = np.degrees(np.arccos(np.clip((np.einsum("kij,ij->k", proposals.rotation, true) - 1) / 2, -1, 1)))
@@ -97,7 +97,7 @@ def test_proposals_for_a_rig_whose_keypoints_are_no_joints_have_the_size_of_the_
 def test_the_first_proposals_are_the_nearest() -> None:
     """They are drawn to where the network sees the joints, which the hypotheses behind them are not."""
     one = example("open")
-    joints = joints_of(propose(observe(one.depth_mm, one.camera)[0]))
+    joints = joints_of(propose(observe(one.depth_mm, one.camera)[0], 64))
     off = np.linalg.norm(joints - one.joints_mm, axis=-1).mean(axis=1)
     assert off[0] < 8
     assert off[:8].max() < 0.75 * np.median(off[24:])
