@@ -31,7 +31,7 @@ class LineChart:
 
     values: (T,) of the iterations; what is not finite leaves a gap that the curve bridges. width, height: pixels of
     the picture. title: of the axis, above it. stages: (T,) names; a mark stands where each begins, with its name where
-    there is room. paper: colour behind the chart.
+    there is room. paper: colour behind the chart. unit: what there is a value for.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class LineChart:
         title: str = "",
         stages: Sequence[str] | None = None,
         paper: RGB = colour.PAPER,
+        unit: str = "iteration",
     ) -> None:
         known = np.isfinite(values)
         self._values = np.where(known, np.asarray(values, np.float64), np.nan)
@@ -57,6 +58,7 @@ class LineChart:
         self._bottom = height - self._px(BOTTOM_PX) - 1
         self._columns = np.linspace(self._left, self._right, max(len(values), 2))[: len(values)]
         self._rows = self._bottom - self._share(self._values) * (self._bottom - self._top)
+        self._unit = unit
         self._paper = self._draw_paper(paper, title, stages)
         self._curve = self._draw_curve()
 
@@ -102,7 +104,7 @@ class LineChart:
             text = title + (", log scale" if self._log else "")
             draw.text((self._px(GAP_PX), self._top / 2), text, colour.INK, font, anchor="lm")
         base = (self._bottom + self._height) / 2
-        ending = "iteration" if stages else f"{len(self._values)} iterations"
+        ending = self._unit if stages else f"{len(self._values)} {self._unit}s"
         draw.text((self._right, base), ending, colour.FAINT_INK, font, anchor="rm")
         if stages:
             self._draw_stages(draw, stages, base, self._right - font.getlength(ending) - self._px(GAP_PX))

@@ -275,3 +275,10 @@ def test_an_inset_shows_where_in_the_whole_image_the_hand_is() -> None:
     assert rows.min() < hand[1] < rows.max() + 2
     other = Painter(film, ("fit",), size).frame(3)[top + size - 45, left + size - 60 : left + size]
     assert not (other == colour.FAINT_INK).all(axis=-1).any(), "one inset is enough"
+
+
+def test_a_chart_names_what_there_is_a_value_for() -> None:
+    values = np.array([10.0, 5.0, 1.0])
+    frames, iterations = (LineChart(values, 300, 120, unit=unit).upto(2) for unit in ("frame", "iteration"))
+    assert not np.array_equal(frames[100:, 150:], iterations[100:, 150:])
+    assert np.array_equal(frames[:90], iterations[:90])
