@@ -125,7 +125,7 @@ def _train(options: "TrainOptions", console: Console) -> tuple[dict[str, float],
     from handopt.learning.training import folder_of
 
     assert options.output is not None
-    settings, until = _settings(options), StopOnSignal()
+    settings, begin, until = _settings(options), _beginning(options), StopOnSignal()
     unit = "step" if options.minutes is None else "second"
     total = settings.steps if options.minutes is None else max(1, round(60 * options.minutes))
     with console.bar(total, unit, "training") as bar, until:
@@ -147,7 +147,7 @@ def _train(options: "TrainOptions", console: Console) -> tuple[dict[str, float],
             device=options.device,
             resume=options.resume,
             overwrite=options.overwrite,
-            begin=_beginning(options),
+            begin=begin,
             progress=watched,
             note=console.note,
         )

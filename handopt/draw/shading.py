@@ -1,5 +1,6 @@
 """The one shader: a matt hand under two lights, with smooth normals, a bright rim and dark crevices."""
 
+from functools import cache
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -126,9 +127,16 @@ def _shaded(surface: _Surface, camera: Camera) -> Bytes:
 
 def _pixels(linear: Reals) -> Bytes:
     """Values of pixels from light (...,): below 1 in LIGHT_LEVELS steps, which is exact to half a value."""
+    return _pixel_table().take(
+        (np.clip(linear, 0, 1) * np.float32(LIGHT_LEVELS - 1) + np.float32(0.5)).astype(np.int32)
+    )
+
+
+@cache
+def _pixel_table() -> Bytes:
+    """Values of pixels from the LIGHT_LEVELS steps of light."""
     steps = np.linspace(0, 1, LIGHT_LEVELS) ** (1 / GAMMA)
-    table = np.rint(255 * steps).astype(np.uint8)
-    return table.take((np.clip(linear, 0, 1) * np.float32(LIGHT_LEVELS - 1) + np.float32(0.5)).astype(np.int32))
+    return np.rint(255 * steps).astype(np.uint8)
 
 
 def _towards(surface: _Surface, camera: Camera) -> Reals:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.backend import Device
-from handopt.hand_model import Hand, Pose
+from handopt.hand_model import Hand
 from handopt.proposals.proposals import Proposals
 from handopt.rig import Rig, default_rig
 from handopt.typing import FloatImage, Floats
@@ -26,11 +26,7 @@ class CoarseMesh:
 
     def vertices(self, poses: Proposals) -> FloatImage:
         """Vertices (K, V, 3) mm of poses."""
-        real = (poses.angles_rad, poses.rotation, poses.translation_mm, poses.scale)
-        angles, rotation, translation, scale = (np.ascontiguousarray(each, np.float32) for each in real)
-        count = len(poses)
-        pose = Pose(angles, rotation, translation, scale, np.zeros(count, np.int32), np.zeros((count, 0), np.float32))
-        return np.ascontiguousarray(self.hand.vertices(self.hand.transforms(pose)))
+        return np.ascontiguousarray(self.hand.vertices(self.hand.transforms(poses.as_pose(np.float32))))
 
 
 @cache

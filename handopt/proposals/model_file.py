@@ -98,7 +98,7 @@ def load_model(path: str | PathLike[str]) -> PoseModel:
     except UnreadableError as error:
         raise HandoptError(f"{path} is no usable model: {error.reason}; copy or train it again") from error
     weights = {name: each.astype(np.float32) for name, each in arrays.items()}
-    network = Network(weights, int(metadata["stages"]), int(metadata["heads"]), metadata)
+    network = Network(weights, int(metadata["stages"]), int(metadata["heads"]))
     problem = _misfit(network)
     if problem is not None:
         raise HandoptError(f"{path} is no usable model: {problem}; copy or train it again")

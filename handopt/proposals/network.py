@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from handopt.ops.networks import convolve, relu
+from handopt.ops.networks import convolve, dense, relu
 from handopt.proposals.votes import HIGHEST_LOG_MM, LOWEST_LOG_MM, MAPS, votes
 from handopt.typing import FloatImage
 
@@ -33,13 +33,12 @@ class Network:
 
     A 5 x 5 convolution of stride 2; stages of a 3 x 3 convolution of stride 2 and a residual block of two of stride 1;
     two dense layers; K heads, and what it says of the joints. ReLU after all but the last. The last three maps vote
-    for joints. metadata: how it was trained.
+    for joints.
     """
 
     weights: dict[str, FloatImage]
     stages: int
     heads: int
-    metadata: dict[str, Any]
 
     def features(self, images: FloatImage) -> FloatImage:
         """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, 2)."""
@@ -53,8 +52,8 @@ class Network:
             inner = self._convolve(x, f"stage{stage}.first", 3, 1)
             x = self._convolve(inner, f"stage{stage}.second", 3, 1, added=x)
             maps.append(x)
-        x = relu(self._dense(x.reshape(len(x), -1), "dense"))
-        return relu(self._dense(x, "inner")), maps
+        x = relu(dense(x.reshape(len(x), -1), self.weights, "dense"))
+        return relu(dense(x, self.weights, "inner")), maps
 
     def votes(self, features: FloatImage, maps: Sequence[FloatImage]) -> tuple[FloatImage, FloatImage]:
         """Joints (B, 21, 3) and how far off each may be (B, 21), of what look gives; see handopt.proposals.votes."""
@@ -62,14 +61,14 @@ class Network:
 
     def hypotheses(self, features: FloatImage) -> FloatImage:
         """The heads (B, K, n) of features (B, hidden)."""
-        return self._dense(features, "head").reshape(len(features), self.heads, -1)
+        return dense(features, self.weights, "head").reshape(len(features), self.heads, -1)
 
     def joints(self, features: FloatImage) -> tuple[FloatImage, FloatImage]:
         """Uncertainty (B, 21), mm, and probability of being visible (B, 21) of the joints of the likeliest hypothesis.
 
         features: (B, hidden)
         """
-        log_mm, seen = np.split(self._dense(features, "joints"), 2, axis=1)
+        log_mm, seen = np.split(dense(features, self.weights, "joints"), 2, axis=1)
         one = np.float32(1)
         return np.exp(np.clip(log_mm, LOWEST_LOG_MM, HIGHEST_LOG_MM)), np.asarray(
             one / (one + np.exp(-seen)), np.float32
@@ -80,6 +79,3 @@ class Network:
     ) -> FloatImage:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         return convolve(x, weight, bias, size, stride, added=added, positive=True)
-
-    def _dense(self, x: FloatImage, name: str) -> FloatImage:
-        return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]

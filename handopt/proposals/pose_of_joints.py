@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from handopt.backend import Device
-from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
+from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, exponential
 from handopt.proposals.proposals import Proposals
 from handopt.rig import default_rig
 from handopt.typing import Bools, Floats, Indices
@@ -46,7 +46,7 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
         away[:, : len(free)] = (start.angles_rad - now.angles_rad).reshape(count, -1)[:, free]
         away[:, -1] = np.log(start.scale / now.scale)
         normal = motion @ motion.transpose(0, 2, 1) + np.diag(prior + 1e-6)
-        step = np.linalg.solve(normal, (motion @ off[..., None])[..., 0][..., None] + (prior * away)[..., None])[..., 0]
+        step = np.linalg.solve(normal, motion @ off[..., None] + (prior * away)[..., None])[..., 0]
         angles = now.angles_rad.reshape(count, -1).copy()
         angles[:, free] += step[:, : len(free)]
         turn, shift = step[:, len(free) : len(free) + 3], step[:, len(free) + 3 : -1]
@@ -62,20 +62,13 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
 def joints_of(poses: Proposals) -> Floats:
     """Joints (K, 21, 3) mm of poses."""
     hand = _hand()
-    return np.asarray(hand.joints(hand.transforms(_as_pose(poses))))
-
-
-def _as_pose(poses: Proposals) -> Pose:
-    real = (poses.angles_rad, poses.rotation, poses.translation_mm, poses.scale)
-    angles, rotation, translation, scale = (np.ascontiguousarray(each, np.float64) for each in real)
-    count = len(poses)
-    return Pose(angles, rotation, translation, scale, np.zeros(count, np.int32), np.zeros((count, 0)))
+    return np.asarray(hand.joints(hand.transforms(poses.as_pose(np.float64))))
 
 
 def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]:
     """Joints (K, 21, 3) of poses, and how they move (K, P, 21, 3) with free angles, rotation, place and log scale."""
     hand, moved = _hand(), _moved_by()
-    transforms = hand.transforms(_as_pose(poses))
+    transforms = hand.transforms(poses.as_pose(np.float64))
     joints = np.asarray(hand.joints(transforms))
     # Axes of twist, abduction and flexion (Ry(abduction) Rx(-flexion) Rz(twist)), first as the turned joint has them
     (st, _, sf), (ct, _, cf) = (np.moveaxis(turn(poses.angles_rad), -1, 0) for turn in (np.sin, np.cos))

@@ -8,11 +8,11 @@ import numpy as np
 from handopt.observation.observation import Observation
 from handopt.ops.rasterise import rasterise
 from handopt.proposals.coarse_mesh import coarse_mesh
-from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, CenteredView, SeenHand, centered_view, network_input
-from handopt.proposals.model_file import PoseModel, default_model
+from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, CenteredView, SeenHand, centered_view
+from handopt.proposals.model_file import PoseModel
 from handopt.proposals.proposals import Proposals
-from handopt.proposals.propose import QUARTER_TURNS, poses_of_heads, quarter_turns
-from handopt.proposals.voted_poses import drawn_poses, voted_joints
+from handopt.proposals.propose import QUARTER_TURNS, poses_of_heads, quarter_turns, read_views
+from handopt.proposals.voted_poses import drawn_poses
 from handopt.typing import Bools, Floats
 
 STEP: Final = 2
@@ -44,14 +44,10 @@ def predict_pose(
     model: whose network looks, by default the one that comes with handopt. seen: a right hand, or a mirrored left one.
     turns: in how many quarter turns it looks. Raises ObservationError if nothing of the hand is in view.
     """
-    network = (default_model() if model is None else model).network
     views = quarter_turns(centered_view(seen))[:turns]
-    features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
-    joints = voted_joints(views, *network.votes(features, maps))
-    pose = drawn_poses(poses_of_heads(views, network.hypotheses(features)), joints, 1)
-    return PredictedPose(
-        pose, unexplained_fraction(views[0], pose), joints.radius_mm, network.joints(features[:1])[1][0] > 0.5
-    )
+    heads, joints, visible = read_views(views, model)
+    pose = drawn_poses(poses_of_heads(views, heads), joints, 1)
+    return PredictedPose(pose, unexplained_fraction(views[0], pose), joints.radius_mm, visible[0] > 0.5)
 
 
 def unexplained_fraction(view: CenteredView, pose: Proposals) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from handopt.hand_model import Pose
 from handopt.rig import Rig, default_rig
 from handopt.typing import Floats
 
@@ -34,6 +35,13 @@ class Proposals:
             np.clip(self.angles_rad, rig.limits.lower, rig.limits.upper),
             self.scale * (_palm_mm(own) / _palm_mm(rig)),
         )
+
+    def as_pose(self, dtype: type[np.floating[Any]]) -> Pose:
+        """The same poses as kernels take them, of one image."""
+        real = (self.angles_rad, self.rotation, self.translation_mm, self.scale)
+        angles, rotation, translation, scale = (np.ascontiguousarray(each, dtype) for each in real)
+        image, proportions = np.zeros(len(self), np.int32), np.zeros((len(self), 0), dtype)
+        return Pose(angles, rotation, translation, scale, image, proportions)
 
     def select(self, rows: Any) -> "Proposals":
         """Some of the proposals."""

@@ -14,7 +14,7 @@ from handopt.proposals.features import CenteredView, centered_view, network_inpu
 from handopt.proposals.model_file import PoseModel, default_model
 from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM, head_sizes
 from handopt.proposals.proposals import Proposals
-from handopt.proposals.voted_poses import drawn_poses, voted_joints
+from handopt.proposals.voted_poses import VotedJoints, drawn_poses, voted_joints
 from handopt.rig import default_rig
 from handopt.typing import Floats
 
@@ -36,16 +36,26 @@ def propose(observation: Observation, count: int = 24, model: PoseModel | None =
     """
     if count < 1:
         raise ShapeError(f"count must be at least 1, not {count!r}")
-    network = (default_model() if model is None else model).network
     views = quarter_turns(centered_view(observation))
-    features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
-    heads = network.hypotheses(features)
+    heads, joints, _ = read_views(views, model)
     guessed = network_poses(views, heads)
-    joints = voted_joints(views, *network.votes(features, maps))
     nearest, plain = (min(len(guessed), int(share * count)) for share in (VOTED_FRACTION, PLAIN_FRACTION))
     nearest = max(1, nearest)
     drawn = drawn_poses(guessed, joints, nearest, count - nearest - plain)
     return drawn.joined(guessed.select(np.arange(plain)))
+
+
+def read_views(
+    views: list[CenteredView], model: PoseModel | None
+) -> tuple[NDArray[np.float32], VotedJoints, NDArray[np.float32]]:
+    """What a network sees in T views: its heads (T, K, n), the joints, and how probably these are visible (T, 21).
+
+    model: the one that comes with handopt if None
+    """
+    network = (default_model() if model is None else model).network
+    features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
+    joints = voted_joints(views, *network.votes(features, maps))
+    return network.hypotheses(features), joints, network.joints(features)[1]
 
 
 def quarter_turns(view: CenteredView) -> list[CenteredView]:

@@ -128,10 +128,10 @@ class PredictionRun:
             self._fitter = FrameFitter(rig, self._camera, self._settings.config, TrackingConfig(), Device("cpu"))
         fitter = self._fitter
         shape = _of_size(fitter.prior, last.scale)
-        roi = fitter.cut_out(depth, last.placed, shape)
-        if roi is None:
+        cut = fitter.cut_out(depth, last.placed, shape)
+        if cut is None:
             return None
-        camera, grid = roi.crop.as_camera(), roi.grid
+        camera, grid = cut.crop.as_camera(), cut.grid
         seen = SeenHand(camera, grid.depth_mm, grid.hand, lifted_points(camera, grid.depth_mm, grid.hand))
         try:
             predicted = predict_pose(seen, self._settings.proposals, turns=TURNS)
@@ -143,7 +143,7 @@ class PredictionRun:
         vertices, joints = fitter.model.meshes(fitter.model.poses([placed], shape), shape)
         if not vertices[0, :, 2].min() > 0:
             return None
-        fraction = float(unexplained_fraction(vertices, default_rig("right").faces, roi.crop, grid)[0])
+        fraction = float(unexplained_fraction(vertices, default_rig("right").faces, cut.crop, grid)[0])
         if not fraction < max(LOST, WORSE * found.unexplained_fraction):
             return None
         likely = found.observation.hand_probability

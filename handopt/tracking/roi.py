@@ -53,8 +53,7 @@ class CutOut:
 
 def observe_roi(cut: CutOut, points: int, rng: np.random.Generator, device: Device) -> RoiObservation:
     """What a hand is fitted to that was cut out. points: how many are drawn."""
-    targets = _targets(cut.grid, cut.x, cut.y, cut.crop, points, rng, device)
-    return RoiObservation(cut.crop, cut.grid, targets, cut.seen_cells)
+    return RoiObservation(cut.crop, cut.grid, _targets(cut, points, rng, device), cut.seen_cells)
 
 
 def cut_out(
@@ -63,8 +62,8 @@ def cut_out(
     """Cut the hand out of a depth image (H, W), mm, NaN where pixels are left out; None where too little is seen.
 
     expected_mm: (S, S) z-buffer of the expected hand on the crop's grid. Every grid pixel looks up the nearest pixel of
-    the image. The hand is what lies near the expected silhouette and
-    depth on surfaces that agree with it; the forearm is cut off where the model's skin ends.
+    the image. The hand is what lies near the expected silhouette and depth on surfaces that agree with it; the forearm
+    is cut off where the model's skin ends.
     """
     v, u, depth = crop.look_up(depth_mm)
     ignored = np.isnan(depth)
@@ -133,15 +132,14 @@ def _hand(depth: FloatImage, expected_mm: FloatImage, crop: Crop, focal: float, 
     )
 
 
-def _targets(
-    grid: Grid, x: FloatImage, y: FloatImage, crop: Crop, points: int, rng: np.random.Generator, device: Device
-) -> FitTargets:
+def _targets(cut: CutOut, points: int, rng: np.random.Generator, device: Device) -> FitTargets:
     """What the residuals compare the model with."""
     from scipy.ndimage import distance_transform_edt, minimum_filter
 
+    crop, grid = cut.crop, cut.grid
     rows = np.flatnonzero(grid.hand)
     drawn = rng.choice(rows, points, replace=len(rows) < points)
-    cloud = np.stack([x.ravel()[drawn], y.ravel()[drawn], grid.depth_mm.ravel()[drawn]], axis=1)
+    cloud = np.stack([cut.x.ravel()[drawn], cut.y.ravel()[drawn], grid.depth_mm.ravel()[drawn]], axis=1)
     nearest = minimum_filter(np.where(grid.hand, grid.depth_mm, np.float32(np.inf)), NEAREST_PX, mode="nearest")
     arrays = {
         "points": cloud,

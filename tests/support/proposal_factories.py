@@ -50,7 +50,7 @@ def random_weights(rng: np.random.Generator, heads: int = HEADS, widths: tuple[i
 
 def random_network(rng: np.random.Generator, heads: int = HEADS, widths: tuple[int, ...] = (3, 4, 6)) -> Network:
     """A network of random weights."""
-    return Network(random_weights(rng, heads, widths), len(widths) - 1, heads, {})
+    return Network(random_weights(rng, heads, widths), len(widths) - 1, heads)
 
 
 def slow_heads(network: Network, image: Floats) -> Floats:
