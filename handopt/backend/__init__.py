@@ -1,6 +1,7 @@
 """Devices, argument checks and kernel launches, on the CPU and on CUDA. The only room that imports cupy."""
 
 from handopt.backend.arguments import Arguments, known_indices
+from handopt.backend.cuda_graphs import GRAPHS_VARIABLE, copy_arrays, launched, split
 from handopt.backend.devices import (
     Array,
     Device,
@@ -36,12 +37,14 @@ from handopt.backend.sources import cuda_sources, kernel_folder, source_hash
 __all__ = [
     "CUDA_BLOCK",
     "CUDA_MAX_BLOCKS",
+    "GRAPHS_VARIABLE",
     "LIBRARY_VARIABLE",
     "SIGNATURES",
     "Arguments",
     "Array",
     "Device",
     "Library",
+    "copy_arrays",
     "cpu_threads",
     "cuda_devices",
     "cuda_problem",
@@ -51,6 +54,7 @@ __all__ = [
     "kernel_folder",
     "known_indices",
     "launch",
+    "launched",
     "library",
     "library_problem",
     "namespace",
@@ -63,6 +67,7 @@ __all__ = [
     "some_cpu_threads",
     "source_hash",
     "sparse_to_device",
+    "split",
     "threads_for_poses",
     "to_device",
     "to_numpy",

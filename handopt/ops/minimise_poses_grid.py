@@ -1,15 +1,19 @@
 """Levenberg-Marquardt for poses on a GPU: a few launches for each iteration of a whole batch, and no synchronisation.
 
 The same terms, steps and results as minimise_poses but for rounding; kernels/pose_iteration.cu says what is launched.
-Poses that are tried, their costs, and whether they are kept: all that stays on the device until the last iteration.
+Poses that are tried, their costs, and whether they are kept: all that stays on the device until the last iteration. A
+call of sizes and settings that came before is one launch of a CUDA graph (handopt.backend.cuda_graphs).
 """
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from math import prod
+from types import SimpleNamespace
 
 import numpy as np
 
-from handopt.backend import Arguments, Array, launch
+from handopt.backend import Arguments, Array, launch, launched, split
 from handopt.errors import ShapeError
 from handopt.ops.minimise_poses import (
     POSES,
@@ -101,6 +105,12 @@ _REAL: dict[str, tuple[int | str, ...]] = {
     "nearest_depth": ("I", "W", "W"),
     "mm_per_px": ("I",),
 }
+_WHOLE = ("indices", "parents", "articulated", "bones", "ancestry", "columns")
+_PRIORS = (
+    *("precision", "followers", "shape_mean", "shape_precision"),
+    *("temporal_pose", "temporal_weight", "temporal_width"),
+)
+"""What prior_arrays gives."""
 
 
 def minimise_poses_grid(
@@ -129,65 +139,93 @@ def minimise_poses_grid(
     call.whole("image_index", image_index, ("B",), below="I")
     call.real("free", steps.free, (model.parameters,))
     own, given = prior_arrays(call, priors)
-    run = _Iterations(model, call, start, image_index, (weights, priors, steps), own, given)
-    linearised = derivatives or steps.iterations > 0
-    run.evaluate(0, derivatives=linearised)
-    for number in range(1, 1 + steps.iterations):
-        run.solve()
-        run.evaluate(number, derivatives=derivatives or number < steps.iterations)
+    inputs = {
+        **{name: getattr(model, name) for name in (*_REAL, *_WHOLE)},
+        **dict(zip((*POSES, *_PRIORS), (*start, *own), strict=True)),
+        **{"image_index": image_index, "expected": priors.expected, "free": steps.free},
+    }
+    sizes = {**n, "B": call.size["B"], "P": model.parameters, "F": len(priors.followers)}
+    settings = _Settings(weights, priors, steps, given, derivatives)
+
+    def prepare(arrays: Mapping[str, Array]) -> _Iterations:
+        return _Iterations(SimpleNamespace(**arrays), call, sizes, settings)
+
+    key = (*sizes.values(), *settings.numbers) if sizes["B"] else None
+    found, improved = launched(key, inputs, prepare)
     rows = slice(None) if every else slice(steps.iterations, None)
-    hessian, gradient = (run.hessian, run.gradient) if derivatives else (call.empty(0), call.empty(0))
-    found = dict(zip((*POSES, "terms"), (*run.trace, run.terms), strict=True))
-    return PoseMinimum(
-        **{name: array[rows] for name, array in found.items()},
-        improved=run.improved.astype(bool),
-        hessian=hessian,
-        gradient=gradient,
-    )
+    kept = {name: array[rows] for name, array in zip((*POSES, "terms"), found, strict=False)}
+    hessian, gradient = found[len(kept) :] if derivatives else (call.empty(0), call.empty(0))
+    return PoseMinimum(**kept, improved=improved, hessian=hessian, gradient=gradient)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a call is told but its inputs' numbers. given: which of the priors' arrays are, as of prior_arrays."""
+
+    weights: TermWeights
+    priors: PosePriors
+    steps: Steps
+    given: list[int]
+    derivatives: bool
+
+    @property
+    def numbers(self) -> list[Hashable]:
+        """All that the launches are given as scalars, but sizes."""
+        own = [getattr(part, each.name) for part in (self.weights, self.priors, self.steps) for each in fields(part)]
+        return [*(each for each in own if not hasattr(each, "__array_function__")), *self.given, self.derivatives]
 
 
 class _Iterations:
-    """The arrays of a call, and the launches that each iteration consists of."""
+    """The launches of a call, and the arrays that they write to."""
 
-    def __init__(
-        self,
-        model: PointModel,
-        call: Arguments,
-        start: list[Array],
-        image_index: Array,
-        settings: tuple[TermWeights, PosePriors, Steps],
-        own: list[Array],
-        given: list[int],
-    ) -> None:
-        """Start: of the poses; own, given: what prior_arrays gives."""
-        self._model, self._start, self._index, self._own, self._given = model, start, image_index, own, given
-        self._weights, self._priors, self._steps = settings
-        n, p = model.sizes, model.parameters
-        b, rows = call.size["B"], 1 + self._steps.iterations
-        self._sizes = {**n, "B": b, "P": p, "F": len(self._priors.followers)}
-        self.trace = [call.empty(rows, *each.shape) for each in start]
-        self.terms, self._found_terms = call.empty(rows, len(TERMS), b), call.empty(len(TERMS), b)
-        self.hessian, self.gradient = call.empty(b, p, p), call.empty(b, p)
-        self._found = call.zeros(b, p, p), call.zeros(b, p)
-        self._damping, self.improved = call.empty(b), call.empty(b, dtype=np.int32)
-        self._step, self._columns = call.empty(b, p), panel_columns(p)
-        self._factor = call.empty(b, self._columns + 1, self._columns)
-        self._bind, self._transforms = call.empty(b, n["J"], 3, 4), call.empty(b, n["J"], 3, 4)
-        self._posed, self._rest = call.empty(b, n["U"], 3), call.empty(b, n["U"], 3)
-        self._normals, self._equations = call.empty(b, n["V"], 3), call.empty(b, n["U"], 9)
-        self._axes = call.empty(b, n["A"], 3, 3), call.empty(b, n["A"], 3), call.empty(b, n["J"], 3, n["S"])
+    def __init__(self, inputs: SimpleNamespace, call: Arguments, sizes: dict[str, int], settings: _Settings) -> None:
+        """Inputs: the arrays by name."""
+        self._in, self._sizes, self._settings = inputs, sizes, settings
+        self._weights, self._priors, self._steps = settings.weights, settings.priors, settings.steps
+        b, p, j, u, v, a, s = self._of("BPJUVAS")
+        rows, self._columns = 1 + self._steps.iterations, panel_columns(p)
+        poses = [(rows, *getattr(inputs, name).shape) for name in POSES]
+        shapes = [*poses, (rows, len(TERMS), b), (b, p, p), (b, p)]
+        self._shapes = shapes if settings.derivatives else shapes[:-2]
+        self._results = call.empty(sum(map(prod, shapes)))
+        *self._trace, self._terms, self._hessian, self._gradient = split(self._results, shapes)
+        self._improved = call.empty(b, dtype=np.int32)
+        equations = [(b, p, p), (b, p)]
+        sums = call.zeros(sum(map(prod, equations)))  # and zeros after all launches: keep_lower empties them
+        self._found = split(sums, equations)
+        scratch = [(b,), (b, p), (b, self._columns + 1, self._columns), (len(TERMS), b), (b, j, 3, 4), (b, j, 3, 4)]
+        scratch += [(b, u, 3), (b, u, 3), (b, v, 3), (b, u, 9), (b, a, 3, 3), (b, a, 3), (b, j, 3, s)]
+        memory = call.empty(sum(map(prod, scratch)))
+        self._damping, self._step, self._factor, self._found_terms, self._bind, self._transforms, *arrays = split(
+            memory, scratch
+        )
+        self._posed, self._rest, self._normals, self._equations, *self._axes = arrays
+        self.nbytes = self._results.nbytes + self._improved.nbytes + sums.nbytes + memory.nbytes
+
+    def launch(self) -> None:
+        """Evaluate the start, then try each step."""
+        iterations, derivatives = self._steps.iterations, self._settings.derivatives
+        self._evaluate(0, derivatives=derivatives or iterations > 0)
+        for number in range(1, 1 + iterations):
+            self._solve()
+            self._evaluate(number, derivatives=derivatives or number < iterations)
+
+    def found(self, *, copied: bool) -> tuple[list[Array], Array]:
+        """The poses of all iterations, their terms, the equations if asked for; and whether poses improved."""
+        results = self._results[: sum(map(prod, self._shapes))]
+        return split(results.copy() if copied else results, self._shapes), self._improved.astype(bool)
 
     def _of(self, letters: str) -> list[int]:
         return [self._sizes[letter] for letter in letters]
 
-    def solve(self) -> None:
+    def _solve(self) -> None:
         """The step of each pose."""
         b, p, columns = self._sizes["B"], self._sizes["P"], self._columns
-        given = (self.hessian, self.gradient, self._damping, self._steps.free, self._factor, self._step)
+        given = (self._hessian, self._gradient, self._damping, self._in.free, self._factor, self._step)
         for first in range(0, columns, PANEL):
             launch("solve_panel", b * (columns + 1), *given, first, b, p, columns)
 
-    def evaluate(self, row: int, *, derivatives: bool) -> None:
+    def _evaluate(self, row: int, *, derivatives: bool) -> None:
         """Try the step, and keep what is lower, as the row of an iteration; row 0: the start as it is."""
         self._move(row)
         self._pose_points(row, derivatives)
@@ -197,52 +235,54 @@ class _Iterations:
         self._keep(row, derivatives)
 
     def _move(self, row: int) -> None:
-        model, steps = self._model, self._steps
-        before = self.trace if row else self._start
+        given, steps = self._in, self._steps
+        before = self._trace if row else [getattr(given, name) for name in POSES]
         launch(
-            *("move_poses", self._sizes["B"] * self._sizes["J"], *before, self._step, model.columns),
-            *(model.articulated, model.ancestry, model.bind, model.joint_basis, *self.trace, self._bind),
+            *("move_poses", self._sizes["B"] * self._sizes["J"], *before, self._step, given.columns),
+            *(given.articulated, given.ancestry, given.bind, given.joint_basis, *self._trace, self._bind),
             *(self._transforms, self._found_terms, steps.turn, steps.shift, steps.relative, *steps.scales),
             *(steps.proportion, int(row > 0), max(0, row - 1), row, *self._of("BJADSP")),
         )
 
     def _pose_points(self, row: int, derivatives: bool) -> None:
-        model, weights, priors = self._model, self._weights, self._priors
+        given, weights, priors = self._in, self._weights, self._priors
+        own = [getattr(given, name) for name in _PRIORS]
         items = sum(self._of("UAS")) + 1 if derivatives else self._sizes["U"] + 1
         launch(
-            *("pose_points", self._sizes["B"] * items, *self.trace, self._bind, self._transforms, model.rest),
-            *(model.point_basis, model.indices, model.weights, model.rest_normals, model.parents),
-            *(model.articulated, model.joint_basis, self._index, model.coefficients, model.field),
-            *(model.nearest_depth, model.mm_per_px, priors.expected, *self._own, model.lower, model.upper),
-            *(model.columns, self._posed, self._rest, self._normals, self._equations, *self._axes),
+            *("pose_points", self._sizes["B"] * items, *self._trace, self._bind, self._transforms, given.rest),
+            *(given.point_basis, given.indices, given.weights, given.rest_normals, given.parents),
+            *(given.articulated, given.joint_basis, given.image_index, given.coefficients, given.field),
+            *(given.nearest_depth, given.mm_per_px, given.expected, *own, given.lower, given.upper),
+            *(given.columns, self._posed, self._rest, self._normals, self._equations, *self._axes),
             *(self._found_terms, *self._found, weights.silhouette, weights.free_space, weights.front),
             *(weights.margin, weights.limits, priors.weight, priors.follow_share, priors.follow_precision),
-            *(priors.size, priors.proportions, *self._given, int(derivatives), row, *self._of("BJUVKASPFW")),
+            *(priors.size, priors.proportions, *self._settings.given, int(derivatives), row),
+            *self._of("BJUVKASPFW"),
         )
 
     def _compare(self, derivatives: bool) -> None:
-        model, weights, n = self._model, self._weights, self._sizes
+        given, weights, n = self._in, self._weights, self._sizes
         launch(
-            *("compare_points", n["B"] * (n["O"] + n["N"]), model.observed, self._index, self._posed),
-            *(self._normals, model.bones, self._equations, self._found_terms, weights.points, weights.sigma),
+            *("compare_points", n["B"] * (n["O"] + n["N"]), given.observed, given.image_index, self._posed),
+            *(self._normals, given.bones, self._equations, self._found_terms, weights.points, weights.sigma),
             *(weights.plane, weights.collision, weights.radius, int(derivatives), *self._of("BOUVN")),
         )
 
     def _chain(self, row: int) -> None:
-        model, n = self._model, self._sizes
+        given, n = self._in, self._sizes
         axes, positions, jacobian = self._axes
         launch(
             *("normal_equations_grid", n["B"] * n["U"], self._equations, self._posed, self._transforms),
-            *(self.trace[2][row], self._rest, model.indices, model.weights, model.ancestry, model.columns),
-            *(axes, positions, model.point_basis, jacobian, *self._found, 3 * n["U"], *self._of("BJUKDASP")),
+            *(self._trace[2][row], self._rest, given.indices, given.weights, given.ancestry, given.columns),
+            *(axes, positions, given.point_basis, jacobian, *self._found, 3 * n["U"], *self._of("BJUKDASP")),
         )
 
     def _keep(self, row: int, derivatives: bool) -> None:
         steps, n = self._steps, self._sizes
         entries = max(n["P"] ** 2 if derivatives else 9, 3 * n["A"], n["S"])
         launch(
-            *("keep_lower", n["B"] * entries, *self.trace, self.terms, self._found_terms, *self._found),
-            *(self.hessian, self.gradient, self._damping, self.improved, steps.first_damping),
+            *("keep_lower", n["B"] * entries, *self._trace, self._terms, self._found_terms, *self._found),
+            *(self._hessian, self._gradient, self._damping, self._improved, steps.first_damping),
             *(steps.lowest_damping, steps.highest_damping, steps.accepted, steps.refused, int(row > 0)),
             *(int(derivatives), row, *self._of("BASP")),
         )

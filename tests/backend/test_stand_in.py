@@ -2,34 +2,17 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from support import stand_in
 from support.builds import TESTS, run_python
 
 from handopt import backend
 
 NOT_HERE = pytest.mark.skipif(backend.cuda_problem() is None, reason="cuda tests run here already")
 PLACES = ("ops", "objective", "optimise", "tracking", "test_fitting.py", "test_fitting_many.py", "test_hand.py")
-
-
-@pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The stand-in, with the kernels of this machine, for what needs no fit."""
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "cupy"}
-    monkeypatch.syspath_prepend(str(stand_in.FOLDER))
-    monkeypatch.setenv(stand_in.VARIABLE, str(backend.library().path))
-    import cupy
-
-    cupy.COUNTS.clear()
-    yield cupy
-    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
-        del sys.modules[name]
-    sys.modules.update(before)
 
 
 @pytest.mark.process
@@ -46,11 +29,11 @@ def test_the_cuda_tests_pass_without_a_gpu() -> None:
 
 
 # Every number is a cost: each launch takes 8 to 25 microseconds of the host, each synchronisation more. An iteration is
-# exact; a fit and a tracked frame may take some iterations more on another processor.
+# exact; a fit and a tracked frame may take some iterations more on another processor. The frame replays CUDA graphs.
 MOST = {
     "iteration": {"launches": 8, "synchronisations": 0, "copies to host": 0, "copies to device": 0},
     "fit": {"launches": 1180, "synchronisations": 136, "copies to host": 124, "copies to device": 120},
-    "frame": {"launches": 300, "synchronisations": 21, "copies to host": 21, "copies to device": 62},
+    "frame": {"launches": 228, "synchronisations": 21, "copies to host": 21, "copies to device": 62},
 }
 
 
@@ -97,7 +80,8 @@ def test_everything_that_it_has_is_in_both_versions_of_cupy(cupy: Any) -> None:
     from cupy.counting import NAMES
 
     own = {"COUNTS", "ELEMENTWISE", "GARBAGE", "Any", "SimpleNamespace", "np", "along", "elementwise", "host"}
-    own |= {"launched", "missing", "reduction", "refused", "synchronised", "arrays", "counting", "devices"}
+    own |= {"launched", "missing", "not_captured", "reduction", "refused", "synchronised"}
+    own |= {"arrays", "counting", "devices", "streams"}
     assert {name for name in vars(cupy) if not name.startswith("_")} - own <= NAMES
     methods = {f".{name}" for name in vars(cupy.ndarray) if not name.startswith("_")}
     assert methods - {".address", ".values", ".dtype"} <= NAMES
@@ -145,3 +129,67 @@ def test_what_waits_and_what_copies_is_counted(cupy: Any) -> None:
     view[0] = 7.0
     assert array.get()[1] == 7.0, "a slice is a view"
     assert np.isnan(cupy.empty(3).get()).all(), "new memory holds nothing of use"
+
+
+def captured(cupy: Any, make_launches: Callable[[], object]) -> Any:
+    """A graph."""
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            make_launches()
+        finally:
+            graph = stream.end_capture()
+    return graph
+
+
+def test_a_graph_runs_its_kernels_when_it_is_launched_and_counts_as_one_launch(cupy: Any) -> None:
+    launch, right = project(cupy)
+    points, out = cupy.ones((1, 5, 3), np.float32), cupy.zeros((1, 5, 3), np.float32)
+    given = (points, cupy.ones((1, 6), np.float32), out, *right[3:])
+    cupy.COUNTS.clear()
+    graph = captured(cupy, lambda: [launch((1,), (128,), given) for _ in range(3)])
+    assert cupy.COUNTS == {}
+    assert not out.values.any()
+    graph.launch()
+    assert cupy.COUNTS == {"launches": 1, "launch graph": 1, "replayed project_forward": 3}
+    first = out.get()
+    assert first.any()
+    points.values[...] = 2
+    graph.launch()
+    assert (out.get() != first).any()
+
+
+def test_a_graph_keeps_no_array(cupy: Any) -> None:
+    launch, right = project(cupy)
+    graph = captured(cupy, lambda: launch((1,), (128,), tuple(right)))
+    del right[:]
+    with pytest.raises(RuntimeError, match=r"IllegalAddress: memory of project_forward was freed"):
+        graph.launch()
+
+
+NOT_CAPTURED: dict[str, Callable[[Any, Any], object]] = {
+    "waiting": lambda _, a: float(a[0]),
+    "copying to the host": lambda _, a: a.get(),
+    "copying from the host": lambda cp, _: cp.asarray(np.ones(3)),
+    "new memory": lambda cp, _: cp.empty(3),
+    "zeros": lambda cp, _: cp.zeros(3),
+    "an array operation": lambda _, a: a + 1,
+    "waiting for the stream": lambda cp, _: cp.cuda.get_current_stream().synchronize(),
+}
+
+
+@pytest.mark.parametrize("what", NOT_CAPTURED)
+def test_what_cuda_does_not_capture_is_refused(cupy: Any, what: str) -> None:
+    array = cupy.zeros(3)
+    with pytest.raises(RuntimeError, match="cudaErrorStreamCaptureInvalidated") as error:
+        captured(cupy, lambda: NOT_CAPTURED[what](cupy, array))
+    assert "cudaErrorStreamCaptureUnsupported" in str(error.value.__context__)
+    NOT_CAPTURED[what](cupy, array)
+
+
+def test_the_default_stream_is_not_captured(cupy: Any) -> None:
+    with pytest.raises(RuntimeError, match="cannot capture on the default"):
+        cupy.cuda.get_current_stream().begin_capture()
+    with pytest.raises(RuntimeError, match="cudaErrorStreamCaptureImplicit"):
+        cupy.cuda.Stream(non_blocking=True).begin_capture()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from handopt.backend import namespace_of
+from handopt.backend import copy_arrays, namespace_of
 from handopt.objective.one_call import OneCall
 from handopt.objective.point_models import PointModels
 from handopt.ops.minimise_poses import PoseMinimum, PosePriors, Steps, TermWeights, minimise_poses
@@ -95,7 +95,35 @@ def iteration_problem(shapes: int = 13, batch: int = 3) -> Problem:
     )
 
 
+def copied(a: Arrays) -> Any:
+    """The arrays of reals, then those of int32, one after the other, as reals."""
+    xp, first = namespace_of(a["first"]), a["first"]
+    sizes = [sum(each.size for each in a.values() if (each.dtype == first.dtype) == is_real) for is_real in (1, 0)]
+    reals, wholes = xp.empty(sizes[0], first.dtype), xp.empty(sizes[1], np.int32)
+    copy_arrays(a.values(), reals, wholes)
+    return xp.concatenate([reals, wholes.astype(first.dtype)])
+
+
+def copy_problem(batch: int = 3) -> Problem:
+    """Arrays of all sizes, one of them empty."""
+    rng = np.random.default_rng(7)
+    arrays = {
+        "first": rng.normal(size=(batch, 40, 3)),
+        "none": np.zeros((0, 3)),
+        "index": rng.integers(-9, 9, batch, dtype=np.int32),
+        "second": rng.normal(size=(2, 3)),
+        "indices": rng.integers(-9, 9, (70, 4), dtype=np.int32),
+    }
+
+    def joined(a: Arrays) -> Floats:
+        ordered = sorted(a.values(), key=lambda each: each.dtype == np.int32)
+        return np.concatenate([each.ravel() for each in ordered]).astype(np.float64)
+
+    return Problem(arrays, forward=copied, twin=joined, batched=())
+
+
 ITERATION_PROBLEMS: dict[str, Callable[..., Problem]] = {
     "minimise_poses_grid": iteration_problem,
     "minimise_poses_grid, own shape": partial(iteration_problem, 0),
+    "copy_arrays": copy_problem,
 }

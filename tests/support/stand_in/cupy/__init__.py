@@ -3,7 +3,8 @@
 It is no GPU: it shows that the host code does only what CuPy allows, and that the kernels' grid schedule is right; it
 shows no races and no times. Like CuPy it refuses implicit conversions to NumPy, NumPy operands, and kernel scalars
 without a type. A name that CuPy 13.6 or 14 lacks is an AttributeError, one that is not needed yet a
-NotImplementedError. COUNTS has the launches, synchronisations and copies since it was cleared. New memory holds NaN.
+NotImplementedError. COUNTS has the launches, synchronisations and copies since it was cleared; a graph is one launch.
+New memory holds NaN. While a stream is captured kernels are kept and nothing else is allowed.
 HANDOPT_STAND_IN names the library (CMake: HANDOPT_EMULATE_CUDA).
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from cupy.arrays import along, elementwise, host, ndarray, reduction
-from cupy.counting import COUNTS, launched, missing, refused, synchronised
+from cupy.counting import COUNTS, launched, missing, not_captured, refused, synchronised
 from cupy.devices import RawModule, cuda
 
 __all__ = ["COUNTS", "RawModule", "cuda", "ndarray"]
@@ -69,6 +70,7 @@ def asarray(values: Any, dtype: Any = None) -> ndarray:
         return values if dtype is None else values.astype(dtype, copy=False)
     if isinstance(values, list | tuple) and [each for each in values if isinstance(each, ndarray)]:
         return stack(values).astype(dtype or values[0].dtype, copy=False)
+    not_captured("asarray")
     COUNTS["copies to device"] += 1
     array = np.array(values, dtype)
     if array.dtype.kind not in "biufc":
@@ -90,6 +92,7 @@ def ascontiguousarray(values: Any, dtype: Any = None) -> ndarray:
 
 def empty(shape: Any, dtype: Any = float) -> ndarray:
     """New memory, which holds NaN, or a number that is no index."""
+    not_captured("empty")
     return ndarray(np.full(shape, GARBAGE[np.dtype(dtype).kind], dtype))
 
 

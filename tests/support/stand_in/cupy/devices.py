@@ -2,12 +2,15 @@
 
 import ctypes
 import os
+import weakref
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from cupy.arrays import ndarray
-from cupy.counting import launched, synchronised
+from cupy.counting import CAPTURE, launched, synchronised
+from cupy.streams import Stream, get_current_stream
 
 from handopt.backend.signatures import SIGNATURES
 
@@ -32,6 +35,8 @@ class _Device:
 
 cuda = SimpleNamespace(
     Device=_Device,
+    Stream=Stream,
+    get_current_stream=get_current_stream,
     is_available=lambda: True,
     runtime=SimpleNamespace(
         getDeviceCount=lambda: 1,
@@ -68,18 +73,30 @@ class _Function:
         self.call.restype = None
 
     def __call__(self, grid: Any, block: Any, arguments: Any) -> None:
-        """Launch, after each argument's type was compared with what the kernel takes."""
+        """Launch, or keep while a stream is captured, after the arguments' types were compared with the kernel's."""
         if not (isinstance(grid, tuple) and isinstance(block, tuple) and min(*grid, *block) > 0):
             raise RuntimeError(f"CUDA_ERROR_INVALID_VALUE: grid {grid}, block {block}")
         kinds = {"r": self.real, "i": np.dtype(np.int32), "k": np.dtype(np.uint64)}
         if len(arguments) != len(SIGNATURES[self.name]):
             raise TypeError(f"{self.name} takes {len(SIGNATURES[self.name])} arguments, not {len(arguments)}")
-        passed = []
+        passed, memory = [], []
         for value, (name, kind) in zip(arguments, SIGNATURES[self.name], strict=True):
             if not isinstance(value, ndarray if kind.endswith("*") else np.generic) or value.dtype != kinds[kind[0]]:
                 raise TypeError(f"{name} of {self.name} is {type(value)} of {getattr(value, 'dtype', 'no type')}")
             if isinstance(value, ndarray) and not value.flags.c_contiguous:
                 raise TypeError(f"{name} of {self.name} is not contiguous")
             passed.append(value.address if isinstance(value, ndarray) else value.item())
+            if isinstance(value, ndarray):
+                memory.append(weakref.ref(_owner(value.values)))
+        if CAPTURE.launches is not None:
+            CAPTURE.launches.append((self.name, partial(self.call, *passed), memory))
+            return
         launched(self.name)
         self.call(*passed)
+
+
+def _owner(values: Any) -> Any:
+    """The array whose memory a view shows."""
+    while isinstance(values.base, np.ndarray):
+        values = values.base
+    return values
