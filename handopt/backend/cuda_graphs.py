@@ -23,6 +23,7 @@ MOST_GRAPHS: Final = 32
 MOST_BYTES: Final = 256 << 20
 """Of all arrays of the graphs of a thread; a call with larger ones is not captured."""
 MOST_CALLS: Final = 256
+"""That a thread remembers to have come once."""
 REALS, WHOLES = 26, 8
 """How many arrays of reals and of int32 copy_arrays takes."""
 
@@ -47,7 +48,8 @@ def launched(key: Hashable | None, inputs: Inputs, prepare: Callable[[Inputs], L
     """What the launches of a call find, on the CPU or a GPU.
 
     key: all that they depend on but the numbers in `inputs`, with all sizes; None where a graph is not worth it
-    inputs: contiguous arrays of one real type or of int32, on one device; prepare: allocates what else is needed
+    inputs: contiguous arrays on one device, of one real type as the first or of int32
+    prepare: allocates what else the launches need
     """
     first, own = next(iter(inputs.values())), None
     if key is not None and not isinstance(first, np.ndarray) and _is_on():
@@ -61,7 +63,7 @@ def launched(key: Hashable | None, inputs: Inputs, prepare: Callable[[Inputs], L
                 _turn_off(error)
     calls = prepare(inputs)
     calls.launch()
-    if own is not None and calls.nbytes <= MOST_BYTES:
+    if own is not None and calls.nbytes + sum(each.nbytes for each in inputs.values()) <= MOST_BYTES:
         _graphs.remember(own)
     return calls.found(copied=False)
 
@@ -153,7 +155,7 @@ class _Graphs(threading.local):
 
 _graphs = _Graphs()
 _failures: list[str] = []
-"""Why launches could not be captured in this process; after the first none are."""
+"""Why launches could not be captured or replayed in this process; after the first none are."""
 
 
 def _is_on() -> bool:
@@ -165,7 +167,7 @@ def _turn_off(error: Exception) -> None:
     _graphs.forget()
     _failures.append(f"{type(error).__name__}: {error}")
     if len(_failures) == 1:
-        logging.getLogger(__name__).warning("launches cannot be captured as CUDA graphs here, %s", _failures[0])
+        logging.getLogger(__name__).warning("CUDA graphs are not used from here on: %s", _failures[0])
 
 
 def _own_key(first: Array, key: Hashable) -> Hashable:

@@ -139,7 +139,8 @@ def _explained(error: Exception, device: Device) -> DeviceError:
         return DeviceError(f"the memory of {device} ran out: fit fewer images together with a smaller batch=")
     return DeviceError(
         f"{device} failed ({type(error).__name__}: {' '.join(str(error).split())}): run the same command again, or "
-        "use device='cpu'; CUDA_LAUNCH_BLOCKING=1 in the environment and -vv show which kernel it was"
+        "use device='cpu'; CUDA_LAUNCH_BLOCKING=1 and HANDOPT_CUDA_GRAPHS=0 in the environment and -vv "
+        "show which kernel it was"
     )
 
 

@@ -1,5 +1,6 @@
 """What tests of the path to a GPU share."""
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +14,11 @@ from handopt.backend import launch_cuda
 
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The stand-in, with the kernels of this machine, for what needs no fit."""
+    """The stand-in, with its own kernels if they were built and else with this machine's, for what needs no fit."""
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "cupy"}
     monkeypatch.syspath_prepend(str(stand_in.FOLDER))
-    monkeypatch.setenv(stand_in.VARIABLE, str(backend.library().path))
+    if stand_in.VARIABLE not in os.environ:
+        monkeypatch.setenv(stand_in.VARIABLE, str(backend.library().path))
     forget_kernels()
     import cupy
 

@@ -168,9 +168,12 @@ def test_memory_is_bounded(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for most, graphs in ((graph.nbytes, 1), (graph.nbytes - 1, 0), (inputs, 0)):
         monkeypatch.setattr(cuda_graphs, "MOST_BYTES", most)
         cuda_graphs._graphs.forget()
+        cupy.COUNTS.clear()
         for _ in range(3):
             minimised(sent)
         assert len(cuda_graphs._graphs._kept) == graphs
+        assert cupy.COUNTS["launch graph"] == 2 * graphs
+        assert cupy.COUNTS["launch zeros"] == (2 if graphs else 3), "what is too large is not captured in vain"
     monkeypatch.setattr(cuda_graphs, "MOST_CALLS", 2)
     for batch in (1, 2, 3):
         minimised(GPU.send(moved(0, batch, 1)))
@@ -222,7 +225,7 @@ def test_where_launches_cannot_be_captured_they_are_made_and_that_is_said_once(
     assert "launch graph" not in cupy.COUNTS
     assert cupy.COUNTS["launch move_poses"] == 4 * 4
     (message,) = caplog.messages
-    assert message.startswith("launches cannot be captured as CUDA graphs here, ")
+    assert message.startswith("CUDA graphs are not used from here on: ")
     assert not cuda_graphs._graphs._kept
 
 
