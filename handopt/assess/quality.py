@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handopt.assess.config import ASSESS, AssessConfig
+from handopt.observation.morphology import without_holes
 from handopt.observation.observation import Observation
 from handopt.observation.quantiles import median, percentile
 from handopt.observation.surfaces import bounding_box
@@ -26,8 +27,6 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
 
     The arm, ignored pixels and what is not of the hand do not count.
     """
-    from scipy.ndimage import binary_fill_holes
-
     camera = observation.camera
     intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
     vertices = np.ascontiguousarray(vertices_mm[None])
@@ -47,7 +46,7 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
         else dict.fromkeys(("median", "mean", "p95"), float("inf"))
     )
     inner = bounding_box(hand, 0)
-    hand[inner] = binary_fill_holes(hand[inner])
+    hand[inner] = without_holes(hand[inner])
     union = (hand | covered) & ~observation.arm[box]
     both = hand & covered
     for unknown in (observation.ignored, observation.other):

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class _OneBlasThread:
         """A thread of Python needs it from now on."""
         with self.lock:
             _take_blas_over()
-            limits = _blas().limit(limits=1)
+            limits = _blas("scipy.linalg" in sys.modules).limit(limits=1)
             self.before = limits if self.before is None else self.before
             self.users += 1
 
@@ -136,9 +137,8 @@ def threads_for_poses() -> int:
 
 
 @cache
-def _blas() -> "ThreadpoolController":
-    """The thread pools of BLAS, that of SciPy's linear algebra among them."""
-    import scipy.linalg  # noqa: F401
+def _blas(with_scipy: bool) -> "ThreadpoolController":
+    """The thread pools of BLAS that are loaded. with_scipy: whether SciPy's linear algebra, with one of its own, is."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

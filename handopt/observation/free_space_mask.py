@@ -4,7 +4,7 @@ import numpy as np
 
 from handopt.observation.morphology import grown
 from handopt.observation.settings import DEFAULT, FreeSpaceConfig
-from handopt.ops.surfaces import distance_inside, nearest_outside
+from handopt.ops.surfaces import distance_inside, label_regions, nearest_outside
 from handopt.typing import BoolImage, FloatImage
 
 
@@ -31,8 +31,6 @@ def free_space_mask(
     far from the hand either, and not only in a strip such as its shadow, that is the background, whose rim is
     narrower.
     """
-    from scipy.ndimage import label
-
     hand = hand_mm > 0
     if not hand.any():
         return np.asarray(~arm & ~unknown)
@@ -45,7 +43,7 @@ def free_space_mask(
     behind = measured & (other_mm >= beside - config.occluder_mm)
     edge_px = config.edge_px * max(1.0, pixel_ratio)
     nothing = ~measured & ~hand
-    holes, _ = label(nothing)
+    holes, _ = label_regions(nothing)
     small = np.bincount(holes.ravel()) * mm_per_px**2 <= config.max_hole_mm2
     in_hole = small[holes] & (to_hand <= max(config.hole_reach_px, edge_px))
     open_ = np.zeros(len(small), np.bool_)

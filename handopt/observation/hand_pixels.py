@@ -6,6 +6,7 @@ import numpy as np
 
 from handopt.input.camera import Camera
 from handopt.observation.surfaces import bounding_box, lifted_points
+from handopt.ops.surfaces import extreme_filter
 from handopt.rig.joints import KNUCKLES
 from handopt.typing import BoolImage, FloatImage, Floats, Reals
 
@@ -70,8 +71,6 @@ def arm_pixels(
 
 def grown(fitted_mm: FloatImage, camera: Camera, reach_mm: float) -> FloatImage:
     """The z-buffer (H, W) of a hand, 0 = none, with the nearest depth within a reach in mm around it."""
-    from scipy.ndimage import minimum_filter
-
     seen = fitted_mm > 0
     if not seen.any():
         return np.zeros_like(fitted_mm)
@@ -79,7 +78,7 @@ def grown(fitted_mm: FloatImage, camera: Camera, reach_mm: float) -> FloatImage:
     reach_px = max(1, round(reach_mm * focal / float(np.median(fitted_mm[seen]))))
     box = bounding_box(seen, reach_px)
     found = np.zeros_like(fitted_mm)
-    near = minimum_filter(np.where(seen[box], fitted_mm[box], np.float32(np.inf)), 2 * reach_px + 1, mode="nearest")
+    near = extreme_filter(np.where(seen[box], fitted_mm[box], np.float32(np.inf)), 2 * reach_px + 1, largest=False)
     found[box] = np.where(np.isfinite(near), near, np.float32(0))
     return found
 

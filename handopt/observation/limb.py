@@ -13,6 +13,7 @@ from handopt.observation.morphology import grown
 from handopt.observation.reading_settings import LimbConfig
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
 from handopt.ops.comparisons import LimbTube, divide_limb
+from handopt.ops.surfaces import label_regions
 from handopt.rig.joints import KNUCKLES, palm_of
 from handopt.typing import BoolImage, Bools, FloatImage, Floats, Indices, Ints, Reals, Vector
 
@@ -75,9 +76,7 @@ class HandAndArm:
     @cached_property
     def nothing(self) -> Bools:
         """The flattened image (h w,): where nothing is measured, beyond a rim around the limb."""
-        from scipy.ndimage import binary_dilation
-
-        rim = binary_dilation(self.mask, iterations=self.config.border_px)
+        rim = grown(self.mask, self.config.border_px)
         return np.asarray((self.frame.depth_mm <= 0) & ~rim).ravel()
 
     def area_cm2(self, depth_mm: FloatImage) -> Floats:
@@ -122,10 +121,8 @@ class HandAndArm:
 
         palm_mm: (3,), whose fingers they may be
         """
-        from scipy.ndimage import label
-
         frame, pieces = self.frame, self.frame.config.pieces
-        regions, _ = label(grown(hidden, self.config.hidden_rim_px))
+        regions, _ = label_regions(grown(hidden, self.config.hidden_rim_px))
         beside = np.isin(regions, np.unique(regions[self.mask & (regions > 0)])) & (regions > 0)
         surfaces = np.unique(frame.surfaces[beside & (frame.depth_mm > 0) & ~self.mask])
         least, most = pieces.area_cm2

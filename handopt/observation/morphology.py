@@ -4,13 +4,23 @@ import math
 
 import numpy as np
 
-from handopt.ops.surfaces import distance_inside, fill_regions
+from handopt.ops.surfaces import distance_inside, fill_regions, label_regions
 from handopt.typing import BoolImage
 
 
 def fill_holes(mask: BoolImage, max_px: float) -> BoolImage:
     """Fill the holes of a mask (H, W) that have at most max_px pixels. The largest region outside is never a hole."""
     return fill_regions(mask, int(min(max_px, mask.size)))
+
+
+def without_holes(mask: BoolImage) -> BoolImage:
+    """A mask (H, W) with every hole filled: what is outside of it and does not reach the border of the image."""
+    regions, count = label_regions(~mask)
+    reaching = np.zeros(count + 1, np.bool_)
+    for side in (regions[0], regions[-1], regions[:, 0], regions[:, -1]):
+        reaching[side] = True
+    reaching[0] = False  # the mask's own pixels
+    return np.asarray(~reaching[regions])
 
 
 def opened(mask: BoolImage, radius_px: float) -> BoolImage:

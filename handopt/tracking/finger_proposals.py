@@ -8,6 +8,7 @@ from handopt.backend import to_numpy
 from handopt.config import LMSettings
 from handopt.hand_model import Pose
 from handopt.observation.crop import Crop, Grid
+from handopt.ops.surfaces import label_regions
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.rig.anatomy import DIP_OF_PIP, TIP_DEPTH_MM
 from handopt.rig.joints import TIPS
@@ -93,11 +94,9 @@ def unexplained_patches(
     depth_mm: Reals, grid: Grid, crop: Crop, placed: Placed, scale: float, config: FingerProposalConfig
 ) -> Floats:
     """Middles (N, 3) of the largest patches that a z-buffer (S, S) mm does not explain, in the wrist's frame, mm."""
-    from scipy.ndimage import label
-
     off = grid.hand & ((depth_mm == 0) | (np.abs(depth_mm - grid.depth_mm) > config.off_mm))
     whole = off[:-1, :-1] & off[1:, :-1] & off[:-1, 1:] & off[1:, 1:]  # lines along edges are noise
-    labels, count = label(whole)
+    labels, count = label_regions(whole)
     areas = np.bincount(labels.ravel(), minlength=count + 1) * crop.mm_per_px**2 / 100
     areas[0] = 0
     largest = [each for each in np.argsort(-areas)[: config.patches] if areas[each] >= config.min_patch_cm2]

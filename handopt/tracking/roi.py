@@ -10,6 +10,7 @@ from handopt.objective.targets import NEAREST_PX, FitTargets
 from handopt.observation.crop import Crop, Grid
 from handopt.observation.free_space_mask import free_space_mask
 from handopt.observation.surfaces import drop_flying, label_surfaces
+from handopt.ops.surfaces import distance_inside, extreme_filter, nearest_outside
 from handopt.tracking.config import RoiConfig
 from handopt.typing import BoolImage, FloatImage, Floats, Indices, Reals
 
@@ -104,14 +105,12 @@ def _arm(x: FloatImage, y: FloatImage, z: FloatImage, wrist: Wrist, config: RoiC
 
 def _hand(depth: FloatImage, expected_mm: FloatImage, crop: Crop, focal: float, config: RoiConfig) -> BoolImage:
     """Tell the cells of the hand among measured cells that are not the forearm's."""
-    from scipy.ndimage import distance_transform_edt
-
     silhouette = expected_mm > 0
     if not silhouette.any():
         return np.zeros(depth.shape, np.bool_)
-    away, nearest = distance_transform_edt(~silhouette, return_indices=True)
+    away, nearest = nearest_outside(~silhouette)
     away = away * crop.mm_per_px
-    step = np.abs(depth - expected_mm[tuple(nearest)])
+    step = np.abs(depth - expected_mm.ravel()[nearest])
     measured = (depth > 0) & (step < 2 * config.depth_reach_mm)
     labels = label_surfaces(np.where(measured, depth, np.float32(0)), focal)
     close = measured & (away < config.reach_mm) & (step < config.depth_reach_mm)
@@ -134,19 +133,17 @@ def _hand(depth: FloatImage, expected_mm: FloatImage, crop: Crop, focal: float, 
 
 def _targets(cut: CutOut, points: int, rng: np.random.Generator, device: Device) -> FitTargets:
     """What the residuals compare the model with."""
-    from scipy.ndimage import distance_transform_edt, minimum_filter
-
     crop, grid = cut.crop, cut.grid
     rows = np.flatnonzero(grid.hand)
     drawn = rng.choice(rows, points, replace=len(rows) < points)
     cloud = np.stack([cut.x.ravel()[drawn], cut.y.ravel()[drawn], grid.depth_mm.ravel()[drawn]], axis=1)
-    nearest = minimum_filter(np.where(grid.hand, grid.depth_mm, np.float32(np.inf)), NEAREST_PX, mode="nearest")
+    nearest = extreme_filter(np.where(grid.hand, grid.depth_mm, np.float32(np.inf)), NEAREST_PX, largest=False)
     arrays = {
         "points": cloud,
         "coefficients": crop.coefficients,
         "centre": np.asarray(crop.center_mm),
         "splats": np.zeros((0, 3)),
-        "field": distance_transform_edt(grid.free) * crop.mm_per_px,
+        "field": distance_inside(grid.free) * crop.mm_per_px,
         "nearest_depth": np.where(grid.hand, nearest, np.float32(0)),
         "mm_per_px": np.asarray(crop.mm_per_px),
         "weight": np.zeros((0, 0)),
