@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -298,7 +297,7 @@ class _Prepared:
             device=str(self.run.device),
             seed=settings.seed,
             config=self.settings.to_dict(),
-            versions=dict(_versions()),
+            versions=lambda: dict(_versions()),  # type: ignore[arg-type]  # made when asked for
             notes=(*given.notes, *self.rig.notes, *notes_on(given), *observation.notes, *doubts),
             mirrored=given.mirrored,
             confidence_features=features,
@@ -331,4 +330,6 @@ def _fit_together(
 
 @cache
 def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
     return {"python": platform.python_version(), **{name: version(name) for name in ("handopt", "numpy", "scipy")}}

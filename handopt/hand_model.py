@@ -301,11 +301,12 @@ class Hand:
 @lru_cache(maxsize=16)
 def _spread(points: bytes, count: int) -> tuple[int, ...]:
     """The rows of `count` points, spread evenly over all (V, 3), float64 in bytes; every image asks for the same."""
-    rest = np.frombuffer(points).reshape(-1, 3)
-    rows = [int(np.argmax(rest[:, 2]))]
-    distance = np.full(len(rest), np.inf)
+    x, y, z = np.ascontiguousarray(np.frombuffer(points).reshape(-1, 3).T)
+    rows = [int(np.argmax(z))]
+    distance = np.full(len(z), np.inf)
     while len(rows) < count:
-        distance = np.minimum(distance, ((rest - rest[rows[-1]]) ** 2).sum(axis=1))
+        last = rows[-1]
+        distance = np.minimum(distance, (x - x[last]) ** 2 + (y - y[last]) ** 2 + (z - z[last]) ** 2)
         rows.append(int(np.argmax(distance)))
     return tuple(sorted(rows))
 

@@ -36,6 +36,7 @@ SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
 """The cube around the hand that the viewer shows: pixels of its edge, and half of the edge in mm. By eye."""
 PLOT_MARGIN_PX, PLOT_MARGIN_MM = 25.0, 40.0
 """What plot() shows around the joints, by eye."""
+DEFERRED = ("versions", "renders")  # may be functions, called when first asked for
 
 _ROW_OF_NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+|null)(?:,\s+(?:[-+.\deE]+|null))*)\n\s+\]")
 
@@ -100,7 +101,7 @@ class FitResult:
     hand_margin: limb fraction of the best fit of the other hand minus this one's, None where it was not tried; that of
     a clearly worse hand is from when it was dropped
     proposals: format, digest and training of the model whose poses were tried, None for handopt's own network
-    renders: (T, S, S) closeness of the hand, or a function that gives it; target: (S, S) observed, at the final radius
+    renders: (T, S, S) closeness of the hand; target: (S, S) observed, at the final radius
     """
 
     image: str | None
@@ -148,7 +149,7 @@ class FitResult:
     proposals: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # what is copied and pickled
-        return {**vars(self), "renders": self.renders}
+        return {**vars(self), **{name: getattr(self, name) for name in DEFERRED}}
 
     @property
     def ignored_pixels(self) -> int:
@@ -292,7 +293,8 @@ class FitResult:
         return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", readable(text)) + "\n"
 
 
-setattr(FitResult, "renders", MadeWhenAsked("renders"))  # noqa: B010  # in the class it would be the field's default
+for _name in DEFERRED:
+    setattr(FitResult, _name, MadeWhenAsked(_name))  # in the class it would be the field's default
 
 
 def joint_columns(

@@ -105,15 +105,16 @@ def _checked_values(values: AnyArray, name: str, spec: ArraySpec) -> AnyArray:
             raise UnreadableError(f"{name} has characters that do not exist")
     if values.dtype.kind not in "fiu" or not values.size:
         return values
-    low, high = (float(each) for each in (np.nanmin(values), np.nanmax(values))) if _any_known(values) else (0.0, 0.0)
-    if values.dtype.kind == "f" and not spec.gaps and np.isnan(values).any():
-        raise UnreadableError(f"{name} has values that are no numbers")
-    if _any_known(values) and not (spec.low <= low and high <= spec.high):
+    numbers = values.astype(np.float32) if values.dtype.itemsize == 2 and values.dtype.kind == "f" else values
+    low, high = float(numbers.min()), float(numbers.max())
+    if math.isnan(low):  # there is one
+        if not spec.gaps:
+            raise UnreadableError(f"{name} has values that are no numbers")
+        if np.isnan(numbers).all():
+            return values
+        low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    if not (spec.low <= low and high <= spec.high):
         raise UnreadableError(f"{name} has values from {low:g} to {high:g}, expected {spec.low:g} to {spec.high:g}")
     if not spec.gaps and (math.isinf(low) or math.isinf(high)):
         raise UnreadableError(f"{name} has infinite values")
     return values
-
-
-def _any_known(values: AnyArray) -> bool:
-    return values.dtype.kind != "f" or not bool(np.isnan(values).all())

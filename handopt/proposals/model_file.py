@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -61,12 +60,14 @@ def save_model(
     arrays: weights and biases by name, as handopt.proposals.network.Network has them. metadata: heads, stages, and
     further plain values such as training (how it was made) and scores. Raises OutputError.
     """
+    from importlib.metadata import version
+
     if not overwrite and (path.exists() or path.is_symlink()):
         raise OutputError(f"{path} exists and was kept: replace it with overwrite=True or choose another name")
     facts = {"version": VERSION, "handopt": version("handopt"), "rig": rig_digest(), **metadata}
     try:
         with written_file(path) as partial, partial.open("wb") as file:
-            np.savez_compressed(
+            np.savez(  # halves hardly compress, and unpacking takes longer than reading
                 file,
                 allow_pickle=False,
                 format=np.array(MODEL_FORMAT),

@@ -57,7 +57,6 @@ def load_rig(
     where = str(path)
     read = _read(path, read_mapping(mapping) if mapping else {}, side, part)
     mesh, source_notes = read.mesh, read.notes
-    rig = _rig_of(mesh, read.joints, part if part in ("right", "left") else side, path)
     own = personal(mesh.extras)
     beside = path.with_name("limits.toml")
     chosen = (
@@ -65,14 +64,15 @@ def load_rig(
         if own is not None and limits == "default"
         else load_limits(limits, beside if exists(beside) else None)
     )
+    rig = _rig_of(mesh, read.joints, part if part in ("right", "left") else side, path, chosen)
     notes = [*source_notes, *rig.notes]
     if not rig.is_closed:
         notes.append("the mesh is not closed: some edges do not have two faces")
-    return replace(rig, limits=chosen, licence=mesh.copyright or _licence_beside(path), notes=tuple(notes))
+    return replace(rig, licence=mesh.copyright or _licence_beside(path), notes=tuple(notes))
 
 
-def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Path) -> Rig:
-    """The rig of a file's mesh whose joints are known, with handopt's own limits. Raises RigError."""
+def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Path, limits: Limits) -> Rig:
+    """The rig of a file's mesh whose joints are known. Raises RigError."""
     where, names = str(path), tuple(found)
     bind = _binds(mesh.inverse_binds, found, where)
     unit, mm = _unit(dict(zip(names, bind[:, :, 3], strict=True)), mesh.joint_names[found["wrist"]], where)
@@ -103,7 +103,7 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
         joint_names=names,
         parents=np.array(chain_parents(names)),
         bind=bind,
-        limits=load_limits(),
+        limits=limits,
         notes=(*notes, *weight_notes, *mesh_notes, *trim_notes, *side_notes, *axis_notes),
         confidence=None if mesh.confidence is None else mesh.confidence[keep],
         shape_space=None

@@ -99,7 +99,7 @@ def save(network: Network, scores: dict[str, float], options: argparse.Namespace
     """Write a network, with how it was made and what it scores."""
     chosen = {name: getattr(options, name) for name in ("seed", "scenes", "time", "steps", "rate")}
     metadata = {"version": VERSION, **chosen, "batch": BATCH, "held_out": scores}
-    np.savez_compressed(options.output, metadata=json.dumps(metadata), **network.export())
+    np.savez(options.output, metadata=json.dumps(metadata), **network.export())
     if options.keep:
         torch.save(network.state_dict(), options.keep)
     return scores
