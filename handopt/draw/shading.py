@@ -150,17 +150,30 @@ def _towards(surface: _Surface, camera: Camera) -> Reals:
 
 def _crevices(depth: Reals) -> Reals:
     """Factor (H, W) up to 1: darker where a pixel lies behind its surroundings on the surface."""
-    from scipy.ndimage import gaussian_filter
-
     factor, sigma = np.ones_like(depth), CREVICE_SHARE * len(depth) / COARSE
     part = _part_around(depth, COARSE * ceil(REACH_SIGMAS * sigma + 1))
     fine = depth[part]
     coarse = fine[::COARSE, ::COARSE]
-    share = gaussian_filter((coarse > 0).astype(depth.dtype), sigma, truncate=REACH_SIGMAS)
-    around = gaussian_filter(coarse, sigma, truncate=REACH_SIGMAS) / np.maximum(share, 1e-9)
+    share = _blurred((coarse > 0).astype(depth.dtype), sigma)
+    around = _blurred(coarse, sigma) / np.maximum(share, 1e-9)
     enlarged = np.repeat(np.repeat(around, COARSE, axis=0), COARSE, axis=1)[: fine.shape[0], : fine.shape[1]]
     factor[part] = 1.0 - CREVICE_DARKNESS * np.clip((fine - enlarged) / CREVICE_MM, 0.0, 1.0)
     return factor
+
+
+def _blurred(image: Reals, sigma: float) -> Reals:
+    """An image (h, w) after a Gaussian blur; beyond the border it is mirrored, as in scipy.ndimage.gaussian_filter."""
+    reach = int(REACH_SIGMAS * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(reach + 1) ** 2)
+    weights /= 2 * weights.sum() - weights[0]
+    for _ in range(2):  # along the columns, then along the rows
+        rows = len(image)
+        wide = np.pad(image, ((reach, reach), (0, 0)), mode="symmetric").astype(np.float64)
+        total = weights[0] * wide[reach : reach + rows]
+        for away in range(reach, 0, -1):
+            total += weights[away] * (wide[reach - away :][:rows] + wide[reach + away :][:rows])
+        image = total.T.astype(image.dtype, order="C")
+    return image
 
 
 def _part_around(depth: Reals, margin: int) -> tuple[slice, slice]:
