@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from handopt.assets import asset
@@ -29,10 +30,14 @@ def calibration(table: str) -> Calibration:
     """A table of assets/calibration.toml. Raises HandoptError where the file or the table is missing or damaged."""
     path = asset(FILE_NAME)
     try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Calibration(**tables[table])
+        return Calibration(**_tables(path)[table])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise HandoptError(f"the table {table} cannot be read from {path} ({error}): install handopt again") from error
+
+
+@cache
+def _tables(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 @cache

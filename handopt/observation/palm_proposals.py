@@ -8,7 +8,7 @@ from handopt.input.camera import Camera
 from handopt.observation.morphology import fill_holes
 from handopt.observation.pieces import with_pieces
 from handopt.observation.quantiles import median, percentile, percentiles
-from handopt.observation.surfaces import LabelledDepth, Window, boxes_of_labels, coarse_stride, open_window
+from handopt.observation.surfaces import LabelledDepth, Window, bounding_box, coarse_stride, open_window
 from handopt.ops.surfaces import distance_inside, extreme_filter
 from handopt.typing import BoolImage, Box, FloatImage, Floats, Indices, Vector
 
@@ -29,15 +29,13 @@ class PalmProposal:
 def propose_palms(frame: LabelledDepth) -> list[PalmProposal]:
     """Propose palms on every surface that is large enough and at a distance where a hand can be measured."""
     config = frame.config.palm
-    large = np.flatnonzero(frame.area_cm2 >= config.min_surface_cm2)
-    renumber = np.zeros(len(frame.area_cm2), np.int32)
-    renumber[large] = np.arange(1, len(large) + 1, dtype=np.int32)
     step = config.box_step_px
-    boxes = boxes_of_labels(np.take(renumber, frame.labels[::step, ::step]), len(large))
+    coarse = np.ascontiguousarray(frame.labels[::step, ::step])
     proposals: list[PalmProposal] = []
-    for label, box in zip(large, boxes, strict=True):
-        if box is not None:
-            rows, columns = (slice(step * side.start, step * side.stop) for side in box)
+    for label in np.flatnonzero(frame.area_cm2 >= config.min_surface_cm2):
+        surface = coarse == label
+        if surface.any():
+            rows, columns = (slice(step * side.start, step * side.stop) for side in bounding_box(surface, 0))
             proposals += _proposals_on_surface(frame, int(label), (rows, columns))
     return proposals
 

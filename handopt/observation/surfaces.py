@@ -198,20 +198,6 @@ def bounding_box(mask: BoolImage, margin_px: int) -> Box:
     return sides[0], sides[1]
 
 
-def boxes_of_labels(labels: LabelImage, count: int) -> list[Box | None]:
-    """Return the box of the pixels (H, W) of each label from 1 to `count`, and None for a label without any."""
-    places = np.nonzero(labels)
-    found = labels[places]
-    present = np.bincount(found, minlength=count + 1) > 0
-    ends = []
-    for place, size in zip(places, labels.shape, strict=True):
-        first, last = np.full(count + 1, size), np.full(count + 1, -1)
-        np.minimum.at(first, found, place)
-        np.maximum.at(last, found, place)
-        ends.append([slice(low, high + 1) for low, high in zip(first.tolist(), last.tolist(), strict=True)])
-    return [(rows, columns) if there else None for rows, columns, there in zip(*ends, present.tolist(), strict=True)][1:]
-
-
 def coarse_stride(camera: Camera, z_mm: float, config: SurfaceConfig = DEFAULT.surfaces) -> int:
     """Return the step in pixels that comes closest to the samples of coarse windows at a distance."""
     return max(1, round(config.coarse_mm * camera.fx / z_mm))

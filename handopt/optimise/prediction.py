@@ -11,7 +11,7 @@ from handopt.errors import NumericalError
 from handopt.hand_model import Hand, Pose
 from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.history import Iteration, SearchHistory
-from handopt.optimise.ranking import best_rows
+from handopt.optimise.ranking import best_rows, distinct
 from handopt.typing import Reals
 
 PRIORITY: Final = (0, 0, 0)
@@ -40,5 +40,5 @@ def refined(hand: Hand, pose: Pose, config: Config, steps: int) -> Search[Search
         raise NumericalError("the objective is not finite for any pose; check depth_mm=, camera= and the weights")
     images = to_numpy(pose.image)
     rows = best_rows(totals, images, len(pose))
-    settled = dict.fromkeys((int(image) for image in np.unique(images)), True)
+    settled = dict.fromkeys((int(image) for image in distinct(images)), True)
     return SearchHistory(pose.select(rows), ids[rows], totals[rows], settled, iterations, {})

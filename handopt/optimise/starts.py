@@ -12,6 +12,7 @@ from handopt.errors import ObservationError, ShapeError
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
 from handopt.observation.observation import Observation
+from handopt.optimise.ranking import distinct
 from handopt.rig import Rig
 from handopt.rig.anatomy import FLEXION, MIRROR
 from handopt.typing import Floats
@@ -181,7 +182,7 @@ def proposal_mean_angles(pose: Pose) -> Floats:
     """
     rotation, angles = (to_numpy(each).astype(np.float64) for each in (pose.rotation, pose.angles))
     image, mean = to_numpy(pose.image), np.empty_like(angles)
-    for own in (image == each for each in np.unique(image)):
+    for own in (image == each for each in distinct(image)):
         turns, bends = rotation[own].reshape(-1, 9), angles[own].reshape(-1, 45)
         away = np.arccos((0.5 * (turns @ turns.T - 1)).clip(-1, 1))
         weight = np.exp(-((away / CONSTANTS.alike_rad) ** 2))

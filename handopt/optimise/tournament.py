@@ -16,7 +16,14 @@ from handopt.optimise.batched_search import Request, Search
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.finger_parts import FingerPart, finger_parts, unexplained_by_finger
 from handopt.optimise.history import Iteration, SearchHistory
-from handopt.optimise.ranking import best_of_image, best_rows, best_rows_evenly, fractions_by_image, limb_fractions
+from handopt.optimise.ranking import (
+    best_of_image,
+    best_rows,
+    best_rows_evenly,
+    distinct,
+    fractions_by_image,
+    limb_fractions,
+)
 from handopt.typing import Bools, Floats, Indices, Ints, Progress, Reals
 
 
@@ -110,7 +117,7 @@ class Tournament:
         self._starts = starts.copy()  # whose fingers mutations may take
         self._weights = {
             bool(side): 1.0 if self.side in (None, side) else CONSTANTS.other_share
-            for side in np.unique(self._mirrored(population.images))
+            for side in distinct(self._mirrored(population.images))
         }
         self._has_proportions = any(each.lm_settings.proportions for each in self.config.rounds)
         for number, round_ in enumerate(self.config.rounds):
@@ -136,7 +143,7 @@ class Tournament:
             if self._progress is not None:
                 planned = sum(each.lm_settings.iterations + 1 for each in self.config.rounds)
                 self._progress(len(self._iterations), planned, float(population.costs[0]))
-        settled = {int(image): self._settled(image) for image in np.unique(population.images)}
+        settled = {int(image): self._settled(image) for image in distinct(population.images)}
         return SearchHistory(
             population.pose, population.ids, population.costs, settled, self._iterations, self._parents, self._dropped
         )
@@ -147,19 +154,19 @@ class Tournament:
         rounds: how many are done
         """
         images = population.images
-        if rounds >= len(CONSTANTS.margins) or len(np.unique(images)) == 1:
+        if rounds >= len(CONSTANTS.margins) or len(distinct(images)) == 1:
             return population
         rows = np.concatenate(
-            [best_of_image(population.costs, images, each, CONSTANTS.compared) for each in np.unique(images)]
+            [best_of_image(population.costs, images, each, CONSTANTS.compared) for each in distinct(images)]
         )
         compared = population.select(rows, self.hand)
         fractions = limb_fractions(compared.pose, self.hand, self.targets)
         mirrored = self._mirrored(compared.images)
-        best_of = {bool(side): float(fractions[mirrored == side].min()) for side in np.unique(mirrored)}
+        best_of = {bool(side): float(fractions[mirrored == side].min()) for side in distinct(mirrored)}
         sides = self._plausible_sides(best_of, rounds)
         near = fractions <= min(best_of[side] for side in sides) + CONSTANTS.margins[rounds]
         near |= fractions == np.array([best_of[bool(side)] for side in mirrored])
-        kept = np.unique(compared.images[near & np.isin(mirrored, sides)])
+        kept = distinct(compared.images[near & np.isin(mirrored, sides)])
         return population.select(np.flatnonzero(np.isin(images, kept)), self.hand)
 
     def _plausible_sides(self, best_of: dict[bool, float], rounds: int) -> list[bool]:
@@ -239,7 +246,7 @@ class Tournament:
         if self.hand.has_correctives:  # an angle may move all of the skin
             return self._unexplained(pose)
         fractions = np.empty(len(parents))
-        for parent in np.unique(parents):
+        for parent in distinct(parents):
             rows = np.flatnonzero(parents == parent)
             here, there = (to_device(each, self.hand.device, np.int64) for each in (rows, [parent]))
             fractions[rows] = unexplained_by_finger(

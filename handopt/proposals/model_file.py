@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.assets import asset
-from handopt.atomic_folder import written_file
 from handopt.errors import HandoptError, OutputError
 from handopt.files import UnreadableError, sha256_of
 from handopt.input.arrays import ArraySpec, read_arrays
@@ -61,6 +60,8 @@ def save_model(
     further plain values such as training (how it was made) and scores. Raises OutputError.
     """
     from importlib.metadata import version
+
+    from handopt.atomic_folder import written_file
 
     if not overwrite and (path.exists() or path.is_symlink()):
         raise OutputError(f"{path} exists and was kept: replace it with overwrite=True or choose another name")

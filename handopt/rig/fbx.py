@@ -16,7 +16,6 @@ from handopt.rig.gltf import MAX_FILE_BYTES, MORPH_DEVIATION, SkinnedMesh
 from handopt.rig.shape_space import ShapeSpace
 from handopt.typing import Floats, Indices, Integers
 
-SUFFIX: Final = ".fbx"
 _SECONDS: Final = 4.5
 _WORKER: Final = Path(__file__).with_name("fbx_worker.py")
 _BINARY: Final = b"Kaydara FBX Binary"

@@ -14,17 +14,15 @@ from handopt.rig.axes import conform_axes, guess_side
 from handopt.rig.body import CutHand, cut_hand
 from handopt.rig.bounds import check_mesh
 from handopt.rig.extras import limits_of, personal
-from handopt.rig.fbx import SUFFIX as FBX_SUFFIX
-from handopt.rig.fbx import read_fbx_meshes
 from handopt.rig.gltf import SkinnedMesh, read_skinned_meshes
 from handopt.rig.joints import ANGLE_JOINTS, DIGITS, chain_parents, read_mapping, resolve, side_in_names
-from handopt.rig.mano_file import SUFFIXES as MANO_SUFFIXES
-from handopt.rig.mano_rig import read_mano_mesh
 from handopt.rig.model import AXES, MAX_WEIGHTS, Limits, Rig
 from handopt.rig.weights import joint_weights, strongest_weights
 from handopt.rig.weld import weld
 from handopt.typing import Floats
 
+_MANO_SUFFIXES: Final = (".pkl", ".npz")
+_FBX_SUFFIX: Final = ".fbx"
 _SCALE_TOLERANCE = 1e-3
 _SHORTEST_BONE = 0.005
 _FLATTEST_PALM = 0.01
@@ -120,11 +118,15 @@ def _rig_of(mesh: SkinnedMesh, found: dict[str, int], side: str | None, path: Pa
 
 def _read(path: Path, mapping: dict[str, str], side: str | None, part: str | None) -> CutHand:
     """The hand of a file of any kind. Raises RigError."""
-    if path.suffix.lower() in MANO_SUFFIXES:
+    if path.suffix.lower() in _MANO_SUFFIXES:
+        from handopt.rig.mano_rig import read_mano_mesh
+
         wanted = part if part in ("right", "left") else side
         mesh, notes = read_mano_mesh(path, cast(Literal["right", "left"] | None, wanted))
         return CutHand(mesh, resolve(mesh.joint_names, {}, str(path)), notes)
-    if path.suffix.lower() == FBX_SUFFIX:
+    if path.suffix.lower() == _FBX_SUFFIX:
+        from handopt.rig.fbx import read_fbx_meshes
+
         meshes, notes = read_fbx_meshes(path)
         cut = cut_hand(meshes, mapping, side, part, str(path))
         return replace(cut, notes=(*notes, *cut.notes))

@@ -29,7 +29,6 @@ MAX_BYTES: Final = 544 << 20
 """Of a file: the largest, SMPL-X as a pickle, has about 540 MB."""
 MAX_ARRAY_BYTES: Final = 256 << 20
 """Of all arrays that are used: those of SMPL-X have 232 MB. With these bounds reading takes less than 1 GiB."""
-SUFFIXES: Final = (".pkl", ".npz")
 MANO_TIPS: Final = (745, 317, 444, 556, 673)
 """Vertices at the tips, thumb to little finger, as layers of MANO take them by convention."""
 

@@ -210,7 +210,8 @@ class Rig:
         edges = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
         keys = edges[:, 0].astype(np.int64) * len(self.rest_mm) + edges[:, 1]
         twins = edges[:, 1].astype(np.int64) * len(self.rest_mm) + edges[:, 0]
-        return len(np.unique(keys)) == len(keys) and np.array_equal(np.sort(keys), np.sort(twins))
+        keys.sort()
+        return bool((keys[1:] > keys[:-1]).all()) and np.array_equal(keys, np.sort(twins))
 
     @cached_property
     def vertex_spacing_mm(self) -> float:
