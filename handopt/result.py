@@ -36,7 +36,6 @@ SHOWN_PX, SHOWN_HALF_MM = 160, 150.0
 """The cube around the hand that the viewer shows: pixels of its edge, and half of the edge in mm. By eye."""
 PLOT_MARGIN_PX, PLOT_MARGIN_MM = 25.0, 40.0
 """What plot() shows around the joints, by eye."""
-DEFERRED = ("versions", "renders")  # may be functions, called when first asked for
 
 _ROW_OF_NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+|null)(?:,\s+(?:[-+.\deE]+|null))*)\n\s+\]")
 
@@ -73,8 +72,7 @@ class Alternative:
 class FitResult:
     """A hand fitted to one depth image. Lengths are in mm, in the camera frame: x right, y down, z forward.
 
-    image: path of the depth file, or None
-    hand: 'right' or 'left'
+    image: path of the depth file, or None; hand: 'right' or 'left'
     status: how good the fit is, as a sentence; converged: whether the convergence test was met
     camera, rig, observation: what was fitted to what; crop: the renderer's window
     joints_mm: (21, 3), in the order of KEYPOINT_NAMES
@@ -149,7 +147,7 @@ class FitResult:
     proposals: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # what is copied and pickled
-        return {**vars(self), **{name: getattr(self, name) for name in DEFERRED}}
+        return {**vars(self), "versions": self.versions, "renders": self.renders}
 
     @property
     def ignored_pixels(self) -> int:
@@ -293,8 +291,8 @@ class FitResult:
         return _ROW_OF_NUMBERS.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", readable(text)) + "\n"
 
 
-for _name in DEFERRED:
-    setattr(FitResult, _name, MadeWhenAsked(_name))  # in the class it would be the field's default
+for _name in ("versions", "renders"):  # functions may give them; in the class this would be the fields' default
+    setattr(FitResult, _name, MadeWhenAsked(_name))
 
 
 def joint_columns(

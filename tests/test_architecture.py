@@ -160,6 +160,20 @@ def test_the_commands_start_without_heavy_packages() -> None:
     assert not {module.partition(".")[0] for module in json.loads(done.stdout)} & HEAVY
 
 
+@pytest.mark.process
+def test_a_fit_of_an_image_file_loads_no_heavy_package_that_it_does_not_need() -> None:
+    code = """
+import json, sys, handopt
+image = handopt.read_image(sys.argv[1])
+handopt.fit(image.depth_mm, image.camera)
+print(json.dumps(sorted(sys.modules)))
+"""
+    image = PROJECT / "assets" / "examples" / "open.png"
+    done = subprocess.run([sys.executable, "-c", code, str(image)], capture_output=True, text=True, check=True)
+    found = {module.partition(".")[0] for module in json.loads(done.stdout)} & HEAVY
+    assert found == {"msgspec", "numpy", "PIL", "threadpoolctl"}
+
+
 # ------------------------------------------------------------------------------------------ length and names
 
 

@@ -1,6 +1,7 @@
 """The JSON form of a result, and its schema."""
 
 import copy
+import dataclasses
 import json
 import math
 import sys
@@ -73,6 +74,19 @@ def test_the_document_holds_the_values() -> None:
     assert document["shape"]["vertices"] == len(result.rig.rest_mm)
     assert document["shape"]["vertex_offset_mm"] == pytest.approx({"mean": 5.0, "max": 5.0})
     assert document["notes"] == list(result.notes)
+
+
+def test_versions_are_asked_for_when_they_are_needed() -> None:
+    asked: list[int] = []
+
+    def versions() -> dict[str, str]:
+        asked.append(1)
+        return {"handopt": "1"}
+
+    result = dataclasses.replace(fit_result(), versions=versions)  # type: ignore[arg-type]
+    assert not asked
+    assert copy.copy(result).versions == result.to_dict()["versions"] == {"handopt": "1"}
+    assert len(asked) == 1
 
 
 def test_proportions_are_told_by_name(validator: jsonschema.Draft202012Validator) -> None:

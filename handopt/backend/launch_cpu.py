@@ -54,25 +54,27 @@ class _OneBlasThread:
     """Keeps BLAS at one thread for as long as any thread of Python needs that; it has one setting for all of them."""
 
     users: int = 0
-    before: "threadpool_limits | None" = None
+    before: "dict[bool, threadpool_limits]" = field(default_factory=dict)
+    """What the threads were, by whether SciPy's linear algebra was loaded, which may happen meanwhile."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self) -> None:
         """A thread of Python needs it from now on."""
         with self.lock:
             _take_blas_over()
-            limits = _blas("scipy.linalg" in sys.modules).limit(limits=1)
-            self.before = limits if self.before is None else self.before
+            with_scipy = "scipy.linalg" in sys.modules
+            self.before.setdefault(with_scipy, _blas(with_scipy).limit(limits=1))
             self.users += 1
 
     def leave(self) -> None:
         """It needs it no more."""
         with self.lock:
             self.users -= 1
-            if self.users == 0 and self.before is not None:
+            if self.users == 0 and self.before:
                 _take_blas_over()
-                self.before.restore_original_limits()
-                self.before = None
+                for limits in reversed(self.before.values()):
+                    limits.restore_original_limits()
+                self.before.clear()
 
 
 _pose_threads = _PoseThreads()

@@ -80,6 +80,35 @@ def test_blas_stays_at_one_thread_until_the_last_thread_of_python_needs_it_no_mo
         assert of_blas() == before == {2}
 
 
+@pytest.mark.process
+def test_blas_that_is_loaded_meanwhile_gets_its_threads_back() -> None:
+    code = """
+import threading
+from threadpoolctl import threadpool_info
+from handopt import backend
+
+def of_blas():
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+def other():
+    with backend.one_cpu_thread():
+        entered.set()
+        leave.wait(20)
+
+entered, leave, thread = threading.Event(), threading.Event(), threading.Thread(target=other)
+with backend.one_cpu_thread():
+    import scipy.linalg
+    thread.start()
+    assert entered.wait(20)
+    assert of_blas() == {1}, of_blas()
+leave.set()
+thread.join(20)
+assert of_blas() == {2}, of_blas()
+"""
+    done = run_python("-c", code, OPENBLAS_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr
+
+
 def test_each_thread_of_python_has_its_own_number_of_threads_for_poses() -> None:
     found: list[int] = []
     with backend.one_cpu_thread():

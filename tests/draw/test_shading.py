@@ -1,9 +1,11 @@
 """The shader: lights, contour, crevices."""
 
 import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
 
 from handopt.draw import colour
-from handopt.draw.shading import shade, tones, vertex_normals
+from handopt.draw.shading import REACH_SIGMAS, _blurred, shade, tones, vertex_normals
 
 SIZE, MIDDLE = 60, 30
 CAMERA = (600.0, 600.0, 29.5, 29.5, SIZE, SIZE)
@@ -56,6 +58,12 @@ def test_what_lies_behind_its_surroundings_is_darker() -> None:
     alone = shade(behind, flat[:4], FACES, CAMERA)[MIDDLE, MIDDLE - 2].astype(int)
     beside = shade(np.concatenate([behind, near]), flat, deep, CAMERA)[MIDDLE, MIDDLE - 2].astype(int)
     assert (beside < alone - 10).all()
+
+
+@pytest.mark.parametrize("sigma", [0.4, 2.5, 9.0])  # the last reaches beyond the opposite border
+def test_blurring_is_that_of_scipy(rng: np.random.Generator, sigma: float) -> None:
+    image = (500 * rng.random((23, 40))).astype(np.float32)
+    np.testing.assert_array_equal(_blurred(image, sigma), gaussian_filter(image, sigma, truncate=REACH_SIGMAS))
 
 
 def test_shading_follows_the_normals_smoothly() -> None:

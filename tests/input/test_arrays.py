@@ -51,6 +51,8 @@ def test_arrays_come_as_they_are_stored_and_others_are_not_read(tmp_path: Path) 
         ({"faces": np.array([[0, -1, 2]])}, "faces has values from -1 to 2"),
         ({"poses": np.array([[0, 1, 11], [2, 3, 4]])}, "poses has values from 0 to 11, expected -10 to 10"),
         ({"poses": np.array([[0, 1, np.inf], [2, 3, 4]])}, "poses has values from 0 to inf"),
+        ({"poses": np.array([[0, 1, 11], [2, 3, 4]], np.float16)}, "poses has values from 0 to 11"),
+        ({"poses": np.array([[np.nan, 1, -11], [2, 3, 4]], np.float16)}, "poses has values from -11 to 4"),
         ({"poses": np.array([["x", "", ""]] * 2)}, "poses must hold numbers"),
         ({"poses": np.zeros((2, 3), complex)}, "poses must hold numbers"),
         ({"poses": np.zeros((2, 3), np.longdouble)}, "poses must hold numbers"),

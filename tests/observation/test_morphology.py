@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_fill_holes
 
-from handopt.observation.morphology import fill_holes, grown, opened
+from handopt.observation.morphology import fill_holes, grown, opened, without_holes
 from handopt.typing import BoolImage
 
 
@@ -24,6 +25,12 @@ def test_small_holes_are_filled() -> None:
     assert not filled[10:20, 10:20].any()
     full = np.ones((5, 5), bool)
     np.testing.assert_array_equal(fill_holes(full, 4), full)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.6, 1.0])
+def test_holes_of_any_size_are_filled_as_scipy_does(rng: np.random.Generator, share: float) -> None:
+    mask = rng.random((25, 34)) < share
+    np.testing.assert_array_equal(without_holes(mask), binary_fill_holes(mask))
 
 
 def test_what_is_around_a_mask_lies_within_two_cells() -> None:

@@ -19,6 +19,7 @@ from handopt.objective.unexplained import unexplained_fraction
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.finger_mutation import GRIDS, ROWS
 from handopt.optimise.history import SearchHistory
+from handopt.optimise.ranking import distinct
 from handopt.optimise.starts import around, proposal_mean_angles
 from handopt.optimise.tournament import Tournament
 from handopt.rig import PROPORTION_NAMES, default_rig
@@ -242,3 +243,9 @@ def test_both_hands_are_compared() -> None:
     assert result.hand_margin is not None
     assert result.hand_margin > 0
     assert min(other.unexplained_fraction for other in result.alternatives) >= result.unexplained_fraction
+
+
+@pytest.mark.parametrize("values", [[], [3], [4, 1, 4, 4, 0, 1], [True, False, True]])
+def test_different_values_come_in_order(values: list[int]) -> None:
+    given = np.array(values)
+    assert_same_bits(distinct(given), np.unique(given))
