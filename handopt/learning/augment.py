@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, pad
 
 from handopt.learning.flaws import Gaps, discs, noisy, punched, uniform
 from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, SIZE
@@ -43,7 +43,7 @@ def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator
             rotation[rows], wrist[rows] = _QUARTER @ rotation[rows], wrist[rows] @ _QUARTER.T
             keypoints[rows] = keypoints[rows] @ _QUARTER.T
         right, down = torch.randint(-MAX_SHIFT_PX, MAX_SHIFT_PX + 1, (2,), generator=generator).tolist()
-        parts.append(image.roll((down, right), (1, 2)))
+        parts.append(_shifted(image, right, down))
         shift = torch.tensor([right * MM_PER_PX, down * MM_PER_PX, 0.0])
         wrist[rows] += shift
         keypoints[rows] += shift
@@ -52,6 +52,13 @@ def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator
     keypoints[..., 2] += away[:, None]
     changed = {"rotation": rotation, "wrist": wrist, "keypoints": keypoints}
     return torch.cat(parts) + away[:, None, None], {**labels, **changed}
+
+
+def _shifted(image: Tensor, right: int, down: int) -> Tensor:
+    """Images (B, S, S) moved by whole pixels; NaN comes in at the edges."""
+    padded = pad(image, (MAX_SHIFT_PX,) * 4, value=torch.nan)
+    top, left = MAX_SHIFT_PX - down, MAX_SHIFT_PX - right
+    return padded[:, top : top + image.shape[1], left : left + image.shape[2]]
 
 
 def _cluttered(offset: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """Images to learn from: random hands rendered as handopt.proposals.features sees them, with their poses.
 
 Every chunk of images has one subject (proportions, surface) with one forearm, in many poses and views; the forearm is
-cut off about where segmentation does it.
+cut off about where segmentation does it. In a share of the chunks the hands hold things (handopt.learning.held_things).
 """
 
 import multiprocessing
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.learning.held_things import HeldThings, PlacedThing, sample_things, segmented
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
@@ -42,6 +43,7 @@ NO_ARM, WRIST_MM = 0.15, (55.0, 70.0)
 SHIFT_MM = 8.0
 ARM_SEGMENTS, ARM_MM = 20, 170.0
 MIN_AREA_PX = 150
+HELD_SHARE = 0.35  # of the chunks
 SURPLUS = 1.08  # for images that show less than that
 
 Seed = int | tuple[int, ...]
@@ -137,15 +139,19 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
     scale = rng.uniform(*SCALE, CHUNK)
     nearest, farthest = np.log(DISTANCE_MM)
     distance = np.exp(rng.uniform(nearest, farthest, CHUNK))
+    held = sample_things(rng, rig, subject.proportions, scale) if rng.random() < HELD_SHARE else None
+    if held is not None:
+        angles, scale = held.angles, held.scale
     pose = angles, rotation, np.zeros((CHUNK, 3)), scale
     transforms = forward_kinematics(*pose, rig.parents, rig.articulated, dressed.bind)
     palm = scale[:, None] * np.einsum("bij,j->bi", rotation, dressed.palm - dressed.bind[0, :, 3])
     wrist = np.stack([np.zeros(CHUNK), np.zeros(CHUNK), distance], axis=1) - palm
     vertices = skin(transforms, dressed.rest, dressed.indices, dressed.weights) + wrist[:, None]
-    offset, turn, reach = _views(rng, vertices, dressed, palm + wrist, rotation)
+    things = [] if held is None else held.placed(rotation @ dressed.bind[0, :, :3], wrist)
+    offset, hand, turn, reach = _views(rng, vertices, dressed, (palm + wrist, rotation), held, things)
     joints = skin(transforms, dressed.keypoints, np.array(rig.keypoint_joints)[:, None], np.ones((21, 1)))
     joints = np.einsum("bij,bkj->bki", turn, joints + wrist[:, None])
-    visible = _visible(joints, offset, reach, scale)
+    visible = _visible(joints, hand, reach, scale)
     wrist = np.einsum("bij,bj->bi", turn, wrist)
     wrist[:, 2] -= reach
     images = {
@@ -163,25 +169,73 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
 
 
 def _views(
-    rng: np.random.Generator, vertices: Floats, dressed: Dressed, palm: Floats, rotation: Floats
-) -> tuple[NDArray[np.int16], Floats, Floats]:
-    """Views of hands (B, V, 3) with their arms cut off: offsets (B, 64, 64), turns (B, 3, 3) and distances (B,)."""
+    rng: np.random.Generator,
+    vertices: Floats,
+    dressed: Dressed,
+    placed: tuple[Floats, Floats],
+    held: HeldThings | None,
+    things: list[PlacedThing],
+) -> tuple[NDArray[np.int16], NDArray[np.int16], Floats, Floats]:
+    """Views of hands (B, V, 3) with their arms cut off: offsets (B, 64, 64) of what is left and of the hand that is
+    seen, turns (B, 3, 3) and distances (B,). placed: palms (B, 3) and rotations (B, 3, 3)"""
     count = len(vertices)
+    palm, rotation = placed
     # Where the pipeline cuts the arm: a plane across what it takes for the arm's direction.
     arm = np.einsum("bij,j->bi", rotation, dressed.arm) + rng.normal(0.0, ARM_ERROR, (count, 3))
     arm /= np.linalg.norm(arm, axis=1, keepdims=True)
     cut = rng.normal(CUT_MM, CUT_SPREAD_MM, count)
     cut = np.where(rng.random(count) < CUT_ANYWHERE, rng.uniform(*CUT_RANGE_MM, count), cut)
     cut = np.where(rng.random(count) < NO_ARM, rng.uniform(*WRIST_MM, count), cut)
-    centre = _centres(vertices, dressed.faces, palm, arm, cut) + rng.normal(0.0, SHIFT_MM, (count, 3))
+    coarse = _coarse(vertices, dressed.faces, palm[:, 2], held, things)
+    centre = _centres(coarse, palm, arm, cut) + rng.normal(0.0, SHIFT_MM, (count, 3))
     turn, reach = (np.stack(each) for each in zip(*(rotation_to_axis(point) for point in centre), strict=True))
-    turned = np.einsum("bij,bvj->bvi", turn, vertices)
-    offset = _render(turned, dressed.faces, reach, SIZE, HALF_MM) - reach[:, None, None]
+    offset = _offsets(np.einsum("bij,bvj->bvi", turn, vertices), dressed.faces, reach)
+    shown = offset, offset
+    if held is not None:
+        shown = segmented(rng, offset, _things(things, turn, reach), held)
     palm_view, arm_view = (np.einsum("bij,bj->bi", turn, each) for each in (palm, arm))
     end = (palm_view * arm_view).sum(axis=1) + cut
-    along = np.einsum("bijc,bc->bij", _points(offset, reach), arm_view)
-    seen = (np.abs(offset) < HALF_MM) & (along < end[:, None, None])
-    return np.where(seen, np.rint(offset / UNIT_MM), EMPTY).astype(np.int16), turn, reach
+    left, hand = (_cut_off(each, reach, arm_view, end) for each in shown)
+    return left, hand, turn, reach
+
+
+def _cut_off(offset: Floats, reach: Floats, arm: Floats, end: Floats) -> NDArray[np.int16]:
+    """Counts of offsets (B, 64, 64) within the view and before the end (B,) along the arm (B, 3)."""
+    inside = np.abs(offset) < HALF_MM
+    known = np.where(inside, offset, 0.0)
+    along = np.einsum("bijc,bc->bij", _points(known, reach), arm)
+    seen = inside & (along < end[:, None, None])
+    return np.where(seen, np.rint(known / UNIT_MM), EMPTY).astype(np.int16)
+
+
+def _offsets(turned: Floats, faces: NDArray[np.int32], reach: Floats) -> Floats:
+    """Offsets (B, 64, 64) mm of meshes (B, V, 3) in their views, infinity where there is nothing."""
+    depth = _render(turned, faces, reach, SIZE, HALF_MM)
+    return np.where(depth > 0, depth - reach[:, None, None], np.inf)
+
+
+def _things(things: list[PlacedThing], turn: Floats, reach: Floats) -> Floats:
+    """Offsets (B, 64, 64) mm of what hands hold."""
+    views = [(np.einsum("bij,bvj->bvi", turn[each.rows], each.points), each) for each in things]
+    return np.concatenate([_offsets(turned, each.faces, reach[each.rows]) for turned, each in views])
+
+
+def _coarse(
+    vertices: Floats,
+    faces: NDArray[np.int32],
+    distance: Floats,
+    held: HeldThings | None,
+    things: list[PlacedThing],
+) -> Floats:
+    """Coarse depth (B, 40, 40) mm of hands, and of what they hold where it is left whole; 0 = none."""
+    depth = _render(vertices, faces, distance, COARSE_PX, COARSE_HALF_MM)
+    if held is None:
+        return depth
+    thing = np.concatenate(
+        [_render(each.points, each.faces, distance[each.rows], COARSE_PX, COARSE_HALF_MM) for each in things]
+    )
+    hides = (thing > 0) & ((depth == 0) | (thing < depth))
+    return np.where(hides, np.where(held.whole[:, None, None], thing, 0.0), depth)
 
 
 def _visible(joints: Floats, offset: NDArray[np.int16], reach: Floats, scale: Floats) -> Bools:
@@ -194,14 +248,13 @@ def _visible(joints: Floats, offset: NDArray[np.int16], reach: Floats, scale: Fl
     return np.asarray(inside & (counts != EMPTY) & (below < JOINT_DEPTH_MM * scale[:, None]))
 
 
-def _centres(vertices: Floats, faces: NDArray[np.int32], palm: Floats, arm: Floats, cut: Floats) -> Floats:
-    """Middles (B, 3) of what is seen of hands (B, V, 3) up to the cut, found in coarse images."""
+def _centres(depth: Floats, palm: Floats, arm: Floats, cut: Floats) -> Floats:
+    """Middles (B, 3) of what coarse images (B, 40, 40) show of hands up to the cut."""
     distance = palm[:, 2]
-    depth = _render(vertices, faces, distance, COARSE_PX, COARSE_HALF_MM)
     middle, pitch = 0.5 * (COARSE_PX - 1), 2 * COARSE_HALF_MM / COARSE_PX
     axis = (np.arange(COARSE_PX) - middle) * pitch
     centres = palm.copy()
-    for number in range(len(vertices)):
+    for number in range(len(depth)):
         rows, columns = np.nonzero(depth[number])
         z = depth[number, rows, columns]
         points = np.stack([axis[columns] * z / distance[number], axis[rows] * z / distance[number], z], axis=1)
