@@ -16,6 +16,8 @@ from handopt.typing import Bools, Floats, Reals
 
 USUAL_OVERLAP: Final = 0.88
 """Overlap with the network's hand of a right fit: the median of the images of scripts/calibrate/calibrate_fits.py."""
+USUAL_VOTE_DISTANCE: Final = 0.35
+"""Distance of a right fit from the network's joints: the median of the same images."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,15 @@ class ConfidenceFeatures:
 
     log_unexplained_fraction: logarithm of the unexplained fraction. runner_up_margin: logarithm of how much more the
     best other hypothesis leaves unexplained of hand and forearm, at most 1. hand_probability: of the observation.
-    label_overlap: see handopt.assess.pixel_agreement.
+    label_overlap: see handopt.assess.pixel_agreement. vote_distance: of the visible
+    joints from where the network of proposals sees them, see handopt.proposals.voted_poses.
     """
 
     log_unexplained_fraction: float
     runner_up_margin: float
     hand_probability: float
     label_overlap: float
+    vote_distance: float
 
     @classmethod
     def of(
@@ -42,11 +46,13 @@ class ConfidenceFeatures:
         others: list[tuple[float, Reals]],
         hand_probability: float,
         agreement: PixelAgreement | None,
+        voted: float | None = None,
     ) -> "ConfidenceFeatures":
         """Gather the features of a fit.
 
         joints: (21, 3) mm; visible: (21,); others: limb fraction and joints of the other hypotheses; agreement: with
-        the network of pixel labels, None where it was not asked, which is taken for what it says of most right fits.
+        the network of pixel labels, and voted: vote_distance; None where they were not asked, which is taken for what
+        they say of most right fits.
         """
         here, max_margin = max(limb_fraction, 1e-3), ASSESS.max_margin
         margin = max_margin
@@ -56,7 +62,8 @@ class ConfidenceFeatures:
                 margin = min(margin, float(np.log(max(fraction, 1e-3) / here)))
         log_fraction = float(np.log(max(unexplained_fraction, 1e-3)))
         overlap = USUAL_OVERLAP if agreement is None else agreement.overlap
-        return cls(log_fraction, max(margin, -max_margin), hand_probability, overlap)
+        distance = USUAL_VOTE_DISTANCE if voted is None else voted
+        return cls(log_fraction, max(margin, -max_margin), hand_probability, overlap, distance)
 
     @property
     def inputs(self) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Which hypotheses are best: by cost, by what they leave unexplained, and by the plausibility of what they fit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.observation import Observation
 from handopt.optimise.history import SearchHistory
+from handopt.proposals.voted_poses import MOST, VotedJoints
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import AnyArray, Faces, Floats, Indices, Ints
 
@@ -27,6 +28,10 @@ class RankingWeights:
     fraction_per_score: float = 0.03  # unexplained fraction per unit that a view's score lies below the best view's
     fraction_per_log_scale: float = 0.2  # limb fraction per unit of the logarithm of a hand's scale in its reading
     other_size: float = 0.03  # limb fraction of a reading of another size than the usual one
+    # Limb fraction of a pose whose joints are as far as they may be from where the network of proposals sees them, and
+    # the distance that is usual. Of 117 real frames and 139 rendered rooms 185 are right so, and 178 without.
+    fraction_per_distance: float = 0.06
+    usual_distance: float = 0.4
 
 
 WEIGHTS: Final = RankingWeights()
@@ -145,10 +150,12 @@ def ranked(
     targets: FitTargets,
     observations: Sequence[Observation],
     side: bool | None = None,
+    voted: Mapping[int, VotedJoints] | None = None,
 ) -> Ranking:
     """Order survivors by what they leave unexplained of their limb, and by the plausibility of their observation.
 
-    observations: of each image; side: of the hand that the user named (whether mirrored), whose hypotheses come first
+    observations: of each image; side: of the hand that the user named (whether mirrored), whose hypotheses come first;
+    voted: where a network sees the joints of each image, if one was asked
     """
     images = to_numpy(history.pose.image)
     vertices = hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))
@@ -159,6 +166,20 @@ def ranked(
     penalised = limb_fractions(history.pose, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
     penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
     penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
+    if voted:
+        unusual = np.maximum(_distances(history.pose, hand, voted) - WEIGHTS.usual_distance, 0.0)
+        penalised += WEIGHTS.fraction_per_distance * unusual
     other = np.array([side not in (None, mirrored) for mirrored in targets.mirrored])[images]
     order = np.lexsort((penalised, other))
     return Ranking(history, order, fractions[order], penalised[order])
+
+
+def _distances(pose: Pose, hand: Hand, voted: Mapping[int, VotedJoints]) -> Floats:
+    """How far the joints of poses (B,) are from the voted ones of their images, the most where there are none."""
+    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
+    images = to_numpy(pose.image)
+    distances = np.full(len(images), MOST)
+    for image in np.unique(images):
+        if image in voted:
+            distances[images == image] = voted[image].distance(joints[images == image])
+    return distances

@@ -21,6 +21,7 @@ from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
 from handopt.optimise.history import SearchHistory
+from handopt.optimise.predicted_readings import predicted_readings
 from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
@@ -36,6 +37,7 @@ from handopt.optimise.starts import (
 from handopt.optimise.tournament import Tournament
 from handopt.optimise.views import CroppedObservation, cropped, labelled_readings, views_of, without_others
 from handopt.proposals.predict_pose import PredictedPose
+from handopt.proposals.voted_poses import VotedJoints
 from handopt.result import Alternative
 from handopt.rig import Rig
 from handopt.rig.anatomy import MIRROR
@@ -58,6 +60,7 @@ SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a 
 class SearchResult:
     """The best hypothesis of a search, what it leaves unexplained, and the other survivors, best first.
 
+    voted: where the network of proposals sees the joints, if it was asked.
     spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. hand_margin: limb fraction of the
     other hand's best hypothesis, of when it was dropped if it was, minus this one's; None where it was not tried.
     """
@@ -68,12 +71,18 @@ class SearchResult:
     alternatives: tuple[Alternative, ...]
     spread_mm2: Floats
     hand_margin: float | None = None
+    voted: VotedJoints | None = None
 
     def rescaled(self, factor: float) -> "SearchResult":
         """The same result with the best hypothesis multiplied by the size of its reading; the others are already."""
         if factor == 1.0:
             return self
-        return dataclasses.replace(self, best=self.best.rescaled(factor), spread_mm2=self.spread_mm2 * factor**2)
+        return dataclasses.replace(
+            self,
+            best=self.best.rescaled(factor),
+            spread_mm2=self.spread_mm2 * factor**2,
+            voted=None if self.voted is None else self.voted.rescaled(factor),
+        )
 
 
 class ImageSearch:
@@ -106,6 +115,7 @@ class ImageSearch:
         self.config, self._predictions = config, predictions
         self._start, self._shape, self._timer, self._progress = start, settings.shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
+        self._voted: dict[int, VotedJoints] = {}
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
     def run(self) -> Search[SearchResult]:
@@ -131,14 +141,19 @@ class ImageSearch:
         self._timer.record("choose")
         if self._shape != "vertices":
             found_best = BestHypothesis.of(best.history, row, targets, hand)
-            return SearchResult(found_best, fraction, of_limb, others, spread, margin)
+            return SearchResult(found_best, fraction, of_limb, others, spread, margin, self._voted_of(found_best.view))
         refined = BestHypothesis.of(refine_vertices(self._objective, best.history, row, self.config), 0, targets, hand)
         flip = MIRROR if targets.mirrored[refined.view] else np.ones(3)
         fraction = unexplained_fraction(
             (refined.vertices_mm * flip)[None], self.rig.faces, *targets.grids[refined.view]
         )[0]
         self._timer.record("vertices")
-        return SearchResult(refined, float(fraction), of_limb, others, spread, margin)
+        return SearchResult(refined, float(fraction), of_limb, others, spread, margin, self._voted_of(refined.view))
+
+    def _voted_of(self, view: int) -> VotedJoints | None:
+        """Where the network sees the joints of a view, as they are in its image."""
+        voted = self._voted.get(view)
+        return voted.mirrored() if voted is not None and self.targets.mirrored[view] else voted
 
     def _hand_margin(self, found: list[Ranking], of_limb: float, mirrored: bool) -> float | None:
         """By how much the other hand leaves more of the limb unexplained in all searches; None if it was not tried."""
@@ -191,6 +206,8 @@ class ImageSearch:
             first = len(self.views)
             others = self._other_pixels(found[0])
             labelled = labelled_readings([each for each, _, _ in self.views], others)
+            sides = sorted(_sides(self.views)) if self._side is None else [self._side]
+            labelled += predicted_readings(labelled, sides, self._settings.proposals)
             if any(each.evidence is not None for each in others):
                 self.views[:] = without_others(self.views, others)
                 self.targets = self.targets.seen_as(self.views)
@@ -212,7 +229,8 @@ class ImageSearch:
         return found
 
     def _ranked(self, history: SearchHistory) -> Ranking:
-        return ranked(history, self.hand, self.targets, [observation for observation, _, _ in self.views], self._side)
+        observations = [observation for observation, _, _ in self.views]
+        return ranked(history, self.hand, self.targets, observations, self._side, self._voted)
 
     def _other_pixels(self, ranking: Ranking) -> list[OtherPixels]:
         """What is not the hand's around the palm of the best pose, and around those of all readings."""
@@ -302,7 +320,8 @@ class ImageSearch:
             expected = pose.angles
         elif config.proposals:
             model = self._settings.proposals
-            pose = proposed_starts(hand, self.rig, self.views[first:], config.proposals, first, model)
+            pose, voted = proposed_starts(hand, self.rig, self.views[first:], config.proposals, first, model)
+            self._voted |= voted
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)

@@ -20,6 +20,7 @@ from handopt.typing import Floats
 if TYPE_CHECKING:
     from handopt.proposals import Proposals
     from handopt.proposals.model_file import PoseModel
+    from handopt.proposals.voted_poses import VotedJoints
 
 
 @dataclass(frozen=True)
@@ -106,25 +107,25 @@ def proposed_starts(
     count: int,
     first: int = 0,
     model: "PoseModel | None" = None,
-) -> Pose:
-    """`count` proposals for each observation (see handopt.proposals). rig: the right hand that `hand` was made of.
+) -> "tuple[Pose, dict[int, VotedJoints]]":
+    """`count` proposals for each observation (see handopt.proposals), and the joints that the network sees in each.
 
-    first: number of the first view; model: see propose
+    rig: the right hand that `hand` was made of; first: number of the first view; model: see propose
     """
-    from handopt.proposals import propose
+    from handopt.proposals.propose import propose_and_look
 
-    found, images = [], []
+    found, voted = [], {}
     for image, (observation, _, mirrored) in enumerate(views, first):
         try:
             seen = observation.mirrored() if mirrored else observation
-            found.append(propose(seen, count, model=model))
+            proposals, voted[image] = propose_and_look(seen, count, model)
         except ObservationError as error:  # no point near its centre; another candidate may be the hand
             problem = error
             continue
-        images.append(image)
+        found.append(proposals)
     if not found:
         raise problem
-    return starts_of(hand, rig, found, images)
+    return starts_of(hand, rig, found, list(voted)), voted
 
 
 def starts_of(hand: Hand, rig: Rig, proposals: "Sequence[Proposals]", images: Sequence[int]) -> Pose:

@@ -34,6 +34,13 @@ def propose(observation: Observation, count: int = 24, model: PoseModel | None =
     count: how many; model: the one that comes with handopt if None. Raises ShapeError, ObservationError if nothing of
     the hand is in view, and HandoptError if handopt's own network cannot be read.
     """
+    return propose_and_look(observation, count, model)[0]
+
+
+def propose_and_look(
+    observation: Observation, count: int, model: PoseModel | None = None
+) -> tuple[Proposals, VotedJoints]:
+    """The proposals of propose, and the joints that the network sees. Takes and raises the same."""
     if count < 1:
         raise ShapeError(f"count must be at least 1, not {count!r}")
     views = quarter_turns(centered_view(observation))
@@ -42,7 +49,7 @@ def propose(observation: Observation, count: int = 24, model: PoseModel | None =
     nearest, plain = (min(len(guessed), int(share * count)) for share in (VOTED_FRACTION, PLAIN_FRACTION))
     nearest = max(1, nearest)
     drawn = drawn_poses(guessed, joints, nearest, count - nearest - plain)
-    return drawn.joined(guessed.select(np.arange(plain)))
+    return drawn.joined(guessed.select(np.arange(plain))), joints
 
 
 def read_views(

@@ -5,16 +5,22 @@ hypotheses whose joints are the nearest to that are drawn to it.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from handopt.proposals.features import CenteredView, from_view
 from handopt.proposals.pose_of_joints import joints_of, pose_of_joints
 from handopt.proposals.proposals import Proposals
-from handopt.typing import FloatImage, Floats
+from handopt.rig.anatomy import MIRROR
+from handopt.typing import Bools, FloatImage, Floats, Reals
 
 SEED = 6
 """Of how far off the joints are that hypotheses are drawn to."""
+LEAST_MM: Final = 4.0
+"""Distance by which votes may be off at least, mm. Chosen by hand."""
+MOST: Final = 4.0
+"""Largest distance of a joint that counts, relative to how far off its votes may be. Chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +29,22 @@ class VotedJoints:
 
     places_mm: Floats
     radius_mm: Floats
+
+    def distance(self, joints_mm: Reals, chosen: Bools | slice = slice(None)) -> Floats:
+        """The mean distance (...) of joints (..., 21, 3) mm from these, relative to how far off they may be.
+
+        chosen: (21,), which of them count
+        """
+        off = np.linalg.norm(joints_mm - self.places_mm, axis=-1) / (self.radius_mm + LEAST_MM)
+        return np.asarray(np.minimum(off, MOST)[..., chosen].mean(axis=-1))
+
+    def mirrored(self) -> "VotedJoints":
+        """The joints of the mirror image (x -> -x)."""
+        return VotedJoints(self.places_mm * MIRROR, self.radius_mm)
+
+    def rescaled(self, factor: float) -> "VotedJoints":
+        """The joints with all lengths multiplied by a factor."""
+        return VotedJoints(self.places_mm * factor, self.radius_mm * factor)
 
 
 def voted_joints(views: list[CenteredView], keypoints_mm: FloatImage, radius_mm: FloatImage) -> VotedJoints:

@@ -16,6 +16,7 @@ GOOD = ConfidenceFeatures(
     runner_up_margin=0.8,
     hand_probability=0.95,
     label_overlap=0.88,
+    vote_distance=0.35,
 )
 
 
@@ -27,6 +28,7 @@ def test_good_features_make_a_fit_sure_and_bad_ones_do_not() -> None:
         "runner_up_margin": 0.0,
         "hand_probability": 0.1,
         "label_overlap": 0.5,
+        "vote_distance": 1.5,
     }.items():
         assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.compare import assert_close
 from support.proposal_factories import random_model
 from support.slow_layers import slow_convolution
@@ -13,7 +14,7 @@ from handopt.proposals.features import CenteredView, from_view, to_view
 from handopt.proposals.pose_of_joints import _joints_and_motion, joints_of, pose_of_joints
 from handopt.proposals.proposals import Proposals
 from handopt.proposals.propose import quarter_turns
-from handopt.proposals.voted_poses import drawn_poses, voted_joints
+from handopt.proposals.voted_poses import LEAST_MM, MOST, VotedJoints, drawn_poses, voted_joints
 from handopt.proposals.votes import VOTE_MM, cell_places, edge
 from handopt.rig import default_rig
 from handopt.synth.poses import sample_hand
@@ -159,3 +160,26 @@ def test_the_hypotheses_nearest_to_the_votes_come_first(rng: np.random.Generator
     off = np.linalg.norm(joints_of(found) - joints.places_mm, axis=-1).mean(axis=1)
     assert off[0] < 0.1
     assert_close(found.rotation[0], poses.rotation[7], of_max=1e-3, reason="it was there")
+
+
+def test_joints_are_as_far_from_the_votes_as_these_may_be_off(rng: np.random.Generator) -> None:
+    voted = VotedJoints(rng.normal([0.0, 0.0, 500.0], 40.0, (21, 3)), rng.uniform(3.0, 20.0, 21))
+    assert voted.distance(voted.places_mm) == 0
+    direction = rng.normal(size=(3, 21, 3))
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    once = voted.places_mm + direction * (voted.radius_mm + LEAST_MM)[:, None]
+    assert_close(voted.distance(once), np.ones(3), of_max=1e-12, reason="float64")
+    assert voted.distance(voted.places_mm + 1e4) == MOST
+    part = np.arange(21) < 5
+    moved = voted.places_mm.copy()
+    moved[5:] += 1e4
+    assert voted.distance(moved, part) == 0
+    assert voted.distance(moved) == pytest.approx(MOST * 16 / 21)
+
+
+def test_votes_of_a_mirrored_and_of_a_larger_image_are_as_far(rng: np.random.Generator) -> None:
+    voted = VotedJoints(rng.normal([0.0, 0.0, 500.0], 40.0, (21, 3)), rng.uniform(3.0, 20.0, 21))
+    joints = voted.places_mm + rng.normal(0.0, 10.0, (21, 3))
+    assert voted.mirrored().distance(joints * [-1.0, 1.0, 1.0]) == pytest.approx(voted.distance(joints))
+    assert_close(voted.rescaled(1.3).places_mm, 1.3 * voted.places_mm, of_max=1e-12, reason="float64")
+    assert_close(voted.rescaled(1.3).radius_mm, 1.3 * voted.radius_mm, of_max=1e-12, reason="float64")
