@@ -262,13 +262,9 @@ class _Prepared:
         seen = observation.depth_mm, quality.fitted_depth_mm, given.camera, winner.joints_mm, size
         # One network says little of what another one predicts
         agreement = None if self.predicted else pixel_agreement(*seen, left=mirror)
-        voted = None
-        if found.voted is not None:
-            counted = visible if visible.any() else slice(None)
-            voted = float(found.voted.distance(winner.joints_mm, counted))
         features = ConfidenceFeatures.of(
             found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others,
-            observation.hand_probability, agreement, voted,
+            observation.hand_probability, agreement, found.voted,
         )  # fmt: skip
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
         weights = PREDICTED if self.predicted else FITTED

@@ -12,6 +12,7 @@ import numpy as np
 from handopt.assess.calibration import weights
 from handopt.assess.config import ASSESS
 from handopt.assess.pixel_agreement import PixelAgreement
+from handopt.proposals.voted_poses import VotedJoints
 from handopt.typing import Bools, Floats, Reals
 
 USUAL_OVERLAP: Final = 0.88
@@ -46,23 +47,24 @@ class ConfidenceFeatures:
         others: list[tuple[float, Reals]],
         hand_probability: float,
         agreement: PixelAgreement | None,
-        voted: float | None = None,
+        voted: VotedJoints | None = None,
     ) -> "ConfidenceFeatures":
         """Gather the features of a fit.
 
         joints: (21, 3) mm; visible: (21,); others: limb fraction and joints of the other hypotheses; agreement: with
-        the network of pixel labels, and voted: vote_distance; None where they were not asked, which is taken for what
-        they say of most right fits.
+        the network of pixel labels, and voted: where that of proposals sees the joints; None where they were not asked,
+        which is taken for what they say of most right fits.
         """
         here, max_margin = max(limb_fraction, 1e-3), ASSESS.max_margin
         margin = max_margin
+        seen = visible if visible.any() else slice(None)
         for fraction, other in others:
-            away = np.linalg.norm(other - joints, axis=1)[visible if visible.any() else slice(None)]
+            away = np.linalg.norm(other - joints, axis=1)[seen]
             if away.max() > ASSESS.distinct_mm:
                 margin = min(margin, float(np.log(max(fraction, 1e-3) / here)))
         log_fraction = float(np.log(max(unexplained_fraction, 1e-3)))
         overlap = USUAL_OVERLAP if agreement is None else agreement.overlap
-        distance = USUAL_VOTE_DISTANCE if voted is None else voted
+        distance = USUAL_VOTE_DISTANCE if voted is None else float(voted.distance(joints, seen))
         return cls(log_fraction, max(margin, -max_margin), hand_probability, overlap, distance)
 
     @property

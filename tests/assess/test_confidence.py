@@ -9,7 +9,16 @@ from support.factories import fit_result
 
 from handopt import HandoptError, fit
 from handopt.assess.calibration import calibration
-from handopt.assess.confidence import FITTED, PREDICTED, ConfidenceFeatures, confidence, confidence_text, logistic
+from handopt.assess.confidence import (
+    FITTED,
+    PREDICTED,
+    USUAL_VOTE_DISTANCE,
+    ConfidenceFeatures,
+    confidence,
+    confidence_text,
+    logistic,
+)
+from handopt.proposals.voted_poses import VotedJoints
 
 GOOD = ConfidenceFeatures(
     log_unexplained_fraction=np.log(0.12),
@@ -48,6 +57,15 @@ def test_only_another_pose_of_visible_joints_is_a_runner_up() -> None:
     assert ConfidenceFeatures.of(
         0.1, 0.2, joints, np.zeros(21, bool), [(0.1, other)], 1.0, None
     ).runner_up_margin == pytest.approx(np.log(0.5))
+
+
+def test_a_fit_is_as_far_from_the_votes_as_its_visible_joints_are() -> None:
+    joints = np.asarray(fit_result().joints_mm, np.float64)
+    voted = VotedJoints(joints + [0.0, 0.0, 10.0] * (np.arange(21) >= 18)[:, None], np.full(21, 6.0))
+    for visible, distance in ((np.arange(21) < 18, 0.0), (np.arange(21) >= 18, 1.0), (np.zeros(21, bool), 3 / 21)):
+        found = ConfidenceFeatures.of(0.1, 0.2, joints, visible, [], 1.0, None, voted)
+        assert found.vote_distance == pytest.approx(distance)
+    assert ConfidenceFeatures.of(0.1, 0.2, joints, visible, [], 1.0, None).vote_distance == USUAL_VOTE_DISTANCE
 
 
 @pytest.mark.parametrize("seed", range(6))
