@@ -17,7 +17,7 @@ from handopt.typing import Bools, Floats, Reals
 
 USUAL_OVERLAP: Final = 0.88
 """Overlap with the network's hand of a right fit: the median of the images of scripts/calibrate/calibrate_fits.py."""
-USUAL_VOTE_DISTANCE: Final = 0.35
+USUAL_VOTE_DISTANCE: Final = 0.4
 """Distance of a right fit from the network's joints: the median of the same images."""
 
 
