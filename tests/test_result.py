@@ -83,7 +83,7 @@ def test_versions_are_asked_for_when_they_are_needed() -> None:
         asked.append(1)
         return {"handopt": "1"}
 
-    result = dataclasses.replace(fit_result(), versions=versions)  # type: ignore[arg-type]
+    result = dataclasses.replace(fit_result(), versions=versions)
     assert not asked
     assert copy.copy(result).versions == result.to_dict()["versions"] == {"handopt": "1"}
     assert len(asked) == 1

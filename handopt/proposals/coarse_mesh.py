@@ -43,13 +43,17 @@ def coarse_mesh() -> CoarseMesh:
 
 def _kept(rig: Rig, coarse_mm: Floats) -> NDArray[np.int64]:
     """Which vertex of the coarse mesh (C, 3) each vertex of the rig's becomes: the nearest one along the edges."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import dijkstra
-    from scipy.spatial import KDTree
-
     rest = np.asarray(rig.rest_mm, np.float64)
-    rows = KDTree(rest).query(coarse_mm)[1]
+    rows = np.square(rest - coarse_mm[:, None]).sum(axis=-1).argmin(axis=1)
     edges = np.concatenate([rig.faces[:, [0, 1]], rig.faces[:, [1, 2]], rig.faces[:, [2, 0]]])
-    lengths = np.linalg.norm(rest[edges[:, 0]] - rest[edges[:, 1]], axis=1)
-    graph = coo_array((lengths, (edges[:, 0], edges[:, 1])), shape=(len(rest), len(rest))).tocsr()
-    return np.asarray(dijkstra(graph, directed=False, indices=rows).argmin(axis=0), np.int64)
+    start, end = np.concatenate([edges, edges[:, ::-1]]).T
+    length = np.linalg.norm(rest[start] - rest[end], axis=1)
+    away, nearest = np.full(len(rest), np.inf), np.zeros(len(rest), np.int64)
+    away[rows], nearest[rows] = 0.0, np.arange(len(rows))
+    while True:  # Bellman and Ford: until no edge shortens a way
+        way = away[start] + length
+        shorter = np.flatnonzero(way < away[end])
+        if not len(shorter):
+            return nearest
+        shorter = shorter[np.argsort(-way[shorter], kind="stable")]  # of several ways the shortest is written last
+        away[end[shorter]], nearest[end[shorter]] = way[shorter], nearest[start[shorter]]

@@ -14,7 +14,7 @@ from handopt.optimise import ranking as module
 from handopt.optimise.history import SearchHistory
 from handopt.optimise.ranking import Ranking, ranked
 from handopt.optimise.starts import fixed_starts
-from handopt.proposals.voted_poses import VotedJoints
+from handopt.proposals.voted_poses import MOST, VotedJoints
 from handopt.rig import default_rig
 from handopt.typing import Floats
 
@@ -50,6 +50,6 @@ def test_an_image_without_votes_is_penalised_the_most_where_others_have_some() -
     plain, joints = ranked_by(None)
     other, _ = ranked_by({1: VotedJoints(joints[0], np.full(21, 5.0))})
     weights = module.WEIGHTS
-    most = weights.fraction_per_distance * (module.MOST - weights.usual_distance)
+    most = weights.fraction_per_distance * (MOST - weights.usual_distance)
     assert other.penalised_fraction == pytest.approx(plain.penalised_fraction + most)
     assert_same_bits(ranked_by({})[0].penalised_fraction, plain.penalised_fraction)
