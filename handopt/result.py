@@ -85,7 +85,7 @@ class FitResult:
     residual_mm: median, mean and p95 of the absolute depth residual over observed hand pixels that the fit covers
     silhouette_iou: intersection over union of the mesh and the observed hand, 0 to 1
     unexplained_fraction: share of the observed hand that the mesh does not explain, see handopt.objective.unexplained
-    limb_fraction: the same of hand and forearm, see handopt.objective.limb_fraction; an implausible size or place adds
+    limb_fraction: the same of hand and forearm, see handopt.objective.limb_fraction; what is implausible adds to it
     confidence: 0 to 1, see handopt.assess.confidence; confidence_features: what it is made of
     joint_visible: (21,) whether a joint has no more than its own flesh in front of it
     joint_uncertainty_mm: (21,) radius around each joint that holds the true one in two of three cases, see

@@ -61,6 +61,8 @@ def launched(key: Hashable | None, inputs: Inputs, prepare: Callable[[Inputs], L
                     return cast(Found, graph.replay(inputs))
             except Exception as error:  # of CuPy, CUDA or the driver: what is wrong with the call itself comes again
                 _turn_off(error)
+    elif _failures:
+        _graphs.forget()  # of this thread, where another one has turned them off
     calls = prepare(inputs)
     calls.launch()
     if own is not None and calls.nbytes + sum(each.nbytes for each in inputs.values()) <= MOST_BYTES:
@@ -70,10 +72,14 @@ def launched(key: Hashable | None, inputs: Inputs, prepare: Callable[[Inputs], L
 
 def copy_arrays(arrays: Iterable[Array], reals: Array, wholes: Array) -> None:
     """Copy arrays into two, one after the other: those of reals and those of int32. Raises ValueError."""
-    from_reals: list[Array] = []
-    from_wholes: list[Array] = []
-    for each in arrays:
-        (from_reals if each.dtype == reals.dtype else from_wholes).append(each)
+    given = list(arrays)
+    from_reals = [each for each in given if each.dtype == reals.dtype]
+    from_wholes = [each for each in given if each.dtype == wholes.dtype]
+    if len(from_reals) + len(from_wholes) != len(given):
+        raise ValueError(f"arrays: expected {reals.dtype} or {wholes.dtype}")
+    for some, into in ((from_reals, reals), (from_wholes, wholes)):
+        if sum(each.size for each in some) > into.size:
+            raise ValueError(f"{into.size} numbers of {into.dtype} are too few for what is copied there")
     if len(from_reals) > REALS or len(from_wholes) > WHOLES:
         raise ValueError(f"at most {REALS} arrays of reals and {WHOLES} of int32 are copied in one launch")
     from_reals += [reals] * (REALS - len(from_reals))
@@ -138,6 +144,7 @@ class _Graphs(threading.local):
     def remember(self, key: Hashable) -> None:
         """Remember that a call has come."""
         self._seen[key] = None
+        self._seen.move_to_end(key)
         if len(self._seen) > MOST_CALLS:
             self._seen.popitem(last=False)
 
@@ -150,7 +157,8 @@ class _Graphs(threading.local):
         """Keep a graph. Arrays of one that goes are used again on its own stream alone, after its last launch."""
         self._kept[key] = graph
         while len(self._kept) > MOST_GRAPHS or sum(each.nbytes for each in self._kept.values()) > MOST_BYTES:
-            self._kept.popitem(last=False)
+            gone, _ = self._kept.popitem(last=False)
+            self._seen.pop(gone, None)  # it has to come twice again
 
 
 _graphs = _Graphs()

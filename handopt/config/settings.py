@@ -65,7 +65,8 @@ class Config(Checked):
     # fixed starts 45 instead of 92 % of hard images are right, and with 64 proposals as many as with 16; 24 find
     # a little more on real ones.
     proposals: Hypotheses = 24
-    # Unexplained fraction above which the search is repeated with three times as many hypotheses. [hand]
+    # Limb fraction, with what unlikely poses add, above which the search is repeated with three times as many
+    # hypotheses. [hand]
     retry: NonNegative = 0.14
     # Hypotheses that enter the first stage of gradient descent, the best of all fixed starts. [tuned]: better than 48
     starts: PositiveHypotheses = 96

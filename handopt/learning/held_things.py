@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, generate_binary_structure
 
 from handopt.rig import Rig, with_proportions
 from handopt.synth.grasp import sample_grasp
@@ -83,7 +83,7 @@ def segmented(rng: np.random.Generator, hand: Floats, thing: Floats, held: HeldT
     seen = np.where(hides, np.inf, hand)
     field = _smooth_field(rng, len(hand), hand.shape[-1])
     left = hides & (held.whole[:, None, None] | (held.part[:, None, None] & (field > 0)))
-    beside = binary_dilation(hides, iterations=WORN_PX, axes=(1, 2)) & ~hides
+    beside = binary_dilation(hides, generate_binary_structure(2, 1)[None], iterations=WORN_PX) & ~hides
     worn = ~held.whole & (rng.random(len(hand)) < WORN)
     lost = beside & worn[:, None, None] & (_smooth_field(rng, len(hand), hand.shape[-1]) > 0)
     return np.where(left, thing, np.where(lost, np.inf, seen)), seen

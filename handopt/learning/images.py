@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handopt.errors import ConfigError
 from handopt.learning.held_things import HeldThings, PlacedThing, sample_things, segmented
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
@@ -139,7 +140,7 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
     scale = rng.uniform(*SCALE, CHUNK)
     nearest, farthest = np.log(DISTANCE_MM)
     distance = np.exp(rng.uniform(nearest, farthest, CHUNK))
-    held = sample_things(rng, rig, subject.proportions, scale) if rng.random() < HELD_SHARE else None
+    held = _held(rng, rig, subject.proportions, scale) if rng.random() < HELD_SHARE else None
     if held is not None:
         angles, scale = held.angles, held.scale
     pose = angles, rotation, np.zeros((CHUNK, 3)), scale
@@ -151,7 +152,7 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
     offset, hand, turn, reach = _views(rng, vertices, dressed, (palm + wrist, rotation), held, things)
     joints = skin(transforms, dressed.keypoints, np.array(rig.keypoint_joints)[:, None], np.ones((21, 1)))
     joints = np.einsum("bij,bkj->bki", turn, joints + wrist[:, None])
-    visible = _visible(joints, hand, reach, scale)
+    visible = _visible(joints, np.where(offset == hand, hand, EMPTY), reach, scale)
     wrist = np.einsum("bij,bj->bi", turn, wrist)
     wrist[:, 2] -= reach
     images = {
@@ -164,8 +165,16 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
         "visible": visible,
         "keypoints": to_view(joints, reach[:, None]).astype(np.float32),
     }
-    enough = (offset != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
+    enough = (hand != EMPTY).sum(axis=(1, 2)) >= MIN_AREA_PX
     return {name: values[enough] for name, values in images.items()}
+
+
+def _held(rng: np.random.Generator, rig: Rig, proportions: Floats, scale: Floats) -> HeldThings | None:
+    """What the hands of a chunk hold; None where no grasp was found for them."""
+    try:
+        return sample_things(rng, rig, proportions, scale)
+    except ConfigError:
+        return None
 
 
 def _views(

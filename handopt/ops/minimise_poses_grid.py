@@ -145,7 +145,7 @@ def minimise_poses_grid(
         **{"image_index": image_index, "expected": priors.expected, "free": steps.free},
     }
     sizes = {**n, "B": call.size["B"], "P": model.parameters, "F": len(priors.followers)}
-    settings = _Settings(weights, priors, steps, given, derivatives)
+    settings = _Settings(_numbers(weights), _numbers(priors), _numbers(steps), given, derivatives)
 
     def prepare(arrays: Mapping[str, Array]) -> _Iterations:
         return _Iterations(SimpleNamespace(**arrays), call, sizes, settings)
@@ -160,19 +160,25 @@ def minimise_poses_grid(
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a call is told but its inputs' numbers. given: which of the priors' arrays are, as of prior_arrays."""
+    """The numbers that a call is told. given: which of the priors' arrays are, as of prior_arrays."""
 
-    weights: TermWeights
-    priors: PosePriors
-    steps: Steps
+    weights: SimpleNamespace
+    priors: SimpleNamespace
+    steps: SimpleNamespace
     given: list[int]
     derivatives: bool
 
     @property
     def numbers(self) -> list[Hashable]:
         """All that the launches are given as scalars, but sizes."""
-        own = [getattr(part, each.name) for part in (self.weights, self.priors, self.steps) for each in fields(part)]
-        return [*(each for each in own if not hasattr(each, "__array_function__")), *self.given, self.derivatives]
+        own = [each for part in (self.weights, self.priors, self.steps) for each in vars(part).values()]
+        return [*own, *self.given, self.derivatives]
+
+
+def _numbers(part: TermWeights | PosePriors | Steps) -> SimpleNamespace:
+    """What of a part is no array, by name. A graph that kept the others would keep their memory."""
+    own = {each.name: getattr(part, each.name) for each in fields(part)}
+    return SimpleNamespace(**{name: each for name, each in own.items() if not hasattr(each, "__array_function__")})
 
 
 class _Iterations:

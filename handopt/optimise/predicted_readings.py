@@ -1,10 +1,12 @@
 """The hand as a predicted pose sees it: a reading for images in which something may hide it or hang together with it.
 
 The network of proposals has learned from hands that hold things of which a part was left. So it tells where the hand is
-among what the network of pixel labels takes for it, and what is not near the hand that it sees is none of it.
+from what the network of pixel labels takes for it. What is near the hand that it sees is the hand's, whatever its label
+was, and nothing else is.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -28,7 +30,7 @@ NEAR_MM: Final = 15.0
 BESIDE_MM, BESIDE_NEAR_MM = 7.0, 9.0
 """How far beside it they are, mm, and how far before or behind the skin that is near there. Chosen by hand."""
 LEAST_PX: Final = 200
-"""Pixels that a reading has at least. By hand."""
+"""Pixels of the image that was searched that a reading has at least. By hand."""
 
 
 def predicted_readings(
@@ -60,7 +62,8 @@ def _predicted(reading: Observation, sides: Sequence[bool], model: PoseModel | N
     palm = palm_of(joints_of(pose)[0])
     if np.count_nonzero(hand) < LEAST_PX:
         return None
-    return reading.labelled(flipped(hand), palm * MIRROR) if sides[best] else reading.labelled(hand, palm)
+    read = reading.labelled(flipped(hand), palm * MIRROR) if sides[best] else reading.labelled(hand, palm)
+    return read if read.other is None else replace(read, other=read.other & ~read.mask)
 
 
 def near_pixels(depth_mm: FloatImage, skin_mm: FloatImage, camera: Camera) -> BoolImage:

@@ -134,14 +134,15 @@ def most_plausible(
 class Ranking:
     """All survivors of a search, best first, but those of the hand that the user named before all others.
 
-    rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: of its limb, and a penalty for an
-    implausible observation
+    rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: of its limb, and penalties for an
+    implausible observation and for joints far from the votes; vote_penalty: the latter alone
     """
 
     history: SearchHistory
     rows: Indices
     unexplained_fraction: Floats
     penalised_fraction: Floats
+    vote_penalty: Floats
 
 
 def ranked(
@@ -166,12 +167,14 @@ def ranked(
     penalised = limb_fractions(history.pose, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
     penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
     penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
+    votes = np.zeros(len(images))
     if voted:
         unusual = np.maximum(_distances(history.pose, hand, voted) - WEIGHTS.usual_distance, 0.0)
-        penalised += WEIGHTS.fraction_per_distance * unusual
+        votes = WEIGHTS.fraction_per_distance * unusual
+    penalised += votes
     other = np.array([side not in (None, mirrored) for mirrored in targets.mirrored])[images]
     order = np.lexsort((penalised, other))
-    return Ranking(history, order, fractions[order], penalised[order])
+    return Ranking(history, order, fractions[order], penalised[order], votes[order])
 
 
 def _distances(pose: Pose, hand: Hand, voted: Mapping[int, VotedJoints]) -> Floats:
@@ -179,7 +182,7 @@ def _distances(pose: Pose, hand: Hand, voted: Mapping[int, VotedJoints]) -> Floa
     joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
     images = to_numpy(pose.image)
     distances = np.full(len(images), MOST)
-    for image in np.unique(images):
+    for image in distinct(images):
         if image in voted:
             distances[images == image] = voted[image].distance(joints[images == image])
-    return distances
+    return np.where(np.isfinite(distances), distances, MOST)

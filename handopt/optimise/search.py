@@ -46,7 +46,7 @@ from handopt.typing import Floats, Progress
 
 OTHER_SIZE = 0.2  # logarithm of a scale from which on the second search reads the image anew for it; chosen by hand
 # Times as many hypotheses in a second search, in all rounds: with fewer in the last ones as many poses are right, but
-# the confidence is too high, as fewer alternatives are left to compare. Chosen by hand.
+# surer than they should be. Chosen by hand.
 RETRY_FACTOR = 3
 SAME_PLACE_MM = 20.0  # palms nearer than this are asked about once; chosen by hand
 # Limb fraction and unexplained fraction above which the second search looks for palms elsewhere; chosen by hand: a hand
@@ -115,7 +115,7 @@ class ImageSearch:
         self.config, self._predictions = config, predictions
         self._start, self._shape, self._timer, self._progress = start, settings.shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
-        self._voted: dict[int, VotedJoints] = {}
+        self._voted: dict[int, VotedJoints] = {}  # of each view as it was when it was searched
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
     def run(self) -> Search[SearchResult]:
@@ -133,11 +133,12 @@ class ImageSearch:
         row = self._row(best)
         fraction = float(best.unexplained_fraction[best.rows == row][0])
         of_limb = float(best.penalised_fraction[best.rows == row][0])
+        compared = of_limb - float(best.vote_penalty[best.rows == row][0])
         others = tuple(other for each in found for other in self._alternatives(each, row if each is best else None))
         winning = best.history.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
             spread = spread_of(LeastSquares(hand, targets, self.config), winning, self.config.rounds[-1].lm_settings)
-        margin = self._hand_margin(found, of_limb, targets.mirrored[int(to_numpy(winning.image)[0])])
+        margin = self._hand_margin(found, compared, targets.mirrored[int(to_numpy(winning.image)[0])])
         self._timer.record("choose")
         if self._shape != "vertices":
             found_best = BestHypothesis.of(best.history, row, targets, hand)
@@ -156,13 +157,18 @@ class ImageSearch:
         return voted.mirrored() if voted is not None and self.targets.mirrored[view] else voted
 
     def _hand_margin(self, found: list[Ranking], of_limb: float, mirrored: bool) -> float | None:
-        """By how much the other hand leaves more of the limb unexplained in all searches; None if it was not tried."""
+        """By how much the other hand leaves more of the limb unexplained, without votes; None if it was not tried."""
         fractions = [each.history.dropped[not mirrored] for each in found if (not mirrored) in each.history.dropped]
         for each in found:
             images = to_numpy(each.history.pose.image)[each.rows]
             other = np.array(self.targets.mirrored)[images] != mirrored
-            fractions += each.penalised_fraction[other].tolist()
+            fractions += (each.penalised_fraction - each.vote_penalty)[other].tolist()
         return min(fractions) - of_limb if fractions else None
+
+    @property
+    def _tried(self) -> list[bool]:
+        """Which sides a second search looks for: whether they are mirrored."""
+        return sorted(_sides(self.views)) if self._side is None else [self._side]
 
     def _row(self, ranking: Ranking) -> int:
         """The row of the pose to report."""
@@ -206,8 +212,7 @@ class ImageSearch:
             first = len(self.views)
             others = self._other_pixels(found[0])
             labelled = labelled_readings([each for each, _, _ in self.views], others)
-            sides = sorted(_sides(self.views)) if self._side is None else [self._side]
-            labelled += predicted_readings(labelled, sides, self._settings.proposals)
+            labelled += predicted_readings(labelled, self._tried, self._settings.proposals)
             if any(each.evidence is not None for each in others):
                 self.views[:] = without_others(self.views, others)
                 self.targets = self.targets.seen_as(self.views)
@@ -265,8 +270,7 @@ class ImageSearch:
             if fraction <= ranking.penalised_fraction[0] + SIDE_MARGIN:
                 rows.setdefault(mirrored, int(row))
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
-        sides = sorted(_sides(self.views)) if self._side is None else [self._side]
-        views += without_others(self._others(sides), others) + views_of(labelled, sides, self.config)
+        views += without_others(self._others(self._tried), others) + views_of(labelled, self._tried, self.config)
         rng = np.random.default_rng(self._settings.seed)
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
         self.views.extend(views)

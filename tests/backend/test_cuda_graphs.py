@@ -15,7 +15,7 @@ from support.problems_iteration import copy_problem, iteration_arrays, minimised
 
 from handopt.backend import GRAPHS_VARIABLE, Device, copy_arrays, cuda_graphs, launch, launched
 from handopt.ops.minimise_poses import PoseMinimum
-from handopt.ops.minimise_poses_grid import _Settings
+from handopt.ops.minimise_poses_grid import _numbers, _Settings
 
 GPU = Place(Device("cuda"))
 REPLAY = {"launch copy_arrays": 1, "launch graph": 1, "launch copy": 1, "launch astype": 1}
@@ -118,7 +118,8 @@ def test_every_number_that_launches_are_given_is_in_the_key() -> None:
     weights, priors, steps = settings(iteration_arrays(0, 2), 3)
 
     def numbers(weights: Any, priors: Any, steps: Any) -> tuple[Hashable, ...]:
-        return tuple(_Settings(weights, priors, steps, [1, 1], derivatives=True).numbers)
+        parts = (_numbers(part) for part in (weights, priors, steps))
+        return tuple(_Settings(*parts, [1, 1], derivatives=True).numbers)
 
     met = {numbers(weights, priors, steps)}
     changes = 0
@@ -153,7 +154,8 @@ def test_what_was_used_longest_ago_goes_first(cupy: Any, monkeypatch: pytest.Mon
     assert len(cuda_graphs._graphs._kept) == 2
     assert replays(3)
     assert replays(1)
-    assert not replays(2), "captured again"
+    for _ in range(2):
+        assert not replays(2), "it comes twice before it is captured again"
     assert replays(2)
     assert not replays(3)
 
