@@ -60,9 +60,8 @@ SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a 
 class SearchResult:
     """The best hypothesis of a search, what it leaves unexplained, and the other survivors, best first.
 
-    voted: where the network of proposals sees the joints, if it was asked.
-    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. hand_margin: limb fraction of the
-    other hand's best hypothesis, of when it was dropped if it was, minus this one's; None where it was not tried.
+    spread_mm2: (21,) of the joints, see handopt.assess.uncertainty.spread_of. hand_margin: limb fraction of the other
+    hand's best, of when it was dropped if it was, minus this one's; None if not tried. voted: joints a network sees
     """
 
     best: BestHypothesis

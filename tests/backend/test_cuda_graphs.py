@@ -118,8 +118,8 @@ def test_every_number_that_launches_are_given_is_in_the_key() -> None:
     weights, priors, steps = settings(iteration_arrays(0, 2), 3)
 
     def numbers(weights: Any, priors: Any, steps: Any) -> tuple[Hashable, ...]:
-        parts = (_numbers(part) for part in (weights, priors, steps))
-        return tuple(_Settings(*parts, [1, 1], derivatives=True).numbers)
+        own = [_numbers(part) for part in (weights, priors, steps)]
+        return tuple(_Settings(own[0], own[1], own[2], [1, 1], derivatives=True).numbers)
 
     met = {numbers(weights, priors, steps)}
     changes = 0
