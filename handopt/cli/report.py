@@ -157,7 +157,9 @@ def _write_sheet(
             console.error_about(row.folder, row.status if row.outcome != "done" else "it has no overlay.png")
     console.say_groups("fit")
     if not tiles:
-        raise click.ClickException("there is no overlay.png to show: fit without --no-overlay")
+        raise click.ClickException(
+            "there is no overlay.png to show: fit without --no-overlay, or predict with --overlay"
+        )
     tiles.sort(key=lambda each: each.confidence)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_file(path) as partial:

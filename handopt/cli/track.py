@@ -160,6 +160,8 @@ def follow(source: Path | None, options: "TrackOptions", console: Console) -> in
     results = results_of(tracking, until, error, console)
     if until.stopped:
         console.say(f"Stopped after {until.count} frames, which are written now.")
+        left = () if source is None else (f"Stopped after {until.count} frames; what follows is not in it.",)
+        results = [replace(result, notes=(*result.notes, *left)) for result in results]
     errors = [] if error is None else [error]
     for name, result in write_tracks(results, folder, options).items():
         place = folder / name

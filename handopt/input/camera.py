@@ -4,6 +4,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +215,9 @@ class Camera:
         """Build a camera from a mapping with fx, fy, cx, cy, width, height. Raises CameraError."""
         missing = [key for key in CAMERA_KEYS if key not in data]
         if missing:
-            raise CameraError(f"no {', '.join(missing)} in the camera; camera= needs {', '.join(CAMERA_KEYS)}")
+            meant = [key for key in data if key not in CAMERA_KEYS and get_close_matches(key.casefold(), missing, 1)]
+            hint = f" (misspelt: {', '.join(map(short_repr, meant))}?)" if meant else ""
+            raise CameraError(f"no {', '.join(missing)} in the camera{hint}; camera= needs {', '.join(CAMERA_KEYS)}")
         for key in LENS_KEYS:
             if key in data and _says_something(data[key]):
                 raise CameraError(

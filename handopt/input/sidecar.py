@@ -5,8 +5,9 @@ Every room that reads such a file reads it here. `<stem>.json` speaks for one im
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from handopt.errors import CameraError
 from handopt.files import UnreadableError, is_file, read_json
@@ -14,6 +15,11 @@ from handopt.input.camera import CAMERA_KEYS, INTRINSICS, Camera, finite_number,
 from handopt.input.timestamps import time_of
 
 MAX_JSON_BYTES = 16 * 2**20
+SHARED_NAME: Final = "camera.json"
+"""The file that speaks for a folder, in which misspelt keys are refused; others may hold labels of any kind."""
+KEYS: Final = ("camera", "unit_mm", "unit", "hand", "mirrored")
+LIKENESS: Final = 0.8
+"""Similarity from which on a key is taken for a misspelt one, as difflib has it. By hand."""
 UNIT_NAMES_MM = {"um": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
@@ -52,7 +58,7 @@ def find_sidecar(image: str | Path) -> Sidecar | None:
     Raises CameraError if one of them is malformed.
     """
     image = Path(image)
-    names = dict.fromkeys((image.with_suffix(".json"), image.with_name("camera.json")))
+    names = dict.fromkeys((image.with_suffix(".json"), image.with_name(SHARED_NAME)))
     found = [each for path in names if is_file(path) and (each := read_sidecar(path)) is not None]
     if not found:
         return None
@@ -66,6 +72,8 @@ def read_sidecar(path: Path) -> Sidecar | None:
         return None
     notes = {}
     try:
+        if path.name == SHARED_NAME:
+            _check_keys(data)
         camera = _camera(data, path)
         unit_mm = _unit(data)
         hand = _hand(data)
@@ -101,6 +109,15 @@ def _camera(data: dict[str, Any], path: Path) -> Camera | None:
     if nested is None and not any(key in data for key in INTRINSICS):
         return None
     return Camera.from_dict(data if nested is None else nested, source=str(path))
+
+
+def _check_keys(data: dict[str, Any]) -> None:
+    """Raise CameraError for a key that is all but one of those that are read: a misspelt one would go unnoticed."""
+    for key in data:
+        if key not in (*KEYS, *CAMERA_KEYS):
+            close = get_close_matches(key.casefold(), KEYS, 1, LIKENESS)
+            if close:
+                raise CameraError(f"the key {short_repr(key)} is not known; did you mean {close[0]}?")
 
 
 def _unit(data: dict[str, Any]) -> float | None:

@@ -117,6 +117,7 @@ def test_what_was_tracked_before_it_was_stopped_is_kept(
     assert done.exit_code == 128 + number
     assert "Stopped after 2 frames, which are written now." in done.stderr
     assert len((tmp_path / "out" / "track.jsonl").read_text().splitlines()) == 2
+    assert "Stopped after 2 frames; what follows is not in it." in (tmp_path / "out" / "track.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,28 @@ def test_a_malformed_sidecar_is_named(tmp_path: Path, data: Any, message: str, n
         assert "camera=" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("mirored", "mirrored"), ("Hand", "hand"), ("unitmm", "unit_mm"), ("unit_m", "unit_mm"), ("kamera", "camera")],
+)
+def test_a_misspelt_key_of_the_folder_is_refused(tmp_path: Path, key: str, meant: str) -> None:
+    write(tmp_path / "camera.json", {"camera": PLAIN, key: 1})
+    with pytest.raises(CameraError, match=rf"camera.json: the key '{key}' is not known; did you mean {meant}\?"):
+        find_sidecar(tmp_path / "000.png")
+    write(tmp_path / "camera.json", {"camera": PLAIN, "serial": "F123", "joints": [1], "depth_scale": 0.1})
+    assert find_sidecar(tmp_path / "000.png") is not None
+    write(tmp_path / "000.json", {key: 1})
+    (tmp_path / "camera.json").unlink()
+    assert find_sidecar(tmp_path / "000.png") is None, "labels of an image may have any keys"
+
+
+def test_a_misspelt_number_of_the_camera_is_named(tmp_path: Path) -> None:
+    camera = {("widht" if key == "width" else key): value for key, value in PLAIN.items()}
+    write(tmp_path / "camera.json", {"camera": camera})
+    with pytest.raises(CameraError, match=r"no width in the camera \(misspelt: 'widht'\?\)"):
+        find_sidecar(tmp_path / "000.png")
+
+
 def test_nothing_beside_the_image(tmp_path: Path) -> None:
     write(tmp_path / "000.json", {"labels": [1, 2, 3]})
     write(tmp_path / "camera.json", ["of", "no", "use"])
