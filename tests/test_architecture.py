@@ -169,7 +169,7 @@ handopt.fit(image.depth_mm, image.camera)
 print(json.dumps(sorted(sys.modules)))
 """
     image = PROJECT / "assets" / "examples" / "open.png"
-    done = subprocess.run([sys.executable, "-c", code, str(image)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code, str(image)], capture_output=True, text=True, check=True)
     found = {module.partition(".")[0] for module in json.loads(done.stdout)} & HEAVY
     assert found == {"msgspec", "numpy", "PIL", "threadpoolctl"}
 

@@ -242,7 +242,7 @@ def test_both_hands_are_compared() -> None:
     assert result.hand == "left"
     assert result.hand_margin is not None
     assert result.hand_margin > 0
-    assert min(other.unexplained_fraction for other in result.alternatives) >= result.unexplained_fraction
+    assert all(other.limb_fraction >= result.limb_fraction for other in result.alternatives)
 
 
 @pytest.mark.parametrize("values", [[], [3], [4, 1, 4, 4, 0, 1], [True, False, True]])
