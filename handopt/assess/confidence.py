@@ -27,8 +27,8 @@ class ConfidenceFeatures:
 
     log_unexplained_fraction: logarithm of the unexplained fraction. runner_up_margin: logarithm of how much more the
     best other hypothesis leaves unexplained of hand and forearm, at most 1. hand_probability: of the observation.
-    label_overlap: see handopt.assess.pixel_agreement. vote_distance: of the visible
-    joints from where the network of proposals sees them, see handopt.proposals.voted_poses.
+    label_overlap: see handopt.assess.pixel_agreement. vote_distance: of the visible joints from where the network of
+    proposals sees them, see handopt.proposals.voted_poses.
     """
 
     log_unexplained_fraction: float

@@ -13,9 +13,9 @@ import numpy as np
 
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
+from handopt.objective.limb_fraction import seen_in_limb
 from handopt.observation.observation import Observation
 from handopt.observation.surfaces import flipped
-from handopt.ops.rasterise import rasterise
 from handopt.ops.surfaces import extreme_filter
 from handopt.proposals.coarse_mesh import coarse_mesh
 from handopt.proposals.model_file import PoseModel
@@ -56,9 +56,9 @@ def _predicted(reading: Observation, sides: Sequence[bool], model: PoseModel | N
     best = int(np.argmin([each.unexplained_fraction for each in predicted]))
     pose, limb = predicted[best].pose, seen[best].limb
     assert limb is not None
-    camera, mesh = limb.frame.camera, coarse_mesh()
-    view = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
-    hand = near_pixels(limb.frame.depth_mm, rasterise(mesh.vertices(pose), mesh.faces, view)[0], camera)
+    mesh = coarse_mesh()
+    skin_mm = seen_in_limb(mesh.vertices(pose), mesh.faces, limb)[0]
+    hand = near_pixels(limb.frame.depth_mm, skin_mm, limb.frame.camera)
     palm = palm_of(joints_of(pose)[0])
     if np.count_nonzero(hand) < LEAST_PX:
         return None
