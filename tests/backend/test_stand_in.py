@@ -10,6 +10,7 @@ import pytest
 from support.builds import TESTS, run_python
 
 from handopt import backend
+from handopt.backend.cuda_graphs import _captured
 
 NOT_HERE = pytest.mark.skipif(backend.cuda_problem() is None, reason="cuda tests run here already")
 PLACES = (
@@ -135,24 +136,12 @@ def test_what_waits_and_what_copies_is_counted(cupy: Any) -> None:
     assert np.isnan(cupy.empty(3).get()).all(), "new memory holds nothing of use"
 
 
-def captured(cupy: Any, make_launches: Callable[[], object]) -> Any:
-    """A graph."""
-    stream = cupy.cuda.Stream(non_blocking=True)
-    with stream:
-        stream.begin_capture()
-        try:
-            make_launches()
-        finally:
-            graph = stream.end_capture()
-    return graph
-
-
 def test_a_graph_runs_its_kernels_when_it_is_launched_and_counts_as_one_launch(cupy: Any) -> None:
     launch, right = project(cupy)
     points, out = cupy.ones((1, 5, 3), np.float32), cupy.zeros((1, 5, 3), np.float32)
     given = (points, cupy.ones((1, 6), np.float32), out, *right[3:])
     cupy.COUNTS.clear()
-    graph = captured(cupy, lambda: [launch((1,), (128,), given) for _ in range(3)])
+    graph = _captured(lambda: [launch((1,), (128,), given) for _ in range(3)])
     assert cupy.COUNTS == {}
     assert not out.values.any()
     graph.launch()
@@ -166,7 +155,7 @@ def test_a_graph_runs_its_kernels_when_it_is_launched_and_counts_as_one_launch(c
 
 def test_a_graph_keeps_no_array(cupy: Any) -> None:
     launch, right = project(cupy)
-    graph = captured(cupy, lambda: launch((1,), (128,), tuple(right)))
+    graph = _captured(lambda: launch((1,), (128,), tuple(right)))
     del right[:]
     with pytest.raises(RuntimeError, match=r"IllegalAddress: memory of project_forward was freed"):
         graph.launch()
@@ -187,7 +176,7 @@ NOT_CAPTURED: dict[str, Callable[[Any, Any], object]] = {
 def test_what_cuda_does_not_capture_is_refused(cupy: Any, what: str) -> None:
     array = cupy.zeros(3)
     with pytest.raises(RuntimeError, match="cudaErrorStreamCaptureInvalidated") as error:
-        captured(cupy, lambda: NOT_CAPTURED[what](cupy, array))
+        _captured(lambda: NOT_CAPTURED[what](cupy, array))
     assert "cudaErrorStreamCaptureUnsupported" in str(error.value.__context__)
     NOT_CAPTURED[what](cupy, array)
 
