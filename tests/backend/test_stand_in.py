@@ -161,11 +161,59 @@ def test_a_graph_keeps_no_array(cupy: Any) -> None:
         graph.launch()
 
 
+def page_locked(cupy: Any, values: Any) -> Any:
+    """An array in page-locked memory."""
+    locked = np.frombuffer(cupy.cuda.alloc_pinned_memory(values.nbytes), values.dtype)
+    locked[:] = values
+    return locked
+
+
+def test_a_copy_from_page_locked_memory_runs_when_somebody_waits_for_it(cupy: Any) -> None:
+    stream, locked, target = cupy.cuda.Stream(non_blocking=True), page_locked(cupy, np.ones(3)), cupy.empty(3)
+    target.set(locked, stream=stream)
+    event = stream.record()
+    assert not event.done
+    assert np.isnan(target.values).all()
+    locked[1] = 2
+    cupy.cuda.get_current_stream().wait_event(event)
+    assert event.done
+    assert target.values.tolist() == [1.0, 2.0, 1.0], "what is changed meanwhile shows"
+    assert cupy.COUNTS["synchronisations"] == 0
+    target.set(locked, stream=stream)
+    stream.record().synchronize()
+    assert cupy.COUNTS["synchronisation event"] == 1
+
+
+def test_a_copy_from_pageable_memory_makes_the_host_wait(cupy: Any) -> None:
+    target = cupy.empty(3)
+    target.set(np.ones(3), stream=cupy.cuda.Stream(non_blocking=True))
+    assert target.values.tolist() == [1.0] * 3
+    assert cupy.COUNTS["synchronisation pageable copy"] == 1
+    for wrong in (np.ones(4), np.ones(3, np.float32)):
+        with pytest.raises(ValueError, match="cannot be set"):
+            target.set(wrong)
+    with pytest.raises(TypeError, match=r"Only numpy\.ndarray"):
+        target.set([1.0] * 3)
+
+
+@pytest.mark.parametrize("freed", ["the target", "the page-locked memory"])
+def test_memory_that_is_freed_before_its_copy_is_over_is_noticed(cupy: Any, freed: str) -> None:
+    stream, locked, target = cupy.cuda.Stream(non_blocking=True), page_locked(cupy, np.ones(3)), cupy.empty(3)
+    target.set(locked, stream=stream)
+    if freed == "the target":
+        del target
+    else:
+        del locked
+    with pytest.raises(RuntimeError, match="IllegalAddress: memory was freed"):
+        stream.synchronize()
+
+
 NOT_CAPTURED: dict[str, Callable[[Any, Any], object]] = {
     "waiting": lambda _, a: float(a[0]),
     "copying to the host": lambda _, a: a.get(),
     "copying from the host": lambda cp, _: cp.asarray(np.ones(3)),
     "new memory": lambda cp, _: cp.empty(3),
+    "page-locked memory": lambda cp, _: cp.cuda.alloc_pinned_memory(3),
     "zeros": lambda cp, _: cp.zeros(3),
     "an array operation": lambda _, a: a + 1,
     "waiting for the stream": lambda cp, _: cp.cuda.get_current_stream().synchronize(),

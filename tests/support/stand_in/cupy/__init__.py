@@ -4,7 +4,8 @@ It is no GPU: it shows that the host code does only what CuPy allows, and that t
 shows no races and no times. Like CuPy it refuses implicit conversions to NumPy, NumPy operands, and kernel scalars
 without a type. A name that CuPy 13.6 or 14 lacks is an AttributeError, one that is not needed yet a
 NotImplementedError. COUNTS has the launches, synchronisations and copies since it was cleared; a graph is one launch.
-New memory holds NaN. While a stream is captured kernels are kept and nothing else is allowed.
+New memory holds NaN. Copies from page-locked memory run when somebody waits for them: see streams.py. While a stream is
+captured kernels are kept and nothing else is allowed.
 HANDOPT_STAND_IN names the library (CMake: HANDOPT_EMULATE_CUDA).
 """
 

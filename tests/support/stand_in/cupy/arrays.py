@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from cupy.counting import COUNTS, launched, missing, refused, synchronised
+from cupy.streams import copied, get_current_stream
 
 SCALARS = (bool, int, float, np.generic)
 BINARY = "add sub mul truediv floordiv mod pow and or xor"
@@ -64,6 +65,16 @@ class ndarray:
         COUNTS["copies to host"] += 1
         synchronised("get")
         return self.values.copy()
+
+    def set(self, values: Any, stream: Any = None) -> None:
+        """Copy from the host on a stream."""
+        if not isinstance(values, np.ndarray):
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if values.dtype != self.dtype or values.shape != self.shape:
+            raise ValueError(f"{values.dtype} {values.shape} cannot be set to {self.dtype} {self.shape}")
+        if not self.flags.c_contiguous:
+            raise RuntimeError("Cannot set to non-contiguous array")
+        copied(np.ascontiguousarray(values), self.values, stream or get_current_stream())
 
     def item(self) -> Any:
         synchronised("item")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from cupy.arrays import ndarray
 from cupy.counting import CAPTURE, launched, synchronised
-from cupy.streams import Stream, get_current_stream
+from cupy.streams import Event, Stream, alloc_pinned_memory, get_current_stream, owner, run_all
 
 from handopt.backend.signatures import SIGNATURES
 
@@ -31,11 +31,14 @@ class _Device:
 
     def synchronize(self) -> None:
         synchronised("device")
+        run_all()
 
 
 cuda = SimpleNamespace(
     Device=_Device,
+    Event=Event,
     Stream=Stream,
+    alloc_pinned_memory=alloc_pinned_memory,
     get_current_stream=get_current_stream,
     is_available=lambda: True,
     runtime=SimpleNamespace(
@@ -87,16 +90,9 @@ class _Function:
                 raise TypeError(f"{name} of {self.name} is not contiguous")
             passed.append(value.address if isinstance(value, ndarray) else value.item())
             if isinstance(value, ndarray):
-                memory.append(weakref.ref(_owner(value.values)))
+                memory.append(weakref.ref(owner(value.values)))
         if CAPTURE.launches is not None:
             CAPTURE.launches.append((self.name, partial(self.call, *passed), memory))
             return
         launched(self.name)
         self.call(*passed)
-
-
-def _owner(values: Any) -> Any:
-    """The array whose memory a view shows."""
-    while isinstance(values.base, np.ndarray):
-        values = values.base
-    return values
