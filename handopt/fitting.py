@@ -16,18 +16,19 @@ from handopt.assess.pixel_agreement import pixel_agreement
 from handopt.assess.quality import measure, status_of
 from handopt.assess.uncertainty import radius_mm
 from handopt.assess.visibility import visible_joints, with_things
-from handopt.backend import Device, known_indices, resolve_device, using
+from handopt.backend import CopiesAhead, Device, known_indices, resolve_device, using
 from handopt.config import Config, FitSettings
 from handopt.errors import ConfigError, HandoptError, ShapeError
 from handopt.fit_input import FitInput, check_input, notes_on, notes_on_presence, notes_on_side, side_of
 from handopt.hand_model import Hand
 from handopt.input.camera import Camera
-from handopt.objective.targets import build_targets
-from handopt.observation.observation import Observation
+from handopt.objective.batch_targets import BatchTargets
+from handopt.objective.targets import FitTargets, build_targets
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
 from handopt.optimise.predicted_views import PredictedView, predicted_views
+from handopt.optimise.prepare_ahead import prepared_ahead
 from handopt.optimise.search import ImageSearch, SearchResult
 from handopt.optimise.starts import Start
 from handopt.optimise.views import CroppedObservation, other_readings, views_of
@@ -91,8 +92,7 @@ def fit(
 
 def fit_image(given: FitInput, settings: FitSettings, progress: Progress | None = None) -> FitResult:
     """Fit a hand to a depth image: handopt.fit with its arguments in two objects. Raises what handopt.fit raises."""
-    run = _Run.of(settings)
-    (result,) = _fit_together([_Prepared(given, run)], run, progress)
+    (result,) = PreparedImages([given], settings).fit(progress)
     if isinstance(result, HandoptError):
         raise result
     return result
@@ -111,9 +111,9 @@ def fit_many(
     """Fit a hand to each of many depth images, a batch of which goes through the kernels together.
 
     Gives a result for each image in order, or the error of one that cannot be fitted; images are asked for as they are
-    needed. On the CPU the results are those that handopt.fit gives for each alone, to the bit, in less time; a GPU adds
-    up in no fixed order, so that it may round them otherwise. Gradient descent takes one image after the other. In a
-    notebook a bar counts the images.
+    needed, for a GPU one batch ahead. On the CPU the results are those that handopt.fit gives for each alone, to the
+    bit, in less time; a GPU adds up in no fixed order, so that it may round them otherwise. Gradient descent takes one
+    image after the other. In a notebook a bar counts the images.
     batch: images that go together, 8 on the CPU and 32 on a GPU if None; the others are arguments of handopt.fit
     Raises ConfigError and DeviceError for settings that make no sense.
     """
@@ -129,7 +129,10 @@ def fit_images(
     size = BATCH[run.device.kind] if batch is None else batch
     if size < 1:
         raise ConfigError(f"batch: expected a number of at least 1, got {batch!r}")
-    return (result for some in chunks(images, size) for result in _fit_batch(some, run))
+    prepared = prepared_ahead(
+        chunks(images, size), lambda some, copies: PreparedImages(some, settings, copies), run.device
+    )
+    return (result for each in prepared for result in each.fit())
 
 
 def settings_of(
@@ -141,21 +144,35 @@ def settings_of(
     return FitSettings(shape, config or Config(), device, seed, proposals)  # type: ignore[arg-type]  # it is checked
 
 
-def _fit_batch(images: Sequence[FitInput], run: "_Run") -> list[FitResult | HandoptError]:
-    """Prepare each image, and search in those together that can be."""
-    outcomes: dict[int, FitResult | HandoptError] = {}
-    groups: dict[tuple[int, bool], dict[int, _Prepared]] = {}
-    for index, given in enumerate(images):
-        try:
-            prepared = _Prepared(given, run)
-        except HandoptError as error:
-            outcomes[index] = error
-            continue
-        # Rigs that are the same object, and as many hypotheses
-        groups.setdefault((id(prepared.right), prepared.given.hand == "auto"), {})[index] = prepared
-    for group in groups.values():
-        outcomes |= dict(zip(group, _fit_together(list(group.values()), run), strict=True))
-    return [outcomes[index] for index in range(len(images))]
+class PreparedImages:
+    """Images whose hands were looked for, to be fitted as one batch; for a GPU their arrays are on their way there.
+
+    copies: starts to copy the arrays at once; without it they are copied when they are fitted
+    """
+
+    def __init__(self, images: Sequence[FitInput], settings: FitSettings, copies: CopiesAhead | None = None) -> None:
+        self._run = run = _Run.of(settings)
+        self._errors: dict[int, HandoptError] = {}
+        groups: dict[tuple[int, bool], dict[int, _Prepared]] = {}
+        for index, given in enumerate(images):
+            try:
+                prepared = _Prepared(given, run)
+            except HandoptError as error:
+                self._errors[index] = error
+                continue
+            # Rigs that are the same object, and as many hypotheses
+            groups.setdefault((id(prepared.right), prepared.given.hand == "auto"), {})[index] = prepared
+        self._groups = list(groups.values())
+        targets = [[each.targets for each in group.values()] for group in self._groups]
+        self._targets = BatchTargets(targets, run.device, copies)
+
+    def fit(self, progress: Progress | None = None) -> list[FitResult | HandoptError]:
+        """The result of each image, or its error. progress: of a single image, see handopt.fit."""
+        outcomes: dict[int, FitResult | HandoptError] = {**self._errors}
+        for group, targets in zip(self._groups, self._targets.on_device(), strict=True):
+            found = _fit_together(list(group.values()), *targets, self._run, progress)
+            outcomes |= dict(zip(group, found, strict=True))
+        return [outcomes[index] for index in sorted(outcomes)]
 
 
 @dataclass(frozen=True)
@@ -211,8 +228,7 @@ class _Prepared:
             # In the likeliest place it is compared with the other hand, for the image may speak against the user
             self.views += views_of(observations[:1], [not self._side], config)
         rng = np.random.default_rng(run.settings.seed)
-        with using(run.device):
-            self.targets = build_targets(self.views, self.right.vertex_spacing_mm, config, rng, run.device)
+        self.targets = build_targets(self.views, self.right.vertex_spacing_mm, config, rng, Device("cpu"))
         self.timer.record("targets")
         self.timer.pause()
 
@@ -224,10 +240,10 @@ class _Prepared:
         others = other_readings(np.asarray(self.given.depth_mm), self._best, hints, any_size)
         return views_of(others, sides, self.run.config)
 
-    def search(self, hand: Hand, progress: Progress | None) -> ImageSearch:
-        """The search for the best hypothesis. hand: of self.right."""
+    def search(self, hand: Hand, targets: FitTargets, progress: Progress | None) -> ImageSearch:
+        """The search for the best hypothesis. hand: of self.right; targets: self.targets on the device."""
         return ImageSearch(
-            *(hand, self.right, self.views, self.targets, self.settings),
+            *(hand, self.right, self.views, targets, self.settings),
             start=self.given.start,
             settings=self.run.settings,
             side=self._side,
@@ -268,7 +284,7 @@ class _Prepared:
         )  # fmt: skip
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
         weights = PREDICTED if self.predicted else FITTED
-        sure = min(confidence(features, weights), _limit(observation, contradicted=bool(doubts)))
+        sure = min(confidence(features, weights), ASSESS.limit(bool(observation.holds), contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
         if self.predicted:
             predicted = self.predicted[winner.view].predicted
@@ -308,22 +324,16 @@ class _Prepared:
         )
 
 
-def _limit(observation: Observation, *, contradicted: bool) -> float:
-    """The largest confidence of a fit. contradicted: whether the image speaks against it."""
-    touching = ASSESS.touching if observation.holds else 1.0
-    return min(touching, ASSESS.contradicted if contradicted else 1.0)
-
-
 def _fit_together(
-    images: list[_Prepared], run: _Run, progress: Progress | None = None
+    images: list[_Prepared], joined: FitTargets | None, targets: list[FitTargets], run: _Run, progress: Progress | None
 ) -> list[FitResult | HandoptError]:
     """Search in images of the same right hand, with as many hypotheses each, as one batch."""
     # What a caller's own function runs meanwhile is checked
     vouched = known_indices() if progress is None else nullcontext()
     with using(run.device), vouched:
         hand = Hand.of(images[0].right, run.device)
-        batch = BatchedSearch(hand, [image.targets for image in images], images[0].settings)
-        searches = [image.search(hand, progress).run() for image in images]
+        batch = BatchedSearch(hand, targets, images[0].settings, joined)
+        searches = [image.search(hand, own, progress).run() for image, own in zip(images, targets, strict=True)]
         found = batch.run(searches, [image.timer for image in images])
         return [image.outcome(each) for image, each in zip(images, found, strict=True)]
 

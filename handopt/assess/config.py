@@ -41,5 +41,9 @@ class AssessConfig:
     hessian_ridge: float = 1e-6
     """Smallest eigenvalue of a pose's Hessian that is inverted, relative to the largest. By hand."""
 
+    def limit(self, holds: bool, *, contradicted: bool) -> float:
+        """The largest confidence of a fit. holds: something, or is touched; contradicted: by the image."""
+        return min(self.touching if holds else 1.0, self.contradicted if contradicted else 1.0)
+
 
 ASSESS = AssessConfig()

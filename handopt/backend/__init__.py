@@ -1,6 +1,7 @@
 """Devices, argument checks and kernel launches, on the CPU and on CUDA. The only room that imports cupy."""
 
 from handopt.backend.arguments import Arguments, known_indices
+from handopt.backend.copies_ahead import COPIES_VARIABLE, CopiesAhead, PendingCopy, prepares_ahead
 from handopt.backend.cuda_graphs import GRAPHS_VARIABLE, copy_arrays, launched, split
 from handopt.backend.devices import (
     Array,
@@ -35,6 +36,7 @@ from handopt.backend.signatures import SIGNATURES
 from handopt.backend.sources import cuda_sources, kernel_folder, source_hash
 
 __all__ = [
+    "COPIES_VARIABLE",
     "CUDA_BLOCK",
     "CUDA_MAX_BLOCKS",
     "GRAPHS_VARIABLE",
@@ -42,8 +44,10 @@ __all__ = [
     "SIGNATURES",
     "Arguments",
     "Array",
+    "CopiesAhead",
     "Device",
     "Library",
+    "PendingCopy",
     "copy_arrays",
     "cpu_threads",
     "cuda_devices",
@@ -61,6 +65,7 @@ __all__ = [
     "namespace_of",
     "nvrtc_options",
     "one_cpu_thread",
+    "prepares_ahead",
     "resolve_device",
     "schedule",
     "set_cpu_threads",

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager, suppress
+from itertools import takewhile
 from typing import Any
 
 from handopt.backend import one_cpu_thread
@@ -142,10 +143,9 @@ def _work(name: str, tasks: list[Task]) -> list[Outcome]:
     plugin = worker.plugins[name]
     outcomes: dict[Task, Outcome] = {}
     with _one_at_a_time, chdir(plugin.folder), one_cpu_thread():
-        for batch in chunks(tasks, plugin.job.batch_size()):
-            if name not in worker.plugins:
-                break  # the run has ended
-            outcomes |= {outcome.task: outcome for outcome in plugin.job.run(batch)}
+        batches = chunks(tasks, plugin.job.batch_size())
+        unless_ended = takewhile(lambda _batch: name in worker.plugins, batches)
+        outcomes |= {outcome.task: outcome for outcome in plugin.job.run_batches(unless_ended)}
     return [outcomes[task] for task in tasks if task in outcomes]
 
 

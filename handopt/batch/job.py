@@ -3,18 +3,19 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from handopt import atomic_folder
 from handopt.batch.hands import existing_outcome
-from handopt.batch.outcome import FAILED, OF_A_HAND, SKIPPED, Outcome, Task
+from handopt.batch.outcome import FAILED, SKIPPED, Outcome, Task
 from handopt.batch.provenance import Identity, Provenance
+from handopt.batch.settings import Hints, OutputSettings
 from handopt.config import FitSettings
-from handopt.draw.film import TRACE_NAME
 from handopt.errors import DepthError, HandoptError, OutputError
 from handopt.files import UnreadableError, exists, is_folder, readable, sha256_of
 from handopt.input.colour import picture_of
@@ -25,69 +26,13 @@ from handopt.storage.hands_folder import HANDS_NAME
 from handopt.typing import Bytes, Progress
 
 if TYPE_CHECKING:
-    from handopt.fitting import FitInput
+    from handopt.backend import CopiesAhead
+    from handopt.fitting import FitInput, PreparedImages
     from handopt.rig import Rig
-    from handopt.typing import BoolImage
-
-Existing = Literal["keep", "update", "overwrite", "verify"]
 
 T = TypeVar("T")
 BATCH_PX = 12_000_000
 """Pixels of the images that are fitted together, about; bounds memory where images are large."""
-
-
-@dataclass(frozen=True)
-class OutputSettings:
-    """Which files a result has, and what happens to results that exist.
-
-    colour: whether overlay.png shows the colour picture that belongs to an image. usual: files that are written though
-    nobody asked for them; a result that exists is complete without them. existing: 'keep' those that this job would
-    make again and refuse others, 'update' these others, 'overwrite' all, or 'verify' all and make none.
-    """
-
-    renders: bool = True
-    overlay: bool = True
-    colour: bool = False
-    video: bool = False
-    ply: bool = False
-    obj: bool = False
-    usual: frozenset[str] = frozenset()
-    existing: Existing = "keep"
-
-    def file_names(self) -> list[str]:
-        """The files and folders of a complete result: those that every one has, and those that were asked for."""
-        optional = (
-            (self.overlay, "overlay.png"),
-            (self.renders, "renders"),
-            (self.video, "optimisation.mp4"),
-            (self.ply, "mesh.ply"),
-            (self.obj, "mesh.obj"),
-        )
-        asked = (name for wanted, name in optional if wanted and name not in self.usual)
-        return [RESULT_NAME, "mesh.glb", "history.csv", TRACE_NAME, *asked]
-
-
-@dataclass(frozen=True, eq=False)
-class Hints:
-    """Where the hand is, for a job of a single image: the arguments of the same names of handopt.fit."""
-
-    mask: "BoolImage | None" = None
-    box: tuple[float, ...] | None = None
-    center: tuple[float, ...] | None = None
-
-    def subsampled(self, step: int) -> "Hints":
-        """The same for an image of which every step-th row and column was taken."""
-        from handopt.input.subsample import subsampled, subsampled_pixel
-
-        if step == 1:
-            return self
-        box, center = (
-            None if each is None else tuple(subsampled_pixel(pixel, step) for pixel in each)
-            for each in (self.box, self.center)
-        )
-        in_pixels = self.center is None or len(self.center) == 2
-        mask = None if self.mask is None else subsampled(self.mask, step)
-        return Hints(mask, box, center if in_pixels else self.center)
 
 
 @dataclass(frozen=True)
@@ -104,7 +49,7 @@ class Job:
     settings: FitSettings
     outputs: OutputSettings
     identity: Identity
-    hints: Hints = Hints()
+    hints: Hints = field(default_factory=Hints)
     limits: str = "default"
     batch: int | None = None
     max_hands: int = 1
@@ -125,6 +70,35 @@ class Job:
 
         Yields outcomes in any order. progress: called after each iteration where there is a single image.
         """
+        return self.run_batches([tasks], progress)
+
+    def run_batches(self, batches: Iterable[Sequence[Task]], progress: Progress | None = None) -> Iterator[Outcome]:
+        """The same for one batch after the other. For a GPU the next one is read and prepared while one is fitted."""
+        from handopt.backend import resolve_device
+        from handopt.optimise.prepare_ahead import prepared_ahead
+
+        device = resolve_device(self.settings.device)
+        for parts in prepared_ahead(batches, self._parts_of, device):
+            for part in parts:
+                if isinstance(part, Outcome):
+                    yield part
+                else:
+                    yield from self._together(part, progress)
+
+    def _parts_of(self, tasks: Sequence[Task], copies: "CopiesAhead | None") -> "Iterator[Outcome | _Part]":
+        """The parts of a batch: read as they are asked for, for a GPU the first that is to be fitted at once."""
+        parts = self._parts(tasks, copies)
+        if copies is None:
+            return parts
+        first: list[Outcome | _Part] = []
+        for part in parts:
+            first.append(part)
+            if not isinstance(part, Outcome):
+                break
+        return chain(first, parts)
+
+    def _parts(self, tasks: Sequence[Task], copies: "CopiesAhead | None") -> "Iterator[Outcome | _Part]":
+        """Images that were read, as many as may be fitted together, and the outcomes of those that are not fitted."""
         ready: list[_Prepared] = []
         for task in tasks:
             prepared = _outcome_of(task, partial(self._prepared, task))
@@ -133,15 +107,27 @@ class Job:
                 continue
             ready.append(prepared)
             if sum(each.frame.depth_mm.size for each in ready) >= BATCH_PX:
-                yield from self._together(ready, progress)
-                ready = []
+                yield self._part(ready, copies)
+                ready, copies = [], None  # large images: the others are not prepared ahead
         if ready:
-            yield from self._together(ready, progress)
+            yield self._part(ready, copies)
 
-    def _together(self, ready: "list[_Prepared]", progress: Progress | None) -> Iterator[Outcome]:
+    def _part(self, images: "list[_Prepared]", copies: "CopiesAhead | None") -> "_Part":
+        """Images to be fitted together. With `copies` their hands are looked for now."""
+        if copies is None:
+            return _Part(images)
+        import handopt.fitting
+
+        try:
+            inputs = [self._input(each) for each in images]
+            return _Part(images, handopt.fitting.PreparedImages(inputs, self.settings, copies))
+        except Exception:  # it comes again where each image is fitted alone
+            return _Part(images)
+
+    def _together(self, part: "_Part", progress: Progress | None) -> Iterator[Outcome]:
         """Fit images that were read as one batch, and save them."""
-        started = time.perf_counter()
-        results = self._fitted(ready, progress)
+        started, ready = time.perf_counter(), part.images
+        results = self._fitted(part, progress)
         share = (time.perf_counter() - started) / len(ready)
         for prepared, result in zip(ready, results, strict=True):
             outcome = _outcome_of(prepared.task, partial(self._saved, prepared, result))
@@ -168,28 +154,30 @@ class Job:
         colour = picture_of(task.image, frame) if self.outputs.colour and self.outputs.overlay else None
         return _Prepared(task, source, frame, document, overwrite, time.perf_counter() - started, colour)
 
-    def _fitted(self, images: "list[_Prepared]", progress: Progress | None) -> "list[list[FitResult] | Exception]":
+    def _fitted(self, part: "_Part", progress: Progress | None) -> "list[list[FitResult] | Exception]":
         """The results of the hands of each image, or its error."""
-        together = self._fitted_together(images, progress)
+        together = self._fitted_together(part, progress)
         if together is not None:
             return together
-        return [result for each in images for result in self._fitted([each], None)]  # each image gets its own error
+        # Each image gets its own error
+        return [result for each in part.images for result in self._fitted(_Part([each]), None)]
 
-    def _fitted_together(
-        self, images: "list[_Prepared]", progress: Progress | None
-    ) -> "list[list[FitResult] | Exception] | None":
+    def _fitted_together(self, part: "_Part", progress: Progress | None) -> "list[list[FitResult] | Exception] | None":
         """The results of the images as one batch, or None where the batch fails as a whole."""
         import handopt.fitting
 
+        results: Iterable[FitResult | HandoptError]
         try:
-            inputs = [self._input(each) for each in images]
-            if len(images) == 1:
-                first = handopt.fitting.fit_image(inputs[0], self.settings, progress)
-                return [self._with_others(inputs[0], first)]
-            results = handopt.fitting.fit_images(inputs, self.settings, len(inputs))
+            inputs = [self._input(each) for each in part.images]
+            if part.hands is not None:
+                results = part.hands.fit(progress if len(inputs) == 1 else None)
+            elif len(inputs) == 1:
+                results = [handopt.fitting.fit_image(inputs[0], self.settings, progress)]
+            else:
+                results = handopt.fitting.fit_images(inputs, self.settings, len(inputs))
             return [self._with_others(*each) for each in zip(inputs, results, strict=True)]
         except Exception as error:  # one bad image must not stop the rest
-            return [error] if len(images) == 1 else None
+            return [error] if len(part.images) == 1 else None
 
     def _with_others(self, given: "FitInput", first: "FitResult | HandoptError") -> "list[FitResult] | Exception":
         """The results of all hands of an image, of which the first was fitted."""
@@ -250,7 +238,8 @@ class Job:
             return existing  # another process has written it meanwhile
         writing = (time.perf_counter() - started) / len(results)
         outcomes = [
-            _outcome(each, result, frame.assumptions, writing) for each, result in zip(tasks, results, strict=True)
+            Outcome.of_fit(each, result, frame.assumptions, writing)
+            for each, result in zip(tasks, results, strict=True)
         ]
         return outcomes[0] if self.max_hands == 1 else Outcome.of_hands(task, outcomes)
 
@@ -324,6 +313,14 @@ class _Prepared:
     colour: Bytes | None = None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Images that are fitted together. hands: found in them already, None where that is to be done."""
+
+    images: list[_Prepared]
+    hands: "PreparedImages | None" = None
+
+
 def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
     """What the work returns, or the outcome of an image whose work raises an error."""
     started = time.perf_counter()
@@ -331,20 +328,3 @@ def _outcome_of(task: Task, work: Callable[[], T]) -> T | Outcome:
         return work()
     except Exception as error:  # one bad image must not stop the rest
         return Outcome.of_error(task, error, time.perf_counter() - started)
-
-
-def _outcome(task: Task, result: FitResult, assumptions: tuple[str, ...], writing_s: float) -> Outcome:
-    """The outcome of a hand that was fitted and written."""
-    values = {name: getattr(result, name) for name in OF_A_HAND}
-    seconds = sum(result.seconds.values()) + writing_s
-    notes = tuple(dict.fromkeys((*assumptions, *result.notes)))
-    return Outcome.of_result(task, values, seconds, notes=notes, details=_details(result))
-
-
-def _details(result: FitResult) -> tuple[str, str]:
-    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items())
-    terms = ", ".join(f"{term} {value:.4g}" for term, value in result.terms.items())
-    return (
-        f"a {result.hand} hand, {result.iterations} iterations on {result.device}; seconds: {stages}",
-        f"terms: {terms}",
-    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from handopt.atomic_folder import FULL_DISK
 from handopt.errors import one_line
-from handopt.result import plain
+from handopt.result import FitResult, plain
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 NOTHING_COVERED = (
@@ -96,6 +96,14 @@ class Outcome:
         )
 
     @classmethod
+    def of_fit(cls, task: Task, result: FitResult, assumptions: tuple[str, ...], writing_s: float) -> "Outcome":
+        """The outcome of a hand that was fitted and written. assumptions: of the reader; writing_s: seconds."""
+        values = {name: getattr(result, name) for name in OF_A_HAND}
+        seconds = sum(result.seconds.values()) + writing_s
+        notes = tuple(dict.fromkeys((*assumptions, *result.notes)))
+        return cls.of_result(task, values, seconds, notes=notes, details=_details(result))
+
+    @classmethod
     def of_error(cls, task: Task, error: BaseException, total_seconds: float = 0.0) -> "Outcome":
         """The outcome of an image whose reading, fit or writing raised an error."""
         where = "".join(traceback.format_exception(error))
@@ -150,3 +158,12 @@ def _errno(error: BaseException | None) -> int | None:
             return int(number)
         error = error.__cause__
     return None
+
+
+def _details(result: FitResult) -> tuple[str, str]:
+    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items())
+    terms = ", ".join(f"{term} {value:.4g}" for term, value in result.terms.items())
+    return (
+        f"a {result.hand} hand, {result.iterations} iterations on {result.device}; seconds: {stages}",
+        f"terms: {terms}",
+    )

@@ -29,11 +29,15 @@ READY = "ready"
 
 @dataclass
 class _Worker:
-    """A process, the pipe to it, and the images that it works on. warm: whether it has started."""
+    """A process, the pipe to it, and the images that it works on. warm: whether it has started.
+
+    ahead: those of the images that it only prepares
+    """
 
     process: SpawnProcess
     connection: "Connection[Any, Any]"
     tasks: list[Task] = field(default_factory=list)
+    ahead: list[Task] = field(default_factory=list)
     warm: bool = False
 
 
@@ -66,7 +70,10 @@ def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcom
                     continue
                 if message == READY:
                     worker.warm, failed_starts = True, 0
-                    _next(worker, queue, workers)
+                    if worker.tasks:
+                        _next_ahead(worker, queue)
+                    else:
+                        _next(worker, queue, workers)
                 else:
                     worker.tasks.remove(message.task)
                     yield message
@@ -86,12 +93,19 @@ class _Queue:
         """The next batch, smaller at the end so that all processes share the rest; empty where no task is left."""
         if self._again:
             return [self._again.popleft()]
+        return self._next()
+
+    def take_ahead(self, others: Sequence[Task]) -> list[Task]:
+        """The next batch of a process that still has others; empty where none is left, or where one is tried alone."""
+        return [] if self._again or any(task in self._lost for task in others) else self._next()
+
+    def _next(self) -> list[Task]:
         size = min(self._batch, math.ceil(len(self._tasks) / self._workers))
         return [self._tasks.popleft() for _ in range(size)]
 
-    def lose(self, task: Task) -> bool:
-        """Put a task of a dead process back. Returns False where it was lost too often."""
-        self._lost[task] = self._lost.get(task, 0) + 1
+    def lose(self, task: Task, *, ahead: bool = False) -> bool:
+        """Put a task of a dead process back. Returns False where it was lost too often, not counting those ahead."""
+        self._lost[task] = self._lost.get(task, 0) + (not ahead)
         if self._lost[task] < TRIES:
             self._again.append(task)
             return True
@@ -100,15 +114,23 @@ class _Queue:
 
 def _next(worker: _Worker, queue: _Queue, workers: list[_Worker]) -> None:
     """Send a worker its next images, or let it end."""
-    worker.tasks = queue.take()
+    worker.tasks, worker.ahead = queue.take(), []
     try:
-        worker.connection.send(worker.tasks)
+        worker.connection.send(worker.tasks or None)
     except OSError:  # it has just died, which the next wait will tell
         return
     if not worker.tasks:
         worker.process.join(PATIENCE_S)
         worker.connection.close()
         workers.remove(worker)
+
+
+def _next_ahead(worker: _Worker, queue: _Queue) -> None:
+    """Send a worker that has images the batch after them, or none where it is to ask again when it has done these."""
+    worker.ahead = queue.take_ahead(worker.tasks)
+    worker.tasks += worker.ahead
+    with suppress(OSError):  # it has just died, which the next wait will tell
+        worker.connection.send(worker.ahead)
 
 
 def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
@@ -120,7 +142,7 @@ def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
     if worker.process.exitcode != -signal.SIGKILL:
         why = "the process that worked on it crashed"
     for task in worker.tasks:
-        if not queue.lose(task):
+        if not queue.lose(task, ahead=task in worker.ahead):
             message = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer jobs="
             yield Outcome(task, FAILED, error=message)
 
@@ -171,18 +193,23 @@ def _stop(workers: list[_Worker]) -> None:
 
 
 def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
-    """The loop of a worker process: it sends outcomes for tasks until it gets none or the parent has ended."""
+    """The loop of a worker process: it sends outcomes for tasks until it gets None or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the first one decides
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job = job.on(own_device(job.settings.device))
     with suppress(EOFError, OSError):
+        for outcome in job.run_batches(_batches(connection)):
+            connection.send(outcome)
+
+
+def _batches(connection: "Connection[Any, Any]") -> Iterator[list[Task]]:
+    """Ask for batches until there is none. A job that prepares ahead may get an empty one: it is to ask again."""
+    connection.send(READY)
+    while (tasks := connection.recv()) is not None:
+        yield tasks
         connection.send(READY)
-        while tasks := connection.recv():
-            for outcome in job.run(tasks):
-                connection.send(outcome)
-            connection.send(READY)
 
 
 def _end_with_parent() -> None:

@@ -60,7 +60,7 @@ def _outcomes(
         from handopt.batch.processes import in_processes
 
         return in_processes(job, tasks, count)
-    return (outcome for batch in chunks(tasks, job.batch_size()) for outcome in job.run(batch, progress))
+    return job.run_batches(chunks(tasks, job.batch_size()), progress)
 
 
 def _clear_up(tasks: Sequence[Task]) -> None:

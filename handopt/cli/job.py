@@ -15,8 +15,9 @@ from handopt.files import is_file, sha256_of
 from handopt.input.reader import Reader
 
 if TYPE_CHECKING:
-    from handopt.batch.job import Existing, Job
+    from handopt.batch.job import Job
     from handopt.batch.provenance import Identity
+    from handopt.batch.settings import Existing
     from handopt.cli.settings import ComputeOptions, DepthOptions, FitOptions
     from handopt.config import Config, FitSettings
     from handopt.rig import Rig
@@ -26,7 +27,8 @@ FREED_BY_DEFAULT = "proportions"
 
 def make_job(options: "FitOptions", images: int) -> "Job":
     """Check the options and load what they name. Raises UsageError."""
-    from handopt.batch.job import Hints, Job, OutputSettings
+    from handopt.batch.job import Job
+    from handopt.batch.settings import Hints, OutputSettings
 
     _check_single(images, options)
     check_camera(options.camera)

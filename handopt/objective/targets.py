@@ -57,11 +57,7 @@ class FitTargets:
         first = several[0]
         xp = namespace_of(first.points)
         longest = max(each.splats.shape[1] for each in several)
-        arrays = {
-            f.name: [getattr(each, f.name) for each in several]
-            for f in fields(cls)
-            if f.name not in ("size", "mirrored", "grids", "limbs")
-        }
+        arrays = {name: [getattr(each, name) for each in several] for name in first.arrays()}
         arrays["splats"] = [
             xp.pad(each, ((0, 0), (0, longest - each.shape[1]), (0, 0)), constant_values=PADDING_Z)
             for each in arrays["splats"]
@@ -72,6 +68,23 @@ class FitTargets:
             grids=tuple(grid for each in several for grid in each.grids),
             limbs=tuple(limb for each in several for limb in each.limbs),
             **{name: xp.concatenate(parts) for name, parts in arrays.items()},
+        )
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays, by name; the first axis of each is that of the images."""
+        others = ("size", "mirrored", "grids", "limbs")
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in others}
+
+    def with_arrays(self, arrays: dict[str, Array]) -> "FitTargets":
+        """The same targets with all arrays elsewhere."""
+        return FitTargets(size=self.size, mirrored=self.mirrored, grids=self.grids, limbs=self.limbs, **arrays)
+
+    def part(self, start: int, end: int) -> "FitTargets":
+        """Some of the images, whose arrays are views of these."""
+        of = slice(start, end)
+        arrays = {name: array[of] for name, array in self.arrays().items()}
+        return FitTargets(
+            size=self.size, mirrored=self.mirrored[of], grids=self.grids[of], limbs=self.limbs[of], **arrays
         )
 
     def seen_as(self, views: "Sequence[View]") -> "FitTargets":

@@ -90,10 +90,15 @@ class StageTimer:
 class BatchedSearch:
     """Runs searches side by side, each with images of its own."""
 
-    def __init__(self, hand: Hand, targets: Sequence[FitTargets], config: Config) -> None:
-        """hand: with all its vertices, of which LMSettings may take fewer; targets: of each search."""
+    def __init__(
+        self, hand: Hand, targets: Sequence[FitTargets], config: Config, joined: FitTargets | None = None
+    ) -> None:
+        """hand: with all its vertices, of which LMSettings may take fewer; targets: of each search.
+
+        joined: those of all searches, where they have been joined already
+        """
         self._hand, self._config = hand, config
-        self._targets = targets[0] if len(targets) == 1 else FitTargets.joined(targets)
+        self._targets = joined or (targets[0] if len(targets) == 1 else FitTargets.joined(targets))
         ends = np.cumsum([len(each.grids) for each in targets])
         self._images = [np.arange(end - len(each.grids), end) for end, each in zip(ends, targets, strict=True)]
         self._problems: dict[tuple[int, int], LeastSquares] = {}

@@ -15,7 +15,7 @@ from handopt.backend.cuda_graphs import _captured
 NOT_HERE = pytest.mark.skipif(backend.cuda_problem() is None, reason="cuda tests run here already")
 PLACES = (
     *("ops", "backend/test_cuda_graphs.py", "objective", "optimise", "tracking"),
-    *("test_fitting.py", "test_fitting_many.py", "test_hand.py"),
+    *("test_fitting.py", "test_fitting_ahead.py", "test_fitting_many.py", "test_hand.py", "batch/test_job_ahead.py"),
 )
 
 

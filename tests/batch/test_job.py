@@ -10,9 +10,10 @@ import pytest
 from support.factories import fit_result
 from support.fit_cli import FakeFit, fake_fit, write_camera, write_depth
 
-from handopt.batch.job import Job, OutputSettings
+from handopt.batch.job import Job
 from handopt.batch.outcome import DONE, FAILED, SKIPPED, Outcome, Task
 from handopt.batch.provenance import Identity
+from handopt.batch.settings import OutputSettings
 from handopt.config import FitSettings
 from handopt.files import readable
 from handopt.fitting import FitInput

@@ -50,6 +50,33 @@ def test_of_a_batch_that_kills_its_process_each_image_is_tried_alone(tmp_path: P
     assert max(processes.count(each) for each in processes) >= 2, "some were done together"
 
 
+@pytest.mark.parametrize(("batch", "processes"), [(2, 1), (1, 2)])
+def test_of_processes_that_prepare_ahead_only_an_image_that_kills_them_fails(
+    tmp_path: Path, batch: int, processes: int
+) -> None:
+    tasks = tasks_of(tmp_path, "a", "killer1", "b", "once", "c", "killer2", "killer3", "d", "e")
+    outcomes = list(in_processes(NamedJob(batch=batch, ahead=True), tasks, processes))
+    assert len(outcomes) == len(tasks)
+    failed = [outcome.task.image.stem for outcome in outcomes if outcome.kind == FAILED]
+    assert sorted(failed) == ["killer1", "killer2", "killer3"]
+    assert all(task.folder.exists() for task in tasks if not task.image.stem.startswith("killer"))
+    assert not multiprocessing.active_children()
+
+
+def test_what_is_tried_again_is_alone_in_its_process(tmp_path: Path) -> None:
+    first, second, third = tasks_of(tmp_path, "a", "b", "c")
+    queue = _Queue([first, second, third], 1, 1)
+    assert queue.take() == [first]
+    assert queue.take_ahead([first]) == [second]
+    assert queue.lose(first)
+    assert queue.lose(second)
+    assert queue.take_ahead([third]) == [], "nothing new before what was lost"
+    assert queue.take() == [first]
+    assert queue.take() == [second]
+    assert queue.take_ahead([second]) == [], "nothing beside what was lost"
+    assert queue.take() == [third]
+
+
 def test_batches_become_smaller_towards_the_end(tmp_path: Path) -> None:
     queue = _Queue(tasks_of(tmp_path, *map(str, range(21))), 8, 2)
     assert [len(queue.take()) for _ in range(7)] == [8, 7, 3, 2, 1, 0, 0]

@@ -9,7 +9,7 @@ import pytest
 from support.fit_cli import write_camera
 
 from handopt.assets import asset
-from handopt.batch.job import OutputSettings
+from handopt.batch.settings import OutputSettings
 from handopt.cli.job import make_job
 from handopt.cli.main import main
 from handopt.cli.settings import FitOptions

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ class NamedJob:
     """Images whose names begin with 'killer' kill their process, 'once' the first time only.
 
     'slow' ones take a minute, 'pause' ones PAUSE_S, and 'pair' ones until two processes
-    are at work.
+    are at work. ahead: whether a batch is asked for before the one before it is done, as for a GPU.
     """
 
     settings: FitSettings = field(default_factory=lambda: FitSettings(device="cpu"))
     batch: int = 1
+    ahead: bool = False
 
     def batch_size(self) -> int:
         """How many images are done together."""
@@ -33,9 +34,9 @@ class NamedJob:
         """The same on another device."""
         return replace(self, settings=replace(self.settings, device=device))
 
-    def run(self, tasks: Sequence[Task], _progress: object = None) -> Iterator[Outcome]:
+    def run_batches(self, batches: Iterable[Sequence[Task]], _progress: object = None) -> Iterator[Outcome]:
         """Pretend to fit: leave folders that say which process did it."""
-        return map(self._done, tasks)
+        return (self._done(task) for tasks in (_one_ahead(batches) if self.ahead else batches) for task in tasks)
 
     def _done(self, task: Task) -> Outcome:
         name = task.image.name
@@ -57,6 +58,14 @@ class NamedJob:
             residual_mm={"median": 1.0, "mean": 1.5, "p95": 3.0},
             silhouette_iou=1.0,
         )
+
+
+def _one_ahead(batches: Iterable[Sequence[Task]]) -> Iterator[Sequence[Task]]:
+    before: Sequence[Task] = []
+    for batch in batches:
+        yield before
+        before = batch
+    yield before
 
 
 def _wait_for_another(folder: Path) -> None:
