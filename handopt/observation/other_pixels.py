@@ -94,10 +94,13 @@ def evidence_in(
 
 
 def _other_pixels(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None) -> OtherPixels:
-    config = frame.config.limb
     perhaps = _is_perhaps_near(frame, reading)
-    if perhaps:
-        reading = turned_as_well(reading, network)
+    return other_pixels_of(frame, turned_as_well(reading, network) if perhaps else reading, perhaps=perhaps)
+
+
+def other_pixels_of(frame: LabelledDepth, reading: PixelReading, *, perhaps: bool = True) -> OtherPixels:
+    """What is not of the hand as a reading tells. perhaps: whether something else may be near."""
+    config = frame.config.limb
     box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
     masks = {name: np.zeros(frame.depth_mm.shape, np.bool_) for name in ("other", "hand", "thing")}
     masks["other"][box] = probability[..., HAND] + probability[..., FOREARM] < config.other_probability

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from handopt.assets import asset
 from handopt.errors import HandoptError
 from handopt.input.pixel_labels import PIXEL_LABELS
-from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, SIZE
+from handopt.observation.pixel_window import CHANNELS, MM_PER_PX, SIZE
 from handopt.ops.networks import convolve, dense, doubled, relu
 from handopt.rig.anatomy import MIRROR
 from handopt.typing import FloatImage, Floats
@@ -68,7 +68,7 @@ class PixelNetwork:
     metadata: dict[str, Any]
 
     def __call__(self, images: FloatImage) -> PixelOutput:
-        """Read windows (B, S, S, 2) as handopt.observation.pixel_window.network_input makes them."""
+        """Read windows (B, S, S, C) as handopt.observation.pixel_window.network_input makes them, or second_input."""
         logits, votes, summary = self.raw(images)
         probability = _softmax(logits)
         weight, places = _votes(votes)
@@ -116,8 +116,9 @@ class PixelNetwork:
                 votes = dense(x, self.weights, "votes")
         pixels = dense(x, self.weights, "pixels")
         # Each pixel stands for four of the window: label by label, row by row.
-        blocks = pixels.reshape(len(x), SIZE // 2, SIZE // 2, len(PIXEL_LABELS), 2, 2)
-        logits = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(len(x), SIZE, SIZE, len(PIXEL_LABELS))
+        count, half = pixels.shape[:2]
+        blocks = pixels.reshape(count, half, half, len(PIXEL_LABELS), 2, 2)
+        logits = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(count, 2 * half, 2 * half, len(PIXEL_LABELS))
         return logits, votes, dense(hidden, self.weights, "summary")
 
     def _residual(self, x: FloatImage, name: str) -> FloatImage:
@@ -155,8 +156,8 @@ def _softmax(logits: FloatImage) -> FloatImage:
 
 def _votes(votes: FloatImage) -> tuple[Floats, Floats]:
     """Weights (B, n, 2) of the votes for palm and wrist, which add up to 1, and where they are, (B, n, 2, 3) mm."""
-    size = SIZE // VOTE_PX
-    axis = ((np.arange(size) + 0.5) * VOTE_PX - 0.5 - MIDDLE_PX) * MM_PER_PX
+    size = votes.shape[1]
+    axis = (np.arange(size) + 0.5 - 0.5 * size) * (VOTE_PX * MM_PER_PX)
     cells = np.stack([np.tile(axis, size), np.repeat(axis, size), np.zeros(size * size)], axis=-1)
     flat = votes.reshape(len(votes), size * size, 2, 4).astype(np.float64)
     logit = flat[..., 0] - flat[..., 0].max(axis=1, keepdims=True)
@@ -171,22 +172,25 @@ def default_network() -> PixelNetwork:
     return load_network(asset(ASSET))
 
 
-def load_network(path: Path) -> PixelNetwork:
-    """Read a network that scripts/train/train_pixel_labels.py wrote. Raises HandoptError where it cannot be used."""
+def load_network(path: Path, channels: int = CHANNELS, size: int = SIZE) -> PixelNetwork:
+    """Read a network that scripts/train/train_pixel_labels.py wrote, of windows (size, size, channels).
+
+    Raises HandoptError where it cannot be used.
+    """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return network_from_arrays({name: file[name] for name in file.files})
+            return network_from_arrays({name: file[name] for name in file.files}, channels, size)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise HandoptError(f"{path} is no usable network of pixel labels ({error}): install handopt again") from error
 
 
-def network_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> PixelNetwork:
-    """The network in arrays. Raises ValueError or KeyError."""
+def network_from_arrays(arrays: Mapping[str, NDArray[Any]], channels: int = CHANNELS, size: int = SIZE) -> PixelNetwork:
+    """The network in arrays, of windows (size, size, channels). Raises ValueError or KeyError."""
     metadata = json.loads(str(arrays["metadata"]))
     if metadata["version"] != VERSION:
         raise ValueError(f"a network of version {metadata['version']}, expected {VERSION}")
     weights = {name: each.astype(np.float32) for name, each in arrays.items() if name != "metadata"}
     network = PixelNetwork(weights, metadata)
-    if not all(np.isfinite(each).all() for each in network.raw(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))):
+    if not all(np.isfinite(each).all() for each in network.raw(np.zeros((1, size, size, channels), np.float32))):
         raise ValueError("a network that is not finite")
     return network

@@ -11,9 +11,7 @@ from handopt.input.camera import Camera
 from handopt.input.pixel_labels import BACKGROUND, PIXEL_LABELS
 from handopt.observation.pixel_network import PixelNetwork, PixelOutput, default_network
 from handopt.observation.pixel_window import (
-    MIDDLE_PX,
     MM_PER_PX,
-    SIZE,
     PixelWindow,
     network_input,
     pixel_window,
@@ -45,6 +43,7 @@ class PixelReading:
     the middle between wrist and MCP joint of the middle finger; wrist_mm: (3,) the wrist joint. spread_mm: root mean
     square distance of the votes for the palm from it. presence: probability that a hand's palm is near the window's
     middle. right: probability that it is a right hand. log_size: logarithm of its size relative to the default rig's.
+    wider: a reading of a wider window, which counts where this one ends.
     """
 
     window: PixelWindow
@@ -55,6 +54,7 @@ class PixelReading:
     presence: float
     right: float
     log_size: float
+    wider: "PixelReading | None" = None
 
     @property
     def wrist_direction(self) -> Vector:
@@ -120,10 +120,29 @@ def probability_in_image(reading: PixelReading, depth_mm: FloatImage, camera: Ca
     the one of the four pixels of the window around it that is the most like it in depth. What is not measured is
     background.
     """
+    if reading.wider is None:
+        return _of_window(reading, depth_mm, camera)
+    (rows, columns), probability = probability_in_image(reading.wider, depth_mm, camera)
+    inner, better = _of_window(reading, depth_mm, camera)
+    whole = np.zeros((*depth_mm.shape, len(PIXEL_LABELS)), np.float32)
+    whole[rows, columns], whole[inner] = probability, better
+    box = (_both(rows, inner[0]), _both(columns, inner[1]))
+    return box, whole[box]
+
+
+def _both(one: slice, other: slice) -> slice:
+    """The slice that holds two that touch or overlap, either of which may be empty."""
+    if one.start == one.stop or other.start == other.stop:
+        return one if one.start != one.stop else other
+    return slice(min(one.start, other.start), max(one.stop, other.stop))
+
+
+def _of_window(reading: PixelReading, depth_mm: FloatImage, camera: Camera) -> tuple[Box, FloatImage]:
+    """As probability_in_image, where the reading's own window is."""
     x, y, z = reading.window.palm_mm
-    size = reading.window.size
-    rows, row = _covered(camera.fy, camera.cy, (y, z, size), depth_mm.shape[0])
-    columns, column = _covered(camera.fx, camera.cx, (x, z, size), depth_mm.shape[1])
+    size, pixels = reading.window.size, len(reading.window.offset_mm)
+    rows, row = _covered(camera.fy, camera.cy, (y, z, size), depth_mm.shape[0], pixels)
+    columns, column = _covered(camera.fx, camera.cx, (x, z, size), depth_mm.shape[1], pixels)
     box = (rows, columns)
     depth = depth_mm[box]
     offset = (depth - np.float32(z)) / np.float32(size)
@@ -132,25 +151,27 @@ def probability_in_image(reading: PixelReading, depth_mm: FloatImage, camera: Ca
     first_row, first_column = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
     for i in (0, 1):
         for j in (0, 1):
-            v, u = np.clip(first_row + i, 0, SIZE - 1), np.clip(first_column + j, 0, SIZE - 1)
+            v, u = np.clip(first_row + i, 0, pixels - 1), np.clip(first_column + j, 0, pixels - 1)
             away = np.abs(row - (first_row + i))[:, None] + np.abs(column - (first_column + j))
             unlike = np.abs(known[v[:, None], u] - offset) / np.float32(SAME_SURFACE_MM) + away.astype(np.float32)
             nearer = unlike < best
             best = np.where(nearer, unlike, best)
-            place = np.where(nearer, v[:, None] * SIZE + u, place)
-    probability = reading.probability.reshape(SIZE * SIZE, -1)[place]
+            place = np.where(nearer, v[:, None] * pixels + u, place)
+    probability = reading.probability.reshape(pixels * pixels, -1)[place]
     probability[depth <= 0] = np.eye(len(PIXEL_LABELS), dtype=np.float32)[BACKGROUND]
     return box, probability
 
 
-def _covered(focal: float, middle: float, palm: tuple[float, float, float], pixels: int) -> tuple[slice, Vector]:
+def _covered(
+    focal: float, middle: float, palm: tuple[float, float, float], pixels: int, across: int
+) -> tuple[slice, Vector]:
     """The pixels of one axis of an image that a window covers, and where they are in the window, in its pixels.
 
-    palm: where it is on that axis, its depth, and the hand's size.
+    palm: where it is on that axis, its depth, and the hand's size. pixels: of the image; across: of the window.
     """
     along, depth, size = palm
-    places = ((np.arange(pixels) - middle) / focal * depth - along) / (MM_PER_PX * size) + MIDDLE_PX
-    inside: Indices = np.flatnonzero((places > -0.5) & (places < SIZE - 0.5))
+    places = ((np.arange(pixels) - middle) / focal * depth - along) / (MM_PER_PX * size) + 0.5 * (across - 1)
+    inside: Indices = np.flatnonzero((places > -0.5) & (places < across - 0.5))
     if not len(inside):
         return slice(0, 0), np.zeros(0)
     covered = slice(int(inside[0]), int(inside[-1]) + 1)
@@ -171,10 +192,13 @@ def _read(
     if not windows:
         return []
     output = network.both_ways(network_input(np.stack([window.offset_mm for window in windows])))
-    return [_reading(window, output, number) for number, window in enumerate(windows)]
+    return [reading_of(window, output, number) for number, window in enumerate(windows)]
 
 
-def _reading(window: PixelWindow, output: PixelOutput, number: int) -> PixelReading:
+def reading_of(
+    window: PixelWindow, output: PixelOutput, number: int, wider: PixelReading | None = None
+) -> PixelReading:
+    """What a network says of one window, the one of that number among those that it saw."""
     enough = np.count_nonzero(np.isfinite(window.offset_mm)) >= LEAST_SEEN_PX
     return PixelReading(
         window=window,
@@ -185,4 +209,5 @@ def _reading(window: PixelWindow, output: PixelOutput, number: int) -> PixelRead
         presence=float(output.presence[number]) if enough else 0.0,
         right=float(output.right[number]),
         log_size=float(np.log(window.size) + output.log_size[number]),
+        wider=wider,
     )

@@ -45,24 +45,33 @@ class PixelWindow:
     columns: Indices
     offset_mm: FloatImage
 
+    def looked_up(self, image: FloatImage) -> FloatImage:
+        """An image (H, W, ...) of the same camera as the window shows it, (S, S, ...), 0 outside of it."""
+        return _looked_up(image, self.rows, self.columns)
 
-def pixel_window(depth_mm: FloatImage, camera: Camera, palm_mm: ArrayLike, size: float = 1.0) -> PixelWindow:
+
+def pixel_window(
+    depth_mm: FloatImage, camera: Camera, palm_mm: ArrayLike, size: float = 1.0, pixels: int = SIZE
+) -> PixelWindow:
     """Cut the window around a palm (3,) mm of a hand of a size out of a depth image (H, W) mm, 0 = none.
 
-    Raises ShapeError.
+    pixels: along a side. Raises ShapeError.
     """
     palm = np.asarray(palm_mm, np.float64)
     if palm.shape != (3,) or not np.isfinite(palm).all() or palm[2] <= 0:
         raise ShapeError(f"palm_mm: expected 3 finite numbers with z > 0, got {palm_mm!r}")
     height, width = depth_mm.shape
-    steps = (np.arange(SIZE) - MIDDLE_PX) * (MM_PER_PX * size)
+    steps = (np.arange(pixels) - 0.5 * (pixels - 1)) * (MM_PER_PX * size)
     columns = nearest_pixels(camera.fx * (palm[0] + steps) / palm[2] + camera.cx, width)
     rows = nearest_pixels(camera.fy * (palm[1] + steps) / palm[2] + camera.cy, height)
-    depth = depth_mm.take(np.clip(rows, 0, height - 1), axis=0).take(np.clip(columns, 0, width - 1), axis=1)
-    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    seen = inside & (depth > 0)
-    offset = np.where(seen, (depth - np.float32(palm[2])) / np.float32(size), np.float32(np.nan)).astype(np.float32)
-    return PixelWindow(palm, size, rows, columns, offset)
+    depth = _looked_up(depth_mm, rows, columns)
+    return PixelWindow(palm, size, rows, columns, offset_from(depth, palm, size))
+
+
+def offset_from(depth_mm: FloatImage, palm_mm: Vector, size: float) -> FloatImage:
+    """Depths (...) mm, 0 = none, relative to a palm's (3,), of a hand of the default size; NaN where there is none."""
+    offset = np.where(depth_mm > 0, (depth_mm - np.float32(palm_mm[2])) / np.float32(size), np.float32(np.nan))
+    return np.asarray(offset, np.float32)
 
 
 def network_input(offset_mm: NDArray[Any]) -> FloatImage:
@@ -82,3 +91,11 @@ def to_camera(window: PixelWindow, points: Floats) -> Floats:
     right, down, behind = (window.size * points[..., axis] for axis in range(3))
     ahead = (z + behind) / z
     return np.stack([(x + right) * ahead, (y + down) * ahead, z + behind], axis=-1)
+
+
+def _looked_up(image: FloatImage, rows: Indices, columns: Indices) -> FloatImage:
+    height, width = image.shape[:2]
+    found = image.take(np.clip(rows, 0, height - 1), axis=0).take(np.clip(columns, 0, width - 1), axis=1)
+    found[(rows < 0) | (rows >= height)] = 0
+    found[:, (columns < 0) | (columns >= width)] = 0
+    return found

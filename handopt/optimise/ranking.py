@@ -13,9 +13,11 @@ from handopt.objective.limb_fraction import limb_fraction, seen_in_limb
 from handopt.objective.targets import FitTargets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.observation import Observation
+from handopt.observation.pixel_reading import PixelReading
 from handopt.optimise.history import SearchHistory
 from handopt.proposals.voted_poses import MOST, VotedJoints
 from handopt.rig.anatomy import MIRROR
+from handopt.rig.joints import palm_of
 from handopt.typing import AnyArray, Faces, Floats, Indices, Ints
 
 
@@ -32,6 +34,9 @@ class RankingWeights:
     # the distance that is usual. Of 117 real frames and 139 rendered rooms 185 are right so, and 178 without.
     fraction_per_distance: float = 0.06
     usual_distance: float = 0.4
+    # Limb fraction of a pose where the networks of pixel labels see no palm, and how far from a palm that is, mm.
+    no_palm: float = 0.4
+    palm_mm: float = 60.0
 
 
 WEIGHTS: Final = RankingWeights()
@@ -152,11 +157,13 @@ def ranked(
     observations: Sequence[Observation],
     side: bool | None = None,
     voted: Mapping[int, VotedJoints] | None = None,
+    palms: Sequence[PixelReading] = (),
 ) -> Ranking:
     """Order survivors by what they leave unexplained of their limb, and by the plausibility of their observation.
 
     observations: of each image; side: of the hand that the user named (whether mirrored), whose hypotheses come first;
-    voted: where a network sees the joints of each image, if one was asked
+    voted: where a network sees the joints of each image, if one was asked; palms: what the networks of pixel labels say
+    of the palms that they see, if they were asked
     """
     images = to_numpy(history.pose.image)
     vertices = hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))
@@ -168,19 +175,31 @@ def ranked(
     penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
     penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
     votes = np.zeros(len(images))
+    joints = to_numpy(hand.joints(hand.transforms(history.pose), hand.keypoints_of(history.pose))).astype(np.float64)
     if voted:
-        unusual = np.maximum(_distances(history.pose, hand, voted) - WEIGHTS.usual_distance, 0.0)
+        unusual = np.maximum(_distances(joints, images, voted) - WEIGHTS.usual_distance, 0.0)
         votes = WEIGHTS.fraction_per_distance * unusual
     penalised += votes
+    if palms:
+        flips = np.where(np.array(targets.mirrored)[images, None, None], MIRROR, 1.0)
+        penalised += WEIGHTS.no_palm * _doubts(joints * flips * sizes[:, None, None], palms)
     other = np.array([side not in (None, mirrored) for mirrored in targets.mirrored])[images]
     order = np.lexsort((penalised, other))
     return Ranking(history, order, fractions[order], penalised[order], votes[order])
 
 
-def _distances(pose: Pose, hand: Hand, voted: Mapping[int, VotedJoints]) -> Floats:
-    """How far the joints of poses (B,) are from the voted ones of their images, the most where there are none."""
-    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
-    images = to_numpy(pose.image)
+def _doubts(joints_mm: Floats, palms: Sequence[PixelReading]) -> Floats:
+    """How improbable it is that a palm is where hands (B, 21, 3) have it, (B,): 1 where none is seen."""
+    doubts = np.ones(len(joints_mm))
+    for row, joints in enumerate(joints_mm):
+        palm = palm_of(joints)
+        near = [each.presence for each in palms if np.linalg.norm(each.palm_mm - palm) < WEIGHTS.palm_mm]
+        doubts[row] = 1 - max(near, default=0.0)
+    return doubts
+
+
+def _distances(joints: Floats, images: Ints, voted: Mapping[int, VotedJoints]) -> Floats:
+    """How far joints (B, 21, 3) are from the voted ones of their images (B,), the most where there are none."""
     distances = np.full(len(images), MOST)
     for image in distinct(images):
         if image in voted:

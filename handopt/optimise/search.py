@@ -16,15 +16,15 @@ from handopt.objective.limb_fraction import seen_in_limb
 from handopt.objective.targets import FitTargets, build_targets
 from handopt.objective.unexplained import unexplained_fraction
 from handopt.observation.observation import Observation
-from handopt.observation.other_pixels import OtherPixels, find_other_pixels
+from handopt.observation.other_pixels import OtherPixels
 from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, prune, refine_vertices
 from handopt.optimise.history import SearchHistory
-from handopt.optimise.predicted_readings import predicted_readings
 from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
 from handopt.optimise.replay import BestHypothesis
+from handopt.optimise.second_looks import read_twice
 from handopt.optimise.starts import (
     Start,
     around,
@@ -114,6 +114,7 @@ class ImageSearch:
         self.config, self._predictions = config, predictions
         self._start, self._shape, self._timer, self._progress = start, settings.shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
+        self._seen: list[OtherPixels] = []  # by the networks of pixel labels, where a second search asked them
         self._voted: dict[int, VotedJoints] = {}  # of each view as it was when it was searched
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
@@ -209,13 +210,12 @@ class ImageSearch:
         found = [(yield from self._tournament(config, 0))]
         if start is None and config.proposals and found[0].penalised_fraction[0] > config.retry:
             first = len(self.views)
-            others = self._other_pixels(found[0])
+            others = self._seen = self._other_pixels(found[0])
             labelled = labelled_readings([each for each, _, _ in self.views], others)
-            labelled += predicted_readings(labelled, self._tried, self._settings.proposals)
             if any(each.evidence is not None for each in others):
                 self.views[:] = without_others(self.views, others)
                 self.targets = self.targets.seen_as(self.views)
-                found[0] = self._ranked(found[0].history)
+            found[0] = self._ranked(found[0].history)
             yield self._further(found[0], labelled, others)
             larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
             found.append((yield from self._tournament(larger, first)))
@@ -233,8 +233,8 @@ class ImageSearch:
         return found
 
     def _ranked(self, history: SearchHistory) -> Ranking:
-        observations = [observation for observation, _, _ in self.views]
-        return ranked(history, self.hand, self.targets, observations, self._side, self._voted)
+        observations, palms = [each for each, _, _ in self.views], [each.reading for each in self._seen]
+        return ranked(history, self.hand, self.targets, observations, self._side, self._voted, palms)
 
     def _other_pixels(self, ranking: Ranking) -> list[OtherPixels]:
         """What is not the hand's around the palm of the best pose, and around those of all readings."""
@@ -249,7 +249,7 @@ class ImageSearch:
         for other in (*(each.center_mm for each, _, _ in self.views), *elsewhere):
             if not any(np.linalg.norm(other - each) < SAME_PLACE_MM for each in palms):
                 palms.append(other)
-        return find_other_pixels(observation.limb.frame, np.stack(palms))
+        return read_twice(observation.limb.frame, np.stack(palms), self._tried, self._settings.proposals)
 
     def _seen_palm(self, pose: Pose) -> tuple[Observation, Floats]:
         """What one pose is fitted to, and the middle (3,) mm of its palm there."""

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, p
 
 from handopt.input.pixel_labels import BODY, FOREARM, HAND, OBJECT, PIXEL_LABELS
 from handopt.learning.layers import Convolution, Residual
-from handopt.observation.pixel_window import CHANNELS, MIDDLE_PX, MM_PER_PX, OFFSET_SCALE_MM, REACH_MM, SIZE
+from handopt.observation.pixel_window import CHANNELS, MM_PER_PX, OFFSET_SCALE_MM, REACH_MM, SIZE
 
 WIDTHS = (32, 64, 96, 128)
 FINE = 16
@@ -26,19 +26,19 @@ VOTE_PX = 8
 
 
 class Network(nn.Module):
-    """Windows (B, S, S, 2) -> logits of labels (B, 6, S, S), votes (B, 8, S/8, S/8), and three numbers (B, 3).
+    """Windows (B, S, S, channels) -> logits of labels (B, 6, S, S), votes (B, 8, S/8, S/8), and three numbers (B, 3).
 
     A vote has for palm and wrist a logit and an offset (3) from its own place; the three numbers are the logits of
     presence and of a right hand, and the logarithm of the size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = CHANNELS, size: int = SIZE) -> None:
         super().__init__()
         a, b, c, d = WIDTHS
-        self.stem = Convolution(CHANNELS, a, 5, 2, active=False)
+        self.stem = Convolution(channels, a, 5, 2, active=False)
         self.early = Residual(a)
         self.shrink = nn.ModuleList([Convolution(a, b, 3, 2), Convolution(b, c, 3, 2), Convolution(c, d, 3, 2)])
-        self.fine = Convolution(CHANNELS, FINE, 3, 2)
+        self.fine = Convolution(channels, FINE, 3, 2)
         self.detail = nn.Conv2d(FINE, a, 3, 2, 1)
         self.residual = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
         self.again = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
@@ -51,7 +51,7 @@ class Network(nn.Module):
         self.merge = nn.ModuleList([Convolution(width, width, 3, 1) for width in (c, b, a, FINE)])
         self.votes = nn.Conv2d(b, 8, 1)
         self.pixels = nn.Conv2d(FINE, 4 * LABELS, 1)
-        self.dense = nn.Linear(d * (SIZE // 32) ** 2, HIDDEN)
+        self.dense = nn.Linear(d * (size // 32) ** 2, HIDDEN)
         self.summary = nn.Linear(HIDDEN, 3)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,9 +111,9 @@ def encoded(offset: Tensor) -> Tensor:
 
 def voted(votes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Weights (B, 2, n) of the votes for palm and wrist, their places (B, 2, n, 3) mm and the means (B, 2, 3)."""
-    size = SIZE // VOTE_PX
+    size = votes.shape[-1]
     flat = votes.flatten(2).view(len(votes), 2, 4, -1)
-    axis = ((torch.arange(size) + 0.5) * VOTE_PX - 0.5 - MIDDLE_PX) * MM_PER_PX
+    axis = ((torch.arange(size) + 0.5) * VOTE_PX - 0.5 * size * VOTE_PX) * MM_PER_PX
     x, y = axis.repeat(size), axis.repeat_interleave(size)
     cells = torch.stack([x, y, torch.zeros_like(x)], dim=-1)
     places = cells + VOTE_STEP_MM * flat[:, :, 1:].transpose(2, 3)

@@ -13,26 +13,31 @@ from handopt.observation.pixel_window import SIZE
 
 NEW = "early."
 """What layers that an earlier network lacks are called."""
-PLACES = (SIZE // 32) ** 2
-"""Places of the image whose channels the dense layer sees."""
+OF_THE_WINDOW = ("dense.", "summary.")
+"""What layers are called that a network of windows of another size has to learn anew."""
 
 
 def start_from(network: Network, path: Path, images: Tensor) -> None:
     """Give a network the weights of a file: what --keep wrote (.pt), or a network as handopt reads it (.npz).
 
-    The second may be narrower: what is new is added so that at first the network says what the file's does.
-    images: (B, S, S, 2) inputs, from which normalisations are set, since those of the file are folded.
+    The second may be narrower: what is new is added so that at first the network says what the file's does. A second
+    look may begin with the first one's layers.
+    images: (B, S, S, C) inputs, from which normalisations are set, since those of the file are folded.
     """
+    places = (images.shape[1] // 32) ** 2
     if path.suffix == ".pt":
         network.load_state_dict(torch.load(path))
         return
     with np.load(path, allow_pickle=False) as file:
         weights = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files if name != "metadata"}
+    if images.shape[1] != SIZE:
+        weights = {name: each for name, each in weights.items() if not name.startswith(OF_THE_WINDOW)}
     for name, mine in network.export().items():
         his = weights.get(name)
-        if his is None and not name.startswith(NEW):
+        new = (NEW, *OF_THE_WINDOW) if images.shape[1] != SIZE else NEW
+        if his is None and not name.startswith(new):
             sys.exit(f"{path} is no network of pixel labels to start from: it has no {name}")
-        odd = his is not None and name == "dense.weight" and len(his) % PLACES != 0
+        odd = his is not None and name == "dense.weight" and len(his) % places != 0
         if his is not None and (odd or any(a > b for a, b in zip(his.shape, mine.shape, strict=True))):
             sys.exit(f"{path} is of other windows or wider than this network: {name} is {tuple(his.shape)}")
-    begin_with(network, network.named_layers(), weights, images, {"dense": PLACES})
+    begin_with(network, network.named_layers(), weights, images, {"dense": places})

@@ -63,28 +63,42 @@ def _window(scenes: Arrays, row: int, rng: np.random.Generator) -> tuple[Any, ..
     label = scenes["label"][first : first + height * width].reshape(height, width)
     numbers = scenes["numbers"][row].astype(np.float64)
     fx, fy, u0, v0 = numbers[:4]
-    hands = numbers[4:16].reshape(2, 2, 3)
-    palms = hands.mean(axis=1)
     scale = float(np.exp(rng.uniform(*np.log(SIZE_RANGE))))
+    palms = numbers[4:16].reshape(2, 2, 3).mean(axis=1)
     centre = _centre(depth, label, (fx, fy, u0, v0), palms, scale, rng)
-    away = scale * np.abs(palms - centre)
-    near = np.where(np.isnan(away[:, 0]), np.inf, np.hypot(np.hypot(away[:, 0], away[:, 1]), away[:, 2]))
-    mine = int(np.argmin(near))
+    turn, mirror = drawn_turn(rng)
+    offset, seen_label = _looked_up(depth, label, (fx, fy, u0, v0), centre, turn, scale, rng)
+    return (offset, *targets_of(seen_label, ~np.isnan(offset), numbers, (centre, turn, scale, mirror)))
+
+
+def drawn_turn(rng: np.random.Generator) -> tuple[Floats, bool]:
+    """A turn (2, 2) about the window's middle, and whether it mirrors as well."""
     angle, mirror = rng.uniform(-np.pi, np.pi), rng.random() < 0.5
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    if mirror:
-        turn = turn @ np.diag([-1.0, 1.0])
-    offset, seen_label = _looked_up(depth, label, (fx, fy, u0, v0), centre, turn, scale, rng)
+    return (turn @ np.diag([-1.0, 1.0]) if mirror else turn), bool(mirror)
+
+
+def targets_of(label: Mask, seen: NDArray[np.bool_], numbers: Floats, window: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The other arrays of a window: its labels (S, S) as the hand nearest to its middle asks for them, and the targets.
+
+    numbers: of the scene. window: its centre (3,) mm, turn (2, 2), how much larger it shows the world, whether mirrored
+    """
+    centre, turn, scale, mirror = window
+    hands = numbers[4:16].reshape(2, 2, 3)
+    palms = hands.mean(axis=1)
+    away = scale * np.linalg.norm(palms - centre, axis=1)
+    near = np.where(np.isnan(away), np.inf, away)
+    mine = int(np.argmin(near))
     table = np.arange(256, dtype=np.uint8)
     if mine == 1 and np.isfinite(near[1]):
         for old, new in SWAPPED.items():
             table[old] = new
     else:
         table[OTHER_ARM] = OTHER_HAND
-    seen_label = table[seen_label]
+    label = table[label]
     there = near[mine] < ALMOST_MM[0]
     presence = 1.0 if there else 0.0 if near[mine] > ALMOST_MM[1] else -1.0
-    if there and np.count_nonzero((seen_label == HAND) & ~np.isnan(offset)) < LEAST_HAND_PX:
+    if there and np.count_nonzero((label == HAND) & seen) < LEAST_HAND_PX:
         presence = -1.0
     points, log_size, side = np.full((2, 3), np.nan, np.float32), np.nan, -1.0
     if presence == 1.0:
@@ -94,14 +108,7 @@ def _window(scenes: Arrays, row: int, rng: np.random.Generator) -> tuple[Any, ..
         log_size = float(np.log(numbers[16] * scale))
         right = (numbers[17] > 0.5) == (mine == 0)
         side = float(right != mirror)
-    return (
-        offset,
-        seen_label,
-        points,
-        np.float32(presence),
-        np.float32(log_size),
-        np.float32(side),
-    )
+    return label, points, np.float32(presence), np.float32(log_size), np.float32(side)
 
 
 def _centre(

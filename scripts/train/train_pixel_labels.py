@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Train the network that labels the pixels of a window. Needs PyTorch: pip install '.[train]'.
+"""Train the networks that label the pixels of a window. Needs PyTorch: pip install '.[train]'.
 
 Everything is made from a seed: scenes of `handopt synth --level wild` and scenes without a hand, windows cut out of
-them, and the training itself. No real image is used. Scenes are kept in a folder (--cache) and made only once.
+them, and the training itself. No real image is used. Scenes are kept in a folder (--cache) and made only once. With
+--second-look it is the network that looks again where a hand is predicted; what it sees of scenes is kept as well.
 """
 
 import argparse
 import json
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,13 @@ from pixel_label_model import Network, encoded, hand_overlap, loss, voted
 from pixel_label_scenes import CHUNK, Arrays, make_scenes, read_scenes
 from pixel_label_start import start_from
 from pixel_label_windows import Batch, cut_windows
+from second_look_layers import make_layers, with_layers
+from second_look_windows import SecondBatch, cut_second_windows, rows_with_layers
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from handopt.observation.pixel_network import VERSION
+from handopt.observation.second_look import CHANNELS, SIZE, second_input
 
 HELD_OUT_FILES = 4
 HELD_OUT_WINDOWS = 512
@@ -47,11 +52,20 @@ def main(arguments: list[str] | None = None) -> None:
     begun = time.perf_counter()
     files = make_scenes(options.cache, options.seed, options.scenes, options.processes)
     held_out, train = read_scenes(files[: options.held_out]), read_scenes(files[options.held_out :])
+    network = Network(CHANNELS, SIZE) if options.second_look else Network()
+    network = network.to(memory_format=torch.channels_last)
+    if options.second_look:
+        layers = make_layers(files, options.second_look, options.seed, options.processes)
+        held_out, train = (
+            with_layers(scenes, some)
+            for scenes, some in ((held_out, layers[: options.held_out]), (train, layers[options.held_out :]))
+        )
     _say(f"{len(train['shape'])} scenes after {time.perf_counter() - begun:.0f} s")
-    network = Network().to(memory_format=torch.channels_last)
-    windows = cut_windows(held_out, _rows(held_out, HELD_OUT_WINDOWS), np.random.default_rng(options.seed + 1))
+    several = np.resize(_rows(held_out), HELD_OUT_WINDOWS)
+    windows = _cut(held_out, several, np.random.default_rng(options.seed + 1))
     if options.start:
-        start_from(network, options.start, encoded(torch.from_numpy(windows.offset[:START_WINDOWS])))
+        some = _part(windows, 0, START_WINDOWS)
+        start_from(network, options.start, inputs_of(some, torch.from_numpy(some.offset)))
     average = fit(network, train, windows, options)
     scores = save(average, evaluate(average, windows), options)
     size = options.output.stat().st_size / 2**20
@@ -67,18 +81,19 @@ def fit(network: Network, train: Arrays, held_out: Batch, options: argparse.Name
     rng = np.random.default_rng(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=WEIGHT_DECAY)
-    begun, history = time.perf_counter(), []
+    begun, history, rows = time.perf_counter(), [], _rows(train)
     for step in range(options.steps):
         share = max(step / options.steps, (time.perf_counter() - begun) / (60 * options.time))
         if share >= 1:
             break
         for group in optimiser.param_groups:
             group["lr"] = options.rate * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + np.cos(np.pi * share))
-        offset, label, targets = tensors(cut_windows(train, rng.integers(len(train["shape"]), size=BATCH), rng))
+        windows = _cut(train, rng.choice(rows, BATCH), rng)
+        offset, label, targets = tensors(windows)
         offset, label = augment(offset, label, generator)
         network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
-            output = network(encoded(offset))
+            output = network(inputs_of(windows, offset))
         parts = loss(tuple(each.float() for each in output), label, targets)
         optimiser.zero_grad(set_to_none=True)
         sum(parts.values()).backward()
@@ -111,8 +126,9 @@ def evaluate(network: Network, windows: Batch) -> dict[str, float]:
     found: dict[str, list[Tensor]] = {name: [] for name in ("inside", "either", "palm", "presence", "there", "side")}
     with torch.no_grad():
         for first in range(0, len(windows.offset), BATCH):
-            offset, label, targets = tensors(_part(windows, first))
-            logits, votes, summary = network(encoded(offset))
+            some = _part(windows, first, BATCH)
+            offset, label, targets = tensors(some)
+            logits, votes, summary = network(inputs_of(some, offset))
             inside, either = hand_overlap(logits, label)
             there = targets["presence"] == 1
             palm = (voted(votes)[2][:, 0] - targets["points"][:, 0]).norm(dim=-1)
@@ -138,12 +154,24 @@ def tensors(windows: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     return torch.from_numpy(windows.offset), torch.from_numpy(windows.label).long(), targets
 
 
-def _part(windows: Batch, first: int) -> Batch:
-    return Batch(*(value[first : first + BATCH] for value in vars(windows).values()))
+def inputs_of(windows: Batch, offset: Tensor) -> Tensor:
+    """What the network sees of windows whose offsets may have been spoiled."""
+    if not isinstance(windows, SecondBatch):
+        return encoded(offset)
+    return torch.from_numpy(second_input(offset.numpy(), windows.first, windows.skin_mm))
 
 
-def _rows(scenes: Arrays, count: int) -> np.ndarray:
-    return np.arange(count) % len(scenes["shape"])
+def _part(windows: Batch, first: int, count: int) -> Batch:
+    return type(windows)(*(getattr(windows, each.name)[first : first + count] for each in fields(windows)))
+
+
+def _rows(scenes: Arrays) -> np.ndarray:
+    """The scenes of which windows can be cut."""
+    return rows_with_layers(scenes) if "labels" in scenes else np.arange(len(scenes["shape"]))
+
+
+def _cut(scenes: Arrays, rows: np.ndarray, rng: np.random.Generator) -> Batch:
+    return cut_second_windows(scenes, rows, rng) if "labels" in scenes else cut_windows(scenes, rows, rng)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -151,6 +179,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, required=True, help="where to write the network (.npz)")
     parser.add_argument(
         "--cache", type=Path, required=True, help="a folder to keep the scenes in, or to read them from"
+    )
+    parser.add_argument(
+        "--second-look",
+        type=Path,
+        metavar="FOLDER",
+        help="train the second look, and keep there what it sees of scenes",
     )
     parser.add_argument("--seed", type=int, default=101, help="of scenes and training")
     parser.add_argument("--scenes", type=int, default=24_000, help=f"distinct scenes, in files of {CHUNK}, 0.2 MB each")

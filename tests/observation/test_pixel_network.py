@@ -19,9 +19,10 @@ def windows(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.normal(size=(count, SIZE, SIZE, CHANNELS)).astype(np.float32)
 
 
-def test_a_network_equals_its_loops(rng: np.random.Generator) -> None:
-    network = random_network(rng)
-    image = windows(rng, 1)
+@pytest.mark.parametrize(("channels", "size"), [(CHANNELS, SIZE), (3, 64)])
+def test_a_network_equals_its_loops(rng: np.random.Generator, channels: int, size: int) -> None:
+    network = random_network(rng, channels, size)
+    image = rng.normal(size=(1, size, size, channels)).astype(np.float32)
     found = network.raw(image)
     for each, expected in zip(found, slow_raw(network, image[0]), strict=True):
         assert each.dtype == np.float32

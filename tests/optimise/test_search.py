@@ -1,6 +1,5 @@
 """What a search tells of the votes of the network of proposals, for right and left hands and other sizes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ from support.examples import example
 from handopt.assess.confidence import USUAL_VOTE_DISTANCE
 from handopt.config import Config
 from handopt.fitting import fit
-from handopt.observation.observation import Observation
+from handopt.observation.other_pixels import OtherPixels
 from handopt.optimise import search as module
-from handopt.optimise.predicted_readings import predicted_readings
 from handopt.optimise.search import SearchResult
+from handopt.optimise.second_looks import read_twice
 from handopt.proposals.voted_poses import VotedJoints
 from handopt.result import FitResult
 from handopt.synth.wild import WildSettings, generate_wild
@@ -70,23 +69,27 @@ def test_without_proposals_there_are_no_votes() -> None:
     assert seen.fit().confidence_features.vote_distance == USUAL_VOTE_DISTANCE, "gradient descent"
 
 
-def test_a_second_search_reads_held_objects_by_the_predicted_pose(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rendered hand that holds something: the search gets views that the predicted pose has read."""
-    read = []
+def test_a_second_search_looks_twice_at_held_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rendered hand that holds something: what the second look sees is what the search compares poses with."""
+    seen = []
 
-    def remembered(readings: Sequence[Observation], *given: Any) -> list[Observation]:
-        read.append(predicted_readings(readings, *given))
-        return read[-1]
+    def remembered(*given: Any) -> list[OtherPixels]:
+        seen.append(read_twice(*given))
+        return seen[-1]
 
-    monkeypatch.setattr(module, "predicted_readings", remembered)
+    monkeypatch.setattr(module, "read_twice", remembered)
+    results = []
     for index in range(6):
         sample = generate_wild(WildSettings(seed=990101, held=True), index).sample
-        fit(sample.counts.astype(np.float32), sample.scene.camera, device="cpu")
-    found = [each for several in read for each in several]
-    assert found
-    for each in found:
-        assert np.count_nonzero(each.mask) > 0
-        assert each.other is None or not (each.other & each.mask).any(), "what is the hand's is nothing else"
+        results.append(fit(sample.counts.astype(np.float32), sample.scene.camera, device="cpu"))
+    found = [each for several in seen for each in several]
+    again = [each for each in found if each.reading.wider is not None]
+    assert again
+    assert all(each.evidence is not None for each in again)
+    assert any(result.observation.holds == "object" for result in results)
+    for result in results:
+        other = result.observation.other
+        assert other is None or not (other & result.observation.mask).any(), "what is the hand's is nothing else"
 
 
 def test_votes_are_joints_with_radii() -> None:

@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch", reason="not tested: torch is not installed;
 import pixel_label_model  # noqa: E402
 import pixel_label_start  # noqa: E402
 
+EMPTY = torch.zeros(1, SIZE, SIZE, CHANNELS)
+
 
 @pytest.mark.parametrize("older", [False, True])
 def test_a_wider_network_says_at_first_what_the_narrow_one_does(
@@ -38,6 +40,23 @@ def test_a_wider_network_says_at_first_what_the_narrow_one_does(
         assert_close(mine.numpy(), his, of_max=1e-4, reason="twenty layers in float32, normalised and back")
 
 
+def test_a_second_look_begins_with_the_layers_of_the_first(rng: np.random.Generator, tmp_path: Path) -> None:
+    weights = random_weights(rng)
+    np.savez(tmp_path / "first.npz", **as_arrays(weights))
+    images = np.zeros((6, 64, 64, CHANNELS + 2), np.float32)
+    images[..., :CHANNELS] = rng.normal(size=(6, 64, 64, CHANNELS))
+    network = pixel_label_model.Network(CHANNELS + 2, 64)
+    pixel_label_start.start_from(network, tmp_path / "first.npz", torch.from_numpy(images))
+    network.eval()
+    with torch.no_grad():
+        logits, votes, _ = network(torch.from_numpy(images))
+    smaller = {name: each for name, each in weights.items() if not name.startswith("dense")}
+    smaller |= {"dense.weight": np.zeros((4 * 6, 7), np.float32), "dense.bias": np.zeros(7, np.float32)}
+    expected = PixelNetwork(smaller, {}).raw(np.ascontiguousarray(images[..., :CHANNELS]))
+    for mine, his in zip((logits.permute(0, 2, 3, 1), votes.permute(0, 2, 3, 1)), expected[:2], strict=True):
+        assert_close(mine.numpy(), his, of_max=1e-4, reason="twenty layers in float32, normalised and back")
+
+
 def test_what_is_kept_is_read_again(rng: np.random.Generator, tmp_path: Path) -> None:
     one, other = pixel_label_model.Network(), pixel_label_model.Network()
     torch.save(one.state_dict(), tmp_path / "kept.pt")
@@ -51,10 +70,14 @@ def test_a_wider_network_is_refused(rng: np.random.Generator, tmp_path: Path) ->
     weights["votes.weight"] = np.zeros((999, 8), np.float32)
     np.savez(tmp_path / "wide.npz", **as_arrays(weights))
     with pytest.raises(SystemExit, match=r"wider than this network: votes\.weight is \(999, 8\)"):
-        pixel_label_start.start_from(pixel_label_model.Network(), tmp_path / "wide.npz", torch.zeros(1))
+        pixel_label_start.start_from(
+            pixel_label_model.Network(), tmp_path / "wide.npz", torch.zeros(1, SIZE, SIZE, CHANNELS)
+        )
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", metadata="{}", stem=np.zeros(3))
     with pytest.raises(SystemExit, match=r"is no network of pixel labels to start from: it has no stem\.weight"):
-        pixel_label_start.start_from(pixel_label_model.Network(), tmp_path / "other.npz", torch.zeros(1))
+        pixel_label_start.start_from(
+            pixel_label_model.Network(), tmp_path / "other.npz", torch.zeros(1, SIZE, SIZE, CHANNELS)
+        )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handopt.observation.pixel_network import VERSION, PixelNetwork
-from handopt.observation.pixel_window import CHANNELS
+from handopt.observation.pixel_window import CHANNELS, SIZE
 from support.slow_layers import slow_convolution, slow_enlargement
 
 Floats = NDArray[np.float64]
@@ -15,8 +15,8 @@ FINE = 2
 WIDTHS = (3, 4, 5, 6)
 
 
-def random_weights(rng: np.random.Generator) -> dict[str, Any]:
-    """Weights of a network that is as deep as the shipped one, and narrow."""
+def random_weights(rng: np.random.Generator, channels: int = CHANNELS, size: int = SIZE) -> dict[str, Any]:
+    """Weights of a network of windows (size, size, channels) that is as deep as the shipped ones, and narrow."""
     weights: dict[str, Any] = {}
 
     def layer(name: str, inputs: int, outputs: int) -> None:
@@ -24,7 +24,7 @@ def random_weights(rng: np.random.Generator) -> dict[str, Any]:
         weights[f"{name}.bias"] = (0.3 * rng.normal(size=outputs)).astype(np.float32)
 
     a, b, c, d = WIDTHS
-    layer("stem", 25 * CHANNELS, a)
+    layer("stem", 25 * channels, a)
     layer("early.first", 9 * a, a)
     layer("early.second", 9 * a, a)
     for stage, (before, width) in enumerate(((a, b), (b, c), (c, d))):
@@ -33,7 +33,7 @@ def random_weights(rng: np.random.Generator) -> dict[str, Any]:
         layer(f"residual{stage}.second", 9 * width, width)
         layer(f"again{stage}.first", 9 * width, width)
         layer(f"again{stage}.second", 9 * width, width)
-    layer("fine", 9 * CHANNELS, FINE)
+    layer("fine", 9 * channels, FINE)
     layer("detail", 9 * FINE, a)
     for stage, (before, width) in enumerate(((d, c), (c, b), (b, a), (a, FINE))):
         layer(f"across{stage}", before, width)
@@ -41,14 +41,14 @@ def random_weights(rng: np.random.Generator) -> dict[str, Any]:
     layer("beside", a, a)
     layer("votes", b, 8)
     layer("pixels", FINE, 24)
-    layer("dense", 25 * d, 7)
+    layer("dense", (size // 32) ** 2 * d, 7)
     layer("summary", 7, 3)
     return weights
 
 
-def random_network(rng: np.random.Generator) -> PixelNetwork:
-    """A network of random weights."""
-    return PixelNetwork(random_weights(rng), {})
+def random_network(rng: np.random.Generator, channels: int = CHANNELS, size: int = SIZE) -> PixelNetwork:
+    """A network of random weights, of windows (size, size, channels)."""
+    return PixelNetwork(random_weights(rng, channels, size), {})
 
 
 def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def as_arrays(weights: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def slow_raw(network: PixelNetwork, image: Floats) -> tuple[Floats, Floats, Floats]:
-    """Logits (160, 160, 6), votes (20, 20, 8) and three numbers (3,) of a window (160, 160, 2), in loops."""
+    """Logits (S, S, 6), votes (S/8, S/8, 8) and three numbers (3,) of a window (S, S, C), in loops."""
     w = network.weights
 
     def layer(x: Floats, name: str, size: int, stride: int) -> Floats:
@@ -82,9 +82,10 @@ def slow_raw(network: PixelNetwork, image: Floats) -> tuple[Floats, Floats, Floa
     x = np.maximum(layer(slow_enlargement(layer(x, "across2", 1, 1)) + beside, "merge2", 3, 1), 0)
     x = np.maximum(layer(slow_enlargement(layer(x, "across3", 1, 1)) + details, "merge3", 3, 1), 0)
     pixels = layer(x, "pixels", 1, 1)
-    logits = np.zeros((160, 160, 6))
-    for row in range(160):
-        for column in range(160):
+    size = len(image)
+    logits = np.zeros((size, size, 6))
+    for row in range(size):
+        for column in range(size):
             within = 2 * (row % 2) + column % 2
             logits[row, column] = pixels[row // 2, column // 2, within::4]
     return logits, votes, layer(hidden, "summary", 1, 1)[0, 0]
