@@ -28,6 +28,8 @@ MAX_GROUPS = 20
 """Different notes, or errors, about many things that are said; the rest is counted."""
 NAMES_SHOWN = 3
 """Names that stand for a group."""
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
+"""A number that notes about several things may differ by, no part of a name or a unit."""
 _OF_MANY = {"is": "are", "was": "were", "has": "have", "holds": "hold", "does": "do"}
 """Verbs that sentences about a file begin with, and what they are of several."""
 
@@ -92,7 +94,10 @@ class Console:
         self.error_about(name, sentence, generalised(sentence, path))
 
     def _remember(self, label: str, name: str, sentence: str, general: str) -> None:
-        self._groups.setdefault((label, general), _Group(label, sentence, general)).names.append(name)
+        alike = _NUMBER.sub("0", general) if label == "Note" else general
+        group = self._groups.setdefault((label, alike), _Group(label, sentence))
+        group.names.append(name)
+        group.sayings.setdefault(general)
 
     def say_groups(self, noun: str) -> None:
         """Say what was remembered, notes before errors: "Note: 12 images (a.png, b.png, c.png, …): One count is 1 mm".
@@ -270,19 +275,27 @@ class Parts:
 
 @dataclass
 class _Group:
-    """Things of which the same is said. sentence: about the first of them; general: about all."""
+    """Things of which the same is said, but for numbers. sentence: about the first of them; sayings: about all."""
 
     label: str
     sentence: str
-    general: str
     names: list[str] = field(default_factory=list)
+    sayings: dict[str, None] = field(default_factory=dict)
 
     def line(self, noun: str) -> str:
         if len(self.names) == 1:
             return f"{self.names[0]}: {self.sentence}"
-        verb, _, rest = self.general.partition(" ")
-        said = f" {_OF_MANY[verb]} {rest}" if verb in _OF_MANY else f": {self.general}"
+        general = _with_ranges(list(self.sayings))
+        verb, _, rest = general.partition(" ")
+        said = f" {_OF_MANY[verb]} {rest}" if verb in _OF_MANY else f": {general}"
         return group_of(self.names, noun) + said
+
+
+def _with_ranges(sentences: list[str]) -> str:
+    """Sentences that differ by numbers as one: "the nearest pixels are 180 to 240 mm away"."""
+    ranges = [sorted(set(each), key=float) for each in zip(*map(_NUMBER.findall, sentences), strict=True)]
+    values = iter([each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in ranges])
+    return _NUMBER.sub(lambda _: next(values), sentences[0])
 
 
 def group_of(names: Sequence[str], noun: str) -> str:

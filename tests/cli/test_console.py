@@ -124,3 +124,17 @@ def test_what_goes_with_an_image_is_named_like_it_in_a_sentence_about_many() -> 
         "ignore=masks/NAME.npy: is 80 x 60 pixels, the depth image NAME.png 160 x 120; 13.png, 3.5 mm, b-3.png"
     )
     assert generalised("x/hand.json says a hand.", Path("x/hand.png")) == "x/NAME.json says a hand."
+
+
+def test_notes_that_differ_by_numbers_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(0)
+    for name, away, share in (("b.png", "240", "0.9"), ("a.png", "90", "0.9"), ("c10.png", "1200.5", "0.9")):
+        console.note_about(name, f"the wall is {away} mm away, {share} of it in P4")
+    console.note_about("d.png", "the wall is 12 cm away, 0.9 of it in P4")
+    console.note_about("e.png", "the wall is 7 mm away, 0.9 of it in P6")
+    console.say_groups("image")
+    assert capsys.readouterr().err.splitlines() == [
+        "Note: 3 images (a.png, b.png, c10.png): the wall is 90 to 1200.5 mm away, 0.9 of it in P4",
+        "Note: d.png: the wall is 12 cm away, 0.9 of it in P4",
+        "Note: e.png: the wall is 7 mm away, 0.9 of it in P6",
+    ]

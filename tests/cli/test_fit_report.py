@@ -130,15 +130,15 @@ def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys
 def test_notes_of_many_images_are_grouped_and_not_without_end(capsys: pytest.CaptureFixture[str]) -> None:
     with reporting(100) as report:
         for number in range(40):
-            notes = (f"One count is 1 mm, as x/{number}.json says.", f"Number {number}.")
+            notes = (f"One count is 1 mm, as x/{number}.json says.", f"Kind {'i' * number}.")
             report.outcome(done(f"{number}.png", notes=notes))
         assert capsys.readouterr().err == "", "they are said at the end"
         report.summary()
     lines = capsys.readouterr().err.splitlines()
     assert lines[:3] == [
         "Note: 40 images (0.png, 1.png, 2.png, …): One count is 1 mm, as x/NAME.json says.",
-        "Note: 0.png: Number 0.",
-        "Note: 1.png: Number 1.",
+        "Note: 0.png: Kind .",
+        "Note: 1.png: Kind i.",
     ]
     assert lines[-1] == "Note: 21 more notes are in the results."
     assert len(lines) == 21, "20 notes, and how many more there are"
