@@ -65,15 +65,12 @@ class Job:
         """The same job on another device."""
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, device=device))
 
-    def run(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[Outcome]:
-        """Read images, fit those that are not done yet as one batch, and save them. An error becomes an outcome.
-
-        Yields outcomes in any order. progress: called after each iteration where there is a single image.
-        """
-        return self.run_batches([tasks], progress)
-
     def run_batches(self, batches: Iterable[Sequence[Task]], progress: Progress | None = None) -> Iterator[Outcome]:
-        """The same for one batch after the other. For a GPU the next one is read and prepared while one is fitted."""
+        """Read images, fit those that are not done yet batch by batch, and save them. An error becomes an outcome.
+
+        Yields outcomes in any order. progress: called after each iteration where there is a single image. For a GPU the
+        next batch is read and prepared while one is fitted.
+        """
         from handopt.backend import resolve_device
         from handopt.optimise.prepare_ahead import prepared_ahead
 

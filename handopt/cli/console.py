@@ -28,7 +28,7 @@ MAX_GROUPS = 20
 """Different notes, or errors, about many things that are said; the rest is counted."""
 NAMES_SHOWN = 3
 """Names that stand for a group."""
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
+_NUMBER = re.compile(r"(?<![\w.,+-])\d+(?:\.\d+)?(?![\w+,-]|\.\d)")
 """A number that notes about several things may differ by, no part of a name or a unit."""
 _OF_MANY = {"is": "are", "was": "were", "has": "have", "holds": "hold", "does": "do"}
 """Verbs that sentences about a file begin with, and what they are of several."""
@@ -96,7 +96,8 @@ class Console:
     def _remember(self, label: str, name: str, sentence: str, general: str) -> None:
         alike = _NUMBER.sub("0", general) if label == "Note" else general
         group = self._groups.setdefault((label, alike), _Group(label, sentence))
-        group.names.append(name)
+        if name not in group.names[-1:]:
+            group.names.append(name)
         group.sayings.setdefault(general)
 
     def say_groups(self, noun: str) -> None:

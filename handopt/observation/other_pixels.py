@@ -89,7 +89,8 @@ def evidence_in(
     mistaken, most = np.float32(config.mistaken), np.float32(MOST_DOUBT)
     other = np.clip(1 - probability[..., HAND] - probability[..., FOREARM], 0, most)
     evidence = np.ones(depth_mm.shape, np.float32)
-    evidence[box] = np.log(mistaken + (1 - mistaken) * other) / np.log(mistaken)
+    counted = np.log(mistaken + (1 - mistaken) * other) / np.log(mistaken)
+    evidence[box] = np.where(probability.any(axis=-1), counted, np.float32(1))
     return evidence
 
 
@@ -103,7 +104,8 @@ def other_pixels_of(frame: LabelledDepth, reading: PixelReading, *, perhaps: boo
     config = frame.config.limb
     box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
     masks = {name: np.zeros(frame.depth_mm.shape, np.bool_) for name in ("other", "hand", "thing")}
-    masks["other"][box] = probability[..., HAND] + probability[..., FOREARM] < config.other_probability
+    shown = probability.any(axis=-1)
+    masks["other"][box] = shown & (probability[..., HAND] + probability[..., FOREARM] < config.other_probability)
     masks["hand"][box] = probability[..., HAND] > 1 - config.other_probability
     things = probability[..., [OBJECT, OTHER_HAND]]
     masks["thing"][box] = things.sum(axis=-1) > 1 - config.other_probability

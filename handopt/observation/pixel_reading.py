@@ -118,16 +118,17 @@ def probability_in_image(reading: PixelReading, depth_mm: FloatImage, camera: Ca
 
     depth_mm, camera: those that were read, or the same view at another resolution. A pixel takes the probabilities of
     the one of the four pixels of the window around it that is the most like it in depth. What is not measured is
-    background.
+    background. Where the reading has a wider one, the box holds both windows; what neither shows is 0.
     """
     if reading.wider is None:
         return _of_window(reading, depth_mm, camera)
-    (rows, columns), probability = probability_in_image(reading.wider, depth_mm, camera)
-    inner, better = _of_window(reading, depth_mm, camera)
-    whole = np.zeros((*depth_mm.shape, len(PIXEL_LABELS)), np.float32)
-    whole[rows, columns], whole[inner] = probability, better
-    box = (_both(rows, inner[0]), _both(columns, inner[1]))
-    return box, whole[box]
+    parts = [probability_in_image(reading.wider, depth_mm, camera), _of_window(reading, depth_mm, camera)]
+    rows, columns = (_both(*(box[axis] for box, _ in parts)) for axis in (0, 1))
+    whole = np.zeros((rows.stop - rows.start, columns.stop - columns.start, len(PIXEL_LABELS)), np.float32)
+    for (of_rows, of_columns), probability in parts:
+        top, left = of_rows.start - rows.start, of_columns.start - columns.start
+        whole[top : top + len(probability), left : left + probability.shape[1]] = probability
+    return (rows, columns), whole
 
 
 def _both(one: slice, other: slice) -> slice:

@@ -34,14 +34,14 @@ def second_input(offset_mm: NDArray[Any], first: NDArray[Any], skin_mm: NDArray[
     """The network's input (..., S, S, 8).
 
     offset_mm: (..., S, S) depth minus the palm's, NaN where nothing is measured. first: (..., S, S, 3) probabilities of
-    hand, forearm and what else may be near (three_of). skin_mm: (..., S, S) depth of the predicted hand minus the
-    palm's, NaN where it is not seen. All of a hand of the default size.
+    hand, forearm and what else may be near (three_of), which count where something is measured. skin_mm: (..., S, S)
+    depth of the predicted hand minus the palm's, NaN where it is not seen. All of a hand of the default size.
     """
     seen, skin = np.isfinite(offset_mm), np.isfinite(skin_mm)
     with np.errstate(invalid="ignore"):
         residual = np.where(seen & skin, (offset_mm - skin_mm) / RESIDUAL_SCALE_MM, 0.0)
     of_hand = [skin, np.clip(residual, -MOST_RESIDUAL, MOST_RESIDUAL), np.where(skin, skin_mm, 0.0) / OFFSET_SCALE_MM]
-    parts = [network_input(offset_mm), first, np.stack(of_hand, axis=-1)]
+    parts = [network_input(offset_mm), np.where(seen[..., None], first, 0.0), np.stack(of_hand, axis=-1)]
     return np.concatenate([part.astype(np.float32) for part in parts], axis=-1)
 
 
@@ -70,8 +70,8 @@ def look_again(
     box, probability = probability_in_image(first, depth_mm, camera)
     labels = np.zeros((*depth_mm.shape, 3), np.float32)
     labels[box] = three_of(probability)
-    said = window.looked_up(labels) * np.isfinite(window.offset_mm)[..., None]
-    image = second_input(window.offset_mm, said, offset_from(window.looked_up(skin_mm), palm_mm, size))[None]
+    skin = offset_from(window.looked_up(skin_mm), palm_mm, size)
+    image = second_input(window.offset_mm, window.looked_up(labels), skin)[None]
     output = (default_network() if network is None else network).both_ways(image)
     return reading_of(window, output, 0, first)
 

@@ -17,7 +17,7 @@ from handopt.observation.pixel_reading import PixelReading
 from handopt.optimise.history import SearchHistory
 from handopt.proposals.voted_poses import MOST, VotedJoints
 from handopt.rig.anatomy import MIRROR
-from handopt.rig.joints import palm_of
+from handopt.rig.joints import KEYPOINT_NAMES
 from handopt.typing import AnyArray, Faces, Floats, Indices, Ints
 
 
@@ -34,7 +34,8 @@ class RankingWeights:
     # the distance that is usual. Of 117 real frames and 139 rendered rooms 185 are right so, and 178 without.
     fraction_per_distance: float = 0.06
     usual_distance: float = 0.4
-    # Limb fraction of a pose where the networks of pixel labels see no palm, and how far from a palm that is, mm.
+    # Limb fraction of a pose where the networks of pixel labels see no palm though they see one elsewhere, and how far
+    # from a palm that is for a hand of the default size, mm.
     no_palm: float = 0.4
     palm_mm: float = 60.0
 
@@ -140,14 +141,14 @@ class Ranking:
     """All survivors of a search, best first, but those of the hand that the user named before all others.
 
     rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: of its limb, and penalties for an
-    implausible observation and for joints far from the votes; vote_penalty: the latter alone
+    implausible observation and for joints far from the votes; doubt_penalty: the latter alone
     """
 
     history: SearchHistory
     rows: Indices
     unexplained_fraction: Floats
     penalised_fraction: Floats
-    vote_penalty: Floats
+    doubt_penalty: Floats
 
 
 def ranked(
@@ -174,26 +175,27 @@ def ranked(
     penalised = limb_fractions(history.pose, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
     penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
     penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
-    votes = np.zeros(len(images))
+    doubts = np.zeros(len(images))
     joints = to_numpy(hand.joints(hand.transforms(history.pose), hand.keypoints_of(history.pose))).astype(np.float64)
     if voted:
         unusual = np.maximum(_distances(joints, images, voted) - WEIGHTS.usual_distance, 0.0)
-        votes = WEIGHTS.fraction_per_distance * unusual
-    penalised += votes
+        doubts += WEIGHTS.fraction_per_distance * unusual
     if palms:
         flips = np.where(np.array(targets.mirrored)[images, None, None], MIRROR, 1.0)
-        penalised += WEIGHTS.no_palm * _doubts(joints * flips * sizes[:, None, None], palms)
+        reach = WEIGHTS.palm_mm * sizes * np.exp(log_scale)
+        doubts += WEIGHTS.no_palm * _no_palm(joints * flips * sizes[:, None, None], reach, palms)
+    penalised += doubts
     other = np.array([side not in (None, mirrored) for mirrored in targets.mirrored])[images]
     order = np.lexsort((penalised, other))
-    return Ranking(history, order, fractions[order], penalised[order], votes[order])
+    return Ranking(history, order, fractions[order], penalised[order], doubts[order])
 
 
-def _doubts(joints_mm: Floats, palms: Sequence[PixelReading]) -> Floats:
-    """How improbable it is that a palm is where hands (B, 21, 3) have it, (B,): 1 where none is seen."""
+def _no_palm(joints_mm: Floats, reach_mm: Floats, palms: Sequence[PixelReading]) -> Floats:
+    """How improbable it is that a palm is where hands (B, 21, 3) have it, (B,): 1 where none is seen within reach."""
+    middles = 0.5 * (joints_mm[:, KEYPOINT_NAMES.index("wrist")] + joints_mm[:, KEYPOINT_NAMES.index("middle_mcp")])
     doubts = np.ones(len(joints_mm))
-    for row, joints in enumerate(joints_mm):
-        palm = palm_of(joints)
-        near = [each.presence for each in palms if np.linalg.norm(each.palm_mm - palm) < WEIGHTS.palm_mm]
+    for row, middle in enumerate(middles):
+        near = [each.presence for each in palms if np.linalg.norm(each.palm_mm - middle) < reach_mm[row]]
         doubts[row] = 1 - max(near, default=0.0)
     return doubts
 

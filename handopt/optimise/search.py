@@ -133,7 +133,7 @@ class ImageSearch:
         row = self._row(best)
         fraction = float(best.unexplained_fraction[best.rows == row][0])
         of_limb = float(best.penalised_fraction[best.rows == row][0])
-        compared = of_limb - float(best.vote_penalty[best.rows == row][0])
+        compared = of_limb - float(best.doubt_penalty[best.rows == row][0])
         others = tuple(other for each in found for other in self._alternatives(each, row if each is best else None))
         winning = best.history.pose.select(to_device([row], hand.device, np.int64))
         with one_cpu_thread():
@@ -162,7 +162,7 @@ class ImageSearch:
         for each in found:
             images = to_numpy(each.history.pose.image)[each.rows]
             other = np.array(self.targets.mirrored)[images] != mirrored
-            fractions += (each.penalised_fraction - each.vote_penalty)[other].tolist()
+            fractions += (each.penalised_fraction - each.doubt_penalty)[other].tolist()
         return min(fractions) - of_limb if fractions else None
 
     @property

@@ -14,6 +14,7 @@ from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.other_pixels import OtherPixels, find_other_pixels, other_pixels_of
 from handopt.observation.pixel_network import PixelNetwork
+from handopt.observation.pixel_reading import NEAREST_MM
 from handopt.observation.second_look import look_again
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
 from handopt.ops.rasterise import rasterise
@@ -35,8 +36,13 @@ LEAST_PX: Final = 40
 def read_twice(
     frame: LabelledDepth, palms_mm: Floats, sides: Sequence[bool], model: PoseModel | None = None
 ) -> list[OtherPixels]:
-    """What is not of the hand around palms (B, 3) mm that are found, as the second look sees it; see seen_again."""
-    return seen_again(frame, find_other_pixels(frame, palms_mm), sides, model)
+    """What is not of the hand around palms (B, 3) mm that are found, each once, as the second look sees it."""
+    chosen: list[OtherPixels] = []
+    for each in seen_again(frame, find_other_pixels(frame, palms_mm), sides, model):
+        away = [np.linalg.norm(each.reading.palm_mm - other.reading.palm_mm) for other in chosen]
+        if min(away, default=np.inf) > frame.config.limb.same_palm_mm:
+            chosen.append(each)
+    return chosen
 
 
 def seen_again(
@@ -46,7 +52,7 @@ def seen_again(
     model: PoseModel | None = None,
     network: PixelNetwork | None = None,
 ) -> list[OtherPixels]:
-    """What is not of the hand around each palm, seen again where something else may be near.
+    """What is not of the hand around each palm, seen again where something else may be near and a hand still is.
 
     sides: of the hand (whether mirrored), of which the better explained one is taken. model, network: None for those
     that come with handopt
@@ -68,7 +74,8 @@ def _seen_again(
     again = look_again(
         frame.depth_mm, frame.camera, first, predicted.skin_mm, predicted.palm_mm, predicted.size, network
     )
-    return other_pixels_of(frame, again)
+    doubtful = again.presence < frame.config.limb.other_presence or again.palm_mm[2] < NEAREST_MM
+    return found if doubtful else other_pixels_of(frame, again)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +105,10 @@ def predicted_hand(
     """
     found = []
     for mirrored in sides:
-        seen = _seen(depth_mm, camera, hand, palm_mm)
         if mirrored:
             seen = _seen(flipped(depth_mm), camera.mirrored(), flipped(hand), palm_mm * MIRROR)
+        else:
+            seen = _seen(depth_mm, camera, hand, palm_mm)
         if len(seen.points_mm) < LEAST_PX:
             return None
         try:
@@ -112,6 +120,8 @@ def predicted_hand(
     view = (seen_by.fx, seen_by.fy, seen_by.cx, seen_by.cy, seen_by.width, seen_by.height)
     skin, palm = rasterise(mesh.vertices(pose), mesh.faces, view)[0], palm_of(joints_of(pose)[0])
     size = float(pose.scale[0])
+    if palm[2] < NEAREST_MM:
+        return None
     return PredictedHand(flipped(skin), palm * MIRROR, size) if mirrored else PredictedHand(skin, palm, size)
 
 

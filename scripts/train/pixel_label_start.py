@@ -32,9 +32,9 @@ def start_from(network: Network, path: Path, images: Tensor) -> None:
         weights = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files if name != "metadata"}
     if images.shape[1] != SIZE:
         weights = {name: each for name, each in weights.items() if not name.startswith(OF_THE_WINDOW)}
+    new = (NEW, *OF_THE_WINDOW) if images.shape[1] != SIZE else NEW
     for name, mine in network.export().items():
         his = weights.get(name)
-        new = (NEW, *OF_THE_WINDOW) if images.shape[1] != SIZE else NEW
         if his is None and not name.startswith(new):
             sys.exit(f"{path} is no network of pixel labels to start from: it has no {name}")
         odd = his is not None and name == "dense.weight" and len(his) % places != 0

@@ -5,6 +5,7 @@ For each file of scenes (pixel_label_scenes) one of layers, with DRAWS first loo
 
 import multiprocessing
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,13 @@ from pixel_label_scenes import UNIT_MM, Arrays, read_scenes
 
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
-from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows, turned_as_well
+from handopt.observation.pixel_reading import (
+    NEAREST_MM,
+    PixelReading,
+    probability_in_image,
+    read_windows,
+    turned_as_well,
+)
 from handopt.observation.second_look import three_of
 from handopt.optimise.second_looks import predicted_hand
 from handopt.typing import FloatImage, Floats, Vector
@@ -67,6 +74,8 @@ def with_layers(scenes: Arrays, files: list[Path]) -> Arrays:
     for path in files:
         with np.load(path) as file:
             parts.append({name: file[name] for name in file.files})
+    if sum(part["labels"].shape[1] for part in parts) != len(scenes["depth"]):
+        sys.exit("the folder of --second-look is of other scenes than those of --cache: name another one")
     return scenes | {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
 
@@ -107,9 +116,9 @@ def _first_look(depth: FloatImage, camera: Camera, true: Vector, rng: np.random.
     there = bool(np.isfinite(true).all())
     guess = true if there else _something(depth, camera, rng)
     jitter = np.clip(rng.normal(0.0, 1.0, 3), -MAX_DEVIATIONS, MAX_DEVIATIONS) * JITTER_MM
-    reading = read_windows(depth, camera, (guess + jitter)[None])[0]
+    reading = read_windows(depth, camera, np.maximum(guess + jitter, (-np.inf, -np.inf, NEAREST_MM))[None])[0]
     astray = there and np.linalg.norm(reading.palm_mm - true) > FARTHEST_MM
-    if reading.presence < LEAST_PRESENCE or reading.palm_mm[2] < FARTHEST_MM or astray:
+    if reading.presence < LEAST_PRESENCE or reading.palm_mm[2] < NEAREST_MM or astray:
         raise ObservationError("no palm is seen")
     return turned_as_well(reading) if rng.random() < TURNED_SHARE else reading
 

@@ -60,5 +60,5 @@ def _window(scenes: Arrays, row: int, rng: np.random.Generator) -> tuple[Any, ..
 
     label = np.where(seen, scenes["label"][flat], np.uint8(UNKNOWN))
     targets = targets_of(label, seen, numbers, (centre, turn, 1 / size, mirror))
-    first = np.where(seen[..., None], scenes["labels"][draw, flat], 0).astype(np.float32) / 255
+    first = np.where(inside[..., None], scenes["labels"][draw, flat], 0).astype(np.float32) / 255
     return (offset(counts, seen), *targets, first, offset(skin, inside & (skin > 0)))

@@ -113,6 +113,7 @@ def fit(network: Network, train: Arrays, held_out: Batch, options: argparse.Name
 def save(network: Network, scores: dict[str, float], options: argparse.Namespace) -> dict[str, float]:
     """Write a network, with how it was made and what it scores."""
     chosen = {name: getattr(options, name) for name in ("seed", "scenes", "time", "steps", "rate")}
+    chosen |= {"second_look": options.second_look is not None, "start": options.start and options.start.name}
     metadata = {"version": VERSION, **chosen, "batch": BATCH, "held_out": scores}
     np.savez(options.output, metadata=json.dumps(metadata), **network.export())
     if options.keep:

@@ -40,7 +40,7 @@ def job(**changes: Any) -> Job:
 
 def one(what: Job, given: Task) -> Outcome:
     """The outcome of a single task."""
-    (outcome,) = what.run([given])
+    (outcome,) = what.run_batches([[given]])
     return outcome
 
 
@@ -105,7 +105,7 @@ def test_images_are_fitted_together_and_each_ends_by_itself(task: Task, fake_fit
     for name in ("b", "c"):
         write_depth(tmp_path / f"{name}.png")
     assert one(job(), tasks[1]).kind == DONE
-    outcomes = {outcome.task.image.stem: outcome for outcome in job().run(tasks)}
+    outcomes = {outcome.task.image.stem: outcome for outcome in job().run_batches([tasks])}
     assert {name: (each.kind, each.before) for name, each in outcomes.items()} == {
         "a": (DONE, False),
         "b": (DONE, True),
@@ -123,7 +123,7 @@ def test_an_image_that_breaks_a_batch_fails_alone(task: Task, fake_fit: FakeFit,
             raise MemoryError
 
     fake_fit.before = fail
-    outcomes = {outcome.task.image.stem: outcome for outcome in job().run([task, other])}
+    outcomes = {outcome.task.image.stem: outcome for outcome in job().run_batches([[task, other]])}
     assert {name: (each.kind, each.error) for name, each in outcomes.items()} == {
         "a": (DONE, None),
         "b": (FAILED, "MemoryError"),
@@ -189,5 +189,5 @@ def test_a_batch_holds_no_more_pixels_than_memory(
     monkeypatch.setattr("handopt.fitting.fit_images", counted)
     monkeypatch.setattr("handopt.batch.job.BATCH_PX", 3 * 120 * 160)
     tasks = [Task(write_depth(tmp_path / f"{n}.png"), tmp_path / "out" / str(n)) for n in range(8)]
-    assert [each.kind for each in job().run(tasks)] == [DONE] * 8
+    assert [each.kind for each in job().run_batches([tasks])] == [DONE] * 8
     assert sizes == [3, 3, 2]

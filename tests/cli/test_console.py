@@ -138,3 +138,25 @@ def test_notes_that_differ_by_numbers_are_one_line(capsys: pytest.CaptureFixture
         "Note: d.png: the wall is 12 cm away, 0.9 of it in P4",
         "Note: e.png: the wall is 7 mm away, 0.9 of it in P6",
     ]
+
+
+def test_one_thing_with_two_numbers_is_one_thing(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(0)
+    for away in (3, 5):
+        console.note_about("a.png", f"another hand is {away} mm away")
+    console.say_groups("image")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Note: a.png: another hand is 3")
+
+
+@pytest.mark.parametrize("two", [("at -5", "at -3"), ("1.25x", "3.25x"), ("step-3", "step-7"), ("1,200", "3,400")])
+def test_numbers_that_are_no_plain_numbers_are_not_joined(
+    two: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(0)
+    for name, text in zip("ab", two, strict=True):
+        console.note_about(name, f"it is {text}")
+    console.say_groups("image")
+    assert capsys.readouterr().err.splitlines() == [
+        f"Note: {name}: it is {text}" for name, text in zip("ab", two, strict=True)
+    ]

@@ -8,10 +8,12 @@ from support.pixel_network_factory import random_network
 
 from handopt.input.camera import Camera
 from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, OTHER_HAND, PIXEL_LABELS
+from handopt.observation.other_pixels import evidence_in, other_pixels_of
 from handopt.observation.pixel_network import PixelOutput
 from handopt.observation.pixel_reading import PixelReading, probability_in_image, reading_of
 from handopt.observation.pixel_window import pixel_window
 from handopt.observation.second_look import CHANNELS, SIZE, default_network, look_again, second_input, three_of
+from handopt.observation.surfaces import segment_surfaces
 from handopt.typing import FloatImage
 
 CAMERA = Camera(475.0, 475.0, 159.5, 119.5, 320, 240)
@@ -53,10 +55,12 @@ def scene() -> tuple[FloatImage, FloatImage]:
 def test_the_input_has_depth_labels_and_the_predicted_hand() -> None:
     nan = np.nan
     offset, skin = np.array([[[10.0, nan, -300.0]]]), np.array([[[-5.0, 4.0, nan]]])
-    first = np.array([[[[0.7, 0.1, 0.2], [0, 0, 0], [0.1, 0.2, 0.3]]]])
+    first = np.array([[[[0.7, 0.1, 0.2], [0.5, 0, 0], [0.1, 0.2, 0.3]]]])
     (((one, two, three),),) = second_input(offset, first, skin)
     assert_close(one, [1, 0.1, 0.7, 0.1, 0.2, 1, 1.0, -0.05], atol=1e-6, reason="float32")
-    assert_close(two, [0, 0, 0, 0, 0, 1, 0, 0.04], atol=1e-6, reason="float32")
+    assert_close(
+        two, [0, 0, 0, 0, 0, 1, 0, 0.04], atol=1e-6, reason="float32; labels count where something is measured"
+    )
     assert_close(three, [1, -2, 0.1, 0.2, 0.3, 0, 0, 0], atol=1e-6, reason="float32")
     assert (second_input(np.array([100.0]), first[0, 0, :1], np.array([0.0]))[..., 6] == 2).all(), "at most 30 mm count"
 
@@ -107,13 +111,25 @@ def test_beyond_the_window_the_first_look_counts() -> None:
     assert (whole[:, 160 + 140 : 160 + 155][depth[:, 300:315] > 0] == HAND).all()
 
 
-def test_a_second_window_elsewhere_joins_the_first() -> None:
-    depth, skin = scene()
-    again = look_again(depth, CAMERA, first_look(depth), skin, PALM + np.array([60.0, 0, 0]), 1.0, Remembers())
-    (rows, columns), probability = probability_in_image(again, depth, CAMERA)
+def test_what_neither_window_shows_counts_in_full() -> None:
+    depth, skin = np.full((480, 640), 520.0, np.float32), np.zeros((480, 640), np.float32)
+    camera = Camera(475.0, 475.0, 319.5, 239.5, 640, 480)
+    window = pixel_window(depth, camera, PALM)
+    first = reading_of(window, all_are(HAND, 1, len(window.offset_mm)), 0)
+    again = look_again(depth, camera, first, skin, PALM + np.array([60.0, 60.0, 0.0]), 1.15, Remembers())
+    (rows, columns), probability = probability_in_image(again, depth, camera)
     assert probability.shape[:2] == (rows.stop - rows.start, columns.stop - columns.start)
-    assert columns.stop == 320
-    assert (probability[120, -1 - columns.start :].argmax(axis=-1) == OBJECT).all()
+    nowhere = np.asarray(probability.sum(axis=-1) == 0)
+    assert np.count_nonzero(nowhere) > 1000, "two corners of the box"
+    assert nowhere[0, -1]
+    assert nowhere[-1, 0]
+    assert (probability[-1, -1].argmax(), probability[0, 0].argmax()) == (OBJECT, HAND)
+    evidence = evidence_in(again, depth, camera)
+    assert (evidence[rows, columns][nowhere] == 1).all()
+    assert evidence[rows, columns][-1, -1] < 0.01
+    other = other_pixels_of(segment_surfaces(depth, camera, None, planes=False), again).other
+    assert not other[rows, columns][nowhere].any()
+    assert other[rows, columns][-1, -1]
 
 
 def test_a_mirrored_image_gives_the_mirrored_reading(rng: np.random.Generator) -> None:

@@ -1,6 +1,5 @@
 """Which hypothesis is best, where a network says where the joints are."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +19,6 @@ from handopt.optimise.starts import fixed_starts
 from handopt.proposals.voted_poses import MOST, VotedJoints
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
-from handopt.rig.joints import PALM_KEYPOINTS
 from handopt.typing import Floats
 
 CONFIG = Config(crop_px=32, points=100)
@@ -28,15 +26,15 @@ COUNT = 12
 
 
 def ranked_by(
-    voted: dict[int, VotedJoints] | None, palms: Sequence[PixelReading] = (), *, mirrored: bool = False
+    voted: dict[int, VotedJoints] | None,
 ) -> tuple[Ranking, Floats]:
     """Some fixed starts of an image in their order, and the joints (B, 21, 3) of all."""
     observation = small_observation()
-    hand, targets = Hand.of(default_rig("right"), CPU), gather(CONFIG, [(observation, mirrored)])
+    hand, targets = Hand.of(default_rig("right"), CPU), gather(CONFIG, [(observation, False)])
     pose = fixed_starts(hand, targets).select(np.arange(COUNT))
     history = SearchHistory(pose, np.arange(COUNT), np.zeros(COUNT), {0: True}, [], {})
     joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
-    return ranked(history, hand, targets, [observation], voted=voted, palms=palms), joints
+    return ranked(history, hand, targets, [observation], voted=voted), joints
 
 
 def test_the_pose_that_is_near_the_votes_comes_first_where_they_weigh_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,38 +60,51 @@ def test_an_image_without_votes_is_penalised_the_most_where_others_have_some() -
     assert_same_bits(ranked_by({})[0].penalised_fraction, plain.penalised_fraction)
 
 
-def seen_palm(palm_mm: Floats, presence: float) -> PixelReading:
+def seen_palm(palm_mm: Floats, presence: float = 1.0) -> PixelReading:
     """What a network says that sees a palm there."""
     window = PixelWindow(palm_mm, 1.0, np.arange(2), np.arange(2), np.zeros((2, 2), np.float32))
     nothing = np.zeros((2, 2, 6), np.float32)
     return PixelReading(window, nothing, palm_mm, palm_mm, 1.0, presence, 0.5, 0.0)
 
 
+def apart(seen: int, *, mirrored: bool = False, size: float = 1.0) -> tuple[Ranking, Ranking]:
+    """Two equal poses, the second 250 mm aside, ranked without palms and where the palm of one is seen.
+
+    The image is of a hand of a size that was read as one of the default size.
+    """
+    observation = replace(small_observation(), size=size)
+    hand, targets = Hand.of(default_rig("right"), CPU), gather(CONFIG, [(observation, mirrored)])
+    pose = fixed_starts(hand, targets).select(np.zeros(2, np.int64))
+    pose.translation[1] += np.float32([250.0, 0.0, 0.0])
+    history = SearchHistory(pose, np.arange(2), np.zeros(2), {0: True}, [], {})
+    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
+    palms = 0.5 * (joints[:, 0] + joints[:, 9]) * (MIRROR if mirrored else 1) * size
+    given = history, hand, targets, [observation]
+    return ranked(*given), ranked(*given, palms=[seen_palm(palms[seen])])
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_poses_where_no_palm_is_seen_leave_more_unexplained(*, mirrored: bool) -> None:
-    plain, joints = ranked_by(None, mirrored=mirrored)
-    usual = dict(zip(plain.rows.tolist(), plain.penalised_fraction.tolist(), strict=True))
-    palms = joints[:, list(PALM_KEYPOINTS)].mean(axis=1) * (MIRROR if mirrored else 1)
-    away = palms.mean(axis=0) + np.array([0.0, 0.0, 500.0])
-    for seen, expected in (
-        ([seen_palm(palm, 1.0) for palm in palms], 0.0),
-        ([seen_palm(away, 1.0)], module.WEIGHTS.no_palm),
-        ([seen_palm(palm, 0.75) for palm in palms], 0.25 * module.WEIGHTS.no_palm),
-        ([seen_palm(palm, 0.75) for palm in palms] + [seen_palm(palm, 0.5) for palm in palms], 0.1),
-    ):
-        ranking, _ = ranked_by(None, seen, mirrored=mirrored)
-        for row, fraction in zip(ranking.rows.tolist(), ranking.penalised_fraction.tolist(), strict=True):
-            assert fraction - usual[row] == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize("size", [1.0, 1.3])
+def test_a_pose_where_no_palm_is_seen_leaves_more_unexplained(*, mirrored: bool, size: float) -> None:
+    plain, seen = apart(1, mirrored=mirrored, size=size)
+    usual, doubted = (dict(zip(each.rows, each.penalised_fraction, strict=True)) for each in (plain, seen))
+    assert doubted[0] - usual[0] == pytest.approx(module.WEIGHTS.no_palm)
+    assert doubted[1] == usual[1]
+    assert dict(zip(seen.rows, seen.doubt_penalty, strict=True)) == {0: module.WEIGHTS.no_palm, 1: 0.0}
 
 
-def test_the_pose_whose_palm_is_seen_comes_first() -> None:
-    plain, joints = ranked_by(None)
-    palms = joints[:, list(PALM_KEYPOINTS)].mean(axis=1)
-    aside = seen_palm(palms.mean(axis=0) + np.array([0.0, 0.0, module.WEIGHTS.palm_mm + 500]), 1.0)
-    ranking, _ = ranked_by(None, [aside])
-    assert np.array_equal(ranking.rows, plain.rows), "none is nearer than others"
-    nearest = int(np.argmin(np.linalg.norm(palms - palms[plain.rows[-1]], axis=1)))
-    ranking, _ = ranked_by(None, [seen_palm(palms[nearest], 1.0)])
-    doubted = ranking.penalised_fraction[-1] - plain.penalised_fraction[plain.rows.tolist().index(ranking.rows[-1])]
-    beyond = np.linalg.norm(palms[ranking.rows[-1]] - palms[nearest]) >= module.WEIGHTS.palm_mm
-    assert doubted == pytest.approx(module.WEIGHTS.no_palm if beyond else 0.0, abs=1e-12)
+@pytest.mark.parametrize("palm", [0, 1])
+def test_the_pose_whose_palm_is_seen_comes_first_where_that_weighs_enough(
+    palm: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WEIGHTS", replace(module.WEIGHTS, no_palm=1e6))
+    _, seen = apart(palm)
+    assert seen.rows.tolist() == [palm, 1 - palm]
+
+
+def test_of_several_palms_the_surest_within_reach_counts() -> None:
+    joints = np.zeros((2, 21, 3))
+    joints[1, :, 0] = 500.0
+    palms = [seen_palm(np.array([x, 0.0, 0.0]), presence) for x, presence in ((10.0, 0.75), (50.0, 0.9), (70.0, 1.0))]
+    assert module._no_palm(joints, np.full(2, 60.0), palms) == pytest.approx([0.1, 1.0])
+    assert module._no_palm(joints, np.full(2, 75.0), palms) == pytest.approx([0.0, 1.0])

@@ -12,7 +12,7 @@ from handopt.observation.observe import observe
 from handopt.observation.other_pixels import OtherPixels, find_other_pixels
 from handopt.observation.pixel_network import PixelOutput
 from handopt.observation.surfaces import LabelledDepth, flipped
-from handopt.optimise.second_looks import LEAST_PX, predicted_hand, seen_again
+from handopt.optimise.second_looks import LEAST_PX, predicted_hand, read_twice, seen_again
 from handopt.rig.anatomy import MIRROR
 from handopt.rig.joints import palm_of
 from handopt.typing import BoolImage, FloatImage
@@ -24,13 +24,14 @@ SIDES = (False, True)
 class AllObject:
     """A network for which everything is an object."""
 
+    presence: float = 1.0
     seen: list[FloatImage] = field(default_factory=list)
 
     def both_ways(self, images: FloatImage) -> PixelOutput:
         self.seen.append(images)
         probability = np.tile(np.eye(len(PIXEL_LABELS), dtype=np.float32)[OBJECT], (*images.shape[:3], 1))
         one, places = np.ones(len(images)), np.zeros((len(images), 3))
-        return PixelOutput(probability, places, places, one, one, one, 0 * one)
+        return PixelOutput(probability, places, places, one, self.presence * one, one, 0 * one)
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,17 @@ def test_each_palm_is_looked_at_again(truth: Example) -> None:
     assert len(network.seen) == len(again) == 2
     assert all(each.holds == "object" for each in again)
     assert not any((each.hand & first.hand).sum() > 0.2 * first.hand.sum() for each in again)
+
+
+def test_palms_that_become_one_are_read_once(truth: Example) -> None:
+    depth, _ = with_plate(truth)
+    frame, _ = frame_and_first(depth, truth)
+    palm = palm_of(truth.joints_mm)
+    found = read_twice(frame, np.stack([palm, palm + np.array([25.0, 0.0, 0.0])]), SIDES)
+    assert len(found) == 1
+
+
+def test_where_no_palm_is_seen_any_more_the_first_look_stays(truth: Example) -> None:
+    depth, _ = with_plate(truth)
+    frame, (first,) = frame_and_first(depth, truth)
+    assert seen_again(frame, [first], SIDES, network=AllObject(presence=0.01)) == [first]

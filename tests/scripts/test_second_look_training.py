@@ -98,13 +98,18 @@ def test_a_plain_window_is_what_a_fit_sees(scenes: Arrays, monkeypatch: pytest.M
     skin = offset_from(
         window.looked_up(image_of(scenes, row, "skin", draw) * np.float32(UNIT_MM)), np.array(palm), size
     )
-    first = window.looked_up(labels) * np.isfinite(window.offset_mm)[..., None]
-    expected = second_input(window.offset_mm, first, skin)
+    expected = second_input(window.offset_mm, window.looked_up(labels), skin)
     found = train_pixel_labels.inputs_of(batch, torch.from_numpy(batch.offset))[0].numpy()
     assert found.shape == (SIZE, SIZE, CHANNELS)
     same = np.isclose(found, expected, atol=1e-4).all(axis=-1)
     assert same.mean() > 0.99, "but for pixels half way between two"
     assert np.array_equal(found[..., :2], network_input(batch.offset[0]))
+
+
+def test_layers_of_other_scenes_are_refused(folders: tuple[Path, Path]) -> None:
+    read = pixel_label_scenes.read_scenes(sorted(folders[0].glob("*.npz"))[:1])
+    with pytest.raises(SystemExit, match="is of other scenes"):
+        second_look_layers.with_layers(read, sorted(folders[1].glob("*.npz")))
 
 
 def test_turned_windows_turn_everything(scenes: Arrays) -> None:
@@ -138,6 +143,8 @@ def test_a_tiny_run_writes_a_second_look(
     train_pixel_labels.main([*arguments, "--start", str(first)])
     network = load_network(output, CHANNELS, SIZE)
     assert network.metadata["steps"] == 3
+    assert network.metadata["second_look"]
+    assert network.metadata["start"] == "pixel_labels.npz"
     assert network.metadata["held_out"]["hand_iou"] > 0.5, "it begins with what the first look says"
     train_pixel_labels.main(arguments)
     fresh = load_network(output, CHANNELS, SIZE)
