@@ -157,7 +157,7 @@ class ImageSearch:
         return voted.mirrored() if voted is not None and self.targets.mirrored[view] else voted
 
     def _hand_margin(self, found: list[Ranking], of_limb: float, mirrored: bool) -> float | None:
-        """By how much the other hand leaves more of the limb unexplained, without votes; None if it was not tried."""
+        """By how much the other hand leaves more unexplained, without doubts of networks; None if it was not tried."""
         fractions = [each.history.dropped[not mirrored] for each in found if (not mirrored) in each.history.dropped]
         for each in found:
             images = to_numpy(each.history.pose.image)[each.rows]
