@@ -157,10 +157,10 @@ def synth(out: Path | None, **arguments: Any) -> None:
     """Write synthetic depth images of hands with labels into the folder OUT.
 
     OUT/LEVEL/NNN.png holds depth in mm, 16 bit, 0 where there is none; NNN.json beside it the camera, joints, pose
-    and shape; OUT/LEVEL.camera.json the camera; OUT/synth.json the settings. handopt fit reads OUT/LEVEL as it is. An
-    image depends on its number, its level and the options, not on how many there are. With --sequence NNN counts
-    frames, and NNN.json has "sequence": frame, time_s, transition (number, from one key pose to the
-    next) and dropout.
+    and shape; OUT/LEVEL.camera.json the camera, but of level wild, whose images have one each; OUT/synth.json the
+    settings. handopt fit reads OUT/LEVEL as it is. An image depends on its number, its level and the options, not on
+    how many there are. With --sequence NNN counts frames, and NNN.json has "sequence": frame, time_s, transition
+    (number, from one key pose to the next) and dropout.
 
     One line for each level goes to stdout: folder and number of images, with a tab between them.
     """
