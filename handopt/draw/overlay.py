@@ -305,7 +305,7 @@ def _draw_legends(draw: "ImageDraw.ImageDraw", y: int, *, striped: bool) -> None
             (
                 (colour.UNEXPLAINED, "observed only"),
                 (colour.UNSUPPORTED, "fitted only"),
-                (colour.NEUTRAL, "over the arm"),
+                (colour.NEUTRAL, "over arm or thing"),
             ),
         ),
     )
