@@ -299,7 +299,7 @@ def _draw_legends(draw: "ImageDraw.ImageDraw", y: int, *, striped: bool) -> None
     """Explain the outline, the tint and the flat colours below their panels. striped: whether some pixels are."""
     stripes = ((colour.NEUTRAL, "striped: not the hand's"),) if striped else ()
     entries = (
-        (0, ((colour.OUTLINE, "taken for the hand"), (colour.ARM, "arm, cut off"), *stripes)),
+        (0, ((colour.OUTLINE, "taken for the hand"), (colour.ARM, "cut off: arm or other"), *stripes)),
         (
             2,
             (

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from handopt.errors import CameraError, DepthError, ObservationError, ShapeError
 from handopt.input.camera import Camera
-from handopt.typing import BoolImage, FloatImage, Vector
+from handopt.typing import AnyArray, BoolImage, FloatImage, Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +84,22 @@ def checked_hints(
 
 def _checked_mask(mask: ArrayLike, shape: tuple[int, int]) -> BoolImage:
     """Return a mask as booleans."""
-    given = np.asarray(mask)
-    if given.shape != shape or given.dtype.kind not in "biu":
-        raise ShapeError(f"mask: expected bool {shape}, got {given.dtype} {given.shape}; change mask=")
-    return given.astype(np.bool_)
+    return _of_image(np.asarray(mask), shape, "mask").astype(np.bool_)
+
+
+def _of_image(given: AnyArray, shape: tuple[int, ...], name: str) -> AnyArray:
+    """The pixels that were given, if they are of an image of shape (H, W). Raises ShapeError."""
+    if given.shape != shape:
+        has = " x ".join(map(str, given.shape[1::-1] if given.ndim == 2 else given.shape))
+        raise ShapeError(f"{name}: it has {has} pixels, but the image {shape[1]} x {shape[0]}; change {name}=")
+    if given.dtype.kind not in "biu":
+        raise ShapeError(f"{name}: expected bool or whole numbers, got {given.dtype}; change {name}=")
+    return given
 
 
 def checked_ignore(ignore: ArrayLike, shape: tuple[int, ...]) -> BoolImage:
     """Return the pixels (H, W) to leave out as booleans. Raises ShapeError, and ObservationError if nothing is left."""
-    given = np.asarray(ignore)
-    if given.shape != shape or given.dtype.kind not in "biu":
-        raise ShapeError(f"ignore: expected bool {shape}, got {given.dtype} {given.shape}; change ignore=")
+    given = _of_image(np.asarray(ignore), shape, "ignore")
     if given.all():
         raise ObservationError("every pixel is to be left out, which leaves nothing of the image; change ignore=")
     return given.astype(np.bool_)
