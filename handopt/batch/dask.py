@@ -141,11 +141,10 @@ def _work(name: str, tasks: list[Task]) -> list[Outcome]:
 
     worker = get_worker()
     plugin = worker.plugins[name]
-    outcomes: dict[Task, Outcome] = {}
     with _one_at_a_time, chdir(plugin.folder), one_cpu_thread():
         batches = chunks(tasks, plugin.job.batch_size())
         unless_ended = takewhile(lambda _batch: name in worker.plugins, batches)
-        outcomes |= {outcome.task: outcome for outcome in plugin.job.run_batches(unless_ended)}
+        outcomes = {outcome.task: outcome for outcome in plugin.job.run_batches(unless_ended)}
     return [outcomes[task] for task in tasks if task in outcomes]
 
 

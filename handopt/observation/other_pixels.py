@@ -1,5 +1,6 @@
 """What hangs together with a hand and is not of it: a held object, another hand. A network of pixel labels tells."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from handopt.observation.pixel_reading import PixelReading, probability_in_image
 from handopt.observation.reading_settings import EvidenceConfig
 from handopt.observation.settings import DEFAULT
 from handopt.observation.surfaces import LabelledDepth, lifted_points
-from handopt.typing import BoolImage, FloatImage, Floats, Vector
+from handopt.typing import BoolImage, Box, FloatImage, Floats, Item, Vector
 
 ROUNDS: Final = 3
 """How often the network looks around a palm, which moves to where it sees it. By hand."""
@@ -53,12 +54,17 @@ def find_other_pixels(frame: LabelledDepth, palms_mm: Floats, network: PixelNetw
 
 def _distinct(readings: list[PixelReading], presence: float, same_mm: float) -> list[PixelReading]:
     """The readings with a palm of at least a probability, the surest first, each palm once."""
-    chosen: list[PixelReading] = []
-    for reading in sorted(readings, key=lambda each: -each.presence):
-        apart = all(np.linalg.norm(reading.palm_mm - other.palm_mm) > same_mm for other in chosen)
-        if apart and reading.presence >= presence and reading.palm_mm[2] > 0:
-            chosen.append(reading)
-    return chosen
+    sure = [each for each in readings if each.presence >= presence and each.palm_mm[2] > 0]
+    return apart(sorted(sure, key=lambda each: -each.presence), lambda each: each.palm_mm, same_mm)
+
+
+def apart(found: Iterable[Item], palm_mm: Callable[[Item], Vector], same_mm: float) -> list[Item]:
+    """Those whose palms (3,) mm are farther than a distance from those of all that are kept before them."""
+    kept: list[Item] = []
+    for each in found:
+        if all(np.linalg.norm(palm_mm(each) - palm_mm(other)) > same_mm for other in kept):
+            kept.append(each)
+    return kept
 
 
 def _is_perhaps_near(frame: LabelledDepth, reading: PixelReading) -> bool:
@@ -85,10 +91,14 @@ def evidence_in(
     It is the logarithm of the probability that the pixel is something else, or that the network is mistaken. Beyond the
     window all counts in full.
     """
-    box, probability = probability_in_image(reading, depth_mm, camera)
+    return _evidence(depth_mm.shape, *probability_in_image(reading, depth_mm, camera), config)
+
+
+def _evidence(shape: tuple[int, ...], box: Box, probability: FloatImage, config: EvidenceConfig) -> FloatImage:
+    """How much each pixel (H, W) counts, for the probabilities (h, w, 6) of those in a box."""
     mistaken, most = np.float32(config.mistaken), np.float32(MOST_DOUBT)
     other = np.clip(1 - probability[..., HAND] - probability[..., FOREARM], 0, most)
-    evidence = np.ones(depth_mm.shape, np.float32)
+    evidence = np.ones(shape, np.float32)
     counted = np.log(mistaken + (1 - mistaken) * other) / np.log(mistaken)
     evidence[box] = np.where(probability.any(axis=-1), counted, np.float32(1))
     return evidence
@@ -109,7 +119,7 @@ def other_pixels_of(frame: LabelledDepth, reading: PixelReading, *, perhaps: boo
     masks["hand"][box] = probability[..., HAND] > 1 - config.other_probability
     things = probability[..., [OBJECT, OTHER_HAND]]
     masks["thing"][box] = things.sum(axis=-1) > 1 - config.other_probability
-    evidence = evidence_in(reading, frame.depth_mm, frame.camera, frame.config.evidence) if perhaps else None
+    evidence = _evidence(frame.depth_mm.shape, box, probability, frame.config.evidence) if perhaps else None
     hand = masks["hand"] & ~masks["other"]
     if _area_near_cm2(frame, masks["thing"], reading.palm_mm) < config.min_other_cm2:
         return OtherPixels(np.zeros_like(hand), hand, None, evidence, reading)

@@ -92,9 +92,18 @@ def limb_fractions(pose: Pose, hand: Hand, targets: FitTargets) -> Floats:
     It compares poses of different readings of an image. Infinite where the pose is not finite; the unexplained
     fraction where the image has no limb.
     """
-    vertices = hand.vertices(hand.transforms(pose), hand.rest_of(pose))
-    joints = to_numpy(hand.joints(hand.transforms(pose), hand.keypoints_of(pose))).astype(np.float64)
-    images = to_numpy(pose.image)
+    return _limb_fractions(*_posed(pose, hand), to_numpy(pose.image), hand, targets)
+
+
+def _posed(pose: Pose, hand: Hand) -> tuple[Array, Floats]:
+    """The vertices (B, V, 3) mm of poses, on the device, and their joints (B, 21, 3) mm."""
+    transforms = hand.transforms(pose)
+    joints = to_numpy(hand.joints(transforms, hand.keypoints_of(pose))).astype(np.float64)
+    return hand.vertices(transforms, hand.rest_of(pose)), joints
+
+
+def _limb_fractions(vertices: Array, joints: Floats, images: Ints, hand: Hand, targets: FitTargets) -> Floats:
+    """As limb_fractions, of hands that are posed."""
     fractions = np.empty(len(images))
     for image in distinct(images):
         rows, limb = np.flatnonzero(images == image), targets.limbs[image]
@@ -168,16 +177,15 @@ def ranked(
     of the palms that they see, if they were asked
     """
     images = to_numpy(history.pose.image)
-    vertices = hand.vertices(hand.transforms(history.pose), hand.rest_of(history.pose))
+    vertices, joints = _posed(history.pose, hand)
     fractions = fractions_by_image(vertices, images, hand, targets)
     scores = np.array([each.score for each in observations])[images]
     sizes = np.array([each.size for each in observations])[images]
     log_scale = np.log(to_numpy(history.pose.scale).astype(np.float64))
-    penalised = limb_fractions(history.pose, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
+    penalised = _limb_fractions(vertices, joints, images, hand, targets) + WEIGHTS.other_size * (sizes != 1.0)
     penalised += WEIGHTS.fraction_per_score * (scores.max() - scores)
     penalised += WEIGHTS.fraction_per_log_scale * np.abs(log_scale)
     doubts = np.zeros(len(images))
-    joints = to_numpy(hand.joints(hand.transforms(history.pose), hand.keypoints_of(history.pose))).astype(np.float64)
     if voted:
         unusual = np.maximum(_distances(joints, images, voted) - WEIGHTS.usual_distance, 0.0)
         doubts += WEIGHTS.fraction_per_distance * unusual

@@ -201,8 +201,7 @@ class ImageSearch:
     def _tournaments(self) -> Search[list[Ranking]]:
         """The survivors of a tournament, and of a larger one where the first leaves too much unexplained.
 
-        The second one is about the hand as the first one's best pose divides it from the forearm, and about other
-        readings of the image.
+        The second one is about the hand as the first one's best pose divides it from the forearm, and other readings.
         """
         config, start = self.config, self._start
         if start is not None:
@@ -210,13 +209,14 @@ class ImageSearch:
         found = [(yield from self._tournament(config, 0))]
         if start is None and config.proposals and found[0].penalised_fraction[0] > config.retry:
             first = len(self.views)
-            others = self._seen = self._other_pixels(found[0])
-            labelled = labelled_readings([each for each, _, _ in self.views], others)
-            if any(each.evidence is not None for each in others):
-                self.views[:] = without_others(self.views, others)
+            self._seen = self._other_pixels(found[0])
+            labelled = labelled_readings([each for each, _, _ in self.views], self._seen)
+            if any(each.evidence is not None for each in self._seen):
+                self.views[:] = without_others(self.views, self._seen)
                 self.targets = self.targets.seen_as(self.views)
-            found[0] = self._ranked(found[0].history)
-            yield self._further(found[0], labelled, others)
+            if self._seen:
+                found[0] = self._ranked(found[0].history)
+            yield self._further(found[0], labelled)
             larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
             found.append((yield from self._tournament(larger, first)))
         return found
@@ -257,10 +257,10 @@ class ImageSearch:
         joints = to_numpy(self.hand.joints(self.hand.transforms(pose), self.hand.keypoints_of(pose)))[0]
         return observation, palm_of(joints.astype(np.float64)) * (MIRROR if mirrored else 1)
 
-    def _further(self, ranking: Ranking, labelled: list[Observation], others: list[OtherPixels]) -> Extension:
+    def _further(self, ranking: Ranking, labelled: list[Observation]) -> Extension:
         """Views of the hand, divided from its forearm by the best pose, and other readings of the image.
 
-        Of each side that may be the right one. labelled: further readings; others: what is not the hand's
+        Of each side that may be the right one. labelled: further readings
         """
         pose, targets = ranking.history.pose, self.targets
         rows: dict[bool, int] = {}
@@ -269,7 +269,7 @@ class ImageSearch:
             if fraction <= ranking.penalised_fraction[0] + SIDE_MARGIN:
                 rows.setdefault(mirrored, int(row))
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
-        views += without_others(self._others(self._tried), others) + views_of(labelled, self._tried, self.config)
+        views += without_others(self._others(self._tried), self._seen) + views_of(labelled, self._tried, self.config)
         rng = np.random.default_rng(self._settings.seed)
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
         self.views.extend(views)

@@ -12,7 +12,7 @@ import numpy as np
 
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
-from handopt.observation.other_pixels import OtherPixels, find_other_pixels, other_pixels_of
+from handopt.observation.other_pixels import OtherPixels, apart, find_other_pixels, other_pixels_of
 from handopt.observation.pixel_network import PixelNetwork
 from handopt.observation.pixel_reading import NEAREST_MM
 from handopt.observation.second_look import look_again
@@ -37,12 +37,8 @@ def read_twice(
     frame: LabelledDepth, palms_mm: Floats, sides: Sequence[bool], model: PoseModel | None = None
 ) -> list[OtherPixels]:
     """What is not of the hand around palms (B, 3) mm that are found, each once, as the second look sees it."""
-    chosen: list[OtherPixels] = []
-    for each in seen_again(frame, find_other_pixels(frame, palms_mm), sides, model):
-        away = [np.linalg.norm(each.reading.palm_mm - other.reading.palm_mm) for other in chosen]
-        if min(away, default=np.inf) > frame.config.limb.same_palm_mm:
-            chosen.append(each)
-    return chosen
+    found = seen_again(frame, find_other_pixels(frame, palms_mm), sides, model)
+    return apart(found, lambda each: each.reading.palm_mm, frame.config.limb.same_palm_mm)
 
 
 def seen_again(
