@@ -44,6 +44,8 @@ def no_depth_constants(counts: AnyArray, unit_mm: float = 1.0) -> tuple[int, ...
 
     unit_mm: mm per count, 1 where that is not known yet
     """
+    if counts.dtype.kind in "ui" and counts.max(initial=0) not in CONSTANTS:
+        return ()  # as most images are
     sixteen_bits = counts.dtype.kind == "u" and counts.dtype.itemsize == 2
     measured = np.isfinite(counts) & (counts > 0)
     rest = counts[measured]

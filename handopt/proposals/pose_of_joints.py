@@ -37,6 +37,7 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
     weight = 1 / np.maximum(np.broadcast_to(radius_mm, (count, 21)), CONFIG.least_mm)
     target = np.broadcast_to(joints_mm, (count, 21, 3))
     prior = np.r_[np.full(len(free), CONFIG.angle_rad**-2), np.zeros(6), CONFIG.log_scale**-2]
+    damping = np.diag(prior + 1e-6)
     limits, now = default_rig("right").limits, start
     for _ in range(CONFIG.steps):
         joints, moved = _joints_and_motion(now, free)
@@ -45,7 +46,7 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
         away = np.zeros((count, len(prior)))
         away[:, : len(free)] = (start.angles_rad - now.angles_rad).reshape(count, -1)[:, free]
         away[:, -1] = np.log(start.scale / now.scale)
-        normal = motion @ motion.transpose(0, 2, 1) + np.diag(prior + 1e-6)
+        normal = motion @ motion.transpose(0, 2, 1) + damping
         step = np.linalg.solve(normal, motion @ off[..., None] + (prior * away)[..., None])[..., 0]
         angles = now.angles_rad.reshape(count, -1).copy()
         angles[:, free] += step[:, : len(free)]
@@ -67,23 +68,50 @@ def joints_of(poses: Proposals) -> Floats:
 
 def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]:
     """Joints (K, 21, 3) of poses, and how they move (K, P, 21, 3) with free angles, rotation, place and log scale."""
-    hand, moved = _hand(), _moved_by()
+    hand, turning = _hand(), _turning()
     transforms = hand.transforms(poses.as_pose(np.float64))
     joints = np.asarray(hand.joints(transforms))
     # Axes of twist, abduction and flexion (Ry(abduction) Rx(-flexion) Rz(twist)), first as the turned joint has them
     (st, _, sf), (ct, _, cf) = (np.moveaxis(turn(poses.angles_rad), -1, 0) for turn in (np.sin, np.cos))
-    zero, one = np.zeros_like(st), np.ones_like(st)
-    own = np.stack([zero, zero, one, st * cf, ct * cf, sf, -ct, st, zero], axis=-1).reshape(*st.shape, 3, 3)
-    frames = transforms[:, hand.articulated, :, :3] @ hand.bind[hand.articulated, :, :3]
+    own = np.zeros((*st.shape, 3, 3))
+    own[..., 0, 2] = 1.0
+    own[..., 1, 0], own[..., 1, 1], own[..., 1, 2] = st * cf, ct * cf, sf
+    own[..., 2, 0], own[..., 2, 1] = -ct, st
+    frames = transforms[:, hand.articulated, :, :3] @ turning.bind
     axes = own @ frames.swapaxes(-1, -2) / poses.scale[:, None, None, None]
-    arms = np.where(moved[..., None], joints[:, None] - joints[:, moved.argmax(axis=1) - 1][:, :, None], 0.0)
-    motion = np.empty((len(poses), len(free) + 7, 21, 3))
-    motion[:, : len(free)] = np.cross(axes[:, :, :, None], arms[:, :, None]).reshape(len(poses), -1, 21, 3)[:, free]
+    arms = np.where(turning.moved, joints[:, None] - joints[:, turning.pivot][:, :, None], 0.0)
+    motion = np.zeros((len(poses), len(free) + 7, 21, 3))
+    _cross(axes.reshape(len(poses), -1, 3)[:, free, None], arms[:, free // 3], motion[:, : len(free)])
     arms = joints - poses.translation_mm[:, None]
-    motion[:, len(free) : len(free) + 3] = np.cross(np.eye(3)[None, :, None], arms[:, None])
+    around_x, around_y, around_z = (motion[:, len(free) + axis] for axis in range(3))
+    x, y, z = np.moveaxis(arms, -1, 0)
+    around_x[..., 1], around_x[..., 2] = -z, y
+    around_y[..., 0], around_y[..., 2] = z, -x
+    around_z[..., 0], around_z[..., 1] = -y, x
     motion[:, len(free) + 3 : -1] = np.eye(3)[None, :, None]
     motion[:, -1] = arms
     return joints, motion
+
+
+def _cross(one: Floats, other: Floats, out: Floats) -> None:
+    """The cross products of vectors (..., 3): numpy.cross takes longer for few of them."""
+    (ax, ay, az), (bx, by, bz) = (np.moveaxis(each, -1, 0) for each in (one, other))
+    out[..., 0], out[..., 1], out[..., 2] = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+
+
+@dataclass(frozen=True, eq=False)
+class _Turning:
+    """moved: (15, 21, 1), which keypoints lie beyond each articulated joint; pivot: (15,), its own; bind: (15, 3, 3)."""
+
+    moved: Bools
+    pivot: Indices
+    bind: Floats
+
+
+@cache
+def _turning() -> _Turning:
+    hand, moved = _hand(), _moved_by()
+    return _Turning(moved[..., None], moved.argmax(axis=1) - 1, np.asarray(hand.bind[hand.articulated, :, :3]))
 
 
 @cache

@@ -1,6 +1,7 @@
 """The pose that a network sees: the hypothesis that is nearest to the joints that it sees, drawn to these."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -25,15 +26,20 @@ BESIDE: Final = 0.5
 
 @dataclass(frozen=True, eq=False)
 class PredictedPose:
-    """What a network sees. pose: of the default right hand, one proposal. unexplained_fraction: of the view, from 0.
+    """What a network sees in a view. pose: of the default right hand, one proposal.
 
     radius_mm: (21,), how far off each joint may be; visible: (21,), which joints are more likely visible than not
     """
 
+    view: CenteredView
     pose: Proposals
-    unexplained_fraction: float
     radius_mm: Floats
     visible: Bools
+
+    @cached_property
+    def unexplained_fraction(self) -> float:
+        """What the pose leaves unexplained of the view, from 0."""
+        return unexplained_fraction(self.view, self.pose)
 
 
 def predict_pose(
@@ -47,7 +53,7 @@ def predict_pose(
     views = quarter_turns(centered_view(seen))[:turns]
     heads, joints, visible = read_views(views, model)
     pose = drawn_poses(poses_of_heads(views, heads), joints, 1)
-    return PredictedPose(pose, unexplained_fraction(views[0], pose), joints.radius_mm, visible[0] > 0.5)
+    return PredictedPose(views[0], pose, joints.radius_mm, visible[0] > 0.5)
 
 
 def unexplained_fraction(view: CenteredView, pose: Proposals) -> float:

@@ -101,9 +101,14 @@ class FrameFitter:
         cut = self.cut_out(depth_mm, expected, shape)
         return None if cut is None else observe_roi(cut, min(self._config.points, MAX_POINTS), rng, self._place)
 
-    def cut_out(self, depth_mm: FloatImage, expected: Placed, shape: ShapeEstimate) -> CutOut | None:
-        """Cut out what is near an expected hand; None where too little is seen there."""
-        vertices = self.model.vertices(expected, shape)
+    def cut_out(
+        self, depth_mm: FloatImage, expected: Placed, shape: ShapeEstimate, vertices: FloatImage | None = None
+    ) -> CutOut | None:
+        """Cut out what is near an expected hand; None where too little is seen there.
+
+        vertices: (V, 3) mm of the expected hand, where they are known already
+        """
+        vertices = self.model.vertices(expected, shape) if vertices is None else vertices
         if not vertices[:, 2].min() > 0:
             return None
         crop = crop_around(vertices, self.camera, self._roi)

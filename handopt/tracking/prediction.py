@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from handopt.assess.confidence import PREDICTED, ConfidenceFeatures, confidence
-from handopt.backend import Device, one_cpu_thread, using
+from handopt.backend import Device, known_indices, one_cpu_thread, using
 from handopt.config import FitSettings
 from handopt.errors import ConfigError, NumericalError, ObservationError
 from handopt.fitting import FitInput, fit_image
@@ -93,6 +93,7 @@ class PredictionRun:
         self._centers: list[Floats] = []
         self._found: FitResult | None = None
         self._fitter: FrameFitter | None = None
+        self._mesh: FloatImage | None = None
         self._busy = 0.0
 
     @property
@@ -107,7 +108,7 @@ class PredictionRun:
             depth = np.zeros((self._source_camera.height, self._source_camera.width), np.float32)
             self._errors[len(self._rows)] = frame.problem
         own, row = depth, None
-        with using(Device("cpu")), one_cpu_thread():
+        with using(Device("cpu")), one_cpu_thread(), known_indices():
             if self._side != "auto":
                 own = flipped(depth) if self._side == "left" else depth
                 row = self._near(own)
@@ -128,7 +129,7 @@ class PredictionRun:
             self._fitter = FrameFitter(rig, self._camera, self._settings.config, TrackingConfig(), Device("cpu"))
         fitter = self._fitter
         shape = _of_size(fitter.prior, last.scale)
-        cut = fitter.cut_out(depth, last.placed, shape)
+        cut = fitter.cut_out(depth, last.placed, shape, self._mesh)
         if cut is None:
             return None
         camera, grid = cut.crop.as_camera(), cut.grid
@@ -147,6 +148,7 @@ class PredictionRun:
         if not fraction < max(LOST, WORSE * found.unexplained_fraction):
             return None
         likely = found.observation.hand_probability
+        self._mesh = vertices[0]
         features = ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], likely, None)
         sure = confidence(features, PREDICTED)
         return Predicted(placed, scale, joints[0], visible, predicted.radius_mm, fraction, sure, refitted=False)
@@ -158,7 +160,7 @@ class PredictionRun:
             result = fit_image(FitInput(depth, self._source_camera, self._side, ignore=ignored), self._settings)
         except (ObservationError, NumericalError):
             return None
-        self._side, self._found = result.hand, result
+        self._side, self._found, self._mesh = result.hand, result, None
         pose = (result.rotation, result.translation_mm, result.angles_rad)
         placed = Placed(*(np.asarray(each, np.float64) for each in pose))
         flip = MIRROR if result.hand == "left" else np.ones(3)

@@ -108,7 +108,7 @@ class StreamInfo:
         dropped = is_no_depth(counts, constants)
         for _, where in without_value(counts, ENDLESS_MM / self.unit_mm):
             dropped |= where
-        depth: FloatImage = np.where(dropped, 0, counts).astype(np.float32)
+        depth: FloatImage = (np.where(dropped, 0, counts) if dropped.any() else counts).astype(np.float32)
         depth *= np.float32(self.unit_mm)
         return self.prepared(depth, ignored)
 
