@@ -29,6 +29,10 @@ class Task:
     image: Path
     folder: Path
 
+    def lost(self, why: str) -> "Outcome":
+        """The outcome where the processes that worked on it have died."""
+        return Outcome(self, FAILED, error=f"{self.image}: {why}")
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -7,16 +7,15 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from handopt.batch.job import Job
-from handopt.batch.outcome import FAILED, Outcome, Task
 from handopt.batch.worker_slots import own_device
+from handopt.config import FitSettings
 from handopt.errors import WorkerError
 
 TRIES = 2
@@ -27,29 +26,74 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 READY = "ready"
 
 
-@dataclass
-class _Worker:
-    """A process, the pipe to it, and the images that it works on. warm: whether it has started.
+OutcomeT = TypeVar("OutcomeT", bound="TaskOutcome")
+OutcomeT_co = TypeVar("OutcomeT_co", covariant=True)
+TaskT = TypeVar("TaskT", bound="LosableTask[Any]")
 
-    ahead: those of the images that it only prepares
+
+class LosableTask(Protocol[OutcomeT_co]):
+    """A task of a process: equal to its copy in another process."""
+
+    def lost(self, why: str) -> OutcomeT_co:
+        """The outcome where processes died that worked on it."""
+        ...
+
+
+class TaskOutcome(Protocol):
+    """What a process sends of a task."""
+
+    @property
+    def task(self) -> Any:
+        """The task."""
+        ...
+
+
+class ProcessJob(Protocol[TaskT, OutcomeT_co]):
+    """What processes do: Job for images. It can be sent to them."""
+
+    @property
+    def settings(self) -> FitSettings:
+        """Of the fits."""
+        ...
+
+    def batch_size(self) -> int:
+        """How many tasks a process does together."""
+        ...
+
+    def on(self, device: str) -> "ProcessJob[TaskT, OutcomeT_co]":
+        """The same job on another device."""
+        ...
+
+    def run_batches(self, batches: Iterator[list[TaskT]]) -> Iterator[OutcomeT_co]:
+        """The outcome of each task, in any order."""
+        ...
+
+
+@dataclass
+class _Worker(Generic[TaskT]):
+    """A process, the pipe to it, and the tasks that it works on. warm: whether it has started.
+
+    ahead: those of the tasks that it only prepares
     """
 
     process: SpawnProcess
     connection: "Connection[Any, Any]"
-    tasks: list[Task] = field(default_factory=list)
-    ahead: list[Task] = field(default_factory=list)
+    tasks: list[TaskT] = field(default_factory=list)
+    ahead: list[TaskT] = field(default_factory=list)
     warm: bool = False
 
 
-def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcome]:
+def in_processes(
+    job: ProcessJob[TaskT, OutcomeT], tasks: Sequence[TaskT], count: int
+) -> Generator[OutcomeT, None, None]:
     """Run the tasks in `count` processes, one batch at a time in each, and yield each outcome as soon as it is known.
 
-    A process that dies is replaced, and its images are tried once more, one at a time. One that dies before it is ready
+    A process that dies is replaced, and its tasks are tried once more, one at a time. One that dies before it is ready
     is replaced as well, unless that goes on. Raises WorkerError where no process can start.
     """
     context = multiprocessing.get_context("spawn")
     queue = _Queue(tasks, job.batch_size(), count)
-    workers: list[_Worker] = []
+    workers: list[_Worker[TaskT]] = []
     failed_starts = 0
     try:
         for _ in range(count):
@@ -81,29 +125,29 @@ def in_processes(job: Job, tasks: Sequence[Task], count: int) -> Iterator[Outcom
         _stop(workers)
 
 
-class _Queue:
+class _Queue(Generic[TaskT]):
     """Tasks that are still to be done, and how often each was lost with a process."""
 
-    def __init__(self, tasks: Sequence[Task], batch: int, workers: int) -> None:
+    def __init__(self, tasks: Sequence[TaskT], batch: int, workers: int) -> None:
         self._tasks, self._batch, self._workers = deque(tasks), batch, workers
-        self._again: deque[Task] = deque()
-        self._lost: dict[Task, int] = {}
+        self._again: deque[TaskT] = deque()
+        self._lost: dict[TaskT, int] = {}
 
-    def take(self) -> list[Task]:
+    def take(self) -> list[TaskT]:
         """The next batch, smaller at the end so that all processes share the rest; empty where no task is left."""
         if self._again:
             return [self._again.popleft()]
         return self._next()
 
-    def take_ahead(self, others: Sequence[Task]) -> list[Task]:
+    def take_ahead(self, others: Sequence[TaskT]) -> list[TaskT]:
         """The next batch of a process that still has others; empty where none is left, or where one is tried alone."""
         return [] if self._again or any(task in self._lost for task in others) else self._next()
 
-    def _next(self) -> list[Task]:
+    def _next(self) -> list[TaskT]:
         size = min(self._batch, math.ceil(len(self._tasks) / self._workers))
         return [self._tasks.popleft() for _ in range(size)]
 
-    def lose(self, task: Task, *, ahead: bool = False) -> bool:
+    def lose(self, task: TaskT, *, ahead: bool = False) -> bool:
         """Put a task of a dead process back. Returns False where it was lost too often, not counting those ahead."""
         self._lost[task] = self._lost.get(task, 0) + (not ahead)
         if self._lost[task] < TRIES:
@@ -112,7 +156,7 @@ class _Queue:
         return False
 
 
-def _next(worker: _Worker, queue: _Queue, workers: list[_Worker]) -> None:
+def _next(worker: _Worker[TaskT], queue: _Queue[TaskT], workers: list[_Worker[TaskT]]) -> None:
     """Send a worker its next images, or let it end."""
     worker.tasks, worker.ahead = queue.take(), []
     try:
@@ -125,7 +169,7 @@ def _next(worker: _Worker, queue: _Queue, workers: list[_Worker]) -> None:
         workers.remove(worker)
 
 
-def _next_ahead(worker: _Worker, queue: _Queue) -> None:
+def _next_ahead(worker: _Worker[TaskT], queue: _Queue[TaskT]) -> None:
     """Send a worker that has images the batch after them, or none where it is to ask again when it has done these."""
     worker.ahead = queue.take_ahead(worker.tasks)
     worker.tasks += worker.ahead
@@ -133,7 +177,7 @@ def _next_ahead(worker: _Worker, queue: _Queue) -> None:
         worker.connection.send(worker.ahead)
 
 
-def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
+def _after_death(worker: _Worker[TaskT], queue: _Queue[TaskT]) -> Iterator[Any]:
     """Put the images of a dead worker back into the queue, or give them up."""
     worker.process.join(PATIENCE_S)
     worker.connection.close()
@@ -143,21 +187,20 @@ def _after_death(worker: _Worker, queue: _Queue) -> Iterator[Outcome]:
         why = "the process that worked on it crashed"
     for task in worker.tasks:
         if not queue.lose(task, ahead=task in worker.ahead):
-            message = f"{task.image}: {why} ({how}), {TRIES} times; try it alone with fewer jobs="
-            yield Outcome(task, FAILED, error=message)
+            yield task.lost(f"{why} ({how}), {TRIES} times; try it alone with fewer jobs=")
 
 
-def _how_it_ended(worker: _Worker) -> str:
+def _how_it_ended(worker: _Worker[Any]) -> str:
     code = worker.process.exitcode
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-def _no_start(worker: _Worker) -> WorkerError:
+def _no_start(worker: _Worker[Any]) -> WorkerError:
     how = _how_it_ended(worker)
     return WorkerError(f"a worker process could not start ({how}), {STARTS} times; work in this process with jobs=1")
 
 
-def _started(context: SpawnContext, job: Job) -> _Worker:
+def _started(context: SpawnContext, job: ProcessJob[TaskT, Any]) -> _Worker[TaskT]:
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, job), daemon=True)
     with _environment():
@@ -180,7 +223,7 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _stop(workers: list[_Worker]) -> None:
+def _stop(workers: list[_Worker[Any]]) -> None:
     """End workers that still run. They remove unfinished files."""
     for worker in workers:
         worker.process.terminate()
@@ -192,7 +235,7 @@ def _stop(workers: list[_Worker]) -> None:
         worker.connection.close()
 
 
-def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
+def _serve(connection: "Connection[Any, Any]", job: ProcessJob[Any, Any]) -> None:
     """The loop of a worker process: it sends outcomes for tasks until it gets None or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the first one decides
     for each in (signal.SIGTERM, signal.SIGHUP):
@@ -204,7 +247,7 @@ def _serve(connection: "Connection[Any, Any]", job: Job) -> None:
             connection.send(outcome)
 
 
-def _batches(connection: "Connection[Any, Any]") -> Iterator[list[Task]]:
+def _batches(connection: "Connection[Any, Any]") -> Iterator[list[Any]]:
     """Ask for batches until there is none. A job that prepares ahead may get an empty one: it is to ask again."""
     connection.send(READY)
     while (tasks := connection.recv()) is not None:

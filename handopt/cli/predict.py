@@ -116,10 +116,12 @@ def _sequence(paths: list[Path], *, live: bool, **arguments: Any) -> int:
     if live == bool(paths) or len(paths) > 1:
         raise click.UsageError("--track takes one IMAGE, a sequence; --live takes none")
     of_images = {"--update": "update", "--overlay": "overlay", "--recursive": "recursive", "--null": "null"}
-    of_images |= {"--jobs": "jobs", "--batch": "batch"}
+    of_images |= {"--batch": "batch"}
     refused = [name for name, key in of_images.items() if arguments.pop(key)]
     if refused:
         raise click.UsageError(f"{' and '.join(refused)} cannot be used with --track or --live: leave out")
+    if live and arguments["jobs"]:
+        raise click.UsageError("--jobs is for what was recorded: leave it out with --live")
     if paths:
         check_sequence(paths[0])
     named = arguments.pop("output")

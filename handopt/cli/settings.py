@@ -159,7 +159,8 @@ class TrackOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     proposals: Path | None
     output: Path | None
     colour: bool = False
-    refine: int | None = None  # only of handopt predict
+    refine: int | None = None  # these two only of handopt predict
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

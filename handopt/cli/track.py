@@ -220,7 +220,7 @@ def _tracking(
     frames = _opened(source, _asked(options))
     console.notes((*frames.assumptions, *(() if rig is None else rig.notes)))
     side = hand_of(options.hand, rig, frames) if options.max_hands == 1 else options.hand or "auto"
-    given = cast("FrameSource", Stoppable(frames, until, options, output))
+    given = Stoppable(frames, until, options, output)
     settings: dict[str, Any] = {
         "hand": side,
         "rig": rig or own_rig(side, options.limits),
@@ -233,20 +233,28 @@ def _tracking(
     }
     with naming_option("--device", "--model"):
         if options.refine is not None:
-            return _predicting(given, options, settings)
+            return _predicting(frames, given, until, options, settings)
         if options.max_hands > 1:
-            return track_hands(given, options.max_hands, **settings)
-        return track_source(given, delay=options.delay, **settings)
+            return track_hands(cast("FrameSource", given), options.max_hands, **settings)
+        return track_source(cast("FrameSource", given), delay=options.delay, **settings)
 
 
-def _predicting(given: "FrameSource", options: "TrackOptions", settings: dict[str, Any]) -> "Tracking":
-    """What predicts the hand frame by frame."""
+def _predicting(
+    frames: "FrameSource", given: Stoppable, until: StopOnSignal, options: "TrackOptions", settings: dict[str, Any]
+) -> "Tracking":
+    """What predicts the hand frame by frame, or parts of the sequence in several processes. given: the same frames."""
+    from handopt.batch.sequence import predict_in_processes, processes_for
     from handopt.cli.job import fit_settings
+    from handopt.input.sequence.base import is_seekable
     from handopt.tracking.prediction import predict_source
 
     how = fit_settings(options, settings["config"], "scale")
     how = replace(how, proposals=settings["proposals"], refine=options.refine)
-    return predict_source(given, hand=settings["hand"], settings=how, scratch=settings["scratch"])
+    asked = {"hand": settings["hand"], "settings": how, "scratch": settings["scratch"], "frames": options.frames}
+    jobs = processes_for(frames, options.jobs, options.frames, how.device)
+    if is_seekable(frames) and jobs > 1:
+        return predict_in_processes(frames, jobs, given=until.frames, **asked)
+    return predict_source(cast("FrameSource", given), **asked)
 
 
 def _asked(options: "TrackOptions") -> "SourceOptions":

@@ -101,7 +101,7 @@ def _cross(one: Floats, other: Floats, out: Floats) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Turning:
-    """moved: (15, 21, 1), which keypoints lie beyond each articulated joint; pivot: (15,), its own; bind: (15, 3, 3)."""
+    """Of the articulated joints. moved: (15, 21, 1), which keypoints lie beyond; pivot: (15,); bind: (15, 3, 3)."""
 
     moved: Bools
     pivot: Indices

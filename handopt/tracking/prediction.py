@@ -1,75 +1,55 @@
 """A hand through the frames of a sequence as a network sees it: no fit, and no frame is smoothed with others.
 
-A frame is looked at where the hand was in the one before, which costs less than half of looking at the whole image; the
-whole image is observed where that fails, and where steps of Levenberg-Marquardt refine each pose.
+A sequence whose frames can be read from any one on has parts, in each of which the hand is looked for anew: so each can
+be predicted without the others (handopt.batch.sequence), with the same result.
 """
 
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from os import PathLike
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from handopt.assess.confidence import PREDICTED, ConfidenceFeatures, confidence
-from handopt.backend import Device, known_indices, one_cpu_thread, using
 from handopt.config import FitSettings
-from handopt.errors import ConfigError, NumericalError, ObservationError
-from handopt.fitting import FitInput, fit_image
+from handopt.errors import ConfigError, ObservationError
 from handopt.input.camera import Camera
-from handopt.input.sequence.base import FrameSource, split_ignored
-from handopt.objective.unexplained import unexplained_fraction
-from handopt.observation.surfaces import flipped, lifted_points
-from handopt.proposals.features import SeenHand
-from handopt.proposals.predict_pose import predict_pose
-from handopt.result import FitResult
+from handopt.input.sequence.base import FrameSource, SequenceFrame, is_seekable
 from handopt.rig import default_rig
 from handopt.rig.anatomy import MIRROR
 from handopt.tracking.api import Tracking, hand_of
-from handopt.tracking.config import TrackingConfig
 from handopt.tracking.delayed import DEFAULT_FPS
-from handopt.tracking.depth_crops import SHOWN_HALF_MM, DepthCrops, crop_about
+from handopt.tracking.depth_crops import SHOWN_HALF_MM, DepthCrops
 from handopt.tracking.frame_estimate import FrameEstimate
-from handopt.tracking.frame_fit import FrameFitter
-from handopt.tracking.frame_residuals import ShapeEstimate
-from handopt.tracking.pose_estimate import Placed
+from handopt.tracking.predictor import Predicted, PredictedFrame, Predictor
 from handopt.tracking.track import Track, Windows
-from handopt.typing import Bools, FloatImage, Floats
+from handopt.typing import Floats
 
-if TYPE_CHECKING:
-    from handopt.input.sequence.base import SequenceFrame
-
-LOST: Final = 0.6
-"""Share of what is seen near the last hand that a prediction leaves unexplained, above which the whole image is
-observed again. By hand: good predictions leave 0.1 to 0.4, others most of it."""
-WORSE: Final = 1.4
-"""The same as a multiple of what was left when the whole image was observed last, for networks that are not so good."""
-TURNS: Final = 2
-"""Quarter turns in which the network looks at a frame near the one before: with four its joints are off by 3 % less,
-with one by 7 % more (240 rendered views)."""
 NOWHERE_MM: Final = (0.0, 0.0, 500.0)
 """Middle of what is shown of frames before the first one with a hand."""
+PART_FRAMES: Final = 150
+"""Frames of a part of a sequence, about: to look for the hand anew takes about 0.1 s, as long as 8 frames."""
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """A right hand, or the mirror image of a left one, in a frame. refitted: whether the whole image was observed."""
+def parts_of(count: int) -> list[range]:
+    """The parts of a sequence of so many frames: equally long, and an even number of them where there are several."""
+    number = 2 * round(count / (2 * PART_FRAMES)) or 1
+    edges = [count * each // number for each in range(number + 1)]
+    return [range(first, stop) for first, stop in pairwise(edges)]
 
-    placed: Placed
-    scale: float
-    joints_mm: Floats
-    visible: Bools
-    uncertainty_mm: Floats
-    fraction: float
-    confidence: float
-    refitted: bool
+
+def parts_of_source(source: FrameSource, frames: int | None = None) -> list[range]:
+    """The parts of an opened source, or of its first frames; none where it can only be read from its beginning."""
+    if source.length is None or not is_seekable(source):
+        return []
+    return parts_of(min(source.length, frames or source.length))
 
 
 class PredictionRun:
-    """Takes frames one by one; `track` is what came of them, at any time."""
+    """Takes frames one by one; `track` is what came of them, at any time. seconds: what they took."""
 
     def __init__(
         self,
@@ -77,111 +57,50 @@ class PredictionRun:
         hand: str,
         settings: FitSettings,
         scratch: str | PathLike[str] | None = None,
+        parts: list[range] | None = None,
     ) -> None:
         """camera: of the source. hand: with "auto" the first frame in which a hand is found decides.
 
         settings: with refine, the steps of Levenberg-Marquardt, 0 for none, and proposals, the model.
-        scratch: folder of the temporary file that keeps the depth around the hand.
+        scratch: folder of the temporary file that keeps the depth around the hand. parts: of the sequence.
         """
         self._source_camera, self._side = camera, hand
         self._settings = settings
+        self._predictor = Predictor(camera, hand, settings)
+        self._anew = {part.start for part in parts or ()}
         self._crops = DepthCrops(1, scratch)
         self._rows: list[Predicted | None] = []
         self._names: list[str] = []
         self._times: list[float | None] = []
         self._errors: dict[int, str] = {}
         self._centers: list[Floats] = []
-        self._found: FitResult | None = None
-        self._fitter: FrameFitter | None = None
-        self._mesh: FloatImage | None = None
-        self._busy = 0.0
+        self.seconds = 0.0
 
-    @property
-    def _camera(self) -> Camera:
-        return self._source_camera.mirrored() if self._side == "left" else self._source_camera
-
-    def push(self, frame: "SequenceFrame") -> FrameEstimate:
+    def push(self, frame: SequenceFrame) -> FrameEstimate:
         """Predict the hand in the next frame."""
         started = time.perf_counter()
-        depth = frame.depth_mm
-        if frame.problem is not None:  # whatever the source gives for it, nothing is measured
-            depth = np.zeros((self._source_camera.height, self._source_camera.width), np.float32)
+        if len(self._rows) in self._anew:
+            self._predictor.forget()
+        estimate = self.take(self._predictor.predict(frame))
+        self.seconds += time.perf_counter() - started
+        return estimate
+
+    def take(self, predicted: PredictedFrame) -> FrameEstimate:
+        """Take the next frame, which was predicted elsewhere."""
+        frame, middle, crop = predicted.frame, predicted.middle_mm, predicted.crop
+        if frame.problem is not None:
             self._errors[len(self._rows)] = frame.problem
-        own, row = depth, None
-        with using(Device("cpu")), one_cpu_thread(), known_indices():
-            if self._side != "auto":
-                own = flipped(depth) if self._side == "left" else depth
-                row = self._near(own)
-            if row is None and (depth > 0).any():
-                row = self._anywhere(depth)
-                own = flipped(depth) if self._side == "left" else depth
-        self._keep(frame, row, own)
-        self._busy += time.perf_counter() - started
-        return self._estimate(frame, row)
-
-    def _near(self, depth: FloatImage) -> Predicted | None:
-        """The hand near where it was in the last frame; None where it was in none, or is lost."""
-        last, found = self._rows[-1] if self._rows else None, self._found
-        if last is None or found is None or self._settings.refine:
-            return None
-        if self._fitter is None:
-            rig = default_rig("right")
-            self._fitter = FrameFitter(rig, self._camera, self._settings.config, TrackingConfig(), Device("cpu"))
-        fitter = self._fitter
-        shape = _of_size(fitter.prior, last.scale)
-        cut = fitter.cut_out(depth, last.placed, shape, self._mesh)
-        if cut is None:
-            return None
-        camera, grid = cut.crop.as_camera(), cut.grid
-        seen = SeenHand(camera, grid.depth_mm, grid.hand, lifted_points(camera, grid.depth_mm, grid.hand))
-        try:
-            predicted = predict_pose(seen, self._settings.proposals, turns=TURNS)
-        except ObservationError:
-            return None
-        pose, visible = predicted.pose, predicted.visible
-        placed, scale = Placed(pose.rotation[0], pose.translation_mm[0], pose.angles_rad[0]), float(pose.scale[0])
-        shape = _of_size(shape, scale)
-        vertices, joints = fitter.model.meshes(fitter.model.poses([placed], shape), shape)
-        if not vertices[0, :, 2].min() > 0:
-            return None
-        fraction = float(unexplained_fraction(vertices, default_rig("right").faces, cut.crop, grid)[0])
-        if not fraction < max(LOST, WORSE * found.unexplained_fraction):
-            return None
-        likely = found.observation.hand_probability
-        self._mesh = vertices[0]
-        features = ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], likely, None)
-        sure = confidence(features, PREDICTED)
-        return Predicted(placed, scale, joints[0], visible, predicted.radius_mm, fraction, sure, refitted=False)
-
-    def _anywhere(self, depth: FloatImage) -> Predicted | None:
-        """The hand in a whole frame; None where there is none."""
-        depth, ignored = split_ignored(depth)
-        try:
-            result = fit_image(FitInput(depth, self._source_camera, self._side, ignore=ignored), self._settings)
-        except (ObservationError, NumericalError):
-            return None
-        self._side, self._found, self._mesh = result.hand, result, None
-        pose = (result.rotation, result.translation_mm, result.angles_rad)
-        placed = Placed(*(np.asarray(each, np.float64) for each in pose))
-        flip = MIRROR if result.hand == "left" else np.ones(3)
-        return Predicted(
-            placed.mirrored() if result.hand == "left" else placed, result.scale, result.joints_mm * flip,
-            result.joint_visible, np.asarray(result.joint_uncertainty_mm, np.float64), result.unexplained_fraction,
-            result.confidence, refitted=True,
-        )  # fmt: skip
-
-    def _keep(self, frame: "SequenceFrame", row: Predicted | None, depth: FloatImage) -> None:
-        if row is not None:
-            middle = np.asarray(0.5 * (row.joints_mm.min(axis=0) + row.joints_mm.max(axis=0)))
-        else:
+        if middle is None:  # nothing was seen of the hand yet, in this part of the sequence
             middle = self._centers[-1] if self._centers else np.array(NOWHERE_MM)
-        self._crops.append(crop_about(middle, depth, self._camera) if self._found else self._crops.last())
-        self._rows.append(row)
+        self._crops.append(self._crops.last() if crop is None else crop)
+        self._side = predicted.side
+        self._rows.append(predicted.hand)
         self._names.append(frame.name)
         self._times.append(frame.time_s)
         self._centers.append(middle)
+        return self._estimate(frame, predicted.hand)
 
-    def _estimate(self, frame: "SequenceFrame", row: Predicted | None) -> FrameEstimate:
+    def _estimate(self, frame: SequenceFrame, row: Predicted | None) -> FrameEstimate:
         side = None if self._side == "auto" else self._side
         facts = (len(self._rows) - 1, frame.name, frame.time_s, frame.problem, side)
         if row is None:
@@ -230,15 +149,10 @@ class PredictionRun:
             scale=float(np.median([each.scale for each in seen])), proportions=np.zeros(13),
             information=np.repeat(there[:, None].astype(np.float64), 51, axis=1),
             windows=Windows(self._crops.frames(mirrored=left), np.stack(self._centers) * flip, SHOWN_HALF_MM),
-            notes=(*notes, "A network predicted each frame; nothing was fitted or smoothed."), seconds=self._busy,
+            notes=(*notes, "A network predicted each frame; nothing was fitted or smoothed."), seconds=self.seconds,
             versions={"python": platform.python_version(), "handopt": version("handopt")},
             proposals=None if model is None else model.describe(),
         )  # fmt: skip
-
-
-def _of_size(shape: ShapeEstimate, scale: float) -> ShapeEstimate:
-    """A hand of the generic proportions."""
-    return ShapeEstimate(np.r_[np.log(scale), np.zeros(len(shape.mean) - 1)], shape.precision)
 
 
 def _carried(rows: list[Predicted | None], first: Predicted) -> Iterator[Predicted]:
@@ -250,12 +164,19 @@ def _carried(rows: list[Predicted | None], first: Predicted) -> Iterator[Predict
 
 
 def predict_source(
-    source: FrameSource, *, hand: str | None, settings: FitSettings, scratch: str | PathLike[str] | None = None
+    source: FrameSource,
+    *,
+    hand: str | None,
+    settings: FitSettings,
+    scratch: str | PathLike[str] | None = None,
+    frames: int | None = None,
 ) -> Tracking:
     """Predict the hand in the frames of an opened source, one after the other, as handopt.track follows it.
 
-    settings: with refine, and proposals, the model. Returns an iterator over FrameEstimates with the Track of the
-    frames so far, unsmoothed, as `result`; see handopt.track for what the iterator raises.
+    settings: with refine, and proposals, the model. frames: how many will be taken, None for all. Returns an iterator
+    over FrameEstimates with the Track of the frames so far, unsmoothed, as `result`; see handopt.track for what the
+    iterator raises.
     """
-    run = PredictionRun(source.camera, hand_of(hand, None, source), settings, scratch)
+    parts = parts_of_source(source, frames)
+    run = PredictionRun(source.camera, hand_of(hand, None, source), settings, scratch, parts)
     return Tracking(run, source, iter(source))

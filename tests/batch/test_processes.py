@@ -86,7 +86,7 @@ def test_stopping_early_ends_the_workers(tmp_path: Path) -> None:
     outcomes = in_processes(NamedJob(), tasks_of(tmp_path, "a", "slow1", "slow2", "b"), 2)
     assert next(outcomes).task.image.stem == "a"
     started = time.monotonic()
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert time.monotonic() - started < 10
     assert not multiprocessing.active_children()
 

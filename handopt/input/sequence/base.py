@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,19 @@ class FrameSource(Protocol):
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError if the source fails for good; earlier frames stay valid."""
         ...
+
+
+class SeekableSource(FrameSource, Protocol):
+    """A source whose frames can be read from any one on, by several readers, also of other processes."""
+
+    def frames_from(self, first: int) -> Iterator[SequenceFrame]:
+        """The frames from one on, as iterating gives them."""
+        ...
+
+
+def is_seekable(source: FrameSource) -> TypeGuard[SeekableSource]:
+    """Whether the frames of a source can be read from any one on."""
+    return hasattr(source, "frames_from")
 
 
 @dataclass

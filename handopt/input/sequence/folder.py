@@ -58,7 +58,11 @@ class FolderSource:
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames; one that cannot be read says so."""
-        for index, path in enumerate(self._files):
+        return self.frames_from(0)
+
+    def frames_from(self, first: int) -> Iterator[SequenceFrame]:
+        """The frames from one on."""
+        for index, path in enumerate(self._files[first:], first):
             try:
                 depth = self._info.millimetres(self._counts(path), path.name, self._ignored(path))
             except DepthError as error:

@@ -1,5 +1,6 @@
 """Many depth images in one file: .npy and .npz stacks, and multi-page TIFF, read page by page."""
 
+import os
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -52,7 +53,10 @@ class StackSource:
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         """The frames. Raises SourceError if the file changes."""
-        for index, page in enumerate(self._pages()):
+        return self._frames(0)
+
+    def _frames(self, first: int) -> Iterator[SequenceFrame]:
+        for index, page in enumerate(self._pages(first), first):
             self._check_unchanged(index)
             name = self._named(index)
             try:
@@ -65,7 +69,7 @@ class StackSource:
                 yield SequenceFrame(index, name, depth, self._time(index))
         self._check_unchanged(self.length or 0)
 
-    def _pages(self) -> Iterator[AnyArray | DepthError]:
+    def _pages(self, first: int = 0) -> Iterator[AnyArray | DepthError]:
         raise NotImplementedError
 
     def _time(self, index: int) -> float | None:
@@ -98,17 +102,21 @@ class NumpySource(StackSource):
         if options.fps is None:
             self._times, self.fps = times_within(path, self.length)
 
-    def _pages(self) -> Iterator[AnyArray | DepthError]:
+    def frames_from(self, first: int) -> Iterator[SequenceFrame]:
+        """The frames from one on. Raises SourceError if the file changes."""
+        return self._frames(first)
+
+    def _pages(self, first: int = 0) -> Iterator[AnyArray | DepthError]:
         try:
             with self._path.open("rb") as file:
                 if file.read(4)[:2] != b"PK":
                     file.seek(0)
-                    yield from self._array(file, self._path.stat().st_size)
+                    yield from self._array(file, first)
                     return
             with zipfile.ZipFile(self._path) as archive:
                 member = self._member(archive)
                 with archive.open(member) as stream:
-                    yield from self._array(stream, archive.getinfo(member).file_size)
+                    yield from self._array(stream, first)
         except (DepthError, SourceError):
             raise
         except OSError as error:
@@ -127,7 +135,7 @@ class NumpySource(StackSource):
                     return name
         raise DepthError(f"{self._path}: holds no array (frames, height, width); name the stack 'depth'")
 
-    def _array(self, file: IO[bytes], size: int) -> Iterator[AnyArray | DepthError]:
+    def _array(self, file: IO[bytes], first: int) -> Iterator[AnyArray | DepthError]:
         shape, fortran, dtype = read_npy_header(self._path, file)
         if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
             raise DepthError(f"{self._path}: holds values of type {dtype}, expected integers or floats")
@@ -142,7 +150,8 @@ class NumpySource(StackSource):
             raise DepthError(f"{self._path}: holds 8-bit values, which are too coarse to fit a hand; save 16 bits")
         self.length = shape[0]
         page_bytes = shape[1] * shape[2] * dtype.itemsize
-        for index in range(shape[0]):
+        file.seek(first * page_bytes, os.SEEK_CUR)
+        for index in range(first, shape[0]):
             data = file.read(page_bytes)
             if len(data) < page_bytes:
                 yield DepthError(
@@ -155,7 +164,7 @@ class NumpySource(StackSource):
 class TiffSource(StackSource):
     """A TIFF file with a page for every frame."""
 
-    def _pages(self) -> Iterator[AnyArray | DepthError]:
+    def _pages(self, first: int = 0) -> Iterator[AnyArray | DepthError]:
         from PIL import Image
 
         try:
@@ -163,7 +172,7 @@ class TiffSource(StackSource):
         except Exception as error:  # Pillow raises almost anything on damaged files
             raise DepthError(f"{self._path}: is damaged, or no TIFF file ({error}); export it again") from error
         with image:
-            index = 0
+            index = first
             while True:
                 try:
                     with warnings.catch_warnings():
