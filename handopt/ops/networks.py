@@ -38,8 +38,10 @@ def convolve(
     outputs = len(bias)
     if weight.shape != (size * size * channels, outputs):
         raise ShapeError(f"weight: expected {(size * size * channels, outputs)}, got {weight.shape}")
-    padded = np.zeros((batch, height + 2 * pad, width + 2 * pad, channels), np.float32)
-    padded[:, pad : pad + height, pad : pad + width] = x
+    padded = np.ascontiguousarray(x, np.float32)
+    if pad:
+        padded = np.zeros((batch, height + 2 * pad, width + 2 * pad, channels), np.float32)
+        padded[:, pad : pad + height, pad : pad + width] = x
     out = np.empty((batch, -(-height // stride), -(-width // stride), outputs), np.float32)
     if added is not None and added.shape != out.shape:
         raise ShapeError(f"added: expected {out.shape}, got {added.shape}")

@@ -36,7 +36,7 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
     count = len(start)
     weight = 1 / np.maximum(np.broadcast_to(radius_mm, (count, 21)), CONFIG.least_mm)
     target = np.broadcast_to(joints_mm, (count, 21, 3))
-    prior = np.r_[np.full(len(free), CONFIG.angle_rad**-2), np.zeros(6), CONFIG.log_scale**-2]
+    prior = _prior()
     damping = np.diag(prior + 1e-6)
     limits, now = default_rig("right").limits, start
     for _ in range(CONFIG.steps):
@@ -123,6 +123,12 @@ def _moved_by() -> Bools:
         while (joint := int(rig.parents[joint])) >= 0:
             beyond[:, column] |= np.asarray(rig.articulated) == joint
     return beyond
+
+
+@cache
+def _prior() -> Floats:
+    """Weights (P,) of how far parameters move: those of _joints_and_motion."""
+    return np.r_[np.full(len(_free()), CONFIG.angle_rad**-2), np.zeros(6), CONFIG.log_scale**-2]
 
 
 @cache

@@ -115,19 +115,24 @@ def _hand(depth: FloatImage, expected_mm: FloatImage, crop: Crop, focal: float, 
     labels = label_surfaces(np.where(measured, depth, np.float32(0)), focal)
     close = measured & (away < config.reach_mm) & (step < config.depth_reach_mm)
     count = int(labels.max()) + 1
-    total = np.bincount(labels[measured], minlength=count)
-    near = np.bincount(labels[close], minlength=count)
-    agreeing = np.bincount(labels[close & silhouette & (step < config.agrees_mm)], minlength=count)
-    kept = (4 * agreeing >= near) & (near > 0)
+    beside = measured & (away < config.far_reach_mm) & (step < config.piece_depth_mm)
+    agreeing = close & silhouette & (step < config.agrees_mm)
+    # How many cells of each surface are measured, and of these near the silhouette, beside it, and in agreement with it
+    kinds = close + 2 * beside.view(np.uint8) + 4 * agreeing.view(np.uint8)
+    numbers = np.bincount(8 * labels[measured] + kinds[measured], minlength=8 * count).reshape(count, 2, 2, 2)
+    total, near = numbers.sum(axis=(1, 2, 3)), numbers[..., 1].sum(axis=(1, 2))
+    agree, aside = numbers[:, 1].sum(axis=(1, 2)), numbers[:, :, 1].sum(axis=(1, 2))
+    kept = (4 * agree >= near) & (near > 0)
     whole = kept & (2 * near >= total)
     # A finger that comes out from behind others is a surface of its own, where none is expected.
-    beside = measured & (away < config.far_reach_mm) & (step < config.piece_depth_mm)
     cells_cm2 = total * crop.mm_per_px**2 / 100
-    piece = (cells_cm2 >= config.min_piece_cm2) & (cells_cm2 <= config.max_piece_cm2)
-    piece &= 4 * np.bincount(labels[beside], minlength=count) >= 3 * total
+    piece = (cells_cm2 >= config.min_piece_cm2) & (cells_cm2 <= config.max_piece_cm2) & (4 * aside >= 3 * total)
     kept[0] = whole[0] = piece[0] = False
+    here = (kept + 2 * whole.view(np.uint8) + 4 * piece.view(np.uint8))[labels]
     return np.asarray(
-        (close & kept[labels]) | (measured & whole[labels] & (away < config.far_reach_mm)) | (beside & piece[labels])
+        (close & ((here & 1) > 0))
+        | (measured & ((here & 2) > 0) & (away < config.far_reach_mm))
+        | (beside & ((here & 4) > 0))
     )
 
 
