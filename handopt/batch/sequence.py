@@ -30,7 +30,7 @@ class JoinedPrediction(Tracking):
 
     def __next__(self) -> FrameEstimate:
         """The hand in the next frame. Raises SourceError and WorkerError; what came before is kept."""
-        estimate = self._joined.take(next(self._predicted))
+        estimate = self._joined.add(next(self._predicted))
         self._joined.seconds = time.perf_counter() - self._started
         self._count += 1
         return estimate

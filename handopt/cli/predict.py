@@ -64,7 +64,8 @@ DEFAULT_FOLDER = "handopt-out"
     "--track",
     is_flag=True,
     help="Take IMAGE for one sequence, a folder of frames, a recording or a stack, and write a track as handopt track "
-    "does, which is far faster: each frame is looked at where the hand was in the one before.",
+    "does, which is far faster: each frame is looked at where the hand was in the one before. Processes share what "
+    "was recorded (--jobs).",
 )
 @option("Sequence", "--live", is_flag=True, help="Predict the hand before a RealSense camera until Ctrl-C, as a track.")
 @option(

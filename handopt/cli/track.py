@@ -29,7 +29,7 @@ from handopt.cli.options import (
 from handopt.cli.outputs import existing_place, require_place
 from handopt.cli.rigs import load_model, load_proposals, own_rig
 from handopt.cli.stop_signal import StopOnSignal
-from handopt.cli.track_frames import Stoppable, reporter
+from handopt.cli.track_frames import Stoppable, predicting, reporter
 from handopt.cli.track_output import (
     add_video,
     pictures_of,
@@ -233,28 +233,10 @@ def _tracking(
     }
     with naming_option("--device", "--model"):
         if options.refine is not None:
-            return _predicting(frames, given, until, options, settings)
+            return predicting(frames, given, until, options, settings)
         if options.max_hands > 1:
             return track_hands(cast("FrameSource", given), options.max_hands, **settings)
         return track_source(cast("FrameSource", given), delay=options.delay, **settings)
-
-
-def _predicting(
-    frames: "FrameSource", given: Stoppable, until: StopOnSignal, options: "TrackOptions", settings: dict[str, Any]
-) -> "Tracking":
-    """What predicts the hand frame by frame, or parts of the sequence in several processes. given: the same frames."""
-    from handopt.batch.sequence import predict_in_processes, processes_for
-    from handopt.cli.job import fit_settings
-    from handopt.input.sequence.base import is_seekable
-    from handopt.tracking.prediction import predict_source
-
-    how = fit_settings(options, settings["config"], "scale")
-    how = replace(how, proposals=settings["proposals"], refine=options.refine)
-    asked = {"hand": settings["hand"], "settings": how, "scratch": settings["scratch"], "frames": options.frames}
-    jobs = processes_for(frames, options.jobs, options.frames, how.device)
-    if is_seekable(frames) and jobs > 1:
-        return predict_in_processes(frames, jobs, given=until.frames, **asked)
-    return predict_source(cast("FrameSource", given), **asked)
 
 
 def _asked(options: "TrackOptions") -> "SourceOptions":

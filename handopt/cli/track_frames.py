@@ -1,8 +1,9 @@
-"""The frames that a track is given, until it is to end, and how many of them come in a second."""
+"""The frames that a track is given, until it is to end, who predicts them, and how many of them come in a second."""
 
 import time
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from handopt.cli.console import Console
 from handopt.cli.live_output import LiveOutput
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from handopt.cli.settings import TrackOptions
     from handopt.input.sequence import FrameSource, SequenceFrame
+    from handopt.tracking.api import Tracking
 
 RATE_EVERY_S: Final = 1.0
 
@@ -35,6 +37,24 @@ class Stoppable:
             if live:  # frames of files are taken before their turn
                 self._output.latency.frame_taken()
             yield frame
+
+
+def predicting(
+    frames: "FrameSource", given: Stoppable, until: StopOnSignal, options: "TrackOptions", settings: dict[str, Any]
+) -> "Tracking":
+    """What predicts the hand frame by frame, or parts of the sequence in several processes. given: the same frames."""
+    from handopt.batch.sequence import predict_in_processes, processes_for
+    from handopt.cli.job import fit_settings
+    from handopt.input.sequence.base import is_seekable
+    from handopt.tracking.prediction import predict_source
+
+    how = fit_settings(options, settings["config"], "scale")
+    how = replace(how, proposals=settings["proposals"], refine=options.refine)
+    asked = {"hand": settings["hand"], "settings": how, "scratch": settings["scratch"], "frames": options.frames}
+    jobs = processes_for(frames, options.jobs, options.frames, how.device)
+    if is_seekable(frames) and jobs > 1:
+        return predict_in_processes(frames, jobs, given=until.frames, **asked)
+    return predict_source(cast("FrameSource", given), **asked)
 
 
 def reporter(console: Console) -> "Callable[[bool], None]":

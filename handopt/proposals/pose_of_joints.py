@@ -128,7 +128,7 @@ def _moved_by() -> Bools:
 @cache
 def _prior() -> Floats:
     """Weights (P,) of how far parameters move: those of _joints_and_motion."""
-    return np.r_[np.full(len(_free()), CONFIG.angle_rad**-2), np.zeros(6), CONFIG.log_scale**-2]
+    return np.asarray(np.r_[np.full(len(_free()), CONFIG.angle_rad**-2), np.zeros(6), CONFIG.log_scale**-2])
 
 
 @cache

@@ -81,12 +81,12 @@ class PredictionRun:
         started = time.perf_counter()
         if len(self._rows) in self._anew:
             self._predictor.forget()
-        estimate = self.take(self._predictor.predict(frame))
+        estimate = self.add(self._predictor.predict(frame))
         self.seconds += time.perf_counter() - started
         return estimate
 
-    def take(self, predicted: PredictedFrame) -> FrameEstimate:
-        """Take the next frame, which was predicted elsewhere."""
+    def add(self, predicted: PredictedFrame) -> FrameEstimate:
+        """Add the next frame, which was predicted elsewhere."""
         frame, middle, crop = predicted.frame, predicted.middle_mm, predicted.crop
         if frame.problem is not None:
             self._errors[len(self._rows)] = frame.problem

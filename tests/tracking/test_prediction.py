@@ -7,7 +7,7 @@ from support.sequences import CAMERA, FPS, frames, truth
 from handopt.config import FitSettings
 from handopt.errors import ConfigError, ObservationError
 from handopt.input.sequence.base import SequenceFrame
-from handopt.tracking import prediction
+from handopt.tracking import predictor
 from handopt.tracking.prediction import PredictionRun
 from handopt.typing import Floats
 
@@ -33,8 +33,8 @@ def test_a_look_at_a_part_is_as_good_as_one_at_the_whole_image(monkeypatch: pyte
     assert track.tracked.tolist() == [True] * 5 + [False] * 2 + [True] * 3
     assert track.refitted.tolist()[:5] == [True] + [False] * 4
     assert track.refitted[7], "after the hand was away the whole image is observed"
-    monkeypatch.setattr(prediction, "LOST", -1.0)
-    monkeypatch.setattr(prediction, "WORSE", 0.0)
+    monkeypatch.setattr(predictor, "LOST", -1.0)
+    monkeypatch.setattr(predictor, "WORSE", 0.0)
     whole = predicted("right")
     assert whole.track("frames", FPS).refitted[track.tracked].all()
     there = track.tracked
