@@ -1,16 +1,26 @@
 """`handopt predict`, and models that the user gives to it, to `fit`, `track` and `model`."""
 
 import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.commands import run
+from support.compare import assert_same_bits
 from support.fit_cli import EXAMPLES
 from support.proposal_factories import random_model
 from support.sequences import frames
 
 from handopt.result import schema
+from handopt.tracking.frame_estimate import FrameEstimate
+from handopt.tracking.prediction import PredictionRun
+from handopt.tracking.predictor import PredictedFrame
 
 OPEN = EXAMPLES / "open.png"
 
@@ -107,6 +117,80 @@ def test_a_sequence_is_predicted_as_a_track(tmp_path: Path) -> None:
         refused = run(*given, *words)
         assert refused.exit_code == 2
         assert message in refused.stderr
+
+
+@pytest.fixture
+def wave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str | Path, ...]:
+    """What predicts a stack of 24 frames, in 4 parts."""
+    monkeypatch.setattr("handopt.tracking.prediction.PART_FRAMES", 6)
+    np.save(tmp_path / "wave.npy", np.stack([each.depth_mm for each in frames()]))
+    return "predict", tmp_path / "wave.npy", "--camera", "237.5,237.5,159.5,119.5", "--unit", "1", "--track"
+
+
+@pytest.mark.process
+def test_processes_give_the_track_that_one_gives(wave: tuple[str | Path, ...], tmp_path: Path) -> None:
+    lines = {}
+    for jobs in ("1", "2"):
+        done = run(*wave, "-o", tmp_path / jobs, "--jobs", jobs, "--json")
+        assert done.exit_code == 0, done.stderr
+        lines[jobs] = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["frame"] for line in lines[jobs]] == list(range(24))
+        assert (tmp_path / jobs / "track.jsonl").exists()
+    assert lines["1"] == lines["2"]
+    with np.load(tmp_path / "1" / "track.npz") as one, np.load(tmp_path / "2" / "track.npz") as other:
+        for name in set(one) - {"header"}:  # it says how long it took
+            assert_same_bits(one[name], other[name], name)
+    refused = run("predict", "--live", "--jobs", "2")
+    assert (refused.exit_code, "--jobs is for what was recorded" in refused.stderr) == (2, True)
+
+
+@pytest.mark.process
+def test_ctrl_c_keeps_the_frames_that_processes_gave(
+    wave: tuple[str | Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = PredictionRun.add
+
+    def stopped(self: PredictionRun, predicted: PredictedFrame) -> FrameEstimate:
+        if predicted.frame.index == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return add(self, predicted)
+
+    monkeypatch.setattr(PredictionRun, "add", stopped)
+    done = run(*wave, "-o", tmp_path / "out", "--jobs", "2", "--hand", "right")
+    assert done.exit_code == 130
+    assert "Stopped after 8 frames, which are written now." in done.stderr
+    assert len((tmp_path / "out" / "track.jsonl").read_text().splitlines()) == 8
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.process
+def test_ctrl_c_while_processes_start_leaves_nothing(wave: tuple[str | Path, ...], tmp_path: Path) -> None:
+    with interrupted():
+        done = run(*wave, "-o", tmp_path / "out", "--jobs", "2", "--hand", "right")
+    assert done.exit_code == 130
+    assert "Interrupted" in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert not multiprocessing.active_children()
+
+
+@contextmanager
+def interrupted() -> Iterator[None]:
+    """Interrupts this process as soon as it has started another one."""
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        while not multiprocessing.active_children() and not ended.wait(0.01):
+            pass
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("words", [("fit", "--proposals"), ("predict", "--model"), ("track", "--proposals")])

@@ -20,7 +20,7 @@ def layer(rng: np.random.Generator, size: int, shape: tuple[int, ...], outputs: 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 2)])
 @pytest.mark.parametrize("outputs", [4, 16, 37])
-@pytest.mark.parametrize("shape", [(2, 8, 12, 3), (1, 7, 5, 2), (3, 1, 9, 1)])
+@pytest.mark.parametrize("shape", [(2, 8, 12, 3), (1, 7, 5, 2), (3, 1, 9, 1), (3, 3, 4, 2), (1, 4, 8, 2)])
 def test_a_convolution_equals_its_loops(
     size: int, stride: int, outputs: int, shape: tuple[int, ...], rng: np.random.Generator
 ) -> None:

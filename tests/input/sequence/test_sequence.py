@@ -2,8 +2,9 @@
 
 import errno
 import json
+import pickle
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 from handopt.errors import CameraError, DepthError, HandoptError
 from handopt.input.depth import read_depth
 from handopt.input.sequence import SourceError, open_source
-from handopt.input.sequence.base import SequenceFrame
+from handopt.input.sequence.base import SequenceFrame, is_seekable
 from handopt.input.sequence.folder import natural
 from handopt.input.sequence.prefetch import prefetch
 from handopt.input.sequence.stream_info import SourceOptions
@@ -295,3 +296,19 @@ def test_frames_know_their_place() -> None:
 def test_numbers_in_names_sort_by_value_and_superscripts_are_text() -> None:
     names = ["b", "a10", "a9", "a²1", "a²", "10", "9"]
     assert sorted(names, key=natural) == ["9", "10", "a9", "a10", "a²", "a²1", "b"]
+
+
+@pytest.mark.parametrize("make", [npy, npz, lambda path: folder_of(path / "frames")])
+def test_frames_can_be_read_from_any_one_on(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    source = pickle.loads(pickle.dumps(open_source(make(tmp_path), ASKED)))
+    every = list(source)
+    assert is_seekable(source)
+    assert source.length == len(every)
+    for first in range(len(every) + 1):
+        found = list(source.frames_from(first))
+        assert [(each.index, each.name) for each in found] == [(each.index, each.name) for each in every[first:]]
+        assert all((one.depth_mm == other.depth_mm).all() for one, other in zip(found, every[first:], strict=True))
+
+
+def test_pages_of_a_tiff_file_are_read_from_the_first_one_on(tmp_path: Path) -> None:
+    assert not is_seekable(open_source(tiff(tmp_path), ASKED))
