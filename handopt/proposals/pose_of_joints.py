@@ -54,7 +54,7 @@ def pose_of_joints(start: Proposals, joints_mm: Floats, radius_mm: Floats) -> Pr
         now = Proposals(
             exponential(turn) @ now.rotation,
             now.translation_mm + shift,
-            np.clip(angles.reshape(count, 15, 3), limits.lower, limits.upper),
+            np.minimum(np.maximum(angles.reshape(count, 15, 3), limits.lower), limits.upper),
             np.clip(now.scale * np.exp(np.clip(step[:, -1], -0.2, 0.2)), MIN_SCALE, MAX_SCALE),
         )
     return now
@@ -72,7 +72,8 @@ def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]
     transforms = hand.transforms(poses.as_pose(np.float64))
     joints = np.asarray(hand.joints(transforms))
     # Axes of twist, abduction and flexion (Ry(abduction) Rx(-flexion) Rz(twist)), first as the turned joint has them
-    (st, _, sf), (ct, _, cf) = (np.moveaxis(turn(poses.angles_rad), -1, 0) for turn in (np.sin, np.cos))
+    sine, cosine = np.sin(poses.angles_rad), np.cos(poses.angles_rad)
+    st, sf, ct, cf = sine[..., 0], sine[..., 2], cosine[..., 0], cosine[..., 2]
     own = np.zeros((*st.shape, 3, 3))
     own[..., 0, 2] = 1.0
     own[..., 1, 0], own[..., 1, 1], own[..., 1, 2] = st * cf, ct * cf, sf
@@ -84,7 +85,7 @@ def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]
     _cross(axes.reshape(len(poses), -1, 3)[:, free, None], arms[:, free // 3], motion[:, : len(free)])
     arms = joints - poses.translation_mm[:, None]
     around_x, around_y, around_z = (motion[:, len(free) + axis] for axis in range(3))
-    x, y, z = np.moveaxis(arms, -1, 0)
+    x, y, z = arms[..., 0], arms[..., 1], arms[..., 2]
     around_x[..., 1], around_x[..., 2] = -z, y
     around_y[..., 0], around_y[..., 2] = z, -x
     around_z[..., 0], around_z[..., 1] = -y, x
@@ -95,7 +96,7 @@ def _joints_and_motion(poses: Proposals, free: Indices) -> tuple[Floats, Floats]
 
 def _cross(one: Floats, other: Floats, out: Floats) -> None:
     """The cross products of vectors (..., 3): numpy.cross takes longer for few of them."""
-    (ax, ay, az), (bx, by, bz) = (np.moveaxis(each, -1, 0) for each in (one, other))
+    ax, ay, az, bx, by, bz = (each[..., axis] for each in (one, other) for axis in range(3))
     out[..., 0], out[..., 1], out[..., 2] = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
 
 

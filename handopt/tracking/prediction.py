@@ -30,7 +30,7 @@ from handopt.typing import Floats
 
 NOWHERE_MM: Final = (0.0, 0.0, 500.0)
 """Middle of what is shown of frames before the first one with a hand."""
-PART_FRAMES: Final = 150
+PART_FRAMES: Final = 240
 """Frames of a part of a sequence, about: to look for the hand anew takes about 0.1 s, as long as 8 frames."""
 
 

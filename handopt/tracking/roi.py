@@ -36,7 +36,8 @@ class RoiObservation:
 
 def crop_around(vertices_mm: Reals, camera: Camera, config: RoiConfig) -> Crop:
     """The cube around an expected hand, whose vertices (V, 3) are in the camera frame."""
-    low, high = vertices_mm.min(axis=0), vertices_mm.max(axis=0)
+    columns = np.ascontiguousarray(vertices_mm.T)  # along which NumPy is quicker
+    low, high = columns.min(axis=1), columns.max(axis=1)
     x, y, z = 0.5 * (low + high)
     return Crop((float(x), float(y), float(z)), config.half_mm, config.size_px, camera)
 

@@ -154,16 +154,16 @@ def seekable(source: FrameSource) -> SeekableSource:
 
 
 def test_parts_are_equally_long_and_do_not_depend_on_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "PART_FRAMES", 150)
+    monkeypatch.setattr(prediction, "PART_FRAMES", 240)
     assert parts_of(1) == [range(1)]
-    assert parts_of(149) == [range(149)]
+    assert parts_of(240) == [range(240)]
     assert parts_of(300) == [range(150), range(150, 300)]
-    for count in (151, 449, 1000, 12345):
+    for count in (241, 719, 1000, 12345):
         parts = parts_of(count)
         assert len(parts) % 2 == 0
         assert [each for part in parts for each in part] == list(range(count))
         assert max(map(len, parts)) <= min(map(len, parts)) + 1
-        assert 75 <= len(parts[0]) <= 225
+        assert 120 <= len(parts[0]) <= 360
 
 
 def test_processes_for_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
