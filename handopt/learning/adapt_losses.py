@@ -49,8 +49,8 @@ def fits_loss(
     temperature_mm: float,
 ) -> Tensor:
     """The distance of the hypotheses from the fits, on views that are spoilt as sensors do it."""
-    offset, labels = augment(*tensors(arrays), generator)
-    heads, joints, votes = network(encoded(offset))
+    views, labels = augment(*tensors(arrays), generator)
+    heads, joints, votes = network(encoded(views, network.channels))
     found = compare(skeleton, heads, labels)
     loss = hypothesis_loss(found, temperature_mm) + joint_loss(found, joints, labels["visible"])
     return loss + votes_loss(votes, labels["keypoints"])
@@ -61,8 +61,8 @@ def posed(network: nn.Module, skeleton: Skeleton, hand: OwnHand, arrays: Arrays)
 
     Both are in the camera's frame.
     """
-    offset, _ = tensors(arrays)
-    heads, _, votes = network(encoded(offset))
+    views, _ = tensors(arrays)
+    heads, _, votes = network(encoded(views, network.channels))
     view, distance = torch.from_numpy(arrays["view"]), torch.from_numpy(arrays["distance"])
     posed_hand: HandOutput = hand(*in_camera(skeleton, heads, view, distance))
     depth = votes.keypoints[..., 2] + distance[:, None]

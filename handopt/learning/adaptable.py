@@ -18,13 +18,13 @@ DENSE = ("dense", "inner", "head", "joints", f"{VOTES}context")
 class AdaptableNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
     """The layers of handopt.proposals.network.Network, without normalisations: these are in the weights already.
 
-    Views (B, 64, 64, 2) -> heads (B, K, numbers of a head), (B, 42) of the joints, and votes.
+    Views (B, 64, 64, channels) -> heads (B, K, numbers of a head), (B, 42) of the joints, and votes.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         weights = network.weights
-        self.heads, self.stages = network.heads, network.stages
+        self.heads, self.stages, self.channels = network.heads, network.stages, network.channels
         names = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
         self.layers = nn.ModuleDict()
         for name in names:

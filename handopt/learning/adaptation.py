@@ -29,7 +29,7 @@ from handopt.learning.checkpoint import load_checkpoint, save_checkpoint
 from handopt.learning.fitted_frames import rows_of
 from handopt.learning.frame_store import FrameStore, full
 from handopt.learning.image_pool import TRAINING, block_of
-from handopt.learning.images import Arrays
+from handopt.learning.images import Arrays, with_unknown_labels
 from handopt.learning.own_hand import OwnHand
 from handopt.learning.skeleton import Skeleton
 from handopt.learning.training import Progress
@@ -187,7 +187,7 @@ class Adaptation:
         settings, number = self.settings, self.step // self.settings.steps_per_block
         if self._block is None or self._block[0] != number:
             key = (self.seed, TRAINING, number, settings.rehearsed_images, settings.rehearsed_poses)
-            self._block = number, block_of(*key)
+            self._block = number, with_unknown_labels(block_of(*key))
         return self._block[1]
 
     # ------------------------------------------------------------------------------- scores, curves, files

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
+from handopt.learning.encode import Views
 from handopt.learning.flaws import Gaps, discs, noisy, punched, uniform
 from handopt.proposals.features import MIDDLE_PX, MM_PER_PX, SIZE
 
@@ -14,30 +15,53 @@ MAX_STEP_MM = 4.0
 JUMP_MM = 14.0
 GAPS = Gaps(-1.0, 0.3, (0.0, 22.0), (1.0, 5.5), 0.07, (7.0, 22.0))
 LEAST_SEEN_PX = 60
+GAPS_SHARE, UNKNOWN_SHARE = 0.3, 0.06
+"""Labelled views in which gaps are, and whose labels are left out."""
+SHARPNESS, LEAST_LABEL = 0.3, 1e-4
+"""Probabilities are raised to a power whose logarithm deviates by the first; none is less than the second before."""
 
 _QUARTER = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-def augment(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-    """Move, turn and spoil views.
+def augment(views: Views, labels: dict[str, Tensor], generator: torch.Generator) -> tuple[Views, dict[str, Tensor]]:
+    """Move and turn views, and spoil those of rendered hands; of labelled ones, which sensors have seen, little.
 
-    offset: (B, 64, 64) mm, NaN where the hand is not; labels: rotation (B, 3, 3), wrist (B, 3) mm and others.
-    Returns both, changed.
+    labels: of their poses, rotation (B, 3, 3), wrist (B, 3) mm and others. Returns both, changed.
     """
-    offset, labels = _moved(offset, labels, generator)
-    offset = _cluttered(offset, generator)
+    views, labels = _moved(views, labels, generator)
+    offset = _cluttered(views.offset, generator)
     offset = _frayed(offset, generator)
     offset = _punched(offset, generator)
     offset = noisy(offset, generator, noise_mm=NOISE_MM, max_step_mm=MAX_STEP_MM, cell_px=4)
-    return offset, labels
+    labelled = views.labelled
+    worn = _worn(views, generator)
+    offset = torch.where(labelled[:, None, None], worn.offset, offset)
+    return Views(offset, worn.measured, worn.labels), labels
 
 
-def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+def _worn(views: Views, generator: torch.Generator) -> Views:
+    """Labelled views with gaps in some, labels that are more or less sure, and none at all in a few."""
+    count = len(views.offset)
+    gaps = _punched(views.measured, generator).isnan() & (_drawn(generator, count) < GAPS_SHARE)[:, None, None]
+    offset, measured = (torch.where(gaps, torch.nan, each) for each in (views.offset, views.measured))
+    sharpness = torch.exp(SHARPNESS * torch.randn(count, 1, 1, 1, generator=generator))
+    unknown = (_drawn(generator, count) < UNKNOWN_SHARE)[:, None, None]
+    measured = torch.where(unknown, torch.nan, measured)
+    labels = torch.where(measured.isnan()[..., None], 0.0, views.labels.clamp_min(LEAST_LABEL) ** sharpness)
+    return Views(offset, measured, labels)
+
+
+def _drawn(generator: torch.Generator, count: int) -> Tensor:
+    return torch.rand(count, generator=generator)
+
+
+def _moved(views: Views, labels: dict[str, Tensor], generator: torch.Generator) -> tuple[Views, dict[str, Tensor]]:
     """Quarter turns about the optical axis, which are exact, and small shifts of the centre, which nearly are."""
     rotation, wrist, keypoints = (labels[name].clone() for name in ("rotation", "wrist", "keypoints"))
+    images = torch.cat([views.offset[..., None], views.measured[..., None], views.labels], dim=-1)
     parts = []
-    for turns, rows in enumerate(torch.arange(len(offset)).tensor_split(4)):
-        image = offset[rows]
+    for turns, rows in enumerate(torch.arange(len(images)).tensor_split(4)):
+        image = images[rows]
         for _ in range(turns):
             image = image.transpose(1, 2).flip(2)
             rotation[rows], wrist[rows] = _QUARTER @ rotation[rows], wrist[rows] @ _QUARTER.T
@@ -47,16 +71,18 @@ def _moved(offset: Tensor, labels: dict[str, Tensor], generator: torch.Generator
         shift = torch.tensor([right * MM_PER_PX, down * MM_PER_PX, 0.0])
         wrist[rows] += shift
         keypoints[rows] += shift
-    away = DEPTH_SHIFT_MM * torch.randn(len(offset), generator=generator)
+    away = DEPTH_SHIFT_MM * torch.randn(len(images), generator=generator)
     wrist[:, 2] += away
     keypoints[..., 2] += away[:, None]
     changed = {"rotation": rotation, "wrist": wrist, "keypoints": keypoints}
-    return torch.cat(parts) + away[:, None, None], {**labels, **changed}
+    moved = torch.cat(parts)
+    offset, measured = (moved[..., channel] + away[:, None, None] for channel in (0, 1))
+    return Views(offset, measured, moved[..., 2:].nan_to_num()), {**labels, **changed}
 
 
 def _shifted(image: Tensor, right: int, down: int) -> Tensor:
-    """Images (B, S, S) moved by whole pixels; NaN comes in at the edges."""
-    padded = pad(image, (MAX_SHIFT_PX,) * 4, value=torch.nan)
+    """Images (B, S, S, channels) moved by whole pixels; NaN comes in at the edges."""
+    padded = pad(image, (0, 0, *(MAX_SHIFT_PX,) * 4), value=torch.nan)
     top, left = MAX_SHIFT_PX - down, MAX_SHIFT_PX - right
     return padded[:, top : top + image.shape[1], left : left + image.shape[2]]
 

@@ -17,6 +17,7 @@ SHOWN: Final = {
     "likeliest_mm": ("mean joint error of the likeliest hypothesis, mm", colour.FINGERS[2]),
     "best_mm": ("of the best one of all, mm", colour.FINGERS[3]),
     "votes_mm": ("of the joints that it sees, mm", colour.FINGERS[1]),
+    "labelled_votes_mm": ("of these in labelled images, mm", colour.FINGERS[0]),
 }
 INCHES: Final = (8.0, 5.0)
 
@@ -39,6 +40,8 @@ def _figure(history: Sequence[dict[str, float]]) -> Any:
     axes = figure.add_subplot()
     steps = [row["step"] for row in history]
     for name, (label, ink) in SHOWN.items():
+        if name not in history[0]:
+            continue
         axes.plot(steps, [row[name] for row in history], color=plot_ink(ink), linewidth=1.8, label=label)
     axes.set_xlabel("step", color=plot_ink(colour.FAINT_INK))
     styled(axes)

@@ -28,9 +28,9 @@ BLOCK: Final = 32
 """Frames of a block."""
 SMALL: Final = (
     *("number", "rotation", "angles", "wrist", "scale", "proportions", "view", "distance", "joints", "confidence"),
-    *("camera_centre", "visible", "offset", "keypoints"),
+    *("camera_centre", "visible", "offset", "measured", "labels", "keypoints"),
 )
-"""Arrays that are kept in memory: 9 kB of a frame."""
+"""Arrays that are kept in memory: 30 kB of a frame."""
 INDEX: Final = "frames.json"
 
 

@@ -1,17 +1,19 @@
-"""Images to learn from, rendered on the fly by other processes: the same for a seed, however many processes there are.
+"""Images to learn from, made on the fly by other processes: the same for a seed, however many processes there are.
 
-Block n of a seed is always the same. At a given step the pool always holds the same blocks; where the processes are
-too slow, training waits.
+Block n of a seed and a kind is always the same. At a given step the pool always holds the same blocks; where the
+processes are too slow, training waits.
 """
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from handopt.learning.images import Arrays, render_images, sample_poses
+from handopt.learning.images import Arrays, render_images, sample_poses, with_unknown_labels
+from handopt.learning.labelled_images import labelled_images
 from handopt.learning.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -20,28 +22,34 @@ if TYPE_CHECKING:
 
 TRAINING, HELD_OUT = 0, 1
 """Purposes of blocks; no block is for both."""
-ROWS: Final = 3
+ROWS, LABELLED_ROWS = 3, 5
 """What the generator of a step's rows is for, beside those of poses and images."""
 AHEAD: Final = 2
-"""Blocks that each process is given in advance."""
+"""Blocks of a kind that each process is given in advance."""
 
 
 def block_of(seed: int, purpose: int, number: int, images: int, poses: int) -> Arrays:
-    """The images of a block, see handopt.learning.images.render_images."""
+    """The rendered images of a block, see handopt.learning.images.render_images."""
     key = (seed, purpose, number)
     return render_images(sample_poses(poses, key, 1), images, key, 1)
 
 
+def labelled_block_of(seed: int, purpose: int, number: int, images: int) -> Arrays:
+    """The labelled images of a block, see handopt.learning.labelled_images."""
+    return labelled_images(images, (seed, purpose, number))
+
+
 class ImagePool:
-    """The newest blocks of images, and batches of them; to be entered with `with`, which starts the processes."""
+    """The newest blocks of images of both kinds, and batches of them; to be entered with `with`, which starts the
+    processes."""
 
     def __init__(self, settings: TrainSettings, seed: int, workers: int) -> None:
-        """workers: processes that render; with 0 this one does, in between."""
+        """workers: processes that make images; with 0 this one does, in between."""
         self._settings, self._seed, self._workers = settings, seed, workers
         self._pool: Pool | None = None
-        self._asked: dict[int, AsyncResult[Arrays]] = {}
-        self._arrays: Arrays = {}
-        self._blocks: set[int] = set()
+        chosen, self._labelled_rows = settings, round(settings.labelled_share * settings.batch)
+        self._rendered = _Blocks(self._ask_rendered, chosen.block_images, chosen.pool_blocks, AHEAD * workers)
+        self._labelled = _Blocks(self._ask_labelled, chosen.labelled_images, chosen.pool_blocks, AHEAD * workers)
 
     def __enter__(self) -> "Self":
         """Start the processes."""
@@ -59,46 +67,84 @@ class ImagePool:
             self._pool.join()
 
     def batch(self, step: int) -> Arrays:
-        """The images of a step."""
-        settings = self._settings
-        newest = settings.first_blocks + step // settings.steps_per_block
-        self._fill(range(max(0, newest - settings.pool_blocks), newest))
-        rng = np.random.default_rng((self._seed, ROWS, step))
-        rows = rng.integers(len(self._blocks) * settings.block_images, size=settings.batch)
-        return {name: values[rows] for name, values in self._arrays.items()}
+        """The images of a step, the labelled ones last."""
+        settings, labelled = self._settings, self._labelled_rows
+        parts = []
+        if labelled < settings.batch:
+            newest = settings.first_blocks + step // settings.steps_per_block
+            rng = np.random.default_rng((self._seed, ROWS, step))
+            parts.append(with_unknown_labels(self._rendered.drawn(newest, settings.batch - labelled, rng)))
+        if labelled:
+            newest = settings.first_blocks + step // settings.steps_per_labelled_block
+            rng = np.random.default_rng((self._seed, LABELLED_ROWS, step))
+            parts.append(self._labelled.drawn(newest, labelled, rng))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def held_out(self) -> Arrays:
-        """The images that score the network."""
-        asked = [self._ask(HELD_OUT, number) for number in range(self._settings.held_out_blocks)]
-        blocks = [each if isinstance(each, dict) else each.get() for each in asked]
+        """The rendered images that score the network."""
+        return with_unknown_labels(self._held_out(self._ask_rendered))
+
+    def labelled_held_out(self) -> Arrays | None:
+        """The labelled images that score the network; None where it learns from none."""
+        return self._held_out(self._ask_labelled) if self._labelled_rows else None
+
+    def _held_out(self, ask: "Callable[[int, int], Any]") -> Arrays:
+        asked = [ask(HELD_OUT, number) for number in range(self._settings.held_out_blocks)]
+        blocks = [_made(each) for each in asked]
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    def _ask_rendered(self, purpose: int, number: int) -> Any:
+        settings = self._settings
+        return self._ask(block_of, purpose, number, settings.block_images, settings.block_poses)
+
+    def _ask_labelled(self, purpose: int, number: int) -> Any:
+        return self._ask(labelled_block_of, purpose, number, self._settings.labelled_images)
+
+    def _ask(self, make: Callable[..., Arrays], *arguments: int) -> Any:
+        """A block, or where processes make them the promise of one."""
+        given = (self._seed, *arguments)
+        return make(*given) if self._pool is None else self._pool.apply_async(make, given)
+
+
+class _Blocks:
+    """The newest blocks of a kind of images."""
+
+    def __init__(self, ask: Callable[[int, int], Any], images: int, most: int, ahead: int) -> None:
+        """ask: for a block of a purpose and a number. images: of a block; most: blocks; ahead: asked for in advance."""
+        self._ask, self._images, self._most, self._ahead = ask, images, most, ahead
+        self._asked: dict[int, AsyncResult[Arrays]] = {}
+        self._arrays: Arrays = {}
+        self._blocks: set[int] = set()
+
+    def drawn(self, newest: int, count: int, rng: np.random.Generator) -> Arrays:
+        """Images that are drawn from the blocks before the one of a number."""
+        self._fill(range(max(0, newest - self._most), newest))
+        rows = rng.integers(len(self._blocks) * self._images, size=count)
+        return {name: values[rows] for name, values in self._arrays.items()}
 
     def _fill(self, wanted: range) -> None:
         """Have all blocks that are wanted, each in the place that its number gives it."""
         missing = [number for number in wanted if number not in self._blocks]
-        if missing and self._workers:
-            for number in range(missing[0], wanted.stop + AHEAD * self._workers):
+        if missing and self._ahead:
+            for number in range(missing[0], wanted.stop + self._ahead):
                 if number not in self._blocks and number not in self._asked:
                     self._asked[number] = self._ask(TRAINING, number)
         for number in missing:
-            self._put(self._asked.pop(number).get() if self._workers else self._ask(TRAINING, number), number)
+            self._put(_made(self._asked.pop(number) if self._ahead else self._ask(TRAINING, number)), number)
         self._blocks = set(wanted)
 
-    def _ask(self, purpose: int, number: int) -> Any:
-        """A block, or where processes render the promise of one."""
-        settings = self._settings
-        arguments = (self._seed, purpose, number, settings.block_images, settings.block_poses)
-        return block_of(*arguments) if self._pool is None else self._pool.apply_async(block_of, arguments)
-
     def _put(self, block: Arrays, number: int) -> None:
-        size, places = self._settings.block_images, self._settings.pool_blocks
         if not self._arrays:
             self._arrays = {
-                name: np.zeros((places * size, *each.shape[1:]), each.dtype) for name, each in block.items()
+                name: np.zeros((self._most * self._images, *each.shape[1:]), each.dtype) for name, each in block.items()
             }
-        place = number % places * size
+        place = number % self._most * self._images
         for name, values in block.items():
-            self._arrays[name][place : place + size] = values
+            self._arrays[name][place : place + self._images] = values
+
+
+def _made(block: Any) -> Arrays:
+    return block if isinstance(block, dict) else block.get()
 
 
 def ignore_interrupts() -> None:

@@ -18,13 +18,22 @@ from handopt.learning.held_things import HeldThings, PlacedThing, sample_things,
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
-from handopt.proposals.features import HALF_MM, MIDDLE_PX, MM_PER_PX, SIZE, robust_centre, rotation_to_axis, to_view
+from handopt.proposals.features import (
+    HALF_MM,
+    LABELS,
+    MIDDLE_PX,
+    MM_PER_PX,
+    SIZE,
+    robust_centre,
+    rotation_to_axis,
+    to_view,
+)
 from handopt.rig import Rig, default_rig, with_proportions
 from handopt.rig.anatomy import JOINT_DEPTH_MM
 from handopt.rig.joints import KNUCKLES
 from handopt.synth.poses import LEVELS, sample_hand, sample_view
 from handopt.synth.subject import sample_subject, surface_field
-from handopt.typing import Bools, Floats
+from handopt.typing import AnyArray, Bools, FloatImage, Floats
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -82,6 +91,18 @@ def render_images(poses: Floats, count: int, seed: Seed, processes: int) -> Arra
     chunks = _run(partial(_images, poses), jobs, processes)
     assert sum(len(chunk["scale"]) for chunk in chunks) >= count
     return {name: np.concatenate([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
+
+
+def with_unknown_labels(images: Arrays) -> Arrays:
+    """Images with the arrays of handopt.learning.labelled_images that say that nobody has labelled their pixels."""
+    offset = images["offset"]
+    return images | {"measured": np.full_like(offset, EMPTY), "labels": np.zeros((*offset.shape, LABELS), np.uint8)}
+
+
+def counts_of(offset_mm: FloatImage) -> AnyArray:
+    """Offsets, NaN where there are none, as arrays of images have them: (...) int16 in UNIT_MM, EMPTY for none."""
+    counts = np.rint(np.nan_to_num(offset_mm) / UNIT_MM)
+    return np.where(np.isnan(offset_mm), EMPTY, counts).astype(np.int16)
 
 
 def dress(rng: np.random.Generator, rig: Rig, proportions: Floats) -> Dressed:

@@ -22,7 +22,7 @@ PLACES = (SIZE >> len(WIDTHS)) ** 2
 
 
 class Network(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
-    """Views (B, 64, 64, 2) -> heads (B, K, numbers of a head), (B, 42) of the joints of the likeliest one, and votes.
+    """Views (B, 64, 64, 6) -> heads (B, K, numbers of a head), (B, 42) of the joints of the likeliest one, and votes.
 
     The 42 are 21 logarithms of how far off a joint is, in mm, and 21 logits of whether it is visible. See
     handopt.proposals.network.
@@ -30,7 +30,7 @@ class Network(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
 
     def __init__(self, heads: int, free: int, widths: tuple[int, ...] = WIDTHS, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.channels = heads, CHANNELS
         self.stem = Convolution(CHANNELS, widths[0], 5, 2)
         self.stages = nn.ModuleList()
         for before, width in itertools.pairwise(widths):

@@ -47,9 +47,9 @@ def _near(error: Tensor, turn: Tensor) -> Tensor:
 
 
 def _compare(network: Network, skeleton: Skeleton, images: Arrays, device: str) -> tuple[Tensor, ...]:
-    offset, labels = tensors(images)
+    views, labels = tensors(images)
     labels = {name: each.to(device) for name, each in labels.items()}
-    heads, told, votes = network(encoded(offset.to(device)))
+    heads, told, votes = network(encoded(views).to(device))
     *pose, logit = skeleton.unpack(heads)
     distance = joint_offsets(skeleton, tuple(pose), labels).norm(dim=-1)
     error = distance.mean(-1)

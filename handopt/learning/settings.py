@@ -28,7 +28,9 @@ class TrainSettings(Checked):
     largest_gradient: norm to which gradients are cut. temperature_mm falls to final_temperature_mm by the share
     cooled_at: how much heads learn from images that another one explains better. average: of the weights, that are kept
     and not renewed in each step. Images come in blocks of block_images; one more every steps_per_block steps, and the
-    last pool_blocks of them are drawn from. held_out_blocks: of other seeds, for the scores, every report_steps steps.
+    last pool_blocks of them are drawn from. labelled_share of each batch are images whose pixels are labelled
+    (handopt.learning.labelled_images), which come in blocks of labelled_images, one more every steps_per_labelled_block
+    steps. held_out_blocks: of other seeds, for the scores, every report_steps steps.
     checkpoint_s: seconds between checkpoints. bfloat16: whether the layers multiply numbers of 16 bits; weights, losses
     and the model are float32
     """
@@ -49,6 +51,9 @@ class TrainSettings(Checked):
     first_blocks: Images = 8
     pool_blocks: Images = 32
     steps_per_block: Images = 32
+    labelled_share: Fraction = 0.5
+    labelled_images: Images = 512
+    steps_per_labelled_block: Images = 48
     held_out_blocks: Images = 4
     report_steps: Many = 250
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 120.0

@@ -102,7 +102,7 @@ class Training:
         Returns the scores of the model. Raises NumericalError, which leaves the last good model, and OutputError.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        held_out = pool.held_out()
+        held_out = pool.held_out(), pool.labelled_held_out()
         if self._begin is not None and self.step == 0:
             self._begin_with(self._begin, pool.batch(0))
         saved = started = time.monotonic()
@@ -153,10 +153,10 @@ class Training:
             group["lr"] = settings.rate_at(self.step, share)
         drawn = np.random.default_rng((self.seed, STEP, self.step)).integers(2**62)
         generator = torch.Generator().manual_seed(int(drawn))
-        offset, labels = augment(*tensors(images), generator)
+        views, labels = augment(*tensors(images), generator)
         labels = {name: each.to(self.device) for name, each in labels.items()}
         self.network.train()
-        view = encoded(offset.to(self.device))
+        view = encoded(views).to(self.device)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bfloat16):
             heads, joints, votes = self.network(view)
         found = compare(self.skeleton, heads, labels)
@@ -176,9 +176,13 @@ class Training:
             self.average.update_parameters(self.network)
         self._losses.append(loss)
 
-    def _report(self, held_out: Arrays) -> None:
+    def _report(self, held_out: tuple[Arrays, Arrays | None]) -> None:
         """Score the average of the weights, and write model and curves. Raises OutputError."""
-        scores = score(self.average.module, self.skeleton, held_out, self.device)
+        rendered, labelled = held_out
+        scores = score(self.average.module, self.skeleton, rendered, self.device)
+        if labelled is not None:
+            of_labelled = score(self.average.module, self.skeleton, labelled, self.device)
+            scores |= {f"labelled_{name}": of_labelled[name] for name in ("likeliest_mm", "votes_mm")}
         row = {"step": self.step, "seconds": round(self.seconds, 1), "loss": round(float(np.mean(self._losses)), 4)}
         self.history.append({**row, **scores})
         self._losses.clear()

@@ -28,7 +28,8 @@ class Observation:
     numbers that it was made with. ignored: (H, W) pixels that the user left out, which say nothing either, None for
     none. other: (H, W) pixels that hang together with the hand and are of something else, which may hide it, None where
     nothing was found; holds: what that is, 'object' or 'hand'. evidence: (H, W) how much it counts that a pose leaves a
-    pixel unexplained, 0 to 1, None where all count in full. palms_mm: (N, 3) where a palm may be in the whole image.
+    pixel unexplained, 0 to 1, None where all count in full. labels: (H, W, 3) the probabilities of hand, forearm and
+    other things by which they count. palms_mm: (N, 3) where a palm may be in the whole image.
     Points and directions are in the camera frame. With a mask that was given, the score is that of a hand beyond doubt,
     and there are no competitors.
     """
@@ -52,6 +53,7 @@ class Observation:
     limb: HandAndArm | None = field(default=None, repr=False)
     size: float = 1.0
     evidence: FloatImage | None = field(default=None, repr=False)
+    labels: FloatImage | None = field(default=None, repr=False)
     palms_mm: Floats = field(default_factory=lambda: np.zeros((0, 3)), repr=False)
 
     @property
@@ -121,6 +123,7 @@ class Observation:
             other=None if self.other is None else flipped(self.other),
             limb=None if self.limb is None else self.limb.mirrored(),
             evidence=None if self.evidence is None else flipped(self.evidence),
+            labels=None if self.labels is None else flipped(self.labels),
             palms_mm=self.palms_mm * MIRROR,
         )
 
@@ -164,10 +167,13 @@ class Observation:
         points = lifted_points(self.camera, self.depth_mm, mask)
         return replace(self, mask=mask, arm=arm, points_mm=points, limb=limb.without(other), other=taken, holds=holds)
 
-    def weighted(self, evidence: FloatImage, of_limb: FloatImage) -> "Observation":
-        """Return the observation whose pixels count so much, (H, W) of its own image and (h, w) of its limb's."""
+    def weighted(self, evidence: FloatImage, of_limb: FloatImage, labels: FloatImage) -> "Observation":
+        """Return the observation whose pixels count so much, (H, W) of its own image and (h, w) of its limb's.
+
+        labels: (H, W, 3) the probabilities that say so
+        """
         limb = None if self.limb is None else replace(self.limb, evidence=of_limb)
-        return replace(self, evidence=evidence, limb=limb)
+        return replace(self, evidence=evidence, limb=limb, labels=labels)
 
     def labelled(self, hand: BoolImage, palm_mm: Vector) -> "Observation":
         """Return the observation with other pixels (h, w) of the limb's image as the hand, about another palm."""

@@ -49,7 +49,7 @@ def find_other_pixels(frame: LabelledDepth, palms_mm: Floats, network: PixelNetw
         return []
     readings = read_windows(frame.depth_mm, frame.camera, np.stack(around), rounds=ROUNDS - 1, network=network)
     chosen = _distinct(readings, config.other_presence, config.same_palm_mm)
-    return [_other_pixels(frame, reading, network) for reading in chosen]
+    return [seen_around(frame, reading, network) for reading in chosen]
 
 
 def _distinct(readings: list[PixelReading], presence: float, same_mm: float) -> list[PixelReading]:
@@ -104,7 +104,8 @@ def _evidence(shape: tuple[int, ...], box: Box, probability: FloatImage, config:
     return evidence
 
 
-def _other_pixels(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None) -> OtherPixels:
+def seen_around(frame: LabelledDepth, reading: PixelReading, network: PixelNetwork | None = None) -> OtherPixels:
+    """What is not of the hand as a reading tells; where something else may be near, it is looked at in four turns."""
     perhaps = _is_perhaps_near(frame, reading)
     return other_pixels_of(frame, turned_as_well(reading, network) if perhaps else reading, perhaps=perhaps)
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from handopt.errors import ShapeError
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import BACKGROUND, PIXEL_LABELS
+from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, OTHER_HAND, PIXEL_LABELS
 from handopt.observation.pixel_network import PixelNetwork, PixelOutput, default_network
 from handopt.observation.pixel_window import (
     MM_PER_PX,
@@ -129,6 +129,20 @@ def probability_in_image(reading: PixelReading, depth_mm: FloatImage, camera: Ca
         top, left = of_rows.start - rows.start, of_columns.start - columns.start
         whole[top : top + len(probability), left : left + probability.shape[1]] = probability
     return (rows, columns), whole
+
+
+def three_in(reading: PixelReading, depth_mm: FloatImage, camera: Camera) -> FloatImage:
+    """Three probabilities (H, W, 3) of an image's own pixels, see three_of; 0 beyond the window."""
+    box, probability = probability_in_image(reading, depth_mm, camera)
+    labels = np.zeros((*depth_mm.shape, 3), np.float32)
+    labels[box] = three_of(probability)
+    return labels
+
+
+def three_of(probability: FloatImage) -> FloatImage:
+    """Probabilities (..., 3) of hand, forearm, and object or other hand, for those of all labels (..., 6)."""
+    thing = probability[..., OBJECT] + probability[..., OTHER_HAND]
+    return np.stack([probability[..., HAND], probability[..., FOREARM], thing], axis=-1)
 
 
 def _both(one: slice, other: slice) -> slice:

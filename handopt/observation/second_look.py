@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from handopt.assets import asset
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import FOREARM, HAND, OBJECT, OTHER_HAND
 from handopt.observation.pixel_network import PixelNetwork, load_network
-from handopt.observation.pixel_reading import PixelReading, probability_in_image, reading_of
+from handopt.observation.pixel_reading import PixelReading, reading_of, three_in
 from handopt.observation.pixel_window import OFFSET_SCALE_MM, network_input, offset_from, pixel_window
 from handopt.typing import FloatImage, Vector
 
@@ -45,12 +44,6 @@ def second_input(offset_mm: NDArray[Any], first: NDArray[Any], skin_mm: NDArray[
     return np.concatenate([part.astype(np.float32) for part in parts], axis=-1)
 
 
-def three_of(probability: FloatImage) -> FloatImage:
-    """Probabilities (..., 3) of hand, forearm, and object or other hand, for those of all labels (..., 6)."""
-    thing = probability[..., OBJECT] + probability[..., OTHER_HAND]
-    return np.stack([probability[..., HAND], probability[..., FOREARM], thing], axis=-1)
-
-
 def look_again(
     depth_mm: FloatImage,
     camera: Camera,
@@ -67,9 +60,7 @@ def look_again(
     for the one that comes with handopt. Raises ShapeError.
     """
     window = pixel_window(depth_mm, camera, palm_mm, size, SIZE)
-    box, probability = probability_in_image(first, depth_mm, camera)
-    labels = np.zeros((*depth_mm.shape, 3), np.float32)
-    labels[box] = three_of(probability)
+    labels = three_in(first, depth_mm, camera)
     skin = offset_from(window.looked_up(skin_mm), palm_mm, size)
     image = second_input(window.offset_mm, window.looked_up(labels), skin)[None]
     output = (default_network() if network is None else network).both_ways(image)

@@ -13,10 +13,11 @@ import numpy as np
 from handopt.backend import one_cpu_thread
 from handopt.config import Config
 from handopt.errors import ObservationError
-from handopt.input.pixel_labels import HAND
 from handopt.observation.observation import Observation
-from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows
-from handopt.optimise.views import CroppedObservation, cropped
+from handopt.observation.other_pixels import seen_around
+from handopt.observation.pixel_reading import PixelReading, read_windows
+from handopt.optimise.second_looks import seen_again
+from handopt.optimise.views import CroppedObservation, cropped, labelled_reading
 from handopt.proposals.model_file import PoseModel
 from handopt.proposals.predict_pose import PredictedPose, predict_pose
 
@@ -128,13 +129,12 @@ def _better(best: _Place | None, other: _Place | None) -> _Place | None:
 def _labelled(
     observation: Observation, reading: PixelReading, sides: Sequence[bool], model: PoseModel | None
 ) -> _Place | None:
-    """What the network sees in the pixels that are labelled as the hand's."""
+    """What the network sees in the pixels that are labelled as the hand's, at the second look where there is one."""
     assert observation.limb is not None
     frame = observation.limb.frame
-    box, probability = probability_in_image(reading, frame.depth_mm, frame.camera)
-    hand = np.zeros(frame.depth_mm.shape, np.bool_)
-    hand[box] = probability[..., HAND] > 0.5
-    if np.count_nonzero(hand) < LEAST_PX:
+    found = seen_around(frame, reading)
+    if np.count_nonzero(found.hand) < LEAST_PX:
         return None
-    read = observation.labelled(hand, reading.palm_mm)
-    return _looked_at(read, sides, model, _doubt(reading)) if len(read.points_mm) else None
+    (found,) = seen_again(frame, [found], sides, model)
+    read = labelled_reading(observation, found)
+    return _looked_at(read, sides, model, _doubt(found.reading)) if len(read.points_mm) else None

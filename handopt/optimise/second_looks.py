@@ -14,7 +14,7 @@ from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.other_pixels import OtherPixels, apart, find_other_pixels, other_pixels_of
 from handopt.observation.pixel_network import PixelNetwork
-from handopt.observation.pixel_reading import NEAREST_MM
+from handopt.observation.pixel_reading import NEAREST_MM, three_in
 from handopt.observation.second_look import look_again
 from handopt.observation.surfaces import LabelledDepth, flipped, lifted_points
 from handopt.ops.rasterise import rasterise
@@ -64,7 +64,8 @@ def _seen_again(
     network: PixelNetwork | None,
 ) -> OtherPixels:
     first = found.reading
-    predicted = predicted_hand(frame.depth_mm, frame.camera, found.hand, first.palm_mm, sides, model)
+    labels = three_in(first, frame.depth_mm, frame.camera)
+    predicted = predicted_hand(frame.depth_mm, frame.camera, found.hand, first.palm_mm, sides, model, labels)
     if predicted is None:
         return found
     again = look_again(
@@ -93,18 +94,21 @@ def predicted_hand(
     palm_mm: Vector,
     sides: Sequence[bool],
     model: PoseModel | None = None,
+    labels: FloatImage | None = None,
 ) -> PredictedHand | None:
     """The hand that the network of proposals sees, None where it sees none.
 
     depth_mm: (h, w) mm, 0 = none. hand: (h, w) its pixels; palm_mm: (3,) of it, camera frame. sides: of the hand
-    (whether mirrored), of which the better explained one is taken. model: None for the one that comes with handopt
+    (whether mirrored), of which the better explained one is taken. model: None for the one that comes with handopt.
+    labels: (h, w, 3) probabilities of hand, forearm and other things, None where they are not known
     """
     found = []
     for mirrored in sides:
         if mirrored:
-            seen = _seen(flipped(depth_mm), camera.mirrored(), flipped(hand), palm_mm * MIRROR)
+            other = None if labels is None else flipped(labels)
+            seen = _seen(flipped(depth_mm), camera.mirrored(), flipped(hand), palm_mm * MIRROR, other)
         else:
-            seen = _seen(depth_mm, camera, hand, palm_mm)
+            seen = _seen(depth_mm, camera, hand, palm_mm, labels)
         if len(seen.points_mm) < LEAST_PX:
             return None
         try:
@@ -121,10 +125,12 @@ def predicted_hand(
     return PredictedHand(flipped(skin), palm * MIRROR, size) if mirrored else PredictedHand(skin, palm, size)
 
 
-def _seen(depth_mm: FloatImage, camera: Camera, hand: BoolImage, palm_mm: Vector) -> SeenHand:
+def _seen(
+    depth_mm: FloatImage, camera: Camera, hand: BoolImage, palm_mm: Vector, labels: FloatImage | None
+) -> SeenHand:
     """The measured pixels of a right hand that are near its palm."""
     mask = hand & (depth_mm > 0)
     points = lifted_points(camera, depth_mm, mask)
     near = np.linalg.norm(points - palm_mm, axis=1) < REACH_MM
     mask.ravel()[np.flatnonzero(mask)[~near]] = False
-    return SeenHand(camera, depth_mm, mask, points[near])
+    return SeenHand(camera, depth_mm, mask, points[near], labels)

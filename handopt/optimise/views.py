@@ -11,6 +11,7 @@ from handopt.observation.crop import Crop
 from handopt.observation.observation import Observation
 from handopt.observation.observe import observe_other_sizes
 from handopt.observation.other_pixels import OtherPixels, evidence_in
+from handopt.observation.pixel_reading import three_in
 
 ALIKE: Final = 0.75  # intersection over union from which on two readings have the same hand; chosen by hand
 
@@ -55,7 +56,8 @@ def _with_evidence(observation: Observation, found: OtherPixels) -> Observation:
         return observation
     depth_mm = observation.depth_mm * np.float32(observation.size)  # the network has read the image as it is
     config = observation.config.evidence
-    return observation.weighted(evidence_in(found.reading, depth_mm, observation.camera, config), found.evidence)
+    evidence = evidence_in(found.reading, depth_mm, observation.camera, config)
+    return observation.weighted(evidence, found.evidence, three_in(found.reading, depth_mm, observation.camera))
 
 
 def labelled_readings(observations: Sequence[Observation], found: Sequence[OtherPixels]) -> list[Observation]:
@@ -67,12 +69,16 @@ def labelled_readings(observations: Sequence[Observation], found: Sequence[Other
         known = np.linalg.norm(nearest.center_mm - palm) < nearest.config.candidates.distinct_mm
         if each.evidence is None and known:
             continue
-        read = _with_evidence(nearest, each).labelled(each.hand, palm)
-        if each.holds is not None:
-            read = read.without(each.other, each.holds)
+        read = labelled_reading(nearest, each)
         if each.holds is not None or not any(_alike(read, one) for one in observations):
             readings.append(read)
     return [each for each in readings if len(each.points_mm)]
+
+
+def labelled_reading(observation: Observation, found: OtherPixels) -> Observation:
+    """The hand as the network of pixel labels sees it about a palm; it may have no points."""
+    read = _with_evidence(observation, found).labelled(found.hand, found.reading.palm_mm)
+    return read if found.holds is None else read.without(found.other, found.holds)
 
 
 def _alike(one: Observation, other: Observation) -> bool:

@@ -19,7 +19,7 @@ from handopt.assets import asset
 from handopt.errors import HandoptError, OutputError
 from handopt.files import UnreadableError, sha256_of
 from handopt.input.arrays import ArraySpec, read_arrays
-from handopt.proposals.features import CHANNELS, SIZE
+from handopt.proposals.features import CHANNELS, PLAIN_CHANNELS, SIZE
 from handopt.proposals.network import STEM, VERSION, Network, head_sizes
 from handopt.proposals.votes import MAPS, vote_layers
 from handopt.rig import default_rig
@@ -160,7 +160,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 def _layout(stages: int, heads: int) -> dict[str, ArraySpec]:
     """What each array must be; a name stands for the width of a layer."""
     numbers = sum(head_sizes(int(default_rig("right").limits.free.sum())))
-    sizes: dict[str, tuple[int | str | None, int | str | None]] = {"stem": (STEM * STEM * CHANNELS, "width0")}
+    sizes: dict[str, tuple[int | str | None, int | str | None]] = {"stem": ("pixels", "width0")}
     for stage in range(stages):
         width = f"width{stage + 1}"
         sizes[f"stage{stage}.shrink"] = (None, width)
@@ -184,9 +184,12 @@ def _misfit(network: Network) -> str | None:
     for name, each in network.weights.items():
         if name.endswith("bias") and len(each) > (WIDEST_CONVOLUTION if name.startswith("st") else WIDEST):
             return f"its layer {name.removesuffix('.bias')} is too wide"
+    inputs = len(network.weights["stem.weight"])
+    if inputs not in [STEM * STEM * channels for channels in (PLAIN_CHANNELS, CHANNELS)]:
+        return f"its first layer has {inputs} inputs"
     try:
         with np.errstate(all="ignore"):
-            features, maps = network.look(np.zeros((1, SIZE, SIZE, CHANNELS), np.float32))
+            features, maps = network.look(np.zeros((1, SIZE, SIZE, network.channels), np.float32))
             found = [network.hypotheses(features), *network.joints(features), *network.votes(features, maps)]
     except ValueError:
         return "its layers do not fit together"

@@ -40,12 +40,17 @@ class Network:
     stages: int
     heads: int
 
+    @property
+    def channels(self) -> int:
+        """Of its input, of handopt.proposals.features.network_input."""
+        return int(self.weights["stem.weight"].shape[0]) // (STEM * STEM)
+
     def features(self, images: FloatImage) -> FloatImage:
-        """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, 2)."""
+        """The numbers (B, hidden) from which the heads are read, of views (B, 64, 64, channels)."""
         return self.look(images)[0]
 
     def look(self, images: FloatImage) -> tuple[FloatImage, list[FloatImage]]:
-        """Features (B, hidden) of views (B, 64, 64, 2), and the maps of the stages, the finest first."""
+        """Features (B, hidden) of views (B, 64, 64, channels), and the maps of the stages, the finest first."""
         x, maps = self._convolve(images, "stem", STEM, 2), []
         for stage in range(self.stages):
             x = self._convolve(x, f"stage{stage}.shrink", 3, 2)

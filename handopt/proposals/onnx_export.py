@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handopt.errors import import_extra
-from handopt.proposals.features import CHANNELS, SIZE
+from handopt.proposals.features import SIZE
 from handopt.proposals.network import STEM
 from handopt.proposals.votes import HIGHEST_LOG_MM, LOWEST_LOG_MM, MAPS, VOTE_MM, VOTE_NUMBERS, VOTES, cell_places, edge
 
@@ -21,16 +21,18 @@ IR_VERSION = 8
 def onnx_bytes(model: "PoseModel") -> bytes:
     """The network of a model as an ONNX file.
 
-    Input "view": (B, 64, 64, 2) float32, see handopt.proposals.features. Outputs: "hypotheses" (B, heads, numbers), as
-    Network.hypotheses; "uncertainty_mm" (of the likeliest) and "visible", both (B, 21), as Network.joints; and
-    "keypoints_mm" (B, 21, 3) with their own "radius_mm" (B, 21), as Network.votes.
+    Input "view": (B, 64, 64, channels) float32, see handopt.proposals.features. Outputs: "hypotheses" (B, heads,
+    numbers), as Network.hypotheses; "uncertainty_mm" (of the likeliest) and "visible", both (B, 21), as Network.joints;
+    and "keypoints_mm" (B, 21, 3) with their own "radius_mm" (B, 21), as Network.votes.
     Raises OutputError where the package onnx is missing.
     """
     onnx = import_extra("onnx", "an ONNX file", "onnx")
     graph = _Graph(onnx, model)
     features = graph.features()
     outputs = graph.hypotheses(features) + graph.joints(features) + graph.votes(features)
-    view = onnx.helper.make_tensor_value_info("view", onnx.TensorProto.FLOAT, ["batch", SIZE, SIZE, CHANNELS])
+    view = onnx.helper.make_tensor_value_info(
+        "view", onnx.TensorProto.FLOAT, ["batch", SIZE, SIZE, model.network.channels]
+    )
     made = onnx.helper.make_graph(graph.nodes, "handopt", [view], outputs, graph.constants)
     opset = onnx.helper.make_opsetid("", OPSET)
     file = onnx.helper.make_model(made, opset_imports=[opset], producer_name="handopt", ir_version=IR_VERSION)

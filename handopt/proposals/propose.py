@@ -16,7 +16,7 @@ from handopt.proposals.network import ANGLE_STD_RAD, LOG_SCALE_STD, WRIST_STD_MM
 from handopt.proposals.proposals import Proposals
 from handopt.proposals.voted_poses import VotedJoints, drawn_poses, voted_joints
 from handopt.rig import default_rig
-from handopt.typing import Floats
+from handopt.typing import FloatImage, Floats
 
 VOTED_FRACTION, PLAIN_FRACTION = 0.125, 0.625
 """Fractions of the proposals that are drawn to where the network sees the joints, and that are hypotheses as they are;
@@ -60,9 +60,18 @@ def read_views(
     model: the one that comes with handopt if None
     """
     network = (default_model() if model is None else model).network
-    features, maps = network.look(network_input(np.stack([view.offset_mm for view in views])))
+    features, maps = network.look(_input_of(views, network.channels))
     joints = voted_joints(views, *network.votes(features, maps))
     return network.hypotheses(features), joints, network.joints(features)[1]
+
+
+def _input_of(views: list[CenteredView], channels: int) -> FloatImage:
+    """The network's input for views of one hand, of which all are labelled or none."""
+    offset = np.stack([view.offset_mm for view in views])
+    if views[0].measured_mm is None:
+        return network_input(offset, channels=channels)
+    measured, labels = (np.stack([getattr(view, name) for view in views]) for name in ("measured_mm", "labels"))
+    return network_input(offset, measured, labels, channels)
 
 
 def quarter_turns(view: CenteredView) -> list[CenteredView]:
@@ -70,7 +79,8 @@ def quarter_turns(view: CenteredView) -> list[CenteredView]:
     views = [view]
     for _ in range(QUARTER_TURNS - 1):
         last = views[-1]
-        views.append(CenteredView(last.offset_mm.T[:, ::-1], _QUARTER @ last.rotation, last.distance_mm))
+        images = (None if each is None else each.swapaxes(0, 1)[:, ::-1] for each in (last.measured_mm, last.labels))
+        views.append(CenteredView(last.offset_mm.T[:, ::-1], _QUARTER @ last.rotation, last.distance_mm, *images))
     return views
 
 

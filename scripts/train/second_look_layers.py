@@ -21,9 +21,9 @@ from handopt.observation.pixel_reading import (
     PixelReading,
     probability_in_image,
     read_windows,
+    three_of,
     turned_as_well,
 )
-from handopt.observation.second_look import three_of
 from handopt.optimise.second_looks import predicted_hand
 from handopt.typing import FloatImage, Floats, Vector
 

@@ -23,6 +23,8 @@ from handopt.rig import default_rig, load_rig
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
+from support.view_factory import unlabelled_views  # noqa: E402
+
 from handopt.learning import adapt as adapting  # noqa: E402
 from handopt.learning import adaptation, fitted_frames, frame_store  # noqa: E402
 from handopt.learning.adapt import adapt  # noqa: E402
@@ -100,8 +102,8 @@ def test_layers_of_a_model_compute_what_it_does() -> None:
     offset[offset > 60] = np.nan
     layers = AdaptableNetwork(network)
     with torch.no_grad():
-        heads, joints, votes = layers(encoded(torch.from_numpy(offset)))
-    features, maps = network.look(network_input(offset))
+        heads, joints, votes = layers(encoded(unlabelled_views(offset), network.channels))
+    features, maps = network.look(network_input(offset, channels=network.channels))
     assert_close(heads.numpy(), network.hypotheses(features), of_max=1e-5, reason="float32, other order of sums")
     keypoints, radius = network.votes(features, maps)
     assert_close(votes.keypoints.numpy(), keypoints, of_max=1e-5, reason="float32, other order of sums")

@@ -27,7 +27,7 @@ def tensor(values: np.ndarray) -> Any:
 
 @pytest.fixture(scope="module")
 def rendered() -> images.Arrays:
-    return images.render_images(images.sample_poses(20, 4, 1), 100, 4, 1)
+    return images.with_unknown_labels(images.render_images(images.sample_poses(20, 4, 1), 100, 4, 1))
 
 
 def test_keypoints_are_those_of_the_rig(rng: np.random.Generator) -> None:
@@ -45,7 +45,8 @@ def test_keypoints_are_those_of_the_rig(rng: np.random.Generator) -> None:
 
 
 def test_images_show_the_hands_of_their_labels(rendered: images.Arrays) -> None:
-    offset, labels = tensors(rendered)
+    views, labels = tensors(rendered)
+    offset = views.offset
     pose = (labels[name] for name in LABELS)
     rotation, angles, wrist, scale, proportions = pose
     joints = Skeleton(default_rig("right")).keypoints(rotation, angles, wrist, scale, proportions)
@@ -82,8 +83,9 @@ def test_keypoints_that_are_no_joints_are_refused() -> None:
 
 
 def test_quarter_turns_and_shifts_move_labels_along(rendered: images.Arrays) -> None:
-    offset, labels = tensors(rendered)
-    moved, changed = augment._moved(offset, labels, torch.Generator().manual_seed(0))
+    views, labels = tensors(rendered)
+    shifted, changed = augment._moved(views, labels, torch.Generator().manual_seed(0))
+    offset, moved = views.offset, shifted.offset
     skeleton = Skeleton(default_rig("right"))
     names = ("rotation", "angles", "wrist", "scale", "proportions")
     before, after = (skeleton.keypoints(*(each[name] for name in names)) for each in (labels, changed))
@@ -104,10 +106,10 @@ def test_quarter_turns_and_shifts_move_labels_along(rendered: images.Arrays) -> 
 
 
 def test_augmentation_keeps_most_of_a_hand(rendered: images.Arrays) -> None:
-    offset, labels = tensors(rendered)
-    spoiled, changed = augment.augment(offset, labels, torch.Generator().manual_seed(0))
+    views, labels = tensors(rendered)
+    spoiled, changed = augment.augment(views, labels, torch.Generator().manual_seed(0))
     assert changed.keys() == labels.keys()
-    area = (~spoiled.isnan()).sum((1, 2)) / (~offset.isnan()).sum((1, 2))
+    area = (~spoiled.offset.isnan()).sum((1, 2)) / (~views.offset.isnan()).sum((1, 2))
     assert area.min() > 0.1
     assert 0.7 < area.median() < 1.1
-    assert np.array_equal(encoded(spoiled).numpy(), network_input(spoiled.numpy()))
+    assert np.array_equal(encoded(spoiled).numpy(), network_input(spoiled.offset.numpy()))

@@ -19,13 +19,14 @@ from handopt.proposals.model_file import load_model
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
 from handopt.learning import checkpoint, losses, training  # noqa: E402
-from handopt.learning.encode import encoded  # noqa: E402
+from handopt.learning.encode import Views, encoded  # noqa: E402
 from handopt.learning.losses import hypothesis_loss  # noqa: E402
 from handopt.learning.train import train  # noqa: E402
 
 TINY = TrainSettings(
     steps=12, batch=8, heads=3, warm_up_steps=2, block_images=32, block_poses=8, first_blocks=1, pool_blocks=2,
-    steps_per_block=5, held_out_blocks=1, report_steps=4, checkpoint_s=1000,
+    steps_per_block=5, held_out_blocks=1, report_steps=4, checkpoint_s=1000, labelled_share=0.25, labelled_images=8,
+    steps_per_labelled_block=6,
 )  # fmt: skip
 ARRAYS = ("stem.weight", "stage1.first.weight", "head.weight", "joints.bias")
 
@@ -136,19 +137,22 @@ def test_the_model_computes_what_torch_does(whole: Path, tmp_path: Path) -> None
     from handopt.learning.network import Network
 
     network = Network(3, 22)
-    offset = torch.from_numpy(np.random.default_rng(1).uniform(-90, 90, (6, 64, 64)).astype(np.float32))
-    offset[offset > 60] = torch.nan
+    rng = np.random.default_rng(1)
+    offset, measured = rng.uniform(-90, 90, (2, 6, 64, 64)).astype(np.float32)
+    offset[offset > 60], measured[measured > 60] = np.nan, np.nan
+    labels = rng.uniform(0, 1, (6, 64, 64, 3)).astype(np.float32)
+    views = Views(*(torch.from_numpy(each) for each in (offset, measured, labels)))
     network.train()
     for _ in range(3):
-        network(encoded(offset))
+        network(encoded(views))
     network.eval()
     from handopt.proposals.model_file import save_model
 
     save_model(tmp_path / "model.npz", network.export(), {"heads": 3, "stages": 3})
     with torch.no_grad():
-        heads, joints, votes = network(encoded(offset))
+        heads, joints, votes = network(encoded(views))
     model = load_model(tmp_path / "model.npz").network
-    features, maps = model.look(network_input(offset.numpy()))
+    features, maps = model.look(network_input(offset, measured, labels))
     keypoints, radius = model.votes(features, maps)
     assert_close(keypoints, votes.keypoints.numpy(), of_max=3e-3, reason="weights are stored as float16")
     assert_close(np.log(radius), votes.log_mm.numpy(), of_max=3e-3, reason="weights are stored as float16")

@@ -10,9 +10,9 @@ from handopt.input.camera import Camera
 from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, OTHER_HAND, PIXEL_LABELS
 from handopt.observation.other_pixels import evidence_in, other_pixels_of
 from handopt.observation.pixel_network import PixelOutput
-from handopt.observation.pixel_reading import PixelReading, probability_in_image, reading_of
+from handopt.observation.pixel_reading import PixelReading, probability_in_image, reading_of, three_of
 from handopt.observation.pixel_window import pixel_window
-from handopt.observation.second_look import CHANNELS, SIZE, default_network, look_again, second_input, three_of
+from handopt.observation.second_look import CHANNELS, SIZE, default_network, look_again, second_input
 from handopt.observation.surfaces import segment_surfaces
 from handopt.typing import FloatImage
 

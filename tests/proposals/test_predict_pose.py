@@ -54,7 +54,7 @@ def test_the_pose_is_nearer_to_the_truth_than_the_likeliest_hypothesis(images: d
     likeliest, predicted = [], []
     for row in range(IMAGES):
         views = quarter_turns(view_of(images, row))[:1]
-        heads = network.hypotheses(network.features(network_input(views[0].offset_mm[None])))
+        heads = network.hypotheses(network.features(network_input(views[0].offset_mm[None], channels=network.channels)))
         first = joints_of(network_poses(views, heads).select([0]))[0]
         likeliest.append(np.linalg.norm(first - truth[row], axis=1).mean())
         found = predict_pose(seen_hand(images, row))
