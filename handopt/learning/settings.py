@@ -52,8 +52,8 @@ class TrainSettings(Checked):
     pool_blocks: Images = 32
     steps_per_block: Images = 32
     labelled_share: Fraction = 0.5
-    labelled_images: Images = 512
-    steps_per_labelled_block: Images = 48
+    labelled_images: Images = 256
+    steps_per_labelled_block: Images = 24
     held_out_blocks: Images = 4
     report_steps: Many = 250
     checkpoint_s: Annotated[float, Meta(ge=0, le=86_400)] = 120.0

@@ -8,10 +8,12 @@ from support.examples import example
 
 from handopt.config import Config
 from handopt.fitting import FitInput, FitSettings, fit_image
+from handopt.input.pixel_labels import OBJECT
 from handopt.observation.observe import observe
 from handopt.optimise import predicted_views as module
 from handopt.optimise.predicted_views import EXPLAINED, predicted_views
 from handopt.synth.generate import Sample, Settings, generate
+from handopt.synth.wild import WildSettings, generate_wild
 
 PREDICT = FitSettings("scale", Config(), "cpu", 0, None, refine=0)
 
@@ -58,3 +60,15 @@ def test_pixels_that_the_user_gave_are_taken_as_they_are(monkeypatch: pytest.Mon
     views = predicted_views(observe(depth_mm, camera, mask=mask), [False, True], Config(), None)
     assert [side for _, _, side in (each.view for each in views)] == [False, True]
     assert all((each.view[0].mask <= mask).all() for each in views)
+
+
+def test_what_a_hand_holds_is_looked_at_twice() -> None:
+    """The view that is predicted from has labels, and most of the object is not of the hand."""
+    wild = generate_wild(WildSettings(seed=12, hand="right", held=True, other_hand=False, background=False), 4)
+    depth, camera = wild.sample.counts.astype(np.float32), wild.sample.scene.camera
+    (found,) = predicted_views(observe(depth, camera), [False], Config(), None)
+    observation = found.view[0]
+    assert observation.labels is not None
+    thing = wild.mask == OBJECT
+    assert thing.sum() > 300
+    assert (observation.mask & thing).sum() < 0.3 * thing.sum()

@@ -103,6 +103,8 @@ def test_pixels_count_less_the_more_probably_they_are_something_else() -> None:
         assert seen.limb is not None
         assert seen.limb.evidence is not None
         assert seen.point_evidence is not None
+        assert seen.labels is not None
+        assert_close(seen.labels[HAND][:, 0].mean(), 1 - doubt, atol=1e-6, reason="float32")
         assert len(seen.point_evidence) == len(seen.points_mm)
         assert_close(
             seen.limb.counted_cm2.sum(), seen.limb.pixel_cm2.sum() * seen.point_evidence[0], rtol=1e-5, reason="float32"

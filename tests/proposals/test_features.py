@@ -9,7 +9,8 @@ from support.observation_factory import small_observation
 from support.proposal_factories import CAMERA, observed, posed_sample
 
 from handopt.errors import ObservationError
-from handopt.proposals.features import centered_view, robust_centre, rotation_to_axis, view_rays
+from handopt.proposals.features import centered_view, network_input, robust_centre, rotation_to_axis, view_rays
+from handopt.proposals.propose import quarter_turns
 from handopt.synth.poses import sample_hand
 
 
@@ -69,3 +70,39 @@ def test_an_observation_without_a_hand_is_refused() -> None:
         centered_view(replace(observation, points_mm=np.zeros((0, 3), np.float32)))
     with pytest.raises(ObservationError, match="nothing of the hand"):
         centered_view(replace(observation, mask=np.zeros_like(observation.mask)))
+
+
+def test_a_view_of_labelled_pixels_shows_all_that_is_measured_and_its_labels(rng: np.random.Generator) -> None:
+    vertices, _ = posed_sample(sample_hand(rng, "easy"), np.array([30.0, -20.0, 500.0]))
+    observation = observed(vertices)
+    plain = centered_view(observation)
+    assert plain.labels is None
+    assert (network_input(plain.offset_mm)[..., 2:] == 0).all()
+    rows = np.arange(len(observation.mask))[:, None] > np.flatnonzero(observation.mask.any(axis=1)).mean()
+    labels = np.stack([observation.mask & rows, observation.mask & ~rows, ~observation.mask], axis=-1)
+    view = centered_view(replace(observation, mask=observation.mask & rows, labels=labels.astype(np.float32)))
+    assert view.measured_mm is not None
+    assert view.labels is not None
+    hand, measured = np.isfinite(view.offset_mm), np.isfinite(view.measured_mm)
+    assert 0.2 < hand.sum() / measured.sum() < 0.9
+    assert np.array_equal(view.offset_mm[hand], view.measured_mm[hand])
+    assert np.array_equal(view.labels[hand], np.tile(np.float32([1, 0, 0]), (hand.sum(), 1)))
+    assert np.array_equal(view.labels[measured & ~hand][:, 1] > 0.5, view.labels[measured & ~hand][:, 0] < 0.5)
+    assert (view.labels[~measured] == 0).all()
+    image = network_input(view.offset_mm, view.measured_mm, view.labels)
+    assert image.shape == (64, 64, 6)
+    assert np.array_equal(image[..., 2:5], view.labels)
+    assert_close(image[..., 5], np.nan_to_num(view.measured_mm) / 100, rtol=1e-6, reason="float32")
+    assert np.array_equal(image[..., :2], network_input(view.offset_mm, channels=2))
+    for turned, back in zip(quarter_turns(view), range(4), strict=True):
+        assert turned.labels is not None
+        assert np.array_equal(np.rot90(turned.labels, back), view.labels)
+        assert np.array_equal(np.rot90(turned.measured_mm, back), view.measured_mm, equal_nan=True)
+
+
+def test_a_turned_view_shows_the_same_hand_turned(rng: np.random.Generator) -> None:
+    vertices, _ = posed_sample(sample_hand(rng, "medium"), np.array([0.0, 40.0, 550.0]))
+    observation = observed(vertices)
+    upright, turned = centered_view(observation), centered_view(observation, turn_rad=np.pi / 2)
+    assert_close(turned.rotation, quarter_turns(upright)[1].rotation, atol=1e-9, reason="float64")
+    assert np.array_equal(np.isfinite(turned.offset_mm), np.isfinite(quarter_turns(upright)[1].offset_mm))

@@ -10,6 +10,7 @@ import pytest
 from support.proposal_factories import MODEL_FACTS, MODEL_HEADS, MODEL_NUMBERS, random_arrays
 
 from handopt.errors import HandoptError, OutputError
+from handopt.proposals.features import network_input
 from handopt.proposals.model_file import MODEL_FORMAT, load_model, rig_digest, save_model
 from handopt.proposals.network import VERSION
 
@@ -28,7 +29,7 @@ def test_a_model_comes_back_as_it_was_written(arrays: dict[str, Any], tmp_path: 
     assert len(model.digest) == 64
     for name, values in arrays.items():
         assert np.array_equal(model.network.weights[name], values.astype(np.float16).astype(np.float32))
-    features = model.network.features(np.zeros((3, 64, 64, 2), np.float32))
+    features = model.network.features(np.zeros((3, 64, 64, model.network.channels), np.float32))
     assert model.network.hypotheses(features).shape == (3, MODEL_HEADS, MODEL_NUMBERS)
     uncertainty, visible = model.network.joints(features)
     assert uncertainty.shape == visible.shape == (3, 21)
@@ -67,6 +68,7 @@ def metadata(**changes: Any) -> Any:
         ({"joints.bias": None}, "lacks 'joints.bias'"),
         ({"inner.weight": np.zeros((6, 8), np.float16)}, "expected \\(hidden=6, features=7\\)|has shape"),
         ({"dense.weight": np.zeros((9, 6), np.float16)}, "its layers do not fit together"),
+        ({"stem.weight": np.zeros((75, 3), np.float16)}, "its first layer has 75 inputs"),
         ({"stem.bias": np.full(3, np.nan, np.float16)}, "stem.bias has values that are no numbers"),
         ({"stem.bias": np.full(3, 1e30)}, "stem.bias has values from"),
         ({"stem.bias": np.array([object()] * 3)}, "no usable model"),
@@ -85,9 +87,22 @@ def test_what_is_no_model_is_refused(
 
 
 def test_wide_layers_are_refused_before_they_are_run(arrays: dict[str, Any], tmp_path: Path) -> None:
-    wide = {"stem.weight": np.zeros((50, 20_000), np.float16), "stem.bias": np.zeros(20_000, np.float16)}
+    wide = {"stem.weight": np.zeros((150, 20_000), np.float16), "stem.bias": np.zeros(20_000, np.float16)}
     with pytest.raises(HandoptError, match="layer stem is too wide"):
         load_model(written(tmp_path / "base.npz", arrays, **wide))
+
+
+def test_a_network_that_sees_no_labels_is_read(
+    arrays: dict[str, Any], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """As those of before: it says the same of labelled views as of others."""
+    stem = arrays["stem.weight"].reshape(25, 6, -1)[:, :2].reshape(50, -1)
+    network = load_model(written(tmp_path / "plain.npz", arrays, **{"stem.weight": stem})).network
+    assert network.channels == 2
+    offset, measured = rng.uniform(-90, 90, (2, 1, 64, 64)).astype(np.float32)
+    image = network_input(offset, measured, np.ones((1, 64, 64, 3), np.float32), network.channels)
+    assert np.array_equal(image, network_input(offset, channels=2))
+    assert np.isfinite(network.features(image)).all()
 
 
 def test_other_files_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def random_arrays(rng: np.random.Generator) -> dict[str, Any]:
         arrays[f"{name}.weight"] = rng.normal(0, 0.1, (inputs, outputs)).astype(np.float32)
         arrays[f"{name}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
 
-    layer("stem", 50, 3)
+    layer("stem", 25 * CHANNELS, 3)
     for stage, (before, width) in enumerate(itertools.pairwise(widths)):
         layer(f"stage{stage}.shrink", 9 * before, width)
         layer(f"stage{stage}.first", 9 * width, width)
