@@ -31,7 +31,7 @@ SUFFIX = ".npz"
 def export(model: Path, output: Path | None, *, overwrite: bool) -> None:
     """Write the network of MODEL, a file of handopt train, as ONNX, which needs the package onnx.
 
-    Its input is called view, (batch, 64, 64, 2); its outputs are hypotheses, and uncertainty_mm and visible where the
+    Its input is called view, (batch, 64, 64, 6); its outputs are hypotheses, and uncertainty_mm and visible where the
     model tells of the joints.
     """
     from handopt.atomic_folder import written_file

@@ -17,7 +17,7 @@ def test_onnx_runtime_agrees_with_numpy(rng: np.random.Generator, tmp_path: Path
     runtime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     model = random_model(tmp_path / "base.npz", rng)
     session = runtime.InferenceSession(onnx_bytes(model), providers=["CPUExecutionProvider"])
-    views = rng.normal(0, 1, (3, 64, 64, 2)).astype(np.float32)
+    views = rng.normal(0, 1, (3, 64, 64, 6)).astype(np.float32)
     names = [each.name for each in session.get_outputs()]
     found = dict(zip(names, session.run(None, {"view": views}), strict=True))
     features, maps = model.network.look(views)

@@ -60,7 +60,7 @@ def test_cells_lie_where_the_strides_of_the_layers_put_them() -> None:
 
 def test_votes_are_what_the_layers_say_one_by_one(rng: np.random.Generator, tmp_path: Path) -> None:
     network = random_model(tmp_path / "base.npz", rng).network
-    features, maps = network.look(rng.normal(size=(2, 64, 64, 2)).astype(np.float32))
+    features, maps = network.look(rng.normal(size=(2, 64, 64, 6)).astype(np.float32))
     found, radius = network.votes(features, maps)
     w = network.weights
 

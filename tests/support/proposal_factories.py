@@ -54,7 +54,7 @@ def random_network(rng: np.random.Generator, heads: int = HEADS, widths: tuple[i
 
 
 def slow_heads(network: Network, image: Floats) -> Floats:
-    """The heads (K, n) of an image (64, 64, 2), layer by layer in loops."""
+    """The heads (K, n) of an image (64, 64, 6), layer by layer in loops."""
     w = network.weights
 
     def layer(x: Floats, name: str, size: int, stride: int) -> Floats:
