@@ -3,10 +3,10 @@
 // A CPU's schedule; pose_iteration.cu has a GPU's. The kernels are called as they are, with a batch of one, so that what
 // a pose needs stays in the cache of its thread.
 //
-//   cost = points + silhouette + collision + limits + prior + size + temporal
+//   cost = points + silhouette + collision + limits + prior + size + temporal + votes
 //   points      points_weight closest_points        collision   collision_weight collision, NaN where joints are
 //   silhouette  silhouette_weight free_space_loss   limits      limits_weight joint_limits
-//   prior, size, temporal: pose_priors.h
+//   prior, size, temporal: pose_priors.h            votes       votes_weight vote_loss (voted_joints.h), the mean
 //
 // A step solves (H + damping diag H) p = -g and is kept where the cost falls; a trial that is refused is not linearised.
 // The arrays are those of the kernels. Compiled without fused products, as NumPy computes.
@@ -14,10 +14,11 @@
 #include "pose_priors.h"
 #include "pose_step.h"
 #include "vertex_normal_equations.h"
+#include "voted_joints.h"
 
 #if IMAGE_KERNELS
 #define MAX_PARAMETERS 80  // as in normal_equations.cu
-#define TERMS 7
+#define TERMS 8
 #define RUN(name) JOIN(name, SUFFIX)
 
 KERNEL(kinematics_forward)(const real*, const real*, const real*, const real*, const int*, const int*, const real*,
@@ -57,9 +58,10 @@ struct Problem {
     const real *lower, *upper, *observed, *coefficients, *field, *nearest_depth, *mm_per_px, *joint_basis, *vertex_basis,
         *keypoint_basis;
     const int *ancestry, *columns;
+    const real* votes;  // (I, M, 4)
     Priors priors;
     real points_weight, sigma, plane, silhouette_weight, free_space, front, margin, collision_weight, radius,
-        limits_weight;
+        limits_weight, votes_weight;
     int J, V, K, A, M, N, O, W, D, S, P;
 };
 
@@ -148,6 +150,8 @@ DEVICE bool are_finite(const real* values, int count) {
     return finite;
 }
 
+DEVICE const real* votes_of(const Problem* p, const int* image) { return p->votes + VOTE * (long long)p->M * *image; }
+
 // overwrites terms (TERMS) but the priors; leaves in memory what linearise needs
 DEVICE void evaluate(const Problem* p, const real* pose, const int* image, const Shaped* hand, const Memory* m,
                      real* terms) {
@@ -173,11 +177,15 @@ DEVICE void evaluate(const Problem* p, const real* pose, const int* image, const
     terms[1] = p->silhouette_weight * loss[1];
     terms[2] = are_finite(m->joints, 3 * M) ? p->collision_weight * loss[2] : (real)NAN;
     terms[3] = p->limits_weight * loss[3];
+    const real* votes = votes_of(p, image);
+    real voted = 0;
+    for (int k = 0; k < M; ++k) voted += vote_loss(votes + VOTE * k, m->joints + 3 * k);
+    terms[7] = p->votes_weight * voted / M;
 }
 
 // The normal equations of what evaluate saw last. overwrites h (P, P), its lower triangle, and g (P)
 DEVICE void linearise(const Problem* p, const real* pose, const int* image, const Shaped* hand, const Memory* m,
-                      bool touching, real* h, real* g) {
+                      bool touching, bool voted, real* h, real* g) {
     const Parts at = parts_of(p);
     const int J = p->J, V = p->V, M = p->M, A = p->A, S = p->S, P = p->P;
     const real* place = pose + at.translation;
@@ -194,10 +202,13 @@ DEVICE void linearise(const Problem* p, const real* pose, const int* image, cons
     RUN(normal_equations)
     (m->vertex_equations, m->vertices, m->transforms, place, hand->rest, p->indices, p->weights, p->ancestry,
      p->columns, m->axes, m->positions, p->vertex_basis, m->jacobian, m->sums, h, g, 0, 1, J, V, p->K, p->D, A, S, P);
-    if (!touching) return;
+    if (!touching && !voted) return;
     memset(m->joint_equations, 0, VERTEX_NORMAL_EQUATIONS * (size_t)M * sizeof(real));
     RUN(collision_normal_equations)
     (&p->collision_weight, m->joints, p->bones, m->joint_equations, p->radius, 1, M, p->N);
+    const real* votes = votes_of(p, image);
+    for (int k = 0; k < M; ++k)
+        add_vote(votes + VOTE * k, m->joints + 3 * k, p->votes_weight / M, m->joint_equations + VERTEX_NORMAL_EQUATIONS * k);
     RUN(normal_equations)
     (m->joint_equations, m->joints, m->transforms, place, hand->keypoints, p->keypoint_joints, p->ones, p->ancestry,
      p->columns, m->axes, m->positions, p->keypoint_basis, m->jacobian, m->sums, m->more_hessian, m->more_gradient, 0, 1,
@@ -221,7 +232,7 @@ DEVICE real visit(const Problem* p, const real* pose, const int* image, const re
     real cost = terms[0];
     for (int i = 1; i < TERMS; ++i) cost += terms[i];
     if (h == nullptr || (best != nullptr && !(cost < *best))) return cost;
-    linearise(p, pose, image, &hand, m, terms[2] > 0, h, g);
+    linearise(p, pose, image, &hand, m, terms[2] > 0, terms[7] > 0, h, g);
     angle_prior(priors, pose, expected, h, g);
     size_prior(priors, log_scale, proportions, h, g);
     temporal_prior(priors, pose, rotation, translation, h, g);
@@ -308,12 +319,12 @@ KERNEL(minimise_poses)(real* trace_angles, real* trace_rotation, real* trace_tra
                        const real* upper, const real* observed, const real* coefficients, const real* field,
                        const real* nearest_depth, const real* mm_per_px, const real* joint_basis,
                        const real* vertex_basis, const real* keypoint_basis, const int* ancestry, const int* columns,
-                       const real* precision, const int* followers, const real* shape_mean, const real* shape_precision,
+                       const real* votes, const real* precision, const int* followers, const real* shape_mean, const real* shape_precision,
                        const real* temporal_pose, const real* temporal_weight, const real* temporal_width,
                        int* improved, real* hessian, real* gradient, real* scratch, int* scratch_numbers,
                        real points_weight, real sigma, real plane, real silhouette_weight, real free_space, real front,
-                       real margin, real collision_weight, real radius, real limits_weight, real prior_weight,
-                       real follow_share, real follow_precision, real size_weight, real proportion_weight,
+                       real margin, real collision_weight, real radius, real limits_weight, real votes_weight,
+                       real prior_weight, real follow_share, real follow_precision, real size_weight, real proportion_weight,
                        real first_damping, real lowest_damping, real highest_damping, real accepted, real refused,
                        real turn, real shift, real relative, real smallest_scale, real largest_scale, real proportion,
                        int has_shape, int has_temporal, int iterations, int linearised, int rows, int threads,
@@ -326,8 +337,8 @@ KERNEL(minimise_poses)(real* trace_angles, real* trace_rotation, real* trace_tra
     const Problem problem = {
         bind, rest, keypoints, parents, articulated, rest_normals, indices, weights, keypoint_joints, ones, bones,
         lower, upper, observed, coefficients, field, nearest_depth, mm_per_px, joint_basis, vertex_basis,
-        keypoint_basis, ancestry, columns, priors, points_weight, sigma, plane, silhouette_weight, free_space, front,
-        margin, collision_weight, radius, limits_weight, J, V, K, A, M, N, O, W, D, S, P};
+        keypoint_basis, ancestry, columns, votes, priors, points_weight, sigma, plane, silhouette_weight, free_space, front,
+        margin, collision_weight, radius, limits_weight, votes_weight, J, V, K, A, M, N, O, W, D, S, P};
     const Schedule schedule = {iterations, linearised, first_damping, lowest_damping, highest_damping, accepted, refused};
     const Bounds bounds = {turn, shift, relative, smallest_scale, largest_scale, proportion};
     const Trace trace = {trace_angles, trace_rotation, trace_translation, trace_scale, trace_proportions, terms, rows, B};

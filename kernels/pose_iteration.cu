@@ -13,7 +13,7 @@
 //
 // Points are the V vertices, then the M keypoints, U in all. Poses of iteration n are in row n of their arrays:
 // angles (N, B, A, 3) | rotation (N, B, 3, 3) | translation (N, B, 3) | scale (N, B) | proportions (N, B, S)
-// terms, found_terms (TERMS, B), in the order: points, silhouette, collision, limits, prior, size, temporal
+// terms, found_terms (TERMS, B), in the order: points, silhouette, collision, limits, prior, size, temporal, votes
 #include "closest_points.h"
 #include "collision.h"
 #include "elementary.h"
@@ -23,8 +23,9 @@
 #include "pose_priors.h"
 #include "pose_step.h"
 #include "skinning.h"
+#include "voted_joints.h"
 
-#define TERMS 7
+#define TERMS 8
 
 // A pose before a step, of the hypothesis `pose` of all rows, and the step; nullptr: none
 struct Moving {
@@ -140,21 +141,22 @@ DEVICE void expect_pose(const Priors* p, const real* angles, const real* rotatio
 // asked for, but for the terms of a pose.
 // rest (U, 3) | basis (S, U, 3) | indices, weights (U, K) | rest_normals (V, 3) | expected (B, A, 3), the others of the
 // priors as in pose_priors.h
+// votes (I, M, 4)
 // overwrites posed and shaped_rest (B, U, 3), normals (B, V, 3), equations (B, U, 9), axes (B, A, 3 angles, 3),
-// joint_positions (B, A, 3), bind_jacobian (B, J, 3, S), the last four of found_terms
-// accumulates found_terms of the silhouette, found_hessian (B, P, P), found_gradient (B, P)
+// joint_positions (B, A, 3), bind_jacobian (B, J, 3, S), found_terms from the limits to what a track expects
+// accumulates found_terms of the silhouette and the votes, found_hessian (B, P, P), found_gradient (B, P)
 KERNEL(pose_points)(const real* angles, const real* rotation, const real* translation, const real* scale,
                     const real* proportions, const real* shaped_bind, const real* transforms, const real* rest,
                     const real* basis, const int* indices, const real* weights, const real* rest_normals,
                     const int* parents, const int* articulated, const real* joint_basis, const int* index,
                     const real* coefficients, const real* field, const real* nearest_depth, const real* mm_per_px,
-                    const real* expected, const real* precision, const int* followers, const real* shape_mean,
+                    const real* votes, const real* expected, const real* precision, const int* followers, const real* shape_mean,
                     const real* shape_precision, const real* temporal_pose, const real* temporal_weight,
                     const real* temporal_width, const real* lower, const real* upper, const int* columns, real* posed,
                     real* shaped_rest, real* normals, real* equations, real* axes, real* joint_positions,
                     real* bind_jacobian, real* found_terms, real* found_hessian, real* found_gradient,
                     real silhouette_weight, real free_space, real front, real margin, real limits_weight,
-                    real prior_weight, real follow_share, real follow_precision, real size_weight,
+                    real votes_weight, real prior_weight, real follow_share, real follow_precision, real size_weight,
                     real proportion_weight, int has_shape, int has_temporal, int derivatives, int to, int B, int J,
                     int U, int V, int K, int A, int S, int P, int F, int W) {
     FOR_EACH_IN_IMAGE(b, B, item, U + 1 + A + S) {
@@ -167,7 +169,14 @@ KERNEL(pose_points)(const real* angles, const real* rotation, const real* transl
             blend(m, indices + (long long)item * K, weights + (long long)item * K, K, t);
             transformed(t, shaped_rest + 3 * point, x);
             for (int i = 0; i < VERTEX_NORMAL_EQUATIONS; ++i) q[i] = 0;
-            if (item >= V) continue;
+            if (item >= V) {
+                const int M = U - V;
+                const real* vote = votes + VOTE * ((long long)index[b] * M + item - V);
+                const real loss = vote_loss(vote, x);
+                if (loss != 0) ADD(found_terms + 7LL * B + b, votes_weight * loss / M);
+                if (derivatives) add_vote(vote, x, votes_weight / M, q);
+                continue;
+            }
             turned(t, rest_normals + 3 * item, normals + 3 * (pose * V + item));
             const long long image = index[b], at = image * W * W;
             const real* k = coefficients + 6 * image;

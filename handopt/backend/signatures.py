@@ -73,13 +73,13 @@ move_poses                      from_angles r* from_rotation r* from_translation
 pose_points                     angles r* rotation r* translation r* scale r* proportions r* shaped_bind r*
                                 transforms r* rest r* basis r* indices i* weights r* rest_normals r* parents i*
                                 articulated i* joint_basis r* index i* coefficients r* field r* nearest_depth r*
-                                mm_per_px r* expected r* precision r* followers i* shape_mean r* shape_precision r*
-                                temporal_pose r* temporal_weight r* temporal_width r* lower r* upper r* columns i*
-                                posed r* shaped_rest r* normals r* equations r* axes r* joint_positions r*
-                                bind_jacobian r* found_terms r* found_hessian r* found_gradient r*
-                                silhouette_weight r free_space r front r margin r limits_weight r prior_weight r
-                                follow_share r follow_precision r size_weight r proportion_weight r has_shape i
-                                has_temporal i derivatives i to i B i J i U i V i K i A i S i P i F i W i
+                                mm_per_px r* votes r* expected r* precision r* followers i* shape_mean r*
+                                shape_precision r* temporal_pose r* temporal_weight r* temporal_width r* lower r*
+                                upper r* columns i* posed r* shaped_rest r* normals r* equations r* axes r*
+                                joint_positions r* bind_jacobian r* found_terms r* found_hessian r* found_gradient r*
+                                silhouette_weight r free_space r front r margin r limits_weight r votes_weight r
+                                prior_weight r follow_share r follow_precision r size_weight r proportion_weight r
+                                has_shape i has_temporal i derivatives i to i B i J i U i V i K i A i S i P i F i W i
 compare_points                  observed r* index i* posed r* normals r* bones i* equations r* found_terms r*
                                 points_weight r sigma r plane r collision_weight r radius r derivatives i B i O i
                                 U i V i N i
@@ -88,19 +88,19 @@ keep_lower                      angles r* rotation r* translation r* scale r* pr
                                 improved i* first_damping r lowest_damping r highest_damping r accepted r refused r
                                 moves i derivatives i to i B i A i S i P i
 minimise_poses                  trace_angles r* trace_rotation r* trace_translation r* trace_scale r*
-                                trace_proportions r* terms r* index i* expected r* free r* bind r* rest r*
-                                keypoints r* parents i* articulated i* rest_normals r* indices i* weights r*
-                                keypoint_joints i* ones r* bones i* lower r* upper r* observed r* coefficients r*
-                                field r* nearest_depth r* mm_per_px r* joint_basis r* vertex_basis r*
-                                keypoint_basis r* ancestry i* columns i* precision r* followers i* shape_mean r*
+                                trace_proportions r* terms r* index i* expected r* free r* bind r* rest r* keypoints r*
+                                parents i* articulated i* rest_normals r* indices i* weights r* keypoint_joints i*
+                                ones r* bones i* lower r* upper r* observed r* coefficients r* field r*
+                                nearest_depth r* mm_per_px r* joint_basis r* vertex_basis r* keypoint_basis r*
+                                ancestry i* columns i* votes r* precision r* followers i* shape_mean r*
                                 shape_precision r* temporal_pose r* temporal_weight r* temporal_width r* improved i*
                                 hessian r* gradient r* scratch r* scratch_numbers i* points_weight r sigma r plane r
                                 silhouette_weight r free_space r front r margin r collision_weight r radius r
-                                limits_weight r prior_weight r follow_share r follow_precision r size_weight r
-                                proportion_weight r first_damping r lowest_damping r highest_damping r accepted r
-                                refused r turn r shift r relative r smallest_scale r largest_scale r proportion r
-                                has_shape i has_temporal i iterations i linearised i rows i threads i scratch_size i
-                                numbers_size i B i J i V i K i A i M i N i O i W i D i S i P i F i
+                                limits_weight r votes_weight r prior_weight r follow_share r follow_precision r
+                                size_weight r proportion_weight r first_damping r lowest_damping r highest_damping r
+                                accepted r refused r turn r shift r relative r smallest_scale r largest_scale r
+                                proportion r has_shape i has_temporal i iterations i linearised i rows i threads i
+                                scratch_size i numbers_size i B i J i V i K i A i M i N i O i W i D i S i P i F i
 copy_arrays                     real_0 r* real_1 r* real_2 r* real_3 r* real_4 r* real_5 r* real_6 r* real_7 r*
                                 real_8 r* real_9 r* real_10 r* real_11 r* real_12 r* real_13 r* real_14 r* real_15 r*
                                 real_16 r* real_17 r* real_18 r* real_19 r* real_20 r* real_21 r* real_22 r* real_23 r*

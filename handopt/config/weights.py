@@ -27,6 +27,9 @@ class Weights(Checked):
     prior: NonNegative = 0.01
     # Squared logarithm of the scale, in standard deviations of 8 %. [hand]
     size: NonNegative = 0.005
+    # Squared distance of joints from where a network votes that they are, in how far off these may be, robust, mean;
+    # only where something else may be near the hand. [tuned]
+    votes: NonNegative = 1.0
     # Vertices in front of the observed surface, relative to silhouette. [hand]
     front: NonNegative = 1.0
     # Squared proportions of fingers and palm, in standard deviations of 5 %, summed. [hand]

@@ -13,6 +13,7 @@ from handopt.objective.pose_parameters import PoseParameters
 from handopt.objective.pose_prior import FOLLOW_PRECISION, FOLLOWERS, PosePrior
 from handopt.objective.targets import FitTargets
 from handopt.objective.terms import SCALES
+from handopt.objective.votes import votes_loss, votes_normal_equations
 from handopt.ops.closest_points import closest_points, closest_points_normal_equations
 from handopt.ops.collision import collision, collision_backward, collision_normal_equations
 from handopt.ops.free_space import free_space_loss, free_space_normal_equations
@@ -107,7 +108,7 @@ class LeastSquares:
     """Residuals of B poses against I observed hands, and how they move with each pose.
 
     Observed points to the model's surface (closest_points), the model to the observed silhouette and depth
-    (free_space), collisions, joint limits, a pose prior, and a prior of size and proportions.
+    (free_space), collisions, joint limits, a pose prior, a prior of size and proportions, and votes for joints.
     """
 
     def __init__(self, hand: Hand, targets: FitTargets, config: Config) -> None:
@@ -197,6 +198,8 @@ class LeastSquares:
         surface = _SurfaceTerms(self.targets, self.config, pose, posed, lm_settings)
         terms = {**surface.values(), "collision": self._collision(posed.joints)}
         terms["limits"] = self.config.weights.limits * joint_limits(pose.angles, hand.lower, hand.upper)
+        votes = self.targets.votes[pose.image]
+        terms["votes"] = self.config.weights.votes * votes_loss(posed.joints, votes)
         if not derivatives:
             nothing = xp.zeros(0, hand.rest.dtype)
             return System(terms, nothing, nothing)
@@ -214,8 +217,9 @@ class LeastSquares:
                 surface.vertex_normal_equations(), posed.vertices, *skin, *chain, *basis,
             ),
         )  # fmt: skip
-        if (terms["collision"] > 0).any():
+        if (terms["collision"] > 0).any() or (terms["votes"] > 0).any():
             contacts = collision_normal_equations(self._contact_weight(len(pose)), *self._contacts(posed.joints))
+            contacts += self.config.weights.votes * votes_normal_equations(posed.joints, votes)
             skin = (posed.transforms, pose.translation, posed.keypoints, hand.keypoint_joints, hand.ones)
             joint_basis = xp.ascontiguousarray(hand.joint_basis[:shapes, hand.keypoint_joints[:, 0]])
             hessian, gradient = chained(

@@ -66,7 +66,7 @@ class OneCall:
         found = PoseTargets(
             self._posed_hand(hand, shapes),
             targets.points[:, :points].copy(),
-            *(targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px),
+            *(targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px, targets.votes),
         )
         self._targets[points, shapes] = hand, targets, found
         return found
@@ -98,4 +98,5 @@ def _term_weights(config: Config, lm_settings: LMSettings) -> TermWeights:
         collision=weights.collision / unit_mm2,
         radius=config.collision_radius_mm,
         limits=weights.limits,
+        votes=weights.votes,
     )

@@ -27,7 +27,7 @@ class PointModels:
             *(namespace(hand.device).concatenate([hand.rest, hand.keypoints]), own.indices, own.weights, own.basis),
             *(hand.normals, hand.bind, hand.parents, hand.articulated, hand.bones, hand.lower, hand.upper),
             *(hand.joint_basis[:shapes], hand.ancestry, hand.columns, own.moving, targets.points[:, :points].copy()),
-            *(targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px),
+            *(targets.coefficients, targets.field, targets.nearest_depth, targets.mm_per_px, targets.votes),
         )
         self._models[points, shapes] = hand, targets, model
         return model

@@ -1,6 +1,6 @@
 """What depth images say of the hand, as arrays that the objective compares poses with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,14 @@ from handopt.config import Config
 from handopt.ops.projection import project
 from handopt.ops.splat import render_depth
 from handopt.ops.surfaces import distance_inside, extreme_filter
+from handopt.rig.joints import KEYPOINT_JOINTS
 from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.observation.crop import Crop, Grid
     from handopt.observation.limb import HandAndArm
     from handopt.observation.observation import Observation
+    from handopt.proposals.voted_poses import VotedJoints
 
     View = tuple[Observation, Crop, bool]
 
@@ -36,6 +38,7 @@ class FitTargets:
     nearest_depth: (I, S, S) mm, on the hand the smallest depth in 5 x 5 pixels, 0 elsewhere
     grids: of each image its crop and its observation resampled to it; limbs: of each image, None where it has none
     weight: (I, S, S) of each pixel in the depth term, 1 / (share of the crop that the hand covers) on the hand
+    votes: (I, 21, 4), where a network sees each joint, mm, and 1 / (how far off it may be)^2, 0 where it was not asked
     """
 
     size: int
@@ -47,6 +50,7 @@ class FitTargets:
     nearest_depth: Array
     mm_per_px: Array
     weight: Array
+    votes: Array
     mirrored: tuple[bool, ...]
     grids: tuple[tuple["Crop", "Grid"], ...]
     limbs: tuple["HandAndArm | None", ...]
@@ -106,10 +110,12 @@ def build_targets(
     rng: np.random.Generator,
     device: Device,
     dtype: type = np.float32,
+    voted: "Mapping[int, VotedJoints | None] | None" = None,
 ) -> FitTargets:
     """Build the targets of several views (observation, crop, whether to mirror it).
 
-    spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer.
+    spacing_mm: mean distance of the model's vertices, at which observed points are drawn for the renderer. voted: where
+    a network sees the joints of views, by their numbers
     """
     cropped = _upright(views)
     grids = _grids(views, cropped)
@@ -117,6 +123,8 @@ def build_targets(
         _one_view(observation, crop, grid, spacing_mm, config, rng)
         for (observation, _), (crop, grid) in zip(cropped, grids, strict=True)
     ]
+    for view, part in enumerate(parts):
+        part["votes"] = _votes((voted or {}).get(view))
     longest = max(len(part["splats"]) for part in parts)
     for part in parts:
         padding = np.full((longest - len(part["splats"]), 3), PADDING_Z)
@@ -177,6 +185,12 @@ def _one_view(
         "mm_per_px": np.asarray(crop.mm_per_px),
         "weight": weight,
     }
+
+
+def _votes(voted: "VotedJoints | None") -> Floats:
+    if voted is None:
+        return np.zeros((len(KEYPOINT_JOINTS), 4))
+    return np.concatenate([voted.places_mm, np.square(1 / voted.radius_mm)[:, None]], axis=1)
 
 
 def _subsampled(points: Floats, spacing_mm: float) -> Floats:

@@ -5,7 +5,7 @@ from typing import Final
 
 GRADIENT_TERMS: Final = ("depth", "silhouette", "points", "collision", "limits", "prior", "size", "shape")
 """Of the objective that gradient descent minimises (handopt.objective.descent_objective)."""
-LEAST_SQUARES_TERMS: Final = ("points", "silhouette", "collision", "limits", "prior", "size")
+LEAST_SQUARES_TERMS: Final = ("points", "silhouette", "collision", "limits", "prior", "size", "votes")
 """Of the sum of squares that Levenberg-Marquardt minimises (handopt.objective.least_squares)."""
 
 

@@ -97,7 +97,8 @@ class PoseTargets:
     """What the kernel compares: poses of a hand with I observed images, as NumPy arrays of the hand's real type.
 
     observed (I, O, 3), coefficients (I, 6), field and nearest_depth (I, W, W), mm_per_px (I,), as in the ops of the
-    same arguments. Raises ShapeError.
+    same arguments. votes (I, M, 4): where each keypoint should be, mm, and 1 / (how far off that may be)^2, 0 where
+    nothing is known. Raises ShapeError.
     """
 
     hand: PosedHand
@@ -106,6 +107,7 @@ class PoseTargets:
     field: Array
     nearest_depth: Array
     mm_per_px: Array
+    votes: Array
 
     def __post_init__(self) -> None:
         """Check every array once, for all calls."""
@@ -116,7 +118,7 @@ class PoseTargets:
         """All arrays, in the order of the kernel."""
         hand = self.hand.arrays
         images = self.observed, self.coefficients, self.field, self.nearest_depth, self.mm_per_px
-        return *hand[:BEFORE_IMAGES], *images, *hand[BEFORE_IMAGES:]
+        return *hand[:BEFORE_IMAGES], *images, *hand[BEFORE_IMAGES:], self.votes
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -127,6 +129,7 @@ class PoseTargets:
         call.real("field", self.field, ("I", "W", "W"))
         call.real("nearest_depth", self.nearest_depth, ("I", "W", "W"))
         call.real("mm_per_px", self.mm_per_px, ("I",))
+        call.real("votes", self.votes, ("I", "M", 4))
         return call.size
 
     @property
@@ -149,6 +152,7 @@ class TermWeights:
     collision: float
     radius: float
     limits: float
+    votes: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +210,7 @@ class PoseMinimum:
     """Poses after each of N iterations, or after the last alone (N = 1); those of the start come first.
 
     angles: (N, B, A, 3); rotation: (N, B, 3, 3); translation: (N, B, 3); scale: (N, B); proportions: (N, B, S)
-    terms: (N, 7, B), weighted, in the order of TERMS; collision is NaN where joints are not finite
+    terms: (N, 8, B), weighted, in the order of TERMS; collision is NaN where joints are not finite
     improved: (B,) whether any step lowered the cost; hessian: (B, P, P), its lower triangle, and gradient: (B, P) of
     the last poses, empty if not asked for
     """
@@ -270,8 +274,9 @@ def minimise_poses(
         *(*targets.arrays, *own, improved, hessian, gradient),
         *(call.empty(threads, reals), call.empty(threads, numbers, dtype=np.int32)),
         *(weights.points, weights.sigma, weights.plane, weights.silhouette, weights.free_space, weights.front),
-        *(weights.margin, weights.collision, weights.radius, weights.limits, priors.weight, priors.follow_share),
-        *(priors.follow_precision, priors.size, priors.proportions, steps.first_damping, steps.lowest_damping),
+        *(weights.margin, weights.collision, weights.radius, weights.limits, weights.votes, priors.weight),
+        *(priors.follow_share, priors.follow_precision, priors.size, priors.proportions),
+        *(steps.first_damping, steps.lowest_damping),
         *(steps.highest_damping, steps.accepted, steps.refused, steps.turn, steps.shift, steps.relative),
         *(*steps.scales, steps.proportion, *given, steps.iterations, int(derivatives), rows, threads, reals, numbers),
         *(b, *(n[name] for name in "JVKAMNOWDS"), p, len(priors.followers)),
@@ -280,7 +285,7 @@ def minimise_poses(
     return PoseMinimum(angles, rotation, translation, scale, proportions, terms, lowered, hessian, gradient)
 
 
-TERMS = ("points", "silhouette", "collision", "limits", "prior", "size", "temporal")
+TERMS = ("points", "silhouette", "collision", "limits", "prior", "size", "temporal", "votes")
 POSES = ("angles", "rotation", "translation", "scale", "proportions")
 _SHAPES: tuple[tuple[int | str, ...], ...] = (("B", "A", 3), ("B", 3, 3), ("B", 3), ("B",), ("B", "S"))
 

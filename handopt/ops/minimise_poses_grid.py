@@ -36,7 +36,7 @@ class PointModel:
     weights last, point_basis (S, U, 3); of vertices alone rest_normals (V, 3). bind (J, 3, 4), parents (J,),
     articulated (A,), bones (N, 2) of keypoints, lower and upper (A, 3), joint_basis (S, J, 3), ancestry (J, D) and
     columns (A, 3), of which `moving` are not -1. Of the images: observed (I, O, 3), coefficients (I, 6), field and
-    nearest_depth (I, W, W), mm_per_px (I,). All as in the ops of the same arguments. Raises ShapeError.
+    nearest_depth (I, W, W), mm_per_px (I,), votes (I, M, 4). As in the ops of the same arguments. Raises ShapeError.
     """
 
     rest: Array
@@ -59,6 +59,7 @@ class PointModel:
     field: Array
     nearest_depth: Array
     mm_per_px: Array
+    votes: Array
 
     def __post_init__(self) -> None:
         """Check every array once, for all calls."""
@@ -79,11 +80,12 @@ class PointModel:
         """The sizes of the arrays by letter."""
         call, own = Arguments(), {each.name: getattr(self, each.name) for each in fields(self)}
         for name, shape in _REAL.items():
+            if name == "votes":
+                call.size["M"] = call.size["U"] - call.size["V"]
             call.real(name, own[name], shape)
         call.whole("parents", self.parents, ("J",), below="J", lowest=-1)
         call.whole("articulated", self.articulated, ("A",), below="J")
         call.whole("indices", self.indices, ("U", "K"), below="J")
-        call.size["M"] = call.size["U"] - call.size["V"]
         call.whole("bones", self.bones, ("N", 2), below="M")
         call.whole("ancestry", self.ancestry, ("J", "D"), below="A", lowest=-1)
         call.whole("columns", self.columns, ("A", 3))
@@ -104,6 +106,7 @@ _REAL: dict[str, tuple[int | str, ...]] = {
     "field": ("I", "W", "W"),
     "nearest_depth": ("I", "W", "W"),
     "mm_per_px": ("I",),
+    "votes": ("I", "M", 4),
 }
 _WHOLE = ("indices", "parents", "articulated", "bones", "ancestry", "columns")
 _PRIORS = (
@@ -258,10 +261,17 @@ class _Iterations:
             *("pose_points", self._sizes["B"] * items, *self._trace, self._bind, self._transforms, given.rest),
             *(given.point_basis, given.indices, given.weights, given.rest_normals, given.parents),
             *(given.articulated, given.joint_basis, given.image_index, given.coefficients, given.field),
-            *(given.nearest_depth, given.mm_per_px, given.expected, *own, given.lower, given.upper),
+            *(given.nearest_depth, given.mm_per_px, given.votes, given.expected, *own, given.lower, given.upper),
             *(given.columns, self._posed, self._rest, self._normals, self._equations, *self._axes),
             *(self._found_terms, *self._found, weights.silhouette, weights.free_space, weights.front),
-            *(weights.margin, weights.limits, priors.weight, priors.follow_share, priors.follow_precision),
+            *(
+                weights.margin,
+                weights.limits,
+                weights.votes,
+                priors.weight,
+                priors.follow_share,
+                priors.follow_precision,
+            ),
             *(priors.size, priors.proportions, *self._settings.given, int(derivatives), row),
             *self._of("BJUVKASPFW"),
         )

@@ -271,7 +271,13 @@ class ImageSearch:
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
         views += without_others(self._others(self._tried), self._seen) + views_of(labelled, self._tried, self.config)
         rng = np.random.default_rng(self._settings.seed)
-        added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device)
+        first, count = len(self.views), RETRY_FACTOR * self.config.proposals
+        with one_cpu_thread():
+            self._further_starts = self._proposed(views, count, first)
+        voted = {
+            number: self._voted.get(first + number) for number, view in enumerate(views) if view[0].labels is not None
+        }
+        added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device, voted=voted)
         self.views.extend(views)
         self.targets = FitTargets.joined([targets, added])
         self._timer.record("observe")
@@ -312,6 +318,12 @@ class ImageSearch:
             divided = divided.rescaled(1 / scale)
         return cropped(divided, mirrored, self.config)
 
+    def _proposed(self, views: list[CroppedObservation], count: int, first: int) -> Pose:
+        """Proposals for views, and what the network sees in them. first: number of the first view"""
+        pose, voted = proposed_starts(self.hand, self.rig, views, count, first, self._settings.proposals)
+        self._voted |= voted
+        return pose
+
     def _starts(self, config: Config, first: int) -> tuple[Pose, Array]:
         """Where the tournament begins, within the limits, and the angles (B, 15, 3) that the pose prior expects.
 
@@ -322,9 +334,7 @@ class ImageSearch:
             pose = around(given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
-            model = self._settings.proposals
-            pose, voted = proposed_starts(hand, self.rig, self.views[first:], config.proposals, first, model)
-            self._voted |= voted
+            pose = self._proposed(self.views, config.proposals, 0) if first == 0 else self._further_starts
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)

@@ -11,6 +11,7 @@ from handopt.observation.crop import Crop, Grid
 from handopt.observation.free_space_mask import free_space_mask
 from handopt.observation.surfaces import drop_flying, label_surfaces
 from handopt.ops.surfaces import distance_inside, extreme_filter, nearest_outside
+from handopt.rig.joints import KEYPOINT_JOINTS
 from handopt.tracking.config import RoiConfig
 from handopt.typing import BoolImage, FloatImage, Floats, Indices, Reals
 
@@ -153,6 +154,7 @@ def _targets(cut: CutOut, points: int, rng: np.random.Generator, device: Device)
         "nearest_depth": np.where(grid.hand, nearest, np.float32(0)),
         "mm_per_px": np.asarray(crop.mm_per_px),
         "weight": np.zeros((0, 0)),
+        "votes": np.zeros((len(KEYPOINT_JOINTS), 4)),
     }
     placed = {name: to_device(array[None], device, np.float32) for name, array in arrays.items()}
     return FitTargets(size=crop.size, mirrored=(False,), grids=((crop, grid),), limbs=(None,), **placed)
