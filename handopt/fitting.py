@@ -278,16 +278,16 @@ class _Prepared:
         seen = observation.depth_mm, quality.fitted_depth_mm, given.camera, winner.joints_mm, size
         # One network says little of what another one predicts
         agreement = None if self.predicted else pixel_agreement(*seen, left=mirror)
+        predicted = self.predicted[winner.view].predicted if self.predicted else None
         features = ConfidenceFeatures.of(
             found.unexplained_fraction, found.limb_fraction, winner.joints_mm, visible, others,
-            observation.hand_probability, agreement, found.voted,
+            observation.hand_probability, agreement, found.voted, None if predicted is None else predicted.radius_mm,
         )  # fmt: skip
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
         weights = PREDICTED if self.predicted else FITTED
         sure = min(confidence(features, weights), ASSESS.limit(bool(observation.holds), contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
-        if self.predicted:
-            predicted = self.predicted[winner.view].predicted
+        if predicted is not None:
             uncertainty, visible = predicted.radius_mm, predicted.visible
         self.timer.record("measure")
         return FitResult(

@@ -3,7 +3,7 @@
 // A CPU's schedule; pose_iteration.cu has a GPU's. The kernels are called as they are, with a batch of one, so that what
 // a pose needs stays in the cache of its thread.
 //
-//   cost = points + silhouette + collision + limits + prior + size + temporal + votes
+//   cost = points + silhouette + collision + limits + prior + size + votes + temporal
 //   points      points_weight closest_points        collision   collision_weight collision, NaN where joints are
 //   silhouette  silhouette_weight free_space_loss   limits      limits_weight joint_limits
 //   prior, size, temporal: pose_priors.h            votes       votes_weight vote_loss (voted_joints.h), the mean
@@ -180,7 +180,7 @@ DEVICE void evaluate(const Problem* p, const real* pose, const int* image, const
     const real* votes = votes_of(p, image);
     real voted = 0;
     for (int k = 0; k < M; ++k) voted += vote_loss(votes + VOTE * k, m->joints + 3 * k);
-    terms[7] = p->votes_weight * voted / M;
+    terms[6] = p->votes_weight * voted / M;
 }
 
 // The normal equations of what evaluate saw last. overwrites h (P, P), its lower triangle, and g (P)
@@ -228,11 +228,11 @@ DEVICE real visit(const Problem* p, const real* pose, const int* image, const re
     const real *rotation = pose + at.rotation, *translation = pose + at.translation;
     terms[4] = angle_prior(priors, pose, expected, nullptr, nullptr);
     terms[5] = size_prior(priors, log_scale, proportions, nullptr, nullptr);
-    terms[6] = temporal_prior(priors, pose, rotation, translation, nullptr, nullptr);
+    terms[7] = temporal_prior(priors, pose, rotation, translation, nullptr, nullptr);
     real cost = terms[0];
     for (int i = 1; i < TERMS; ++i) cost += terms[i];
     if (h == nullptr || (best != nullptr && !(cost < *best))) return cost;
-    linearise(p, pose, image, &hand, m, terms[2] > 0, terms[7] > 0, h, g);
+    linearise(p, pose, image, &hand, m, terms[2] > 0, terms[6] > 0, h, g);
     angle_prior(priors, pose, expected, h, g);
     size_prior(priors, log_scale, proportions, h, g);
     temporal_prior(priors, pose, rotation, translation, h, g);

@@ -13,7 +13,7 @@
 //
 // Points are the V vertices, then the M keypoints, U in all. Poses of iteration n are in row n of their arrays:
 // angles (N, B, A, 3) | rotation (N, B, 3, 3) | translation (N, B, 3) | scale (N, B) | proportions (N, B, S)
-// terms, found_terms (TERMS, B), in the order: points, silhouette, collision, limits, prior, size, temporal, votes
+// terms, found_terms (TERMS, B), in the order: points, silhouette, collision, limits, prior, size, votes, temporal
 #include "closest_points.h"
 #include "collision.h"
 #include "elementary.h"
@@ -134,7 +134,7 @@ DEVICE void expect_pose(const Priors* p, const real* angles, const real* rotatio
     terms[3LL * B] = p->limits_weight * beyond_limits(p, angles);
     terms[4LL * B] = angle_prior(p, angles, expected, h, g);
     terms[5LL * B] = size_prior(p, logarithm(scale), proportions, h, g);
-    terms[6LL * B] = temporal_prior(p, angles, rotation, translation, h, g);
+    terms[7LL * B] = temporal_prior(p, angles, rotation, translation, h, g);
 }
 
 // A thread for each point, articulated joint and proportion, and for each pose; the last three where derivatives are
@@ -143,7 +143,7 @@ DEVICE void expect_pose(const Priors* p, const real* angles, const real* rotatio
 // priors as in pose_priors.h
 // votes (I, M, 4)
 // overwrites posed and shaped_rest (B, U, 3), normals (B, V, 3), equations (B, U, 9), axes (B, A, 3 angles, 3),
-// joint_positions (B, A, 3), bind_jacobian (B, J, 3, S), found_terms from the limits to what a track expects
+// joint_positions (B, A, 3), bind_jacobian (B, J, 3, S), found_terms of limits and priors
 // accumulates found_terms of the silhouette and the votes, found_hessian (B, P, P), found_gradient (B, P)
 KERNEL(pose_points)(const real* angles, const real* rotation, const real* translation, const real* scale,
                     const real* proportions, const real* shaped_bind, const real* transforms, const real* rest,
@@ -173,7 +173,7 @@ KERNEL(pose_points)(const real* angles, const real* rotation, const real* transl
                 const int M = U - V;
                 const real* vote = votes + VOTE * ((long long)index[b] * M + item - V);
                 const real loss = vote_loss(vote, x);
-                if (loss != 0) ADD(found_terms + 7LL * B + b, votes_weight * loss / M);
+                if (loss != 0) ADD(found_terms + 6LL * B + b, votes_weight * loss / M);
                 if (derivatives) add_vote(vote, x, votes_weight / M, q);
                 continue;
             }

@@ -19,6 +19,10 @@ USUAL_OVERLAP: Final = 0.88
 """Overlap with the network's hand of a right fit: the median of the images of scripts/calibrate/calibrate_fits.py."""
 USUAL_VOTE_DISTANCE: Final = 0.4
 """Distance of a right fit from the network's joints: the median of the same images."""
+USUAL_VOTE_RADIUS_MM: Final = 6.0
+"""How far off the network says that joints of a right fit may be, mm: about the median of the same images."""
+LEAST_VOTE_RADIUS_MM: Final = 1.0
+"""Smaller radii count like this."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class ConfidenceFeatures:
     log_unexplained_fraction: logarithm of the unexplained fraction. runner_up_margin: logarithm of how much more the
     best other hypothesis leaves unexplained of hand and forearm, at most 1. hand_probability: of the observation.
     label_overlap: see handopt.assess.pixel_agreement. vote_distance: of the visible joints from where the network of
-    proposals sees them, see handopt.proposals.voted_poses.
+    proposals sees them, see handopt.proposals.voted_poses. log_vote_radius: logarithm of how far off it says that
+    joints may be, mm, on average.
     """
 
     log_unexplained_fraction: float
@@ -36,6 +41,7 @@ class ConfidenceFeatures:
     hand_probability: float
     label_overlap: float
     vote_distance: float
+    log_vote_radius: float
 
     @classmethod
     def of(
@@ -48,12 +54,14 @@ class ConfidenceFeatures:
         hand_probability: float,
         agreement: PixelAgreement | None,
         voted: VotedJoints | None = None,
+        radius_mm: Floats | None = None,
     ) -> "ConfidenceFeatures":
         """Gather the features of a fit.
 
         joints: (21, 3) mm; visible: (21,); others: limb fraction and joints of the other hypotheses; agreement: with
         the network of pixel labels, and voted: where that of proposals sees the joints; None where they were not asked,
-        which is taken for what they say of most right fits.
+        which is taken for what they say of most right fits. radius_mm: (21,), how far off the latter says that joints
+        may be, where it alone is asked.
         """
         here, max_margin = max(limb_fraction, 1e-3), ASSESS.max_margin
         margin = max_margin
@@ -65,7 +73,10 @@ class ConfidenceFeatures:
         log_fraction = float(np.log(max(unexplained_fraction, 1e-3)))
         overlap = USUAL_OVERLAP if agreement is None else agreement.overlap
         distance = USUAL_VOTE_DISTANCE if voted is None else float(voted.distance(joints, seen))
-        return cls(log_fraction, max(margin, -max_margin), hand_probability, overlap, distance)
+        if voted is not None:
+            radius_mm = voted.radius_mm
+        radius = USUAL_VOTE_RADIUS_MM if radius_mm is None else max(float(np.mean(radius_mm)), LEAST_VOTE_RADIUS_MM)
+        return cls(log_fraction, max(margin, -max_margin), hand_probability, overlap, distance, float(np.log(radius)))
 
     @property
     def inputs(self) -> tuple[float, ...]:

@@ -271,6 +271,7 @@ class LeastSquares:
         prior, slope = self._prior(pose.angles, expected)
         system.terms["prior"] = weight * prior
         system.terms["size"] = weights.size * log_scale**2 + weights.proportions * (relative**2).sum(axis=1)
+        system.terms["votes"] = system.terms.pop("votes")  # in the order of TERMS
         if not derivatives:
             return
         gradient, hessian = system.gradient, system.hessian

@@ -285,7 +285,7 @@ def minimise_poses(
     return PoseMinimum(angles, rotation, translation, scale, proportions, terms, lowered, hessian, gradient)
 
 
-TERMS = ("points", "silhouette", "collision", "limits", "prior", "size", "temporal", "votes")
+TERMS = ("points", "silhouette", "collision", "limits", "prior", "size", "votes", "temporal")
 POSES = ("angles", "rotation", "translation", "scale", "proportions")
 _SHAPES: tuple[tuple[int | str, ...], ...] = (("B", "A", 3), ("B", 3, 3), ("B", 3), ("B",), ("B", "S"))
 

@@ -18,6 +18,7 @@ from handopt.optimise.gradient_descent import (
 from handopt.optimise.history import Iteration, SearchHistory
 from handopt.optimise.ranking import best_rows
 from handopt.optimise.solution import Solution
+from handopt.optimise.starts import Start, fixed_starts, given_start
 from handopt.typing import Floats, Indices, Progress
 
 
@@ -100,3 +101,13 @@ def refine_vertices(objective: DescentObjective, history: SearchHistory, row: in
     return SearchHistory(
         added[-1].pose, ids, added[-1].total, history.converged, history.iterations + added, history.parents
     )
+
+
+def starting_poses(objective: DescentObjective, config: Config, start: Start | None) -> Pose:
+    """The best of the fixed starts, or the given one for every view."""
+    hand, targets = objective.hand, objective.targets
+    if start is not None:
+        return given_start(hand, targets, start)
+    first = config.stages[0]
+    level = objective.level(first.radius_px, first.sigma_mm)
+    return prune(objective, fixed_starts(hand, targets), config.starts, level)[0]

@@ -19,7 +19,7 @@ from handopt.observation.observation import Observation
 from handopt.observation.other_pixels import OtherPixels
 from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
-from handopt.optimise.descent_stages import descend, prune, refine_vertices
+from handopt.optimise.descent_stages import descend, refine_vertices, starting_poses
 from handopt.optimise.history import SearchHistory
 from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
@@ -52,7 +52,6 @@ SAME_PLACE_MM = 20.0  # palms nearer than this are asked about once; chosen by h
 # Limb fraction and unexplained fraction above which the second search looks for palms elsewhere; chosen by hand: a hand
 # that an arm or a table touches may leave much of that, but little of itself.
 SEARCH_ELSEWHERE = 0.35, 0.2
-SEARCH_MARGIN = 0.03  # limb fraction by which the first search must be better than the second; chosen by hand
 SIDE_MARGIN = 0.05  # limb fraction within which the other side takes part in a second search; chosen by hand
 
 
@@ -126,9 +125,7 @@ class ImageSearch:
             found = [self._descended()]
         else:
             found = yield from self._tournaments()
-        # The last search knows best which pixels are the hand's
-        last = found[-1]
-        found.sort(key=lambda each: each.penalised_fraction[0] - SEARCH_MARGIN * (each is last))
+        found.sort(key=lambda each: each.penalised_fraction[0])
         best, hand, targets = found[0], self.hand, self.targets
         row = self._row(best)
         fraction = float(best.unexplained_fraction[best.rows == row][0])
@@ -181,7 +178,7 @@ class ImageSearch:
 
     def _descended(self) -> Ranking:
         """The survivors of gradient descent."""
-        pose = _starting_poses(self._objective, self._objective.config, self._start)
+        pose = starting_poses(self._objective, self._objective.config, self._start)
         self._timer.record("starts")
         history = descend(self._objective, pose, self._objective.config, self._progress)
         found = self._ranked(history)
@@ -348,13 +345,3 @@ class ImageSearch:
 def _sides(views: list[CroppedObservation]) -> set[bool]:
     """Which sides views are of: whether they are mirrored."""
     return {mirrored for _, _, mirrored in views}
-
-
-def _starting_poses(objective: DescentObjective, config: Config, start: Start | None) -> Pose:
-    """The best of the fixed starts, or the given one for every view."""
-    hand, targets = objective.hand, objective.targets
-    if start is not None:
-        return given_start(hand, targets, start)
-    first = config.stages[0]
-    level = objective.level(first.radius_px, first.sigma_mm)
-    return prune(objective, fixed_starts(hand, targets), config.starts, level)[0]

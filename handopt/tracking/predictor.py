@@ -149,7 +149,9 @@ class Predictor:
         fraction = float(unexplained_fraction(vertices, default_rig("right").faces, cut.crop, grid)[0])
         if not fraction < max(LOST, WORSE * followed.unexplained_fraction):
             return None
-        features = ConfidenceFeatures.of(fraction, fraction, joints[0], visible, [], followed.hand_probability, None)
+        features = ConfidenceFeatures.of(
+            fraction, fraction, joints[0], visible, [], followed.hand_probability, None, radius_mm=predicted.radius_mm
+        )
         sure = confidence(features, PREDICTED)
         hand = Predicted(placed, scale, joints[0], visible, predicted.radius_mm, fraction, sure, refitted=False)
         self.followed, self._mesh = replace(followed, hand=hand), vertices[0]

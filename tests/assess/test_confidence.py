@@ -26,6 +26,7 @@ GOOD = ConfidenceFeatures(
     hand_probability=0.95,
     label_overlap=0.88,
     vote_distance=0.35,
+    log_vote_radius=np.log(6.0),
 )
 
 
@@ -38,6 +39,7 @@ def test_good_features_make_a_fit_sure_and_bad_ones_do_not() -> None:
         "hand_probability": 0.1,
         "label_overlap": 0.5,
         "vote_distance": 1.5,
+        "log_vote_radius": np.log(20.0),
     }.items():
         assert confidence(replace(GOOD, **{name: worse})) < confidence(GOOD), name
 

@@ -108,7 +108,7 @@ def test_the_gradient_is_that_of_the_cost(group: str) -> None:
 @pytest.mark.usefixtures("constant_normals")
 def test_every_term_is_part_of_the_problem(problem: LeastSquares) -> None:
     terms = problem.system(poses(), SETTINGS).terms
-    assert set(terms) == {"points", "silhouette", "collision", "limits", "prior", "size"}
+    assert set(terms) == {"points", "silhouette", "collision", "limits", "prior", "size", "votes"}
     for name, term in terms.items():
         assert term.shape == (4,)
         assert (term >= 0).all()
@@ -146,7 +146,7 @@ def test_one_call_gives_the_terms_of_the_ops(
                 found, expected = (each.system(pose, SETTINGS, derivatives=derivatives) for each in (together, by_ops))
                 assert list(found.terms) == list(expected.terms)
                 for name, term in expected.terms.items():
-                    if name in ("prior", "size"):  # sums of squares, which NumPy makes in another order
+                    if name in ("prior", "size", "votes"):  # sums of squares, which NumPy makes in another order
                         assert_close(found.terms[name][:-1], term[:-1], rtol=20 * EPSILON[dtype], reason=name)
                     else:
                         np.testing.assert_array_equal(found.terms[name], term, err_msg=name)
@@ -166,7 +166,9 @@ def test_the_hessian_is_positive_definite_and_bounds_the_priors(problem: LeastSq
     lower = problem.system(poses(), SETTINGS).hessian
     hessian = np.tril(lower) + np.tril(lower, -1).transpose(0, 2, 1)
     assert (np.linalg.eigvalsh(hessian)[:, 0] > 0).all()
-    priors = least_squares(replace(WEIGHTS, points=OFF, silhouette=OFF, collision=OFF)).system(poses(), SETTINGS)
+    priors = least_squares(replace(WEIGHTS, points=OFF, silhouette=OFF, collision=OFF, votes=OFF)).system(
+        poses(), SETTINGS
+    )
     rest = hessian - np.tril(priors.hessian) - np.tril(priors.hessian, -1).transpose(0, 2, 1)
     assert np.linalg.eigvalsh(rest).min() > -1e-9 * np.abs(hessian).max()
 
@@ -175,7 +177,7 @@ def test_the_hessian_is_positive_definite_and_bounds_the_priors(problem: LeastSq
 @pytest.mark.parametrize("told", [False, True], ids=["relaxed", "told"])
 def test_the_priors_are_quadratic_and_exact(told: bool, rng: np.random.Generator) -> None:
     expected = 0.5 * rng.normal(size=(4, 15, 3)) if told else None
-    problem = least_squares(replace(WEIGHTS, points=OFF, silhouette=OFF, collision=OFF))
+    problem = least_squares(replace(WEIGHTS, points=OFF, silhouette=OFF, collision=OFF, votes=OFF))
     pose = poses()
     system = problem.system(pose, SETTINGS, expected)
     hessian = np.tril(system.hessian) + np.tril(system.hessian, -1).transpose(0, 2, 1)

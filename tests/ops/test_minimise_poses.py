@@ -16,7 +16,7 @@ from handopt.objective.one_call import OneCall
 from handopt.ops.minimise_poses import PosedHand, PoseMinimum, PoseTargets, TermWeights, minimise_poses
 
 PROBLEM = least_squares()
-WEIGHTS = TermWeights(1.0, 15.0, 0.7, 1.0, 20.0, 0.8, 2.0, 1.0, 14.0, 1.0)
+WEIGHTS = TermWeights(1.0, 15.0, 0.7, 1.0, 20.0, 0.8, 2.0, 1.0, 14.0, 1.0, 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def changed_of(targets: PoseTargets, name: str, value: np.ndarray) -> PoseTarget
 
 def test_no_poses_give_nothing(targets: PoseTargets) -> None:
     found = evaluate(targets, poses().part(slice(0, 0)), np.zeros((0, 15, 3)))
-    assert found.terms.shape == (1, 7, 0)
+    assert found.terms.shape == (1, 8, 0)
     assert found.hessian.shape == (0, targets.parameters, targets.parameters)
 
 

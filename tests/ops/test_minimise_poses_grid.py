@@ -92,5 +92,5 @@ def test_no_poses_give_nothing(device: Place) -> None:
     arrays = iteration_arrays(13, 2)
     none = {name: array[:0] if name in (*POSES, "image_index", "expected") else array for name, array in arrays.items()}
     found = minimised(device.send(none), every=True)
-    assert found.terms.shape == (4, 7, 0)
+    assert found.terms.shape == (4, 8, 0)
     assert found.hessian.shape == (0, len(arrays["free"]), len(arrays["free"]))

@@ -122,7 +122,7 @@ def _said(side: str) -> dict[str, Any]:
         "unexplained_fraction": 0.21,
         "limb_fraction": 0.21,
         "confidence": 0.93,
-        "confidence_features": ConfidenceFeatures(np.log(0.21), 0.4, 0.9, 0.85, 0.4),
+        "confidence_features": ConfidenceFeatures(np.log(0.21), 0.4, 0.9, 0.85, 0.4, np.log(7.0)),
         "spread_mm2": np.full(21, 900.0),
         "seconds": {"observe": 0.02, "fit": 1.5},
         "device": "cpu",

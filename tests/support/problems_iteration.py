@@ -17,7 +17,7 @@ from support.least_squares_cases import SETTINGS, least_squares, poses
 from support.op_check import Arrays, Floats, Problem
 
 PROBLEM = least_squares(vertices=60)
-WEIGHTS = TermWeights(1.5, 15.0, 0.7, 2.0, 20.0, 0.8, 2.0, 0.7, 14.0, 0.9)
+WEIGHTS = TermWeights(1.5, 15.0, 0.7, 2.0, 20.0, 0.8, 2.0, 0.7, 14.0, 0.9, 0.4)
 POSES = ("angles", "rotation", "translation", "scale", "proportions")
 PRIORS = (
     *("expected", "precision", "followers", "shape_mean", "shape_precision"),
