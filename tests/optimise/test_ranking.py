@@ -108,3 +108,13 @@ def test_of_several_palms_the_surest_within_reach_counts() -> None:
     palms = [seen_palm(np.array([x, 0.0, 0.0]), presence) for x, presence in ((10.0, 0.75), (50.0, 0.9), (70.0, 1.0))]
     assert module._no_palm(joints, np.full(2, 60.0), palms) == pytest.approx([0.1, 1.0])
     assert module._no_palm(joints, np.full(2, 75.0), palms) == pytest.approx([0.0, 1.0])
+
+
+def test_a_pose_of_a_view_of_which_the_network_is_unsure_leaves_more_unexplained() -> None:
+    """Where palms were asked for; an image that was read as another size has radii of its own size."""
+    weights, places = module.WEIGHTS, np.zeros((21, 3))
+    voted = {0: VotedJoints(places, np.full(21, 4.0)), 1: VotedJoints(places, np.linspace(10.0, 20.0, 21))}
+    images, sizes = np.array([0, 1, 1, 2]), np.array([1.0, 1.0, 0.8, 1.0])
+    usual = weights.usual_radius_mm
+    assert module._unsure_mm(images, sizes, voted) == pytest.approx([0.0, 15.0 - usual, 12.0 - usual, 0.0])
+    assert module._unsure_mm(images, sizes, {}).tolist() == [0.0] * 4
