@@ -18,7 +18,9 @@ from handopt.typing import Floats
 
 REFERENCE_SIGMA_MM = 5.0
 _NOTHING = np.zeros(0)
-_NO_EVIDENCE = FitTargets(0, *[_NOTHING] * 9, (), (), ())
+_NO_EVIDENCE = FitTargets(
+    0, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, (), (), ()
+)
 
 
 def without_sizes(config: Config) -> Config:

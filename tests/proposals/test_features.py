@@ -96,6 +96,7 @@ def test_a_view_of_labelled_pixels_shows_all_that_is_measured_and_its_labels(rng
     assert np.array_equal(image[..., :2], network_input(view.offset_mm, channels=2))
     for turned, back in zip(quarter_turns(view), range(4), strict=True):
         assert turned.labels is not None
+        assert turned.measured_mm is not None
         assert np.array_equal(np.rot90(turned.labels, back), view.labels)
         assert np.array_equal(np.rot90(turned.measured_mm, back), view.measured_mm, equal_nan=True)
 
