@@ -129,7 +129,6 @@ nearest_outside                 real r* mask b* scratch i* nearest i* distance d
 resample_cells                  depth r* hand b* arm b* ignored b* v i* u i* median r* other r* count i* flags b*
                                 has_ignored i S i k i W i
 mirror_columns                  real r* image b* mirrored b* bytes i H i W i
-undo_png_filters                real r* stored b* rows b* unknown b* H i W i
 convolve                        padded r* weight r* bias r* added r* out r* has_added i positive i threads i size i
                                 stride i B i H i W i C i N i h i w i
 unexplained_pixels              depth r* behind r* observed r* hand b* free b* evidence r* scratch r* wrong d*

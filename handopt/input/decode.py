@@ -12,7 +12,7 @@ import numpy as np
 from handopt.errors import DepthError
 from handopt.files import UnreadableError, open_regular
 from handopt.input.npy import NpyHeader, read_npy_array, read_npy_header
-from handopt.input.png import check_png, read_gray16
+from handopt.input.png import check_png
 from handopt.input.tiff import check_tiff
 from handopt.typing import AnyArray
 
@@ -103,8 +103,7 @@ def _read_pillow(path: Path, _notes: list[str]) -> AnyArray:
                     raise DepthError(f"{path}: holds several images; save the one to be fitted as a file of its own")
                 if image.mode not in ("I", "F") and not image.mode.startswith("I;16") and _bits(path, image) > 8:
                     raise DepthError(f"{path}: holds several channels of 16 bits; save the depth as one channel")
-                values = read_gray16(path) if image.format == "PNG" else None
-                return np.array(image) if values is None else values
+                return np.array(image)
     except DepthError:
         raise
     except Image.DecompressionBombError as error:

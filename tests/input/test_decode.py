@@ -30,30 +30,6 @@ from support.permissions import forbid
 from handopt.errors import DepthError
 from handopt.input import decode
 from handopt.input.decode import decode_file
-from handopt.input.png import read_gray16
-
-
-@pytest.mark.parametrize("optimised", [False, True])
-def test_16_bits_are_read_as_pillow_reads_them(optimised: bool, rng: np.random.Generator, tmp_path: Path) -> None:
-    noise = rng.integers(0, 2**16, SHAPE, np.uint16)
-    for number, values in enumerate((SCENE, noise, np.cumsum(SCENE, axis=0, dtype=np.uint16))):
-        path = tmp_path / f"{number}.png"
-        path.write_bytes(png_bytes(values, optimize=optimised))
-        np.testing.assert_array_equal(read_gray16(path), values)
-        assert decode_file(path, []).dtype == np.uint16
-
-
-def test_other_png_files_are_left_to_pillow(tmp_path: Path) -> None:
-    path = save_png(tmp_path / "8.png", SCENE.astype(np.uint8))
-    assert read_gray16(path) is None
-    height, width = SHAPE
-    rows = np.zeros((height, 1 + 2 * width), np.uint8)
-    short, unknown = rows[:-1].tobytes(), np.where(np.arange(1 + 2 * width) == 0, 7, rows).astype(np.uint8).tobytes()
-    for data in (short, unknown, rows.tobytes() + b"more"):
-        path.write_bytes(png_header(width, height, 16, 0, data))
-        assert read_gray16(path) is None
-    path.write_bytes(png_header(width, height, 16, 0, rows.tobytes()))
-    np.testing.assert_array_equal(read_gray16(path), np.zeros(SHAPE))
 
 
 def refused(path: Path, message: str) -> None:

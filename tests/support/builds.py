@@ -27,7 +27,7 @@ IMAGE_KERNELS = (
     | COMPARISON_KERNELS
     | {
         *("splat_forward", "splat_loss", "hand_image_loss", "closest_points_search", "normal_equations"),
-        *("minimise_poses", "solve_damped", "convolve", "undo_png_filters"),
+        *("minimise_poses", "solve_damped", "convolve"),
     }
 )
 """Kernels that a GPU does not have: these, and those that run a whole image in one thread."""
