@@ -17,7 +17,7 @@ GAPS = Gaps(-1.0, 0.3, (0.0, 22.0), (1.0, 5.5), 0.07, (7.0, 22.0))
 LEAST_SEEN_PX = 60
 GAPS_SHARE, UNKNOWN_SHARE = 0.3, 0.06
 """Labelled views in which gaps are, and whose labels are left out."""
-SHARPNESS, LEAST_LABEL = 0.3, 1e-4
+LOG_POWER_STD, LEAST_LABEL = 0.3, 1e-4
 """Probabilities are raised to a power whose logarithm deviates by the first; none is less than the second before."""
 
 _QUARTER = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -44,10 +44,10 @@ def _worn(views: Views, generator: torch.Generator) -> Views:
     count = len(views.offset)
     gaps = _punched(views.measured, generator).isnan() & (_drawn(generator, count) < GAPS_SHARE)[:, None, None]
     offset, measured = (torch.where(gaps, torch.nan, each) for each in (views.offset, views.measured))
-    sharpness = torch.exp(SHARPNESS * torch.randn(count, 1, 1, 1, generator=generator))
+    power = torch.exp(LOG_POWER_STD * torch.randn(count, 1, 1, 1, generator=generator))
     unknown = (_drawn(generator, count) < UNKNOWN_SHARE)[:, None, None]
     measured = torch.where(unknown, torch.nan, measured)
-    labels = torch.where(measured.isnan()[..., None], 0.0, views.labels.clamp_min(LEAST_LABEL) ** sharpness)
+    labels = torch.where(measured.isnan()[..., None], 0.0, views.labels.clamp_min(LEAST_LABEL) ** power)
     return Views(offset, measured, labels)
 
 

@@ -104,7 +104,8 @@ def _layers(scenes: Arrays, row: int, rng: np.random.Generator) -> tuple[NDArray
         labels[box] = np.rint(255 * three_of(probability))
     except ObservationError:
         return labels, skin, np.full(4, np.nan)
-    predicted = predicted_hand(depth, camera, labels[..., 0] > 127, reading.palm_mm, SIDES)
+    of_pixels = labels.astype(np.float32) / 255
+    predicted = predicted_hand(depth, camera, labels[..., 0] > 127, reading.palm_mm, SIDES, labels=of_pixels)
     if predicted is None:
         return labels, skin, np.full(4, np.nan)
     skin[:] = np.clip(np.rint(predicted.skin_mm / UNIT_MM), 0, 65535)
