@@ -119,7 +119,8 @@ def test_a_prediction_is_less_sure_than_a_fit_that_leaves_as_much() -> None:
     several = [replace(GOOD, log_unexplained_fraction=float(np.log(each))) for each in (0.25, 0.35, 0.45)]
     sure = [confidence(each, PREDICTED) for each in several]
     assert sure == sorted(sure, reverse=True)
-    assert sure[0] > 0.5 > sure[-1]
+    unsure = replace(several[-1], log_vote_radius=float(np.log(15.0)))
+    assert sure[0] > 0.5 > confidence(unsure, PREDICTED)
 
 
 @pytest.mark.parametrize(
