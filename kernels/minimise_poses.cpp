@@ -208,7 +208,8 @@ DEVICE void linearise(const Problem* p, const real* pose, const int* image, cons
     (&p->collision_weight, m->joints, p->bones, m->joint_equations, p->radius, 1, M, p->N);
     const real* votes = votes_of(p, image);
     for (int k = 0; k < M; ++k)
-        add_vote(votes + VOTE * k, m->joints + 3 * k, p->votes_weight / M, m->joint_equations + VERTEX_NORMAL_EQUATIONS * k);
+        add_vote(votes + VOTE * k, m->joints + 3 * k, p->votes_weight / M,
+                 m->joint_equations + VERTEX_NORMAL_EQUATIONS * k);
     RUN(normal_equations)
     (m->joint_equations, m->joints, m->transforms, place, hand->keypoints, p->keypoint_joints, p->ones, p->ancestry,
      p->columns, m->axes, m->positions, p->keypoint_basis, m->jacobian, m->sums, m->more_hessian, m->more_gradient, 0, 1,
@@ -319,12 +320,13 @@ KERNEL(minimise_poses)(real* trace_angles, real* trace_rotation, real* trace_tra
                        const real* upper, const real* observed, const real* coefficients, const real* field,
                        const real* nearest_depth, const real* mm_per_px, const real* joint_basis,
                        const real* vertex_basis, const real* keypoint_basis, const int* ancestry, const int* columns,
-                       const real* votes, const real* precision, const int* followers, const real* shape_mean, const real* shape_precision,
-                       const real* temporal_pose, const real* temporal_weight, const real* temporal_width,
+                       const real* votes, const real* precision, const int* followers, const real* shape_mean,
+                       const real* shape_precision, const real* temporal_pose, const real* temporal_weight, const real* temporal_width,
                        int* improved, real* hessian, real* gradient, real* scratch, int* scratch_numbers,
                        real points_weight, real sigma, real plane, real silhouette_weight, real free_space, real front,
                        real margin, real collision_weight, real radius, real limits_weight, real votes_weight,
-                       real prior_weight, real follow_share, real follow_precision, real size_weight, real proportion_weight,
+                       real prior_weight, real follow_share, real follow_precision, real size_weight,
+                       real proportion_weight,
                        real first_damping, real lowest_damping, real highest_damping, real accepted, real refused,
                        real turn, real shift, real relative, real smallest_scale, real largest_scale, real proportion,
                        int has_shape, int has_temporal, int iterations, int linearised, int rows, int threads,
@@ -337,8 +339,8 @@ KERNEL(minimise_poses)(real* trace_angles, real* trace_rotation, real* trace_tra
     const Problem problem = {
         bind, rest, keypoints, parents, articulated, rest_normals, indices, weights, keypoint_joints, ones, bones,
         lower, upper, observed, coefficients, field, nearest_depth, mm_per_px, joint_basis, vertex_basis,
-        keypoint_basis, ancestry, columns, votes, priors, points_weight, sigma, plane, silhouette_weight, free_space, front,
-        margin, collision_weight, radius, limits_weight, votes_weight, J, V, K, A, M, N, O, W, D, S, P};
+        keypoint_basis, ancestry, columns, votes, priors, points_weight, sigma, plane, silhouette_weight, free_space,
+        front, margin, collision_weight, radius, limits_weight, votes_weight, J, V, K, A, M, N, O, W, D, S, P};
     const Schedule schedule = {iterations, linearised, first_damping, lowest_damping, highest_damping, accepted, refused};
     const Bounds bounds = {turn, shift, relative, smallest_scale, largest_scale, proportion};
     const Trace trace = {trace_angles, trace_rotation, trace_translation, trace_scale, trace_proportions, terms, rows, B};

@@ -24,7 +24,7 @@ MOST_BYTES: Final = 256 << 20
 """Of all arrays of the graphs of a thread; a call with larger ones is not captured."""
 MOST_CALLS: Final = 256
 """That a thread remembers to have come once."""
-REALS, WHOLES = 26, 8
+REALS, WHOLES = 27, 8
 """How many arrays of reals and of int32 copy_arrays takes."""
 
 Found = TypeVar("Found", covariant=True)

@@ -104,12 +104,12 @@ minimise_poses                  trace_angles r* trace_rotation r* trace_translat
 copy_arrays                     real_0 r* real_1 r* real_2 r* real_3 r* real_4 r* real_5 r* real_6 r* real_7 r*
                                 real_8 r* real_9 r* real_10 r* real_11 r* real_12 r* real_13 r* real_14 r* real_15 r*
                                 real_16 r* real_17 r* real_18 r* real_19 r* real_20 r* real_21 r* real_22 r* real_23 r*
-                                real_24 r* real_25 r* whole_0 i* whole_1 i* whole_2 i* whole_3 i* whole_4 i* whole_5 i*
-                                whole_6 i* whole_7 i* reals r* wholes i* reals_0 i reals_1 i reals_2 i reals_3 i
-                                reals_4 i reals_5 i reals_6 i reals_7 i reals_8 i reals_9 i reals_10 i reals_11 i
-                                reals_12 i reals_13 i reals_14 i reals_15 i reals_16 i reals_17 i reals_18 i reals_19 i
-                                reals_20 i reals_21 i reals_22 i reals_23 i reals_24 i reals_25 i wholes_0 i wholes_1 i
-                                wholes_2 i wholes_3 i wholes_4 i wholes_5 i wholes_6 i wholes_7 i
+                                real_24 r* real_25 r* real_26 r* whole_0 i* whole_1 i* whole_2 i* whole_3 i* whole_4 i*
+                                whole_5 i* whole_6 i* whole_7 i* reals r* wholes i* reals_0 i reals_1 i reals_2 i
+                                reals_3 i reals_4 i reals_5 i reals_6 i reals_7 i reals_8 i reals_9 i reals_10 i
+                                reals_11 i reals_12 i reals_13 i reals_14 i reals_15 i reals_16 i reals_17 i reals_18 i
+                                reals_19 i reals_20 i reals_21 i reals_22 i reals_23 i reals_24 i reals_25 i reals_26 i
+                                wholes_0 i wholes_1 i wholes_2 i wholes_3 i wholes_4 i wholes_5 i wholes_6 i wholes_7 i
 rasterise_forward               points r* faces i* depth r* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_faces                 points r* faces i* depth r* nearest_face i* fx r fy r cx r cy r B i V i F i W i H i
 rasterise_weights               points r* faces i* nearest_face i* weights r* fx r fy r cx r cy r B i V i F i W i H i

@@ -34,6 +34,8 @@ LOOKED_AT: Final = 600
 SEEN_OFTEN: Final = 10
 """Frames that show a vertex from the front, from which on it is known for certain."""
 HAND_NAME: Final = "hand.glb"
+BLOCKS_FORMAT: Final = 2
+"""Of the fitted frames; those of another one are not taken."""
 FRAMES_NAME: Final = "frames"
 
 
@@ -92,7 +94,7 @@ def adapt(
     chosen, folder = settings or AdaptSettings(), folder_of(output)
     check_free(output, resume=resume, overwrite=overwrite)
     torch.set_num_threads(threads)
-    facts = f"{identity} {model.digest if model else ''} {hand} {seed}"
+    facts = f"{BLOCKS_FORMAT} {identity} {model.digest if model else ''} {hand} {seed}"
     store = FrameStore(folder / FRAMES_NAME, facts)
     if not resume:
         _remove_leftovers(store, folder)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from handopt.errors import HandoptError, ObservationError
+from handopt.errors import ConfigError, ObservationError
 from handopt.input.camera import Camera
 from handopt.learning.images import Arrays, counts_of
 from handopt.observation.pixel_reading import NEAREST_MM, PixelReading, read_windows, three_in, turned_as_well
@@ -78,9 +78,14 @@ def _rows(rng: np.random.Generator) -> list[dict[str, AnyArray]]:
     try:
         scene = _scene(generate_wild(settings, 0))
         looks = list(_looks(scene, rng))
-    except HandoptError:  # a draw for which there is no view, or no palm is seen
+    except (ConfigError, ObservationError):  # a draw for which there is no view, or no palm is seen
         return []
-    return [row for look in looks for _ in range(TURNS) for row in _view(scene, look, rng)]
+    rows: list[dict[str, AnyArray]] = []
+    for look in looks:
+        labels = three_in(look, scene.depth_mm, scene.camera)
+        for _ in range(TURNS):
+            rows += _view(scene, look, labels, rng)
+    return rows
 
 
 def _scene(wild: WildSample) -> _Scene:
@@ -112,9 +117,10 @@ def _looks(scene: _Scene, rng: np.random.Generator) -> Iterator[PixelReading]:
         yield second
 
 
-def _view(scene: _Scene, look: PixelReading, rng: np.random.Generator) -> Iterator[dict[str, AnyArray]]:
+def _view(
+    scene: _Scene, look: PixelReading, labels: FloatImage, rng: np.random.Generator
+) -> Iterator[dict[str, AnyArray]]:
     """The arrays of one view, none where it would show too little."""
-    labels = three_in(look, scene.depth_mm, scene.camera)
     seen = _seen(scene, look, labels, rng)
     if len(seen.points_mm) < LEAST_PX:
         return

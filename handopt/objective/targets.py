@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NEAREST_PX = 5
 MOST_CELLS = 1 << 20  # of a lattice whose cells are counted one by one
 FARTHEST = 2.0  # distance in widths of a grid, where the hand may be nowhere
+LEAST_RADIUS_MM = 2.0  # how far off a voted joint may always be
 PADDING_Z = 2.0  # in crop coordinates, beyond all that is rendered
 
 
@@ -110,7 +111,7 @@ def build_targets(
     rng: np.random.Generator,
     device: Device,
     dtype: type = np.float32,
-    voted: "Mapping[int, VotedJoints | None] | None" = None,
+    voted: "Mapping[int, VotedJoints] | None" = None,
 ) -> FitTargets:
     """Build the targets of several views (observation, crop, whether to mirror it).
 
@@ -190,7 +191,8 @@ def _one_view(
 def _votes(voted: "VotedJoints | None") -> Floats:
     if voted is None:
         return np.zeros((len(KEYPOINT_JOINTS), 4))
-    return np.concatenate([voted.places_mm, np.square(1 / voted.radius_mm)[:, None]], axis=1)
+    radius = np.maximum(voted.radius_mm, LEAST_RADIUS_MM)
+    return np.concatenate([voted.places_mm, np.square(1 / radius)[:, None]], axis=1)
 
 
 def _subsampled(points: Floats, spacing_mm: float) -> Floats:

@@ -52,15 +52,17 @@ def look_again(
     palm_mm: Vector,
     size: float,
     network: PixelNetwork | None = None,
+    labels: FloatImage | None = None,
 ) -> PixelReading:
     """Read the window around a predicted hand; what lies beyond it is as in the first reading.
 
     depth_mm: (H, W) mm, 0 = none, of which first is a reading. skin_mm: (H, W) the z-buffer of the predicted hand, 0
     where it is not seen. palm_mm: (3,) of it, camera frame; size: of it, relative to the default rig's. network: None
-    for the one that comes with handopt. Raises ShapeError.
+    for the one that comes with handopt. labels: (H, W, 3) three_in of the first reading, if it is at hand. Raises
+    ShapeError.
     """
     window = pixel_window(depth_mm, camera, palm_mm, size, SIZE)
-    labels = three_in(first, depth_mm, camera)
+    labels = three_in(first, depth_mm, camera) if labels is None else labels
     skin = offset_from(window.looked_up(skin_mm), palm_mm, size)
     image = second_input(window.offset_mm, window.looked_up(labels), skin)[None]
     output = (default_network() if network is None else network).both_ways(image)

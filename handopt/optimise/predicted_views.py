@@ -135,6 +135,6 @@ def _labelled(
     found = seen_around(frame, reading)
     if np.count_nonzero(found.hand) < LEAST_PX:
         return None
-    (found,) = seen_again(frame, [found], sides, model)
-    read = labelled_reading(observation, found)
-    return _looked_at(read, sides, model, _doubt(found.reading)) if len(read.points_mm) else None
+    (again,) = seen_again(frame, [found], sides, model)
+    read = labelled_reading(observation, again if np.count_nonzero(again.hand) >= LEAST_PX else found)
+    return _looked_at(read, sides, model, _doubt(again.reading)) if len(read.points_mm) else None

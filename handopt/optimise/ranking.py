@@ -155,8 +155,8 @@ class Ranking:
     """All survivors of a search, best first, but those of the hand that the user named before all others.
 
     rows: of the history's poses; unexplained_fraction: of each; penalised_fraction: of its limb, and penalties for an
-    implausible observation, for joints far from the votes and for a palm where none is seen; doubt_penalty: the latter
-    two alone
+    implausible observation, for joints far from the votes, for votes that are unsure and for a palm where none is seen;
+    doubt_penalty: the latter three alone
     """
 
     history: SearchHistory

@@ -115,6 +115,7 @@ class ImageSearch:
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
         self._seen: list[OtherPixels] = []  # by the networks of pixel labels, where a second search asked them
         self._voted: dict[int, VotedJoints] = {}  # of each view as it was when it was searched
+        self._further_starts: Pose | None = None  # of a second search
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
     def run(self) -> Search[SearchResult]:
@@ -271,9 +272,9 @@ class ImageSearch:
         first, count = len(self.views), RETRY_FACTOR * self.config.proposals
         with one_cpu_thread():
             self._further_starts = self._proposed(views, count, first)
-        voted = {
-            number: self._voted.get(first + number) for number, view in enumerate(views) if view[0].labels is not None
-        }
+        # With votes for some views alone their costs would not compare
+        known = any(observation.labels is not None for observation, _, _ in views)
+        voted = {number - first: each for number, each in self._voted.items() if known and number >= first}
         added = build_targets(views, self.rig.vertex_spacing_mm, self.config, rng, self.hand.device, voted=voted)
         self.views.extend(views)
         self.targets = FitTargets.joined([targets, added])
@@ -331,7 +332,8 @@ class ImageSearch:
             pose = around(given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
-            pose = self._proposed(self.views, config.proposals, 0) if first == 0 else self._further_starts
+            pose = self._further_starts if first else self._proposed(self.views, config.proposals, 0)
+            assert pose is not None
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)

@@ -68,9 +68,8 @@ def _seen_again(
     predicted = predicted_hand(frame.depth_mm, frame.camera, found.hand, first.palm_mm, sides, model, labels)
     if predicted is None:
         return found
-    again = look_again(
-        frame.depth_mm, frame.camera, first, predicted.skin_mm, predicted.palm_mm, predicted.size, network
-    )
+    hand = predicted.skin_mm, predicted.palm_mm, predicted.size
+    again = look_again(frame.depth_mm, frame.camera, first, *hand, network, labels)
     doubtful = again.presence < frame.config.limb.other_presence or again.palm_mm[2] < NEAREST_MM
     return found if doubtful else other_pixels_of(frame, again)
 

@@ -137,13 +137,15 @@ def test_who_has_enough_of_it_ends_the_processes() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_stack_that_ends_too_early_is_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pages", [11.0, 12.5])
+def test_a_stack_that_ends_too_early_is_the_same(pages: float, tmp_path: Path) -> None:
+    """Within a part, and in its last frame."""
     path = tmp_path / "stack.npy"
     np.save(path, np.stack([each.counts for each in samples()]).astype(np.uint16))
-    path.write_bytes(path.read_bytes()[: -11 * 2 * 240 * 320])
+    path.write_bytes(path.read_bytes()[: -int(pages * 2 * 240 * 320)])
     source = open_source(path, ASKED)
     alone = predict_source(source, hand="right", settings=SETTINGS).finish()
-    assert len(alone) == 14, "the last one says that the file is cut short"
+    assert len(alone) == 25 - int(pages + 0.5), "the last one says that the file is cut short"
     joined = predict_in_processes(seekable(open_source(path, ASKED)), 2, hand="right", settings=SETTINGS).finish()
     assert_same_track(joined, alone)
 

@@ -54,9 +54,9 @@ def test_labels_tell_the_hand_from_other_things(made: Arrays) -> None:
 def test_most_of_a_labelled_view_stays_as_it_is(made: Arrays) -> None:
     views, labels = tensors(made)
     assert views.labelled.all()
-    worn, _ = augment.augment(views, labels, torch.Generator().manual_seed(0))
+    worn, _ = augment.augment(views, labels, torch.Generator().manual_seed(3))
     known = worn.labelled
-    assert 0.7 < known.float().mean() <= 1, "a few views lose their labels"
+    assert 0.7 < known.float().mean() < 1, "a few views lose their labels"
     area = (~worn.offset.isnan()).sum((1, 2)) / (~views.offset.isnan()).sum((1, 2))
     assert area.median() > 0.9
     image = encoded(worn)

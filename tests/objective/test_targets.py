@@ -14,9 +14,10 @@ from support.op_check import Place
 from handopt.backend import device_of
 from handopt.config import Config
 from handopt.objective import targets as targets_module
-from handopt.objective.targets import FitTargets
+from handopt.objective.targets import LEAST_RADIUS_MM, FitTargets, build_targets
 from handopt.observation.observation import Observation
 from handopt.ops.splat import render_depth
+from handopt.proposals.voted_poses import VotedJoints
 from handopt.rig.anatomy import MIRROR
 
 Floats = NDArray[np.float64]
@@ -51,6 +52,7 @@ def test_shapes_and_devices(dtype: type, observation: Observation, device: Place
     shapes = {
         "points": (3, 200, 3), "coefficients": (3, 6), "centre": (3, 3), "field": (3, 48, 48), "mm_per_px": (3,),
         "weight": (3, 48, 48), "nearest_depth": (3, 48, 48), "splats": (3, found.splats.shape[1], 3),
+        "votes": (3, 21, 4),
     }  # fmt: skip
     for name, shape in shapes.items():
         array = getattr(found, name)
@@ -65,6 +67,18 @@ def test_shapes_and_devices(dtype: type, observation: Observation, device: Place
     assert (fewer[-1] == 2).all(), "the shorter list is padded"
     alone = gather(CONFIG, [(half, True)], device=device.device, dtype=dtype, spacing_mm=SPACING_MM)
     assert alone.splats.shape[1] < found.splats.shape[1]
+
+
+def test_votes_count_by_how_far_off_they_may_be(observation: Observation, rng: np.random.Generator) -> None:
+    places, radius = rng.normal(size=(21, 3)), rng.uniform(0.1, 20.0, 21)
+    views = [(each, each.crop(48), False) for each in (observation, every_ninth(observation))]
+    config = replace(CONFIG, crop_px=48)
+    voted = {1: VotedJoints(places, radius)}
+    found = build_targets(views, SPACING_MM, config, rng, CPU, np.float64, voted=voted)
+    assert not found.votes[0].any(), "the network was not asked"
+    assert np.array_equal(found.votes[1, :, :3], places)
+    assert_close(found.votes[1, :, 3] ** -0.5, np.maximum(radius, LEAST_RADIUS_MM), rtol=1e-12, reason="a root")
+    assert not build_targets(views, SPACING_MM, config, rng, CPU).votes.any()
 
 
 def test_padding_renders_nothing(observation: Observation) -> None:

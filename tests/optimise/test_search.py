@@ -10,10 +10,13 @@ from support.examples import example
 from handopt.assess.confidence import USUAL_VOTE_DISTANCE
 from handopt.config import Config
 from handopt.fitting import fit
+from handopt.objective.targets import FitTargets, build_targets
 from handopt.observation.other_pixels import OtherPixels
 from handopt.optimise import search as module
 from handopt.optimise.search import SearchResult
 from handopt.optimise.second_looks import read_twice
+from handopt.optimise.views import CroppedObservation
+from handopt.proposals.propose import propose_and_look
 from handopt.proposals.voted_poses import VotedJoints
 from handopt.result import FitResult
 from handopt.synth.wild import WildSettings, generate_wild
@@ -77,7 +80,14 @@ def test_a_second_search_looks_twice_at_held_objects(monkeypatch: pytest.MonkeyP
         seen.append(read_twice(*given))
         return seen[-1]
 
+    targets = []
+
+    def remembered_targets(views: list[CroppedObservation], *given: Any, voted: dict[int, VotedJoints]) -> FitTargets:
+        targets.append((views, voted))
+        return build_targets(views, *given, voted=voted)
+
     monkeypatch.setattr(module, "read_twice", remembered)
+    monkeypatch.setattr(module, "build_targets", remembered_targets)
     results = []
     for index in range(6):
         sample = generate_wild(WildSettings(seed=990101, held=True), index).sample
@@ -90,6 +100,25 @@ def test_a_second_search_looks_twice_at_held_objects(monkeypatch: pytest.MonkeyP
     for result in results:
         other = result.observation.other
         assert other is None or not (other & result.observation.mask).any(), "what is the hand's is nothing else"
+    assert_votes_of_all_views_where_some_are_labelled(targets)
+
+
+def assert_votes_of_all_views_where_some_are_labelled(
+    targets: list[tuple[list[CroppedObservation], dict[int, VotedJoints]]],
+) -> None:
+    labelled = 0
+    for views, voted in targets:
+        known = any(observation.labels is not None for observation, _, _ in views)
+        labelled += known
+        assert set(voted) == (set(range(len(views))) if known else set())
+        for number, joints in voted.items():
+            observation, _, mirrored = views[number]
+            seen = propose_and_look(observation.mirrored() if mirrored else observation, 24)[1]
+            assert_close(
+                joints.places_mm, seen.places_mm, atol=1e-6, reason="in the frame of the targets, a right hand"
+            )
+            assert_close(joints.radius_mm, seen.radius_mm, rtol=1e-6, reason="the same look")
+    assert labelled
 
 
 def test_votes_are_joints_with_radii() -> None:

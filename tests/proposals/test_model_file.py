@@ -100,9 +100,12 @@ def test_a_network_that_sees_no_labels_is_read(
     network = load_model(written(tmp_path / "plain.npz", arrays, **{"stem.weight": stem})).network
     assert network.channels == 2
     offset, measured = rng.uniform(-90, 90, (2, 1, 64, 64)).astype(np.float32)
-    image = network_input(offset, measured, np.ones((1, 64, 64, 3), np.float32), network.channels)
-    assert np.array_equal(image, network_input(offset, channels=2))
-    assert np.isfinite(network.features(image)).all()
+    labels = np.ones((1, 64, 64, 3), np.float32)
+    labelled, plain = (
+        network.features(network_input(offset, *known, channels=network.channels)) for known in ((measured, labels), ())
+    )
+    assert np.isfinite(plain).all()
+    assert np.array_equal(labelled, plain)
 
 
 def test_other_files_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:

@@ -150,7 +150,10 @@ class NumpySource(StackSource):
             raise DepthError(f"{self._path}: holds 8-bit values, which are too coarse to fit a hand; save 16 bits")
         self.length = shape[0]
         page_bytes = shape[1] * shape[2] * dtype.itemsize
-        file.seek(first * page_bytes, os.SEEK_CUR)
+        if first:
+            file.seek(first * page_bytes - 1, os.SEEK_CUR)
+            if not file.read(1):  # the file ends before, as whoever reads the pages before says
+                return
         for index in range(first, shape[0]):
             data = file.read(page_bytes)
             if len(data) < page_bytes:
