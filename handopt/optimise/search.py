@@ -332,8 +332,7 @@ class ImageSearch:
             pose = around(given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
-            pose = self._further_starts if first else self._proposed(self.views, config.proposals, 0)
-            assert pose is not None
+            pose = self._further_starts or self._proposed(self.views[first:], config.proposals, first)
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)
