@@ -1,6 +1,7 @@
 """What makes a fit sure; that the numbers are calibrated is measured by scripts/calibrate/calibrate_fits.py."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import calibrate_fits
 import numpy as np
@@ -74,7 +75,7 @@ def test_a_fit_is_as_far_from_the_votes_as_its_visible_joints_are() -> None:
 @pytest.mark.parametrize(("radius_mm", "counted"), [(9.0, 9.0), (0.1, 1.0)])
 def test_how_far_off_votes_may_be_counts_by_its_logarithm(radius_mm: float, counted: float) -> None:
     joints = np.asarray(fit_result().joints_mm, np.float64)
-    given = 0.1, 0.2, joints, np.ones(21, bool), [], 1.0, None
+    given: tuple[Any, ...] = (0.1, 0.2, joints, np.ones(21, bool), [], 1.0, None)
     radii = np.linspace(0.5, 1.5, 21) * radius_mm
     for found in (
         ConfidenceFeatures.of(*given, VotedJoints(joints, radii), np.full(21, 40.0)),

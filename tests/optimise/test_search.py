@@ -82,9 +82,9 @@ def test_a_second_search_looks_twice_at_held_objects(monkeypatch: pytest.MonkeyP
 
     targets = []
 
-    def remembered_targets(views: list[CroppedObservation], *given: Any, voted: dict[int, VotedJoints]) -> FitTargets:
-        targets.append((views, voted))
-        return build_targets(views, *given, voted=voted)
+    def remembered_targets(views: list[CroppedObservation], *given: Any, **voted: Any) -> FitTargets:
+        targets.append((views, voted["voted"]))
+        return build_targets(views, *given, **voted)
 
     monkeypatch.setattr(module, "read_twice", remembered)
     monkeypatch.setattr(module, "build_targets", remembered_targets)

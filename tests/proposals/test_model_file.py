@@ -101,9 +101,9 @@ def test_a_network_that_sees_no_labels_is_read(
     assert network.channels == 2
     offset, measured = rng.uniform(-90, 90, (2, 1, 64, 64)).astype(np.float32)
     labels = np.ones((1, 64, 64, 3), np.float32)
-    labelled, plain = (
-        network.features(network_input(offset, *known, channels=network.channels)) for known in ((measured, labels), ())
-    )
+    channels = network.channels
+    labelled = network.features(network_input(offset, measured, labels, channels))
+    plain = network.features(network_input(offset, channels=channels))
     assert np.isfinite(plain).all()
     assert np.array_equal(labelled, plain)
 
