@@ -75,14 +75,14 @@ def test_a_fit_is_as_far_from_the_votes_as_its_visible_joints_are() -> None:
 @pytest.mark.parametrize(("radius_mm", "counted"), [(9.0, 9.0), (0.1, 1.0)])
 def test_how_far_off_votes_may_be_counts_by_its_logarithm(radius_mm: float, counted: float) -> None:
     joints = np.asarray(fit_result().joints_mm, np.float64)
-    given: tuple[Any, ...] = (0.1, 0.2, joints, np.ones(21, bool), [], 1.0, None)
     radii = np.linspace(0.5, 1.5, 21) * radius_mm
-    for found in (
-        ConfidenceFeatures.of(*given, VotedJoints(joints, radii), np.full(21, 40.0)),
-        ConfidenceFeatures.of(*given, radius_mm=radii),
-    ):
+
+    def features(*votes: Any) -> ConfidenceFeatures:
+        return ConfidenceFeatures.of(0.1, 0.2, joints, np.ones(21, bool), [], 1.0, None, *votes)
+
+    for found in (features(VotedJoints(joints, radii), np.full(21, 40.0)), features(None, radii)):
         assert found.log_vote_radius == pytest.approx(np.log(counted))
-    assert ConfidenceFeatures.of(*given).log_vote_radius == np.log(USUAL_VOTE_RADIUS_MM)
+    assert features().log_vote_radius == np.log(USUAL_VOTE_RADIUS_MM)
 
 
 @pytest.mark.parametrize("seed", range(6))
