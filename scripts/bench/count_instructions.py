@@ -134,6 +134,7 @@ def problem(rng: Any) -> tuple[dict[str, Any], dict[str, float]]:
         "field": rng.uniform(-5, 20, (1, 120, 120)).clip(0),
         "nearest_depth": rng.uniform(420, 560, (1, 120, 120)),
         "mm_per_px": np.array([2.0]),
+        "votes": np.zeros((1, 21, 4)),
         "joint_basis": rng.normal(size=(13, 25, 3)),
         "vertex_basis": rng.normal(size=(13, 400, 3)) * (rng.random((13, 400, 1)) < 0.3),
         "keypoint_basis": rng.normal(size=(13, 21, 3)),
@@ -143,7 +144,7 @@ def problem(rng: Any) -> tuple[dict[str, Any], dict[str, float]]:
         "gradient": np.empty((8, 42)),
         "scratch": np.zeros((1, 40_000)),
         "scratch_numbers": np.zeros((1, 640)),
-        **{"terms": np.empty((7, 8)), "improved": np.empty(8)},
+        **{"terms": np.empty((8, 8)), "improved": np.empty(8)},
         **dict.fromkeys(NOT_GIVEN, np.empty(0)),
     }
     return arrays, numbers

@@ -1,7 +1,6 @@
 """Sequences that several processes predict: the same track, to the bit, as from one; and what ends them early."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.compare import assert_same_bits
-from support.sequences import CAMERA, samples
+from support.frames_in_memory import Frames
+from support.sequences import samples
 
 from handopt.batch.sequence import predict_in_processes, processes_for
 from handopt.config import FitSettings
 from handopt.errors import ObservationError, SourceError, WorkerError
-from handopt.input.sequence import SequenceFrame, open_source
-from handopt.input.sequence.base import FrameSource, SeekableSource, StreamInfo, is_seekable
+from handopt.input.sequence import open_source
+from handopt.input.sequence.base import FrameSource, SeekableSource, is_seekable
 from handopt.input.sequence.stream_info import SourceOptions
 from handopt.tracking import prediction
 from handopt.tracking.prediction import parts_of, predict_source
@@ -31,41 +31,6 @@ pytestmark = pytest.mark.process
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """24 frames have 4 parts."""
     monkeypatch.setattr(prediction, "PART_FRAMES", 6)
-
-
-class Frames:
-    """A source in memory: frame 8 is damaged, and frames 12 to 17, a whole part, show nothing.
-
-    begins_at: the first frame that shows something. fails_at: the frame before which the source ends; kills: whether
-    the process ends there.
-    """
-
-    name, fps, hand, unit_mm, assumptions = "frames", 30.0, None, 1.0, ()
-    length: int | None = 24
-    camera = CAMERA
-
-    def __init__(
-        self, side: str = "right", *, begins_at: int = 0, fails_at: int | None = None, kills: bool = False
-    ) -> None:
-        self._side, self._begins_at, self._fails_at, self._kills = side, begins_at, fails_at, kills
-
-    def __iter__(self) -> Iterator[SequenceFrame]:
-        return self.frames_from(0)
-
-    def frames_from(self, first: int) -> Iterator[SequenceFrame]:
-        """The frames from one on."""
-        empty = StreamInfo(CAMERA, 1.0).empty()
-        for index, sample in enumerate(samples(self._side)[first:], first):
-            if index == self._fails_at:
-                if self._kills:
-                    os._exit(9)
-                raise SourceError("frames: changed while it was read")
-            if index == 8:
-                yield SequenceFrame(index, "8", empty, index / 30, problem="8: is damaged")
-            else:
-                shows = self._begins_at <= index and not 12 <= index < 18
-                depth = sample.counts.astype(np.float32) if shows else empty
-                yield SequenceFrame(index, str(index), depth, index / 30)
 
 
 def assert_same_track(one: Track, other: Track) -> None:
