@@ -17,7 +17,7 @@ from handopt.errors import CameraError, DepthError, HandoptError, NumericalError
 from handopt.fit_input import FitInput
 from handopt.fitting import fit_images
 from handopt.input.camera import Camera
-from handopt.learning.images import Arrays, counts_of, with_unknown_labels
+from handopt.learning.images import Arrays, images_of
 from handopt.objective.descent_objective import MAX_POINTS
 from handopt.objective.targets import PADDING_Z, build_targets
 from handopt.observation.surfaces import flipped
@@ -98,9 +98,6 @@ def _row(result: FitResult, config: Config, seed: int) -> dict[str, AnyArray]:
     """One frame's arrays. Raises ObservationError where too little of the hand is in view."""
     observation = result.observation
     view = centered_view(observation)
-    images = with_unknown_labels({"offset": counts_of(view.offset_mm)})
-    if view.labels is not None and view.measured_mm is not None:
-        images |= {"measured": counts_of(view.measured_mm), "labels": np.rint(255 * view.labels).astype(np.uint8)}
     labels = {
         "rotation": view.rotation @ result.rotation,
         "angles": result.angles_rad,
@@ -115,7 +112,7 @@ def _row(result: FitResult, config: Config, seed: int) -> dict[str, AnyArray]:
         "camera_centre": np.asarray(observation.center_mm),
     }
     row: dict[str, AnyArray] = {name: np.asarray(each, np.float32) for name, each in labels.items()}
-    return {**row, **images, "visible": result.joint_visible.astype(bool), **_target(result, config, seed)}
+    return {**row, **images_of(view), "visible": result.joint_visible.astype(bool), **_target(result, config, seed)}
 
 
 def _target(result: FitResult, config: Config, seed: int) -> dict[str, AnyArray]:

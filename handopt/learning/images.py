@@ -24,6 +24,7 @@ from handopt.proposals.features import (
     MIDDLE_PX,
     MM_PER_PX,
     SIZE,
+    CenteredView,
     robust_centre,
     rotation_to_axis,
     to_view,
@@ -99,8 +100,17 @@ def with_unknown_labels(images: Arrays) -> Arrays:
     return images | {"measured": np.full_like(offset, EMPTY), "labels": np.zeros((*offset.shape, LABELS), np.uint8)}
 
 
-def counts_of(offset_mm: FloatImage) -> AnyArray:
-    """Offsets, NaN where there are none, as arrays of images have them: (...) int16 in UNIT_MM, EMPTY for none."""
+def images_of(view: CenteredView) -> Arrays:
+    """What a view shows, as arrays of images have it (64, 64): offset, measured and labels."""
+    offset = _counts(view.offset_mm)
+    if view.measured_mm is None or view.labels is None:
+        return with_unknown_labels({"offset": offset})
+    labels = np.rint(255 * view.labels).astype(np.uint8)
+    return {"offset": offset, "measured": _counts(view.measured_mm), "labels": labels}
+
+
+def _counts(offset_mm: FloatImage) -> AnyArray:
+    """Offsets, NaN where there are none: (...) int16 in UNIT_MM, EMPTY for none."""
     counts = np.rint(np.nan_to_num(offset_mm) / UNIT_MM)
     return np.where(np.isnan(offset_mm), EMPTY, counts).astype(np.int16)
 

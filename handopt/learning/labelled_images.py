@@ -12,7 +12,7 @@ import numpy as np
 
 from handopt.errors import ConfigError, ObservationError
 from handopt.input.camera import Camera
-from handopt.learning.images import Arrays, counts_of
+from handopt.learning.images import Arrays, images_of
 from handopt.observation.pixel_reading import NEAREST_MM, PixelReading, read_windows, three_in, turned_as_well
 from handopt.observation.second_look import look_again
 from handopt.observation.surfaces import flipped, lifted_points
@@ -158,13 +158,9 @@ def _kept(mask: BoolImage, chosen: AnyArray) -> BoolImage:
 
 
 def _arrays(scene: _Scene, view: CenteredView) -> dict[str, AnyArray]:
-    assert view.measured_mm is not None
-    assert view.labels is not None
     hand, joints = scene.sample.sample.hand, scene.joints_mm @ view.rotation.T
     return {
-        "offset": counts_of(view.offset_mm),
-        "measured": counts_of(view.measured_mm),
-        "labels": np.rint(255 * view.labels).astype(np.uint8),
+        **images_of(view),
         "angles": hand.angles_rad.astype(np.float32),
         "rotation": (view.rotation @ hand.rotation).astype(np.float32),
         "wrist": (joints[0] - [0.0, 0.0, view.distance_mm]).astype(np.float32),

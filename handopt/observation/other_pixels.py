@@ -9,7 +9,13 @@ import numpy as np
 from handopt.input.camera import Camera
 from handopt.input.pixel_labels import FOREARM, HAND, OBJECT, OTHER_HAND
 from handopt.observation.pixel_network import PixelNetwork
-from handopt.observation.pixel_reading import PixelReading, probability_in_image, read_windows, turned_as_well
+from handopt.observation.pixel_reading import (
+    PixelReading,
+    probability_in_image,
+    read_windows,
+    three_in_box,
+    turned_as_well,
+)
 from handopt.observation.reading_settings import EvidenceConfig
 from handopt.observation.settings import DEFAULT
 from handopt.observation.surfaces import LabelledDepth, lifted_points
@@ -83,15 +89,17 @@ def _area_near_cm2(frame: LabelledDepth, pixels: BoolImage, palm_mm: Vector) -> 
     return float(np.square(points[near, 2]).sum()) / (100 * frame.camera.fx * frame.camera.fy)
 
 
-def evidence_in(
+def evidence_and_labels_in(
     reading: PixelReading, depth_mm: FloatImage, camera: Camera, config: EvidenceConfig = DEFAULT.evidence
-) -> FloatImage:
+) -> tuple[FloatImage, FloatImage]:
     """How much it counts that a pose leaves a pixel (H, W) unexplained, from 1 for what is surely hand or forearm to 0.
 
     It is the logarithm of the probability that the pixel is something else, or that the network is mistaken. Beyond the
-    window all counts in full.
+    window all counts in full. Returns it, and the probabilities (H, W, 3) of three_of by which pixels count.
     """
-    return _evidence(depth_mm.shape, *probability_in_image(reading, depth_mm, camera), config)
+    box, probability = probability_in_image(reading, depth_mm, camera)
+    evidence = _evidence(depth_mm.shape, box, probability, config)
+    return evidence, three_in_box(depth_mm.shape, box, probability)
 
 
 def _evidence(shape: tuple[int, ...], box: Box, probability: FloatImage, config: EvidenceConfig) -> FloatImage:

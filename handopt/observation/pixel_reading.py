@@ -133,8 +133,12 @@ def probability_in_image(reading: PixelReading, depth_mm: FloatImage, camera: Ca
 
 def three_in(reading: PixelReading, depth_mm: FloatImage, camera: Camera) -> FloatImage:
     """Three probabilities (H, W, 3) of an image's own pixels, see three_of; 0 beyond the window."""
-    box, probability = probability_in_image(reading, depth_mm, camera)
-    labels = np.zeros((*depth_mm.shape, 3), np.float32)
+    return three_in_box(depth_mm.shape, *probability_in_image(reading, depth_mm, camera))
+
+
+def three_in_box(shape: tuple[int, ...], box: Box, probability: FloatImage) -> FloatImage:
+    """The same of an image (H, W) for what probability_in_image gives."""
+    labels = np.zeros((*shape, 3), np.float32)
     labels[box] = three_of(probability)
     return labels
 

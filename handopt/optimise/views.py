@@ -10,8 +10,7 @@ from handopt.config import Config
 from handopt.observation.crop import Crop
 from handopt.observation.observation import Observation
 from handopt.observation.observe import observe_other_sizes
-from handopt.observation.other_pixels import OtherPixels, evidence_in
-from handopt.observation.pixel_reading import three_in
+from handopt.observation.other_pixels import OtherPixels, evidence_and_labels_in
 
 ALIKE: Final = 0.75  # intersection over union from which on two readings have the same hand; chosen by hand
 
@@ -56,8 +55,8 @@ def _with_evidence(observation: Observation, found: OtherPixels) -> Observation:
         return observation
     depth_mm = observation.depth_mm * np.float32(observation.size)  # the network has read the image as it is
     config = observation.config.evidence
-    evidence = evidence_in(found.reading, depth_mm, observation.camera, config)
-    return observation.weighted(evidence, found.evidence, three_in(found.reading, depth_mm, observation.camera))
+    evidence, labels = evidence_and_labels_in(found.reading, depth_mm, observation.camera, config)
+    return observation.weighted(evidence, found.evidence, labels)
 
 
 def labelled_readings(observations: Sequence[Observation], found: Sequence[OtherPixels]) -> list[Observation]:

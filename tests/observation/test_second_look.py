@@ -8,7 +8,7 @@ from support.pixel_network_factory import random_network
 
 from handopt.input.camera import Camera
 from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, OTHER_HAND, PIXEL_LABELS
-from handopt.observation.other_pixels import evidence_in, other_pixels_of
+from handopt.observation.other_pixels import evidence_and_labels_in, other_pixels_of
 from handopt.observation.pixel_network import PixelOutput
 from handopt.observation.pixel_reading import PixelReading, probability_in_image, reading_of, three_of
 from handopt.observation.pixel_window import pixel_window
@@ -124,7 +124,7 @@ def test_what_neither_window_shows_counts_in_full() -> None:
     assert nowhere[0, -1]
     assert nowhere[-1, 0]
     assert (probability[-1, -1].argmax(), probability[0, 0].argmax()) == (OBJECT, HAND)
-    evidence = evidence_in(again, depth, camera)
+    evidence, _ = evidence_and_labels_in(again, depth, camera)
     assert (evidence[rows, columns][nowhere] == 1).all()
     assert evidence[rows, columns][-1, -1] < 0.01
     other = other_pixels_of(segment_surfaces(depth, camera, None, planes=False), again).other

@@ -12,7 +12,7 @@ from handopt.input.pixel_labels import HAND as LABEL_OF_HAND
 from handopt.input.pixel_labels import OBJECT, PIXEL_LABELS
 from handopt.observation.limb import HandAndArm
 from handopt.observation.observation import Observation
-from handopt.observation.other_pixels import OtherPixels, evidence_in
+from handopt.observation.other_pixels import OtherPixels, evidence_and_labels_in
 from handopt.observation.pixel_network import PixelOutput
 from handopt.observation.pixel_reading import read_window
 from handopt.observation.surfaces import lifted_points, segment_surfaces
@@ -63,7 +63,7 @@ def other(
 ) -> OtherPixels:
     depth = observed().depth_mm
     reading = read_window(depth, CAMERA, palm, rounds=1, network=AllSure(doubt))
-    return OtherPixels(mask, hand & ~mask, holds, evidence_in(reading, depth, CAMERA), reading)
+    return OtherPixels(mask, hand & ~mask, holds, evidence_and_labels_in(reading, depth, CAMERA)[0], reading)
 
 
 def test_each_view_loses_what_is_seen_from_the_nearest_palm() -> None:
