@@ -25,7 +25,7 @@ MOST_BYTES: Final = 256 << 20
 MOST_CALLS: Final = 256
 """That a thread remembers to have come once."""
 REALS, WHOLES = 27, 8
-"""How many arrays of reals and of int32 copy_arrays takes."""
+"""How many arrays of reals and of int32 one launch of copy_arrays takes."""
 
 Found = TypeVar("Found", covariant=True)
 Inputs = Mapping[str, Array]
@@ -71,7 +71,10 @@ def launched(key: Hashable | None, inputs: Inputs, prepare: Callable[[Inputs], L
 
 
 def copy_arrays(arrays: Iterable[Array], reals: Array, wholes: Array) -> None:
-    """Copy arrays into two, one after the other: those of reals and those of int32. Raises ValueError."""
+    """Copy arrays into two, one after the other: those of reals and those of int32. Raises ValueError.
+
+    One launch does it, where there are not more of them than it takes.
+    """
     given = list(arrays)
     from_reals = [each for each in given if each.dtype == reals.dtype]
     from_wholes = [each for each in given if each.dtype == wholes.dtype]
@@ -80,12 +83,20 @@ def copy_arrays(arrays: Iterable[Array], reals: Array, wholes: Array) -> None:
     for some, into in ((from_reals, reals), (from_wholes, wholes)):
         if sum(each.size for each in some) > into.size:
             raise ValueError(f"{into.size} numbers of {into.dtype} are too few for what is copied there")
-    if len(from_reals) > REALS or len(from_wholes) > WHOLES:
-        raise ValueError(f"at most {REALS} arrays of reals and {WHOLES} of int32 are copied in one launch")
-    from_reals += [reals] * (REALS - len(from_reals))
-    from_wholes += [wholes] * (WHOLES - len(from_wholes))
-    sizes = [0 if each is reals or each is wholes else each.size for each in (*from_reals, *from_wholes)]
-    launch("copy_arrays", max(sizes), *from_reals, *from_wholes, reals, wholes, *sizes)
+    while from_reals or from_wholes:
+        own_reals, own_wholes = from_reals[:REALS], from_wholes[:WHOLES]
+        _copy(own_reals, own_wholes, reals, wholes)
+        reals = reals[sum(each.size for each in own_reals) :]
+        wholes = wholes[sum(each.size for each in own_wholes) :]
+        from_reals, from_wholes = from_reals[REALS:], from_wholes[WHOLES:]
+
+
+def _copy(from_reals: list[Array], from_wholes: list[Array], reals: Array, wholes: Array) -> None:
+    """Copy what one launch can."""
+    sizes = [each.size for each in from_reals] + [0] * (REALS - len(from_reals))
+    sizes += [each.size for each in from_wholes] + [0] * (WHOLES - len(from_wholes))
+    unused = [reals] * (REALS - len(from_reals)), [wholes] * (WHOLES - len(from_wholes))
+    launch("copy_arrays", max(sizes), *from_reals, *unused[0], *from_wholes, *unused[1], reals, wholes, *sizes)
 
 
 def split(array: Array, shapes: Iterable[tuple[int, ...]]) -> list[Array]:

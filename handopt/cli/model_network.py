@@ -31,8 +31,9 @@ SUFFIX = ".npz"
 def export(model: Path, output: Path | None, *, overwrite: bool) -> None:
     """Write the network of MODEL, a file of handopt train, as ONNX, which needs the package onnx.
 
-    Its input is called view, (batch, 64, 64, 6); its outputs are hypotheses, and uncertainty_mm and visible where the
-    model tells of the joints.
+    Its input is called view, (batch, 64, 64, 6), or 2 in place of 6 for models that were trained without labels of
+    pixels; its outputs are hypotheses, and keypoints_mm, radius_mm, uncertainty_mm and visible where the model tells of
+    the joints.
     """
     from handopt.atomic_folder import written_file
     from handopt.errors import OutputError

@@ -1,4 +1,4 @@
-"""The four parts of an adaptation's loss, and what held-out frames say of a network."""
+"""The parts of an adaptation's loss, and what held-out frames say of a network."""
 
 from typing import Final
 
@@ -138,6 +138,16 @@ class HeldOut:
             "fits_mm": float(off.mean()) if len(off) else float("nan"),
             "jitter_mm": self._jitter(places),
         }
+
+    def log_radius(self, network: nn.Module) -> Tensor:
+        """The mean over frames of the logarithm of how far off a network says that joints may be, mm: (21,)."""
+        network.eval()
+        said = []
+        with torch.no_grad():
+            for first in range(0, len(self.rows), PART):
+                views, _ = tensors({name: each[first : first + PART] for name, each in self.arrays.items()})
+                said.append(network(encoded(views, network.channels))[2].log_mm)
+        return torch.cat(said).mean(0)
 
     def _jitter(self, joints: AnyArray) -> float:
         starts = np.arange(len(joints) - 2)

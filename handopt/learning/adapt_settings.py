@@ -22,10 +22,11 @@ class AdaptSettings(Checked):
 
     iterations: steps, at most. windows: short runs of window consecutive frames in a step. rate: highest learning rate
     of AdamW, which rises for warm_up steps and falls with a cosine. weight_decay, largest_gradient, average: as in
-    TrainSettings. fits, depth, smooth, rehearse: weights of the four parts of the loss: the distance from confident
-    fits, mm; the self-supervised loss against the depth images; the acceleration of the joints, mm; and the distance
-    from the labels of rendered images, as handopt train renders them, mm, against forgetting what the frames do not
-    show: a block of rehearsed_images in rehearsed_poses every steps_per_block steps. sure: least confidence of a
+    TrainSettings. fits, depth, smooth, rehearse, personal: weights of the five parts of the loss: the distance from
+    confident fits, mm; the self-supervised loss against the depth images; the acceleration of the joints, mm; and the
+    distance from the labels of rendered images, mm: of those that handopt train renders, against forgetting what the
+    frames do not show, and of this person's hand. Blocks of both have rehearsed_images in rehearsed_poses; one comes
+    every steps_per_block and one every steps_per_personal_block steps. sure: least confidence of a
     fit that is believed. leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much
     heads learn from images that another one explains better. still_mm: movement of the hand between two frames above
     which they are not taken to be consecutive. shape_rate: learning rate of the hand's own shape; rest_rate: of its
@@ -43,11 +44,13 @@ class AdaptSettings(Checked):
     average: Fraction = 0.98
     fits: Factor = 1.0
     depth: Factor = 1.0
-    smooth: Factor = 0.1
+    smooth: Factor = 1.0
     rehearse: Factor = 1.0
+    personal: Factor = 1.0
     rehearsed_images: Images = 1024
     rehearsed_poses: Images = 256
     steps_per_block: Many = 100
+    steps_per_personal_block: Many = 50
     sure: Fraction = 0.8
     leap_mm: LengthMm = 35.0
     temperature_mm: LengthMm = 5.0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from handopt.learning.votes import Votes, votes_of
 from handopt.proposals.network import STEM, Network
-from handopt.proposals.votes import VOTES, edge
+from handopt.proposals.votes import VOTE_NUMBERS, VOTES, edge
 from handopt.typing import FloatImage
 
 DENSE = ("dense", "inner", "head", "joints", f"{VOTES}context")
@@ -48,6 +48,11 @@ class AdaptableNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not follo
     def _voting(self) -> dict[str, Any]:
         start = VOTES.replace(".", "_")
         return {name.removeprefix(start): layer for name, layer in self.layers.items() if name.startswith(start)}
+
+    def widen_radii(self, by: Tensor) -> None:
+        """Say of joints that they may be farther off, by a factor whose logarithms are (21,)."""
+        with torch.no_grad():
+            self.layers[f"{VOTES}said".replace(".", "_")].bias.view(-1, VOTE_NUMBERS)[:, -1] += by
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The arrays of a model's file, by name."""

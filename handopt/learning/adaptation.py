@@ -31,13 +31,14 @@ from handopt.learning.frame_store import FrameStore, full
 from handopt.learning.image_pool import TRAINING, block_of
 from handopt.learning.images import Arrays, with_unknown_labels
 from handopt.learning.own_hand import OwnHand
+from handopt.learning.people import Anybody, Person
 from handopt.learning.skeleton import Skeleton
 from handopt.learning.training import Progress
 from handopt.proposals.model_file import save_model
 from handopt.proposals.network import Network
 from handopt.rig import default_rig
 from handopt.torch import SelfSupervisedLoss
-from handopt.typing import AnyArray
+from handopt.typing import AnyArray, Floats
 
 RUN, OF_RUNS, RUN_LENGTH = 5, 6, 10
 """Of every 6 runs of 10 frames the last is held out."""
@@ -70,7 +71,7 @@ class Adaptation:
         self.seed, self.minutes, self.shape = seed, minutes, shape
         torch.manual_seed(seed)
         self.skeleton = Skeleton(default_rig("right"))
-        self.network = AdaptableNetwork(network)
+        self.began, self.network = network, AdaptableNetwork(network)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
         self.trusted = believed(store.small, settings)
         self.training, held_out = split(store.small["number"])
@@ -86,7 +87,8 @@ class Adaptation:
         self.poses: list[Tensor] = []
         self.best: dict[str, Tensor] | None = None
         self._losses: list[list[float]] = []
-        self._block: tuple[int, Arrays] | None = None
+        self._blocks: dict[bool, tuple[int, Arrays]] = {}
+        self._rendered_shape = self._shape_now()
 
     def _first_shape(self) -> OwnHand:
         """The hand that the believed fits agree on."""
@@ -96,6 +98,16 @@ class Adaptation:
         arrays = self.store.small
         scale, proportions = np.median(arrays["scale"][rows]), np.median(arrays["proportions"][rows], axis=0)
         return OwnHand(self.shape, float(scale), proportions if self.shape != "scale" else None)
+
+    def _shape_now(self) -> tuple[float, list[float]]:
+        """Size and proportions of the person's hand as they are known now."""
+        return float(self.own.log_scale.detach().exp()), self.own.proportions.detach().tolist()
+
+    def _person(self, poses: Floats) -> Person:
+        """Whose hand is rendered to learn from: in such poses and those of believed fits."""
+        scale, proportions = self._rendered_shape
+        seen = (self.store.small[name][self.labelled].astype(np.float64) for name in ("angles", "rotation"))
+        return Person(poses, scale, np.array(proportions), *seen)
 
     # ------------------------------------------------------------------------------------------- the loop
 
@@ -140,7 +152,7 @@ class Adaptation:
         rng = np.random.default_rng((self.seed, 7, self.step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         parts = self._parts(rng, generator, share)
-        weights = (settings.fits, settings.depth, settings.smooth, settings.rehearse)
+        weights = (settings.fits, settings.depth, settings.smooth, settings.rehearse, settings.personal)
         total = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         self.optimiser.zero_grad(set_to_none=True)
         assert isinstance(total, Tensor)
@@ -160,9 +172,9 @@ class Adaptation:
 
     def _parts(self, rng: np.random.Generator, generator: torch.Generator, share: float) -> tuple[Tensor, ...]:
         """The distance from fits, the loss against depth, and the acceleration, of frames that are drawn; and the
-        distance from the labels of rendered images."""
+        distance from the labels of rendered images, of any hand and of this person's."""
         settings, small = self.settings, self.store.small
-        fits = depth = smooth = rehearsed = torch.zeros(())
+        fits = depth = smooth = rehearsed = own = torch.zeros(())
         if settings.fits and len(self.labelled):
             drawn = rng.choice(self.labelled, settings.windows * settings.window)
             given = rows_of(small, drawn)
@@ -177,18 +189,27 @@ class Adaptation:
                 self.loss.set_stage(STAGES[min(len(STAGES) - 1, int(len(STAGES) * share))])
                 depth = self.loss(hand, target_of(self.store.targets(rows))).log1p().mean()
         if settings.rehearse:
-            images = self._rendered()
-            given = rows_of(images, rng.integers(len(images["scale"]), size=settings.windows * settings.window))
-            rehearsed = fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
-        return fits, depth, smooth, rehearsed
+            rehearsed = self._rendered_loss(rng, generator, personal=False)
+        if settings.personal and self.shape != "none" and len(self.labelled):
+            own = self._rendered_loss(rng, generator, personal=True)
+        return fits, depth, smooth, rehearsed, own
 
-    def _rendered(self) -> Arrays:
-        """The rendered images of this step: always the same ones for a seed."""
-        settings, number = self.settings, self.step // self.settings.steps_per_block
-        if self._block is None or self._block[0] != number:
-            key = (self.seed, TRAINING, number, settings.rehearsed_images, settings.rehearsed_poses)
-            self._block = number, with_unknown_labels(block_of(*key))
-        return self._block[1]
+    def _rendered_loss(self, rng: np.random.Generator, generator: torch.Generator, *, personal: bool) -> Tensor:
+        settings, images = self.settings, self._rendered(personal)
+        given = rows_of(images, rng.integers(len(images["scale"]), size=settings.windows * settings.window))
+        return fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
+
+    def _rendered(self, personal: bool) -> Arrays:
+        """The rendered images of this step: always the same ones for a seed and frames."""
+        every = self.settings.steps_per_personal_block if personal else self.settings.steps_per_block
+        number = self.step // every
+        if personal and self.step % every == 0:
+            self._rendered_shape = self._shape_now()
+        if personal not in self._blocks or self._blocks[personal][0] != number:
+            key = (self.seed, TRAINING, number, self.settings.rehearsed_images, self.settings.rehearsed_poses)
+            images = block_of(*key, self._person if personal else Anybody)
+            self._blocks[personal] = number, with_unknown_labels(images)
+        return self._blocks[personal][1]
 
     # ------------------------------------------------------------------------------- scores, curves, files
 
@@ -200,9 +221,9 @@ class Adaptation:
         value, fine = worth(scores, base, int(self.held_out.trusted.sum()), LEAST_LABELLED)
         least = min((row["worth"] for row in self.history if row["kept"]), default=math.inf)
         kept = fine and value < least
-        means = np.mean(self._losses, axis=0).tolist() if self._losses else [math.nan] * 4
+        means = np.mean(self._losses, axis=0).tolist() if self._losses else [math.nan] * 5
         row = {"step": self.step, "seconds": round(self.seconds, 1), **scores, "worth": value, "kept": float(kept)}
-        row |= dict(zip(("of_fits", "of_depth", "of_smooth", "of_rehearsed"), means, strict=True))
+        row |= dict(zip(("of_fits", "of_depth", "of_smooth", "of_rehearsed", "of_personal"), means, strict=True))
         row["scale"] = float(self.own.log_scale.detach().exp())
         self.history.append(row)
         self._losses.clear()
@@ -234,13 +255,14 @@ class Adaptation:
         return self.best is not None and self.best_step > 0
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
-        """Write the best model to a file. Raises OutputError."""
-        best = self.network.state_dict() if self.best is None else self.best
-        current = {name: each.clone() for name, each in self.network.state_dict().items()}
-        self.network.load_state_dict(best)
-        arrays = self.network.export()
-        self.network.load_state_dict(current)
-        save_model(path, arrays, metadata, overwrite=True)
+        """Write the best model to a file; nobody's labels show that it may be surer of joints than the one it began
+        with, so it is not. Raises OutputError."""
+        best = AdaptableNetwork(self.began)
+        if self.best is not None:
+            before = self.held_out.log_radius(best)
+            best.load_state_dict(self.best)
+            best.widen_radii((before - self.held_out.log_radius(best)).clamp_min(0.0))
+        save_model(path, best.export(), metadata, overwrite=True)
 
     def facts(self) -> dict[str, Any]:
         """How the model came about, for its file."""
@@ -259,7 +281,7 @@ class Adaptation:
             "average": self.average.state_dict(), "own": self.own.state_dict(),
             "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds,
             "best": self.best, "best_step": self.best_step, "history": self.history, "losses": self._losses,
-            "poses": self.poses,
+            "poses": self.poses, "rendered_shape": self._rendered_shape,
         }  # fmt: skip
         try:
             save_checkpoint(self.folder, state)
@@ -284,7 +306,7 @@ class Adaptation:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.best_step = int(state["step"]), float(state["seconds"]), int(state["best_step"])
         self.best, self.history, self.poses = state["best"], list(state["history"]), list(state["poses"])
-        self._losses = list(state["losses"])
+        self._losses, self._rendered_shape = list(state["losses"]), state["rendered_shape"]
         return note
 
 

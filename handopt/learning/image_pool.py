@@ -14,7 +14,9 @@ import numpy as np
 
 from handopt.learning.images import Arrays, render_images, sample_poses, with_unknown_labels
 from handopt.learning.labelled_images import labelled_images
+from handopt.learning.people import Anybody
 from handopt.learning.settings import TrainSettings
+from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from multiprocessing.pool import AsyncResult, Pool
@@ -28,10 +30,12 @@ AHEAD: Final = 2
 """Blocks of a kind that each process is given in advance."""
 
 
-def block_of(seed: int, purpose: int, number: int, images: int, poses: int) -> Arrays:
-    """The rendered images of a block, see handopt.learning.images.render_images."""
+def block_of(
+    seed: int, purpose: int, number: int, images: int, poses: int, people: Callable[[Floats], Anybody] = Anybody
+) -> Arrays:
+    """The rendered images of a block, see handopt.learning.images.render_images. people: made of poses (N, 15, 3)"""
     key = (seed, purpose, number)
-    return render_images(sample_poses(poses, key, 1), images, key, 1)
+    return render_images(people(sample_poses(poses, key, 1)), images, key, 1)
 
 
 def labelled_block_of(seed: int, purpose: int, number: int, images: int) -> Arrays:

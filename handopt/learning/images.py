@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.learning.held_things import HeldThings, PlacedThing, sample_things, segmented
+from handopt.learning.people import LEVEL_SHARES, Anybody
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
@@ -32,21 +33,18 @@ from handopt.proposals.features import (
 from handopt.rig import Rig, default_rig, with_proportions
 from handopt.rig.anatomy import JOINT_DEPTH_MM
 from handopt.rig.joints import KNUCKLES
-from handopt.synth.poses import LEVELS, sample_hand, sample_view
-from handopt.synth.subject import sample_subject, surface_field
+from handopt.synth.poses import LEVELS, sample_hand
+from handopt.synth.subject import surface_field
 from handopt.typing import AnyArray, Bools, FloatImage, Floats
 
 Arrays = dict[str, NDArray[Any]]
 
 CHUNK = 64
-LEVEL_SHARES = (0.12, 0.23, 0.65)
 UNIT_MM = 0.1
 EMPTY = np.iinfo(np.int16).min
 DISTANCE_MM = (280.0, 1300.0)
 COARSE_PX, COARSE_HALF_MM = 40, 250.0
-POSE_JITTER_RAD = 0.04
 MAX_SURFACE_MM = 3.0
-SCALE = (0.83, 1.17)
 # The arm is cut about 75 mm past the palm's centre, sometimes anywhere, or at the wrist where no arm is seen.
 CUT_MM, CUT_SPREAD_MM, ARM_ERROR = 77.0, 7.0, 0.12
 CUT_ANYWHERE, CUT_RANGE_MM = 0.3, (35.0, 115.0)
@@ -81,15 +79,15 @@ def sample_poses(count: int, seed: Seed, processes: int) -> Floats:
     return np.concatenate(_run(_poses, jobs, processes))
 
 
-def render_images(poses: Floats, count: int, seed: Seed, processes: int) -> Arrays:
-    """Render count images of random poses, subjects and views.
+def render_images(people: Anybody, count: int, seed: Seed, processes: int) -> Arrays:
+    """Render count images of people's hands in random views.
 
     Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
     wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13); visible (N, 21),
     which joints the image shows; keypoints (N, 21, 3), see handopt.proposals.features.to_view.
     """
     jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
-    chunks = _run(partial(_images, poses), jobs, processes)
+    chunks = _run(partial(_images, people), jobs, processes)
     assert sum(len(chunk["scale"]) for chunk in chunks) >= count
     return {name: np.concatenate([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
 
@@ -159,19 +157,16 @@ def _poses(job: tuple[Seed, int, int]) -> Floats:
     return np.stack([sample_hand(rng, level, rig=rig).angles_rad for level in levels])
 
 
-def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
+def _images(people: Anybody, job: tuple[Seed, int]) -> Arrays:
     rng = _generator(job[0], 2, job[1])
     rig = default_rig("right")
-    subject = sample_subject(rng)
-    dressed = dress(rng, rig, subject.proportions)
-    angles = poses[rng.integers(len(poses), size=CHUNK)]
-    angles = angles + rng.normal(0.0, POSE_JITTER_RAD, angles.shape) * rng.uniform(0, 1, (CHUNK, 1, 1))
-    angles = np.clip(angles, rig.limits.lower, rig.limits.upper)
-    rotation = np.stack([sample_view(rng, level, rig) for level in rng.choice(LEVELS, CHUNK, p=LEVEL_SHARES)])
-    scale = rng.uniform(*SCALE, CHUNK)
+    proportions = people.sample_proportions(rng)
+    dressed = dress(rng, rig, proportions)
+    angles, rotation = people.sample_poses(rng, rig, CHUNK)
+    scale = people.sample_scales(rng, CHUNK)
     nearest, farthest = np.log(DISTANCE_MM)
     distance = np.exp(rng.uniform(nearest, farthest, CHUNK))
-    held = _held(rng, rig, subject.proportions, scale) if rng.random() < HELD_SHARE else None
+    held = _held(rng, rig, proportions, scale) if rng.random() < HELD_SHARE else None
     if held is not None:
         angles, scale = held.angles, held.scale
     pose = angles, rotation, np.zeros((CHUNK, 3)), scale
@@ -192,7 +187,7 @@ def _images(poses: Floats, job: tuple[Seed, int]) -> Arrays:
         "rotation": (turn @ rotation).astype(np.float32),
         "wrist": wrist.astype(np.float32),
         "scale": scale.astype(np.float32),
-        "proportions": np.tile(subject.proportions.astype(np.float32), (CHUNK, 1)),
+        "proportions": np.tile(proportions.astype(np.float32), (CHUNK, 1)),
         "visible": visible,
         "keypoints": to_view(joints, reach[:, None]).astype(np.float32),
     }

@@ -116,6 +116,7 @@ class ImageSearch:
         self._seen: list[OtherPixels] = []  # by the networks of pixel labels, where a second search asked them
         self._voted: dict[int, VotedJoints] = {}  # of each view as it was when it was searched
         self._further_starts: Pose | None = None  # of a second search
+        self._larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
         self._objective = DescentObjective(hand, targets, config.times(len(_sides(views))), laplacian)
 
     def run(self) -> Search[SearchResult]:
@@ -215,8 +216,7 @@ class ImageSearch:
             if self._seen:
                 found[0] = self._ranked(found[0].history)
             yield self._further(found[0], labelled)
-            larger = dataclasses.replace(config.times(RETRY_FACTOR), proposals=RETRY_FACTOR * config.proposals)
-            found.append((yield from self._tournament(larger, first)))
+            found.append((yield from self._tournament(self._larger, first)))
         return found
 
     def _tournament(self, config: Config, first: int) -> Search[Ranking]:
@@ -269,7 +269,7 @@ class ImageSearch:
         views = [self._divided_view(pose.select(to_device([row], self.hand.device, np.int64))) for row in rows.values()]
         views += without_others(self._others(self._tried), self._seen) + views_of(labelled, self._tried, self.config)
         rng = np.random.default_rng(self._settings.seed)
-        first, count = len(self.views), RETRY_FACTOR * self.config.proposals
+        first, count = len(self.views), self._larger.proposals
         with one_cpu_thread():
             self._further_starts = self._proposed(views, count, first)
         # With votes for some views alone their costs would not compare

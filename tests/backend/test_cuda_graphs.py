@@ -271,10 +271,13 @@ def test_copies_are_those_of_the_twin(device: Place) -> None:
     check_twin(copy_problem(), device)
 
 
-def test_more_arrays_than_a_copy_takes_are_refused() -> None:
-    many = [np.ones(1, np.float32)] * (cuda_graphs.REALS + 1)
-    with pytest.raises(ValueError, match="at most 27 arrays of reals and 8 of int32"):
-        copy_arrays(many, np.empty(len(many), np.float32), np.empty(0, np.int32))
+def test_more_arrays_than_a_launch_takes_are_copied_as_well() -> None:
+    many = [np.full(1 + number % 3, number, np.float32) for number in range(cuda_graphs.REALS + 5)]
+    whole = [np.array([number], np.int32) for number in range(2 * cuda_graphs.WHOLES + 1)]
+    reals, wholes = np.zeros(sum(each.size for each in many), np.float32), np.zeros(len(whole), np.int32)
+    copy_arrays([*many, *whole], reals, wholes)
+    assert np.array_equal(reals, np.concatenate(many))
+    assert wholes.tolist() == list(range(len(whole)))
 
 
 def test_a_call_on_the_cpu_is_launched_as_it_is() -> None:

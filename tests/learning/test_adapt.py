@@ -10,28 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 from support.commands import run
-from support.compare import assert_close
 from support.sequences import CAMERA, samples
 
 from handopt import atomic_folder
 from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
 from handopt.fitting import fit_images
 from handopt.proposals import default_model
-from handopt.proposals.features import network_input
 from handopt.proposals.model_file import load_model
-from handopt.proposals.votes import HIGHEST_LOG_MM, LOWEST_LOG_MM
 from handopt.rig import default_rig, load_rig
 
 torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
-
-from support.view_factory import unlabelled_views  # noqa: E402
 
 from handopt.learning import adapt as adapting  # noqa: E402
 from handopt.learning import adaptation, fitted_frames, frame_store  # noqa: E402
 from handopt.learning.adapt import adapt  # noqa: E402
 from handopt.learning.adapt_settings import AdaptSettings  # noqa: E402
 from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
-from handopt.learning.encode import encoded  # noqa: E402
 from handopt.learning.fitted_frames import AdaptFrame  # noqa: E402
 from handopt.learning.losses import hypothesis_loss  # noqa: E402
 from handopt.learning.training import Progress  # noqa: E402
@@ -95,25 +89,6 @@ def adapted(output: Path, settings: AdaptSettings = TINY, **options: Any) -> Any
 
 def weights(path: Path) -> dict[str, bytes]:
     return {name: each.tobytes() for name, each in load_model(path).network.weights.items()}
-
-
-def test_layers_of_a_model_compute_what_it_does() -> None:
-    network = default_model().network
-    offset = np.random.default_rng(1).uniform(-90, 90, (3, 64, 64)).astype(np.float32)
-    offset[offset > 60] = np.nan
-    layers = AdaptableNetwork(network)
-    with torch.no_grad():
-        heads, joints, votes = layers(encoded(unlabelled_views(offset), network.channels))
-    features, maps = network.look(network_input(offset, channels=network.channels))
-    assert_close(heads.numpy(), network.hypotheses(features), of_max=1e-5, reason="float32, other order of sums")
-    keypoints, radius = network.votes(features, maps)
-    assert_close(votes.keypoints.numpy(), keypoints, of_max=1e-5, reason="float32, other order of sums")
-    log_mm = votes.log_mm.clamp(LOWEST_LOG_MM, HIGHEST_LOG_MM)  # as the network in NumPy has it
-    assert_close(log_mm.exp().numpy(), radius, of_max=1e-4, reason="float32, other order of sums")
-    visible = network.joints(features)[1]
-    assert_close(torch.sigmoid(joints[:, 21:]).numpy(), visible, of_max=1e-5, reason="float32, other order of sums")
-    for name, array in layers.export().items():
-        assert np.array_equal(array, network.weights[name]), name
 
 
 def test_an_adaptation_writes_model_curves_hand_and_video_and_is_never_worse(tmp_path: Path) -> None:
@@ -226,7 +201,7 @@ def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
     monkeypatch.setattr("handopt.learning.adapt_losses.hypothesis_loss", failing)
     monkeypatch.setattr(adaptation, "worth", better_each_time)
     with pytest.raises(NumericalError, match=r"the loss of step 2 is nan: lower the rate.*config="):
-        adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1, rehearse=0.0))
+        adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1, rehearse=0.0, personal=0.0))
     told = load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]
     assert told["step"] == len(scored) - 1 == 2
 

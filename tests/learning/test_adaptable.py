@@ -1,0 +1,62 @@
+"""A model from its file as layers that learn: they compute what it does, and say how far off joints may be."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from support.compare import assert_close
+
+from handopt.proposals import default_model
+from handopt.proposals.features import network_input
+from handopt.proposals.model_file import load_model
+from handopt.proposals.votes import HIGHEST_LOG_MM, LOWEST_LOG_MM
+
+torch = pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
+
+from support.view_factory import unlabelled_views  # noqa: E402
+
+from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
+from handopt.learning.adaptation import Adaptation  # noqa: E402
+from handopt.learning.encode import encoded  # noqa: E402
+
+
+def test_layers_of_a_model_compute_what_it_does() -> None:
+    network = default_model().network
+    offset = np.random.default_rng(1).uniform(-90, 90, (3, 64, 64)).astype(np.float32)
+    offset[offset > 60] = np.nan
+    layers = AdaptableNetwork(network)
+    with torch.no_grad():
+        heads, joints, votes = layers(encoded(unlabelled_views(offset), network.channels))
+    features, maps = network.look(network_input(offset, channels=network.channels))
+    assert_close(heads.numpy(), network.hypotheses(features), of_max=1e-5, reason="float32, other order of sums")
+    keypoints, radius = network.votes(features, maps)
+    assert_close(votes.keypoints.numpy(), keypoints, of_max=1e-5, reason="float32, other order of sums")
+    log_mm = votes.log_mm.clamp(LOWEST_LOG_MM, HIGHEST_LOG_MM)  # as the network in NumPy has it
+    assert_close(log_mm.exp().numpy(), radius, of_max=1e-4, reason="float32, other order of sums")
+    visible = network.joints(features)[1]
+    assert_close(torch.sigmoid(joints[:, 21:]).numpy(), visible, of_max=1e-5, reason="float32, other order of sums")
+    for name, array in layers.export().items():
+        assert np.array_equal(array, network.weights[name]), name
+
+
+def test_a_model_is_not_surer_of_joints_than_the_one_it_began_with(tmp_path: Path) -> None:
+    base = default_model().network
+    offset = np.random.default_rng(1).uniform(-90, 90, (3, 64, 64)).astype(np.float32)
+
+    def log_radius(network: Any) -> Any:
+        with torch.no_grad():
+            return network(encoded(unlabelled_views(offset), base.channels))[2].log_mm.mean(0)
+
+    learned = AdaptableNetwork(base)
+    changed = torch.linspace(-1.0, 1.0, 21)
+    learned.widen_radii(changed)
+    before = log_radius(AdaptableNetwork(base))
+    assert_close(log_radius(learned).numpy(), (before + changed).numpy(), atol=1e-5, reason="float32")
+    run: Any = object.__new__(Adaptation)
+    run.began, run.best, run.held_out = base, learned.state_dict(), SimpleNamespace(log_radius=log_radius)
+    run.write(tmp_path / "mine.npz", {"heads": base.heads, "stages": base.stages})
+    written = log_radius(AdaptableNetwork(load_model(tmp_path / "mine.npz").network))
+    expected = before + changed.clamp_min(0.0)
+    assert_close(written.numpy(), expected.numpy(), atol=5e-3, reason="the file may hold halves")
