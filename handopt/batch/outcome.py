@@ -31,7 +31,7 @@ class Task:
 
     def lost(self, why: str) -> "Outcome":
         """The outcome where the processes that worked on it have died."""
-        return Outcome(self, FAILED, error=f"{self.image}: {why}")
+        return Outcome(self, FAILED, error=f"{self.image}: {why}; try it alone with fewer jobs=")
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class _Queue(Generic[TaskT]):
 
 
 def _next(worker: _Worker[TaskT], queue: _Queue[TaskT], workers: list[_Worker[TaskT]]) -> None:
-    """Send a worker its next images, or let it end."""
+    """Send a worker its next tasks, or let it end."""
     worker.tasks, worker.ahead = queue.take(), []
     try:
         worker.connection.send(worker.tasks or None)
@@ -170,7 +170,7 @@ def _next(worker: _Worker[TaskT], queue: _Queue[TaskT], workers: list[_Worker[Ta
 
 
 def _next_ahead(worker: _Worker[TaskT], queue: _Queue[TaskT]) -> None:
-    """Send a worker that has images the batch after them, or none where it is to ask again when it has done these."""
+    """Send a worker that has tasks the batch after them, or none where it is to ask again when it has done these."""
     worker.ahead = queue.take_ahead(worker.tasks)
     worker.tasks += worker.ahead
     with suppress(OSError):  # it has just died, which the next wait will tell
@@ -178,7 +178,7 @@ def _next_ahead(worker: _Worker[TaskT], queue: _Queue[TaskT]) -> None:
 
 
 def _after_death(worker: _Worker[TaskT], queue: _Queue[TaskT]) -> Iterator[Any]:
-    """Put the images of a dead worker back into the queue, or give them up."""
+    """Put the tasks of a dead worker back into the queue, or give them up."""
     worker.process.join(PATIENCE_S)
     worker.connection.close()
     how = _how_it_ended(worker)
@@ -187,7 +187,7 @@ def _after_death(worker: _Worker[TaskT], queue: _Queue[TaskT]) -> Iterator[Any]:
         why = "the process that worked on it crashed"
     for task in worker.tasks:
         if not queue.lose(task, ahead=task in worker.ahead):
-            yield task.lost(f"{why} ({how}), {TRIES} times; try it alone with fewer jobs=")
+            yield task.lost(f"{why} ({how}), {TRIES} times")
 
 
 def _how_it_ended(worker: _Worker[Any]) -> str:

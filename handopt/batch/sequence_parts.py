@@ -21,7 +21,8 @@ class Part:
 
     def lost(self, why: str) -> "PredictedPart":
         """What is known where the processes that worked on it have died."""
-        return PredictedPart(self, (), WorkerError(f"frames {self.first} to {self.stop - 1}: {why}"))
+        told = f"frames {self.first} to {self.stop - 1}: {why}; predict them with fewer jobs="
+        return PredictedPart(self, (), WorkerError(told))
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def adapt(
         if damaged is not None:
             note(damaged)
     if not len(run.labelled):
-        note("No fit of these frames is certain: only the self-supervised loss teaches.")
+        note("No fit of these frames is certain: only the self-supervised loss and rendered images teach.")
     return _learned(run, output, model, progress)
 
 
@@ -216,16 +216,16 @@ def _personal(run: Adaptation, side: str) -> Rig:
     """The hand as a rig, whose confidence is how often each vertex was seen from the front."""
     from dataclasses import replace
 
-    small, rows = run.store.small, run.labelled[:: max(1, len(run.labelled) // 200)]
+    own, small, rows = run.best_hand(), run.store.small, run.labelled[:: max(1, len(run.labelled) // 200)]
     seen = np.zeros(len(default_rig("right").rest_mm))
     if len(rows):
         given = [torch.from_numpy(small[name][rows]) for name in ("view", "rotation", "angles", "joints", "scale")]
         view, rotation, angles, joints, scale = given
         with torch.no_grad():
-            hand = run.own(view.transpose(1, 2) @ rotation, angles, joints[:, 0], scale.log())
+            hand = own(view.transpose(1, 2) @ rotation, angles, joints[:, 0], scale.log())
         towards = -torch.nn.functional.normalize(hand.vertices, dim=-1)
         seen = ((hand.normals * towards).sum(-1) > 0.5).sum(0).double().numpy()
-    rig = run.own.rig(side)
+    rig = own.rig(side)
     return replace(rig, name=f"{rig.name}, adapted", confidence=np.minimum(1.0, seen / SEEN_OFTEN))
 
 

@@ -139,14 +139,18 @@ class HeldOut:
             "jitter_mm": self._jitter(places),
         }
 
-    def log_radius(self, network: nn.Module) -> Tensor:
-        """The mean over frames of the logarithm of how far off a network says that joints may be, mm: (21,)."""
+    def log_radii(self, network: nn.Module) -> Tensor:
+        """The mean over frames of the logarithms of how far off a network says that joints may be, mm: (2, 21).
+
+        Of the votes, and of the likeliest hypothesis; as the layers give them, also below 0.
+        """
         network.eval()
         said = []
         with torch.no_grad():
             for first in range(0, len(self.rows), PART):
                 views, _ = tensors({name: each[first : first + PART] for name, each in self.arrays.items()})
-                said.append(network(encoded(views, network.channels))[2].log_mm)
+                _, joints, votes = network(encoded(views, network.channels))
+                said.append(torch.stack([votes.log_mm, joints[:, : votes.log_mm.shape[1]]], dim=1))
         return torch.cat(said).mean(0)
 
     def _jitter(self, joints: AnyArray) -> float:

@@ -14,6 +14,7 @@ Factor = Annotated[float, Meta(ge=0, le=1000)]
 
 SHAPES: Final = ("none", "scale", "proportions", "vertices")
 """What of the hand's own shape is free: nothing, its size, also its proportions, also its surface."""
+WITH_PROPORTIONS: Final = SHAPES[2:]
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class AdaptSettings(Checked):
     TrainSettings. fits, depth, smooth, rehearse, personal: weights of the five parts of the loss: the distance from
     confident fits, mm; the self-supervised loss against the depth images; the acceleration of the joints, mm; and the
     distance from the labels of rendered images, mm: of those that handopt train renders, against forgetting what the
-    frames do not show, and of this person's hand. Blocks of both have rehearsed_images in rehearsed_poses; one comes
-    every steps_per_block and one every steps_per_personal_block steps. sure: least confidence of a
-    fit that is believed. leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much
-    heads learn from images that another one explains better. still_mm: movement of the hand between two frames above
-    which they are not taken to be consecutive. shape_rate: learning rate of the hand's own shape; rest_rate: of its
-    surface, mm. report_every: steps between scores on held-out frames. patience: reports without progress after which
-    it ends. checkpoint_s: seconds between checkpoints
+    frames do not show, and of this person's hand, of the size and proportions found so far (where there are certain
+    fits, and something of the shape is free). Blocks of both have rehearsed_images in rehearsed_poses; one comes every
+    steps_per_block and one every steps_per_personal_block steps. sure: least confidence of a fit that is believed.
+    leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much heads learn from images
+    that another one explains better. still_mm: movement of the hand between two frames above which they are not taken
+    to be consecutive. shape_rate: learning rate of the hand's own shape; rest_rate: of its surface, mm. report_every:
+    steps between scores on held-out frames. patience: reports without progress after which it ends. checkpoint_s:
+    seconds between checkpoints
     """
 
     iterations: Many = 800

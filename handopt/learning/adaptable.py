@@ -50,9 +50,13 @@ class AdaptableNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not follo
         return {name.removeprefix(start): layer for name, layer in self.layers.items() if name.startswith(start)}
 
     def widen_radii(self, by: Tensor) -> None:
-        """Say of joints that they may be farther off, by a factor whose logarithms are (21,)."""
+        """Say that joints may be farther off, by factors of which by (2, 21) are the logarithms.
+
+        The first row is for the votes, the second for the likeliest hypothesis.
+        """
         with torch.no_grad():
-            self.layers[f"{VOTES}said".replace(".", "_")].bias.view(-1, VOTE_NUMBERS)[:, -1] += by
+            self.layers[f"{VOTES}said".replace(".", "_")].bias.view(-1, VOTE_NUMBERS)[:, -1] += by[0]
+            self.layers["joints"].bias[: by.shape[1]] += by[1]
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The arrays of a model's file, by name."""

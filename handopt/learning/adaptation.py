@@ -23,15 +23,15 @@ from handopt.learning.adapt_losses import (
     target_of,
     worth,
 )
-from handopt.learning.adapt_settings import AdaptSettings
+from handopt.learning.adapt_settings import WITH_PROPORTIONS, AdaptSettings
 from handopt.learning.adaptable import AdaptableNetwork
 from handopt.learning.checkpoint import load_checkpoint, save_checkpoint
 from handopt.learning.fitted_frames import rows_of
 from handopt.learning.frame_store import FrameStore, full
-from handopt.learning.image_pool import TRAINING, block_of
-from handopt.learning.images import Arrays, with_unknown_labels
+from handopt.learning.image_pool import PERSONAL, TRAINING
 from handopt.learning.own_hand import OwnHand
-from handopt.learning.people import Anybody, Person
+from handopt.learning.people import OnePerson
+from handopt.learning.rehearsal import Rehearsal
 from handopt.learning.skeleton import Skeleton
 from handopt.learning.training import Progress
 from handopt.proposals.model_file import save_model
@@ -78,7 +78,8 @@ class Adaptation:
         self._places = rows_of({name: store.small[name] for name in ("number", "camera_centre")}, self.training)
         self.held_out = HeldOut(store, some_runs(held_out), self.trusted, settings)
         self.labelled = self.training[self.trusted[self.training]]
-        self.own = self._first_shape()
+        scale, self._first_proportions = self._first_shape()
+        self.own = OwnHand(shape, scale, self._first_proportions if shape in WITH_PROPORTIONS else None)
         groups = [{"params": list(self.network.parameters()), "lr": settings.rate}, *self.own.groups(settings)]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self.loss = SelfSupervisedLoss(self.own.layer)
@@ -86,28 +87,29 @@ class Adaptation:
         self.history: list[dict[str, float]] = []
         self.poses: list[Tensor] = []
         self.best: dict[str, Tensor] | None = None
+        self.best_own: dict[str, Tensor] = {}
         self._losses: list[list[float]] = []
-        self._blocks: dict[bool, tuple[int, Arrays]] = {}
+        self._rehearsed = Rehearsal(settings, (seed, TRAINING), settings.steps_per_block)
+        self._personal = Rehearsal(settings, (seed, PERSONAL), settings.steps_per_personal_block, self._person)
         self._rendered_shape = self._shape_now()
 
-    def _first_shape(self) -> OwnHand:
-        """The hand that the believed fits agree on."""
-        rows = self.labelled
+    def _first_shape(self) -> tuple[float, Floats | None]:
+        """Size and proportions that the believed fits agree on."""
+        rows, arrays = self.labelled, self.store.small
         if len(rows) == 0 or self.shape == "none":
-            return OwnHand(self.shape)
-        arrays = self.store.small
-        scale, proportions = np.median(arrays["scale"][rows]), np.median(arrays["proportions"][rows], axis=0)
-        return OwnHand(self.shape, float(scale), proportions if self.shape != "scale" else None)
+            return 1.0, None
+        return float(np.median(arrays["scale"][rows])), np.median(arrays["proportions"][rows], axis=0)
 
     def _shape_now(self) -> tuple[float, list[float]]:
         """Size and proportions of the person's hand as they are known now."""
-        return float(self.own.log_scale.detach().exp()), self.own.proportions.detach().tolist()
+        found = self.own.proportions if self.own.proportions.requires_grad else self._first_proportions
+        return float(self.own.log_scale.detach().exp()), [] if found is None else found.tolist()
 
-    def _person(self, poses: Floats) -> Person:
-        """Whose hand is rendered to learn from: in such poses and those of believed fits."""
+    def _person(self, poses: Floats) -> OnePerson:
+        """Whose hand is rendered: of the rendered shape, in such poses and those of believed fits."""
         scale, proportions = self._rendered_shape
         seen = (self.store.small[name][self.labelled].astype(np.float64) for name in ("angles", "rotation"))
-        return Person(poses, scale, np.array(proportions), *seen)
+        return OnePerson(poses, scale, np.array(proportions), *seen)
 
     # ------------------------------------------------------------------------------------------- the loop
 
@@ -157,18 +159,24 @@ class Adaptation:
         self.optimiser.zero_grad(set_to_none=True)
         assert isinstance(total, Tensor)
         value = float(total.detach())
-        if not math.isfinite(value):
-            raise NumericalError(
-                f"the loss of step {self.step} is {value}: lower the rate, now {settings.rate:g}, with config=; the "
-                "last model that was better on held-out frames, if there was one, was kept"
-            )
+        self._check_finite(value, f"the loss of step {self.step}")
         if total.requires_grad:
             total.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.largest_gradient)
             self.optimiser.step()
         self.own.clamp()
+        self._check_finite(float(self.own.log_scale.detach()), f"the size of the hand after step {self.step}")
+        self._check_finite(float(self.own.proportions.detach().sum()), f"the shape of the hand after step {self.step}")
         self.average.update_parameters(self.network)
         self._losses.append([float(part.detach()) for part in parts])
+
+    def _check_finite(self, value: float, what: str) -> None:
+        """Raise NumericalError where a value is no number."""
+        if not math.isfinite(value):
+            raise NumericalError(
+                f"{what} is {value}: lower the rate, now {self.settings.rate:g}, with config=; the last model that was "
+                "better on held-out frames, if there was one, was kept"
+            )
 
     def _parts(self, rng: np.random.Generator, generator: torch.Generator, share: float) -> tuple[Tensor, ...]:
         """The distance from fits, the loss against depth, and the acceleration, of frames that are drawn; and the
@@ -189,27 +197,15 @@ class Adaptation:
                 self.loss.set_stage(STAGES[min(len(STAGES) - 1, int(len(STAGES) * share))])
                 depth = self.loss(hand, target_of(self.store.targets(rows))).log1p().mean()
         if settings.rehearse:
-            rehearsed = self._rendered_loss(rng, generator, personal=False)
-        if settings.personal and self.shape != "none" and len(self.labelled):
-            own = self._rendered_loss(rng, generator, personal=True)
+            given = self._rehearsed.drawn(self.step, rng)
+            rehearsed = fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
+        if settings.personal and self._first_proportions is not None:
+            # A block shows the shape of its first step, which checkpoints keep: so a stop changes nothing
+            if self.step % self._personal.steps_per_block == 0:
+                self._rendered_shape = self._shape_now()
+            given = self._personal.drawn(self.step, rng)
+            own = fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
         return fits, depth, smooth, rehearsed, own
-
-    def _rendered_loss(self, rng: np.random.Generator, generator: torch.Generator, *, personal: bool) -> Tensor:
-        settings, images = self.settings, self._rendered(personal)
-        given = rows_of(images, rng.integers(len(images["scale"]), size=settings.windows * settings.window))
-        return fits_loss(self.network, self.skeleton, given, generator, settings.temperature_mm)
-
-    def _rendered(self, personal: bool) -> Arrays:
-        """The rendered images of this step: always the same ones for a seed and frames."""
-        every = self.settings.steps_per_personal_block if personal else self.settings.steps_per_block
-        number = self.step // every
-        if personal and self.step % every == 0:
-            self._rendered_shape = self._shape_now()
-        if personal not in self._blocks or self._blocks[personal][0] != number:
-            key = (self.seed, TRAINING, number, self.settings.rehearsed_images, self.settings.rehearsed_poses)
-            images = block_of(*key, self._person if personal else Anybody)
-            self._blocks[personal] = number, with_unknown_labels(images)
-        return self._blocks[personal][1]
 
     # ------------------------------------------------------------------------------- scores, curves, files
 
@@ -229,7 +225,8 @@ class Adaptation:
         self._losses.clear()
         self.poses.append(self._filmed(network))
         if kept:
-            self.best, self.best_step = {name: each.clone() for name, each in network.state_dict().items()}, self.step
+            self.best, self.best_own = _copy(network.state_dict()), _copy(self.own.state_dict())
+            self.best_step = self.step
         try:
             write_adapt_curves(self.folder, self.history)
         except OSError as error:
@@ -254,14 +251,20 @@ class Adaptation:
         """Whether a model was found that is better on held-out frames than the one that it began with."""
         return self.best is not None and self.best_step > 0
 
+    def best_hand(self) -> OwnHand:
+        """The person's hand as it was when the best model was found."""
+        hand = OwnHand(self.shape)
+        hand.load_state_dict(self.best_own or self.own.state_dict())
+        return hand
+
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
         """Write the best model to a file; nobody's labels show that it may be surer of joints than the one it began
         with, so it is not. Raises OutputError."""
         best = AdaptableNetwork(self.began)
         if self.best is not None:
-            before = self.held_out.log_radius(best)
+            before = self.held_out.log_radii(best)
             best.load_state_dict(self.best)
-            best.widen_radii((before - self.held_out.log_radius(best)).clamp_min(0.0))
+            best.widen_radii((before - self.held_out.log_radii(best)).clamp_min(0.0))
         save_model(path, best.export(), metadata, overwrite=True)
 
     def facts(self) -> dict[str, Any]:
@@ -280,7 +283,8 @@ class Adaptation:
             "identity": self.store.identity, "network": self.network.state_dict(),
             "average": self.average.state_dict(), "own": self.own.state_dict(),
             "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds,
-            "best": self.best, "best_step": self.best_step, "history": self.history, "losses": self._losses,
+            "best": self.best, "best_own": self.best_own,
+            "best_step": self.best_step, "history": self.history, "losses": self._losses,
             "poses": self.poses, "rendered_shape": self._rendered_shape,
         }  # fmt: skip
         try:
@@ -305,7 +309,8 @@ class Adaptation:
             module.load_state_dict(state[name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.best_step = int(state["step"]), float(state["seconds"]), int(state["best_step"])
-        self.best, self.history, self.poses = state["best"], list(state["history"]), list(state["poses"])
+        self.best, self.best_own = state["best"], state["best_own"]
+        self.history, self.poses = list(state["history"]), list(state["poses"])
         self._losses, self._rendered_shape = list(state["losses"]), state["rendered_shape"]
         return note
 
@@ -324,6 +329,10 @@ def some_runs(held_out: AnyArray) -> AnyArray:
     most = max(1, MOST_HELD_OUT // RUN_LENGTH)
     chosen = np.unique(np.linspace(0, len(runs) - 1, min(most, len(runs))).astype(np.int64))
     return np.concatenate([runs[number] for number in chosen])
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: each.clone() for name, each in state.items()}
 
 
 def _plain(value: float) -> float | None:

@@ -10,7 +10,7 @@ from handopt.atomic_folder import written_file
 from handopt.errors import HandoptError
 from handopt.files import UnreadableError, is_file, read_bytes
 
-FORMAT: Final = "handopt.checkpoint/2"
+FORMAT: Final = "handopt.checkpoint/3"
 NAME: Final = "checkpoint.pt"
 PREVIOUS: Final = "checkpoint.previous.pt"
 LARGEST_BYTES: Final = 1 << 30

@@ -14,7 +14,7 @@ import numpy as np
 
 from handopt.learning.images import Arrays, render_images, sample_poses, with_unknown_labels
 from handopt.learning.labelled_images import labelled_images
-from handopt.learning.people import Anybody
+from handopt.learning.people import People
 from handopt.learning.settings import TrainSettings
 from handopt.typing import Floats
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from multiprocessing.pool import AsyncResult, Pool
     from typing import Self
 
-TRAINING, HELD_OUT = 0, 1
-"""Purposes of blocks; no block is for both."""
+TRAINING, HELD_OUT, PERSONAL = 0, 1, 2
+"""Purposes of blocks, to learn from, to judge by, and of one person to learn from; no block is for two."""
 ROWS, LABELLED_ROWS = 3, 5
 """What the generator of a step's rows is for, beside those of poses and images."""
 AHEAD: Final = 2
@@ -31,7 +31,7 @@ AHEAD: Final = 2
 
 
 def block_of(
-    seed: int, purpose: int, number: int, images: int, poses: int, people: Callable[[Floats], Anybody] = Anybody
+    seed: int, purpose: int, number: int, images: int, poses: int, people: Callable[[Floats], People] = People
 ) -> Arrays:
     """The rendered images of a block, see handopt.learning.images.render_images. people: made of poses (N, 15, 3)"""
     key = (seed, purpose, number)

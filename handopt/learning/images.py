@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from handopt.errors import ConfigError
 from handopt.learning.held_things import HeldThings, PlacedThing, sample_things, segmented
-from handopt.learning.people import LEVEL_SHARES, Anybody
+from handopt.learning.people import LEVEL_SHARES, People
 from handopt.ops.kinematics import forward_kinematics
 from handopt.ops.rasterise import rasterise
 from handopt.ops.skinning import skin
@@ -53,7 +53,7 @@ SHIFT_MM = 8.0
 ARM_SEGMENTS, ARM_MM = 20, 170.0
 MIN_AREA_PX = 150
 HELD_SHARE = 0.35  # of the chunks
-SURPLUS = 1.08  # for images that show less than that
+SURPLUS = 1.08  # for most of the images that show less than that
 
 Seed = int | tuple[int, ...]
 
@@ -79,16 +79,17 @@ def sample_poses(count: int, seed: Seed, processes: int) -> Floats:
     return np.concatenate(_run(_poses, jobs, processes))
 
 
-def render_images(people: Anybody, count: int, seed: Seed, processes: int) -> Arrays:
+def render_images(people: People, count: int, seed: Seed, processes: int) -> Arrays:
     """Render count images of people's hands in random views.
 
     Returns offset (N, 64, 64) int16 in 0.1 mm, EMPTY where no hand is; angles (N, 15, 3); rotation (N, 3, 3) and
     wrist (N, 3) mm in the view's frame, relative to the centre; scale (N,); proportions (N, 13); visible (N, 21),
     which joints the image shows; keypoints (N, 21, 3), see handopt.proposals.features.to_view.
     """
-    jobs = [(seed, number) for number in range(-(-int(SURPLUS * count) // CHUNK))]
-    chunks = _run(partial(_images, people), jobs, processes)
-    assert sum(len(chunk["scale"]) for chunk in chunks) >= count
+    numbers, work = -(-int(SURPLUS * count) // CHUNK), partial(_images, people)
+    chunks = _run(work, [(seed, number) for number in range(numbers)], processes)
+    while sum(len(chunk["scale"]) for chunk in chunks) < count:
+        chunks.append(work((seed, len(chunks))))
     return {name: np.concatenate([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
 
 
@@ -157,7 +158,7 @@ def _poses(job: tuple[Seed, int, int]) -> Floats:
     return np.stack([sample_hand(rng, level, rig=rig).angles_rad for level in levels])
 
 
-def _images(people: Anybody, job: tuple[Seed, int]) -> Arrays:
+def _images(people: People, job: tuple[Seed, int]) -> Arrays:
     rng = _generator(job[0], 2, job[1])
     rig = default_rig("right")
     proportions = people.sample_proportions(rng)

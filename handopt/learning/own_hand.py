@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from handopt.errors import RigError
-from handopt.learning.adapt_settings import AdaptSettings
+from handopt.learning.adapt_settings import WITH_PROPORTIONS, AdaptSettings
 from handopt.learning.skeleton import Skeleton
 from handopt.rig import Rig, default_rig, with_proportions
 from handopt.torch import HandLayer
@@ -34,7 +34,7 @@ class OwnHand(nn.Module):  # type: ignore[misc]  # PyTorch is not followed
         begin = np.zeros(len(self.layer.shape_names)) if proportions is None else proportions
         self.log_scale = nn.Parameter(torch.tensor(float(np.log(scale))), requires_grad=shape != "none")
         self.proportions = nn.Parameter(
-            torch.tensor(begin, dtype=torch.float32), requires_grad=shape in ("proportions", "vertices")
+            torch.tensor(begin, dtype=torch.float32), requires_grad=shape in WITH_PROPORTIONS
         )
         self.offsets = nn.Parameter(torch.zeros_like(self.layer.rest), requires_grad=shape == "vertices")
 

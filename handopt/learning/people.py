@@ -1,4 +1,4 @@
-"""Whose hands images are rendered of: anybody's, or those of the one person that an adaptation sees."""
+"""Whose hands images are rendered of: those of all people, or those of the one that an adaptation sees."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ LEVEL_SHARES: Final = (0.12, 0.23, 0.65)
 POSE_JITTER_RAD: Final = 0.04
 SCALE: Final = (0.66, 1.2)
 SEEN_SHARE: Final = 0.5
-"""Of the chunks of images of one person, those with poses that frames have shown."""
+"""Of the chunks of images of one person whose hand is empty, those with poses that frames have shown."""
 TURN_RAD: Final = 0.25
 """Deviation of a hand's rotation from that of a frame, about each axis."""
 SCALE_SPREAD, PROPORTION_SPREAD = 0.03, 0.02
@@ -24,7 +24,7 @@ SCALE_SPREAD, PROPORTION_SPREAD = 0.03, 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Anybody:
+class People:
     """Hands of all people. poses: (N, 15, 3) angles that they have."""
 
     poses: Floats
@@ -38,15 +38,15 @@ class Anybody:
         return rng.uniform(*SCALE, count)
 
     def sample_poses(self, rng: np.random.Generator, rig: Rig, count: int) -> tuple[Floats, Floats]:
-        """Draw angles (count, 15, 3) within the rig's limits, and rotations (count, 3, 3) from the view to the rig."""
+        """Draw angles (count, 15, 3) within the rig's limits, and rotations (count, 3, 3) from the rig to the view."""
         angles = _varied(rng, rig, self.poses[rng.integers(len(self.poses), size=count)])
         levels = rng.choice(LEVELS, count, p=LEVEL_SHARES)
         return angles, np.stack([sample_view(rng, level, rig) for level in levels])
 
 
 @dataclass(frozen=True, eq=False)
-class Person(Anybody):
-    """Hands like those of one person, half of them held as frames have shown.
+class OnePerson(People):
+    """Hands like those of one person, some of them in poses that frames have shown.
 
     scale: of the rig. proportions: (13,). angles: (M, 15, 3) and rotations: (M, 3, 3) in frames, as views see them
     """
@@ -65,7 +65,7 @@ class Person(Anybody):
         return np.asarray(self.scale * np.exp(rng.normal(0.0, SCALE_SPREAD, count)))
 
     def sample_poses(self, rng: np.random.Generator, rig: Rig, count: int) -> tuple[Floats, Floats]:
-        """As Anybody has them, or all of them about those of frames."""
+        """Draw all of them about those of frames, or as for all people."""
         if rng.random() >= SEEN_SHARE:
             return super().sample_poses(rng, rig, count)
         rows = rng.integers(len(self.angles), size=count)

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,10 @@ from handopt.learning.adapt import adapt  # noqa: E402
 from handopt.learning.adapt_settings import AdaptSettings  # noqa: E402
 from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
 from handopt.learning.fitted_frames import AdaptFrame  # noqa: E402
+from handopt.learning.images import render_images  # noqa: E402
 from handopt.learning.losses import hypothesis_loss  # noqa: E402
+from handopt.learning.own_hand import OwnHand  # noqa: E402
+from handopt.learning.people import OnePerson  # noqa: E402
 from handopt.learning.training import Progress  # noqa: E402
 
 COUNT = 12
@@ -112,16 +114,78 @@ def test_an_adaptation_writes_model_curves_hand_and_video_and_is_never_worse(tmp
     assert 70.0 < length < 110.0
 
 
-def test_the_same_seed_gives_the_same_model_after_a_stop(tmp_path: Path, remembered: list[int]) -> None:
+def better_each_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let each score be better than the one before; the scores that were asked for."""
+    scored: list[int] = []
+
+    def worth(*_: Any) -> tuple[float, bool]:
+        scored.append(1)
+        return -float(len(scored)), True
+
+    monkeypatch.setattr(adaptation, "worth", worth)
+    return scored
+
+
+def test_the_same_seed_gives_the_same_model_after_a_stop(
+    tmp_path: Path, remembered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, parts = tmp_path / "whole.npz", tmp_path / "parts.npz"
-    adapted(whole)
+    better_each_time(monkeypatch)
+    settings = dataclasses.replace(TINY, iterations=5, report_every=1, steps_per_personal_block=2)
+    assert adapted(whole, settings).step == 5
     remembered.clear()
-    assert adapted(parts, fitted=lambda count: count < 8) is None
+    assert adapted(parts, settings, fitted=lambda count: count < 8) is None
     assert remembered == [0, 4]
-    assert adapted(parts, resume=True, progress=lambda state: state.step < 1) is None
+    assert adapted(parts, settings, resume=True, progress=lambda state: state.step < 3) is None
     assert remembered == [0, 4, 8], "what was fitted is not fitted again"
-    assert adapted(parts, resume=True) is not None
+    assert adapted(parts, settings, resume=True) is not None
     assert weights(parts) == weights(whole)
+
+
+def test_renders_of_the_own_hand_teach_where_its_shape_is_free_and_fits_are_certain(
+    tmp_path: Path, fitted: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people: list[Any] = []
+
+    def rendered(hands: Any, *given: Any) -> Any:
+        people.append(hands)
+        return render_images(hands, *given)
+
+    def fit_frames(_: Any, first: int, *__: Any) -> Any:
+        arrays = fitted[first].arrays
+        return dataclasses.replace(fitted[first], arrays={**arrays, "proportions": arrays["proportions"] + 0.05})
+
+    monkeypatch.setattr("handopt.learning.image_pool.render_images", rendered)
+    monkeypatch.setattr(frame_store, "fit_frames", fit_frames)
+    for name, settings, shape in (
+        ("scale", TINY, "scale"), ("none", TINY, "none"), ("unsure", dataclasses.replace(TINY, sure=1.0), "scale"),
+    ):  # fmt: skip
+        people.clear()
+        adapted(tmp_path / f"{name}.npz", settings, shape=shape)
+        own = [each for each in people if isinstance(each, OnePerson)]
+        rows = list(csv.DictReader((tmp_path / f"{name}-adaptation" / "curve.csv").read_text().splitlines()))
+        assert bool(own) == (float(rows[-1]["of_personal"]) > 0) == (name == "scale")
+        if own:
+            assert own[0].scale == pytest.approx(float(rows[0]["scale"]))
+            assert own[0].proportions == pytest.approx(0.05), "as fits have them, though they are not free"
+
+
+def test_a_shape_that_is_no_number_is_said_and_leaves_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    better_each_time(monkeypatch)
+    clamp, steps = OwnHand.clamp, []
+
+    def failing(self: OwnHand) -> None:
+        clamp(self)
+        steps.append(1)
+        if len(steps) == 3:
+            self.log_scale.data.fill_(float("nan"))
+
+    monkeypatch.setattr(OwnHand, "clamp", failing)
+    with pytest.raises(NumericalError, match=r"the size of the hand after step 2 is nan: lower the rate"):
+        adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1))
+    assert load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]["step"] == 2
 
 
 def test_a_stopped_one_is_neither_lost_nor_mixed_with_other_frames(tmp_path: Path) -> None:
@@ -187,19 +251,13 @@ def test_a_model_that_gets_worse_is_not_given(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss = hypothesis_loss
-    steps, scored = [], []
+    loss, steps, scored = hypothesis_loss, [], better_each_time(monkeypatch)
 
     def failing(*arguments: Any) -> Any:
         steps.append(1)
         return loss(*arguments) * (float("nan") if len(steps) > 2 else 1.0)
 
-    def better_each_time(*_: Any) -> tuple[float, bool]:
-        scored.append(1)
-        return -float(len(scored)), True
-
     monkeypatch.setattr("handopt.learning.adapt_losses.hypothesis_loss", failing)
-    monkeypatch.setattr(adaptation, "worth", better_each_time)
     with pytest.raises(NumericalError, match=r"the loss of step 2 is nan: lower the rate.*config="):
         adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1, rehearse=0.0, personal=0.0))
     told = load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]
@@ -236,27 +294,6 @@ def test_frames_that_teach_nothing_are_refused(
     monkeypatch.setattr(frame_store, "fit_frames", lambda _, first, *__: other[first])
     with pytest.raises(ObservationError, match=r"12 of 12 frames look more like a left hand.*hand='left'"):
         adapted(tmp_path / "other.npz")
-
-
-def test_frames_without_a_hand_are_counted_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    empty = AdaptFrame("empty.png", np.zeros((240, 320), np.float32), CAMERA)
-    broken = dataclasses.replace(empty, name="broken.png", problem="broken.png: is damaged")
-
-    def given() -> Iterable[AdaptFrame]:
-        return [broken, empty, empty]
-
-    with pytest.raises(ObservationError, match=r"0 of 3 frames show a hand, and 40 are needed.*the others mostly"):
-        adapt(given, tmp_path / "none.npz", TINY, hand="right", workers=0)
-    with pytest.raises(HandoptError, match=r"none of the first 3 frames shows a hand.*or say which one it is.*hand="):
-        adapt(given, tmp_path / "side.npz", TINY, workers=0)
-
-
-def test_frames_before_a_hand_is_seen_do_not_say_which_it_is() -> None:
-    empty = AdaptFrame("empty.png", np.zeros((240, 320), np.float32), CAMERA)
-    given = iter([empty, empty, empty, *frames()[:2]])
-    assert fitted_frames.likely_side(given, 1, 0) == "right"
-    assert len(list(given)) == 1, "one hand was enough"
 
 
 @pytest.mark.parametrize("shape", ["none", "scale", "vertices"])

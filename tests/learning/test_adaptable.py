@@ -1,7 +1,6 @@
 """A model from its file as layers that learn: they compute what it does, and say how far off joints may be."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,12 @@ torch = pytest.importorskip("torch", reason="not tested: torch is not installed;
 
 from support.view_factory import unlabelled_views  # noqa: E402
 
+from handopt.learning.adapt_losses import HeldOut  # noqa: E402
 from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
 from handopt.learning.adaptation import Adaptation  # noqa: E402
 from handopt.learning.encode import encoded  # noqa: E402
+from handopt.learning.images import EMPTY, with_unknown_labels  # noqa: E402
+from handopt.learning.losses import LABELS  # noqa: E402
 
 
 def test_layers_of_a_model_compute_what_it_does() -> None:
@@ -45,18 +47,26 @@ def test_a_model_is_not_surer_of_joints_than_the_one_it_began_with(tmp_path: Pat
     base = default_model().network
     offset = np.random.default_rng(1).uniform(-90, 90, (3, 64, 64)).astype(np.float32)
 
-    def log_radius(network: Any) -> Any:
+    def log_radii(network: Any) -> Any:
         with torch.no_grad():
-            return network(encoded(unlabelled_views(offset), base.channels))[2].log_mm.mean(0)
+            _, joints, votes = network(encoded(unlabelled_views(offset), base.channels))
+            return torch.stack([votes.log_mm.mean(0), joints[:, :21].mean(0)])
 
+    arrays = {"offset": np.rint(10 * np.nan_to_num(offset)).astype(np.int16)}
+    arrays["offset"][np.isnan(offset)] = EMPTY
+    arrays |= {name: np.zeros((len(offset), 1), np.float32) for name in (*LABELS, "visible", "keypoints")}
+    held_out: Any = object.__new__(HeldOut)
+    held_out.rows, held_out.arrays = np.arange(len(offset)), with_unknown_labels(arrays)
+    before = log_radii(AdaptableNetwork(base))
+    found = held_out.log_radii(AdaptableNetwork(base))
+    assert_close(found.numpy(), before.numpy(), atol=0.02, reason="arrays hold tenths of a millimetre")
     learned = AdaptableNetwork(base)
-    changed = torch.linspace(-1.0, 1.0, 21)
+    changed = torch.stack([torch.linspace(-1.0, 1.0, 21), torch.linspace(0.5, -0.5, 21)])
     learned.widen_radii(changed)
-    before = log_radius(AdaptableNetwork(base))
-    assert_close(log_radius(learned).numpy(), (before + changed).numpy(), atol=1e-5, reason="float32")
+    assert_close(log_radii(learned).numpy(), (before + changed).numpy(), atol=1e-5, reason="float32")
     run: Any = object.__new__(Adaptation)
-    run.began, run.best, run.held_out = base, learned.state_dict(), SimpleNamespace(log_radius=log_radius)
+    run.began, run.best, run.held_out = base, learned.state_dict(), held_out
     run.write(tmp_path / "mine.npz", {"heads": base.heads, "stages": base.stages})
-    written = log_radius(AdaptableNetwork(load_model(tmp_path / "mine.npz").network))
+    written = log_radii(AdaptableNetwork(load_model(tmp_path / "mine.npz").network))
     expected = before + changed.clamp_min(0.0)
     assert_close(written.numpy(), expected.numpy(), atol=5e-3, reason="the file may hold halves")

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="not tested: torch is not installed;
 from handopt.learning import augment, images  # noqa: E402
 from handopt.learning.encode import encoded, tensors  # noqa: E402
 from handopt.learning.losses import LABELS  # noqa: E402
-from handopt.learning.people import Anybody, Person  # noqa: E402
+from handopt.learning.people import OnePerson, People  # noqa: E402
 from handopt.learning.skeleton import Skeleton  # noqa: E402
 
 
@@ -28,7 +28,7 @@ def tensor(values: np.ndarray) -> Any:
 
 @pytest.fixture(scope="module")
 def rendered() -> images.Arrays:
-    return images.with_unknown_labels(images.render_images(Anybody(images.sample_poses(20, 4, 1)), 100, 4, 1))
+    return images.with_unknown_labels(images.render_images(People(images.sample_poses(20, 4, 1)), 100, 4, 1))
 
 
 def test_keypoints_are_those_of_the_rig(rng: np.random.Generator) -> None:
@@ -74,14 +74,14 @@ def test_images_show_the_hands_of_their_labels(rendered: images.Arrays) -> None:
 
 def test_images_do_not_depend_on_the_number_of_processes() -> None:
     poses = images.sample_poses(5, 1, 1)
-    one, two = (images.render_images(Anybody(poses), 70, 1, processes) for processes in (1, 2))
+    one, two = (images.render_images(People(poses), 70, 1, processes) for processes in (1, 2))
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_images_of_a_person_show_hands_like_theirs_some_as_frames_have_shown_them() -> None:
     poses, shown = images.sample_poses(20, 2, 1), images.sample_poses(3, 3, 1)
     turns = Rotation.random(3, random_state=1).as_matrix()
-    person = Person(poses, 0.7, np.full(13, 0.1), shown, turns)
+    person = OnePerson(poses, 0.7, np.full(13, 0.1), shown, turns)
     rendered = images.render_images(person, 512, 4, 1)
     size = np.log(rendered["scale"] / 0.7)
     assert 0.01 < size.std() < 0.05
@@ -93,6 +93,15 @@ def test_images_of_a_person_show_hands_like_theirs_some_as_frames_have_shown_the
     palm = np.linalg.norm(rendered["keypoints"][:, 9] - rendered["keypoints"][:, 0], axis=-1)
     generic = default_rig("right").keypoints_mm
     assert abs(np.median(palm) / np.linalg.norm(generic[9] - generic[0]) - 0.7) < 0.1
+
+
+def test_there_are_as_many_images_as_asked_for_however_small_the_hands_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    poses = images.sample_poses(20, 2, 1)
+    person = OnePerson(poses, 0.6, np.zeros(13), poses, Rotation.random(20, random_state=1).as_matrix())
+    monkeypatch.setattr(images, "MIN_AREA_PX", 300)
+    rendered = images.render_images(person, 256, 4, 1)
+    assert len(rendered["scale"]) == 256
+    assert ((rendered["offset"] != images.EMPTY).sum(axis=(1, 2)) >= 100).all()
 
 
 def test_keypoints_that_are_no_joints_are_refused() -> None:

@@ -7,7 +7,7 @@ from support.compare import assert_same_bits
 
 from handopt.input.camera import Camera
 from handopt.learning.images import EMPTY, UNIT_MM, render_images, sample_poses
-from handopt.learning.people import Anybody
+from handopt.learning.people import People
 from handopt.ops.rasterise import rasterise
 from handopt.proposals import Proposals, default_model
 from handopt.proposals.coarse_mesh import coarse_mesh
@@ -25,7 +25,7 @@ FOCAL = DISTANCE_MM / MM_PER_PX
 
 @pytest.fixture(scope="module")
 def images() -> dict[str, NDArray]:
-    return render_images(Anybody(sample_poses(60, 11, 1)), IMAGES, 11, 1)
+    return render_images(People(sample_poses(60, 11, 1)), IMAGES, 11, 1)
 
 
 def view_of(images: dict[str, NDArray], row: int) -> CenteredView:
