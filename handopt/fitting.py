@@ -284,7 +284,7 @@ class _Prepared:
             observation.hand_probability, agreement, found.voted, None if predicted is None else predicted.radius_mm,
         )  # fmt: skip
         doubts = [*notes_on_side(given, found.hand_margin), *notes_on_presence(agreement, found.unexplained_fraction)]
-        weights = PREDICTED if self.predicted else FITTED
+        weights, what = (PREDICTED, "prediction") if self.predicted else (FITTED, "fit")
         sure = min(confidence(features, weights), ASSESS.limit(bool(observation.holds), contradicted=bool(doubts)))
         uncertainty = radius_mm(found.spread_mm2, visible, sure)
         if predicted is not None:
@@ -293,7 +293,7 @@ class _Prepared:
         return FitResult(
             image=given.image,
             hand=rig.side,
-            status=status_of(winner.converged, observation, quality, sure),
+            status=status_of(winner.converged, observation, quality, sure, what=what),
             camera=given.camera,
             rig=rig,
             observation=observation,

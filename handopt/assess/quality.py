@@ -56,16 +56,24 @@ def measure(vertices_mm: Reals, observation: Observation, faces: Faces) -> Quali
 
 
 def status_of(
-    converged: bool, observation: Observation, quality: Quality, confidence: float, config: AssessConfig = ASSESS
+    converged: bool,
+    observation: Observation,
+    quality: Quality,
+    confidence: float,
+    config: AssessConfig = ASSESS,
+    what: str = "fit",
 ) -> str:
-    """Say how good a fit is (good from a confidence of 0.9 on, fair from 0.5, else doubtful), and what was measured."""
+    """Say how good a fit is (good from a confidence of 0.9 on, fair from 0.5, else doubtful), and what was measured.
+
+    what: 'fit' or 'prediction'
+    """
     median, mean, overlap = quality.residual_mm["median"], quality.residual_mm["mean"], quality.silhouette_iou
     facts = f"median residual {median:.1f} mm, mean {mean:.1f} mm, silhouettes overlap by {overlap:.0%}"
     if not np.isfinite(median):
-        verdict = "The fit failed: the model does not cover the observed hand"
+        verdict = f"The {what} failed: the model does not cover the observed hand"
     else:
         fair = "fair" if confidence >= config.doubtful else "doubtful"
-        verdict = f"The fit is {'good' if confidence >= config.confident else fair}: {facts}"
+        verdict = f"The {what} is {'good' if confidence >= config.confident else fair}: {facts}"
     ending = "" if converged else "; it was still improving when the iterations ran out"
     border = "; the hand touches the image border" if observation.touches_border else ""
     holds = {"object": "; the hand holds an object", "hand": "; another hand touches it", None: ""}[observation.holds]

@@ -96,7 +96,11 @@ def compare(base: str, adapted: str, source: Path, **arguments: Any) -> None:
             tracks, (base, adapted), folder, truth=truth, video=options.video,
             overwrite=options.overwrite,
         )  # fmt: skip
-    console.say(f"{click.format_filename(folder)} has numbers, curves and both tracks.")
+    video = ", both tracks and a video" if options.video else " and both tracks"
+    console.say(
+        f"{click.format_filename(folder)} has numbers, curves{video}. Of each model are printed: mean joint error "
+        "(- without labels), residual and acceleration, mm."
+    )
     if options.as_json:
         console.result(json.dumps(summary, allow_nan=False))
         return

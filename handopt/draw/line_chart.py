@@ -31,7 +31,8 @@ class LineChart:
 
     values: (T,) of the iterations; what is not finite leaves a gap that the curve bridges. width, height: pixels of
     the picture. title: of the axis, above it. stages: (T,) names; a mark stands where each begins, with its name where
-    there is room. paper: colour behind the chart. unit: what there is a value for.
+    there is room. paper: colour behind the chart. unit: what there is a value for. over: values that the axis is to
+    hold, where charts are to compare; else those of the curve.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class LineChart:
         stages: Sequence[str] | None = None,
         paper: RGB = colour.PAPER,
         unit: str = "iteration",
+        over: Reals | None = None,
     ) -> None:
-        known = np.isfinite(values)
-        self._values = np.where(known, np.asarray(values, np.float64), np.nan)
-        self._log = bool(known.any()) and bool((self._values[known] > 0).all())
+        self._values = np.where(np.isfinite(values), np.asarray(values, np.float64), np.nan)
+        held = self._values if over is None else np.asarray(over, np.float64)
+        held = held[np.isfinite(held)]
+        self._log = len(held) > 0 and bool((held > 0).all())
         self._width, self._height, self._grown = width, height, growth(min(width, height))
-        self._ends = self._value_range()
+        self._ends = self._value_range(held)
         self._labels = [f"{10.0**each if self._log else each:.3g}" for each in np.linspace(*self._ends, 3)]
         font = colour.font(round(SMALL_FONT_PX * self._grown))
         self._left = round(max(font.getlength(each) for each in self._labels) + 2 * self._px(GAP_PX))
@@ -80,9 +83,9 @@ class LineChart:
     def _scaled(self, values: Floats) -> Floats:
         return np.asarray(np.log10(values) if self._log else values)
 
-    def _value_range(self) -> tuple[float, float]:
-        """Values at the bottom and at the top, their logarithms on a logarithmic axis."""
-        scaled = self._scaled(self._values[np.isfinite(self._values)])
+    def _value_range(self, held: Floats) -> tuple[float, float]:
+        """Values at the bottom and at the top, their logarithms on a logarithmic axis. held: that it holds."""
+        scaled = self._scaled(held)
         low, high = (float(scaled.min()), float(scaled.max())) if len(scaled) else (0.0, 1.0)
         return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
 

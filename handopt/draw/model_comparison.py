@@ -55,7 +55,9 @@ def write_model_comparison(
 def _pictures(tracks: "Sequence[Track]", names: Sequence[str], values: Sequence[Floats], what: str) -> Iterator[Bytes]:
     side = ENLARGED * np.shape(tracks[0].windows.depth_mm[0])[0]
     top = max((float(np.nanmax(each)) for each in values if np.isfinite(each).any()), default=1.0)
-    charts = [LineChart(np.minimum(each, top), side, CHART_PX, title=what, unit="frame") for each in values]
+    shown = [np.minimum(each, top) for each in values]
+    over = np.concatenate(shown)
+    charts = [LineChart(each, side, CHART_PX, title=what, unit="frame", over=over) for each in shown]
     for frame in range(len(tracks[0])):
         yield _picture(tracks, names, values, charts, frame, side)
 

@@ -99,6 +99,8 @@ def adapt(
     if not resume:
         _remove_leftovers(store, folder)
     anew = not _is_begun(folder)
+    if resume and anew:
+        raise HandoptError(f"{folder} holds no adaptation to go on from: begin one without resume=True")
     done = store.is_complete() or store.fill(
         frames(), _side_of(frames, hand, store), model, seed=seed, workers=workers, progress=fitted
     )

@@ -214,7 +214,7 @@ def _from_candidate(
     clean, mask, arm = in_pixels(candidate, depth, camera, step)
     if hints.allowed is not None:
         mask &= hints.allowed
-    if candidate.arm is None:
+    if not arm.any():
         cut = "No forearm is in view; nothing was cut off at the wrist."
     else:
         cut = f"The forearm was cut off {config.segmentation.cut_mm:g} mm past the centre of the palm."

@@ -28,6 +28,8 @@ from handopt.rig.joints import KEYPOINT_JOINTS
 ASSET: Final = "proposals.npz"
 """The model that comes with handopt."""
 MODEL_FORMAT: Final = "handopt.model/1"
+ARCHIVE: Final = b"PK"
+"""What .npz files begin with."""
 LARGEST_BYTES: Final = 256 << 20
 """Of all arrays of a model."""
 MOST_STAGES: Final = 5
@@ -98,6 +100,11 @@ def load_model(path: str | PathLike[str]) -> PoseModel:
         arrays, _ = read_arrays(path, specs, LARGEST_BYTES)
         digest = sha256_of(path)
     except UnreadableError as error:
+        if not _is_archive(path):
+            raise HandoptError(
+                f"{path} is no usable model: a network of handopt train or handopt adapt is a .npz archive, and this "
+                "is none (a rigged hand goes to handopt fit and track); give such a file"
+            ) from error
         raise HandoptError(f"{path} is no usable model: {error.reason}; copy or train it again") from error
     weights = {name: each.astype(np.float32) for name, each in arrays.items()}
     network = Network(weights, int(metadata["stages"]), int(metadata["heads"]))
@@ -105,6 +112,17 @@ def load_model(path: str | PathLike[str]) -> PoseModel:
     if problem is not None:
         raise HandoptError(f"{path} is no usable model: {problem}; copy or train it again")
     return PoseModel(network, metadata, digest)
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a file begins as archives do, or is none that can be read."""
+    try:
+        if not path.is_file():
+            return True
+        with path.open("rb") as file:
+            return file.read(len(ARCHIVE)) == ARCHIVE
+    except OSError:
+        return True
 
 
 @cache

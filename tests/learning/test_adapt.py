@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -114,16 +115,10 @@ def test_an_adaptation_writes_model_curves_hand_and_video_and_is_never_worse(tmp
     assert 70.0 < length < 110.0
 
 
-def better_each_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let each score be better than the one before; the scores that were asked for."""
-    scored: list[int] = []
-
-    def worth(*_: Any) -> tuple[float, bool]:
-        scored.append(1)
-        return -float(len(scored)), True
-
-    monkeypatch.setattr(adaptation, "worth", worth)
-    return scored
+def better_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each score be better than the one before."""
+    scores = itertools.count()
+    monkeypatch.setattr(adaptation, "worth", lambda *_: (-float(next(scores)), True))
 
 
 def test_the_same_seed_gives_the_same_model_after_a_stop(
@@ -190,6 +185,8 @@ def test_a_shape_that_is_no_number_is_said_and_leaves_what_was_done(
 
 def test_a_stopped_one_is_neither_lost_nor_mixed_with_other_frames(tmp_path: Path) -> None:
     output = tmp_path / "mine.npz"
+    with pytest.raises(HandoptError, match="holds no adaptation to go on from: begin one without resume=True"):
+        adapted(output, resume=True)
     adapted(output, fitted=lambda _: False)
     with pytest.raises(OutputError, match="go on with resume=True or begin anew with overwrite=True"):
         adapted(output)
@@ -251,7 +248,8 @@ def test_a_model_that_gets_worse_is_not_given(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, steps, scored = hypothesis_loss, [], better_each_time(monkeypatch)
+    better_each_time(monkeypatch)
+    loss, steps = hypothesis_loss, []
 
     def failing(*arguments: Any) -> Any:
         steps.append(1)
@@ -261,7 +259,7 @@ def test_a_loss_that_is_no_number_is_said_and_leaves_what_was_done(
     with pytest.raises(NumericalError, match=r"the loss of step 2 is nan: lower the rate.*config="):
         adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1, rehearse=0.0, personal=0.0))
     told = load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]
-    assert told["step"] == len(scored) - 1 == 2
+    assert told["step"] == 2
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

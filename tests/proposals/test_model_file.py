@@ -112,9 +112,11 @@ def test_other_files_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None
     path = tmp_path / "base.npz"
     save_model(path, arrays, MODEL_FACTS)
     whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], whole[:40] + b"x" * 200 + whole[240:], b"", b"PK", b"a text"):
+    damaged = (whole[: len(whole) // 2], whole[:40] + b"x" * 200 + whole[240:], b"PK")
+    for content in (*damaged, b"", b"a text", b"glTF a rig"):
         path.write_bytes(content)
-        with pytest.raises(HandoptError, match=r"no usable model: .*; copy or train it again"):
+        told = "copy or train it again" if content in damaged else r"is a .npz archive, and this is none"
+        with pytest.raises(HandoptError, match=rf"no usable model: .*{told}"):
             load_model(path)
     for place in (tmp_path, tmp_path / "nothing.npz", Path("/dev/zero")):
         with pytest.raises(HandoptError, match=r"no usable model: it (is|does not)"):
