@@ -116,6 +116,8 @@ def test_the_status_is_a_sentence() -> None:
         assert status_of(True, observation, quality(5.0, 0.7), sure) == f"The fit is {verdict}: {facts}"
     none = status_of(True, observation, quality(np.inf, 0.0), 0.1)
     assert none == "The fit failed: the model does not cover the observed hand."
+    predicted = status_of(True, observation, quality(5.0, 0.7), 0.95, what="prediction")
+    assert predicted == f"The prediction is good: {facts}"
 
 
 def test_what_is_held_before_the_hand_does_not_count_against_the_overlap() -> None:

@@ -200,6 +200,8 @@ def test_the_curve_is_uncovered_from_left_to_right() -> None:
     assert lit[3] > lit[1]
     assert np.array_equal(curve.upto(2), curve.upto(1)), "nothing is known of the third"
     LineChart(np.full(3, np.nan), 120, 120).upto(2)
+    high, alone = (LineChart(np.array([8.0, 9.0]), 120, 120, over=over) for over in (np.array([1.0, 9.0]), None))
+    assert (high._rows[0] - high._rows[1]) < 0.2 * (alone._rows[0] - alone._rows[1]), "the axis reaches down to 1"
     LineChart(np.array([-1.0, 1.0]), 120, 120).upto(1)
 
 

@@ -21,6 +21,7 @@ PREDICT = FitSettings("scale", Config(), "cpu", 0, None, refine=0)
 def off_mm(sample: Sample) -> float:
     depth = sample.counts.astype(np.float32)
     result = fit_image(FitInput(depth, sample.scene.camera, sample.side), PREDICT)
+    assert result.status.startswith("The prediction is ")
     return float(np.linalg.norm(result.joints_mm - sample.scene.joints, axis=1).mean())
 
 
