@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from support.fit_cli import EXAMPLES, QUICK, FakeFit, fake_fit, fit, write_camera, write_depth
 
+from handopt.assess.confidence import confidence_text
 from handopt.errors import ObservationError
 
 __all__ = ["fake_fit"]
@@ -60,7 +61,7 @@ def test_an_example_becomes_a_folder_of_results(tmp_path: Path, quick: Path) -> 
     assert overlap == f"IoU {result['silhouette_iou']:.2f}"
     assert side == f"right hand (margin {result['hand_margin']:.2f})"
     assert result["confidence"] != round(result["confidence"], 2), "files keep their digits"
-    assert confidence == f"confidence {result['confidence']:.2f}"
+    assert confidence == f"confidence {confidence_text(result['confidence'])}"
     assert result["confidence"] > 0.9
     assert float(seconds.removesuffix(" s")) > 0
     assert result["hand"] == "right"
