@@ -165,8 +165,8 @@ class Adaptation:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.largest_gradient)
             self.optimiser.step()
         self.own.clamp()
-        self._check_finite(float(self.own.log_scale.detach()), f"the size of the hand after step {self.step}")
-        self._check_finite(float(self.own.proportions.detach().sum()), f"the shape of the hand after step {self.step}")
+        for each in (self.own.log_scale, self.own.proportions, self.own.offsets):
+            self._check_finite(float(each.detach().sum()), f"the shape of the hand after step {self.step}")
         self.average.update_parameters(self.network)
         self._losses.append([float(part.detach()) for part in parts])
 

@@ -178,7 +178,7 @@ def test_a_shape_that_is_no_number_is_said_and_leaves_what_was_done(
             self.log_scale.data.fill_(float("nan"))
 
     monkeypatch.setattr(OwnHand, "clamp", failing)
-    with pytest.raises(NumericalError, match=r"the size of the hand after step 2 is nan: lower the rate"):
+    with pytest.raises(NumericalError, match=r"the shape of the hand after step 2 is nan: lower the rate"):
         adapted(tmp_path / "mine.npz", dataclasses.replace(TINY, report_every=1))
     assert load_model(tmp_path / "mine.npz").metadata["training"]["adapted"]["step"] == 2
 
