@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from handopt.learning.adapt_settings import AdaptSettings
+from handopt.learning.fitted_frames import rows_of
 from handopt.learning.image_pool import block_of
 from handopt.learning.images import Arrays, with_unknown_labels
 from handopt.learning.people import People
@@ -34,4 +35,4 @@ class Rehearsal:
             self._block = number, with_unknown_labels(block_of(*self._key, number, *sizes, self._people))
         images = self._block[1]
         rows = rng.integers(len(images["scale"]), size=settings.windows * settings.window)
-        return {name: each[rows] for name, each in images.items()}
+        return rows_of(images, rows)
