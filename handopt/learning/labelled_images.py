@@ -25,7 +25,7 @@ from handopt.synth.generate import UNIT_MM as DEPTH_UNIT_MM
 from handopt.synth.wild import WildSample
 from handopt.typing import AnyArray, BoolImage, FloatImage, Floats, Vector
 
-HELD_SHARE: Final = 0.65
+HELD_SHARE: Final = 0.55
 """Scenes in which the hand holds something."""
 TURNS: Final = 3
 """Views of each look, turned about their middles at random."""

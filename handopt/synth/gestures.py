@@ -27,6 +27,7 @@ _FINGER_STATES: Final = {
     "table": ((1.35, 0.15, 0.05), (0.15, 0.12, 0.08)),
     "round": ((0.65, 0.65, 0.4), (0.2, 0.25, 0.15)),
     "pinching": ((1.0, 0.7, 0.45), (0.25, 0.3, 0.25)),
+    "reaching": ((1.3, 0.35, 0.45), (0.2, 0.25, 0.3)),
 }
 # The thumb's five angles (see THUMB_ANGLES) and their standard deviations, rad.
 _THUMB_STATES: Final = {
@@ -75,9 +76,17 @@ GESTURES: Final = {
     "pinky": Gesture("across", (_C, _C, _C, _S), (0.05, 0.08), ("back", 1), 0.5),
     "pinch": Gesture("pinching", ("pinching", _R, _R, _R), (0.0, 0.08), ("tip", 1), 2.0),
     "pinch_curled": Gesture("pinching", ("pinching", "half", "half", "half"), (0.0, 0.05), ("tip", 1), 1.0),
-    "okay": Gesture("pinching", ("pinching", _S, _S, _S), (0.12, 0.08), ("tip", 1), 1.0),
     "pinch_middle": Gesture("pinching", (_R, "pinching", _R, _R), (0.0, 0.08), ("tip", 2), 1.0),
-    "pinch_ring": Gesture("pinching", (_R, _R, "pinching", _R), (0.0, 0.08), ("tip", 3), 0.5),
+    "pinch_ring": Gesture("pinching", (_R, _R, "pinching", _R), (0.0, 0.08), ("tip", 3), 0.75),
+    "pinch_pinky": Gesture("pinching", (_R, _R, _R, "pinching"), (0.0, 0.08), ("tip", 4), 0.75),
+    "okay": Gesture("pinching", ("pinching", _S, _S, _S), (0.12, 0.08), ("tip", 1), 1.5),
+    "okay_middle": Gesture("pinching", (_S, "pinching", _S, _S), (0.12, 0.08), ("tip", 2), 1.5),
+    "okay_ring": Gesture("pinching", (_S, _S, "pinching", _S), (0.12, 0.08), ("tip", 3), 1.25),
+    "okay_pinky": Gesture("pinching", (_S, _S, _S, "pinching"), (0.12, 0.08), ("tip", 4), 1.0),
+    "reach_index": Gesture("pinching", ("reaching", _R, _S, _S), (0.05, 0.08), ("tip", 1), 1.0),
+    "reach_middle": Gesture("pinching", (_S, "reaching", _R, _S), (0.05, 0.08), ("tip", 2), 1.0),
+    "reach_ring": Gesture("pinching", (_S, _R, "reaching", _R), (0.05, 0.08), ("tip", 3), 1.0),
+    "reach_pinky": Gesture("pinching", (_S, _S, _R, "reaching"), (0.05, 0.08), ("tip", 4), 0.75),
     "purse": Gesture("pinching", ("pinching", "pinching", "pinching", "pinching"), (-0.05, 0.04), ("tip", 2), 0.75),
     "grasp": Gesture("opposed", ("round", "round", "round", "round"), (0.05, 0.08), None, 1.5),
     "claw": Gesture("out", ("claw", "claw", "claw", "claw"), (0.15, 0.1), None, 0.75),

@@ -70,11 +70,17 @@ def sample_hand(
     return HandSample(person, angles, sample_view(rng, level, hand), gesture, tries)
 
 
-def draw_pose(rng: np.random.Generator, level: Level, person: Subject, rig: Rig) -> tuple[str, Floats, int]:
-    """A gesture, its angles and the draws it took; another gesture for those of which there is no pose."""
+def draw_pose(
+    rng: np.random.Generator, level: Level, person: Subject, rig: Rig, *, gesture_share: float | None = None
+) -> tuple[str, Floats, int]:
+    """A gesture, its angles and the draws it took; another gesture for those of which there is no pose.
+
+    gesture_share: of gestures among all poses, that of the level if None.
+    """
+    share = SYNTH.levels[level].gesture_share if gesture_share is None else gesture_share
     failed: NoPoseError | None = None
     for _ in range(_CONFIG.max_gestures):
-        gesture = sample_gesture(rng) if rng.random() < SYNTH.levels[level].gesture_share else RANDOM
+        gesture = sample_gesture(rng) if rng.random() < share else RANDOM
         try:
             return gesture, *sample_angles(rng, level, gesture, person.proportions, rig)
         except NoPoseError as error:

@@ -292,6 +292,8 @@ class WildConfig:
     """Egocentric images with thighs, of those without a table."""
     level_share: Mapping[str, float] = field(default_factory=lambda: _table(easy=0.25, medium=0.25, hard=0.5))
     """Empty hands whose pose is drawn as at another level."""
+    gesture_share: float = 0.45
+    """Empty hands that make a gesture, at any of these levels."""
     surface_share: float = 0.6
     """Images whose skin is displaced, unless settings say by how much."""
     surface_rms_mm: tuple[float, float] = (0.4, 2.5)

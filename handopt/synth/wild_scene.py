@@ -163,7 +163,7 @@ def _pose(
         grasp = sample_grasp(rng, rig, base, volume_of(base).of(subject.proportions), subject.scale)
         return grasp.angles_rad, f"hold_{grasp.object.kind}", grasp
     level = LEVELS[int(rng.choice(len(LEVELS), p=[CONFIG.level_share[name] for name in LEVELS]))]
-    gesture, angles, _ = draw_pose(rng, level, subject, base)
+    gesture, angles, _ = draw_pose(rng, level, subject, base, gesture_share=CONFIG.gesture_share)
     return angles, gesture, None
 
 
