@@ -27,6 +27,7 @@ from handopt.objective.targets import FitTargets, build_targets
 from handopt.observation.observe import observe
 from handopt.optimise.batched_search import BatchedSearch, StageTimer
 from handopt.optimise.chunks import chunks
+from handopt.optimise.first_look import Proposed, first_look
 from handopt.optimise.predicted_views import PredictedView, predicted_views
 from handopt.optimise.prepare_ahead import prepared_ahead
 from handopt.optimise.search import ImageSearch, SearchResult
@@ -223,10 +224,13 @@ class _Prepared:
             self.timer.record("network")
         else:
             self.views = views_of(observations, sides, config)
-        compared = config.solver == "auto" and run.settings.refine is None
-        if self._side is not None and given.start is None and compared:
-            # In the likeliest place it is compared with the other hand, for the image may speak against the user
-            self.views += views_of(observations[:1], [not self._side], config)
+        self.proposed: dict[int, Proposed] = {}
+        if run.settings.refine is None and given.start is None:
+            if self._side is not None and config.solver == "auto":
+                # In the likeliest place it is compared with the other hand, for the image may speak against the user
+                self.views += views_of(observations[:1], [not self._side], config)
+            self.views, self.proposed = first_look(self.views, config, run.settings.proposals)
+            self.timer.record("starts")
         rng = np.random.default_rng(run.settings.seed)
         self.targets = build_targets(self.views, self.right.vertex_spacing_mm, config, rng, Device("cpu"))
         self.timer.record("targets")
@@ -248,6 +252,7 @@ class _Prepared:
             settings=self.run.settings,
             side=self._side,
             others=self._other_views,
+            proposed=self.proposed,
             predictions=[each.predicted for each in self.predicted],
             timer=self.timer,
             progress=progress,

@@ -158,6 +158,17 @@ class Observation:
         away = np.linalg.norm(self.limb.points_mm - self.center_mm, axis=1)
         return self._with_hand(self.limb, away < self.config.readings.ball_mm)
 
+    def cut_off(self, beyond_mm: float) -> "Observation":
+        """Return the observation with the forearm cut off so far past the palm's centre, where it was cut off later."""
+        assert self.arm_direction is not None
+        before, now = (note_on_cut(each) for each in (self.config.segmentation.cut_mm, beyond_mm))
+        notes = tuple(now if note == before else note for note in self.notes)
+        beyond = (self.points_mm - self.center_mm) @ self.arm_direction > beyond_mm
+        mask, arm = self.mask.copy(), self.arm.copy()
+        pixels = np.flatnonzero(mask)[beyond]
+        mask.ravel()[pixels], arm.ravel()[pixels] = False, True
+        return replace(self, mask=mask, arm=arm, points_mm=self.points_mm[~beyond], notes=notes)
+
     def without(self, other: BoolImage, holds: str) -> "Observation":
         """Return the observation without pixels (h, w) of its limb's image, which are of an 'object' or a 'hand'."""
         assert self.limb is not None
@@ -202,3 +213,8 @@ class Observation:
         """Resample the observation to a crop's grid; see handopt.observation.crop.resample."""
         images = crop, self.depth_mm, self.mask, self.arm, self.config.free_space
         return resample(*images, ignored=self.ignored, evidence=self.evidence)
+
+
+def note_on_cut(beyond_mm: float) -> str:
+    """What a user is told where the forearm was cut off so far past the palm's centre."""
+    return f"The forearm was cut off {beyond_mm:.0f} mm past the centre of the palm."

@@ -20,7 +20,7 @@ from handopt.observation.candidates import (
 )
 from handopt.observation.hints import Hints, checked_depth, checked_hints, checked_ignore
 from handopt.observation.limb import HandAndArm
-from handopt.observation.observation import Observation
+from handopt.observation.observation import Observation, note_on_cut
 from handopt.observation.palm_proposals import PalmProposal, inscribed_palm
 from handopt.observation.segmentation import Candidate
 from handopt.observation.settings import DEFAULT, ObservationConfig
@@ -217,7 +217,7 @@ def _from_candidate(
     if not arm.any():
         cut = "No forearm is in view; nothing was cut off at the wrist."
     else:
-        cut = f"The forearm was cut off {config.segmentation.cut_mm:g} mm past the centre of the palm."
+        cut = note_on_cut(config.segmentation.cut_mm)
     direction = None if candidate.arm is None else candidate.arm.direction
     center = _palm_center(camera, candidate.palm, hints.place)
     found = _observation(camera, clean, mask, arm, center, direction, candidate.score, (*notes, cut), config)

@@ -20,6 +20,7 @@ from handopt.observation.other_pixels import OtherPixels
 from handopt.observation.surfaces import flipped
 from handopt.optimise.batched_search import Extension, Search, StageTimer
 from handopt.optimise.descent_stages import descend, refine_vertices, starting_poses
+from handopt.optimise.first_look import Proposed, looked_at
 from handopt.optimise.history import SearchHistory
 from handopt.optimise.prediction import refined
 from handopt.optimise.ranking import Ranking, most_plausible, ranked
@@ -31,7 +32,6 @@ from handopt.optimise.starts import (
     fixed_starts,
     given_start,
     proposal_mean_angles,
-    proposed_starts,
     starts_of,
 )
 from handopt.optimise.tournament import Tournament
@@ -99,18 +99,19 @@ class ImageSearch:
         timer: StageTimer,
         side: bool | None = None,
         others: Callable[[Sequence[bool]], list[CroppedObservation]] = lambda _: [],
+        proposed: dict[int, Proposed],
         predictions: Sequence[PredictedPose] = (),
         progress: Progress | None = None,
     ) -> None:
         """hand: of rig; targets: of the views; start: an argument of handopt.fit; settings: of all images.
 
         config: for one side; side: of the hand that the user named (whether mirrored), None where that is to be found
-        out; others: gives further views for a second search, of the given sides (whether mirrored); predictions: of
-        each view where nothing is searched
+        out; others: gives further views for a second search, of the given sides (whether mirrored); proposed: for the
+        views, by number, where a search begins with proposals; predictions: of each view where nothing is searched
         """
         self._settings, self._side, self._others = settings, side, others
         self.hand, self.rig, self.views, self.targets = hand, rig, views, targets
-        self.config, self._predictions = config, predictions
+        self.config, self._proposed, self._predictions = config, proposed, predictions
         self._start, self._shape, self._timer, self._progress = start, settings.shape, timer, progress
         laplacian = sparse_to_device(rig.laplacian(), hand.device) if self._shape == "vertices" else None
         self._seen: list[OtherPixels] = []  # by the networks of pixel labels, where a second search asked them
@@ -271,7 +272,7 @@ class ImageSearch:
         rng = np.random.default_rng(self._settings.seed)
         first, count = len(self.views), self._larger.proposals
         with one_cpu_thread():
-            self._further_starts = self._proposed(views, count, first)
+            self._further_starts = self._starts_of(looked_at(views, count, self._settings.proposals), first)
         # With votes for some views alone their costs would not compare
         known = any(observation.labels is not None for observation, _, _ in views)
         voted = {number - first: each for number, each in self._voted.items() if known and number >= first}
@@ -316,11 +317,11 @@ class ImageSearch:
             divided = divided.rescaled(1 / scale)
         return cropped(divided, mirrored, self.config)
 
-    def _proposed(self, views: list[CroppedObservation], count: int, first: int) -> Pose:
-        """Proposals for views, and what the network sees in them. first: number of the first view"""
-        pose, voted = proposed_starts(self.hand, self.rig, views, count, first, self._settings.proposals)
-        self._voted |= voted
-        return pose
+    def _starts_of(self, proposed: dict[int, Proposed], first: int) -> Pose:
+        """Proposals for views, whose joints are remembered. first: number of the first view"""
+        self._voted |= {first + number: each.voted for number, each in proposed.items()}
+        images = [first + number for number in proposed]
+        return starts_of(self.hand, self.rig, [each.proposals for each in proposed.values()], images)
 
     def _starts(self, config: Config, first: int) -> tuple[Pose, Array]:
         """Where the tournament begins, within the limits, and the angles (B, 15, 3) that the pose prior expects.
@@ -332,7 +333,7 @@ class ImageSearch:
             pose = around(given_start(hand, self.targets, self._start), hand)
             expected = pose.angles
         elif config.proposals:
-            pose = self._further_starts or self._proposed(self.views[first:], config.proposals, first)
+            pose = self._further_starts or self._starts_of(self._proposed, first)
             expected = to_device(proposal_mean_angles(pose), hand.device, hand.rest.dtype)
         else:
             pose = fixed_starts(hand, self.targets)

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from handopt.backend import Array, namespace, to_device, to_numpy
-from handopt.errors import ObservationError, ShapeError
+from handopt.errors import ShapeError
 from handopt.hand_model import MAX_SCALE, MIN_SCALE, Hand, Pose, exponential
 from handopt.objective.targets import FitTargets
-from handopt.observation.observation import Observation
 from handopt.optimise.ranking import distinct
 from handopt.rig import Rig
 from handopt.rig.anatomy import FLEXION, MIRROR
@@ -19,8 +18,6 @@ from handopt.typing import Floats
 
 if TYPE_CHECKING:
     from handopt.proposals import Proposals
-    from handopt.proposals.model_file import PoseModel
-    from handopt.proposals.voted_poses import VotedJoints
 
 
 @dataclass(frozen=True)
@@ -98,34 +95,6 @@ def fixed_starts(hand: Hand, targets: FitTargets) -> Pose:
     )
     pose.translation += targets.points.mean(axis=1)[pose.image] - _facing_centre(hand, pose)
     return pose
-
-
-def proposed_starts(
-    hand: Hand,
-    rig: Rig,
-    views: Sequence[tuple[Observation, Any, bool]],
-    count: int,
-    first: int = 0,
-    model: "PoseModel | None" = None,
-) -> "tuple[Pose, dict[int, VotedJoints]]":
-    """`count` proposals for each observation (see handopt.proposals), and the joints that the network sees in each.
-
-    rig: the right hand that `hand` was made of; first: number of the first view; model: see propose
-    """
-    from handopt.proposals.propose import propose_and_look
-
-    found, voted = [], {}
-    for image, (observation, _, mirrored) in enumerate(views, first):
-        try:
-            seen = observation.mirrored() if mirrored else observation
-            proposals, voted[image] = propose_and_look(seen, count, model)
-        except ObservationError as error:  # no point near its centre; another candidate may be the hand
-            problem = error
-            continue
-        found.append(proposals)
-    if not found:
-        raise problem
-    return starts_of(hand, rig, found, list(voted)), voted
 
 
 def starts_of(hand: Hand, rig: Rig, proposals: "Sequence[Proposals]", images: Sequence[int]) -> Pose:
