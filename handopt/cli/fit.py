@@ -22,13 +22,14 @@ from handopt.cli.options import (
     keypoints_option,
     many_images_options,
     output_options,
+    place_options,
     proposals_option,
     renders_option,
     verbosity_options,
     video_option,
 )
 from handopt.cli.recordings import check_pictures, with_frames
-from handopt.cli.values import Choice, Numbers
+from handopt.cli.values import Choice
 from handopt.files import is_folder
 
 if TYPE_CHECKING:
@@ -51,21 +52,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.argument("images", metavar="IMAGE...", nargs=-1, type=ImageArgument())
 @depth_options
-@option("Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image.")
-@option(
-    "Input",
-    "--box",
-    type=Numbers(4),
-    metavar="X0,Y0,X1,Y1",
-    help="Two corners, in pixels, of a box around the hand; for a single image.",
-)
-@option(
-    "Input",
-    "--center",
-    type=Numbers(2, 3),
-    metavar="U,V|X,Y,Z",
-    help="The palm's centre, as a pixel or in mm; for a single image.",
-)
+@place_options
 @option("Input", "--topic", metavar="NAME", help="Topic of the depth images, where a ROS bag has several.")
 @option(
     "Input",

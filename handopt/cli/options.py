@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 from handopt.cli.errors import QUIET, VERBOSITY
 from handopt.cli.help import EXPERT, OTHER, Command, option
-from handopt.cli.values import Choice, Encoding, Positive
+from handopt.cli.values import Choice, Encoding, Numbers, Positive
 
 LIMITS = ("default", "swapped", "printed")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -78,6 +78,30 @@ def depth_options(command: Command) -> Command:
             metavar="ENCODING",
             help="How pixels hold depth: auto; raw, one channel; nyu, green * 256 + blue; or, for files without a "
             "header, WIDTHxHEIGHT:TYPE such as 640x480:uint16.",
+        ),
+    )
+
+
+def place_options(command: Command) -> Command:
+    """--mask, --box and --center."""
+    return _all(
+        command,
+        option(
+            "Input", "--mask", type=FILE, metavar="FILE", help="Image or .npy, nonzero on the hand; for a single image."
+        ),
+        option(
+            "Input",
+            "--box",
+            type=Numbers(4),
+            metavar="X0,Y0,X1,Y1",
+            help="Two corners, in pixels, of a box around the hand; for a single image.",
+        ),
+        option(
+            "Input",
+            "--center",
+            type=Numbers(2, 3),
+            metavar="U,V|X,Y,Z",
+            help="The palm's centre, as a pixel or in mm; for a single image.",
         ),
     )
 

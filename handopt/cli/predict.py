@@ -15,13 +15,14 @@ from handopt.cli.options import (
     json_option,
     many_images_options,
     output_options,
+    place_options,
     proposals_option,
     verbosity_options,
 )
 from handopt.cli.values import Choice, Positive
 
 FIXED: dict[str, Any] = {
-    **{"mask": None, "box": None, "center": None, "review": None, "max_hands": 1, "solver": None, "verify": False},
+    **{"review": None, "max_hands": 1, "solver": None, "verify": False},
     **{"model": None, "joint_map": None, "part": None, "limits": "default", "renders": False, "video": False},
     **{"ply": False, "obj": False, "workers": None, "cluster": None, "shape": "scale", "view": False, "port": 0},
     "browser": False,
@@ -47,6 +48,7 @@ DEFAULT_FOLDER = "handopt-out"
 )  # fmt: skip
 @click.argument("images", metavar="IMAGE...", nargs=-1, type=ImageArgument())
 @depth_options
+@place_options
 @option("Hand", "--hand", type=Choice(["right", "left", "auto"]), help="Which hand it is; auto looks at both.")
 @proposals_option("--model", "Network", "A model of handopt train.")
 @option(
@@ -117,7 +119,7 @@ def _sequence(paths: list[Path], *, live: bool, **arguments: Any) -> int:
     if live == bool(paths) or len(paths) > 1:
         raise click.UsageError("--track takes one IMAGE, a sequence; --live takes none")
     of_images = {"--update": "update", "--overlay": "overlay", "--recursive": "recursive", "--null": "null"}
-    of_images |= {"--batch": "batch"}
+    of_images |= {"--batch": "batch", "--mask": "mask", "--box": "box", "--center": "center"}
     refused = [name for name, key in of_images.items() if arguments.pop(key)]
     if refused:
         raise click.UsageError(f"{' and '.join(refused)} cannot be used with --track or --live: leave out")

@@ -34,7 +34,7 @@ LOOKED_AT: Final = 600
 SEEN_OFTEN: Final = 10
 """Frames that show a vertex from the front, from which on it is known for certain."""
 HAND_NAME: Final = "hand.glb"
-BLOCKS_FORMAT: Final = 2
+BLOCKS_FORMAT: Final = 3
 """Of the fitted frames; those of another one are not taken."""
 FRAMES_NAME: Final = "frames"
 

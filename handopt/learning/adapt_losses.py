@@ -1,5 +1,6 @@
 """The parts of an adaptation's loss, and what held-out frames say of a network."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from handopt.learning.adapt_settings import AdaptSettings
 from handopt.learning.augment import augment
 from handopt.learning.encode import encoded, tensors
+from handopt.learning.fitted_frames import rows_of
 from handopt.learning.frame_store import FrameStore
 from handopt.learning.images import Arrays
 from handopt.learning.losses import compare, hypothesis_loss, joint_loss, votes_loss
@@ -125,11 +127,9 @@ class HeldOut:
         network.eval()
         losses, joints = [], []
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):  # of a network that has gone astray
-            for first in range(0, len(self.rows), PART):
-                part = np.arange(first, min(first + PART, len(self.rows)))
-                given = {name: each[part] for name, each in self.arrays.items()}
+            for rows, given in self._parts():
                 hand, seen = posed(network, skeleton, self.generic, given)
-                losses.append(self.loss(hand, target_of(self.store.targets(self.rows[part]))))
+                losses.append(self.loss(hand, target_of(self.store.targets(rows))))
                 joints.append(seen)
         values, places = torch.cat(losses).double().numpy(), torch.cat(joints).numpy()
         off = np.linalg.norm(places - self.arrays["joints"], axis=-1).mean(axis=1)[self.trusted]
@@ -147,11 +147,17 @@ class HeldOut:
         network.eval()
         said = []
         with torch.no_grad():
-            for first in range(0, len(self.rows), PART):
-                views, _ = tensors({name: each[first : first + PART] for name, each in self.arrays.items()})
+            for _, given in self._parts():
+                views, _ = tensors(given)
                 _, joints, votes = network(encoded(views, network.channels))
                 said.append(torch.stack([votes.log_mm, joints[:, : votes.log_mm.shape[1]]], dim=1))
         return torch.cat(said).mean(0)
+
+    def _parts(self) -> Iterator[tuple[AnyArray, Arrays]]:
+        """Some held-out frames after the other: their rows of the store, and their arrays."""
+        for first in range(0, len(self.rows), PART):
+            part = slice(first, first + PART)
+            yield self.rows[part], rows_of(self.arrays, part)
 
     def _jitter(self, joints: AnyArray) -> float:
         starts = np.arange(len(joints) - 2)

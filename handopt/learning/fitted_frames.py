@@ -162,6 +162,6 @@ def likely_side(frames: Iterable[AdaptFrame], deciding: int, seed: int) -> str:
     return "left" if sum(left) > len(left) / 2 else "right"
 
 
-def rows_of(arrays: Arrays, rows: NDArray[Any]) -> Arrays:
+def rows_of(arrays: Arrays, rows: NDArray[Any] | slice) -> Arrays:
     """Some rows of all arrays."""
     return {name: each[rows] for name, each in arrays.items()}

@@ -24,7 +24,7 @@ from handopt.learning.images import Arrays
 from handopt.proposals.model_file import PoseModel
 from handopt.typing import AnyArray
 
-BLOCK: Final = 32
+BLOCK: Final = 8
 """Frames of a block."""
 SMALL: Final = (
     *("number", "rotation", "angles", "wrist", "scale", "proportions", "view", "distance", "joints", "confidence"),

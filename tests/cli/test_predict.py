@@ -67,6 +67,21 @@ def test_own_network_predicts_and_steps_refine(tmp_path: Path) -> None:
     assert errors[1] < errors[0] < 20.0
 
 
+def test_a_prediction_is_told_where_the_hand_is(tmp_path: Path) -> None:
+    truth = json.loads((EXAMPLES / "open.json").read_text())
+    x, y, z = np.mean([truth["joints_mm"][joint] for joint in (0, 5, 17)], axis=0)
+    camera = truth["camera"]
+    center = f"{camera['fx'] * x / z + camera['cx']:.0f},{camera['fy'] * y / z + camera['cy']:.0f}"
+    done = run("predict", OPEN, "-o", tmp_path / "there", "--center", center, "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    assert result_of(tmp_path / "there" / "open")["confidence"] > 0.9
+    elsewhere = run("predict", OPEN, "-o", tmp_path / "elsewhere", "--center", "3,3", "--device", "cpu")
+    assert elsewhere.exit_code != 0 or result_of(tmp_path / "elsewhere" / "open")["confidence"] < 0.5
+    track = run("predict", EXAMPLES, "--track", "--center", center)
+    assert track.exit_code == 2
+    assert "--center cannot be used with --track or --live" in track.stderr
+
+
 def test_a_model_tells_of_joints_and_is_named(tmp_path: Path, model: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     done = run("predict", OPEN, "-o", tmp_path / "poses", "--model", model, "--device", "cpu")
