@@ -6,6 +6,7 @@ import pytest
 from handopt.errors import ConfigError
 from handopt.rig import Rig, default_rig
 from handopt.synth import poses
+from handopt.synth.gestures import RANDOM
 from handopt.synth.poses import LEVELS, PALM_UPRIGHT, Level, sample_hand
 from handopt.synth.subject import sample_subject
 from handopt.typing import Floats
@@ -88,3 +89,11 @@ def test_another_gesture_is_drawn_where_a_subject_cannot_do_one(monkeypatch: pyt
     with pytest.raises(ConfigError, match="no pose"):
         sample_hand(np.random.default_rng(2), "hard")
     assert 1 < len(asked) < 20
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 3, 17), (1.0, 20, 20)])
+def test_as_many_poses_are_gestures_as_are_asked_for(level: Level, share: float, least: int, most: int) -> None:
+    rng = np.random.default_rng(8)
+    drawn = [poses.draw_pose(rng, level, sample_subject(rng), RIG, gesture_share=share)[0] for _ in range(20)]
+    assert least <= sum(gesture != RANDOM for gesture in drawn) <= most
