@@ -62,6 +62,8 @@ class TrackerConfig:
     """A frame with a smaller unexplained fraction is not fitted from scratch. By hand."""
     doubtful_ratio: float = 1.5
     """Nor is one below this multiple of the usual unexplained fraction. By hand."""
+    elsewhere: float = 0.3
+    """Unexplained fraction above which the hand is looked for in the whole image, not only where it was. By hand."""
     refit_gain: float = 0.05
     """Share of the unexplained fraction by which a fit from scratch must be better to be taken. By hand: less is noise
     of where hand and forearm part."""
@@ -69,7 +71,7 @@ class TrackerConfig:
     """The usual unexplained fraction before the first frame. By hand."""
     usual_rate: float = 0.1
     """Share of each frame in the running mean of the unexplained fraction. By hand."""
-    usual_cap: float = 0.4
+    usual_cap: float = 0.2
     """Largest unexplained fraction that enters the running mean. By hand."""
     surprise_mm: float = 20.0
     """Distance from the predicted wrist in one interval that is a surprise, mm. By hand."""

@@ -1,6 +1,7 @@
 """Fitting one frame of a sequence: cut the hand out, propose poses, choose one, and measure it."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from handopt.objective.least_squares import System
 from handopt.objective.unexplained import fraction_of_depths, unexplained_fraction
 from handopt.ops.normal_equations import RIGID
 from handopt.rig import Rig
+from handopt.rig.joints import KNUCKLES
 from handopt.tracking.config import TrackingConfig
 from handopt.tracking.finger_proposals import FingerProposer, unexplained_patches
 from handopt.tracking.frame_residuals import ShapeEstimate, Temporal, learn
@@ -23,6 +25,7 @@ from handopt.tracking.roi import CutOut, RoiObservation, Wrist, crop_around, cut
 from handopt.tracking.tracking_model import TrackingModel
 from handopt.typing import FloatImage, Floats
 
+PALM_LENGTH: Final = "palm_length"
 NO_PATCHES = np.zeros((0, 3))
 
 
@@ -52,6 +55,8 @@ class FrameFitter:
         self.prior = ShapeEstimate.unknown(config, len(rig.shape_names), self._settings.shape_prior)
         local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
         self._skin_end_mm = float(local[:, 2].max())
+        self._palm_length = list(rig.shape_names).index(PALM_LENGTH) if PALM_LENGTH in rig.shape_names else None
+        self._palm_mm = float(np.linalg.norm(rig.keypoints_mm[list(KNUCKLES)].mean(axis=0) - rig.keypoints_mm[0]))
 
     def fit(
         self,
@@ -113,6 +118,9 @@ class FrameFitter:
             return None
         crop = crop_around(vertices, self.camera, self._roi)
         end_mm = shape.scale * self._skin_end_mm - self._settings.skin_margin_mm
+        if self._palm_length is not None:
+            # Where a palm of usual length would end: else a palm that is too long keeps what of the arm made it so
+            end_mm -= shape.scale * self._palm_mm * max(0.0, float(shape.proportions[self._palm_length]))
         wrist = Wrist(expected.translation_mm, expected.rotation @ self._rig.bind[0][:, 2], end_mm)
         return cut_out(depth_mm, crop, self.model.depth(vertices, crop), wrist, self._roi)
 

@@ -250,7 +250,8 @@ class Tracker:
         self, state: TrackerState, frame: _Frame, found: FrameFit | None
     ) -> tuple[TrackerState, FrameFit | None]:
         """Fit a frame from scratch; the better of that and what was found before."""
-        hint = None if found is None or state.fit is None else palm_of(state.fit.estimate.joints_mm)
+        elsewhere = found is not None and found.estimate.unexplained_fraction > self._settings.elsewhere
+        hint = None if elsewhere or found is None or state.fit is None else palm_of(state.fit.estimate.joints_mm)
         shape, again = self._from_scratch(state, frame, hint, found or state.fit)
         state = replace(state, shape=shape)
         if again is None or found is None:
