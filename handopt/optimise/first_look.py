@@ -9,6 +9,7 @@ import numpy as np
 from handopt.backend import one_cpu_thread
 from handopt.config import Config
 from handopt.errors import ObservationError
+from handopt.observation.observation import Observation
 from handopt.optimise.views import CroppedObservation, cropped
 from handopt.proposals.model_file import PoseModel
 from handopt.proposals.proposals import Proposals
@@ -70,10 +71,18 @@ def first_look(
     ], proposed
 
 
-def _cut(view: CroppedObservation, size: float, config: Config) -> CroppedObservation:
-    """The view of a hand of a size with its forearm cut off where an adult's would be, times that size."""
-    observation, _, mirrored = view
+def cut_to_size(observation: Observation, size: float) -> Observation:
+    """An observation with the forearm cut off where a hand of a size ends, which is that of an adult at most.
+
+    size: relative to the default rig's
+    """
     if observation.arm_direction is None or size >= SMALL:
-        return view
+        return observation
     cut = observation.cut_off(size * observation.config.segmentation.cut_mm)
-    return cropped(cut, mirrored, config) if len(cut.points_mm) else view
+    return cut if len(cut.points_mm) else observation
+
+
+def _cut(view: CroppedObservation, size: float, config: Config) -> CroppedObservation:
+    observation, _, mirrored = view
+    cut = cut_to_size(observation, size)
+    return view if cut is observation else cropped(cut, mirrored, config)
