@@ -18,14 +18,16 @@ import numpy as np
 from handopt.atomic_folder import remove_stale, written_file
 from handopt.errors import HandoptError, OutputError
 from handopt.files import UnreadableError, read_json
-from handopt.learning.fitted_frames import AdaptFrame, FittedFrames, fit_frames
+from handopt.learning.fitted_frames import AdaptFrame, FittedFrames, fit_frames, rows_of
 from handopt.learning.image_pool import ignore_interrupts
 from handopt.learning.images import Arrays
 from handopt.proposals.model_file import PoseModel
 from handopt.typing import AnyArray
 
+PART: Final = 64
+"""Frames that a process follows the hand through at once."""
 BLOCK: Final = 8
-"""Frames of a block."""
+"""Frames of a file. A part has a whole number of them."""
 SMALL: Final = (
     *("number", "rotation", "angles", "wrist", "scale", "proportions", "view", "distance", "joints", "confidence"),
     *("camera_centre", "visible", "offset", "measured", "labels", "keypoints"),
@@ -78,17 +80,16 @@ class FrameStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_stale(self.folder)
         self._write_index(False)
-        blocks = _blocks(frames)
-        for number, count in self._fitted(blocks, side, model, seed, workers):
-            if not progress(number * BLOCK + count):
+        for first, count in self._fitted(_parts(frames), side, model, seed, workers):
+            if not progress(first + count):
                 return False
         self._write_index(True)
         return True
 
     def _fitted(
-        self, blocks: "Iterator[list[AdaptFrame]]", side: str, model: PoseModel | None, seed: int, workers: int
+        self, parts: "Iterator[list[AdaptFrame]]", side: str, model: PoseModel | None, seed: int, workers: int
     ) -> Iterator[tuple[int, int]]:
-        """Fit blocks in order; number and frames of each that is written."""
+        """Fit parts in order; first frame and number of frames of each that is written."""
         pool: ProcessPoolExecutor | None = None
         if workers:
             os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -96,14 +97,15 @@ class FrameStore:
             pool = ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupts)
         waiting: deque[tuple[int, int, Any]] = deque()
         try:
-            for number, frames in enumerate(blocks):
-                if self._path(number).exists():
-                    waiting.append((number, len(frames), None))
+            for number, frames in enumerate(parts):
+                first = number * PART
+                if all(self._path(at).exists() for at in _files(first, len(frames))):
+                    waiting.append((first, len(frames), None))
                 else:
-                    given = (frames, number * BLOCK, side, model, seed)
+                    given = (frames, first, side, model, seed)
                     made = fit_frames(*given) if pool is None else pool.submit(fit_frames, *given)
-                    waiting.append((number, len(frames), made))
-                while len(waiting) > 2 * workers:
+                    waiting.append((first, len(frames), made))
+                while len(waiting) > (workers + 1 if workers else 0):  # one that waits is in memory as well
                     yield self._written(*waiting.popleft())
             while waiting:
                 yield self._written(*waiting.popleft())
@@ -116,16 +118,23 @@ class FrameStore:
             if pool is not None:
                 pool.shutdown(cancel_futures=True)
 
-    def _written(self, number: int, count: int, made: Any) -> tuple[int, int]:
-        if made is not None:
-            block = made if isinstance(made, FittedFrames) else made.result()
-            facts = json.dumps({"problems": block.problems, "other_side": block.other_side, "frames": count})
-            try:
-                with written_file(self._path(number)) as partial:
-                    np.savez(partial, facts=np.array(facts), **block.arrays)
-            except OSError as error:
-                raise full(self.folder, error) from error
-        return number, count
+    def _written(self, first: int, count: int, made: Any) -> tuple[int, int]:
+        """Write the frames of a part in files, the first of which has what is said of all."""
+        if made is None:
+            return first, count
+        part: FittedFrames = made if isinstance(made, FittedFrames) else made.result()
+        said: dict[str, Any] = {"problems": part.problems, "other_side": part.other_side}
+        try:
+            for at in _files(first, count):
+                arrays: dict[str, Any] = {}
+                if part.arrays:
+                    arrays = rows_of(part.arrays, np.flatnonzero(part.arrays["number"] // BLOCK == at))
+                with written_file(self._path(at)) as partial:
+                    np.savez(partial, facts=np.array(json.dumps(said)), **arrays)
+                said = {"problems": [], "other_side": 0}
+        except OSError as error:
+            raise full(self.folder, error) from error
+        return first, count
 
     def load(self) -> None:
         """Read what is small of all blocks. Raises HandoptError where one is damaged."""
@@ -135,7 +144,7 @@ class FrameStore:
                 facts = json.loads(str(block["facts"]))
                 self.problems += [tuple(each) for each in facts["problems"]]
                 self.other_side += facts["other_side"]
-                if "number" in block.files:
+                if "number" in block.files and len(block["number"]):
                     parts.append({name: block[name] for name in SMALL})
                     places += [(number, row) for row in range(len(parts[-1]["number"]))]
         self.small = {name: np.concatenate([part[name] for part in parts]) for name in SMALL} if parts else {}
@@ -184,10 +193,15 @@ def full(folder: Path, error: OSError) -> OutputError:
     return OutputError(f"{folder} cannot be written: {error.strerror or error}; free some space")
 
 
-def _blocks(frames: Iterable[AdaptFrame]) -> Iterator[list[AdaptFrame]]:
+def _parts(frames: Iterable[AdaptFrame]) -> Iterator[list[AdaptFrame]]:
     given = iter(frames)
-    while block := list(islice(given, BLOCK)):
-        yield block
+    while part := list(islice(given, PART)):
+        yield part
+
+
+def _files(first: int, count: int) -> range:
+    """The numbers of the files that hold some frames from a part's first one on."""
+    return range(first // BLOCK, -(-(first + count) // BLOCK))
 
 
 @contextmanager

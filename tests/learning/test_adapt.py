@@ -14,7 +14,6 @@ from support.sequences import CAMERA, samples
 
 from handopt import atomic_folder
 from handopt.errors import ConfigError, HandoptError, NumericalError, ObservationError, OutputError
-from handopt.fitting import fit_images
 from handopt.proposals import default_model
 from handopt.proposals.model_file import load_model
 from handopt.rig import default_rig, load_rig
@@ -51,7 +50,8 @@ def frames() -> list[AdaptFrame]:
 def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a dozen frames be enough."""
     monkeypatch.setattr(adapting, "LEAST_FRAMES", 8)
-    monkeypatch.setattr(frame_store, "BLOCK", 4)
+    monkeypatch.setattr(frame_store, "PART", 4)
+    monkeypatch.setattr(frame_store, "BLOCK", 2)
     monkeypatch.setattr(adaptation, "RUN_LENGTH", 3)
     monkeypatch.setattr(adaptation, "OF_RUNS", 3)
     monkeypatch.setattr(adaptation, "RUN", 1)
@@ -60,22 +60,17 @@ def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
-    """The blocks of the frames, for all tests; predicted and a little refined in place of whole fits, to save time."""
-    given, whole = frames(), fit_images
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "handopt.learning.fitted_frames.fit_images",
-            lambda some, how: whole(some, dataclasses.replace(how, refine=6)),
-        )
-        return {
-            first: fitted_frames.fit_frames(given[first : first + 4], first, "right", None, 0)
-            for first in range(0, COUNT, 4)
-        }
+    """The parts of the frames, for all tests."""
+    given = frames()
+    return {
+        first: fitted_frames.fit_frames(given[first : first + 4], first, "right", None, 0)
+        for first in range(0, COUNT, 4)
+    }
 
 
 @pytest.fixture(autouse=True)
 def remembered(fitted: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Fits of the frames come from the fixture; the first frames of the blocks that are asked for."""
+    """Fits of the frames come from the fixture; the first frames of the parts that are asked for."""
     asked: list[int] = []
 
     def fit_frames(given: list[AdaptFrame], first: int, *_: Any) -> Any:
@@ -148,7 +143,9 @@ def test_renders_of_the_own_hand_teach_where_its_shape_is_free_and_fits_are_cert
 
     def fit_frames(_: Any, first: int, *__: Any) -> Any:
         arrays = fitted[first].arrays
-        return dataclasses.replace(fitted[first], arrays={**arrays, "proportions": arrays["proportions"] + 0.05})
+        return dataclasses.replace(
+            fitted[first], arrays={**arrays, "proportions": np.full_like(arrays["proportions"], 0.05)}
+        )
 
     monkeypatch.setattr("handopt.learning.image_pool.render_images", rendered)
     monkeypatch.setattr(frame_store, "fit_frames", fit_frames)
@@ -284,8 +281,11 @@ def test_frames_that_teach_nothing_are_refused(
     assert (tmp_path / "begun-adaptation" / "frames").exists(), "an earlier run made it"
     monkeypatch.setattr(adapting, "LEAST_FRAMES", 8)
     first = {name: np.repeat(each[:1], 4, axis=0) for name, each in fitted[0].arrays.items()}
-    alike = dataclasses.replace(fitted[0], arrays=first)
-    monkeypatch.setattr(frame_store, "fit_frames", lambda *_: alike)
+
+    def alike(_: Any, number: int, *__: Any) -> Any:
+        return dataclasses.replace(fitted[0], arrays={**first, "number": fitted[number].arrays["number"]})
+
+    monkeypatch.setattr(frame_store, "fit_frames", alike)
     with pytest.raises(ObservationError, match=r"the 12 frames are all alike \(the joints move by 0.0 mm\)"):
         adapted(tmp_path / "alike.npz")
     other = {first: dataclasses.replace(each, other_side=4) for first, each in fitted.items()}
