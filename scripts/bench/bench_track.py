@@ -16,6 +16,7 @@ from handopt.evaluation.motion import jitter, lag
 from handopt.fitting import fit
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
+from handopt.rig import Rig, default_rig
 from handopt.synth.generate import CAMERA, Settings
 from handopt.synth.sequence import Timing, generate_sequence
 from handopt.tracking.run import Run
@@ -54,9 +55,11 @@ def sequence(
     camera: Camera = CAMERA,
     surface_rms_mm: float = 0.0,
     noise: str = "sr305",
+    rig: Rig | None = None,
 ) -> Sequence:
-    """Make a sequence, with a dropout of 10 frames in the middle."""
-    settings = Settings(seed=seed, camera=camera, surface_rms_mm=surface_rms_mm, noise=noise)
+    """Make a sequence, with a dropout of 10 frames in the middle. rig: a right hand, the default one if None"""
+    hand = rig or default_rig("right")
+    settings = Settings(seed=seed, camera=camera, surface_rms_mm=surface_rms_mm, noise=noise, rig=hand)
     timing = Timing(FPS, speed, (frames // 2, DROPOUT) if dropout else None)
     samples = [sample for sample, _ in generate_sequence(settings, level, frames, timing)]
     return Sequence(
