@@ -4,10 +4,11 @@
 Success (every visible joint within 20 mm) is regressed on the features of each frame; the errors of joints are
 explained by their spread. Sensors take turns, a third of the hands have the rig's skin and the others one that is 2 or
 3 mm off it, a camera of half the resolution sees every third sequence, and a third of the hands are as small as
-children's. Rendered hands are seldom lost: wrong frames count so much that one in twenty is wrong. For weights found on
-every other sequence, the script prints how often frames of each confidence succeed on the sequences between them, and
-how many joints lie within their radius. It then prints both tables of assets/calibration.toml, found on all; --write puts them
-there. 12 sequences of a level and 12 objects take 6 minutes. --rows keeps the frames, --from starts from kept ones.
+children's. Rendered hands are seldom lost: wrong frames count so much that one in twenty is wrong. For weights found
+on every other sequence, the script prints how often frames of each confidence succeed on the sequences between them,
+and how many joints lie within their radius. It then prints both tables of assets/calibration.toml, found on all;
+--write puts them there. 12 sequences of a level and 12 objects take 6 minutes. --rows keeps the frames, --from starts
+from kept ones.
 """
 
 import argparse
