@@ -88,10 +88,10 @@ SHAPES = ("none", "scale", "proportions", "vertices")
     "minutes",
     type=Minutes(),
     metavar="TIME",
-    help="Learn for so long at most, such as 15m; fitting the frames comes before.  [default: until --iterations]",
+    help="Learn for so long at most, such as 15m; following the hand comes before.  [default: until --iterations]",
 )
 @option("Learning", "--resume", is_flag=True, help="Go on from the last checkpoint of an adaptation that was stopped.")
-@learner_options("Processes that fit the frames first; with 0 this one does.", "Threads that learn.")
+@learner_options("Processes that follow the hand first; with 0 this one does.", "Threads that learn.")
 @option(EXPERT, "--config", type=FILE, metavar="FILE", help="TOML file with weights of the losses and other settings.")
 @seed_option()
 @output_options("MODEL", "The model, a file that ends in .npz.", replaces="a model that exists, and its checkpoints")
@@ -101,16 +101,16 @@ def adapt(frames: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Refine a network on depth frames of one person's hand that nobody has labelled: images, folders of them,
     recordings, or stacks of frames.
 
-    The frames are fitted first. Then the network learns from the fits that are certain, from renders of a hand of the
-    size and proportions found so far (not with --shape none), from the difference between its hands, rendered, and the
-    depth images, and from frames that follow one another, in which a hand moves smoothly. The hand's own shape is found
-    meanwhile. Some frames are held out: they decide when to stop. On them, MODEL is never worse than the model it began
-    with in how far its rendered hands are from the depth images, nor in its distance from certain fits, where at least
-    8 of them have one. The acceleration may be worse.
+    The hand is followed through the frames first, as handopt track does it. Then the network learns from the poses
+    that are certain, from renders of a hand of the size and proportions found so far (not with --shape none), from the
+    difference between its hands, rendered, and the depth images, and from frames that follow one another, in which a
+    hand moves smoothly. The hand's own shape is found meanwhile. Some frames are held out: they decide when to stop.
+    On them, MODEL is never worse than the model it began with in how far its rendered hands are from the depth images,
+    nor in its distance from certain poses, where at least 8 of them have one. The acceleration may be worse.
 
     Beside MODEL, in MODEL-adaptation, are curve.csv and curve.png (with Matplotlib), optimisation.mp4, which shows some
     frames over the steps, and hand.glb, the hand as a rig for --model of handopt fit. One line goes to stdout: the
-    model, then on held-out frames, before and after, the distance from certain fits in mm and the mean acceleration of
+    model, then on held-out frames, before and after, the distance from certain poses in mm and the mean acceleration of
     the joints in mm per frame², with tabs between them.
     """
     from handopt.cli.settings import AdaptOptions
@@ -176,9 +176,9 @@ def _adapt(given: Frames, options: "AdaptOptions", console: Console) -> "tuple[A
     return adapted, until
 
 
-def _fitted(show: Callable[[str, int, int], None], given: Frames, until: StopOnSignal) -> Callable[[int], bool]:
+def _fitted(show: Callable[..., None], given: Frames, until: StopOnSignal) -> Callable[[int], bool]:
     def fitted(count: int) -> bool:
-        show("fitting frames", count, given.length or count)
+        show("following the hand", count, given.length or count, "frame")
         return not until.stopped
 
     return fitted
