@@ -56,7 +56,9 @@ class Frames:
                 source = self._open(path)
                 for frame in source:
                     depth_mm, ignored = split_ignored(frame.depth_mm)
-                    yield AdaptFrame(frame.name, depth_mm, source.camera, ignored, frame.problem)
+                    yield AdaptFrame(
+                        frame.name, depth_mm, source.camera, ignored, frame.problem, take=str(path), time_s=frame.time_s
+                    )
                 continue
             name = click.format_filename(path)
             try:
@@ -69,7 +71,9 @@ class Frames:
                 continue
             for sentence in image.assumptions:
                 self._console.note_about(name, sentence, generalised(sentence, path))
-            yield AdaptFrame(name, image.depth_mm, image.camera, image.ignore, None, image.mirrored)
+            yield AdaptFrame(
+                name, image.depth_mm, image.camera, image.ignore, None, image.mirrored, take=str(path.parent)
+            )
         self._console.say_groups("frame")
 
     def identity(self) -> str:

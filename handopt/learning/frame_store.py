@@ -27,7 +27,7 @@ from handopt.typing import AnyArray
 PART: Final = 64
 """Frames that a process follows the hand through at once."""
 BLOCK: Final = 8
-"""Frames of a file. A part has a whole number of them."""
+"""Frames of a file. A part fills whole files."""
 SMALL: Final = (
     *("number", "rotation", "angles", "wrist", "scale", "proportions", "view", "distance", "joints", "confidence"),
     *("camera_centre", "visible", "offset", "measured", "labels", "keypoints"),

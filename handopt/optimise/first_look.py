@@ -74,9 +74,10 @@ def first_look(
 def cut_to_size(observation: Observation, size: float) -> Observation:
     """An observation with the forearm cut off where a hand of a size ends, which is that of an adult at most.
 
-    size: relative to the default rig's
+    size: relative to the default rig's. Pixels that the user gave stay as they are.
     """
-    if observation.arm_direction is None or size >= SMALL:
+    given = observation.limb is None
+    if given or observation.arm_direction is None or size >= SMALL:
         return observation
     cut = observation.cut_off(size * observation.config.segmentation.cut_mm)
     return cut if len(cut.points_mm) else observation

@@ -62,8 +62,11 @@ class TrackerConfig:
     """A frame with a smaller unexplained fraction is not fitted from scratch. By hand."""
     doubtful_ratio: float = 1.5
     """Nor is one below this multiple of the usual unexplained fraction. By hand."""
-    elsewhere: float = 0.3
-    """Unexplained fraction above which the hand is looked for in the whole image, not only where it was. By hand."""
+    slid: float = 0.3
+    """Unexplained fraction above which the hand is looked for in the whole image: it may have slid to the arm. By hand,
+    2026-11-30."""
+    slid_mm: float = 200.0
+    """What is found so belongs to the same hand if the palm is nearer to where it was, mm. By hand, 2026-11-30."""
     refit_gain: float = 0.05
     """Share of the unexplained fraction by which a fit from scratch must be better to be taken. By hand: less is noise
     of where hand and forearm part."""
@@ -72,7 +75,8 @@ class TrackerConfig:
     usual_rate: float = 0.1
     """Share of each frame in the running mean of the unexplained fraction. By hand."""
     usual_cap: float = 0.2
-    """Largest unexplained fraction that enters the running mean. By hand."""
+    """Largest unexplained fraction that enters the running mean. By hand, 2026-11-30: with 0.4, tracks of small hands
+    that had slid to the arm stayed there."""
     surprise_mm: float = 20.0
     """Distance from the predicted wrist in one interval that is a surprise, mm. By hand."""
     surprise_rad: float = 0.4

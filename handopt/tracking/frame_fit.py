@@ -120,7 +120,8 @@ class FrameFitter:
         end_mm = shape.scale * self._skin_end_mm - self._settings.skin_margin_mm
         if self._palm_length is not None:
             # Where a palm of usual length would end: else a palm that is too long keeps what of the arm made it so
-            end_mm -= shape.scale * self._palm_mm * max(0.0, float(shape.proportions[self._palm_length]))
+            longer = max(0.0, float(shape.proportions[self._palm_length]))
+            end_mm = max(0.0, end_mm - shape.scale * self._palm_mm * longer)
         wrist = Wrist(expected.translation_mm, expected.rotation @ self._rig.bind[0][:, 2], end_mm)
         return cut_out(depth_mm, crop, self.model.depth(vertices, crop), wrist, self._roi)
 

@@ -250,18 +250,26 @@ class Tracker:
         self, state: TrackerState, frame: _Frame, found: FrameFit | None
     ) -> tuple[TrackerState, FrameFit | None]:
         """Fit a frame from scratch; the better of that and what was found before."""
-        elsewhere = found is not None and found.estimate.unexplained_fraction > self._settings.elsewhere
-        hint = None if elsewhere or found is None or state.fit is None else palm_of(state.fit.estimate.joints_mm)
+        anywhere = found is not None and found.estimate.unexplained_fraction > self._settings.slid
+        hint = None if anywhere or found is None or state.fit is None else palm_of(state.fit.estimate.joints_mm)
         shape, again = self._from_scratch(state, frame, hint, found or state.fit)
         state = replace(state, shape=shape)
         if again is None or found is None:
             return state, found if again is None else again.fit
+        if anywhere:
+            return state, again.fit if self._has_slid(found, again, frame) else found
         result, model = again.result, self._fitter.model
         grid = result.observation.grid(result.crop)
         meshes = np.stack([model.vertices(each.placed, each.shape) for each in (found.estimate, again.fit.estimate)])
         left = unexplained_fraction(meshes, self._rig.faces, result.crop, grid)
         gained = left[1] < (1 - self._settings.refit_gain) * left[0]
         return state, self._confirmed(again.fit, frame) if gained else found
+
+    def _has_slid(self, found: FrameFit, again: _Scratch, frame: _Frame) -> bool:
+        """Whether the hand is rather where the whole image was searched, near enough to be the same one."""
+        here, there = found.estimate, again.fit.estimate
+        near = np.linalg.norm(palm_of(there.joints_mm) - palm_of(here.joints_mm)) < self._settings.slid_mm
+        return bool(near) and self._fitter.prefers(frame.depth_mm, there, here, again.start, frame.scratch_rng)
 
     def _confirmed(self, found: FrameFit, frame: _Frame) -> FrameFit:
         """A fit from scratch that looked where the hand was last, with the confidence of one that looks anywhere.

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from support.sequences import CAMERA, samples
 
 from handopt.errors import HandoptError, ObservationError
 from handopt.input.camera import Camera
+from handopt.input.sequence.base import SequenceFrame
 
 pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
@@ -84,6 +86,45 @@ def test_frames_of_several_cameras_are_followed_each_on_their_own() -> None:
     assert found.arrays["number"].tolist() == [0, 1, 2, 3]
     assert [name for name, _ in found.problems] == ["small.png"]
     assert "expected 320 x 240 pixels" in found.problems[0][1]
+
+
+def test_frames_of_several_takes_are_followed_each_on_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[list[tuple[str, float | None]]] = []
+    followed = vars(fitted_frames)["track"]
+
+    def track(images: list[SequenceFrame], **given: Any) -> Any:
+        together.append([(each.name, each.time_s) for each in images])
+        return followed(images, **given)
+
+    monkeypatch.setattr(fitted_frames, "track", track)
+    given = [
+        dataclasses.replace(each, take=take, time_s=0.2 * number)
+        for number, (each, take) in enumerate(zip(shown(4), "abab", strict=True))
+    ]
+    found = fitted_frames.fit_frames(given, 0, "right", None, 0)
+    assert together == [[("0.png", 0.0), ("2.png", 0.4)], [("1.png", 0.2), ("3.png", pytest.approx(0.6))]]
+    assert found.arrays["number"].tolist() == [0, 1, 2, 3]
+
+
+def test_pixels_to_leave_out_and_mirror_images_are_followed_as_fits_take_them() -> None:
+    plain = shown(2)
+    ignore = np.zeros((240, 320), np.bool_)
+    ignore[:, :20] = True
+    turned = [
+        dataclasses.replace(
+            each, depth_mm=np.ascontiguousarray(each.depth_mm[:, ::-1]), mirrored=True, ignore=ignore[:, ::-1]
+        )
+        for each in plain
+    ]
+    one, other = (
+        fitted_frames.fit_frames(some, 0, "right", None, 0)
+        for some in ([dataclasses.replace(each, ignore=ignore) for each in plain], turned)
+    )
+    np.testing.assert_allclose(one.arrays["joints"], other.arrays["joints"], atol=1e-3)
+    wrong = [dataclasses.replace(plain[0], ignore=np.ones((3, 3), np.bool_)), plain[1]]
+    found = fitted_frames.fit_frames(wrong, 0, "right", None, 0)
+    assert [name for name, _ in found.problems] == ["0.png"]
+    assert found.arrays["number"].tolist() == [1]
 
 
 def test_a_left_hand_named_right_is_noticed() -> None:

@@ -10,7 +10,7 @@ from handopt.errors import ObservationError
 from handopt.fitting import fit
 from handopt.observation.observation import Observation, note_on_cut
 from handopt.observation.observe import observe
-from handopt.optimise.first_look import SMALL, first_look, looked_at
+from handopt.optimise.first_look import SMALL, cut_to_size, first_look, looked_at
 from handopt.optimise.views import CroppedObservation, cropped
 from handopt.rig import Rig, default_rig
 from handopt.synth import Settings, generate
@@ -67,6 +67,15 @@ def test_the_forearm_of_an_adult_hand_stays_cut_off_where_it_was() -> None:
     views, proposed = first_look(before, CONFIG, None)
     assert proposed[0].size > SMALL
     assert views[0] is before[0]
+
+
+def test_pixels_that_the_user_gave_are_not_cut_off() -> None:
+    sample = with_arm(0.7)
+    depth = sample.counts.astype(np.float32)
+    given = observe(depth, sample.scene.camera, mask=seen(sample).mask)[0]
+    assert given.arm_direction is not None
+    assert cut_to_size(given, 0.6) is given
+    assert cut_to_size(seen(sample), 0.6).mask.sum() < given.mask.sum()
 
 
 def test_nothing_is_proposed_to_gradient_descent() -> None:

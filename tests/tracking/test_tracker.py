@@ -192,7 +192,9 @@ def test_what_leaves_too_much_unexplained_is_no_hand(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(follower, "_search", lambda state, *_: (state, stub(0.4, refitted=True)))
     state, estimate = follower.step(state, np.ones((4, 4), np.float32))
     assert estimate is not None
-    assert state.usual == pytest.approx(0.1 + 0.1 * (0.4 - 0.1))
+    cap = TrackerConfig().usual_cap
+    assert cap < 0.4
+    assert state.usual == pytest.approx(0.1 + 0.1 * (cap - 0.1)), "what is badly explained does not become usual"
 
 
 def test_a_doubtful_start_is_looked_at_again_anywhere_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,3 +344,63 @@ def test_a_frame_whose_costs_are_all_infinite_has_no_fit(
     assert state.shape is not None
     last = state.fit.estimate.placed
     assert fitter.fit(DEPTHS[3], [last, fingers_swapped(last)], state.shape, np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("away_mm", "better", "taken"), [(80.0, True, True), (80.0, False, False), (400.0, True, False)]
+)
+def test_a_hand_that_slid_is_found_again_in_the_whole_image(
+    monkeypatch: pytest.MonkeyPatch, away_mm: float, better: bool, taken: bool
+) -> None:
+    """Where the found pose explains the image better, and is near enough to be the same hand."""
+    follower, hints = Tracker(default_rig("right"), CAMERA), []
+    there = stub(0.1, refitted=True)
+    there = replace(
+        there, estimate=replace(there.estimate, joints_mm=there.estimate.joints_mm + np.array([away_mm, 0, 0]))
+    )
+
+    def from_scratch(state: TrackerState, _frame: Any, hint: Any, _last: Any) -> Any:
+        hints.append(hint)
+        return state.shape, SimpleNamespace(fit=there, result=None, start=there.estimate.shape)
+
+    monkeypatch.setattr(follower, "_from_scratch", from_scratch)
+    monkeypatch.setattr(follower._fitter, "fit", lambda *_, **__: stub(0.4))
+    monkeypatch.setattr(follower._fitter, "prefers", lambda *_: better)
+    state = replace(follower.start(), fit=stub(0.4), shape=stub(0.4).estimate.shape)
+    _, estimate = follower.step(state, np.ones((4, 4), np.float32))
+    assert hints == [None], "once, and not about where it was"
+    assert estimate is not None
+    assert estimate.refitted is taken
+
+
+def test_a_doubtful_hand_is_searched_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    follower, hints = Tracker(default_rig("right"), CAMERA), []
+    monkeypatch.setattr(follower._fitter, "fit", lambda *_, **__: stub(0.25))
+
+    def from_scratch(state: TrackerState, _frame: Any, hint: Any, _last: Any) -> Any:
+        hints.append(hint)
+        return state.shape, None
+
+    monkeypatch.setattr(follower, "_from_scratch", from_scratch)
+    state = replace(follower.start(), fit=stub(0.2), shape=stub(0.2).estimate.shape)
+    follower.step(state, np.ones((4, 4), np.float32))
+    assert [each.tolist() for each in hints] == [[0.0, 0.0, 400.0]]
+
+
+def test_the_forearm_is_cut_off_where_a_palm_of_usual_length_ends(
+    follower: Tracker, states: list[TrackerState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[float] = []
+    monkeypatch.setattr("handopt.tracking.frame_fit.cut_out", lambda *given: ends.append(given[3].end_mm))
+    state, rig = states[3], default_rig("right")
+    assert state.fit is not None
+    assert state.shape is not None
+    row = 1 + rig.shape_names.index("palm_length")
+    for longer in (-0.1, 0.0, 0.1, 0.9):
+        mean = np.where(np.arange(len(state.shape.mean)) == row, longer, 0.0)
+        shape = replace(state.shape, mean=mean)
+        follower._fitter.cut_out(DEPTHS[2], state.fit.estimate.placed, shape)
+    palm = np.linalg.norm(rig.keypoints_mm[[5, 9, 13, 17]].mean(axis=0) - rig.keypoints_mm[0])
+    assert ends[0] == ends[1] > 0
+    assert ends[2] == pytest.approx(ends[1] - 0.1 * palm)
+    assert ends[3] == 0
