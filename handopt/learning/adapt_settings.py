@@ -23,17 +23,19 @@ class AdaptSettings(Checked):
 
     iterations: steps, at most. windows: short runs of window consecutive frames in a step. rate: highest learning rate
     of AdamW, which rises for warm_up steps and falls with a cosine. weight_decay, largest_gradient, average: as in
-    TrainSettings. fits, depth, smooth, rehearse, personal: weights of the five parts of the loss: the distance from
-    confident fits, mm; the self-supervised loss against the depth images; the acceleration of the joints, mm; and the
-    distance from the labels of rendered images, mm: of those that handopt train renders, against forgetting what the
-    frames do not show, and of this person's hand, of the size and proportions found so far (where there are certain
-    fits, and something of the shape is free). Blocks of both have rehearsed_images in rehearsed_poses; one comes every
-    steps_per_block and one every steps_per_personal_block steps. sure: least confidence of a fit that is believed.
-    leap_mm: how far a fit may be from the middle of its neighbours. temperature_mm: how much heads learn from images
-    that another one explains better. still_mm: movement of the hand between two frames above which they are not taken
-    to be consecutive. shape_rate: learning rate of the hand's own shape; rest_rate: of its surface, mm. report_every:
-    steps between scores on held-out frames. patience: reports without progress after which it ends. checkpoint_s:
-    seconds between checkpoints
+    TrainSettings. blend: share of what was learned in the weights of the model; the rest is of the one that it began
+    with (Wortsman et al., CVPR 2022), which keeps what the frames do not show. fits, depth, smooth, rehearse,
+    personal: weights of the five parts of the loss: the distance from confident fits, mm; the self-supervised loss
+    against the depth images; the acceleration of the joints, mm; and the distance from the labels of rendered images,
+    mm: of those that handopt train renders, against forgetting what the frames do not show, and of this person's hand,
+    of the size and proportions found so far (where there are certain fits, and something of the shape is free). Blocks
+    of both have rehearsed_images in rehearsed_poses; one comes every steps_per_block and one every
+    steps_per_personal_block steps. sure: least confidence of a fit that is believed. leap_mm: how far a fit may be
+    from the middle of its neighbours. temperature_mm: how much heads learn from images that another one explains
+    better. still_mm: movement of the hand between two frames above which they are not taken to be consecutive.
+    shape_rate: learning rate of the hand's own shape; rest_rate: of its surface, mm. report_every: steps between
+    scores on held-out frames. patience: reports without progress after which it ends. checkpoint_s: seconds between
+    checkpoints
     """
 
     iterations: Many = 800
@@ -44,6 +46,7 @@ class AdaptSettings(Checked):
     weight_decay: Annotated[float, Meta(ge=0, le=1)] = 0.01
     largest_gradient: Annotated[float, Meta(gt=0, le=1e6)] = 50.0
     average: Fraction = 0.98
+    blend: Fraction = 0.7
     fits: Factor = 1.0
     depth: Factor = 1.0
     smooth: Factor = 1.0

@@ -210,8 +210,8 @@ class Adaptation:
     # ------------------------------------------------------------------------------- scores, curves, files
 
     def _report(self) -> None:
-        """Score the average of the weights on held-out frames, and keep it where it is the best. Raises OutputError."""
-        network = self.average.module
+        """Score the model on held-out frames, and keep it where it is the best. Raises OutputError."""
+        network = self._blended()
         scores = self.held_out.score(network, self.skeleton)
         base = {name: self.history[0][name] for name in scores} if self.history else scores
         value, fine = worth(scores, base, int(self.held_out.trusted.sum()), LEAST_LABELLED)
@@ -231,6 +231,14 @@ class Adaptation:
             write_adapt_curves(self.folder, self.history)
         except OSError as error:
             raise full(self.folder, error) from error
+
+    def _blended(self) -> AdaptableNetwork:
+        """The average of the weights, less of it and more of those that it began with (blend)."""
+        blended, learned = AdaptableNetwork(self.began), self.average.module.state_dict()
+        share = self.settings.blend
+        mixed = {name: torch.lerp(each, learned[name], share) for name, each in blended.state_dict().items()}
+        blended.load_state_dict(mixed)
+        return blended
 
     def _filmed(self, network: Any) -> Tensor:
         """Vertices (F, V, 3) mm, in the frames of their views, that the network sees in frames for the video."""
