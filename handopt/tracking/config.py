@@ -1,8 +1,8 @@
 """The tuned numbers of tracking: what each one is, its unit, and how it was found.
 
 "By hand" means: set by hand on the sequences of scripts/bench/bench_track.py (medium and hard, seeds from 4100) on
-2026-11-24 unless another date is said. No sweep over these values is on record. The weights that were found by regression are in
-assets/calibration.toml.
+2026-11-24 unless another date is said. No sweep over these values is on record. The weights that were found by
+regression are in assets/calibration.toml.
 """
 
 from dataclasses import dataclass, field

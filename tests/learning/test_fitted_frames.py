@@ -15,7 +15,7 @@ from handopt.input.sequence.base import SequenceFrame
 
 pytest.importorskip("torch", reason="not tested: torch is not installed; pip install -e '.[train]'")
 
-from handopt.learning import fitted_frames
+from handopt.learning import fitted_frames, frame_store
 from handopt.learning.adapt import adapt
 from handopt.learning.adapt_settings import AdaptSettings
 from handopt.learning.fitted_frames import AdaptFrame
@@ -40,6 +40,10 @@ def test_frames_before_a_hand_is_seen_do_not_say_which_it_is() -> None:
     given = iter([empty, empty, empty, *shown])
     assert fitted_frames.likely_side(given, 1, 0) == "right"
     assert len(list(given)) == 1, "one hand was enough"
+
+
+def test_parts_fill_whole_files() -> None:
+    assert frame_store.PART % frame_store.BLOCK == 0, "else files of neighbouring parts would be the same"
 
 
 def shown(count: int) -> list[AdaptFrame]:
