@@ -132,24 +132,6 @@ def test_the_same_seed_gives_the_same_model_after_a_stop(
     assert weights(parts) == weights(whole)
 
 
-def test_a_model_is_a_blend_of_what_was_learned_and_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    better_each_time(monkeypatch)
-    monkeypatch.setattr(AdaptableNetwork, "widen_radii", lambda *_: None)
-    found = []
-    for blend in (0.0, 0.5, 1.0):
-        settings = dataclasses.replace(TINY, blend=blend, rate=1e-3)
-        assert adapted(tmp_path / f"{blend}.npz", settings).step == TINY.iterations
-        arrays = load_model(tmp_path / f"{blend}.npz").network.weights
-        found.append(np.concatenate([arrays[name].ravel() for name in sorted(arrays)]).astype(np.float64))
-    began, halfway, learned = found
-    moved = np.abs(learned - began).max()
-    assert moved > 1e-3
-    np.testing.assert_allclose(halfway, 0.5 * (began + learned), rtol=1e-3, atol=0.1 * moved, err_msg="of 16 bits")
-    assert np.abs(halfway - began).max() > 0.3 * moved
-
-
 def test_renders_of_the_own_hand_teach_where_its_shape_is_free_and_fits_are_certain(
     tmp_path: Path, fitted: dict[int, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

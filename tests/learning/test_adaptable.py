@@ -1,6 +1,7 @@
 """A model from its file as layers that learn: they compute what it does, and say how far off joints may be."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch", reason="not tested: torch is not installed;
 from support.view_factory import unlabelled_views  # noqa: E402
 
 from handopt.learning.adapt_losses import HeldOut  # noqa: E402
+from handopt.learning.adapt_settings import AdaptSettings  # noqa: E402
 from handopt.learning.adaptable import AdaptableNetwork  # noqa: E402
 from handopt.learning.adaptation import Adaptation  # noqa: E402
 from handopt.learning.encode import encoded  # noqa: E402
@@ -70,3 +72,17 @@ def test_a_model_is_not_surer_of_joints_than_the_one_it_began_with(tmp_path: Pat
     written = log_radii(AdaptableNetwork(load_model(tmp_path / "mine.npz").network))
     expected = before + changed.clamp_min(0.0)
     assert_close(written.numpy(), expected.numpy(), atol=5e-3, reason="the file may hold halves")
+
+
+def test_the_model_is_a_blend_of_what_was_learned_and_what_was_there() -> None:
+    run: Any = Adaptation.__new__(Adaptation)
+    run.began, learned = default_model().network, AdaptableNetwork(default_model().network)
+    began = {name: each.clone() for name, each in learned.state_dict().items()}
+    with torch.no_grad():
+        for each in learned.parameters():
+            each += 1.0
+    run.average = SimpleNamespace(module=learned)
+    for share in (0.0, 0.25, 1.0):
+        run.settings = AdaptSettings(blend=share)
+        blended = run._blended().state_dict()
+        assert all(torch.allclose(blended[name], each + share, atol=1e-5) for name, each in began.items())

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from support.sequences import CAMERA, frames, truth
+from support.tracked_frames import stub
 
 from handopt.config import FitSettings
 from handopt.rig import default_rig
 from handopt.tracking import tracker
 from handopt.tracking.config import TrackerConfig, TrackingConfig
 from handopt.tracking.frame_fit import FrameFit
-from handopt.tracking.pose_estimate import Placed, PoseEstimate, max_joint_jump
+from handopt.tracking.pose_estimate import Placed, max_joint_jump
 from handopt.tracking.tracker import Tracker, TrackerState
 
 DEPTHS = [frame.depth_mm for frame in frames()]
@@ -153,17 +154,6 @@ def test_competitors_are_few_and_differ(states: list[TrackerState]) -> None:
             for other in poses[row + 1 :]:
                 apart = np.abs(one.angles_rad - other.angles_rad).max()
                 assert apart > 0.2 or row == 0, "the pose itself moved on after it was chosen"
-
-
-def stub(unexplained: float, *, refitted: bool = False) -> FrameFit:
-    """A fit at a place of its own that leaves so much unexplained."""
-    from handopt.tracking.frame_residuals import ShapeEstimate
-
-    placed = Placed(np.eye(3), np.array([0.0, 0.0, 400.0]), np.zeros((15, 3)))
-    joints = np.tile([0.0, 0.0, 400.0], (21, 1))
-    shape = ShapeEstimate(np.zeros(14), np.eye(14))
-    covariance = np.eye(29, dtype=np.float32)
-    return FrameFit(PoseEstimate(placed, shape, joints, np.ones(21, np.bool_), unexplained, refitted, covariance))
 
 
 def test_searches_that_do_not_help_become_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,63 +334,3 @@ def test_a_frame_whose_costs_are_all_infinite_has_no_fit(
     assert state.shape is not None
     last = state.fit.estimate.placed
     assert fitter.fit(DEPTHS[3], [last, fingers_swapped(last)], state.shape, np.random.default_rng(0)) is None
-
-
-@pytest.mark.parametrize(
-    ("away_mm", "better", "taken"), [(80.0, True, True), (80.0, False, False), (400.0, True, False)]
-)
-def test_a_hand_that_slid_is_found_again_in_the_whole_image(
-    monkeypatch: pytest.MonkeyPatch, away_mm: float, better: bool, taken: bool
-) -> None:
-    """Where the found pose explains the image better, and is near enough to be the same hand."""
-    follower, hints = Tracker(default_rig("right"), CAMERA), []
-    there = stub(0.1, refitted=True)
-    there = replace(
-        there, estimate=replace(there.estimate, joints_mm=there.estimate.joints_mm + np.array([away_mm, 0, 0]))
-    )
-
-    def from_scratch(state: TrackerState, _frame: Any, hint: Any, _last: Any) -> Any:
-        hints.append(hint)
-        return state.shape, SimpleNamespace(fit=there, result=None, start=there.estimate.shape)
-
-    monkeypatch.setattr(follower, "_from_scratch", from_scratch)
-    monkeypatch.setattr(follower._fitter, "fit", lambda *_, **__: stub(0.4))
-    monkeypatch.setattr(follower._fitter, "prefers", lambda *_: better)
-    state = replace(follower.start(), fit=stub(0.4), shape=stub(0.4).estimate.shape)
-    _, estimate = follower.step(state, np.ones((4, 4), np.float32))
-    assert hints == [None], "once, and not about where it was"
-    assert estimate is not None
-    assert estimate.refitted is taken
-
-
-def test_a_doubtful_hand_is_searched_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    follower, hints = Tracker(default_rig("right"), CAMERA), []
-    monkeypatch.setattr(follower._fitter, "fit", lambda *_, **__: stub(0.25))
-
-    def from_scratch(state: TrackerState, _frame: Any, hint: Any, _last: Any) -> Any:
-        hints.append(hint)
-        return state.shape, None
-
-    monkeypatch.setattr(follower, "_from_scratch", from_scratch)
-    state = replace(follower.start(), fit=stub(0.2), shape=stub(0.2).estimate.shape)
-    follower.step(state, np.ones((4, 4), np.float32))
-    assert [each.tolist() for each in hints] == [[0.0, 0.0, 400.0]]
-
-
-def test_the_forearm_is_cut_off_where_a_palm_of_usual_length_ends(
-    follower: Tracker, states: list[TrackerState], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ends: list[float] = []
-    monkeypatch.setattr("handopt.tracking.frame_fit.cut_out", lambda *given: ends.append(given[3].end_mm))
-    state, rig = states[3], default_rig("right")
-    assert state.fit is not None
-    assert state.shape is not None
-    row = 1 + rig.shape_names.index("palm_length")
-    for longer in (-0.1, 0.0, 0.1, 0.9):
-        mean = np.where(np.arange(len(state.shape.mean)) == row, longer, 0.0)
-        shape = replace(state.shape, mean=mean)
-        follower._fitter.cut_out(DEPTHS[2], state.fit.estimate.placed, shape)
-    palm = np.linalg.norm(rig.keypoints_mm[[5, 9, 13, 17]].mean(axis=0) - rig.keypoints_mm[0])
-    assert ends[0] == ends[1] > 0
-    assert ends[2] == pytest.approx(ends[1] - 0.1 * palm)
-    assert ends[3] == 0
