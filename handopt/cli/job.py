@@ -168,7 +168,7 @@ def _check_single(images: int, options: "FitOptions") -> None:
     hints = {"--mask": options.mask, "--box": options.box, "--center": options.center}
     given = [name for name, value in hints.items() if value is not None]
     if given and images > 1:
-        raise click.UsageError(f"{' and '.join(given)} cannot be the same for {images} images: fit them one by one")
+        raise click.UsageError(f"{' and '.join(given)} cannot be the same for {images} images: give them one by one")
     if options.box is not None:
         x0, y0, x1, y1 = options.box
         if x0 >= x1 or y0 >= y1:

@@ -122,7 +122,8 @@ def _sequence(paths: list[Path], *, live: bool, **arguments: Any) -> int:
     of_images |= {"--batch": "batch", "--mask": "mask", "--box": "box", "--center": "center"}
     refused = [name for name, key in of_images.items() if arguments.pop(key)]
     if refused:
-        raise click.UsageError(f"{' and '.join(refused)} cannot be used with --track or --live: leave out")
+        them = "it" if len(refused) == 1 else "them"
+        raise click.UsageError(f"{' and '.join(refused)} cannot be used with --track or --live: leave {them} out")
     if live and arguments["jobs"]:
         raise click.UsageError("--jobs is for what was recorded: leave it out with --live")
     if paths:

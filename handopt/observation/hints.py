@@ -79,7 +79,7 @@ def checked_hints(
 ) -> Hints:
     """Check hints for an image of shape (H, W). Raises ShapeError or ObservationError."""
     given = None if mask is None else _checked_mask(mask, shape)
-    return Hints(given, _allowed(shape, given, box), None if center is None else _checked_center(center))
+    return Hints(given, _allowed(shape, given, box), None if center is None else _checked_center(center, shape))
 
 
 def _checked_mask(mask: ArrayLike, shape: tuple[int, int]) -> BoolImage:
@@ -124,11 +124,14 @@ def _allowed(shape: tuple[int, int], mask: BoolImage | None, box: Sequence[float
     return allowed if mask is None else allowed & mask
 
 
-def _checked_center(center: Sequence[float]) -> Vector:
-    """Return (2,) a pixel or (3,) a point."""
+def _checked_center(center: Sequence[float], shape: tuple[int, int]) -> Vector:
+    """Return (2,) a pixel of an image of shape (H, W), or (3,) a point."""
     place = np.asarray(center, dtype=np.float64)
     if place.shape not in ((2,), (3,)) or not np.isfinite(place).all():
         raise ShapeError(f"center: expected (u, v) in pixels or (x, y, z) in mm, got {center}; change center=")
     if len(place) == 3 and place[2] <= 0:
         raise ObservationError(f"the centre {center} lies behind the camera; center= needs z > 0")
+    height, width = shape
+    if len(place) == 2 and not (-0.5 <= place[0] <= width - 0.5 and -0.5 <= place[1] <= height - 0.5):
+        raise ObservationError(f"the centre {center} lies outside of the {width} x {height} image; change center=")
     return place

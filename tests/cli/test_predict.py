@@ -79,7 +79,7 @@ def test_a_prediction_is_told_where_the_hand_is(tmp_path: Path) -> None:
     assert elsewhere.exit_code != 0 or float(str(result_of(tmp_path / "elsewhere" / "open")["confidence"])) < 0.5
     track = run("predict", EXAMPLES, "--track", "--center", center)
     assert track.exit_code == 2
-    assert "--center cannot be used with --track or --live" in track.stderr
+    assert "--center cannot be used with --track or --live: leave it out" in track.stderr
 
 
 def test_a_model_tells_of_joints_and_is_named(tmp_path: Path, model: Path) -> None:

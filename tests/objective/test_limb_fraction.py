@@ -35,7 +35,7 @@ def fraction(wild: WildSample, limb: HandAndArm, turn: NDArray[np.float64], shif
     return limb_fraction(moved[0], seen, limb)
 
 
-@pytest.mark.parametrize("index", [0, 1, 3, 5, 8, 11, 12])
+@pytest.mark.parametrize("index", [0, 1, 4, 7, 11, 12, 15])
 def test_the_true_pose_leaves_little_and_others_leave_more(index: int) -> None:
     wild, limb = scene(index)
     joints = wild.sample.scene.joints
@@ -47,7 +47,7 @@ def test_the_true_pose_leaves_little_and_others_leave_more(index: int) -> None:
     assert fraction(wild, limb, 2 * np.outer(to_arm, to_arm) - np.eye(3), np.zeros(3)) > 0.4
 
 
-@pytest.mark.parametrize("index", [6, 7, 13])
+@pytest.mark.parametrize("index", [5, 6, 13])
 def test_what_hangs_together_with_the_hand_hides_no_difference(index: int) -> None:
     """A body that the arm touches counts, but no more than a limit."""
     wild, limb = scene(index)

@@ -93,7 +93,7 @@ BAD_INPUT: dict[str, tuple[Any, dict[str, Any], type[HandoptError], str]] = {
     "center of infinity": (DEPTH, {"center": (1.0, np.inf)}, ShapeError, "center="),
     "center behind": (DEPTH, {"center": (0.0, 0.0, -500.0)}, ObservationError, "center="),
     "center in empty space": (DEPTH, {"center": (0.0, 0.0, 250.0)}, ObservationError, "center="),
-    "center outside": (DEPTH, {"center": (2000.0, 240.0)}, ObservationError, "center="),
+    "center outside": (DEPTH, {"center": (2000.0, 240.0)}, ObservationError, "lies outside of the"),
     "center outside of the mask": (
         DEPTH,
         {"center": (20.0, 20.0), "mask": np.indices((480, 640))[1] // 60 == 5},

@@ -62,8 +62,8 @@ def test_the_pose_is_nearer_to_the_truth_than_the_likeliest_hypothesis(images: d
         off = np.linalg.norm(joints_of(found.pose)[0] - truth[row], axis=1)
         predicted.append(off.mean())
         assert found.radius_mm.shape == found.visible.shape == (21,)
-    assert np.mean(predicted) < 0.8 * np.mean(likeliest)
-    assert np.median(predicted) < 0.75 * np.median(likeliest)
+    assert np.mean(predicted) < 0.85 * np.mean(likeliest)
+    assert np.median(predicted) < 0.8 * np.median(likeliest)
 
 
 def test_the_same_view_gives_the_same_bits(images: dict[str, NDArray]) -> None:
