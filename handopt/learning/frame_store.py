@@ -124,11 +124,11 @@ class FrameStore:
             return first, count
         part: FittedFrames = made if isinstance(made, FittedFrames) else made.result()
         said: dict[str, Any] = {"problems": part.problems, "other_side": part.other_side}
+        places = part.arrays.get("number", np.zeros(0, np.int64)) // BLOCK
         try:
             for at in _files(first, count):
-                arrays: dict[str, Any] = {}
-                if part.arrays:
-                    arrays = rows_of(part.arrays, np.flatnonzero(part.arrays["number"] // BLOCK == at))
+                rows = np.flatnonzero(places == at)
+                arrays: dict[str, Any] = rows_of(part.arrays, rows) if len(rows) else {}
                 with written_file(self._path(at)) as partial:
                     np.savez(partial, facts=np.array(json.dumps(said)), **arrays)
                 said = {"problems": [], "other_side": 0}
@@ -144,7 +144,7 @@ class FrameStore:
                 facts = json.loads(str(block["facts"]))
                 self.problems += [tuple(each) for each in facts["problems"]]
                 self.other_side += facts["other_side"]
-                if "number" in block.files and len(block["number"]):
+                if "number" in block.files:
                     parts.append({name: block[name] for name in SMALL})
                     places += [(number, row) for row in range(len(parts[-1]["number"]))]
         self.small = {name: np.concatenate([part[name] for part in parts]) for name in SMALL} if parts else {}

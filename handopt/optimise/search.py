@@ -271,8 +271,7 @@ class ImageSearch:
         views += without_others(self._others(self._tried), self._seen) + views_of(labelled, self._tried, self.config)
         rng = np.random.default_rng(self._settings.seed)
         first, count = len(self.views), self._larger.proposals
-        with one_cpu_thread():
-            self._further_starts = self._starts_of(looked_at(views, count, self._settings.proposals), first)
+        self._further_starts = self._starts_of(looked_at(views, count, self._settings.proposals), first)
         # With votes for some views alone their costs would not compare
         known = any(observation.labels is not None for observation, _, _ in views)
         voted = {number - first: each for number, each in self._voted.items() if known and number >= first}

@@ -55,7 +55,7 @@ class FrameFitter:
         self.prior = ShapeEstimate.unknown(config, len(rig.shape_names), self._settings.shape_prior)
         local = (rig.rest_mm - rig.bind[0, :, 3]) @ rig.bind[0, :, :3]
         self._skin_end_mm = float(local[:, 2].max())
-        self._palm_length = list(rig.shape_names).index(PALM_LENGTH) if PALM_LENGTH in rig.shape_names else None
+        self._palm_length = rig.shape_names.index(PALM_LENGTH) if PALM_LENGTH in rig.shape_names else None
         self._palm_mm = float(np.linalg.norm(rig.keypoints_mm[list(KNUCKLES)].mean(axis=0) - rig.keypoints_mm[0]))
 
     def fit(

@@ -15,7 +15,6 @@ import argparse
 import pickle
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,8 +28,9 @@ from handopt.assess.calibration import weights as calibrated
 from handopt.assess.confidence import logistic
 from handopt.input.camera import Camera
 from handopt.input.sequence.base import SequenceFrame
-from handopt.rig import Rig, default_rig
+from handopt.rig import PROPORTION_NAMES, default_rig
 from handopt.synth.generate import CAMERA
+from handopt.synth.subject import Subject
 from handopt.tracking.confidence import (
     FEATURES,
     RADIUS_WEIGHT_NAMES,
@@ -191,15 +191,9 @@ def _one(job: tuple[str, int, int]) -> list[Row]:
         return wrong_rows(np.stack([np.roll(depth, OBJECT_STEP_PX * frame, axis=1) for frame in range(frames)]), camera)
     camera = SMALL if seed % 3 == 2 else CAMERA
     surface, noise = SURFACES_MM[seed % len(SURFACES_MM)], NOISES[seed % len(NOISES)]
-    rig = resized(default_rig("right"), SIZES[seed // len(NOISES) % len(SIZES)])
+    size = SIZES[seed // len(NOISES) % len(SIZES)]
+    rig = Subject(size, np.zeros(len(PROPORTION_NAMES))).life_size(default_rig("right"))
     return rows_of(sequence(kind, seed, frames, camera=camera, surface_rms_mm=surface, noise=noise, rig=rig), camera)
-
-
-def resized(rig: Rig, factor: float) -> Rig:
-    """A rig without pose correctives whose lengths are multiplied by a factor."""
-    bind = rig.bind.copy()
-    bind[:, :, 3] *= factor
-    return replace(rig, rest_mm=factor * rig.rest_mm, bind=bind)
 
 
 if __name__ == "__main__":

@@ -12,22 +12,17 @@ from handopt.observation.observation import Observation, note_on_cut
 from handopt.observation.observe import observe
 from handopt.optimise.first_look import SMALL, cut_to_size, first_look, looked_at
 from handopt.optimise.views import CroppedObservation, cropped
-from handopt.rig import Rig, default_rig
+from handopt.rig import PROPORTION_NAMES, default_rig
 from handopt.synth import Settings, generate
 from handopt.synth.generate import Sample
+from handopt.synth.subject import Subject
 
 CONFIG = Config()
 CUT_MM = 75.0
 
 
-def scaled(rig: Rig, by: float) -> Rig:
-    bind = rig.bind.copy()
-    bind[:, :, 3] *= by
-    return replace(rig, rest_mm=rig.rest_mm * by, bind=bind)
-
-
 def with_arm(size: float, index: int = 0) -> Sample:
-    rig = default_rig("right") if size == 1 else scaled(default_rig("right"), size)
+    rig = Subject(size, np.zeros(len(PROPORTION_NAMES))).life_size(default_rig("right"))
     return generate(Settings(seed=77, rig=rig, forearm=True, background=False), "easy", index)
 
 
