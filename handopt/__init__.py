@@ -50,6 +50,7 @@ _EXPORTS = {
     "handopt.observation.observation": ("Observation",),
     "handopt.observation.observe": ("observe",),
     "handopt.storage.fit_folder": ("save",),
+    "handopt.assess.pixel_mask": ("pixel_mask",),
     "handopt.storage.hand_folder": ("save_shape",),
     "handopt.export.labels.formats": ("export_labels",),
     "handopt.export.mano.parameters": ("export_mano",),

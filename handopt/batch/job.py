@@ -216,7 +216,7 @@ class Job:
         for result in results:
             result.seconds = {"read": prepared.seconds / len(results), **result.seconds}
         files: dict[str, Any] = {
-            **{name: getattr(outputs, name) for name in ("ply", "obj", "video", "renders", "overlay")},
+            **{name: getattr(outputs, name) for name in ("ply", "obj", "masks", "video", "renders", "overlay")},
             "provenance": prepared.document,
             "colour": prepared.colour,
         }

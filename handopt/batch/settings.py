@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from handopt.draw.film import TRACE_NAME
-from handopt.storage.fit_folder import RESULT_NAME
+from handopt.storage.fit_folder import MASK_NAME, RESULT_NAME
 
 if TYPE_CHECKING:
     from handopt.typing import BoolImage
@@ -27,6 +27,7 @@ class OutputSettings:
     video: bool = False
     ply: bool = False
     obj: bool = False
+    masks: bool = False
     usual: frozenset[str] = frozenset()
     existing: Existing = "keep"
 
@@ -38,6 +39,7 @@ class OutputSettings:
             (self.video, "optimisation.mp4"),
             (self.ply, "mesh.ply"),
             (self.obj, "mesh.obj"),
+            (self.masks, MASK_NAME),
         )
         asked = (name for wanted, name in optional if wanted and name not in self.usual)
         return [RESULT_NAME, "mesh.glb", "history.csv", TRACE_NAME, *asked]

@@ -101,12 +101,13 @@ def adapt(frames: tuple[tuple[Path, ...], ...], **arguments: Any) -> None:
     """Refine a network on depth frames of one person's hand that nobody has labelled: images, folders of them,
     recordings, or stacks of frames.
 
-    The hand is followed through the frames first, as handopt track does it. Then the network learns from the poses
-    that are certain, from renders of a hand of the size and proportions found so far (not with --shape none), from the
-    difference between its hands, rendered, and the depth images, and from frames that follow one another, in which a
-    hand moves smoothly. The hand's own shape is found meanwhile. Some frames are held out: they decide when to stop.
-    On them, MODEL is never worse than the model it began with in how far its rendered hands are from the depth images,
-    nor in its distance from certain poses, where at least 8 of them have one. The acceleration may be worse.
+    It needs PyTorch: pip install '.[train]'. The hand is followed through the frames first, as handopt track does it.
+    Then the network learns from the poses that are certain, from renders of a hand of the size and proportions found so
+    far (not with --shape none), from the difference between its hands, rendered, and the depth images, and from frames
+    that follow one another, in which a hand moves smoothly. The hand's own shape is found meanwhile. Some frames are
+    held out: they decide when to stop. On them, MODEL is never worse than the model it began with in how far its
+    rendered hands are from the depth images, nor in its distance from certain poses, where at least 8 of them have one.
+    The acceleration may be worse.
 
     Beside MODEL, in MODEL-adaptation, are curve.csv and curve.png (with Matplotlib), optimisation.mp4, which shows some
     frames over the steps, and hand.glb, the hand as a rig for --model of handopt fit. One line goes to stdout: the

@@ -130,6 +130,12 @@ if TYPE_CHECKING:
 @video_option("optimisation.mp4", default=False)
 @option("Output", "--ply", is_flag=True, help="Also write mesh.ply.")
 @option("Output", "--obj", is_flag=True, help="Also write mesh.obj.")
+@option(
+    "Output",
+    "--masks",
+    is_flag=True,
+    help="Also write mask.png, what each pixel around the hand is, with the values of handopt synth --masks.",
+)
 @json_option("the result of each image")
 @many_images_options
 @option(

@@ -59,6 +59,7 @@ def make_job(options: "FitOptions", images: int) -> "Job":
             video=options.video,
             ply=options.ply,
             obj=options.obj,
+            masks=options.masks,
             usual=frozenset(
                 name
                 for name, asked in (("renders", options.renders), ("overlay.png", options.overlay))

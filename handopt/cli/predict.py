@@ -24,8 +24,8 @@ from handopt.cli.values import Choice, Positive
 FIXED: dict[str, Any] = {
     **{"review": None, "max_hands": 1, "solver": None, "verify": False},
     **{"model": None, "joint_map": None, "part": None, "limits": "default", "renders": False, "video": False},
-    **{"ply": False, "obj": False, "workers": None, "cluster": None, "shape": "scale", "view": False, "port": 0},
-    "browser": False,
+    **{"ply": False, "obj": False, "masks": False, "workers": None, "cluster": None, "shape": "scale", "view": False},
+    **{"port": 0, "browser": False},
     "topic": None,
 }
 """Options of handopt fit that say nothing where poses are only predicted."""

@@ -68,6 +68,7 @@ class FitOptions(DepthOptions, HandOptions, ComputeOptions, OutputOptions):
     overlay: bool | None
     ply: bool
     obj: bool
+    masks: bool
     recursive: bool
     null: bool
     max_hands: int

@@ -70,9 +70,10 @@ if TYPE_CHECKING:
 def train(**arguments: Any) -> None:
     """Train a network that proposes poses of a hand, on images that are rendered on the fly.
 
-    Nothing is downloaded, and no real image is used. MODEL is written whenever the network is scored. Beside it, in
-    MODEL-training, are the learning curves as curve.csv and curve.png (with Matplotlib), and every two minutes a
-    checkpoint. The same --steps, --seed and --threads give the same model, however many --workers there are.
+    It needs PyTorch: pip install '.[train]'. Nothing is downloaded, and no real image is used. MODEL is written
+    whenever the network is scored. Beside it, in MODEL-training, are the learning curves as curve.csv and curve.png
+    (with Matplotlib), and every two minutes a checkpoint. The same --steps, --seed and --threads give the same model,
+    however many --workers there are.
 
     One line goes to stdout: the model, and the mean errors in mm of the likeliest hypothesis, of the best one, and of
     the joints that the network sees.

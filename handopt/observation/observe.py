@@ -231,11 +231,11 @@ def _observe_mask(frame: LabelledDepth, hints: Hints, notes: tuple[str, ...]) ->
     """Take a mask that the user gave for the hand; what its surfaces continue in is the forearm."""
     config = frame.config
     check_distance(frame)
-    palm = inscribed_palm(frame) if hints.place is None else proposals_given(frame, hints.place, 1)[0]
-    mask = frame.labels > 0
     area = float(frame.area_cm2.sum())
     if not config.candidates.min_hinted_cm2 <= area <= config.max_mask_cm2:
         raise ObservationError(f"the mask covers {area:.3g} cm2, which is no hand; check mask= and depth_mm=")
+    palm = inscribed_palm(frame) if hints.place is None else proposals_given(frame, hints.place, 1)[0]
+    mask = frame.labels > 0
     window = window_around(frame, palm.center_mm, config.segmentation.ball_mm, stride=1)
     block = np.s_[window.rows, window.columns]
     surfaces = np.flatnonzero(frame.area_cm2 >= max(config.masked_surface_cm2, 0.1 * area))

@@ -12,6 +12,9 @@ from handopt.observation.surfaces import LabelledDepth, Window, bounding_box, co
 from handopt.ops.surfaces import distance_inside, extreme_filter
 from handopt.typing import BoolImage, Box, FloatImage, Floats, Indices, Vector
 
+MOST_SCATTERED = 4000
+"""Pixels of which scattered places are chosen, about. By hand."""
+
 
 @dataclass(frozen=True)
 class PalmProposal:
@@ -40,6 +43,22 @@ def propose_palms(frame: LabelledDepth) -> list[PalmProposal]:
     return proposals
 
 
+def scattered_places(frame: LabelledDepth, apart_mm: float, most: int) -> Floats:
+    """Points (N, 3) of all surfaces that may be the hand's, at least so far apart, the nearest to the camera first."""
+    pixels = np.flatnonzero(frame.labels)
+    pixels = pixels[:: max(1, len(pixels) // MOST_SCATTERED)]
+    rows, columns = np.divmod(pixels, frame.labels.shape[1])
+    z = frame.depth_mm.ravel()[pixels]
+    near, far = frame.config.palm.distance_mm
+    points = _points(frame.camera, rows, columns, z)[(z >= near) & (z <= far)]
+    left = points[np.argsort(points[:, 2], kind="stable")]
+    places: list[Vector] = []
+    while len(left) and len(places) < most:
+        places.append(left[0])
+        left = left[np.linalg.norm(left - left[0], axis=1) >= apart_mm]
+    return np.array(places, np.float64).reshape(-1, 3)
+
+
 def inscribed_palm(frame: LabelledDepth) -> PalmProposal:
     """Return the palm at the largest inscribed disc of all that may be the hand."""
     rows, columns = np.nonzero(frame.labels)
@@ -47,7 +66,7 @@ def inscribed_palm(frame: LabelledDepth) -> PalmProposal:
     box = (slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1))
     window = _window_of_box(frame, box, z)
     surface = window.labels > 0
-    radius = np.where(surface, _inscribed_radius(window, surface, z), 0.0)
+    radius = np.where(surface, _inscribed_radius(window, surface, z), -1.0)  # of thin lines all others are 0
     row, column = np.unravel_index(int(radius.argmax()), radius.shape)
     reach = 0.5 * float(radius[row, column]) + 5.0
     center = _on_surface(window, surface, int(row), int(column), reach)

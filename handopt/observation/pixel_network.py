@@ -60,8 +60,8 @@ class PixelNetwork:
 
     A 3 x 3 convolution of stride 2, for the details; a 5 x 5 convolution of stride 2 of every other pixel, to which
     the details are added, and a residual block; stages of a 3 x 3 convolution of stride 2 and two residual blocks; on
-    the way back, each stage is doubled, added to what was there before and merged by a 3 x 3 convolution, and so are
-    the details at last.
+    the way back, each stage is doubled, added to what was there before and merged by a 3 x 3 convolution, perhaps with
+    a residual block after it, and so are the details at last.
     Votes are read at an eighth of the resolution, labels at half of it, four to a pixel. metadata: how it was trained.
     """
 
@@ -113,6 +113,8 @@ class PixelNetwork:
             x = doubled(dense(x, self.weights, f"across{stage}"))
             x += levels.pop()
             x = self._convolve(x, f"merge{stage}", 3, 1)
+            if f"mend{stage}.first.weight" in self.weights:
+                x = self._residual(x, f"mend{stage}")
             if stage == STAGES - 2:
                 votes = dense(x, self.weights, "votes")
         pixels = dense(x, self.weights, "pixels")

@@ -13,6 +13,7 @@ import numpy as np
 from handopt.errors import ObservationError
 from handopt.input.camera import Camera
 from handopt.observation.other_pixels import OtherPixels, apart, find_other_pixels, other_pixels_of
+from handopt.observation.palm_proposals import scattered_places
 from handopt.observation.pixel_network import PixelNetwork
 from handopt.observation.pixel_reading import NEAREST_MM, three_in
 from handopt.observation.second_look import look_again
@@ -31,13 +32,23 @@ REACH_MM: Final = 140.0
 """Only pixels nearer to the palm than this are taken for the hand's, mm. As in training."""
 LEAST_PX: Final = 40
 """Pixels of the hand with which a pose is predicted. As in training."""
+APART_MM, MOST_PLACES = 80.0, 40
+"""Distance, mm, and number of places all over the image: a palm is found up to 70 mm away. By hand."""
+LOOKS: Final = 2
+"""How often the second look is taken, each time around the hand that is predicted from what the one before it said."""
 
 
 def read_twice(
     frame: LabelledDepth, palms_mm: Floats, sides: Sequence[bool], model: PoseModel | None = None
 ) -> list[OtherPixels]:
-    """What is not of the hand around palms (B, 3) mm that are found, each once, as the second look sees it."""
-    found = seen_again(frame, find_other_pixels(frame, palms_mm), sides, model)
+    """What is not of the hand around palms that are found, each once, as the second look sees it.
+
+    palms_mm: (B, 3) where they may be; where none is seen, the whole image is looked at
+    """
+    first = find_other_pixels(frame, palms_mm)
+    if not first:
+        first = find_other_pixels(frame, scattered_places(frame, APART_MM, MOST_PLACES))
+    found = seen_again(frame, first, sides, model)
     return apart(found, lambda each: each.reading.palm_mm, frame.config.limb.same_palm_mm)
 
 
@@ -63,15 +74,20 @@ def _seen_again(
     model: PoseModel | None,
     network: PixelNetwork | None,
 ) -> OtherPixels:
-    first = found.reading
-    labels = three_in(first, frame.depth_mm, frame.camera)
-    predicted = predicted_hand(frame.depth_mm, frame.camera, found.hand, first.palm_mm, sides, model, labels)
-    if predicted is None:
-        return found
-    hand = predicted.skin_mm, predicted.palm_mm, predicted.size
-    again = look_again(frame.depth_mm, frame.camera, first, *hand, network, labels)
-    doubtful = again.presence < frame.config.limb.other_presence or again.palm_mm[2] < NEAREST_MM
-    return found if doubtful else other_pixels_of(frame, again)
+    depth_mm, camera = frame.depth_mm, frame.camera
+    for _ in range(LOOKS):
+        last = found.reading
+        labels = three_in(last, depth_mm, camera)
+        predicted = predicted_hand(depth_mm, camera, found.hand, last.palm_mm, sides, model, labels)
+        if predicted is None:
+            break
+        again = look_again(
+            depth_mm, camera, last, predicted.skin_mm, predicted.palm_mm, predicted.size, network, labels
+        )
+        if again.presence < frame.config.limb.other_presence or again.palm_mm[2] < NEAREST_MM:
+            break
+        found = other_pixels_of(frame, again)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

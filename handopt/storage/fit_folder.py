@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 RESULT_NAME = "result.json"
 PROVENANCE_NAME = "provenance.json"
+MASK_NAME = "mask.png"
 OUR_NAMES = frozenset(
     (
         *(RESULT_NAME, PROVENANCE_NAME, "history.csv", "mesh.glb", "mesh.obj", "mesh.ply", "optimisation.mp4"),
-        *("overlay.png", "renders", TRACE_NAME),
+        *("overlay.png", "renders", TRACE_NAME, MASK_NAME),
     )
 )
 RESULT = OneOrSeveral("result", RESULT_NAME, "handopt.result/", unknown_in_hands(OUR_NAMES))
@@ -38,6 +39,7 @@ def save(
     *,
     ply: bool = False,
     obj: bool = False,
+    masks: bool = False,
     video: bool = False,
     renders: bool = True,
     overlay: bool = True,
@@ -47,8 +49,9 @@ def save(
 ) -> Path:
     """Write a result into a new folder: result.json, mesh.glb, history.csv, trace.npz, and what is asked for.
 
-    colour: a picture (H, W, 3) of the depth camera's view, which overlay.png then shows. provenance: what
-    provenance.json says of the files that the result was made of; digests of the result's own files are added.
+    masks: mask.png, see handopt.pixel_mask. colour: a picture (H, W, 3) of the depth camera's view, which overlay.png
+    then shows. provenance: what provenance.json says of the files that the result was made of; digests of the result's
+    own files are added.
 
     The folder is written aside, beside its place, and renamed when it is complete; whatever interrupts it, nothing is
     left. An existing folder is kept unless overwrite; then it is replaced if it is empty or holds a result of handopt.
@@ -67,6 +70,8 @@ def save(
         write_trace(result, partial / TRACE_NAME)
         if overlay:
             write_overlay(result, partial / "overlay.png", colour)
+        if masks:
+            write_mask(result, partial / MASK_NAME)
         if renders:
             (partial / "renders").mkdir()
             write_renders(result, partial / "renders")
@@ -100,6 +105,15 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
     Worth calling before a fit, to fail early. Raises OutputError.
     """
     atomic_folder.check_free(folder, RESULT, overwrite=overwrite)
+
+
+def write_mask(result: "FitResult", path: Path) -> None:
+    """Write what each pixel of a result's image is, see handopt.pixel_mask, as an image of 8 bits."""
+    from PIL import Image
+
+    from handopt.assess.pixel_mask import pixel_mask
+
+    Image.fromarray(pixel_mask(result)).save(path)
 
 
 def write_history(result: "FitResult", path: Path) -> None:

@@ -14,7 +14,10 @@ from handopt.input.pixel_labels import BODY, FOREARM, HAND, OBJECT, PIXEL_LABELS
 from handopt.learning.layers import Convolution, Residual
 from handopt.observation.pixel_window import CHANNELS, MM_PER_PX, OFFSET_SCALE_MM, REACH_MM, SIZE
 
-WIDTHS = (32, 64, 96, 128)
+WIDTHS, SECOND_WIDTHS = (32, 64, 96, 128), (32, 64, 128, 192)
+"""Channels of the first look and of the second, by stage."""
+MENDED = 3
+"""Merges of the second look that a residual block follows."""
 FINE = 16
 HIDDEN = 64
 LABELS = len(PIXEL_LABELS)
@@ -32,9 +35,11 @@ class Network(nn.Module):
     presence and of a right hand, and the logarithm of the size.
     """
 
-    def __init__(self, channels: int = CHANNELS, size: int = SIZE) -> None:
+    def __init__(
+        self, channels: int = CHANNELS, size: int = SIZE, widths: tuple[int, ...] = WIDTHS, mended: int = 0
+    ) -> None:
         super().__init__()
-        a, b, c, d = WIDTHS
+        a, b, c, d = widths
         self.stem = Convolution(channels, a, 5, 2, active=False)
         self.early = Residual(a)
         self.shrink = nn.ModuleList([Convolution(a, b, 3, 2), Convolution(b, c, 3, 2), Convolution(c, d, 3, 2)])
@@ -42,13 +47,14 @@ class Network(nn.Module):
         self.detail = nn.Conv2d(FINE, a, 3, 2, 1)
         self.residual = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
         self.again = nn.ModuleList([Residual(b), Residual(c), Residual(d)])
-        for each in (self.early, *self.again):
-            nn.init.zeros_(each.second.norm.weight)
         nn.init.zeros_(self.detail.weight)
         nn.init.zeros_(self.detail.bias)
         self.across = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1), nn.Conv2d(a, FINE, 1)])
         self.beside = nn.Conv2d(a, a, 1)
         self.merge = nn.ModuleList([Convolution(width, width, 3, 1) for width in (c, b, a, FINE)])
+        self.mend = nn.ModuleList([Residual(width) for width in (c, b, a, FINE)[:mended]])
+        for each in (self.early, *self.again, *self.mend):
+            nn.init.zeros_(each.second.norm.weight)
         self.votes = nn.Conv2d(b, 8, 1)
         self.pixels = nn.Conv2d(FINE, 4 * LABELS, 1)
         self.dense = nn.Linear(d * (size // 32) ** 2, HIDDEN)
@@ -65,8 +71,9 @@ class Network(nn.Module):
         levels.pop()
         hidden = torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
         votes = None
-        for across, merge in zip(self.across, self.merge, strict=True):
+        for number, (across, merge) in enumerate(zip(self.across, self.merge, strict=True)):
             x = merge(interpolate(across(x), scale_factor=2) + levels.pop())
+            x = self.mend[number](x) if number < len(self.mend) else x
             if len(levels) == 2:
                 votes = self.votes(x)
         return pixel_shuffle(self.pixels(x), 2), votes, self.summary(hidden)
@@ -80,6 +87,7 @@ class Network(nn.Module):
             blocks |= {f"residual{number}": self.residual[number], f"again{number}": self.again[number]}
         for number in range(4):
             layers |= {f"across{number}": self.across[number], f"merge{number}": self.merge[number]}
+        blocks |= {f"mend{number}": block for number, block in enumerate(self.mend)}
         for name, block in blocks.items():
             layers |= {f"{name}.first": block.first, f"{name}.second": block.second}
         return layers | {"dense": self.dense, "summary": self.summary}

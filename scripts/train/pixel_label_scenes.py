@@ -42,7 +42,7 @@ FINEST_MM: Final = 1.7
 """Images with finer pixels than this, mm at the hand's distance, are thinned out."""
 HANDLESS_SHARE: Final = 0.2
 """Scenes without a hand."""
-HELD_SHARE, OTHER_SHARE = 0.5, 0.3
+HELD_SHARE, OTHER_SHARE = 0.65, 0.3
 """Of the others, hands that hold something, and scenes that have to have a second hand."""
 WRIST, MIDDLE = KEYPOINT_NAMES.index("wrist"), KEYPOINT_NAMES.index("middle_mcp")
 ARM_BEGINS_MM: Final = 20.0

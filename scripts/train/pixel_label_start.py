@@ -9,10 +9,9 @@ from pixel_label_model import Network
 from torch import Tensor
 
 from handopt.learning.warm_start import begin_with
-from handopt.observation.pixel_window import SIZE
 
-NEW = "early."
-"""What layers that an earlier network lacks are called."""
+NEW = ("early.", "mend")
+"""What layers that an earlier network may lack are called."""
 OF_THE_WINDOW = ("dense.", "summary.")
 """What layers are called that a network of windows of another size has to learn anew."""
 
@@ -30,9 +29,10 @@ def start_from(network: Network, path: Path, images: Tensor) -> None:
         return
     with np.load(path, allow_pickle=False) as file:
         weights = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files if name != "metadata"}
-    if images.shape[1] != SIZE:
+    new: tuple[str, ...] = NEW
+    if "dense.weight" in weights and len(weights["dense.weight"]) != places * len(weights.get("shrink2.bias", ())):
         weights = {name: each for name, each in weights.items() if not name.startswith(OF_THE_WINDOW)}
-    new = (NEW, *OF_THE_WINDOW) if images.shape[1] != SIZE else NEW
+        new = (*NEW, *OF_THE_WINDOW)
     for name, mine in network.export().items():
         his = weights.get(name)
         if his is None and not name.startswith(new):

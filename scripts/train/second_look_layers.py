@@ -1,6 +1,7 @@
 """What the first look and the predicted pose say of scenes: the input of the second look, beside the depth.
 
-For each file of scenes (pixel_label_scenes) one of layers, with DRAWS first looks at each scene.
+For each file of scenes (pixel_label_scenes) one of layers: of each scene a first look, and what the second look that
+comes with handopt made of it, which is looked at once more as well (handopt.optimise.second_looks).
 """
 
 import multiprocessing
@@ -8,7 +9,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,10 @@ from handopt.observation.pixel_reading import (
     three_of,
     turned_as_well,
 )
-from handopt.optimise.second_looks import predicted_hand
+from handopt.observation.second_look import look_again
+from handopt.optimise.second_looks import PredictedHand, predicted_hand
 from handopt.typing import FloatImage, Floats, Vector
 
-DRAWS: Final = 2
-"""First looks at a scene."""
 JITTER_MM: Final = (22.0, 22.0, 16.0)
 """Deviation of the guessed palm from the true one, mm."""
 MAX_DEVIATIONS: Final = 2.0
@@ -58,17 +58,18 @@ def make_file(scenes: Path, folder: Path, seed: int) -> Path:
         return path
     arrays = read_scenes([scenes])
     rng = np.random.default_rng((seed, 11, int(scenes.stem)))
-    draws = [_draw(arrays, rng) for _ in range(DRAWS)]
+    looks = _looks(arrays, rng)
     aside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(aside, **{name: np.stack([draw[name] for draw in draws]) for name in draws[0]})
+    np.savez(aside, **{name: np.stack([look[name] for look in looks]) for name in looks[0]})
     aside.rename(path)
     return path
 
 
 def with_layers(scenes: Arrays, files: list[Path]) -> Arrays:
-    """Scenes with their layers: labels (DRAWS, pixels, 3) uint8, skin (DRAWS, pixels) counts, predicted (DRAWS, N, 4).
+    """Scenes with their layers: labels (2, pixels, 3) uint8, skin (2, pixels) counts, predicted (2, N, 4).
 
-    predicted: palm (3) mm and size of the predicted hand, NaN where a scene has no layers
+    Of the first look, and of the one after it. predicted: palm (3) mm and size of the predicted hand, NaN where a scene
+    has no layers
     """
     parts = []
     for path in files:
@@ -79,37 +80,58 @@ def with_layers(scenes: Arrays, files: list[Path]) -> Arrays:
     return scenes | {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
 
-def _draw(scenes: Arrays, rng: np.random.Generator) -> Arrays:
-    """One first look at each scene."""
+def _looks(scenes: Arrays, rng: np.random.Generator) -> list[Arrays]:
+    """The layers of all scenes: of a first look at each, and of the look after it."""
     found = [_layers(scenes, row, rng) for row in range(len(scenes["shape"]))]
-    labels, skin, predicted = zip(*found, strict=True)
-    return {
-        "labels": np.concatenate([each.reshape(-1, 3) for each in labels]),
-        "skin": np.concatenate([each.ravel() for each in skin]),
-        "predicted": np.stack(predicted).astype(np.float32),
-    }
+    looks = []
+    for each in zip(*found, strict=True):
+        labels, skin, predicted = zip(*each, strict=True)
+        looks.append(
+            {
+                "labels": np.concatenate([one.reshape(-1, 3) for one in labels]),
+                "skin": np.concatenate([one.ravel() for one in skin]),
+                "predicted": np.stack(predicted).astype(np.float32),
+            }
+        )
+    return looks
 
 
-def _layers(scenes: Arrays, row: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], Floats]:
+Layers = tuple[NDArray[np.uint8], NDArray[np.uint16], Floats]
+"""Of one scene: labels (H, W, 3), skin (H, W), predicted (4,)."""
+
+
+def _layers(scenes: Arrays, row: int, rng: np.random.Generator) -> list[Layers]:
+    """Of both looks at a scene; without a hand where one is not seen or predicted any more."""
     height, width = (int(value) for value in scenes["shape"][row])
     first = int(scenes["first"][row])
     depth = scenes["depth"][first : first + height * width].reshape(height, width) * np.float32(UNIT_MM)
     fx, fy, cx, cy = (float(value) for value in scenes["numbers"][row][:4])
     camera = Camera(fx, fy, cx, cy, width, height)
-    labels, skin = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint16)
+    none = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint16), np.full(4, np.nan)
     true = scenes["numbers"][row][4:10].reshape(2, 3).mean(axis=0).astype(np.float64)
     try:
         reading = _first_look(depth, camera, true, rng)
-        box, probability = probability_in_image(reading, depth, camera)
-        labels[box] = np.rint(255 * three_of(probability))
+        one, predicted = _look(reading, depth, camera)
+        again = look_again(depth, camera, reading, predicted.skin_mm, predicted.palm_mm, predicted.size)
     except ObservationError:
-        return labels, skin, np.full(4, np.nan)
+        return [none, none]
+    try:
+        return [one, _look(again, depth, camera)[0]]
+    except ObservationError:
+        return [one, none]
+
+
+def _look(reading: PixelReading, depth: FloatImage, camera: Camera) -> tuple[Layers, PredictedHand]:
+    """What the second look sees beside the depth, after a reading, and the predicted hand. Raises ObservationError."""
+    labels = np.zeros((*depth.shape, 3), np.uint8)
+    box, probability = probability_in_image(reading, depth, camera)
+    labels[box] = np.rint(255 * three_of(probability))
     of_pixels = labels.astype(np.float32) / 255
     predicted = predicted_hand(depth, camera, labels[..., 0] > 127, reading.palm_mm, SIDES, labels=of_pixels)
-    if predicted is None:
-        return labels, skin, np.full(4, np.nan)
-    skin[:] = np.clip(np.rint(predicted.skin_mm / UNIT_MM), 0, 65535)
-    return labels, skin, np.array([*predicted.palm_mm, predicted.size])
+    if predicted is None or reading.palm_mm[2] < NEAREST_MM:
+        raise ObservationError("no hand is seen")
+    skin = np.clip(np.rint(predicted.skin_mm / UNIT_MM), 0, 65535).astype(np.uint16)
+    return (labels, skin, np.array([*predicted.palm_mm, predicted.size])), predicted
 
 
 def _first_look(depth: FloatImage, camera: Camera, true: Vector, rng: np.random.Generator) -> PixelReading:

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,7 +24,7 @@ except ModuleNotFoundError:
     )
 
 from pixel_label_augment import augment
-from pixel_label_model import Network, encoded, hand_overlap, loss, voted
+from pixel_label_model import MENDED, SECOND_WIDTHS, Network, encoded, hand_overlap, loss, voted
 from pixel_label_scenes import CHUNK, Arrays, make_scenes, read_scenes
 from pixel_label_start import start_from
 from pixel_label_windows import Batch, cut_windows
@@ -31,6 +32,7 @@ from second_look_layers import make_layers, with_layers
 from second_look_windows import SecondBatch, cut_second_windows, rows_with_layers
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, IterableDataset
 
 from handopt.observation.pixel_network import VERSION
 from handopt.observation.second_look import CHANNELS, SIZE, second_input
@@ -52,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     begun = time.perf_counter()
     files = make_scenes(options.cache, options.seed, options.scenes, options.processes)
     held_out, train = read_scenes(files[: options.held_out]), read_scenes(files[options.held_out :])
-    network = Network(CHANNELS, SIZE) if options.second_look else Network()
+    network = Network(CHANNELS, SIZE, SECOND_WIDTHS, MENDED) if options.second_look else Network()
     network = network.to(memory_format=torch.channels_last)
     if options.second_look:
         layers = make_layers(files, options.second_look, options.seed, options.processes)
@@ -78,22 +80,19 @@ def fit(network: Network, train: Arrays, held_out: Batch, options: argparse.Name
     Returns the running average of the weights, which is also written to the output every REPORT_STEPS steps.
     """
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    rng = np.random.default_rng(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=WEIGHT_DECAY)
-    begun, history, rows = time.perf_counter(), [], _rows(train)
+    batches = iter(DataLoader(_Batches(train, options.seed), batch_size=None, num_workers=1, prefetch_factor=4))
+    begun, history = time.perf_counter(), []
     for step in range(options.steps):
         share = max(step / options.steps, (time.perf_counter() - begun) / (60 * options.time))
         if share >= 1:
             break
         for group in optimiser.param_groups:
             group["lr"] = options.rate * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + np.cos(np.pi * share))
-        windows = _cut(train, rng.choice(rows, BATCH), rng)
-        offset, label, targets = tensors(windows)
-        offset, label = augment(offset, label, generator)
+        inputs, label, targets = next(batches)
         network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
-            output = network(inputs_of(windows, offset))
+            output = network(inputs)
         parts = loss(tuple(each.float() for each in output), label, targets)
         optimiser.zero_grad(set_to_none=True)
         sum(parts.values()).backward()
@@ -108,6 +107,22 @@ def fit(network: Network, train: Arrays, held_out: Batch, options: argparse.Name
             _say(f"step {step + 1}, {time.perf_counter() - begun:.0f} s, {mean}: {scores}")
             history.clear()
     return average.module
+
+
+class _Batches(IterableDataset):
+    """Batches of spoiled windows without end: inputs, labels and the other targets. A worker process makes them."""
+
+    def __init__(self, scenes: Arrays, seed: int) -> None:
+        self._scenes, self._seed = scenes, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+        rng, rows = np.random.default_rng(self._seed), _rows(self._scenes)
+        generator = torch.Generator().manual_seed(self._seed)
+        while True:
+            windows = _cut(self._scenes, rng.choice(rows, BATCH), rng)
+            offset, label, targets = tensors(windows)
+            offset, label = augment(offset, label, generator)
+            yield inputs_of(windows, offset), label, targets
 
 
 def save(network: Network, scores: dict[str, float], options: argparse.Namespace) -> dict[str, float]:

@@ -33,7 +33,7 @@ NOTHING = dict.fromkeys(
     )
 )
 OFF = dict.fromkeys(
-    ("overwrite", "update", "video", "ply", "obj", "as_json", "recursive", "null", "verify", "view"), False
+    ("overwrite", "update", "video", "ply", "obj", "masks", "as_json", "recursive", "null", "verify", "view"), False
 )
 OTHERS: dict[str, Any] = {
     **{

@@ -115,3 +115,14 @@ def test_bad_input(name: str) -> None:
 def test_tiny_images(shape: tuple[int, int]) -> None:
     with pytest.raises(ObservationError):
         observe(np.full(shape, 500.0), Camera(475.0, 475.0, 1.0, 1.0, shape[1], shape[0]))
+
+
+def test_a_mask_of_scattered_pixels_is_refused() -> None:
+    scene = Scene()
+    scene.hand()
+    depth = scene.photograph()
+    mask = np.zeros(depth.shape, np.bool_)
+    steps = np.arange(8)
+    mask[150 + 16 * steps, 400 - 16 * steps] = True  # the corner of their box is far from all of them
+    with pytest.raises(ObservationError, match=r"the mask covers .* which is no hand; check mask="):
+        observe(with_wall(scene, 900.0).photograph(), CAMERA, mask=mask)

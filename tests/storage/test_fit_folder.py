@@ -22,9 +22,9 @@ def result() -> FitResult:
 
 def test_save_writes_everything(result: FitResult, tmp_path: Path) -> None:
     target = tmp_path / "out" / "deep" / "hand"
-    assert save(result, target, ply=True, obj=True, video=True) == target
+    assert save(result, target, ply=True, obj=True, masks=True, video=True) == target
     names = {path.name for path in target.iterdir()}
-    assert names == ALWAYS | {"renders", "mesh.ply", "mesh.obj", "optimisation.mp4"}
+    assert names == ALWAYS | {"renders", "mesh.ply", "mesh.obj", "mask.png", "optimisation.mp4"}
     assert len(list((target / "renders").iterdir())) == result.iterations
     assert json.loads((target / "result.json").read_text()) == result.to_dict()
     assert [path.name for path in target.parent.iterdir()] == ["hand"]
@@ -59,9 +59,9 @@ def test_check_free_accepts_a_free_place(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_written_counts_as_ours(result: FitResult, tmp_path: Path) -> None:
-    folder = save(result, tmp_path / "hand", ply=True, obj=True, video=True, provenance={})
+    folder = save(result, tmp_path / "hand", ply=True, obj=True, masks=True, video=True, provenance={})
     assert {path.name for path in folder.iterdir()} == {
         *("result.json", "provenance.json", "history.csv", "mesh.glb", "mesh.obj", "mesh.ply"),
-        *("optimisation.mp4", "overlay.png", "renders", "trace.npz"),
+        *("optimisation.mp4", "overlay.png", "renders", "trace.npz", "mask.png"),
     }
     save(result, folder, overwrite=True)
