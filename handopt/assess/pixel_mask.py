@@ -7,7 +7,6 @@ from scipy.ndimage import distance_transform_edt
 
 from handopt.input.camera import Camera
 from handopt.input.pixel_labels import HAND
-from handopt.observation.pixel_network import PixelNetwork
 from handopt.observation.pixel_reading import probability_in_image, read_windows, turned_as_well
 from handopt.observation.second_look import look_again
 from handopt.rig import default_rig
@@ -23,18 +22,19 @@ hand: of 60 rendered hands that hold a thing, 83 % of its pixels are told from t
 _WRIST, _MIDDLE = KEYPOINT_NAMES.index("wrist"), KEYPOINT_NAMES.index("middle_mcp")
 
 
-def pixel_mask(result: "FitResult", network: PixelNetwork | None = None) -> Mask:
+def pixel_mask(result: "FitResult") -> Mask:
     """What each pixel of a result's image is: (H, W) uint8 with the values of handopt.input.pixel_labels.
 
     0 background, 1 hand, 2 forearm, 3 other hand, 4 held object, 5 body, as `handopt synth --masks` writes it of
-    scenes. Farther than 180 mm to the side of the palm all is background. It is as right as the fit is. network: the
-    second look, None for the one that comes with handopt
+    scenes. More than about 180 mm to the side of the palm all is background, and so is what was left out. It is of the
+    image as it was fitted, mirrored back and without its lens, and as right as the fit is; a mask that was given does
+    not count.
     """
     depth, skin = result.observation.depth_mm, np.asarray(result.fitted_depth_mm, np.float32)
     joints = np.asarray(result.joints_mm, np.float64)
     middle = 0.5 * (joints[_WRIST] + joints[_MIDDLE])
     first = turned_as_well(read_windows(depth, result.camera, middle[None], rounds=1)[0])
-    again = look_again(depth, result.camera, first, skin, palm_of(joints), _size(joints), network)
+    again = look_again(depth, result.camera, first, skin, palm_of(joints), _size(joints))
     box, probability = probability_in_image(again, depth, result.camera)
     probability[..., HAND][~_is_near(depth, skin, result.camera)[box]] = 0
     mask = np.zeros(depth.shape, np.uint8)

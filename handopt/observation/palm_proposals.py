@@ -12,7 +12,7 @@ from handopt.observation.surfaces import LabelledDepth, Window, bounding_box, co
 from handopt.ops.surfaces import distance_inside, extreme_filter
 from handopt.typing import BoolImage, Box, FloatImage, Floats, Indices, Vector
 
-MOST_SCATTERED = 4000
+SAMPLED_PX = 4000
 """Pixels of which scattered places are chosen, about. By hand."""
 
 
@@ -44,14 +44,17 @@ def propose_palms(frame: LabelledDepth) -> list[PalmProposal]:
 
 
 def scattered_places(frame: LabelledDepth, apart_mm: float, most: int) -> Floats:
-    """Points (N, 3) of all surfaces that may be the hand's, at least so far apart, the nearest to the camera first."""
-    pixels = np.flatnonzero(frame.labels)
-    pixels = pixels[:: max(1, len(pixels) // MOST_SCATTERED)]
-    rows, columns = np.divmod(pixels, frame.labels.shape[1])
-    z = frame.depth_mm.ravel()[pixels]
+    """Points (N, 3) of all surfaces that may be the hand's, at least so far apart, the nearest to the camera first.
+
+    Those of the mirror image are the mirrored ones, but for pixels opposite each other that are equally near.
+    """
+    step = 1 + np.count_nonzero(frame.labels) // SAMPLED_PX
+    rows, columns = np.nonzero(frame.labels[::step])
+    z = frame.depth_mm[::step][rows, columns]
+    order = np.lexsort((rows, np.abs(2 * columns - (frame.labels.shape[1] - 1)), z))
+    rows, columns, z = step * rows[order], columns[order], z[order]
     near, far = frame.config.palm.distance_mm
-    points = _points(frame.camera, rows, columns, z)[(z >= near) & (z <= far)]
-    left = points[np.argsort(points[:, 2], kind="stable")]
+    left = _points(frame.camera, rows, columns, z)[(z >= near) & (z <= far)]
     places: list[Vector] = []
     while len(left) and len(places) < most:
         places.append(left[0])

@@ -1,7 +1,7 @@
 """The network that tells hand, forearm, other hand, held object and body apart, and votes for palm and wrist.
 
-It sees a window around a guessed palm (handopt.observation.pixel_window); one of the same layers looks again around a
-predicted hand (handopt.observation.second_look). scripts/train/train_pixel_labels.py made both.
+It sees a window around a guessed palm (handopt.observation.pixel_window); a wider one of the same kind looks again
+around a predicted hand (handopt.observation.second_look). scripts/train/train_pixel_labels.py made both.
 """
 
 import json

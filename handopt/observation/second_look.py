@@ -1,7 +1,7 @@
 """A second look at what each pixel is: around a predicted hand, with what the first look said and where that hand is.
 
 The first look (handopt.observation.pixel_reading) sees depth alone, and takes many pixels of a held object for the
-hand's. A network of the same layers sees its labels and the predicted hand's skin as well.
+hand's. A wider network of the same kind sees its labels and the predicted hand's skin as well.
 scripts/train/train_pixel_labels.py made it.
 """
 

@@ -248,7 +248,9 @@ class ImageSearch:
         for other in (*(each.center_mm for each, _, _ in self.views), *elsewhere):
             if not any(np.linalg.norm(other - each) < SAME_PLACE_MM for each in palms):
                 palms.append(other)
-        return read_twice(observation.limb.frame, np.stack(palms), self._tried, self._settings.proposals)
+        anywhere = of_hand > SEARCH_ELSEWHERE[1] and len(observation.palms_mm) > 0  # no centre was given
+        frame, model = observation.limb.frame, self._settings.proposals
+        return read_twice(frame, np.stack(palms), self._tried, model, anywhere=anywhere)
 
     def _seen_palm(self, pose: Pose) -> tuple[Observation, Floats]:
         """What one pose is fitted to, and the middle (3,) mm of its palm there."""

@@ -33,20 +33,25 @@ REACH_MM: Final = 140.0
 LEAST_PX: Final = 40
 """Pixels of the hand with which a pose is predicted. As in training."""
 APART_MM, MOST_PLACES = 80.0, 40
-"""Distance, mm, and number of places all over the image: a palm is found up to 70 mm away. By hand."""
-LOOKS: Final = 2
-"""How often the second look is taken, each time around the hand that is predicted from what the one before it said."""
+"""Distance, mm, and number of places, the nearest first, that are looked at all over an image. By hand."""
+FURTHER_LOOKS: Final = 2
+"""How often the second look is taken after the first, each time around the hand that the look before it shows."""
 
 
 def read_twice(
-    frame: LabelledDepth, palms_mm: Floats, sides: Sequence[bool], model: PoseModel | None = None
+    frame: LabelledDepth,
+    palms_mm: Floats,
+    sides: Sequence[bool],
+    model: PoseModel | None = None,
+    *,
+    anywhere: bool = False,
 ) -> list[OtherPixels]:
-    """What is not of the hand around palms that are found, each once, as the second look sees it.
+    """What is not of the hand around palms that are found, each once, as the last look sees it.
 
-    palms_mm: (B, 3) where they may be; where none is seen, the whole image is looked at
+    palms_mm: (B, 3) where they may be. anywhere: whether to look at places all over the image where none is seen there
     """
     first = find_other_pixels(frame, palms_mm)
-    if not first:
+    if anywhere and not first:
         first = find_other_pixels(frame, scattered_places(frame, APART_MM, MOST_PLACES))
     found = seen_again(frame, first, sides, model)
     return apart(found, lambda each: each.reading.palm_mm, frame.config.limb.same_palm_mm)
@@ -75,7 +80,7 @@ def _seen_again(
     network: PixelNetwork | None,
 ) -> OtherPixels:
     depth_mm, camera = frame.depth_mm, frame.camera
-    for _ in range(LOOKS):
+    for _ in range(FURTHER_LOOKS):
         last = found.reading
         labels = three_in(last, depth_mm, camera)
         predicted = predicted_hand(depth_mm, camera, found.hand, last.palm_mm, sides, model, labels)

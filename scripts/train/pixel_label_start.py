@@ -19,8 +19,9 @@ OF_THE_WINDOW = ("dense.", "summary.")
 def start_from(network: Network, path: Path, images: Tensor) -> None:
     """Give a network the weights of a file: what --keep wrote (.pt), or a network as handopt reads it (.npz).
 
-    The second may be narrower: what is new is added so that at first the network says what the file's does. A second
-    look may begin with the first one's layers.
+    The second may be narrower: what is new is added so that at first the network says what the file's does. Layers that
+    see a whole window are learned anew where its windows have another size, as where a second look begins with the
+    first one's layers.
     images: (B, S, S, C) inputs, from which normalisations are set, since those of the file are folded.
     """
     places = (images.shape[1] // 32) ** 2
@@ -37,7 +38,6 @@ def start_from(network: Network, path: Path, images: Tensor) -> None:
         his = weights.get(name)
         if his is None and not name.startswith(new):
             sys.exit(f"{path} is no network of pixel labels to start from: it has no {name}")
-        odd = his is not None and name == "dense.weight" and len(his) % places != 0
-        if his is not None and (odd or any(a > b for a, b in zip(his.shape, mine.shape, strict=True))):
-            sys.exit(f"{path} is of other windows or wider than this network: {name} is {tuple(his.shape)}")
+        if his is not None and any(a > b for a, b in zip(his.shape, mine.shape, strict=True)):
+            sys.exit(f"{path} is wider than this network: {name} is {tuple(his.shape)}")
     begin_with(network, network.named_layers(), weights, images, {"dense": places})

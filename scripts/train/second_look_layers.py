@@ -29,6 +29,8 @@ from handopt.observation.second_look import look_again
 from handopt.optimise.second_looks import PredictedHand, predicted_hand
 from handopt.typing import FloatImage, Floats, Vector
 
+LOOKS: Final = 2
+"""Looks at a scene: the first, and what the shipped second look makes of it."""
 JITTER_MM: Final = (22.0, 22.0, 16.0)
 """Deviation of the guessed palm from the true one, mm."""
 MAX_DEVIATIONS: Final = 2.0
@@ -38,6 +40,8 @@ TURNED_SHARE: Final = 0.5
 """First looks in four turns, as fits do it where something else may be near."""
 SIDES: Final = (False, True)
 """Whether a hand may be a left one."""
+Layers = tuple[NDArray[np.uint8], NDArray[np.uint16], Floats]
+"""Of one scene: labels (H, W, 3), skin (H, W), predicted (4,)."""
 
 
 def make_layers(scenes: list[Path], folder: Path, seed: int, processes: int) -> list[Path]:
@@ -84,24 +88,20 @@ def _looks(scenes: Arrays, rng: np.random.Generator) -> list[Arrays]:
     """The layers of all scenes: of a first look at each, and of the look after it."""
     found = [_layers(scenes, row, rng) for row in range(len(scenes["shape"]))]
     looks = []
-    for each in zip(*found, strict=True):
-        labels, skin, predicted = zip(*each, strict=True)
+    for number in range(LOOKS):
+        labels, skin, predicted = zip(*(both[number] for both in found), strict=True)
         looks.append(
             {
-                "labels": np.concatenate([one.reshape(-1, 3) for one in labels]),
-                "skin": np.concatenate([one.ravel() for one in skin]),
+                "labels": np.concatenate([each.reshape(-1, 3) for each in labels]),
+                "skin": np.concatenate([each.ravel() for each in skin]),
                 "predicted": np.stack(predicted).astype(np.float32),
             }
         )
     return looks
 
 
-Layers = tuple[NDArray[np.uint8], NDArray[np.uint16], Floats]
-"""Of one scene: labels (H, W, 3), skin (H, W), predicted (4,)."""
-
-
 def _layers(scenes: Arrays, row: int, rng: np.random.Generator) -> list[Layers]:
-    """Of both looks at a scene; without a hand where one is not seen or predicted any more."""
+    """Of both looks at a scene, without a hand where none is predicted; the later one may have gone astray."""
     height, width = (int(value) for value in scenes["shape"][row])
     first = int(scenes["first"][row])
     depth = scenes["depth"][first : first + height * width].reshape(height, width) * np.float32(UNIT_MM)
@@ -123,12 +123,14 @@ def _layers(scenes: Arrays, row: int, rng: np.random.Generator) -> list[Layers]:
 
 def _look(reading: PixelReading, depth: FloatImage, camera: Camera) -> tuple[Layers, PredictedHand]:
     """What the second look sees beside the depth, after a reading, and the predicted hand. Raises ObservationError."""
+    if reading.palm_mm[2] < NEAREST_MM:
+        raise ObservationError("no palm is seen")
     labels = np.zeros((*depth.shape, 3), np.uint8)
     box, probability = probability_in_image(reading, depth, camera)
     labels[box] = np.rint(255 * three_of(probability))
     of_pixels = labels.astype(np.float32) / 255
     predicted = predicted_hand(depth, camera, labels[..., 0] > 127, reading.palm_mm, SIDES, labels=of_pixels)
-    if predicted is None or reading.palm_mm[2] < NEAREST_MM:
+    if predicted is None:
         raise ObservationError("no hand is seen")
     skin = np.clip(np.rint(predicted.skin_mm / UNIT_MM), 0, 65535).astype(np.uint16)
     return (labels, skin, np.array([*predicted.palm_mm, predicted.size])), predicted

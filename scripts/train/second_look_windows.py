@@ -21,7 +21,7 @@ RESIZED: Final = 0.15
 class SecondBatch(Batch):
     """Windows with what handopt.observation.second_look.second_input takes beside offset.
 
-    first: (B, S, S, 3) probabilities of the first look; skin_mm: (B, S, S), NaN where the predicted hand is not seen
+    first: (B, S, S, 3) probabilities of the look before; skin_mm: (B, S, S), NaN where the predicted hand is not seen
     """
 
     first: NDArray[np.float32]

@@ -53,7 +53,7 @@ def test_predicted_hands_lie_on_hands(scenes: Arrays) -> None:
     assert len(set(rows) & set(hands)) > 0.7 * len(hands), "most hands are found"
     overlaps, of_first = [], []
     for row in set(rows.tolist()) & set(hands.tolist()):
-        for draw in range(2):
+        for draw in range(second_look_layers.LOOKS):
             if np.isfinite(scenes["predicted"][draw, row, 0]):
                 true = (image_of(scenes, row, "label") == HAND) & (image_of(scenes, row, "depth") > 0)
                 skin, first = (
