@@ -1,20 +1,17 @@
 """What each pixel around a fitted hand is, as the networks of pixel labels see it there."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import HAND
+from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, OTHER_HAND
+from handopt.observation.hand_pixels import arm_pixels
+from handopt.observation.observation import Observation
 from handopt.observation.pixel_reading import probability_in_image, read_windows, turned_as_well
 from handopt.observation.second_look import look_again
 from handopt.rig import default_rig
 from handopt.rig.joints import KEYPOINT_NAMES, palm_of
-from handopt.typing import BoolImage, FloatImage, Mask, Reals
-
-if TYPE_CHECKING:
-    from handopt.result import FitResult
+from handopt.typing import BoolImage, FloatImage, Floats, Mask, Reals
 
 BESIDE_MM, OFF_MM = 8.0, 20.0
 """How far beside the fitted hand's silhouette a pixel may be the hand's, and how far before or behind its skin, mm. By
@@ -22,24 +19,28 @@ hand: of 60 rendered hands that hold a thing, 83 % of its pixels are told from t
 _WRIST, _MIDDLE = KEYPOINT_NAMES.index("wrist"), KEYPOINT_NAMES.index("middle_mcp")
 
 
-def pixel_mask(result: "FitResult") -> Mask:
-    """What each pixel of a result's image is: (H, W) uint8 with the values of handopt.input.pixel_labels.
+def pixel_mask(observation: Observation, fitted_depth_mm: Reals, joints_mm: Reals) -> Mask:
+    """What each pixel of a fitted image is: (H, W) uint8 with values of handopt.input.pixel_labels.
 
-    0 background, 1 hand, 2 forearm, 3 other hand, 4 held object, 5 body, as `handopt synth --masks` writes it of
-    scenes. More than about 180 mm to the side of the palm all is background, and so is what was left out. It is of the
-    image as it was fitted, mirrored back and without its lens, and as right as the fit is; a mask that was given does
-    not count.
+    1 where it is the hand's; 2 its forearm's; 4 of what it holds, or 3 of the hand that touches it, where the
+    observation says so; 0 all else, and all that is more than about 180 mm to the side of the palm.
+    fitted_depth_mm: (H, W) z-buffer of the fitted hand, 0 = none; joints_mm: (21, 3) of it
     """
-    depth, skin = result.observation.depth_mm, np.asarray(result.fitted_depth_mm, np.float32)
-    joints = np.asarray(result.joints_mm, np.float64)
+    depth, camera = observation.depth_mm, observation.camera
+    skin, joints = np.asarray(fitted_depth_mm, np.float32), np.asarray(joints_mm, np.float64)
     middle = 0.5 * (joints[_WRIST] + joints[_MIDDLE])
-    first = turned_as_well(read_windows(depth, result.camera, middle[None], rounds=1)[0])
-    again = look_again(depth, result.camera, first, skin, palm_of(joints), _size(joints))
-    box, probability = probability_in_image(again, depth, result.camera)
-    probability[..., HAND][~_is_near(depth, skin, result.camera)[box]] = 0
-    mask = np.zeros(depth.shape, np.uint8)
-    mask[box] = probability.argmax(axis=-1)
-    mask[depth <= 0] = 0
+    first = turned_as_well(read_windows(depth, camera, middle[None], rounds=1)[0])
+    again = look_again(depth, camera, first, skin, palm_of(joints), _size(joints))
+    box, probability = probability_in_image(again, depth, camera)
+    probability[..., HAND][~_is_near(depth, skin, camera)[box]] = 0
+    seen = np.full(depth.shape, BACKGROUND, np.uint8)
+    seen[box] = probability.argmax(axis=-1)
+    seen[depth <= 0] = BACKGROUND
+    mask = np.where(seen == HAND, np.uint8(HAND), np.uint8(BACKGROUND))
+    mask[(seen == FOREARM) & arm_pixels(depth, joints, mask == HAND, camera)] = FOREARM
+    if observation.holds is not None:
+        thing = OBJECT if observation.holds == "object" else OTHER_HAND
+        mask[seen == thing] = thing
     return mask
 
 
@@ -53,7 +54,7 @@ def _is_near(depth_mm: FloatImage, skin_mm: FloatImage, camera: Camera) -> BoolI
     return np.asarray((beside_mm < BESIDE_MM) & (np.abs(depth_mm - nearest_mm) < OFF_MM))
 
 
-def _size(joints_mm: Reals) -> float:
+def _size(joints_mm: Floats) -> float:
     """The size of a hand with joints (21, 3), relative to the default rig's: of its palm."""
     usual = default_rig("right").keypoints_mm
     return float(

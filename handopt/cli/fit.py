@@ -134,7 +134,7 @@ if TYPE_CHECKING:
     "Output",
     "--masks",
     is_flag=True,
-    help="Also write mask.png, what each pixel around the hand is, with the values of handopt synth --masks.",
+    help="Also write mask.png: which pixels are the hand's, its forearm's, or of what it holds (see handopt synth).",
 )
 @json_option("the result of each image")
 @many_images_options

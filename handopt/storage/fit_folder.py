@@ -108,12 +108,13 @@ def check_free(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def write_mask(result: "FitResult", path: Path) -> None:
-    """Write what each pixel of a result's image is, see handopt.pixel_mask, as an image of 8 bits."""
+    """Write what each pixel around the hand is, see handopt.pixel_mask, as an image of 8 bits."""
     from PIL import Image
 
     from handopt.assess.pixel_mask import pixel_mask
 
-    Image.fromarray(pixel_mask(result)).save(path)
+    mask = pixel_mask(result.observation, result.fitted_depth_mm, result.joints_mm)
+    Image.fromarray(mask).save(path)
 
 
 def write_history(result: "FitResult", path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 import handopt
 from handopt.evaluation import mask_scores
-from handopt.input.pixel_labels import FOREARM, HAND, OBJECT, PIXEL_LABELS
+from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, PIXEL_LABELS
 from handopt.result import FitResult
 from handopt.synth import WildSettings, generate_wild
 from handopt.synth.generate import UNIT_MM
@@ -24,6 +24,10 @@ def scene(index: int, *, held: bool) -> tuple[FloatImage, Mask, handopt.Camera]:
     return depth, wild.mask, wild.sample.scene.camera
 
 
+def mask_of(result: FitResult) -> Mask:
+    return handopt.pixel_mask(result.observation, result.fitted_depth_mm, result.joints_mm)
+
+
 @pytest.fixture(scope="module")
 def holding() -> tuple[FitResult, Mask]:
     depth, truth, camera = scene(HELD, held=True)
@@ -32,7 +36,7 @@ def holding() -> tuple[FitResult, Mask]:
 
 def test_a_held_object_is_told_from_the_hand(holding: tuple[FitResult, Mask]) -> None:
     result, truth = holding
-    scores = mask_scores(truth, handopt.pixel_mask(result))
+    scores = mask_scores(truth, mask_of(result))
     assert scores.hand_iou is not None
     assert scores.hand_iou > 0.85
     assert scores.object_apart is not None
@@ -43,7 +47,10 @@ def test_a_held_object_is_told_from_the_hand(holding: tuple[FitResult, Mask]) ->
 
 def test_the_forearm_is_told_from_the_hand() -> None:
     depth, truth, camera = scene(FREE, held=False)
-    mask = handopt.pixel_mask(handopt.fit(depth, camera))
+    result = handopt.fit(depth, camera)
+    assert result.observation.holds is None
+    mask = mask_of(result)
+    assert set(np.unique(mask)) <= {BACKGROUND, HAND, FOREARM}, "as nothing is held"
     scores = mask_scores(truth, mask)
     assert scores.hand_iou is not None
     assert scores.hand_iou > 0.9
@@ -52,7 +59,7 @@ def test_the_forearm_is_told_from_the_hand() -> None:
 
 def test_the_hands_pixels_are_measured_and_near_the_fit(holding: tuple[FitResult, Mask]) -> None:
     result, _ = holding
-    mask = handopt.pixel_mask(result)
+    mask = mask_of(result)
     assert mask.shape == result.fitted_depth_mm.shape
     assert set(np.unique(mask)) <= set(PIXEL_LABELS.values())
     hand = mask == HAND
@@ -67,5 +74,5 @@ def test_masks_are_written_as_synth_writes_them(holding: tuple[FitResult, Mask],
     handopt.save(result, tmp_path / "held", masks=True, renders=False)
     read = np.asarray(Image.open(tmp_path / "held" / "mask.png"))
     assert read.dtype == np.uint8
-    np.testing.assert_array_equal(read, handopt.pixel_mask(result))
+    np.testing.assert_array_equal(read, mask_of(result))
     assert (read == OBJECT).any()

@@ -76,8 +76,8 @@ def test_a_second_search_looks_twice_at_held_objects(monkeypatch: pytest.MonkeyP
     """A rendered hand that holds something: what the second look sees is what the search compares poses with."""
     seen = []
 
-    def remembered(*given: Any) -> list[OtherPixels]:
-        seen.append(read_twice(*given))
+    def remembered(*given: Any, **how: Any) -> list[OtherPixels]:
+        seen.append(read_twice(*given, **how))
         return seen[-1]
 
     targets = []

@@ -13,7 +13,7 @@ from handopt.proposals import default_model
 from handopt.proposals.features import CHANNELS, SIZE
 from handopt.proposals.model_file import ASSET
 
-MAX_ASSETS_BYTES = 14 * 2**20
+MAX_ASSETS_BYTES = 16 * 2**20
 
 
 def test_a_network_equals_its_loops(rng: np.random.Generator) -> None:
