@@ -10,13 +10,12 @@ from handopt.input.pixel_labels import HAND
 from handopt.observation.pixel_network import PixelNetwork, default_network
 from handopt.observation.pixel_reading import LEAST_SEEN_PX
 from handopt.observation.pixel_window import network_input, pixel_window
-from handopt.rig.joints import KEYPOINT_NAMES
+from handopt.rig.joints import labelled_palm_of
 from handopt.typing import BoolImage, FloatImage, Reals
 
 NEAR_MM: Final = 25.0
 """A pixel shows the fitted hand where the two depths differ by less than this, mm of a hand of the default size. Chosen
 by hand: the thickness of a finger."""
-_WRIST, _MIDDLE = KEYPOINT_NAMES.index("wrist"), KEYPOINT_NAMES.index("middle_mcp")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def pixel_agreement(
     of the fitted hand; a left hand is looked at as its mirror image, so that mirrored images agree as much. network:
     None for the one that comes with handopt
     """
-    palm = np.asarray(0.5 * (joints_mm[_WRIST] + joints_mm[_MIDDLE]), np.float64)
+    palm = np.asarray(labelled_palm_of(joints_mm), np.float64)
     if not (np.isfinite(palm).all() and palm[2] > 0):
         return None
     windows = [pixel_window(depth, camera, palm, size) for depth in (depth_mm, fitted_depth_mm)]

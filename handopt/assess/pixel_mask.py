@@ -4,13 +4,13 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from handopt.input.camera import Camera
-from handopt.input.pixel_labels import BACKGROUND, FOREARM, HAND, OBJECT, OTHER_HAND
+from handopt.input.pixel_labels import BACKGROUND, BODY, FOREARM, HAND, OBJECT, OTHER_HAND
 from handopt.observation.hand_pixels import arm_pixels
 from handopt.observation.observation import Observation
 from handopt.observation.pixel_reading import probability_in_image, read_windows, turned_as_well
 from handopt.observation.second_look import look_again
 from handopt.rig import default_rig
-from handopt.rig.joints import KEYPOINT_NAMES, palm_of
+from handopt.rig.joints import KEYPOINT_NAMES, labelled_palm_of, palm_of
 from handopt.typing import BoolImage, FloatImage, Floats, Mask, Reals
 
 BESIDE_MM, OFF_MM = 8.0, 20.0
@@ -30,21 +30,19 @@ def pixel_mask(observation: Observation, fitted_depth_mm: Reals, joints_mm: Real
     """
     depth, camera = observation.depth_mm, observation.camera
     skin, joints = np.asarray(fitted_depth_mm, np.float32), np.asarray(joints_mm, np.float64)
-    middle = 0.5 * (joints[_WRIST] + joints[_MIDDLE])
-    first = turned_as_well(read_windows(depth, camera, middle[None], rounds=1)[0])
+    first = turned_as_well(read_windows(depth, camera, labelled_palm_of(joints)[None], rounds=1)[0])
     again = look_again(depth, camera, first, skin, palm_of(joints), _size(joints))
     box, probability = probability_in_image(again, depth, camera)
     probability[..., HAND][~_is_near(depth, skin, camera)[box]] = 0
-    seen = np.full(depth.shape, BACKGROUND, np.uint8)
-    seen[box] = probability.argmax(axis=-1)
-    seen[depth <= 0] = BACKGROUND
-    mask = np.where(seen == HAND, np.uint8(HAND), np.uint8(BACKGROUND))
-    mask[(seen == FOREARM) & arm_pixels(depth, joints, mask == HAND, camera)] = FOREARM
-    if observation.holds == "hand":
-        mask[seen == OTHER_HAND] = OTHER_HAND
-    held = seen == OBJECT
-    if np.square(depth[held]).sum() > 100 * camera.fx * camera.fy * LEAST_OBJECT_CM2:
-        mask[held] = OBJECT
+    mask = np.full(depth.shape, BACKGROUND, np.uint8)
+    mask[box] = probability.argmax(axis=-1)
+    mask[(depth <= 0) | (mask == BODY)] = BACKGROUND
+    mask[(mask == FOREARM) & ~arm_pixels(depth, joints, mask == HAND, camera)] = BACKGROUND
+    if observation.holds != "hand":
+        mask[mask == OTHER_HAND] = BACKGROUND
+    held = mask == OBJECT
+    if np.square(depth[held]).sum() <= 100 * camera.fx * camera.fy * LEAST_OBJECT_CM2:
+        mask[held] = BACKGROUND
     return mask
 
 

@@ -17,7 +17,7 @@ from handopt.observation.pixel_reading import PixelReading
 from handopt.optimise.history import SearchHistory
 from handopt.proposals.voted_poses import MOST, VotedJoints
 from handopt.rig.anatomy import MIRROR
-from handopt.rig.joints import KEYPOINT_NAMES
+from handopt.rig.joints import labelled_palm_of
 from handopt.typing import AnyArray, Faces, Floats, Indices, Ints
 
 
@@ -207,9 +207,8 @@ def ranked(
 
 def _no_palm(joints_mm: Floats, reach_mm: Floats, palms: Sequence[PixelReading]) -> Floats:
     """How improbable it is that a palm is where hands (B, 21, 3) have it, (B,): 1 where none is seen within reach."""
-    middles = 0.5 * (joints_mm[:, KEYPOINT_NAMES.index("wrist")] + joints_mm[:, KEYPOINT_NAMES.index("middle_mcp")])
     doubts = np.ones(len(joints_mm))
-    for row, middle in enumerate(middles):
+    for row, middle in enumerate(labelled_palm_of(joints_mm)):
         near = [each.presence for each in palms if np.linalg.norm(each.palm_mm - middle) < reach_mm[row]]
         doubts[row] = 1 - max(near, default=0.0)
     return doubts

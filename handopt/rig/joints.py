@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,6 +61,12 @@ _MANO_DIGITS: Final = ("index", "middle", "pinky", "ring", "thumb")
 def palm_of(joints_mm: NDArray[Value]) -> NDArray[Value]:
     """The middle (3,) of the palm of 21 keypoints (21, 3)."""
     return np.asarray(joints_mm[list(PALM_KEYPOINTS)].mean(axis=0))
+
+
+def labelled_palm_of(joints_mm: NDArray[Any]) -> NDArray[Any]:
+    """What the networks of pixel labels call the palm of keypoints (..., 21, 3): half way from wrist to middle MCP."""
+    wrist, knuckle = (joints_mm[..., KEYPOINT_NAMES.index(name), :] for name in ("wrist", "middle_mcp"))
+    return np.asarray(0.5 * (wrist + knuckle))
 
 
 @dataclass(frozen=True)

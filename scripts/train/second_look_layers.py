@@ -70,10 +70,9 @@ def make_file(scenes: Path, folder: Path, seed: int) -> Path:
 
 
 def with_layers(scenes: Arrays, files: list[Path]) -> Arrays:
-    """Scenes with their layers: labels (2, pixels, 3) uint8, skin (2, pixels) counts, predicted (2, N, 4).
+    """Scenes with their layers: labels (LOOKS, pixels, 3) uint8, skin (LOOKS, pixels), predicted (LOOKS, N, 4).
 
-    Of the first look, and of the one after it. predicted: palm (3) mm and size of the predicted hand, NaN where a scene
-    has no layers
+    skin: counts. predicted: palm (3) mm and size of the predicted hand, NaN where a scene has no layers
     """
     parts = []
     for path in files:
